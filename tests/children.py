@@ -37,8 +37,7 @@ class Tells(Callback):
 def resume(recipe, out, pipe):
     """Train on the faces of ``tests/conftest.py``, from where the run in a folder stopped."""
     torch.set_num_threads(1)
-    plan = plan_training(recipe, synthetic_faces(400, seed=1))
-    train(plan, RunFolder(out), callback=Tells(pipe), resume=True)
+    train(plan_training(recipe, synthetic_faces(400, seed=1)), RunFolder(out), callback=Tells(pipe), resume=True)
 
 
 def print_into(said):

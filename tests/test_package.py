@@ -55,8 +55,7 @@ def run_python(code):
 
 def test_everything_outside_training_imports_on_the_core_install():
     """Each such module is imported where every package of every extra is unimportable."""
-    imports = "\n".join(f"import {name}" for name in modules_of_the_core())
-    done = run_python(BLOCKER + imports)
+    done = run_python(BLOCKER + "\n".join(f"import {name}" for name in modules_of_the_core()))
     assert done.returncode == 0, done.stderr
 
 

@@ -200,8 +200,7 @@ def test_an_audit_says_what_the_command_says(tmp_path, faces):
 def test_an_audit_takes_no_predictions_on_train_or_test(mien, tmp_path, faces, face_folder, split, code):
     """Oracle: the command, which refuses the same file."""
     part = faces.subset(faces.split == split)
-    probabilities = np.eye(len(faces.classes))[part.labels]
-    made = Predictions(part.rows, part.labels, probabilities, faces.classes, split, "")
+    made = Predictions(part.rows, part.labels, np.eye(len(faces.classes))[part.labels], faces.classes, split, "")
     with raises(DataError, code):
         package.audit(faces, made)
     write_predictions(tmp_path / "p.npz", made)
@@ -300,8 +299,7 @@ def test_what_is_no_data_model_recipe_or_callback_is_one_line(tmp_path, faces, c
 def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, tmp_path, charts):
     """Oracle: the command line on the same run and data. Predictions by themselves have the page of their file."""
     write_parquet(faces, tmp_path / "faces.parquet")
-    short = {"explain": False}
-    written = package.report(tiny_run.path, tmp_path / "faces.parquet", out=tmp_path / "own", **short)
+    written = package.report(tiny_run.path, tmp_path / "faces.parquet", out=tmp_path / "own", **{"explain": False})
     options = ("--no-explain", "--out", tmp_path / "command")
     answer = mien("report", tiny_run.path, "--data", tmp_path / "faces.parquet", *options, "--json")
     printed = json.loads(answer.out)

@@ -117,6 +117,18 @@ def test_merged_votes_are_data(faces, tmp_path, monkeypatch):
     write_ballot(tmp_path / "to" / "eve.csv", [Vote(IMAGES[0], "unknown"), Vote(IMAGES[1], "sad")])
     one = mien.merge_votes(tmp_path / "to", faces)
     assert (one.images, one.labelled, one.without_expression, one.ask_again, str(one).count("\n")) == (2, 1, 1, [], 1)
+    assert merged.ceiling is not None
+    assert one.ceiling is None, "one vote has no doubt"
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "ask_again.csv"])
+def test_a_table_of_somebody_else_is_left_as_it_is(faces, tmp_path, name):
+    write_ballot(tmp_path / "anna.csv", vote_on_all("anna"))
+    (tmp_path / name).write_text("path,label\n00.png,sad\n")
+    with raises(DataError, "file-exists", name):
+        mien.merge_votes(tmp_path, faces)
+    assert (tmp_path / name).read_text() == "path,label\n00.png,sad\n"
+    assert len(list(tmp_path.iterdir())) == 2, "nothing was written"
 
 
 def test_the_most_doubtful_come_first(faces):
@@ -153,7 +165,7 @@ def test_folders_and_names_that_are_refused(faces, tmp_path):
         with raises(DataError, "person-name"):
             ballot_file(tmp_path, name)
     assert len(FERPLUS_CLASSES) == 10, "one key each"
-    for name in ("a\rb.png", "b\udcff.png", " c.png"):
+    for name in ("a\rb.png", "b\udcff.png", " c.png", "d\\e.png"):
         (tmp_path / "copy" / name).write_bytes(b"x")
         with raises(DataError, "file-name"):
             relative_images(tmp_path / "copy")

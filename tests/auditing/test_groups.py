@@ -59,6 +59,5 @@ def test_no_fold_splits_a_person_or_a_copy():
     assert groups[4] == groups[70]
     assert len(set(groups)) == COUNT // 3 - 1
     chances = np.random.default_rng(1).dirichlet(np.ones(3), COUNT)
-    predictions = Predictions(faces.rows, faces.labels, chances, CLASSES, "out-of-fold", "")
-    found = audit_faces(faces, copies, predictions)
+    found = audit_faces(faces, copies, Predictions(faces.rows, faces.labels, chances, CLASSES, "out-of-fold", ""))
     np.testing.assert_array_equal(found.label_review.predictions.groups, faces.groups)

@@ -53,8 +53,7 @@ def votes_for(labels, blank):
 
 def predictions_of(faces, split, turned=()):
     """A good model; of the turned rows it is sure of another class."""
-    chosen = faces.split == split if split in {"train", "validation", "test"} else faces.split != "test"
-    part = faces.subset(chosen)
+    part = faces.subset(faces.split == split if split in {"train", "validation", "test"} else faces.split != "test")
     truth = part.labels.copy()
     truth[np.isin(part.rows, turned)] = (truth[np.isin(part.rows, turned)] + 3) % 7
     logits = np.random.default_rng(0).normal(size=(len(part), 7))

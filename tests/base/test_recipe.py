@@ -14,8 +14,7 @@ def test_early_sizes_give_way_to_the_full_crop():
 
 
 def test_classes_filled_up_in_part_may_be_weighed_for_the_rest():
-    recipe = Recipe(class_weights="balanced", balance={"sampling": "oversample", "share": 0.5})
-    assert recipe.balance.share == 0.5
+    assert Recipe(class_weights="balanced", balance={"sampling": "oversample", "share": 0.5}).balance.share == 0.5
 
 
 def test_the_digest_follows_what_shapes_the_result():

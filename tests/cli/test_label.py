@@ -18,5 +18,6 @@ def test_votes_are_merged_and_options_refused(mien, tmp_path):
     assert mien("label", tmp_path, "--merge", "--votes", tmp_path / "votes").code == 0
     refused(mien("label", tmp_path, "--name", "a", "--votes", tmp_path / "a.png"), "out-is-file", "--votes")
     refused(mien("label", tmp_path), "options", "--name", "--merge")
+    refused(mien("label", tmp_path, "--name", "a", "--votes", tmp_path / "votes", "--json"), "options", "--json")
     refused(mien("label", tmp_path, "--name", "a b", "--votes", tmp_path / "votes"), "person-name", "a b")
     refused(mien("label", tmp_path / "none", "--merge"), "folder-unreadable", "none")

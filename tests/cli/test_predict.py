@@ -266,4 +266,6 @@ def test_groups_of_people_are_compared_without_labels(mien, face_folder, tiny_ru
     for text, code in wrong.items():
         people.write_text(text)
         refused(mien(*given, "--by", people, "--out", tmp_path / "out.csv"), code)
+    people.write_text(f"file\n{rows[0]['source']}\n")
+    refused(mien(*given, "--by", people), "groups-missing", "age")
     assert not (tmp_path / "out.csv").exists()

@@ -5,7 +5,7 @@ import pytest
 
 import mien as package
 from mien.evaluation.corruptions import CORRUPTIONS
-from support import refused
+from support import raises, refused
 
 
 def test_a_measurement_is_replaced_only_when_told_so(mien, tiny_run, face_folder, tmp_path, monkeypatch):
@@ -36,6 +36,9 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, face_folder, tm
 
     refused(attempt("--split", "test"), "split-test")
     refused(attempt("--split", "all"), "split-test")
+    faces = package.load_dataset(face_folder)
+    with raises(package.DataError, "split-test"):
+        package.robustness(tiny_run.path, faces.subset(faces.split != "test"), "all")
     refused(attempt("--split", "tset"), "split-unknown", "'tset'")
     refused(attempt("--limit", 0), "usage", "--limit")
     assert not (tmp_path / "out").exists()

@@ -63,8 +63,7 @@ def test_what_a_variant_starts_from_is_a_variant_or_a_built_in_model(recipe, fac
     with raises(StudyError, "study-value", "'faster'"):
         parse_study(text.replace("START", "faster"), "s")
     # A variant of that name comes first.
-    own = parse_study(text.replace('"fresh"', '"fast"').replace("START", "fast"), "s")
-    plan = make_plan(own, {(48, 1): faces})
+    plan = make_plan(parse_study(text.replace('"fresh"', '"fast"').replace("START", "fast"), "s"), {(48, 1): faces})
     assert [None if run.parent is None else run.parent.variant for run in plan] == [None, "fast"]
 
 

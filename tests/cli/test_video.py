@@ -94,9 +94,10 @@ def test_without_out_the_folder_is_named_for_the_clip(mien, tmp_path, smiling, m
     assert mien("video", smiling, "--no-annotate", "--overwrite").code == 0
 
 
-@pytest.mark.parametrize("alarm", ["happy", "joy:0.7", "happy:7", "happy:much"])
-def test_an_alarm_needs_a_class_and_a_limit(mien, tmp_path, smiling, alarm):
-    refused(mien("video", smiling, "--out", tmp_path / "out", "--alarm", alarm), "alarm", "CLASS:LIMIT")
+@pytest.mark.parametrize("alarms", [["happy"], ["joy:0.7"], ["happy:7"], ["happy:much"], ["happy:0.5", "happy:0.9"]])
+def test_an_alarm_needs_a_class_and_a_limit(mien, tmp_path, smiling, alarms):
+    given = [word for alarm in alarms for word in ("--alarm", alarm)]
+    refused(mien("video", smiling, "--out", tmp_path / "out", *given), "alarm", "CLASS:LIMIT", alarms[-1])
     assert not (tmp_path / "out").exists()
 
 

@@ -35,8 +35,7 @@ def write_csv() -> Callable[..., Path]:
     """Write rows of fields under a header: ``write_csv(path, "emotion,pixels,Usage", rows)``."""
 
     def write(path: Path, header: str, rows: Sequence[Sequence[Any]]) -> Path:
-        lines = [header, *(",".join(map(str, row)) for row in rows)]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n", encoding="utf-8")
         return path
 
     return write

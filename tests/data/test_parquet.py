@@ -204,8 +204,7 @@ def test_a_bad_image_is_named_by_its_row_and_skip_bad_goes_on(tmp_path: Path, no
 def test_damaged_and_foreign_files_are_refused(tmp_path: Path, noise, faces: Dataset) -> None:
     path = tmp_path / "a.parquet"
     write_parquet(faces, path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-100])
+    path.write_bytes(path.read_bytes()[:-100])
     with raises(DataError, "parquet-unreadable", "a.parquet"):
         read_data(path)
     pq.write_table(pa.table({"day": [1]}), path)

@@ -45,8 +45,7 @@ def test_cut_does_not_depend_on_the_order_of_the_images(noise) -> None:
 def test_every_class_with_two_groups_is_on_both_sides(noise, seed: int) -> None:
     generator = np.random.default_rng(seed)
     group_of = generator.integers(0, 30, 60)
-    label_of_group = generator.integers(0, 8, 30)
-    images, labels = noise(30, side=8, seed=seed)[group_of], label_of_group[group_of]
+    images, labels = noise(30, side=8, seed=seed)[group_of], generator.integers(0, 8, 30)[group_of]
     validation = cut_validation(images, labels)
     for label in np.unique(labels):
         groups = np.unique(group_of[labels == label])

@@ -138,8 +138,7 @@ def test_distributions_and_fingerprint(voted: Dataset) -> None:
 def test_csv_columns_are_votes(tmp_path: Path, noise, write_tree, write_csv) -> None:
     write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
     rows = [[f"{index}.png", ("happy", "sad")[index % 2], 3 - index % 2, index % 2] for index in range(4)]
-    path = write_csv(tmp_path / "faces.csv", "path,label,votes_happiness,votes_unsure", rows)
-    faces = read_data(path).faces
+    faces = read_data(write_csv(tmp_path / "faces.csv", "path,label,votes_happiness,votes_unsure", rows)).faces
     assert faces.vote_classes == ("happy", "unsure")
     assert faces.votes.tolist() == [[3, 0], [2, 1], [3, 0], [2, 1]]
     assert "votes_happiness" not in faces.columns

@@ -24,8 +24,7 @@ GOOD = {
 
 def save(folder: Path, **changes) -> Path:
     path = folder / "predictions_test.npz"
-    arrays = {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
-    np.savez_compressed(path, **arrays)
+    np.savez_compressed(path, **{name: value for name, value in {**GOOD, **changes}.items() if value is not None})
     return path
 
 
@@ -154,8 +153,7 @@ def test_the_snippet_in_the_docs_writes_a_file_that_reads(tmp_path, monkeypatch)
     def my_model(images):
         return np.random.default_rng(0).normal(size=(len(images), 7)).astype(np.float32)
 
-    known = {"my_model": my_model, "images": np.zeros((20, 48, 48)), "labels": np.arange(20) % 7}
-    exec(snippets[0], known)
+    exec(snippets[0], {"my_model": my_model, "images": np.zeros((20, 48, 48)), "labels": np.arange(20) % 7})
     predictions = read_predictions("predictions_test.npz")
     assert (len(predictions), predictions.split, predictions.classes[3]) == (20, "test", "happy")
     np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, atol=1e-6)

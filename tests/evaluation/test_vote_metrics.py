@@ -227,7 +227,7 @@ def test_a_tie_counts_its_part_in_the_ceiling():
 
 
 def test_the_ceiling_leaves_out_shares_lone_votes_and_samples_without_a_majority():
-    counts = np.array([[0.7, 0.3], [1, 0], [2, 2], [0, 0]])
+    counts = np.array([[0.7, 0.3], [1, 0], [2, 0], [2, 2], [0, 0]])
     assert vote_ceiling(counts, ["a", "b"]) is None
     found = vote_ceiling(np.concatenate([counts, [[5, 0]]]), ["a", "b"], resamples=5)
     assert (found.samples, found.second_panel.value) == (1, 1)

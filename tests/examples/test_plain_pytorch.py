@@ -51,8 +51,7 @@ def test_it_learns_and_its_file_gives_the_same_probabilities(plain, tables, tmp_
     session = onnxruntime.InferenceSession(tmp_path / "plain.onnx")
     images = plain.to_input(data["PublicTest"].images).numpy()
     label, votes = session.run(["label", "votes"], {"images": images})
-    right = label.argmax(axis=1) == data["PublicTest"].labels.numpy()
-    assert right.mean() == pytest.approx(metrics["accuracy"])
+    assert (label.argmax(axis=1) == data["PublicTest"].labels.numpy()).mean() == pytest.approx(metrics["accuracy"])
     assert votes.sum(axis=1) == pytest.approx(np.ones(290), abs=1e-5)
 
 

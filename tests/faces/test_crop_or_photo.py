@@ -16,8 +16,7 @@ from mien.faces.face import Box, Face
     ],
 )
 def test_a_photo_is_told_by_its_largest_face(size, sides, is_photo):
-    faces = [Face(Box(0, 0, *side), 1.0, {}) for side in sides]
-    found = photo_as_crop("a.png", *size, faces, option="--crops")
+    found = photo_as_crop("a.png", *size, [Face(Box(0, 0, *side), 1.0, {}) for side in sides], option="--crops")
     assert (found is not None) is is_photo
     if found is not None:
         assert found.code == "photo-as-crop"

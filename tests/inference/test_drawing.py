@@ -72,8 +72,7 @@ def test_a_label_without_room_is_no_larger_than_one_with(monkeypatch):
 
 def test_each_classes_bar_is_as_long_as_its_share(words):
     """Oracle: pixels of the bars' colours, counted row by row; a bar of a whole share is 160 px long."""
-    face = np.full((48, 48), 90, dtype=np.uint8)
-    shown = np.asarray(draw_face(face, {"sad": 0.125, "happy": 0.875}, "happy"))
+    shown = np.asarray(draw_face(np.full((48, 48), 90, dtype=np.uint8), {"sad": 0.125, "happy": 0.875}, "happy"))
     assert words == ["sad", "12%", "happy", "88%"]
     tops = []
     for colour, share in (((150, 150, 155), 0.125), ((20, 90, 160), 0.875)):
@@ -85,8 +84,7 @@ def test_each_classes_bar_is_as_long_as_its_share(words):
 
 def covers(one, other):
     wide = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    high = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    return wide > 0 and high > 0
+    return wide > 0 and min(one.top + one.height, other.top + other.height) - max(one.top, other.top) > 0
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -110,8 +110,7 @@ def test_the_code_of_the_page_makes_the_same_of_them(stored, monkeypatch):
     port = _port(find_model(MODEL), monkeypatch)
     answers = set()
     for case in stored["cases"]:
-        shape = case["height"], case["width"], 3
-        rgb = np.frombuffer(base64.b64decode(case["rgb"]), dtype=np.uint8).reshape(shape)
+        rgb = np.frombuffer(base64.b64decode(case["rgb"]), dtype=np.uint8).reshape(case["height"], case["width"], 3)
         ours = port["face_crop"](rgb, *case["box"], case.get("eyes"), case.get("mouth"))
         theirs = np.frombuffer(base64.b64decode(case["crop"]), dtype=np.uint8).reshape(ours.shape)
         assert np.abs(ours.astype(int) - theirs).max() <= 1

@@ -57,6 +57,10 @@ def test_other_splits_of_the_same_data_are_counted_and_left_out(tiny_run, faces,
     assert result.to_dict()["trained_on"] == cut_otherwise.sum()
     masks = subset_masks(otherwise, result.predictions)
     assert counts(result)["without leaked samples"] == (masks["without leaked samples"] & ~trained).sum()
+    if split == "validation":
+        measured = package.robustness(tmp_path / "run", otherwise)
+        assert measured.trained_on == measured.to_dict()["trained_on"] == cut_otherwise.sum()
+        assert f" {measured.trained_on} of " in str(measured).splitlines()[-1]
 
 
 def test_a_model_that_ships_knows_what_it_learnt(fer2013_faces):

@@ -145,8 +145,7 @@ def test_few_faces_of_validation_say_little_of_the_temperature(count):
     logits = random.normal(size=(count, 4)) + 3 * np.eye(4)[labels]
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
     predictions = Predictions(np.arange(count), labels, np.exp(logits), tuple("abcd"), "validation", "")
-    fitted = fit_temperature(labels, predictions.probabilities)
-    share = np.log(temperature_for_use(predictions)) / np.log(fitted)
+    share = np.log(temperature_for_use(predictions)) / np.log(fit_temperature(labels, predictions.probabilities))
     assert share == pytest.approx({8: 0.074, 800: 0.889}[count], abs=1e-3)
 
 
@@ -187,8 +186,7 @@ def test_what_was_made_of_a_model_goes_with_it(tiny_run, tiny_recipe, faces, tmp
     assert all(file.is_file() for file in derived)
     tensors, facts = checkpoint.load(run.best)
     checkpoint.save(run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
-    plan = plan_training(tiny_recipe, faces)
-    finish = finish_run(plan, run, Outcome(run.read_history(), 1, "all epochs done"))
+    finish = finish_run(plan_training(tiny_recipe, faces), run, Outcome(run.read_history(), 1, "all epochs done"))
     assert set(finish.removed) == {file.name for file in derived}
     assert not any(file.exists() for file in derived)
     assert run.model.is_file()

@@ -18,8 +18,7 @@ def test_without_a_rest_there_is_no_empty_figure(labels, drawn):
     )
     section = curves_section(ReportContext(predictions, evaluate_predictions(predictions, 10)))
     assert {chart.name for chart in section.charts()} == {"precision-recall"} | ({"roc-classes"} if drawn else set())
-    said = any(part.kind == "text" and "no ROC curves" in part.words for part in section.parts())
-    assert said != drawn
+    assert any(part.kind == "text" and "no ROC curves" in part.words for part in section.parts()) != drawn
 
 
 def test_a_class_may_be_called_as_a_column_is():

@@ -55,8 +55,7 @@ def start() -> Iterator[Callable[..., Service]]:
         def start(model: str | Path = "default", **named: Any) -> Service:
             app = create_app(model, **{"threads": 1, "limits": PATIENT, **named})
             # A defect is answered, as over HTTP, and not raised.
-            client = TestClient(app, "http://127.0.0.1", raise_server_exceptions=False)
-            return Service(stack.enter_context(client))
+            return Service(stack.enter_context(TestClient(app, "http://127.0.0.1", raise_server_exceptions=False)))
 
         yield start
 

@@ -42,5 +42,4 @@ def _probabilities_of(crop: str, output: str) -> np.ndarray:
 
     predictor = Predictor(find_model("fast-int8"), threads=1, output=output)
     side = predictor.manifest.input.size_px
-    pixels = np.frombuffer(base64.b64decode(crop), dtype=np.uint8).reshape(1, side, side)
-    return predictor.probabilities(pixels)[0]
+    return predictor.probabilities(np.frombuffer(base64.b64decode(crop), dtype=np.uint8).reshape(1, side, side))[0]

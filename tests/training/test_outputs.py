@@ -121,8 +121,7 @@ def test_fine_tuning_fills_rows_by_output_and_class(recipe, voted_faces, tiny_ru
     assert torch.equal(network.head.weight[:7], trained)
     assert torch.equal(network.head.weight[7:], fresh[7:])
     both = checkpoint.load(voted_run.best)[0]["head.weight"]
-    turned = (outputs[0], replace(outputs[1], classes=outputs[1].classes[::-1]))
-    load_init_weights(network, turned, voted_run)
+    load_init_weights(network, (outputs[0], replace(outputs[1], classes=outputs[1].classes[::-1])), voted_run)
     assert torch.equal(network.head.weight, torch.cat([both[:7], both[7:].flip(0)]))
     other = (outputs[0], replace(outputs[1], name="other"))
     network = build_model(recipe.model, 17, 44)

@@ -67,8 +67,7 @@ def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
         hard = hard + (1 - share) * functional.cross_entropy(each[:7], state.labels[other], label_smoothing=0.1)
         if taught:
             soft = share * answers[own] + (1 - share) * answers[other]
-            apart = (soft * (soft.log() - (each[:7] / 2).log_softmax(0))).sum()
-            hard = 0.9 * 4 * apart + 0.1 * hard
+            hard = 0.9 * 4 * (soft * (soft.log() - (each[:7] / 2).log_softmax(0))).sum() + 0.1 * hard
         mixed = share * votes[own] + (1 - share) * votes[other]
         if "votes" in taught:
             mixed = 0.1 * mixed + 0.9 * (share * predicted[own] + (1 - share) * predicted[other])

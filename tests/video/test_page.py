@@ -86,8 +86,7 @@ def test_bars_in_doubt_are_faint():
         scores = np.full(size, (0.6 if number < 10 else 0.2) / (size - 1))
         scores[3] = 1 - scores[1] * (size - 1)
         one = Prediction("clip", EXPRESSIONS, scores, Box(0, 0, 20, 20), square, perceived=True)
-        face = TrackedFace(1, one)
-        made.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), [face]))
+        made.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), [TrackedFace(1, one)]))
     bars = tracks_plot(made, [1])._figure.axes[0].patches
     assert [(bar.get_x(), bar.get_width()) for bar in bars] == [pytest.approx((0, 1)), pytest.approx((1, 2))]
     pale, full = (bar.get_facecolor() for bar in bars)

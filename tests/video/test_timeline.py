@@ -57,8 +57,7 @@ def test_the_face_that_is_shown_is_whole_and_sure_before_it_is_large():
     ]
     for number, (box, score, detected) in enumerate(looks):
         square = np.full((8, 8), number, dtype=np.uint8)
-        one = Prediction("clip", CLASSES, np.array([0.2, 0.7, 0.1]), box, square, score)
-        face = TrackedFace(1, one, detected)
+        face = TrackedFace(1, Prediction("clip", CLASSES, np.array([0.2, 0.7, 0.1]), box, square, score), detected)
         timeline.add(VideoFrame(number, number / 10, np.zeros((80, 80, 3), dtype=np.uint8), [face]))
         assert timeline.tracks[1].crop[0, 0] == min(number, 2)
 
@@ -72,8 +71,7 @@ def test_doubt_is_counted_and_what_is_no_face_is_dropped():
     for number in range(3):
         faces = []
         for track, rows in scores.items():
-            row = np.array(rows[number % 2])
-            read = Prediction("clip", classes, row, Box(0, 0, 9, 9), square, perceived=True)
+            read = Prediction("clip", classes, np.array(rows[number % 2]), Box(0, 0, 9, 9), square, perceived=True)
             faces.append(TrackedFace(track, read, found[track][number]))
         timeline.add(VideoFrame(number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     assert [sum(track.doubts) for track in timeline.tracks.values()] == [1, 0, 0]

@@ -12,6 +12,7 @@ from mien.base.errors import DataError
 from mien.base.files import expand_home, plain
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
 from mien.data.ballots import ASK_AGAIN, MERGED, Vote, ballot_file, read_ballot, write_rows
+from mien.data.face_table import read_names
 from mien.data.votes import VOTE_PREFIX
 from mien.evaluation.intervals import proportion
 from mien.evaluation.results import Estimate, json_ready
@@ -35,7 +36,8 @@ class MergedVotes:
         within: for each person who saw faces twice, the fraction of these faces with the same answer.
         between: fraction of pairs of people with the same answer, mean over images; None without shared images.
         alpha: Krippendorff's alpha; NaN without shared images.
-        ceiling: how often a second panel of as many people would agree; None without shared images.
+        ceiling: how often a second panel of as many people would agree, on images with a majority of three or more
+            votes; None without such images.
         ask_again: images without a clear answer, the most disputed first.
         table: path of the written file: path, label, and a column of votes for each class.
         without_expression: number of images that most people gave ``unknown`` or ``not-a-face``; no file has them.
@@ -63,11 +65,12 @@ class MergedVotes:
             f"{', '.join(self.people)}",
             *(f"{name} repeats the first answer on {share_text(share)} of repeated images" for name, share in items),
         ]
-        if self.between is not None and self.ceiling is not None:
-            lines += [
-                f"two people agree on {share_text(self.between)} of the images (Krippendorff's alpha {self.alpha:.2f})",
-                f"a second panel would choose the same class for {share_text(self.ceiling)}, the ceiling of any model",
-            ]
+        if self.between is not None:
+            agree = f"two people agree on {share_text(self.between)} of the images"
+            lines.append(f"{agree} (Krippendorff's alpha {self.alpha:.2f})")
+        if self.ceiling is not None:
+            rest = f"{share_text(self.ceiling)} of the images with a majority and three votes, the ceiling of any model"
+            lines.append(f"a second panel would choose the same class for {rest}")
         if self.ask_again:
             again = self.table.with_name(f"{ASK_AGAIN}.csv")
             lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")
@@ -80,7 +83,7 @@ def relative_images(folder: str | os.PathLike[str]) -> list[str]:
     """List the images below a folder, relative to it, with ``/``. Raises :class:`DataError` if there are none."""
     names = [file.relative_to(folder).as_posix() for file in image_files(folder)]
     for name in names:
-        if plain(name) != name or len(name.splitlines()) != 1 or name[0] == " ":
+        if plain(name) != name or len(name.splitlines()) != 1 or name[0] == " " or "\\" in name:
             raise DataError(f"{folder} has a file whose name no table can hold: {name!a}. Rename it.", code="file-name")
     return names
 
@@ -134,8 +137,14 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
         for name, row, kept in zip(names, table, clear, strict=True)
         if kept
     ]
-    write_rows(written, ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in FERPLUS_CLASSES)), rows)
-    write_rows(folder / f"{ASK_AGAIN}.csv", ("image",), [(name,) for name in order])
+    again = folder / f"{ASK_AGAIN}.csv"
+    columns = ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in FERPLUS_CLASSES))
+    for file, own in ((written, columns), (again, ("image",))):
+        if file.exists() and read_names(file)[0] != own:
+            words = f"{file} is not of an earlier merge. Move it, or give another folder of votes."
+            raise DataError(words, code="file-exists")
+    write_rows(written, columns, rows)
+    write_rows(again, ("image",), [(name,) for name in order])
     ceiling = vote_ceiling(table, FERPLUS_CLASSES)
     panel = None if ceiling is None else ceiling.second_panel
     agreement, alpha, rest = pair_agreement(table), krippendorff_alpha(table), len(names) - len(rows) - len(order)

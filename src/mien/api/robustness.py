@@ -1,14 +1,17 @@
 """``mien.robustness``: measure the accuracy on corrupted images. Works without torch."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from mien.api.inputs import Data, Model, data_name, for_labels, read
 from mien.base.errors import DataError
+from mien.data.dataset import ALL
 from mien.data.synthetic import check_seed
 from mien.evaluation.robustness import RobustnessResult, measure_robustness
 from mien.inference.predictor import Predictor
+from mien.pipeline.measured_split import trained_samples
 from mien.pipeline.split_predictions import with_model_classes
 
 
@@ -33,7 +36,7 @@ def robustness(
     predictor = for_labels(model)
     result = read(data, *predictor.manifest.input.stored_as)
     faces = with_model_classes(predictor, result.faces).of_split(split)
-    if (faces.split == "test").any():
+    if split == ALL or (faces.split == "test").any():
         raise DataError(
             "Robustness is measured on validation or train. Only mien evaluate uses the test split.", code="split-test"
         )
@@ -41,5 +44,7 @@ def robustness(
         faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
     fingerprint = result.faces.fingerprint_for_predictions(split)
     measured = measure_robustness(predictor.probabilities, faces.images, faces.labels, seed=seed, groups=faces.groups)
-    name = predictor.manifest.full_name if isinstance(model, Predictor) else str(model)
-    return replace(measured, model=name, data=data_name(data), split=split, data_fingerprint=fingerprint)
+    about: dict[str, Any] = {"data": data_name(data), "split": split, "data_fingerprint": fingerprint}
+    about["model"] = predictor.manifest.full_name if isinstance(model, Predictor) else str(model)
+    about["trained_on"] = int(trained_samples(predictor, result.faces, split, faces.rows).sum())
+    return replace(measured, **about)

@@ -40,6 +40,7 @@ def label(
             typer.echo(str(result))
         return
     assert name is not None
+    leave_out("The page prints no table", {"--json": json})
     if votes.is_file():
         raise DataError(f"{votes} is a file; --votes must name a folder.", code="out-is-file")
     ballot = ballot_file(votes, name)

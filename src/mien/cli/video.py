@@ -82,8 +82,8 @@ def _limits(given: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
     limits = {}
     for text in given:
         name, _, limit = text.rpartition(":")
-        if name not in classes or not re.fullmatch(r"0?\.\d+|0|1(\.0*)?", limit):
-            words = f"--alarm needs CLASS:LIMIT, such as {classes[0]}:0.7, LIMIT in 0..1; found {text}."
+        if name not in classes or name in limits or not re.fullmatch(r"0?\.\d+|0|1(\.0*)?", limit):
+            words = f"--alarm needs CLASS:LIMIT, such as {classes[0]}:0.7, once a class, LIMIT in 0..1; found {text}."
             raise DataError(f"{words} Classes: {', '.join(classes)}.", code="alarm")
         limits[name] = float(limit)
     return limits

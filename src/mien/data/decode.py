@@ -27,23 +27,12 @@ _BLOCK = 16
 
 
 def read_images(
-    items: Iterable[Item],
-    names: Sequence[str],
-    options: ReadOptions,
-    what: str,
-    *,
-    split: Sequence[str],
-    split_origin: str,
-    source: Sequence[str],
-    columns: Mapping[str, npt.NDArray[Any]],
-    rows: npt.NDArray[np.int64] | None = None,
-    votes: npt.NDArray[Any] | None = None,
-    vote_classes: tuple[str, ...] = (),
-    group_column: str = "",
-    notes: Sequence[Notice] = (),
-    skipped: Sequence[tuple[str, str]] = (),
-    complete: bool = False,
-) -> FaceTable:
+    items: Iterable[Item], names: Sequence[str], options: ReadOptions, what: str, *, split: Sequence[str],
+    split_origin: str, source: Sequence[str], columns: Mapping[str, npt.NDArray[Any]],
+    rows: npt.NDArray[np.int64] | None = None, votes: npt.NDArray[Any] | None = None,
+    vote_classes: tuple[str, ...] = (), group_column: str = "", notes: Sequence[Notice] = (),
+    skipped: Sequence[tuple[str, str]] = (), complete: bool = False,
+) -> FaceTable:  # fmt: skip
     """Decode N images of known classes to squares, in order, on all cores, and return their table.
 
     ``names`` are the classes, and ``split`` is ``""`` if the data has none. All other arguments are fields of

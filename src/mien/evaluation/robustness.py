@@ -37,6 +37,7 @@ class RobustnessResult:
         groups: number of resampled groups; None if faces were resampled.
         model, data, split: arguments given to ``mien robustness``, as text.
         data_fingerprint: fingerprint of the data as loaded; ``""`` if unknown.
+        trained_on: number of these faces that the model was trained on, although they are not in its train split now.
     """
 
     corruptions: tuple[str, ...]
@@ -50,6 +51,7 @@ class RobustnessResult:
     data: str = "unknown"
     split: str = "unknown"
     data_fingerprint: str = ""
+    trained_on: int = 0
 
     def __str__(self) -> str:
         """Return a text table: accuracy in percent for each corruption and strength."""
@@ -66,6 +68,8 @@ class RobustnessResult:
         ]
         for name, accuracies in zip(self.corruptions, self.accuracy, strict=True):
             lines.append(f"{name:24}" + "".join(f"{100 * each:7.1f}" for each in (*accuracies, accuracies.mean())))
+        if self.trained_on:
+            lines.append(f"The model was trained on {self.trained_on:,} of these {self.faces:,} samples.")
         return "\n".join(lines)
 
     @property
@@ -85,6 +89,7 @@ class RobustnessResult:
             "clean_accuracy": self.clean_accuracy.to_dict(),
             "mean_accuracy": self.mean_accuracy.to_dict(),
             **({} if self.groups is None else {"groups": self.groups}),
+            **({"trained_on": self.trained_on} if self.trained_on else {}),
             "accuracy": dict(zip(self.corruptions, self.accuracy.tolist(), strict=True)),
         }
 
@@ -151,6 +156,7 @@ def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
             data=str(content.get("data", "unknown")),
             split=str(content.get("split", "unknown")),
             data_fingerprint=str(content.get("data_fingerprint", "")),
+            trained_on=int(content.get("trained_on", 0)),
         )
     except FileNotFoundError:
         raise DataError(

@@ -57,7 +57,7 @@ class VoteCeiling(JsonResult):
     """The highest accuracy on the annotators' majority that any model can be expected to reach.
 
     Attributes:
-        samples: number of samples with a majority by FER+'s protocol and at least two votes.
+        samples: number of samples with a majority by FER+'s protocol and at least three votes.
         second_panel: how often two panels of annotators of the same size have the same most frequent answer.
     """
 
@@ -79,11 +79,11 @@ def vote_ceiling(
     panel's answer is its most frequent expression; ties count fractionally. Only disagreement among annotators
     therefore limits the result. A model may exceed it by learning the habits of a single labeller.
 
-    Samples with fractional votes, or fewer than two votes, are left out, because the size of their panel is unknown.
-    None if no sample is left.
+    Samples with fractional votes are left out, because the size of their panel is unknown, and those with fewer than
+    three votes, because two with a majority always agree. None if no sample is left.
     """
     counts = np.asarray(counts, dtype=np.float64)
-    usable = (counts == np.rint(counts)).all(axis=1) & (counts.sum(axis=1) >= 2) & (majority(counts, classes) >= 0)
+    usable = (counts == np.rint(counts)).all(axis=1) & (counts.sum(axis=1) >= 3) & (majority(counts, classes) >= 0)
     if not usable.any():
         return None
     counts, groups = counts[usable], None if groups is None else groups[usable]

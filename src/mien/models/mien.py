@@ -82,17 +82,10 @@ class MienNet(Network):
     """
 
     def __init__(
-        self,
-        classes: int,
-        size_px: int,
-        channels: int,
-        stem_width: Width = 32,
-        stem_stride: Annotated[int, Field(ge=1, le=2)] = 2,
-        widths: Widths = (64, 128, 256),
-        convolutions: Counts = (1, 2, 1),
-        pool_last: bool = True,
-        dropout: Dropout = 0.0,
-    ) -> None:
+        self, classes: int, size_px: int, channels: int, stem_width: Width = 32,
+        stem_stride: Annotated[int, Field(ge=1, le=2)] = 2, widths: Widths = (64, 128, 256),
+        convolutions: Counts = (1, 2, 1), pool_last: bool = True, dropout: Dropout = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         if len(convolutions) != len(widths):
             raise RecipeError(

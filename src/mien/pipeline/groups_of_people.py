@@ -53,7 +53,8 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
         words = f"Left out, because they make no groups (values of images): {', '.join(left)}. Write numbers as ranges."
         notices.append(Notice(words, code="columns-left-out"))
     if not kept:
-        raise DataError(" ".join(notices), code="groups-missing")
+        words = f"{table.name} has no column of groups, such as age."
+        raise DataError(" ".join(notices) or words, code="groups-missing")
     return kept, notices
 
 

@@ -203,8 +203,9 @@ class MeasuredSplit:
             predictions = replace(predictions, groups=chosen.groups)
         if predictions.votes is None or predictions.votes.probabilities is None:
             predictions = replace(predictions, votes=votes_of(None, chosen) or predictions.votes)
-        if model is not None and (trained := _trained_on(model, data, predictions)).any():
-            predictions = replace(predictions, trained_on=trained)
+        if model is not None:
+            trained = trained_samples(model, data, predictions.split, predictions.sample_ids)
+            predictions = replace(predictions, trained_on=trained) if trained.any() else predictions
         return cls(predictions, model, data, faces, chosen, reference)
 
     def with_scheme(self, scheme: LabelScheme | None) -> MeasuredSplit:
@@ -248,18 +249,21 @@ class MeasuredSplit:
         )
 
 
-def _trained_on(model: Predictor, data: Dataset, predictions: Predictions) -> npt.NDArray[np.bool_]:
+def trained_samples(
+    model: Predictor, data: Dataset, split: str, sample_ids: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
     """Return the samples that a model was trained on and that are identical to no image of an earlier split: bool (N,).
 
-    Such samples exist if the splits were different in training, or if all data is measured.
+    ``data`` has all splits, ``sample_ids`` (N,) are of one. Such samples exist if the splits were different in
+    training, or if all data is measured.
     """
-    known = digests_of(model) if predictions.split in {*SPLITS, ALL} else np.empty(0)
+    known = digests_of(model) if split in {*SPLITS, ALL} else np.empty(0)
     # It is normal that a model was trained on the train split of its own data.
     own = data.matches_training_data(model.manifest.data_fingerprint)
-    if not len(known) or (own and predictions.split == "train"):
-        return np.zeros(len(predictions), dtype=np.bool_)
+    if not len(known) or (own and split == "train"):
+        return np.zeros(len(sample_ids), dtype=np.bool_)
     faces = with_model_classes(model, data)
-    places = faces.places(predictions.sample_ids)
+    places = faces.places(sample_ids)
     trained = np.isin(image_digests(faces.images, places), known)
     return trained & ~leaked(group_identical(faces.images), faces.split)[places] if trained.any() else trained
 

@@ -100,17 +100,10 @@ def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> N
 
 
 def predict_folds(
-    recipe: Recipe,
-    folds: FoldPlan,
-    folder: Path,
-    *,
-    callback: Callback | None = None,
-    notify: Callable[[str], None],
-    environment: Mapping[str, Any] | None = None,
-    init_from: RunFolder | None = None,
-    device: str = "auto",
+    recipe: Recipe, folds: FoldPlan, folder: Path, *, callback: Callback | None = None, notify: Callable[[str], None],
+    environment: Mapping[str, Any] | None = None, init_from: RunFolder | None = None, device: str = "auto",
     advice: str = "",
-) -> Predictions:
+) -> Predictions:  # fmt: skip
     """Train one model per fold and return predictions on all samples of train and validation.
 
     Finished folds in ``folder`` are reused, so the same call resumes after an interruption.

@@ -115,12 +115,12 @@ class CheckOrigin:
         name = _name(f"//{host}")
         if host is not None and name not in self._own and not _is_address(name):
             return ApiError(
-                "This host name is not allowed; add it with mien serve --allow-host NAME.", code="foreign-host"
+                "This host name is not allowed; mien serve --allow-host NAME would allow it.", code="foreign-host"
             )
         own = (origin or "").partition("://")[2].lower() == (host or "").lower()
         if origin is not None and not own and _name(origin) not in self._allowed:
             return ApiError(
-                "Pages of this site may not use the service; allow its host with mien serve --allow-host NAME.",
+                "Pages of this site may not use the service; mien serve --allow-host NAME would allow its host.",
                 code="foreign-origin",
             )
         return None

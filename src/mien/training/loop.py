@@ -69,17 +69,10 @@ class Outcome:
 
 
 def train(
-    plan: TrainingPlan,
-    run: RunFolder,
-    *,
-    resume: bool = False,
-    init_from: RunFolder | None = None,
-    teachers: Sequence[Teacher] = (),
-    callback: Callback | None = None,
-    environment: dict[str, Any] | None = None,
-    device: str = "auto",
-    network: Network | None = None,
-) -> Outcome:
+    plan: TrainingPlan, run: RunFolder, *, resume: bool = False, init_from: RunFolder | None = None,
+    teachers: Sequence[Teacher] = (), callback: Callback | None = None, environment: dict[str, Any] | None = None,
+    device: str = "auto", network: Network | None = None,
+) -> Outcome:  # fmt: skip
     """Train a network and write a run folder with checkpoints and history.
 
     Samples of ``train`` are trained on, those of ``validation`` choose the best epoch, those of ``test`` are not used.
