@@ -16,6 +16,7 @@ from mien.base.errors import DataError
 from mien.base.images import open_image
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.ballots import REPEAT_EVERY, Vote, ballot_file, next_image, read_ballot, write_ballot
+from mien.data.synthetic import render_faces
 from mien.evaluation.vote_metrics import krippendorff_alpha, pair_agreement
 from mien.serve.label_app import create_label_app
 from support import raises
@@ -131,12 +132,20 @@ def test_a_table_of_somebody_else_is_left_as_it_is(faces, tmp_path, name):
     assert len(list(tmp_path.iterdir())) == 2, "nothing was written"
 
 
-def test_the_most_doubtful_come_first(faces):
-    class Sure:
-        def predict_crops(self, files):
-            return [type("P", (), {"probabilities": {"a": p, "b": 1 - p}}) for p in np.linspace(1, 0.5, len(files))]
-
-    assert doubtful_first(relative_images(faces), faces, Sure()) == IMAGES[::-1]
+def test_the_most_doubtful_come_first(tmp_path):
+    """Oracle: SciPy's entropy. A file that cannot be read is named and left out."""
+    entropy, model, skipped = pytest.importorskip("scipy.stats").entropy, mien.load("tiny"), []
+    for name, face in zip(IMAGES, render_faces(np.arange(len(IMAGES)) % 7, seed=3), strict=True):
+        Image.fromarray(face).save(tmp_path / name)
+    shown = [name for name in IMAGES if name != "05.png"]
+    found = model.predict_crops([tmp_path / name for name in shown])
+    doubt = {name: entropy(each.probability_vector) for name, each in zip(shown, found, strict=True)}
+    (tmp_path / "05.png").write_bytes(b"no image")
+    found = doubtful_first(IMAGES, tmp_path, model, lambda name, _: skipped.append(name))
+    assert found == sorted(doubt, key=lambda name: -doubt[name])
+    assert skipped == [str(tmp_path / "05.png")]
+    with raises(DataError, "folder-without-images"):
+        doubtful_first(["05.png"], tmp_path, model, lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """``mien.merge_votes``: merge several people's votes on the same faces into a data set."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,13 +88,17 @@ def relative_images(folder: str | os.PathLike[str]) -> list[str]:
     return names
 
 
-def doubtful_first(images: Sequence[str], folder: Path, model: Predictor) -> list[str]:
-    """Sort images by the model's doubt: highest entropy of the probabilities first."""
-    values = np.array(
-        [list(found.probabilities.values()) for found in model.predict_crops([folder / i for i in images])]
-    )
-    entropy = -(values * np.log(np.maximum(values, 1e-12))).sum(axis=1)
-    return [images[at] for at in np.argsort(-entropy, kind="stable")]
+def doubtful_first(
+    images: Sequence[str], folder: Path, model: Predictor, on_error: Callable[[str, DataError], None]
+) -> list[str]:
+    """Sort images by the model's doubt, highest entropy of the probabilities first; unreadable ones are left out."""
+    files, order = {str(folder / name): name for name in images}, dict[str, float]()
+    for photo in model.stream(list(files), crops=True, on_error=on_error):
+        shares = np.maximum(photo.predictions[0].probability_vector, 1e-12)
+        order[files[photo.source]] = float((shares * np.log(shares)).sum())
+    if not order:
+        raise DataError(f"{folder} has no image that can be read.", code="folder-without-images")
+    return sorted(order, key=lambda name: order[name])
 
 
 def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) -> MergedVotes:

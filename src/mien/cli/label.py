@@ -51,8 +51,9 @@ def label(
         from mien.serve.limits import Limits
         from mien.serve.server import address, open_port, run
 
-    app = create_label_app(faces, doubtful_first(images, faces, load(model)), ballot)
+    order = doubtful_first(images, faces, load(model), lambda _, error: notice(f"skipped: {error}"))
+    app = create_label_app(faces, order, ballot)
     listener = open_port("127.0.0.1", port)
     page = address(listener)
-    notice(f"{page} asks {name} about {len(images):,} faces; votes go to {ballot}. Press Ctrl-C to stop.")
+    notice(f"{page} asks {name} about {len(order):,} faces; votes go to {ballot}. Press Ctrl-C to stop.")
     run(app, listener, Limits(), page)
