@@ -12,6 +12,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mien.base.recipe import check_recipe
 from mien.base.run_folder import RunFolder
@@ -20,17 +23,30 @@ from mien.exporting.to_onnx import exporting
 from mien.models.registry import completed
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import with_model_classes
-from mien.pipeline.trained_on import write_trained_on
+from mien.pipeline.trained_on import read_trained_on, write_digests, write_trained_on
 from mien.pipeline.training_run import calibrate, headline_values
 from mien.training import checkpoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SAME = ("data_fingerprint", "cleaned_from", "classes", "outputs", "votes_fingerprint")
 
 
-def main() -> None:
-    """Read the command line and write."""
+def join(light: dict[str, Tensor], deep: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """The tensors of a JoinedNet whose logits are ``share`` times those of ``light``, and the rest of ``deep``'s."""
     import torch
 
+    tensors = {f"light.{key}": at for key, at in light.items() if not key.startswith("head.")}
+    tensors |= {f"deep.{key}": at for key, at in deep.items() if not key.startswith("head.")}
+    weights = [each["head.weight"].float() * part for each, part in ((light, share), (deep, 1 - share))]
+    tensors["head.weight"] = torch.cat(weights, dim=1)
+    tensors["head.bias"] = light["head.bias"].float() * share + deep["head.bias"].float() * (1 - share)
+    return {key: at.float() if at.is_floating_point() else at for key, at in tensors.items()}
+
+
+def main() -> None:
+    """Read the command line and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("light", type=Path)
     parser.add_argument("deep", type=Path)
@@ -40,27 +56,28 @@ def main() -> None:
     wanted = parser.parse_args()
     light, deep, run = (RunFolder(path) for path in (wanted.light, wanted.deep, wanted.out))
     (weights_light, facts_light), (weights_deep, facts) = (checkpoint.load(each.best) for each in (light, deep))
-    recipes = light.read_recipe(), deep.read_recipe()
-    if recipes[0].input != recipes[1].input or any(facts_light[key] != facts[key] for key in SAME):
-        sys.exit(f"{wanted.light} and {wanted.deep} differ in data, outputs or input.")
-    content = recipes[1].model_dump(mode="json", exclude_unset=True)
-    both = {**recipes[0].model.settings, "width": recipes[1].model.settings["width"], "name": "joined", "dropout": 0.0}
-    words = f"Logits of '{recipes[0].name}' times {wanted.share:g}, and of '{recipes[1].name}' times the rest"
-    recipe = completed(check_recipe({**content, "name": "joined", "description": words, "model": both}, "joined"))
-    tensors = {}
-    for name, weights in (("light", weights_light), ("deep", weights_deep)):
-        tensors |= {f"{name}.{key}": at for key, at in weights.items() if not key.startswith("head.")}
-    shares = (wanted.share, 1 - wanted.share)
-    for key in ("head.weight", "head.bias"):
-        parts = [each[key].float() * share for each, share in zip((weights_light, weights_deep), shares, strict=True)]
-        tensors[key] = torch.cat(parts, dim=1) if key == "head.weight" else parts[0] + parts[1]
+    ours, other = light.read_recipe(), deep.read_recipe()
+    faces = load_dataset(wanted.data, size_px=other.input.size_px)
+    if not 0 < wanted.share < 1:
+        parser.error(f"--share must be above 0 and below 1; found {wanted.share}.")
+    if (ours.model.name, other.model.name) != ("mien", "resnet18"):
+        parser.error(f"LIGHT must be a 'mien' and DEEP a 'resnet18'; found {ours.model.name} and {other.model.name}.")
+    if ours.input != other.input or any(facts_light[key] != facts[key] for key in SAME):
+        parser.error(f"{wanted.light} and {wanted.deep} differ in data, outputs or input.")
+    if not faces.matches_training_data(facts["data_fingerprint"]):
+        parser.error(f"{wanted.data} is not the data of the runs.")
+    both = {**ours.model.settings, "width": other.model.settings["width"], "name": "joined", "dropout": 0.0}
+    words = f"Not trained: logits of '{ours.name}' times {wanted.share:g}, and of '{other.name}' times the rest"
+    content = other.model_dump(mode="json", exclude_unset=True)
+    content |= {"name": "joined", "description": f"{words}, whose training keys these are", "model": both}
+    recipe = completed(check_recipe(content, "joined"))
     facts |= {"recipe_digest": recipe.digest, "taught_by": facts_light["taught_by"] + facts["taught_by"]}
     run.create(recipe, facts)
-    checkpoint.save(run.best, {key: at.float() if at.is_floating_point() else at for key, at in tensors.items()}, facts)
-    faces = load_dataset(wanted.data, size_px=recipe.input.size_px)
+    checkpoint.save(run.best, join(weights_light, weights_deep, wanted.share), facts)
     with exporting(run) as export:
         predictor, predictions = calibrate(export.file, faces)
-        write_trained_on(run, with_model_classes(predictor, faces))
+        write_trained_on(run, with_model_classes(predictor, faces), light)
+        write_digests(run, np.concatenate([read_trained_on(run), read_trained_on(deep)]))
         evaluation = MeasuredSplit.resolve(predictions, faces, predictor).evaluate()
         export.complete(predictor.manifest.model_copy(update={"scores": headline_values(evaluation)}))
     sys.stdout.write(f"{run.path}: {evaluation.accuracy.value:.2%} of the label, parity {export.parity}\n")

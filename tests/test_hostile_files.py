@@ -171,10 +171,8 @@ def valid_files(tmp_path_factory):
     for name in IMAGES:
         Image.effect_noise((24, 24), 50).convert("RGB").save(folder / name)
     readers = {
-        "a.csv": lambda path: load_dataset(path, cache=False),
-        "a.npz": read_predictions,
-        "a.onnx": OnnxClassifier,
-    }
+        "a.csv": lambda path: load_dataset(path, cache=False), "a.npz": read_predictions, "a.onnx": OnnxClassifier,
+    }  # fmt: skip
     return folder, {"a.toml": lambda path: load_recipe(str(path)), **readers, **dict.fromkeys(IMAGES, open_image)}
 
 

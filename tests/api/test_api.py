@@ -299,7 +299,7 @@ def test_what_is_no_data_model_recipe_or_callback_is_one_line(tmp_path, faces, c
 def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, tmp_path, charts):
     """Oracle: the command line on the same run and data. Predictions by themselves have the page of their file."""
     write_parquet(faces, tmp_path / "faces.parquet")
-    written = package.report(tiny_run.path, tmp_path / "faces.parquet", out=tmp_path / "own", **{"explain": False})
+    written = package.report(tiny_run.path, tmp_path / "faces.parquet", out=tmp_path / "own", explain=False)
     options = ("--no-explain", "--out", tmp_path / "command")
     answer = mien("report", tiny_run.path, "--data", tmp_path / "faces.parquet", *options, "--json")
     printed = json.loads(answer.out)

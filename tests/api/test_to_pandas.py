@@ -41,12 +41,8 @@ def test_every_face_is_a_row():
     assert list(named.iloc[0][["answer", "p(answer)", "p(track)"]]) == ["track", 0.25, 0.75]
     assert mien.to_pandas([[]]).empty
     assert list(mien.to_pandas([[]]).columns) == [
-        *columns[:-2],
-        "unsure",
-        "not_a_face",
-        "derived_valence",
-        "derived_arousal",
-    ]
+        *columns[:-2], "unsure", "not_a_face", "derived_valence", "derived_arousal",
+    ]  # fmt: skip
 
 
 def test_what_is_no_prediction_is_refused():

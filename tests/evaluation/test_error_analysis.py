@@ -13,11 +13,8 @@ def test_pairs_by_hand():
     confusion = np.array([[5, 2, 0], [3, 4, 2], [0, 1, 0]])
     pairs = confused_pairs(*np.repeat(np.argwhere(confusion >= 0), confusion.ravel(), axis=0).T)
     assert [(pair.first, pair.second, pair.count, pair.support) for pair in pairs] == [
-        (1, 0, 3, 9),
-        (0, 1, 2, 7),
-        (1, 2, 2, 9),
-        (2, 1, 1, 1),
-    ]
+        (1, 0, 3, 9), (0, 1, 2, 7), (1, 2, 2, 9), (2, 1, 1, 1),
+    ]  # fmt: skip
     assert pairs[0].rate.value == pytest.approx(3 / 9)
     assert confused_pairs(np.array([0, 2]), np.array([0, 2])) == ()
 

@@ -1,5 +1,8 @@
 """One test covers every network that a recipe can name."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -135,3 +138,17 @@ def test_what_begins_at_random():
 def test_a_bad_model_table_is_one_line(table, code, named):
     with raises(RecipeError, code, named):
         build_model(ModelRecipe.model_validate(table), 7, 48)
+
+
+def test_a_joined_network_gives_the_weighted_mean_of_two():
+    """Oracle: the two networks themselves."""
+    torch.manual_seed(0)
+    light = build_model(ModelRecipe(name="mien", widths=[8, 8], convolutions=[2, 1]), 5, 48).eval()
+    deep, settings = narrow("resnet18").eval(), {**complete(ModelRecipe(name="mien")).settings, "widths": [8, 8]}
+    both = {**settings, "convolutions": [2, 1], **NARROW["resnet18"]}
+    joined = build_model(ModelRecipe.model_validate({"name": "joined", **both}), 5, 48).eval()
+    join = runpy.run_path(str(Path(__file__).parents[2] / "release" / "join.py"))["join"]
+    joined.load_state_dict(join(light.state_dict(), deep.state_dict(), 0.25))
+    images = torch.randn(3, 1, 48, 48)
+    with torch.inference_mode():
+        assert torch.allclose(joined(images), 0.25 * light(images) + 0.75 * deep(images), atol=1e-5)

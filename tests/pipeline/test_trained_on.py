@@ -12,6 +12,7 @@ from mien.base.errors import RunError
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
+from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.pipeline.measured_split import subset_masks
 from mien.pipeline.trained_on import image_digests, read_trained_on, write_trained_on
@@ -125,8 +126,12 @@ def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tm
         assert "trained-on" in page_codes((again / "report.html").read_text())
         table = json.loads((again / "tables" / "without-copies.json").read_text())
         assert [row["samples"] for row in table] == [each["count"] for each in written["subsets"]]
-    compared = package.compare(out, out, data).subsets
-    assert [each.count for each, _ in compared] == [each["count"] for each in written["subsets"]]
+    other = replace(read_predictions(out / "predictions_validation.npz"), trained_on=None)
+    for pair in ((out, other), (other, out)):
+        compared = package.compare(*pair, data).subsets
+        assert [(one.count, two.count) for one, two in compared] == [
+            (each["count"],) * 2 for each in written["subsets"]
+        ]
     alone = mien("evaluate", "--predictions", out / "predictions_validation.npz", "--json")
     assert json.loads(alone.out)["trained_on"] == count
 

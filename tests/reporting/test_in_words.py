@@ -38,12 +38,8 @@ def test_five_sentences_say_what_was_measured():
     found = words(summary_section(context_of(LABELS, READ)))
     assert len(found) == 5
     expected = (
-        ("happy", "100.0%", "angry", "50.0%"),
-        ("angry", "sad", "20 of 40", "50.0%"),
-        ("80.0%",),
-        (),
-        ("33.3%",),
-    )
+        ("happy", "100.0%", "angry", "50.0%"), ("angry", "sad", "20 of 40", "50.0%"), ("80.0%",), (), ("33.3%",),
+    )  # fmt: skip
     for sentence, values in zip(found, expected, strict=True):
         assert all(value in sentence for value in values), sentence
     assert block_codes(summary_section(context_of(LABELS, READ))) == ["copies-unknown"]

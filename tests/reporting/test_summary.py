@@ -86,16 +86,8 @@ def test_the_page_says_what_it_is_of(tmp_path, charts):
     opening = page.words[: page.words.index("Accuracy")]
     for words in ("test", "1,234", "2 classes"):
         assert words in opening
-    for words in (
-        "100.0%",
-        "99.7–100.0%",
-        "Macro-F1",
-        "macro average",
-        "617",
-        "epoch kept (2)",
-        "2 of 3",
-        "model.onnx",
-    ):
+    shown = ("100.0%", "99.7–100.0%", "Macro-F1", "macro average", "617", "epoch kept (2)", "2 of 3", "model.onnx")
+    for words in shown:
         assert words in page.words
     assert ("id", "limits") in page.attributes
     assert ("id", "of-this-data") in page.attributes

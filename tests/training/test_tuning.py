@@ -39,6 +39,7 @@ def test_every_parameter_is_in_one_block_and_the_head_is_the_last(name):
         ("vgg11", 8 + 1 + 1),
         ("resnet18", 1 + 8 + 1),  # stem, residual blocks, head
         ("resnet34", 1 + 16 + 1),
+        ("joined", 1 + 8 + 1),  # those of the ResNet; the other network's are in the last of them
     ],
 )
 def test_blocks_are_those_that_one_counts_in_the_papers_figure(name, count):

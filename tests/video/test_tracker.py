@@ -194,10 +194,8 @@ def test_a_frame_of_another_size_is_a_new_place(classifier):
     frames = [np.full((*size, 3), 20 + 5 * number, dtype=np.uint8) for number, size in enumerate(sizes)]
     found = [tracker.update(frame, 0.1 * number) for number, frame in enumerate(frames)]
     assert [[(face.track, face.prediction.box, face.detected) for face in faces] for faces in found] == [
-        [(1, boxes[0], True)],
-        [(2, boxes[1], True)],
-        [(3, boxes[2], True)],
-    ]
+        [(1, boxes[0], True)], [(2, boxes[1], True)], [(3, boxes[2], True)],
+    ]  # fmt: skip
 
 
 def test_a_stream_of_the_network_is_followed_until_it_ends(classifier, astronaut):

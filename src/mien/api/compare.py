@@ -63,6 +63,10 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
             f"A comparison needs at least two models; found {len(named)}. Give another folder or --predictions FILE.",
             code="too-few-models",
         )
+    # Leave out the same samples for all models.
+    if known := [each.sample_ids[each.trained_on] for _, each in named if each.trained_on is not None]:
+        trained = np.concatenate(known)
+        named = [(name, replace(each, trained_on=np.isin(each.sample_ids, trained))) for name, each in named]
     (first, baseline), *others = [(name, _resolve(predictions, data)) for name, predictions in named]
     histories = {name: RunFolder(Path(name)).read_history() for name, _ in named}
     results = []

@@ -69,8 +69,10 @@ class MergedVotes:
             agree = f"two people agree on {share_text(self.between)} of the images"
             lines.append(f"{agree} (Krippendorff's alpha {self.alpha:.2f})")
         if self.ceiling is not None:
-            rest = f"{share_text(self.ceiling)} of the images with a majority and three votes, the ceiling of any model"
-            lines.append(f"a second panel would choose the same class for {rest}")
+            words = (
+                f"a second panel would choose the same class for {share_text(self.ceiling)}, the ceiling of any model"
+            )
+            lines.append(f"{words} (images with a majority of three or more votes)")
         if self.ask_again:
             again = self.table.with_name(f"{ASK_AGAIN}.csv")
             lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")

@@ -104,7 +104,8 @@ def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
         if len(own) < 2:
             continue
         for other, count in enumerate(_rounded(row * (counts[label] / row.sum()))):
-            flagged[own[np.argsort(-(probabilities[own, other] - named[own]))[: count if other != label else 0]]] = True
+            ahead = probabilities[own, other] - named[own]
+            flagged[own[np.argsort(-ahead)[: count if other != label else 0]]] = True
     return np.asarray(flagged & (named < probabilities.max(axis=1)))
 
 

@@ -65,16 +65,11 @@ class Dataset:
 
     @classmethod
     def from_arrays(
-        cls,
-        images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]],
-        labels: npt.ArrayLike,
-        classes: Sequence[str] | None = None,
-        split: Sequence[str] | npt.NDArray[np.str_] | None = None,
-        size_px: int = 48,
-        sample_ids: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
+        cls, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]], labels: npt.ArrayLike,
+        classes: Sequence[str] | None = None, split: Sequence[str] | npt.NDArray[np.str_] | None = None,
+        size_px: int = 48, sample_ids: npt.ArrayLike | None = None, groups: npt.ArrayLike | None = None,
         channels: int = 1,
-    ) -> Dataset:
+    ) -> Dataset:  # fmt: skip
         """Create a data set from face crops in memory.
 
         Args:

@@ -151,7 +151,8 @@ def bootstrap_p_value(drawn: Floats) -> float:
     defined = drawn[~np.isnan(drawn)]
     if not len(defined):
         return math.nan
-    return min(1.0, 2 * (min(int((defined <= 0).sum()), int((defined >= 0).sum())) + 1) / (len(defined) + 1))
+    smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
 
 
 @dataclass(frozen=True)

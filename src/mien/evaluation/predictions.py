@@ -299,10 +299,10 @@ class Predictions(PerSample):
         groups = None if self.groups is None else _integers("groups", self.groups)
         if groups is not None:
             _check_length("groups", groups, count, "groups-shape")
-        if self.trained_on is not None:
-            trained = _typed("trained_on", self.trained_on, "b", 1, "booleans of shape (N,)")
-            _check_length("trained_on", trained, count, "trained-on-type")
         converted = {"sample_ids": sample_ids, "labels": labels, "probabilities": probabilities, "groups": groups}
+        if self.trained_on is not None:
+            converted["trained_on"] = trained = _typed("trained_on", self.trained_on, "b", 1, "booleans of shape (N,)")
+            _check_length("trained_on", trained, count, "trained-on-type")
         for name, value in {**converted, "classes": tuple(self.classes)}.items():
             # The dataclass is frozen; only the constructor converts the types.
             object.__setattr__(self, name, value)

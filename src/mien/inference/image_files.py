@@ -46,7 +46,8 @@ def walk_images(
                     folders.add(entry.name)
                 # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
                 elif not entry.name.lower().endswith(suffixes) or not (
-                    entry.is_file(follow_symlinks=False) or Path(entry).is_file() or not Path(entry).exists()
+                    # pathlib's functions raise an error for a target in a folder without access
+                    entry.is_file(follow_symlinks=False) or os.path.isfile(entry) or not os.path.exists(entry)  # noqa: PTH110, PTH113
                 ):
                     continue
                 names.append(entry.name)

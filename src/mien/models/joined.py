@@ -24,13 +24,20 @@ class JoinedNet(Network):
         convolutions: Counts = (2, 2, 2, 2), pool_last: bool = False, dropout: Dropout = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.deep: ResNet = ResNet(18, classes, size_px, channels, width, dropout)
         shape = (stem_width, stem_stride, widths, convolutions, pool_last, dropout)
         self.light: MienNet = MienNet(classes, size_px, channels, *shape)
-        # The ResNet comes last: Grad-CAM takes the last maps, and it has most of the parameters.
-        self.deep: ResNet = ResNet(18, classes, size_px, channels, width, dropout)
         self.head: nn.Linear = nn.Linear(self.light.head.in_features + self.deep.head.in_features, classes)
         del self.light.head, self.deep.head
 
+    def parts(self) -> list[nn.Module]:
+        """Return the members' blocks in pairs, counted from the head; the ResNet has more, which come first."""
+        light, deep = [self.light.stem, *self.light.stages], [self.deep.stem, *self.deep.stages]
+        alone = len(deep) - len(light)
+        pairs = [nn.ModuleDict({"light": one, "deep": other}) for one, other in zip(light, deep[alone:], strict=True)]
+        return [*deep[:alone], *pairs, self.head]
+
     def features(self, images: Tensor) -> Tensor:
         """Compute features as in :class:`Network`; D is the last of ``widths`` + 8 * width."""
+        # The ResNet comes last: Grad-CAM takes the last maps, and it has most of the parameters.
         return torch.cat([self.light.features(images), self.deep.features(images)], dim=1)

@@ -44,16 +44,9 @@ class TimmNetwork(Network):
     """
 
     def __init__(
-        self,
-        classes: int,
-        size_px: int,
-        channels: int,
-        backbone: str = "resnet18",
-        pretrained: bool = True,
-        weights: str = "",
-        upsample_px: Annotated[int, Field(ge=0, le=1024)] = 0,
-        dropout: Dropout = 0.0,
-    ) -> None:
+        self, classes: int, size_px: int, channels: int, backbone: str = "resnet18", pretrained: bool = True,
+        weights: str = "", upsample_px: Annotated[int, Field(ge=0, le=1024)] = 0, dropout: Dropout = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         if weights and not pretrained:
             words = f"The recipe has both model.pretrained = false and model.weights = '{weights}'; remove one of them."

@@ -50,7 +50,7 @@ def check_sizes(
         except Exception as error:
             if not (recipe.file or isinstance(error, RuntimeError)):  # a user's network may raise anything
                 raise
-            fewer = "fewer stages, or " if recipe.file or recipe.name in {"mien", "separable"} else ""
+            fewer = "fewer stages, or " if recipe.file or recipe.name in {"mien", "separable", "joined"} else ""
             larger = "larger images (input.crop_px)" if size_px == own_px else "larger sides in progressive_resizing"
             raise RecipeError(
                 f"The model {recipe.name} with these settings does not work on images of {size_px} px. Give it "

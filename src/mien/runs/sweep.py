@@ -104,16 +104,10 @@ class SweepResult:
 
 
 def search(
-    space: Space,
-    faces: Dataset,
-    out: Path,
-    *,
-    trials: int | None = None,
-    device: str = "auto",
-    callback: Callback | None = None,
-    on_trial_end: Callable[[str], None] = lambda text: None,
+    space: Space, faces: Dataset, out: Path, *, trials: int | None = None, device: str = "auto",
+    callback: Callback | None = None, on_trial_end: Callable[[str], None] = lambda text: None,
     metadata: Mapping[str, Any] | None = None,
-) -> SweepResult:
+) -> SweepResult:  # fmt: skip
     """Run a sweep until all its trials are finished.
 
     Raises DataError: the data lacks a split or a class that the recipe needs. Raises RunError: the folder is in use, or

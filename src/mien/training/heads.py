@@ -241,7 +241,8 @@ class VotesHead(Head):
         if self.taught is None:
             return votes
         alpha = self.recipe.distill.alpha
-        return (alpha + (1 - alpha) * (1 - votes.sum(1, keepdim=True))) * batch.mixed(self.taught) + (1 - alpha) * votes
+        missing = 1 - votes.sum(1, keepdim=True)
+        return (alpha + (1 - alpha) * missing) * batch.mixed(self.taught) + (1 - alpha) * votes
 
     def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
         """See :class:`Head`. Only the default output is measured."""

@@ -48,16 +48,11 @@ class VideoResult:
 
 
 def predict_video(
-    video: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None = None,
-    model: Predictor | str | os.PathLike[str] = "fast",
-    *,
-    classes: str | None = None,
-    detect_every_seconds: float = DETECT_EVERY_SECONDS,
-    detector: Detector | None = None,
-    annotate: bool = True,
+    video: str | os.PathLike[str], out: str | os.PathLike[str] | None = None,
+    model: Predictor | str | os.PathLike[str] = "fast", *, classes: str | None = None,
+    detect_every_seconds: float = DETECT_EVERY_SECONDS, detector: Detector | None = None, annotate: bool = True,
     overwrite: bool = False,
-) -> VideoResult:
+) -> VideoResult:  # fmt: skip
     """Write what ``mien video`` writes: an annotated copy, a table of every frame, a page over time.
 
     Args:
