@@ -248,9 +248,10 @@ def _copies(measured: MeasuredSplit) -> ClaimFinding:
     if clean.count == everything:
         return ClaimFinding(key, "fine", "No sample is a copy of an image in an earlier split.")
     gain = measured.predictions.accuracy - clean.accuracy.value
+    trained = "" if measured.predictions.trained_on is None else ", or the model was trained on them"
     words = (
-        f"{everything - clean.count:,} of {everything:,} samples have a copy in an earlier split. Without them the "
-        f"accuracy is {share_text(clean.accuracy)}."
+        f"{everything - clean.count:,} of {everything:,} samples have a copy in an earlier split{trained}. Without them "
+        f"the accuracy is {share_text(clean.accuracy)}."
     )
     return ClaimFinding(key, "caution" if gain >= 0.005 else "fine", words)
 
