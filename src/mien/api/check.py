@@ -250,8 +250,8 @@ def _copies(measured: MeasuredSplit) -> ClaimFinding:
     gain = measured.predictions.accuracy - clean.accuracy.value
     trained = "" if measured.predictions.trained_on is None else ", or the model was trained on them"
     words = (
-        f"{everything - clean.count:,} of {everything:,} samples have a copy in an earlier split{trained}. Without them "
-        f"the accuracy is {share_text(clean.accuracy)}."
+        f"{everything - clean.count:,} of {everything:,} samples have a copy in an earlier split{trained}. Without "
+        f"them the accuracy is {share_text(clean.accuracy)}."
     )
     return ClaimFinding(key, "caution" if gain >= 0.005 else "fine", words)
 
