@@ -69,10 +69,8 @@ class MergedVotes:
             agree = f"two people agree on {share_text(self.between)} of the images"
             lines.append(f"{agree} (Krippendorff's alpha {self.alpha:.2f})")
         if self.ceiling is not None:
-            words = (
-                f"a second panel would choose the same class for {share_text(self.ceiling)}, the ceiling of any model"
-            )
-            lines.append(f"{words} (images with a majority of three or more votes)")
+            words = f"a second panel would choose the same class for {share_text(self.ceiling)}, where 3 or more voted"
+            lines.append(f"{words}: the ceiling of any model")
         if self.ask_again:
             again = self.table.with_name(f"{ASK_AGAIN}.csv")
             lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")
@@ -94,13 +92,13 @@ def doubtful_first(
     images: Sequence[str], folder: Path, model: Predictor, on_error: Callable[[str, DataError], None]
 ) -> list[str]:
     """Sort images by the model's doubt, highest entropy of the probabilities first; unreadable ones are left out."""
-    files, order = {str(folder / name): name for name in images}, dict[str, float]()
+    files, certainty = {str(folder / name): name for name in images}, dict[str, float]()
     for photo in model.stream(list(files), crops=True, on_error=on_error):
         shares = np.maximum(photo.predictions[0].probability_vector, 1e-12)
-        order[files[photo.source]] = float((shares * np.log(shares)).sum())
-    if not order:
+        certainty[files[photo.source]] = float((shares * np.log(shares)).sum())
+    if not certainty:
         raise DataError(f"{folder} has no image that can be read.", code="folder-without-images")
-    return sorted(order, key=lambda name: order[name])
+    return sorted(certainty, key=lambda name: certainty[name])
 
 
 def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) -> MergedVotes:

@@ -1,7 +1,6 @@
 """``mien.robustness``: measure the accuracy on corrupted images. Works without torch."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -44,7 +43,8 @@ def robustness(
         faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
     fingerprint = result.faces.fingerprint_for_predictions(split)
     measured = measure_robustness(predictor.probabilities, faces.images, faces.labels, seed=seed, groups=faces.groups)
-    about: dict[str, Any] = {"data": data_name(data), "split": split, "data_fingerprint": fingerprint}
-    about["model"] = predictor.manifest.full_name if isinstance(model, Predictor) else str(model)
-    about["trained_on"] = int(trained_samples(predictor, result.faces, split, faces.rows).sum())
-    return replace(measured, **about)
+    name = predictor.manifest.full_name if isinstance(model, Predictor) else str(model)
+    trained_on = int(trained_samples(predictor, result.faces, split, faces.rows).sum())
+    return replace(
+        measured, model=name, data=data_name(data), split=split, data_fingerprint=fingerprint, trained_on=trained_on
+    )

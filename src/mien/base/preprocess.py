@@ -221,6 +221,9 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     colour = array.ndim == 3
     # Accept uint16 in both byte orders.
     if array.dtype.kind == "u" and array.dtype.itemsize == 2 and not colour:
+        if 0 < array.max(initial=0) <= 255:
+            words = "The uint16 array holds no value above 255, so it would be black. Convert it to uint8."
+            raise DataError(words, code="image-range")
         return _in_8_bits(array.astype(np.float32), 257.0)
     if array.dtype != np.uint8:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
