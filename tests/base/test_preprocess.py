@@ -74,8 +74,11 @@ def test_fractions_are_not_taken_for_black():
         grey_square(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), 8)
     assert grey_square(Image.fromarray(np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8)), 8)[-1, -1] == 255
     assert not grey_square(Image.new("F", (8, 8), 0.0), 8).any()
-    with raises(DataError, "image-range", "uint8"):
-        grey_square(np.full((8, 8), 200, dtype=np.uint16), 8)
+    for named in ("<u2", ">u2"):
+        with raises(DataError, "image-range", "uint8"):
+            grey_square(np.full((8, 8), 200, dtype=named), 8)
+    with raises(DataError, "image-range", "8 bits"):
+        grey_square(open_image(encoded(Image.fromarray(np.full((8, 8), 200, dtype=np.uint16)))), 8)
 
 
 def test_transparency_is_laid_on_white():

@@ -52,7 +52,7 @@ def test_a_student_learns_in_one_command(mien, tmp_path, cache, teacher, recipe_
 def test_predictions_are_the_means_over_views_without_a_temperature(
     mien, tmp_path, cache, teacher, recipe_file, face_folder
 ):
-    """Oracle: the model by hand. A second student computes nothing; other views, data or models are others."""
+    """Oracle: the model by hand. A second student computes nothing, unless the file is damaged; others are others."""
     hot = load(teacher.path).manifest.model_copy(update={"temperature": 3.0})
     teacher.model.write_bytes(attach_manifest(teacher.model.read_bytes(), hot))
     words = ("distill", recipe_file, "--epochs", 1, "--teachers", teacher.path, "--tta", 2, "--data")
@@ -66,6 +66,8 @@ def test_predictions_are_the_means_over_views_without_a_temperature(
     os.utime(file, (1, 1))
     assert mien(*words, face_folder, "--out", tmp_path / "b", "--seed", 1).code == 0
     assert [each.stat().st_mtime for each in cache.iterdir()] == [1], "from the cache"
+    file.write_bytes(file.read_bytes()[:-9])
+    assert mien(*words, face_folder, "--out", tmp_path / "b2").code == 0
     faces = load_dataset(face_folder)
     write_parquet(faces.subset(np.arange(3, len(faces))), tmp_path / "fewer.parquet")
     assert mien(*words, tmp_path / "fewer.parquet", "--out", tmp_path / "c").code == 0
@@ -104,9 +106,10 @@ def test_predictions_files_and_models_teach_together(mien, tmp_path, teacher, re
     file = tmp_path / "p" / "predictions_train.npz"
     words = ("distill", recipe_file, "--data", face_folder, "--teachers", file, "--teachers", "fast-int8", "--tta", 1)
     assert mien(*words, "--out", tmp_path / "student").code == 0
-    assert read_manifest(RunFolder(tmp_path / "student").model).taught_by[0] == (
-        f"sha256:{sha256(file.read_bytes()).hexdigest()}"
-    )
+    taught_by = read_manifest(RunFolder(tmp_path / "student").model).taught_by
+    assert taught_by[0] == f"sha256:{sha256(file.read_bytes()).hexdigest()}"
+    other_order = (*words[:5], "fast-int8", "--teachers", file, *words[-2:])
+    assert mien(*other_order, "--out", tmp_path / "student", "--resume").code == 0
 
 
 def test_a_teacher_of_another_input_reads_the_data_at_its_own(mien, tmp_path, teacher, recipe_file, face_folder):
@@ -134,12 +137,14 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe
     with raises(DataError, "teachers-missing"):
         package.distill(recipe_file, face_folder, [], out=run)
     refused(mien(*words, "--teachers", tmp_path / "none"), "model-missing")
-    missing = tmp_path / "none.npz"
-    refused(mien("distill", recipe_file, "--data", "unread", "--teachers", missing), "soft-labels-missing", missing)
+    before_data = ("distill", recipe_file, "--data", "unread", "--teachers")
+    refused(mien(*before_data, tmp_path / "none.npz"), "soft-labels-missing", tmp_path / "none.npz")
+    refused(mien(*before_data, recipe_file), "model-damaged", recipe_file)
     (tmp_path / "bad.npz").write_bytes(b"x")
     refused(
         mien(*words, "--teachers", tmp_path / "bad.npz"), "predictions-unreadable", "bad.npz", "docs/predictions.md"
     )
-    refused(mien(*words, "--teachers", teacher.path / "predictions_validation.npz"), "teacher-other-data")
+    other = teacher.path / "predictions_validation.npz"
+    refused(mien(*words, "--teachers", other), "teacher-other-data", other)
     refused(mien(*words, "--teachers", teacher.path, "--tta", 3), "tta-views", "1, 2 or 10")
     assert not run.exists()

@@ -125,7 +125,8 @@ def test_without_the_extra_nothing_is_begun(mien, tmp_path, smiling, monkeypatch
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_leaves_nothing_half_written(tmp_path, encode_video, astronaut):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_leaves_nothing_half_written(tmp_path, encode_video, astronaut, number):
     clip = encode_video(tmp_path / "long.mp4", [np.ascontiguousarray(astronaut[20:240, 110:350])] * 600)
     out = tmp_path / "out"
     command_line = [sys.executable, "-m", "mien", "video", str(clip), "--out", str(out), "--detect-every", "0"]
@@ -134,7 +135,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path, encode_video, astronaut):
             if out.is_dir() and any(file.suffix == ".part" for file in out.iterdir()):
                 break
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         printed, err = process.communicate()
     assert (process.returncode, printed) == (130, "")
     assert "Traceback" not in err

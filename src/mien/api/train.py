@@ -400,12 +400,12 @@ def seconds_of(time: str | float) -> float:
     >>> seconds_of("1h30m"), seconds_of("90s"), seconds_of(60)
     (5400.0, 90.0, 60.0)
     """
-    found = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", str(time).strip())
+    found = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", str(time).strip())
     with suppress(ValueError):
         seconds = (
             0.0
             if found is None
-            else sum(float(number or 0) * unit for number, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+            else sum(float(number or 0) * unit for number, unit in zip(found.groups(), (3600, 60, 1, 1), strict=True))
         )
         if seconds > 0:
             return float(seconds)

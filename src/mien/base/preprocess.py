@@ -198,7 +198,10 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
             words = "The image contains fractions of 0 to 1. Multiply them by 255 and save it in 8 bits."
             raise DataError(words, code="image-range")
         # 16-bit grey opens as I;16. Modes I and F have no fixed range, so values above 255 mean 16 bits.
-        return _in_8_bits(values, 257.0 if image.mode.startswith("I;16") or greatest > 255 else 1.0)
+        if image.mode.startswith("I;16") and 0 < greatest <= 255:
+            words = "The 16-bit image holds no value above 255, so it would be black. Convert it to 8 bits (uint8)."
+            raise DataError(words, code="image-range")
+        return _in_8_bits(values, 257.0 if greatest > 255 else 1.0)
     image = _opaque(image)
     if image.mode not in {"L", "RGB"}:
         image = image.convert("RGB")
@@ -221,10 +224,7 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     colour = array.ndim == 3
     # Accept uint16 in both byte orders.
     if array.dtype.kind == "u" and array.dtype.itemsize == 2 and not colour:
-        if 0 < array.max(initial=0) <= 255:
-            words = "The uint16 array holds no value above 255, so it would be black. Convert it to uint8."
-            raise DataError(words, code="image-range")
-        return _in_8_bits(array.astype(np.float32), 257.0)
+        return _grey(Image.fromarray(np.ascontiguousarray(array, dtype=np.uint16)))
     if array.dtype != np.uint8:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             found, advice = f"{array.dtype} with NaN or infinity", "Replace those first"

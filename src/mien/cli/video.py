@@ -1,6 +1,7 @@
 """``mien video``: classify the faces of a video over time."""
 
 import re
+import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,6 +65,8 @@ def video(
     }
     # Do not write into the video's folder, which may be on a camera's memory card.
     folder = Path(f"{file.stem}-mien") if out is None else out
+    # A batch system or container ends it so; as after Ctrl-C, nothing half-written remains.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
     show_notices(result.notes)
     note_left_out(reader.reader.left_out)

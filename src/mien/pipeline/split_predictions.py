@@ -17,12 +17,21 @@ from mien.base.files import cache_folder, expand_home, file_sha256
 from mien.base.heads.label import LabelHead, decide
 from mien.base.heads.votes import VotesHead
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE, LabelScheme, parse_scheme
+from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec
 from mien.base.progress import slices, track
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, read_ratings, vote_probabilities
 from mien.evaluation.calibration import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, apply_temperature, fit_temperature
-from mien.evaluation.predictions import Answers, Predictions, RatedValues, Teacher, VotePredictions, write_predictions
+from mien.evaluation.predictions import (
+    Answers,
+    Predictions,
+    RatedValues,
+    Teacher,
+    VotePredictions,
+    read_predictions,
+    write_predictions,
+)
 from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
@@ -237,9 +246,12 @@ def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
     found = []
     for name in [names] if isinstance(names, str | os.PathLike) else names:
         path = expand_home(name)
-        if path.suffix == ".npz" and not path.is_file():
+        if path.suffix != ".npz":
+            path = find_model(name)
+            read_manifest(path)  # fails early if it is no model
+        elif not path.is_file():
             raise DataError(f"There is no file {path}. A model can also be a teacher.", code="soft-labels-missing")
-        found.append(path if path.suffix == ".npz" else find_model(name))
+        found.append(path)
     return found
 
 
@@ -260,8 +272,10 @@ def _predict(teacher: Path, faces: Dataset, read: Callable[[InputSpec], Dataset]
     rows = faces.rows[faces.split == "train"].tolist()
     key = [file_sha256(teacher), faces.fingerprint_for_predictions("train"), rows, votes, views]
     file = cache_folder("soft-labels") / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.npz"
-    if not file.is_file():
-        predictor = Predictor(teacher).for_labels()
-        predictions = predict_split(predictor, read(predictor.manifest.input), "train", views, temperature=1.0)
-        write_predictions(file, predictions, np.float16)
+    with suppress(DataError):  # missing or damaged
+        read_predictions(file)
+        return file
+    predictor = Predictor(teacher).for_labels()
+    predictions = predict_split(predictor, read(predictor.manifest.input), "train", views, temperature=1.0)
+    write_predictions(file, predictions, np.float16)
     return file

@@ -30,7 +30,7 @@ def teacher_targets(
 
     Raises DataError: soft labels for other classes or data, or a face without a soft label.
     """
-    known = [(each.predictions, read_predictions(each.predictions)) for each in teachers]
+    known = [(each.file, read_predictions(each.predictions)) for each in teachers]
     # Predictions with the student's classes have its scheme already.
     scheme = parse_scheme(recipe.classes)
     labels = [

@@ -247,9 +247,10 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
         raise _trained_with_other("data", run)
     names = {"votes": "votes_fingerprint", "ratings": "ratings_fingerprint", "parts": "not_of_the_recipe"}
     for what, name in {**names, "teachers": "taught_by"}.items():
-        own, given = (each.get(name) or "none" for each in (kept, facts))
+        # Sorted: teachers are averaged, so their order has no effect.
+        own, given = (sorted(np.atleast_1d(each.get(name) or "none")) for each in (kept, facts))
         if own != given:
-            raise _trained_with_other(what, run, f" ({', '.join(own) if isinstance(own, list) else own})")
+            raise _trained_with_other(what, run, f" ({', '.join(own)})")
     started_from = kept.get("started_from")
     if state.init_checkpoint is not None and started_from != facts["started_from"]:
         raise RunError(
