@@ -128,8 +128,11 @@ def test_wandb_without_a_login_is_refused_before_anything_is_read(mien, tmp_path
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    answer = mien("train", "quick", "--data", face_folder, "--out", tmp_path / "run", "--log", "wandb")
-    refused(answer, "logger-login", "WANDB_MODE=offline")
+    words = ("train", "quick", "--data", face_folder, "--out", tmp_path / "run", "--log", "wandb")
+    refused(mien(*words), "logger-login", "WANDB_MODE=offline")
+    # What it does with a key of a wrong length; it reads the environment only once in a process.
+    monkeypatch.setattr("wandb.login", lambda **_: int("short"))
+    refused(mien(*words), "logger-failed", "short")
     assert not (tmp_path / "run").exists()
 
 
@@ -141,8 +144,13 @@ def scalars(run):
 
 
 def test_tensorboard_has_each_epoch_once_after_a_resume(faces, tiny_recipe, tmp_path):
+    """Also if it had finished without a tracker."""
     run = RunFolder(tmp_path / "run")
     train_twice("tensorboard", run, tiny_recipe, faces)
+    (former,) = (run.path / "tensorboard").iterdir()
+    former.unlink()
+    finished = plan_training(tiny_recipe.model_copy(update={"epochs": 4}), faces)
+    train(finished, run, resume=True, callback=Logger("tensorboard", run))
     assert len(list((run.path / "tensorboard").iterdir())) == 1
     for name, values in columns(run).items():
         assert scalars(run)[name] == [(1 + at, pytest.approx(value, rel=1e-6)) for at, value in enumerate(values)]

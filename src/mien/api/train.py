@@ -401,13 +401,9 @@ def seconds_of(time: str | float) -> float:
     (5400.0, 90.0, 60.0)
     """
     found = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", str(time).strip())
+    numbers = found.groups() if found else ("", "", "", "")
     with suppress(ValueError):
-        seconds = (
-            0.0
-            if found is None
-            else sum(float(number or 0) * unit for number, unit in zip(found.groups(), (3600, 60, 1, 1), strict=True))
-        )
-        if seconds > 0:
+        if seconds := sum(float(each or 0) * unit for each, unit in zip(numbers, (3600, 60, 1, 1), strict=True)):
             return float(seconds)
     raise RecipeError(f"{arg('time')} must be like 30m, 90s or 1h30m; found {time!r:.40}.", code="time-form")
 

@@ -176,22 +176,16 @@ class LabelsCheck:
         review = findings.label_review
         if review is None:
             return [Text("Labels were not reviewed: no predictions were given. Only conflicting copies are known.")]
-        of_train = " of train" if (findings.faces.split[review.indices] == "train").any() else ""
+        of_train, scope = "", "No sample of train was predicted, so no change is suggested. "
+        if (findings.faces.split[review.indices] == "train").any():
+            scope = "Labels of other splits are not used: validation and test must not influence changes in train. "
+            of_train = " of train"
+        unchecked = "There are no votes to check this: look at the faces." if review.flagged_confirmed is None else ""
         worst = np.argsort(-review.issues.suspicion, kind="stable")[:DOUBTFUL_SHOWN]
         return [
             Text(
                 f"Samples are ranked by two scores: the probability of the label, and the fraction of nearest "
-                f"neighbours{of_train} with the same label. "
-                + (
-                    "Labels of other splits are not used: validation and test must not influence changes in train. "
-                    if of_train
-                    else "No sample of train was predicted, so no change is suggested. "
-                )
-                + (
-                    ""
-                    if review.flagged_confirmed is not None
-                    else "There are no votes to check this: look at the faces."
-                )
+                f"neighbours{of_train} with the same label. {scope}{unchecked}"
             ),
             label_issues_table(findings, review),
             FaceRow("Most doubtful labels", tuple(_doubtful_tile(findings, review, int(each)) for each in worst)),

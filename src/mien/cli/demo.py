@@ -23,7 +23,7 @@ PORTRAITS: Path = Path(__file__).parents[1] / "shipped" / "faces"
 
 
 def demo(
-    out: Annotated[Path | None, option("The run folder to create. The default is mien-demo.", "DIR")] = None,
+    out: Annotated[Path, option("The run folder to create.", "DIR")] = Path("mien-demo"),
 ) -> None:
     """Run the whole workflow on synthetic faces: train, test, report, export, predict.
 
@@ -34,17 +34,16 @@ def demo(
         import_page_packages()
         import mien.training.loop  # noqa: F401
 
-    folder = out or _free("mien-demo")
-    RunFolder(folder).check_free()
+    RunFolder(out).check_free()
     notice(f"1/5  Drawing {FACES:,} synthetic faces; no data of real people is used")
     faces = synthetic_faces(FACES, seed=0)
     notice("2/5  Training recipe 'demo'")
-    trained = train("demo", faces, out=folder)
+    trained = train("demo", faces, out=out)
     if trained.was_stopped:
         raise typer.Exit(130)
     notice("3/5  Testing model.onnx on faces that were not used in training")
-    tested = evaluate(folder, faces, "test")
-    report = tested.write_report(folder / "test")
+    tested = evaluate(out, faces, "test")
+    report = tested.write_report(out / "test")
     show(evaluation_text(tested.evaluation))
     notice(f"4/5  Classifying {len(SHOWN)} of them")
     test = faces.of_split("test")
@@ -64,13 +63,4 @@ def demo(
             for each in load().predict(file)
         ]
     )
-    typer.echo(f"report:  {report}\nmodel:   {folder / 'model.onnx'}\nnext:    mien train quick --data YOUR_DATA")
-
-
-def _free(name: str) -> Path:
-    """Return ``name``, or ``name-2``, ``name-3``, ... if it exists, so that a demo can be repeated."""
-    number, path = 1, Path(name)
-    while path.exists():
-        number += 1
-        path = Path(f"{name}-{number}")
-    return path
+    typer.echo(f"report:  {report}\nmodel:   {out / 'model.onnx'}\nnext:    mien train quick --data YOUR_DATA")

@@ -130,9 +130,9 @@ class Evaluation:
         """Notice that a model was trained on some of the samples; None if it was trained on none of them."""
         if not self.trained_on:
             return None
-        advice = {"all": "Evaluate it on validation or test.", "train": "Evaluate it on other images."}.get(
-            self.split, "Training used other splits (give the same group column and changes), or had identical images."
-        )
+        advice = "Training used other splits (give the same group column and changes), or had identical images."
+        if self.split in {"all", "train"}:
+            advice = "Evaluate it on other images."
         words = f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. {advice}"
         return Notice(words, code="trained-on")
 

@@ -168,7 +168,8 @@ class Logger(Callback):
     def __init__(self, name: str, run: RunFolder) -> None:
         """Check that the tracker can be used, before data is read.
 
-        Raises RunError for an unknown name (``logger-unknown``) or no login (``logger-login``), MissingExtraError.
+        Raises MissingExtraError, and RunError: an unknown name (``logger-unknown``), no login (``logger-login``) or
+        another error of the tracker (``logger-failed``).
         """
         if name not in LOGGERS:
             raise RunError(f"There is no logger '{name}'." + nearest(name, LOGGERS), code="logger-unknown")
@@ -178,12 +179,13 @@ class Logger(Callback):
         with needs_extra(extra, f"--log {name}"):
             package = import_module(name)
         local = os.environ.get("WANDB_MODE", "").lower() in {"offline", "disabled", "dryrun"}
-        if name == "wandb" and not local and not package.login(prompt=False):
-            raise RunError(
-                "--log wandb: this machine is not logged in to Weights & Biases. Run `wandb login`, or keep the log on "
-                "this machine with WANDB_MODE=offline.",
-                code="logger-login",
-            )
+        with self._in_one_line():
+            if name == "wandb" and not local and not package.login(prompt=False):
+                raise RunError(
+                    "--log wandb: this machine is not logged in to Weights & Biases. Run `wandb login`, or keep the "
+                    "log on this machine with WANDB_MODE=offline.",
+                    code="logger-login",
+                )
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """See :class:`Callback`. The tracker is opened only now, because the run folder did not exist before."""
@@ -194,7 +196,9 @@ class Logger(Callback):
                 self._tracker[0](line, self._epochs)
 
     def on_train_end(self, reason: str | None) -> None:
-        """See :class:`Callback`."""
+        """See :class:`Callback`. A run that had finished before is logged now."""
+        if self._tracker is None and reason is not None and self._run.is_run:
+            self.on_epoch_end({}, False)
         if self._tracker is not None:
             with self._in_one_line():
                 self._tracker[1](reason is None)
@@ -209,8 +213,8 @@ class Logger(Callback):
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise RunError(
-                f"{self._name} cannot be used: {reason}. The epoch is kept. Resume with --resume, without --log or "
-                f"with other settings of the tracker.",
+                f"{self._name} cannot be used: {reason}. Change its settings, or leave out --log. Finished epochs are "
+                f"kept; go on with --resume.",
                 code="logger-failed",
             ) from error
 
