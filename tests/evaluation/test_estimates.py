@@ -132,16 +132,8 @@ def test_break_down_is_an_evaluation_of_each_part():
     assert [(part.value, part.count) for part in parts] == [("a", 200), ("b", 100)]
     for part in parts:
         inside = values == part.value
-        alone = evaluate_predictions(
-            Predictions(
-                predictions.sample_ids[inside],
-                predictions.labels[inside],
-                predictions.probabilities[inside],
-                predictions.classes,
-                "x",
-                "",
-            )
-        )
+        arrays = (predictions.sample_ids, predictions.labels, predictions.probabilities)
+        alone = evaluate_predictions(Predictions(*(each[inside] for each in arrays), predictions.classes, "x", ""))
         assert (part.accuracy, part.macro_f1) == (alone.accuracy, alone.macro_f1)
     json.dumps([part.to_dict() for part in parts], allow_nan=False)
 

@@ -76,15 +76,8 @@ def test_percentiles_leave_undefined_resamples_out():
 
 
 def test_groups_are_kept_in_the_file_and_by_subsets(tmp_path):
-    predictions = Predictions(
-        np.arange(4),
-        np.array([0, 1, 0, 1]),
-        np.full((4, 2), 0.5),
-        ("a", "b"),
-        "test",
-        "",
-        groups=np.array([5, 5, 7, 7]),
-    )
+    labels, groups = np.array([0, 1, 0, 1]), np.array([5, 5, 7, 7])
+    predictions = Predictions(np.arange(4), labels, np.full((4, 2), 0.5), ("a", "b"), "test", "", groups=groups)
     write_predictions(tmp_path / "p.npz", predictions)
     assert read_predictions(tmp_path / "p.npz").subset(np.array([2, 0])).groups.tolist() == [7, 5]
     with raises(DataError, "groups-shape"):

@@ -85,15 +85,8 @@ SEEN = ("happy", "sad", "unknown", "fear")
 def voted(counts, labels, probabilities, of_votes=None):
     """Predictions of the classes sad and happy, with votes on SEEN."""
     votes = VotePredictions(np.array(counts), SEEN, of_votes, "" if of_votes is None else "perceived")
-    return Predictions(
-        np.arange(len(labels)),
-        np.array(labels),
-        np.array(probabilities),
-        ("sad", "happy"),
-        "validation",
-        "",
-        votes=votes,
-    )
+    arrays = (np.arange(len(labels)), np.array(labels), np.array(probabilities))
+    return Predictions(*arrays, ("sad", "happy"), "validation", "", votes=votes)
 
 
 def test_metrics_of_votes_count_what_the_majority_says():

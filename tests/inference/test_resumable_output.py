@@ -21,15 +21,8 @@ SETTINGS = {"mien": "1", "model": "sha256:0123", "crops": False}
 
 def face(left, share):
     box = {"left": left, "top": 2, "width": 3, "height": 4}
-    return {
-        "source": "x",
-        "box": box,
-        "detection_score": 0.5,
-        "answer": "happy",
-        "top": "happy",
-        "confidence": share,
-        "probabilities": {"sad": 1 - share, "happy": share},
-    }
+    measured = {"detection_score": 0.5, "answer": "happy", "top": "happy", "confidence": share}
+    return {"source": "x", "box": box, **measured, "probabilities": {"sad": 1 - share, "happy": share}}
 
 
 ANSWERS = [

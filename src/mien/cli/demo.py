@@ -22,9 +22,7 @@ SHOWN: tuple[str, ...] = ("happy", "surprise", "angry")
 PORTRAITS: Path = Path(__file__).parents[1] / "shipped" / "faces"
 
 
-def demo(
-    out: Annotated[Path, option("The run folder to create.", "DIR")] = Path("mien-demo"),
-) -> None:
+def demo(out: Annotated[Path, option("The run folder to create.", "DIR")] = Path("mien-demo")) -> None:
     """Run the whole workflow on synthetic faces: train, test, report, export, predict.
 
     The faces are drawn by mien; the accuracy on them says nothing about people. At the end a built-in model classifies

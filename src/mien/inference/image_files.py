@@ -5,14 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mien.base.errors import DataError
-from mien.base.images import (
-    IMAGE_SUFFIXES,
-    UNREAD_ADVICE,
-    UNREAD_SUFFIXES,
-    is_folder,
-    is_left_out,
-    missing_file,
-)
+from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_folder, is_left_out, missing_file
 
 
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:
