@@ -52,6 +52,16 @@ def test_every_family_has_last_maps(name):
     assert np.isfinite(maps).all()
 
 
+@pytest.mark.parametrize("shape", [(2, 65, 8), (6, 6, 32)])
+def test_what_is_not_channels_of_places_is_no_map(tiny_model, monkeypatch, shape):
+    """As a transformer's heads of tokens, and maps with their channels last, which follow the maps."""
+    network, (layer, _), later = tiny_model.network, last_maps(tiny_model), nn.Identity()
+    features = network.features
+    monkeypatch.setattr(network, "later", later, raising=False)
+    monkeypatch.setattr(network, "features", lambda images: features(images) + later(torch.zeros(1, *shape)).sum())
+    assert last_maps(tiny_model)[0] is layer
+
+
 class Hidden(Network):
     """A hidden layer behind the maps, maybe with the activation of the maps; what comes after these may be in place."""
 

@@ -148,16 +148,10 @@ def test_lines_text_and_colours_can_be_chosen(words):
     assert words == ["happy 80%"]
 
 
-@pytest.mark.parametrize(
-    "look",
-    [
-        {"line_px": 0},
-        {"text_px": -1},
-        {"colours": {"happy": "no colour"}},
-        {"colours": {"sad": 7.5}},
-        {"colours": {"sad": [9, 9, 9]}},
-    ],
-)
+NO_COLOURS = [{"happy": "no colour"}, {"sad": 7.5}, {"sad": [9, 9, 9]}]
+
+
+@pytest.mark.parametrize("look", [{"line_px": 0}, {"text_px": -1}, *({"colours": each} for each in NO_COLOURS)])
 def test_a_look_that_is_none_is_refused(look):
     with raises(DataError, "draw-look"):
         draw_predictions(plain(9, 9), [], **look)

@@ -80,6 +80,11 @@ class Fails(nn.Module):
 class Bare(nn.Module):
     def forward(self, images):
         return images[:, 0, 0, :7]
+
+
+class Exact(WithoutLinear):
+    def forward(self, images):
+        return super().forward(images).double()
 """
 
 
@@ -151,6 +156,8 @@ def test_every_command_finds_the_network_in_its_run(mien, tmp_path, mine, face_f
         (MINE, ("model.name=Sees", "model.file=mine.py"), "model-file-output", "NaN"),
         (MINE, ("model.name=Fails", "model.file=mine.py"), "model-file-output", "no such layer"),
         (MINE, ("model.name=Bare", "model.file=mine.py"), "model-file-output", "no weights"),
+        (MINE, ("model.name=Exact", "model.file=mine.py"), "model-file-output", "float64"),
+        (MINE + "\nLATE(Bare)\n", (), "model-file", ".py file"),
         (MINE, ("model.depth=3",), "model-setting-unknown", "'depth'"),
         (MINE, ("model.file=other.py",), "model-file-missing", "other.py"),
     ],
@@ -213,7 +220,10 @@ def test_without_a_last_linear_layer_the_same_classes_can_be_tuned(mien, tmp_pat
     assert mien("train", mine, "--data", face_folder, "--out", run).code == 0
     words = ("train", tune, "--data", face_folder, "--from", run, "--out", tmp_path / "tuned")
     refused(mien(*words), "no-head", "frozen_epochs")
-    assert mien(*words, "--set", "tuning.frozen_epochs=0").code == 0
+    refused(mien("train", "head", *words[2:]), "no-head", "frozen_epochs")
+    whole = (*words, "--set", "tuning.frozen_epochs=0")
+    refused(mien(*whole, "--classes", "binary"), "no-head", run)
+    assert mien(*whole).code == 0
 
 
 def test_a_digest_is_of_the_text_and_not_of_the_place(tmp_path, mine):
@@ -388,6 +398,7 @@ def test_own_augmentation_sees_pixels_and_takes_the_place_of_the_recipes(faces, 
         ({"loss": lambda logits, labels: logits.detach().mean()}, "loss-without-gradient", "lambda"),
         ({"augment": lambda images: images[:, :, 1:]}, "augment-output", "(32, 1, 43, 44)"),
         ({"augment": lambda images: images / 0}, "augment-output", "finite"),
+        ({"augment": lambda images: 255 * images}, "augment-output", "up to 2"),
         ({"optimizer": lambda parameters: None}, "optimizer-type", "NoneType"),
         ({"loss": lambda logits, labels: functional.mse_loss(logits, labels[:3])}, "loss-fails", "lambda"),
         ({"augment": lambda images: images @ images[0, 0, :3]}, "augment-fails", "lambda"),

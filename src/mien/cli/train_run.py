@@ -13,7 +13,7 @@ import typer
 
 from mien.api.train import TrainingJob, find_job
 from mien.base.files import check_outside
-from mien.base.processes import is_main_process
+from mien.base.processes import is_main_process, process_count
 from mien.base.run_folder import RunFolder
 from mien.cli.options import DeviceOption, PlainSettings, option
 from mien.cli.output import notice, show, show_json, show_notices
@@ -133,6 +133,7 @@ def _show(result: TrainingResult) -> None:
     show_notices(result.notices)
     if result.was_stopped:
         words = [word for word in sys.argv[1:] if word != "--resume"]
-        notice(f"Resume with: {shlex.join(['mien', *words, '--resume'])}")
+        under = ", under torchrun" if process_count() > 1 else ""
+        notice(f"Resume with: {shlex.join(['mien', *words, '--resume'])}{under}")
     elif not result.notices:
         notice(f"Next: {shlex.join(['mien', 'predict', 'photo.jpg', '--model', str(result.run)])}")

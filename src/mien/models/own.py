@@ -147,12 +147,12 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
         raise RecipeError(f"{_place(recipe)} fails: {reason_of(error)}.", code="model-file-output") from None
     for hook in hooks:
         hook.remove()
-    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if shape != (2, classes):
-        raise RecipeError(
-            f"{_place(recipe)} must return logits (2, {classes}) for images {tuple(images.shape)}; it returns {shape}.",
-            code="model-file-output",
-        )
+    found, rule = type(logits).__name__, f"torch.float32 (2, {classes})"
+    if isinstance(logits, Tensor):
+        found = f"{logits.dtype} {tuple(logits.shape)}"
+    if found != rule:
+        words = f"{_place(recipe)} must return logits, {rule}, for images {tuple(images.shape)}; it returns {found}."
+        raise RecipeError(words, code="model-file-output")
     if not bool(torch.isfinite(logits).all()):
         raise RecipeError(f"{_place(recipe)} returns NaN or infinity for black images.", code="model-file-output")
     if bool((logits >= 0).all()) and torch.allclose(logits.sum(dim=1), torch.ones(2)):
@@ -316,4 +316,7 @@ def _place(recipe: ModelRecipe) -> str:
 
 def reason_of(error: BaseException) -> str:
     """Return the type of an error in a user's code, and the first line of its message."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")
+    text = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")
+    # A class of a notebook or script is copied without what stands beside it.
+    advice = ". Put it and all that it uses into a .py file, and import it from there"
+    return text + advice * isinstance(error, NameError)

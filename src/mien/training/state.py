@@ -78,10 +78,10 @@ def check_network(recipe: Recipe, classes: int = 7) -> Network:
     network = build_model(recipe.model, classes, *recipe.input.seen_as)
     early_px = [side_px for _, side_px in recipe.progressive_resizing]
     check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
-    if recipe.tuning.frozen_epochs and not network.head.weight.requires_grad:
+    if (recipe.tuning.frozen_epochs or recipe.tuning.fit_head) and not network.head.weight.requires_grad:
         raise RecipeError(
             f"{recipe.model.name} does not end in a linear layer that could be trained alone. Remove what follows its "
-            f"last one, such as a log_softmax, or set tuning.frozen_epochs to 0.",
+            f"last one, such as a log_softmax, or train all of it (tune with tuning.frozen_epochs = 0).",
             code="no-head",
         )
     return network
@@ -175,6 +175,9 @@ def load_init_weights(network: Network, outputs: Sequence[Output], init_from: Ru
     own = network.state_dict()
     known = checkpoint.head_rows(facts)
     wanted = [key for output in outputs for key in checkpoint.row_keys(output.name, output.target, output.classes)]
+    if not network.head.weight.requires_grad and set(known) != set(wanted):
+        words = f"The network of {init_from.path} does not end in a linear layer, so it cannot learn other classes."
+        raise RunError(words, code="no-head")
     for name in ("head.weight", "head.bias"):
         trained, fresh = tensors[name], own[name].clone()
         for row, key in enumerate(wanted):
@@ -247,10 +250,10 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
         raise _trained_with_other("data", run)
     names = {"votes": "votes_fingerprint", "ratings": "ratings_fingerprint", "parts": "not_of_the_recipe"}
     for what, name in {**names, "teachers": "taught_by"}.items():
-        # Sorted: teachers are averaged, so their order has no effect.
-        own, given = (sorted(np.atleast_1d(each.get(name) or "none")) for each in (kept, facts))
-        if own != given:
-            raise _trained_with_other(what, run, f" ({', '.join(own)})")
+        own, given = (each.get(name) or "none" for each in (kept, facts))
+        # Teachers are averaged, so their order has no effect.
+        if (sorted(own) != sorted(given)) if what == "teachers" else (own != given):
+            raise _trained_with_other(what, run, f" ({', '.join(own) if isinstance(own, list) else own})")
     started_from = kept.get("started_from")
     if state.init_checkpoint is not None and started_from != facts["started_from"]:
         raise RunError(

@@ -61,7 +61,8 @@ def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
     maps = [
         (module, shape[2])
         for _, module, shape in run_order(model.network, model.spec.channels, model.spec.crop_px)
-        if len(shape) == 4 and shape[2] > 1 and not isinstance(module, nn.Conv2d)
+        # Square: heads of attention and maps with the channels last have four dimensions, too.
+        if len(shape) == 4 and shape[2] == shape[3] > 1 and not isinstance(module, nn.Conv2d)
     ]
     if not maps:
         words = "Grad-CAM needs a network with convolutional maps; this network has none. Choose another method."
