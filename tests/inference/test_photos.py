@@ -49,17 +49,10 @@ def test_each_face_is_read_as_its_crop_is(classifier, use):
 SERIES = pytest.importorskip("pandas").Series
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        list,
-        tuple,
-        iter,
-        SERIES,
-        lambda images: (each for each in images),
-        lambda images: dict(enumerate(images)).values(),
-    ],
-)
+LAZY = [iter, lambda images: (each for each in images), lambda images: dict(enumerate(images)).values()]
+
+
+@pytest.mark.parametrize("wrap", [list, tuple, SERIES, *LAZY])
 def test_whatever_holds_images_is_several(classifier, wrap, tmp_path):
     """Oracle: the list. Paths as tables and globs hand them out, too."""
     Image.fromarray(SCENE).save(tmp_path / "a.png")

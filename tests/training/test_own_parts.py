@@ -245,18 +245,24 @@ def plain_sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, nesterov=True)
 
 
-def test_own_loss_and_optimiser_that_are_the_recipes_train_alike(tmp_path, faces, tiny_recipe):
+class Smoothed(nn.CrossEntropyLoss):
+    def __init__(self):
+        super().__init__(label_smoothing=0.1)
+
+
+@pytest.mark.parametrize(("loss", "name"), [(smoothed, "smoothed"), (Smoothed, "Smoothed"), (Smoothed(), "Smoothed")])
+def test_own_loss_and_optimiser_that_are_the_recipes_train_alike(tmp_path, faces, tiny_recipe, loss, name):
     """Oracle: the recipe, bit for bit. The run says that they are not of it, and is resumed with them alone."""
     recipe = changed(tiny_recipe, optim={"weight_decay": 0.0})
     own, plain = RunFolder(tmp_path / "own"), RunFolder(tmp_path / "plain")
-    parts = Parts(loss=smoothed, optimizer=plain_sgd)
+    parts = Parts(loss=loss, optimizer=plain_sgd)
     train(plan_training(recipe, faces, parts), own)
     train(plan_training(recipe, faces), plain)
     ours, theirs = (checkpoint.load(run.best)[0] for run in (own, plain))
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert all(torch.equal(ours[each], theirs[each]) for each in theirs)
     recorded = own.read_environment()["not_of_the_recipe"]
-    assert [each.rpartition(".")[2] for each in recorded.values()] == ["smoothed", "plain_sgd"]
-    with raises(RunError, "run-other-parts", "smoothed"):
+    assert [each.rpartition(".")[2] for each in recorded.values()] == [name, "plain_sgd"]
+    with raises(RunError, "run-other-parts", name):
         train(plan_training(recipe, faces), own, resume=True)
     cut, longer = RunFolder(tmp_path / "cut"), plan_training(changed(recipe, epochs=3), faces, parts)
 

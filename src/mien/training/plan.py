@@ -70,7 +70,7 @@ class Parts:
         assert self.loss is not None
         try:
             with named(self.loss, "loss"):
-                value = self.loss(logits, labels)
+                value = (self.loss() if isinstance(self.loss, type) else self.loss)(logits, labels)
         except TrainingError:
             if logits.isfinite().all():
                 raise
