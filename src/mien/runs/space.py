@@ -113,7 +113,7 @@ class Space(_SpaceFile):
 
     def recipe_for(self, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe with these values. Raises :class:`RecipeError` if they contradict each other."""
-        return check_recipe(self.base.model_dump(mode="json"), f"{self.base.name}, varied,", list(values.items()))
+        return check_recipe(self.base.model_dump(mode="json"), f"{self.base.name} (varied)", list(values.items()))
 
     def recipes_at_the_ends(self) -> Iterator[tuple[str, Recipe]]:
         """Yield each key with the base recipe in which it has one end, or one choice, of its range.
