@@ -10,6 +10,7 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONT
 .PHONY: demo dev test test-fast test-pythons lock audit-web test-slow test-gpu web npm-package test-web lint types types-src types-scripts contracts check format docs docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
+	rm -rf mien-demo
 	$(BIN)/mien demo
 
 dev: .venv/.test  ## for work on mien: training, pages, service and their tests; no Ray, MLflow, W&B, timm or site

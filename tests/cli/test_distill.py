@@ -68,6 +68,7 @@ def test_predictions_are_the_means_over_views_without_a_temperature(
     assert [each.stat().st_mtime for each in cache.iterdir()] == [1], "from the cache"
     file.write_bytes(file.read_bytes()[:-9])
     assert mien(*words, face_folder, "--out", tmp_path / "b2").code == 0
+    assert len(read_predictions(file)) == len(chosen)
     faces = load_dataset(face_folder)
     write_parquet(faces.subset(np.arange(3, len(faces))), tmp_path / "fewer.parquet")
     assert mien(*words, tmp_path / "fewer.parquet", "--out", tmp_path / "c").code == 0
@@ -109,7 +110,9 @@ def test_predictions_files_and_models_teach_together(mien, tmp_path, teacher, re
     taught_by = read_manifest(RunFolder(tmp_path / "student").model).taught_by
     assert taught_by[0] == f"sha256:{sha256(file.read_bytes()).hexdigest()}"
     other_order = (*words[:5], "fast-int8", "--teachers", file, *words[-2:])
-    assert mien(*other_order, "--out", tmp_path / "student", "--resume").code == 0
+    again = mien(*other_order, "--out", tmp_path / "student", "--resume")
+    assert (again.code, "files-removed" in again.err) == (0, False)
+    assert read_manifest(RunFolder(tmp_path / "student").model).taught_by == taught_by
 
 
 def test_a_teacher_of_another_input_reads_the_data_at_its_own(mien, tmp_path, teacher, recipe_file, face_folder):

@@ -18,16 +18,9 @@ LINE = '{{row = {row}, split = "{split}", label = "{label}", {to}kind = "{kind}"
 
 
 def change(faces, at, to=None, kind="copy", **other):
-    values = {
-        "row": int(faces.rows[at]),
-        "split": str(faces.split[at]),
-        "label": faces.classes[faces.labels[at]],
-        "to": to,
-        "kind": kind,
-        "reason": "because",
-        "source": str(faces.source[at]),
-    }
-    return Change(**{**values, **other})
+    of_face = {"row": int(faces.rows[at]), "split": str(faces.split[at]), "source": str(faces.source[at])}
+    values = {"label": faces.classes[faces.labels[at]], "to": to, "kind": kind, "reason": "because"}
+    return Change(**{**of_face, **values, **other})
 
 
 @given(reason=st.text(), source=st.text(st.characters(categories=None)), label=st.text())

@@ -52,9 +52,9 @@ def test_every_family_has_last_maps(name):
     assert np.isfinite(maps).all()
 
 
-@pytest.mark.parametrize("shape", [(2, 65, 8), (6, 6, 32)])
+@pytest.mark.parametrize("shape", [(2, 65, 8), (6, 6, 32), (3, 36, 36)])
 def test_what_is_not_channels_of_places_is_no_map(tiny_model, monkeypatch, shape):
-    """As a transformer's heads of tokens, and maps with their channels last, which follow the maps."""
+    """As a transformer's heads of tokens, maps with their channels last, and attention, which follow the maps."""
     network, (layer, _), later = tiny_model.network, last_maps(tiny_model), nn.Identity()
     features = network.features
     monkeypatch.setattr(network, "later", later, raising=False)

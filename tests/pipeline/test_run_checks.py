@@ -48,16 +48,9 @@ def test_a_model_that_answers_one_class_or_no_better_is_named(answers, codes, va
 
 
 def lines(train_loss, validation_loss, train_accuracy=0.5, validation_accuracy=0.5):
-    return [
-        {
-            "train_loss": ours,
-            "validation_loss": theirs,
-            "train_accuracy": train_accuracy,
-            "validation_accuracy": validation_accuracy,
-            "learning_rate": 0.1,
-        }
-        for ours, theirs in zip(train_loss, validation_loss, strict=True)
-    ]
+    same = {"train_accuracy": train_accuracy, "validation_accuracy": validation_accuracy, "learning_rate": 0.1}
+    losses = zip(train_loss, validation_loss, strict=True)
+    return [{"train_loss": ours, "validation_loss": theirs, **same} for ours, theirs in losses]
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,6 @@ def test_every_command_finds_the_network_in_its_run(mien, tmp_path, mine, face_f
         (MINE, ("model.name=Fails", "model.file=mine.py"), "model-file-output", "no such layer"),
         (MINE, ("model.name=Bare", "model.file=mine.py"), "model-file-output", "no weights"),
         (MINE, ("model.name=Exact", "model.file=mine.py"), "model-file-output", "float64"),
-        (MINE + "\nLATE(Bare)\n", (), "model-file", ".py file"),
         (MINE, ("model.depth=3",), "model-setting-unknown", "'depth'"),
         (MINE, ("model.file=other.py",), "model-file-missing", "other.py"),
     ],
@@ -245,24 +244,18 @@ def plain_sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, nesterov=True)
 
 
-class Smoothed(nn.CrossEntropyLoss):
-    def __init__(self):
-        super().__init__(label_smoothing=0.1)
-
-
-@pytest.mark.parametrize(("loss", "name"), [(smoothed, "smoothed"), (Smoothed, "Smoothed"), (Smoothed(), "Smoothed")])
-def test_own_loss_and_optimiser_that_are_the_recipes_train_alike(tmp_path, faces, tiny_recipe, loss, name):
+def test_own_loss_and_optimiser_that_are_the_recipes_train_alike(tmp_path, faces, tiny_recipe):
     """Oracle: the recipe, bit for bit. The run says that they are not of it, and is resumed with them alone."""
     recipe = changed(tiny_recipe, optim={"weight_decay": 0.0})
     own, plain = RunFolder(tmp_path / "own"), RunFolder(tmp_path / "plain")
-    parts = Parts(loss=loss, optimizer=plain_sgd)
+    parts = Parts(loss=smoothed, optimizer=plain_sgd)
     train(plan_training(recipe, faces, parts), own)
     train(plan_training(recipe, faces), plain)
     ours, theirs = (checkpoint.load(run.best)[0] for run in (own, plain))
     assert all(torch.equal(ours[each], theirs[each]) for each in theirs)
     recorded = own.read_environment()["not_of_the_recipe"]
-    assert [each.rpartition(".")[2] for each in recorded.values()] == [name, "plain_sgd"]
-    with raises(RunError, "run-other-parts", name):
+    assert [each.rpartition(".")[2] for each in recorded.values()] == ["smoothed", "plain_sgd"]
+    with raises(RunError, "run-other-parts", "smoothed"):
         train(plan_training(recipe, faces), own, resume=True)
     cut, longer = RunFolder(tmp_path / "cut"), plan_training(changed(recipe, epochs=3), faces, parts)
 
@@ -290,11 +283,15 @@ def plain_sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, nesterov=True)
 
 
-class Smoothed(torch.nn.CrossEntropyLoss):
-    pass
+class Counting(torch.nn.CrossEntropyLoss):
+    calls = 0
+
+    def forward(self, logits, labels):
+        self.calls += 1
+        return self.calls * super().forward(logits, labels)
 
 
-class Rated(Smoothed):
+class Rated(Counting):
     def __init__(self, rate):
         super().__init__(label_smoothing=rate)
 """
@@ -353,11 +350,18 @@ def recipe_of(tmp_path, tiny_recipe_text, monkeypatch):
 
 
 def test_a_class_of_a_loss_is_made(faces, recipe_of):
-    recipe = recipe_of(PARTS, ["loss.file=parts.py", "loss.name=Smoothed"])
-    plan = plan_training(recipe, faces)
-    assert "loss-own" in {notice.code for notice in TrainingJob(recipe).notices(plan)}
+    """Once: this loss counts. From a file and from Python."""
+    recipe = recipe_of(PARTS, ["loss.file=parts.py", "loss.name=Counting"])
+    names = {}
+    exec(PARTS, names)
+    python = plan_training(changed(recipe, loss={"file": "", "name": ""}), faces, Parts(loss=names["Counting"]))
     logits, labels = torch.randn(4, 7), torch.arange(4)
-    assert plan.parts.label_loss(logits, labels) == functional.cross_entropy(logits, labels)
+    for plan in (plan_training(recipe, faces), python):
+        assert "loss-own" in {notice.code for notice in TrainingJob(recipe).notices(plan)}
+        assert plan.parts.label_loss(logits, labels) == functional.cross_entropy(logits, labels)
+        assert plan.parts.label_loss(logits, labels) == 2 * functional.cross_entropy(logits, labels)
+    with raises(TrainingError, "loss-fails", "rate"):
+        plan_training(changed(recipe, loss={"file": "", "name": ""}), faces, Parts(loss=names["Rated"]))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
@@ -435,6 +439,13 @@ class FromPython(nn.Module):
         return self.head(F.relu(self.conv(images)).mean((2, 3)))  # noqa: F821 - what a notebook has imported
 
 
+class Beside(FromPython):
+    __module__ = "__main__"
+
+    def __init__(self, classes):
+        super().__init__(len(PARTS))
+
+
 def test_python_takes_a_class_or_an_instance(tmp_path, faces, tiny_recipe_text, monkeypatch):
     """A class of a notebook is kept by its source; an instance's weights are the first ones."""
     (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
@@ -460,6 +471,7 @@ def test_python_takes_a_class_or_an_instance(tmp_path, faces, tiny_recipe_text, 
         (FromPython(width=5), "model-instance", differs),
         (FromPython(classes=3), "model-instance", "head.weight is 3 x 4 instead of 7 x 4"),
         (nn.Linear, "model-of-torch", ""),
+        (Beside, "model-file", ".py file"),
         (3, "model-type", ""),
     ):
         with raises(RecipeError, code, words):

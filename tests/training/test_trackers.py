@@ -149,6 +149,8 @@ def test_tensorboard_has_each_epoch_once_after_a_resume(faces, tiny_recipe, tmp_
     train_twice("tensorboard", run, tiny_recipe, faces)
     (former,) = (run.path / "tensorboard").iterdir()
     former.unlink()
+    Logger("tensorboard", run).on_train_end("stopped")
+    assert not list((run.path / "tensorboard").iterdir())
     finished = plan_training(tiny_recipe.model_copy(update={"epochs": 4}), faces)
     train(finished, run, resume=True, callback=Logger("tensorboard", run))
     assert len(list((run.path / "tensorboard").iterdir())) == 1

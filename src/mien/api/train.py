@@ -57,7 +57,7 @@ def train(
     resume: bool = False,
     callback: Callback | Sequence[Callback] | None = None,
     network: OwnModule | None = None,
-    loss: LossFunction | None = None,
+    loss: LossFunction | OwnModule | None = None,
     augment: Augmentation | None = None,
     optimizer: OptimizerMaker | None = None,
     teachers: Sequence[str | os.PathLike[str]] = (),
@@ -84,7 +84,8 @@ def train(
             the run; see :class:`mien.training.callback.Callback`.
         network: class of ``torch.nn.Module`` that maps images to logits, or an instance with initial weights. This
             equals ``[model] file`` and ``name`` in a recipe: the run stores the source code.
-        loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar; replaces the recipe's loss.
+        loss: function, or class of ``torch.nn.Module``, of logits float32 (B, C) and labels int64 (B,) that returns a
+            scalar; replaces the recipe's loss.
         augment: function of images float32 (B, channels, S, S), 0..1, that returns the same shape; replaces the
             recipe's augmentation except mixup and cutmix. A resumed run repeats torch's random numbers in it.
         optimizer: function of a list of parameters that returns a ``torch.optim.Optimizer``; replaces the recipe's. The

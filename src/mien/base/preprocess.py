@@ -117,7 +117,7 @@ def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDA
 
     Raises:
         DataError: an array of another shape (``image-shape``) or dtype (``image-dtype``), or pixels that are NaN,
-            infinite (``image-not-finite``) or fractions of 1 (``image-range``).
+            infinite (``image-not-finite``), fractions of 1, or 16 bits of 0 to 255 (``image-range``).
     """
     return _squared(_grey_array(image) if isinstance(image, np.ndarray) else _grey(image), size_px)
 
@@ -199,7 +199,7 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
             raise DataError(words, code="image-range")
         # 16-bit grey opens as I;16. Modes I and F have no fixed range, so values above 255 mean 16 bits.
         if image.mode.startswith("I;16") and 0 < greatest <= 255:
-            words = "The 16-bit image holds no value above 255, so it would be black. Convert it to 8 bits (uint8)."
+            words = f"The 16-bit image holds no value above {greatest:.0f}, so it is black. Save it as 8 bits (uint8)."
             raise DataError(words, code="image-range")
         return _in_8_bits(values, 257.0 if greatest > 255 else 1.0)
     image = _opaque(image)

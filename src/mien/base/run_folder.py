@@ -142,7 +142,7 @@ class RunFolder:
             if not lock_file(stream):
                 words = f"{self.path} is being trained by another command. Wait for its end, or stop it first."
                 raise RunError(words, code="run-locked")
-            for part in self.path.rglob(".*.part"):
+            for part in self.path.glob(".*.part"):
                 part.unlink(missing_ok=True)
             try:
                 yield

@@ -133,7 +133,7 @@ def _show(result: TrainingResult) -> None:
     show_notices(result.notices)
     if result.was_stopped:
         words = [word for word in sys.argv[1:] if word != "--resume"]
-        under = ", under torchrun" if process_count() > 1 else ""
-        notice(f"Resume with: {shlex.join(['mien', *words, '--resume'])}{under}")
+        under = " under torchrun" if process_count() > 1 else ""
+        notice(f"Resume{under} with: {shlex.join(['mien', *words, '--resume'])}")
     elif not result.notices:
         notice(f"Next: {shlex.join(['mien', 'predict', 'photo.jpg', '--model', str(result.run)])}")

@@ -66,8 +66,11 @@ def video(
     # Do not write into the video's folder, which may be on a camera's memory card.
     folder = Path(f"{file.stem}-mien") if out is None else out
     # A batch system or container ends it so; as after Ctrl-C, nothing half-written remains.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
+    finally:
+        signal.signal(signal.SIGTERM, former)
     show_notices(result.notes)
     note_left_out(reader.reader.left_out)
     alarms = result.timeline.alarms(limits)

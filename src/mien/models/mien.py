@@ -31,8 +31,7 @@ class SqueezeExcite(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, width, S, S) to the same shape."""
         x = x.permute(0, 2, 3, 1)
-        share = self.excite(functional.relu(self.squeeze(x.mean(dim=(1, 2))))).sigmoid()
-        weighted: Tensor = x * share[:, None, None]
+        weighted: Tensor = x * self.excite(functional.relu(self.squeeze(x.mean(dim=(1, 2))))).sigmoid()[:, None, None]
         return weighted.permute(0, 3, 1, 2)
 
 

@@ -144,14 +144,14 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
             logits = module(images)
         module.train()
     except Exception as error:  # noqa: BLE001 - the code is the user's
-        raise RecipeError(f"{_place(recipe)} fails: {reason_of(error)}.", code="model-file-output") from None
+        raise RecipeError(f"{_place(recipe)} fails: {_cause(recipe.file, error)}.", code="model-file-output") from None
     for hook in hooks:
         hook.remove()
-    found, rule = type(logits).__name__, f"torch.float32 (2, {classes})"
+    found, rule = type(logits).__name__, f"(2, {classes}) of torch.float32"
     if isinstance(logits, Tensor):
-        found = f"{logits.dtype} {tuple(logits.shape)}"
+        found = f"{tuple(logits.shape)} of {logits.dtype}"
     if found != rule:
-        words = f"{_place(recipe)} must return logits, {rule}, for images {tuple(images.shape)}; it returns {found}."
+        words = f"{_place(recipe)} must return logits {rule} for images {tuple(images.shape)}; it returns {found}."
         raise RecipeError(words, code="model-file-output")
     if not bool(torch.isfinite(logits).all()):
         raise RecipeError(f"{_place(recipe)} returns NaN or infinity for black images.", code="model-file-output")
@@ -290,7 +290,7 @@ def _load(file: str, digest: str) -> Mapping[str, Any]:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code is the user's
-        raise RecipeError(f"{file} cannot be imported: {reason_of(error)}.", code="model-file") from None
+        raise RecipeError(f"{file} cannot be imported: {_cause(file, error)}.", code="model-file") from None
     return vars(module)
 
 
@@ -316,7 +316,11 @@ def _place(recipe: ModelRecipe) -> str:
 
 def reason_of(error: BaseException) -> str:
     """Return the type of an error in a user's code, and the first line of its message."""
-    text = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")
+
+
+def _cause(file: str, error: BaseException) -> str:
     # A class of a notebook or script is copied without what stands beside it.
-    advice = ". Put it and all that it uses into a .py file, and import it from there"
-    return text + advice * isinstance(error, NameError)
+    if type(error) is NameError and cache_folder("networks") in Path(file).parents:
+        return f"{reason_of(error)}. Put the class and all that it uses into a .py file, and import it from there"
+    return reason_of(error)

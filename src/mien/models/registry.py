@@ -51,7 +51,7 @@ def check_sizes(
             if not (recipe.file or isinstance(error, RuntimeError)):  # a user's network may raise anything
                 raise
             fewer = "fewer stages, or " if recipe.name in {"mien", "separable", "joined"} and not recipe.file else ""
-            larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing, or none"
+            larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing (or [])"
             raise RecipeError(
                 f"The model {recipe.name} with these settings does not work on images of {size_px} px. Give it "
                 f"{fewer}{larger}.",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -23,15 +24,7 @@ from mien.base.progress import slices, track
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, read_ratings, vote_probabilities
 from mien.evaluation.calibration import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, apply_temperature, fit_temperature
-from mien.evaluation.predictions import (
-    Answers,
-    Predictions,
-    RatedValues,
-    Teacher,
-    VotePredictions,
-    read_predictions,
-    write_predictions,
-)
+from mien.evaluation.predictions import Answers, Predictions, RatedValues, Teacher, VotePredictions, write_predictions
 from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
@@ -272,10 +265,8 @@ def _predict(teacher: Path, faces: Dataset, read: Callable[[InputSpec], Dataset]
     rows = faces.rows[faces.split == "train"].tolist()
     key = [file_sha256(teacher), faces.fingerprint_for_predictions("train"), rows, votes, views]
     file = cache_folder("soft-labels") / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.npz"
-    with suppress(DataError):  # missing or damaged
-        read_predictions(file)
-        return file
-    predictor = Predictor(teacher).for_labels()
-    predictions = predict_split(predictor, read(predictor.manifest.input), "train", views, temperature=1.0)
-    write_predictions(file, predictions, np.float16)
+    if not zipfile.is_zipfile(file):  # missing or cut off
+        predictor = Predictor(teacher).for_labels()
+        predictions = predict_split(predictor, read(predictor.manifest.input), "train", views, temperature=1.0)
+        write_predictions(file, predictions, np.float16)
     return file

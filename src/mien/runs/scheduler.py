@@ -219,7 +219,7 @@ def run_all(
             ready = [run for run in waiting if run.parent is None or run.parent.key not in unfinished]
             for run in ready[: engine.slots - len(running)]:
                 waiting.remove(run)
-                callback.on_epochs(run, len(folder_of(run, context.out).read_history()))
+                callback.on_epochs(run, 0)
                 if run.parent is not None and run.parent.key in known and known[run.parent.key].record.failed:
                     source = f"{run.parent.variant}, seed {run.parent.recipe.seed}"
                     end(run, keep(run, f"It starts from {source}, whose training failed.", context))

@@ -179,7 +179,7 @@ class Logger(Callback):
         with needs_extra(extra, f"--log {name}"):
             package = import_module(name)
         local = os.environ.get("WANDB_MODE", "").lower() in {"offline", "disabled", "dryrun"}
-        with self._in_one_line():
+        with self._in_one_line(kept=""):
             if name == "wandb" and not local and not package.login(prompt=False):
                 raise RunError(
                     "--log wandb: this machine is not logged in to Weights & Biases. Run `wandb login`, or keep the "
@@ -197,14 +197,14 @@ class Logger(Callback):
 
     def on_train_end(self, reason: str | None) -> None:
         """See :class:`Callback`. A run that had finished before is logged now."""
-        if self._tracker is None and reason is not None and self._run.is_run:
+        if self._tracker is None and reason not in {None, "interrupted", "stopped"}:
             self.on_epoch_end({}, False)
         if self._tracker is not None:
             with self._in_one_line():
                 self._tracker[1](reason is None)
 
     @contextmanager
-    def _in_one_line(self) -> Iterator[None]:
+    def _in_one_line(self, kept: str = " Finished epochs are kept; go on with --resume.") -> Iterator[None]:
         """Turn any error of a tracker into a RunError with one line."""
         try:
             yield
@@ -212,11 +212,8 @@ class Logger(Callback):
             raise
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise RunError(
-                f"{self._name} cannot be used: {reason}. Change its settings, or leave out --log. Finished epochs are "
-                f"kept; go on with --resume.",
-                code="logger-failed",
-            ) from error
+            words = f"{self._name} cannot be used: {reason}. Change its settings, or leave out --log.{kept}"
+            raise RunError(words, code="logger-failed") from error
 
 
 _current: threading.Event | None = None

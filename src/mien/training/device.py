@@ -69,8 +69,8 @@ def make_fabric(
     here = int(os.environ["LOCAL_WORLD_SIZE"]) if count > 1 else 1
     # Fabric writes advertisements to the log.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-    # Its new name, forward_sync_buffers, is unknown to torch before 2.13.
-    warnings.filterwarnings("ignore", ".*broadcast_buffers.*")
+    if count > 1:  # the new name, forward_sync_buffers, is unknown to torch before 2.13
+        warnings.filterwarnings("ignore", ".*broadcast_buffers.*")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Batches have a fixed size, so it is worth trying the kernels of each convolution once.

@@ -88,7 +88,7 @@ def _mean_by_row(
         raise DataError(
             f"{', '.join(str(path) for path, _ in predictions)}: no prediction for {(known == 0).sum():,} of "
             f"{len(faces):,} faces of the train split, such as row {faces.rows[known == 0][0]}. "
-            f"Give the model itself as teacher.",
+            f"Give a model with all classes of the student.",
             code="teacher-incomplete",
         )
     return np.asarray(total / known[:, None])

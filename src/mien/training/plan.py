@@ -33,7 +33,8 @@ class Parts:
     """Functions of the user that replace parts of a recipe; None means that the recipe's part is used.
 
     Attributes:
-        loss: function of logits float32 (B, C) and labels int64 (B,) that returns a scalar; replaces the label's loss.
+        loss: function, or class of ``nn.Module``, of logits float32 (B, C) and labels int64 (B,) that returns a scalar;
+            replaces the label's loss.
         augment: function of images float32 (B, channels, S, S), 0..1, that returns the same shape; replaces the
             recipe's augmentation except mixup and cutmix.
         optimizer: function of the trainable parameters that returns an optimiser. The schedule multiplies its rates.
@@ -41,19 +42,21 @@ class Parts:
         of_recipe: names of the parts that come from files in the recipe.
     """
 
-    loss: LossFunction | None = None
+    loss: LossFunction | type[nn.Module] | None = None
     augment: Augmentation | None = None
     optimizer: OptimizerMaker | None = None
     weights: Mapping[str, Tensor] | None = None
     of_recipe: frozenset[str] = frozenset()
 
     def with_files(self, recipe: Recipe) -> Parts:
-        """Add the functions from files that the recipe names, for parts that are not given as functions."""
-        named = {"optimizer" if table == "optim" else table: (part, table) for table, part in recipe.own_parts.items()}
-        found: dict[str, Any] = {
-            name: own_function(*given) for name, given in named.items() if getattr(self, name) is None
-        }
-        return replace(self, of_recipe=frozenset(found), **found)
+        """Add the functions from files that the recipe names, for parts that are not given; make a loss of a class."""
+        loss = self.loss
+        if isinstance(loss, type):
+            with named(loss, "loss"):
+                loss = loss()
+        own = {"optimizer" if table == "optim" else table: (part, table) for table, part in recipe.own_parts.items()}
+        found: dict[str, Any] = {name: own_function(*at) for name, at in own.items() if getattr(self, name) is None}
+        return replace(self, of_recipe=frozenset(found), **{"loss": loss, **found})
 
     def names(self) -> dict[str, str]:
         """Return the name of each given function, which the run records."""
@@ -70,7 +73,7 @@ class Parts:
         assert self.loss is not None
         try:
             with named(self.loss, "loss"):
-                value = (self.loss() if isinstance(self.loss, type) else self.loss)(logits, labels)
+                value = self.loss(logits, labels)
         except TrainingError:
             if logits.isfinite().all():
                 raise
@@ -93,7 +96,7 @@ class Parts:
     def augmented(self, batches: Iterable[Batch], spec: InputSpec) -> Iterator[Batch]:
         """Apply the user's augmentation to the batches.
 
-        Raises TrainingError: the result has another shape, or values that are not finite (``augment-output``).
+        Raises TrainingError: the result has another shape, or values far from 0..1 or not finite (``augment-output``).
         """
         assert self.augment is not None
         for batch in batches:
@@ -103,6 +106,7 @@ class Parts:
             # Noise may pass 1; images of 0 to 255 are a mistake.
             if not right or not bool((images.abs() < 10).all()):
                 rule = f"augment must return float images of shape {tuple(batch.images.shape)}, 0..1, all finite"
+                rule += f", not up to {float(images.abs().max()):.4g}" if right else ""
                 raise _wrong(rule, self.augment, images, "augment-output")
             shown = normalise(255 * images.float(), spec).contiguous(memory_format=torch.channels_last)
             yield replace(batch, images=shown)
@@ -139,8 +143,7 @@ def named(part: object, argument: str) -> Iterator[None]:
 def _wrong(rule: str, part: object, returned: object, code: str) -> TrainingError:
     found = type(returned).__name__
     if isinstance(returned, Tensor):
-        found = f"{tuple(returned.shape)} of {returned.dtype}"
-        found += f", up to {returned.double().abs().max():.4g}" if returned.numel() else ""
+        found = f"{tuple(returned.shape)} of {returned.dtype}" + ", not all finite" * (not returned.isfinite().all())
     return TrainingError(f"{rule}; {_name(part)} returns {found}.", code=code)
 
 

@@ -81,7 +81,7 @@ def check_network(recipe: Recipe, classes: int = 7) -> Network:
     if (recipe.tuning.frozen_epochs or recipe.tuning.fit_head) and not network.head.weight.requires_grad:
         raise RecipeError(
             f"{recipe.model.name} does not end in a linear layer that could be trained alone. Remove what follows its "
-            f"last one, such as a log_softmax, or train all of it (tune with tuning.frozen_epochs = 0).",
+            f"last one, such as a log_softmax, or train all layers: the recipe tune with tuning.frozen_epochs = 0.",
             code="no-head",
         )
     return network
@@ -175,8 +175,8 @@ def load_init_weights(network: Network, outputs: Sequence[Output], init_from: Ru
     own = network.state_dict()
     known = checkpoint.head_rows(facts)
     wanted = [key for output in outputs for key in checkpoint.row_keys(output.name, output.target, output.classes)]
-    if not network.head.weight.requires_grad and set(known) != set(wanted):
-        words = f"The network of {init_from.path} does not end in a linear layer, so it cannot learn other classes."
+    if not network.head.weight.requires_grad and known != wanted:
+        words = f"{init_from.path} does not end in a linear layer: only the same classes and outputs can be tuned."
         raise RunError(words, code="no-head")
     for name in ("head.weight", "head.bias"):
         trained, fresh = tensors[name], own[name].clone()
@@ -251,7 +251,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     names = {"votes": "votes_fingerprint", "ratings": "ratings_fingerprint", "parts": "not_of_the_recipe"}
     for what, name in {**names, "teachers": "taught_by"}.items():
         own, given = (each.get(name) or "none" for each in (kept, facts))
-        # Teachers are averaged, so their order has no effect.
+        # Teachers are averaged: another order changes roundings at most.
         if (sorted(own) != sorted(given)) if what == "teachers" else (own != given):
             raise _trained_with_other(what, run, f" ({', '.join(own) if isinstance(own, list) else own})")
     started_from = kept.get("started_from")
@@ -262,7 +262,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
             f"--out {run.path} --resume",
             code="run-other-weights",
         )
-    facts = {**facts, **{name: kept[name] for name in ("started_from", "cross_validation") if name in kept}}
+    facts = facts | {name: kept[name] for name in ("started_from", "taught_by", "cross_validation") if name in kept}
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
     state.average.restore(checkpoint.unpack("average", tensors))
     checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))

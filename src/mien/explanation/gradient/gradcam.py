@@ -58,11 +58,13 @@ def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
     The raw output of a convolution, before norm and activation, is not used. Without a bias, its channels have
     arbitrary offsets, which would distort the ReLU of the map.
     """
+    order = run_order(model.network, model.spec.channels, model.spec.crop_px)
+    # Attention and maps with the channels last have four dimensions, too.
+    channels = {shape[1] for _, module, shape in order if isinstance(module, nn.Conv2d | nn.BatchNorm2d)}
     maps = [
         (module, shape[2])
-        for _, module, shape in run_order(model.network, model.spec.channels, model.spec.crop_px)
-        # Square: heads of attention and maps with the channels last have four dimensions, too.
-        if len(shape) == 4 and shape[2] == shape[3] > 1 and not isinstance(module, nn.Conv2d)
+        for _, module, shape in order
+        if len(shape) == 4 and shape[1] in channels and shape[2] > 1 and not isinstance(module, nn.Conv2d)
     ]
     if not maps:
         words = "Grad-CAM needs a network with convolutional maps; this network has none. Choose another method."
