@@ -51,7 +51,8 @@ def test_a_turned_photo_comes_out_upright_with_its_colour_profile(tmp_path):
 @pytest.mark.parametrize("mode", ["CMYK", "L", "I;16", "RGBA", "P", "1"])
 def test_every_kind_of_image_can_be_drawn_on(tmp_path, mode):
     path = tmp_path / "photo.tif"
-    Image.new("RGB", (60, 60), "white").convert("L" if mode == "I;16" else mode).convert(mode).save(path)
+    image = Image.new("I;16", (60, 60), 65535) if mode == "I;16" else Image.new("RGB", (60, 60), "white").convert(mode)
+    image.save(path)
     rgb, written = annotated(tmp_path, path, [Box(10, 20, 30, 30)])
     assert (upright_rgb(open_image(written)) != rgb).any()
 
