@@ -209,7 +209,7 @@ def _read(file: Path) -> dict[str, Tensor]:
             code="weights-format",
         )
     if not file.is_file():
-        raise ModelError(f"{file} does not exist (model.weights).", code="weights-missing")
+        raise ModelError(f"{file} is not a file (model.weights).", code="weights-missing")
     try:
         return safetensors.torch.load_file(file)
     except (safetensors.SafetensorError, OSError):
