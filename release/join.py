@@ -34,7 +34,7 @@ SAME = ("data_fingerprint", "cleaned_from", "classes", "outputs", "votes_fingerp
 
 
 def join(light: dict[str, Tensor], deep: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """The tensors of a JoinedNet whose logits are ``share`` times those of ``light``, and the rest of ``deep``'s."""
+    """Return the tensors of a JoinedNet with ``share`` times the logits of ``light``, and the rest of ``deep``'s."""
     import torch
 
     tensors = {f"light.{key}": at for key, at in light.items() if not key.startswith("head.")}

@@ -147,7 +147,6 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe
     refused(
         mien(*words, "--teachers", tmp_path / "bad.npz"), "predictions-unreadable", "bad.npz", "docs/predictions.md"
     )
-    other = teacher.path / "predictions_validation.npz"
-    refused(mien(*words, "--teachers", other), "teacher-other-data", other)
+    refused(mien(*words, "--teachers", teacher.path / "predictions_validation.npz"), "teacher-other-data")
     refused(mien(*words, "--teachers", teacher.path, "--tta", 3), "tta-views", "1, 2 or 10")
     assert not run.exists()

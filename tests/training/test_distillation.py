@@ -124,6 +124,8 @@ def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
     few = faces.of_split("train").with_scheme(parse_scheme(scheme))
     recipe = Recipe(classes=scheme)
     (targets,) = teacher_targets(recipe, make_outputs(recipe, few), [Teacher(path, path)], few)
+    with raises(DataError, "teacher-classes", "model.onnx"):
+        teacher_targets(Recipe(), make_outputs(recipe, few), [Teacher(tmp_path / "model.onnx", path)], few)
     order = list(predictions.classes)
     pairs = [[order.index(name) for name in names] for names in (("happy", "surprise"), ("sad", "angry"))]
     kept = np.isin(predictions.labels, np.ravel(pairs))

@@ -130,7 +130,7 @@ def test_wandb_without_a_login_is_refused_before_anything_is_read(mien, tmp_path
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     words = ("train", "quick", "--data", face_folder, "--out", tmp_path / "run", "--log", "wandb")
     refused(mien(*words), "logger-login", "WANDB_MODE=offline")
-    # What it does with a key of a wrong length; it reads the environment only once in a process.
+    # W&B raises ValueError for a key of a wrong length, and reads the environment only once in a process.
     monkeypatch.setattr("wandb.login", lambda **_: int("short"))
     refused(mien(*words), "logger-failed", "short")
     assert not (tmp_path / "run").exists()

@@ -38,8 +38,8 @@ def walk_images(
                         continue
                     folders.add(entry.name)
                 # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
-                elif not entry.name.lower().endswith(suffixes) or (
-                    os.path.exists(entry) and not os.path.isfile(entry)  # noqa: PTH110, PTH113 - Path's may raise
+                elif not entry.name.lower().endswith(suffixes) or not (
+                    entry.is_file(follow_symlinks=False) or os.path.isfile(entry) or not os.path.exists(entry)  # noqa: PTH110, PTH113 - Path's may raise
                 ):
                     continue
                 names.append(entry.name)
