@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import mien as package
-from mien.base.errors import DataError, ModelError, RecipeError, RunError, TrainingError
+from mien.base.errors import DataError, ModelError, RecipeError, RunError, StudyError, TrainingError
 from mien.base.labels import parse_scheme
 from mien.base.recipe import dump_recipe
 from mien.data.clean import read_clean
@@ -285,6 +285,13 @@ def test_a_file_keeps_its_name_in_an_error(tmp_path):
         (lambda x, out: package.export(None), ModelError, "model-type", "NoneType"),
         (lambda x, out: package.export("runs/mine", precision="int4"), RunError, "precision-unknown", "int8"),
         (lambda x, out: package.train(None, x, out=out), RecipeError, "recipe-type", "NoneType"),
+        (lambda x, out: package.load_recipe({}), RecipeError, "recipe-type", "dict"),
+        (lambda x, out: package.study(5, x, out=out), StudyError, "study-type", "int"),
+        (lambda x, out: package.sweep(5, x, out=out), RecipeError, "space-type", "int"),
+        (lambda x, out: package.crop(None, out), RunError, "path-type", "NoneType"),
+        (lambda x, out: package.distill("quick", x, [5], out=out), RunError, "path-type", "int"),
+        (lambda x, out: quick(x, out=7), RunError, "path-type", "int"),
+        (lambda x, out: package.find_lr("quick", x, settings=["epochs=1"]), RecipeError, "settings-type", "list"),
         (lambda x, out: quick(x, out=out, device="tpu"), TrainingError, "device-unknown", "tpu"),
         (lambda x, out: quick(x, out=out, callback=print), TrainingError, "callback-type", "Callback"),
         (lambda x, out: quick(x, out=out, callback=package.Callback), TrainingError, "callback-type", "class Callback"),

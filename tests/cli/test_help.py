@@ -42,6 +42,5 @@ def test_help_lists_every_command_under_its_heading_and_imports_none(mien):
 def test_a_shell_completes_commands_and_options(words, completed):
     environment = {**os.environ, "_MIEN_COMPLETE": "complete_bash", "COMP_WORDS": words}
     environment["COMP_CWORD"] = str(len(words.split()) - 1)
-    command = [sys.executable, "-m", "mien"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "mien"], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == completed, done.stderr

@@ -107,8 +107,7 @@ def test_near_copies_stay_on_one_side_without_groups():
     splits = faces.split.reshape(-1, 3)
     assert (splits == splits[:, :1]).all(axis=1).mean() > 0.95
     assert 0.1 < (faces.split == "validation").mean() < 0.2
-    found = near_copy_groups(images)
-    assert np.array_equal(found, near_copy_groups(images)), "the second time from the cache"
+    assert np.array_equal(near_copy_groups(images), near_copy_groups(images)), "the second time from the cache"
 
 
 @pytest.mark.parametrize("nearest", [False, True])

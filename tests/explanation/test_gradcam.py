@@ -42,8 +42,7 @@ def test_a_network_without_maps_is_one_line(linear):
 @pytest.mark.parametrize("name", ["mien", "study-a", "study-b", "vgg11", "resnet18", "joined"])
 def test_every_family_has_last_maps(name):
     settings = {"width": 4} if name.startswith(("vgg", "resnet", "joined")) else {}
-    network = build_model(ModelRecipe.model_validate({"name": name, **settings}), 7, 48).eval()
-    model = TorchModel(network, InputSpec())
+    model = TorchModel(build_model(ModelRecipe.model_validate({"name": name, **settings}), 7, 48).eval(), InputSpec())
     layer, side = last_maps(model)
     assert not isinstance(layer, nn.Conv2d), "after norm and activation"
     assert side >= 4, "and before pooling leaves too few places"

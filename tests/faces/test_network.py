@@ -24,8 +24,7 @@ def overlap(face, corners):
 
 @pytest.mark.parametrize("scale", [1, 0.25, 3])
 def test_a_face_is_found_where_it_is_at_every_size(detector, astronaut, astronaut_face, scale):
-    image = Image.fromarray(astronaut)
-    (face,) = detector.detect(np.asarray(image.resize((round(512 * scale), round(512 * scale)))))
+    (face,) = detector.detect(np.asarray(Image.fromarray(astronaut).resize((round(512 * scale), round(512 * scale)))))
     assert overlap(face, [scale * value for value in astronaut_face]) > 0.5
     assert 0.5 < face.score <= 1
     points = face.landmarks

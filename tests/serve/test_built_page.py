@@ -36,8 +36,7 @@ def test_a_copy_holds_the_page_and_the_chosen_model(static, tmp_path):
 
 def test_several_models_are_offered_in_their_order(static, tmp_path):
     built_page.copy_page(tmp_path / "site", [find_model("fast-int8"), find_model("default-int8")])
-    names = json.loads((tmp_path / "site" / "models.json").read_text(encoding="utf-8"))
-    assert names == ["fast-int8", "default-int8"]
+    assert json.loads((tmp_path / "site" / "models.json").read_text(encoding="utf-8")) == ["fast-int8", "default-int8"]
     assert (tmp_path / "site" / "model.onnx").read_bytes() == find_model("fast-int8").read_bytes()
     assert (tmp_path / "site" / "model-2.onnx").read_bytes() == find_model("default-int8").read_bytes()
     assert json.loads((tmp_path / "site" / "model-2.json").read_text(encoding="utf-8"))["precision"] == "int8"

@@ -218,8 +218,7 @@ def test_a_teacher_teaches_each_output_of_the_same_name(tmp_path, voted_faces, v
 
 
 def test_faces_that_balancing_repeated_have_their_rows_soft_label(faces, tiny_recipe, teacher):
-    recipe = changed(tiny_recipe, balance={"sampling": "oversample"})
-    state = prepare(plan_training(recipe, faces), teachers=[teacher])
+    state = prepare(plan_training(changed(tiny_recipe, balance={"sampling": "oversample"}), faces), teachers=[teacher])
     train_faces = faces.of_split("train")
     assert len(state.labels) > len(train_faces)
     plain = prepare(plan_training(tiny_recipe, faces), teachers=[teacher]).heads[0].taught

@@ -86,8 +86,7 @@ def test_the_table_says_what_was_predicted(tmp_path, clip):
         assert (int(row["frame"]), float(row["time_seconds"])) == (frame.number, pytest.approx(frame.time_seconds))
         assert tuple(int(row[f"box_{side}"]) for side in ("left", "top", "width", "height")) == tuple(face.box)
         assert (row["answer"], row["detection_score"]) == (face.answer, "0.900000")
-        found = [float(row[name]) for name in face.classes]
-        assert found == pytest.approx(face.probability_vector.tolist(), abs=1e-6)
+        assert [float(row[name]) for name in face.classes] == pytest.approx(face.probability_vector.tolist(), abs=1e-6)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")

@@ -115,7 +115,7 @@ def audit(
         folder = check_out(out, data)
         with needs_extra("train", "Training"):
             import mien.training.loop  # noqa: F401
-    judge = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(os.fspath(recipe))
+    judge = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(recipe)
     result = read(data, FINGERPRINT_PX)
     if result.faces.cleaned_from:
         words = "Cleaned data cannot be audited. Write it to a file with mien data convert, and audit that."

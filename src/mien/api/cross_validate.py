@@ -101,10 +101,8 @@ def folds_folder(job: TrainingJob, data: Data, folds: int, out: str | os.PathLik
     folder = check_out(Path("runs") / f"{job.recipe.name}-folds{folds}" if out is None else out, data)
     has_folds = (folder / "fold-1").is_dir()
     if has_folds and not resume:
-        raise RunError(
-            f"{folder} has folds already. Choose another folder with {arg('out')}, or give {arg('resume', True)}.",
-            code="run-exists",
-        )
+        words = f"{folder} has folds already. Choose another folder with {arg('out')}, or give {arg('resume', True)}."
+        raise RunError(words, code="run-exists")
     if not has_folds and RunFolder(folder).exists:
         raise RunError(f"{folder} exists already. Choose another folder with {arg('out')}.", code="folder-exists")
     return folder

@@ -30,8 +30,8 @@ def robustness(
         DataError: ``split`` is test or does not exist, ``limit`` is below 1 (``limit-range``), or ``seed`` is negative.
     """
     check_seed(seed)
-    if limit is not None and limit < 1:
-        raise DataError(f"limit must be 1 or more; found {limit}.", code="limit-range")
+    if limit is not None and (limit < 1 or limit % 1):
+        raise DataError(f"limit must be a whole number, 1 or more; found {limit}.", code="limit-range")
     predictor = for_labels(model)
     result = read(data, *predictor.manifest.input.stored_as)
     faces = with_model_classes(predictor, result.faces).of_split(split)

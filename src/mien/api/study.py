@@ -65,7 +65,7 @@ def study(
     changes = list(settings)
     if isinstance(settings, Mapping):
         changes = [f"{key}={toml_value(value)}" for key, value in settings.items()]
-    whole = (spec if isinstance(spec, Study) else load_study(os.fspath(spec))).changed(recipe, changes)
+    whole = (spec if isinstance(spec, Study) else load_study(spec)).changed(recipe, changes)
     chosen = whole.restricted([only] if isinstance(only, str) else only)
     folder = check_out(Path("studies") / chosen.name if out is None else out, data)
     kept = expand_home(folder / "results" if results is None else results)

@@ -54,7 +54,7 @@ def sweep(
         words = "Settings belong to a space by name or file; change this one with dataclasses.replace(space, base=...)."
         raise RecipeError(words, code="settings-of-a-value")
     changes = [f"{key}={toml_value(value)}" for key, value in (settings or {}).items()]
-    chosen = space if isinstance(space, Space) else load_space(os.fspath(space), changes)
+    chosen = space if isinstance(space, Space) else load_space(space, changes)
     folder = check_out(Path("sweeps") / chosen.name if out is None else out, data)
     with needs_extra("search", "A sweep"):
         from mien.runs.sweep import check_networks, search

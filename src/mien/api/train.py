@@ -15,7 +15,7 @@ import numpy as np
 
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import DataError, Notice, RecipeError, TrainingError, arg, needs_extra
-from mien.base.files import check_outside
+from mien.base.files import check_outside, expand_home
 from mien.base.preprocess import InputSpec
 from mien.base.processes import is_main_process, process_count, usual_torch
 from mien.base.progress import busy, is_quiet
@@ -188,6 +188,11 @@ def distill(
 
 def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
     """Return these arguments as changes to a recipe; None changes nothing, all else is above ``settings``."""
+    if not isinstance(settings or {}, Mapping):
+        raise RecipeError(
+            f'settings must be a dict, such as {{"augment.flip": False}}; found {type(settings).__name__}.',
+            code="settings-type",
+        )
     given = {key: value for key, value in {**plain, "optim.lr": lr}.items() if value is not None}
     return list((dict(settings or {}) | given).items())
 
@@ -238,7 +243,7 @@ class TrainingJob:
         self, out: str | os.PathLike[str] | None, teachers: Sequence[str | os.PathLike[str]], tta: int, resume: bool
     ) -> TrainingJob:
         """Return the job with a run folder to write. Arguments and errors are as in :func:`train`."""
-        run = RunFolder(Path(out) if out is not None else Path("runs") / self.recipe.name)
+        run = RunFolder(expand_home(Path("runs") / self.recipe.name if out is None else out))
         check_tta(tta)
         return replace(self, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
 
@@ -266,10 +271,8 @@ class TrainingJob:
             MissingExtraError: torch is not installed.
         """
         if self.recipe.tuning.fit_head and (self.teachers or self.parts is not None):
-            raise RecipeError(
-                "tuning.fit_head fits the head in its own way: leave out teachers, loss, augment and optimizer.",
-                code="fit-head",
-            )
+            words = "tuning.fit_head fits the head in its own way: leave out teachers, loss, augment and optimizer."
+            raise RecipeError(words, code="fit-head")
         if self.run is not None and not self.resumes and is_main_process():
             self.run.check_free(or_resume=True)
         with needs_extra("train", "Training"):
@@ -416,16 +419,11 @@ def find_job(
     device: str = "auto",
 ) -> TrainingJob:
     """Make a training job without a run folder. With ``init_from`` its recipe gets that run's network and input."""
-    if not isinstance(recipe, Recipe | str | os.PathLike):
-        raise RecipeError(
-            f"A recipe must be a name or file; found {type(recipe).__name__}. `mien info --recipes` lists them.",
-            code="recipe-type",
-        )
     if not isinstance(recipe, Recipe):
-        recipe = load_recipe(os.fspath(recipe), changes)
+        recipe = load_recipe(recipe, changes)
     elif changes:
         recipe = check_recipe(recipe.model_dump(exclude_unset=True), recipe.name, changes)
     if recipe.tuning.fit_head and init_from is None:
         init_from = "default"
     start = None if init_from is None else find_trained(init_from)
-    return TrainingJob(recipe if start is None else tuned(recipe, start.read_recipe(), changes), start, device)
+    return TrainingJob(recipe if start is None else tuned(recipe, start.read_recipe(), changes), start, str(device))

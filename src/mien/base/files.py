@@ -111,7 +111,9 @@ def check_outside(out: str | os.PathLike[str], data: object) -> Path:
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:
-    """Expand ``~`` at the start of a path; a home that nobody has stays. Raises RunError: ``path-empty``."""
+    """Expand ``~`` at the start of a path; a home that nobody has stays. Raises RunError: not a path, or empty."""
+    if not isinstance(path, str | os.PathLike):
+        raise RunError(f"A path must be text or a Path; found {type(path).__name__}.", code="path-type")
     if not os.fspath(path):
         raise RunError("A path is empty. Is a variable not set?", code="path-empty")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for an unknown user

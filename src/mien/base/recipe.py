@@ -406,8 +406,8 @@ def load_recipe(name: str | os.PathLike[str], changes: Sequence[Change] | Mappin
     Raises:
         RecipeError: no such recipe, invalid TOML, an unknown key, or an impossible value.
     """
+    content = _KIND.parse(_KIND.read(name), str(name))
     name, changes = os.fspath(name), list(changes.items()) if isinstance(changes, Mapping) else changes
-    content = _KIND.parse(_KIND.read(name), name)
     if is_path(name):
         content = {"name": name_of_file(name), **content}
         for table in ("model", *OWN_PARTS):

@@ -5,6 +5,7 @@ key, and suggests the nearest known name.
 """
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -48,11 +49,14 @@ class SpecKind:
         folder = resources.files("mien") / self.plural
         return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
-    def read(self, name: str) -> str:
+    def read(self, name: str | os.PathLike[str]) -> str:
         """Read the text of a spec, one of :meth:`names` or a path (see :func:`is_path`).
 
-        Raises MienError: ``NOUN-unknown`` (no such name) or ``NOUN-unreadable`` (no such file, or not UTF-8).
+        Raises MienError: ``NOUN-type``, ``NOUN-unknown`` or ``NOUN-unreadable`` (no such file, or not UTF-8).
         """
+        if not isinstance(name, str | os.PathLike):
+            raise self._error(f"A {self.noun} must be a name or file; found {type(name).__name__}.", "type")
+        name = os.fspath(name)
         if not is_path(name):
             if name not in self.names():
                 file = Path(f"{name}.toml")

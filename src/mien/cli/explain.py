@@ -116,10 +116,8 @@ def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> li
             notice(f"no face: {photo.source}")
         faces += enumerate(photo.predictions, start=1)
     if not faces:
-        raise DataError(
-            f"No face in {counted(len(files), 'image')}, such as {files[0]}. If they are face crops, use --crops.",
-            code="no-face",
-        )
+        words = f"No face in {counted(len(files), 'image')}, such as {files[0]}. If they are face crops, use --crops."
+        raise DataError(words, code="no-face")
     return faces
 
 

@@ -42,10 +42,8 @@ def ballot_file(folder: Path, person: str) -> Path:
     Raises DataError for a name with characters other than letters, digits, ``_`` and ``-``, or of a merged file.
     """
     if not _PERSON.fullmatch(person) or person in {MERGED, ASK_AGAIN}:
-        raise DataError(
-            f"A name has 1 to 40 letters, digits, _ or -, and is not '{MERGED}' or '{ASK_AGAIN}'; found '{person}'.",
-            code="person-name",
-        )
+        words = f"A name has 1 to 40 letters, digits, _ or -, and is not '{MERGED}' or '{ASK_AGAIN}'; found '{person}'."
+        raise DataError(words, code="person-name")
     return folder / f"{person}.csv"
 
 

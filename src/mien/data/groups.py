@@ -26,7 +26,7 @@ def group_column(
     ``group`` is the name of a column, or a pattern such as ``"(p[0-9]+)_"``, which is searched in ``source``. Raises
     DataError: no such column; a pattern without one group, or that does not match every name; a missing value.
     """
-    if "(" not in group and group not in columns:
+    if "(" not in str(group) and group not in columns:
         known = nearest(group, columns) if columns else " The data has only images and labels."
         raise DataError(
             f"The data has no column '{group}' to group by." + known + " A regular expression for file names needs "

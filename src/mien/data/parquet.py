@@ -197,10 +197,8 @@ def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[An
         if len(parts) == len(tables) and len(kinds) == 1:
             result[name] = np.concatenate(parts)
         elif name in votes:
-            raise DataError(
-                f"Votes need the same columns in each file; '{name}' is missing or of another type in some.",
-                code="votes-columns",
-            )
+            words = f"Votes need the same columns in each file; '{name}' is missing or of another type in some."
+            raise DataError(words, code="votes-columns")
     return result
 
 
@@ -253,10 +251,8 @@ class ParquetFile:
                     row += 1
                     content = value.get("bytes") if isinstance(value, dict) else value
                     if not isinstance(content, bytes | None):
-                        raise DataError(
-                            f"{source}: '{self.image}' holds a {type(content).__name__}, not an encoded image.",
-                            code="image-unreadable",
-                        )
+                        words = f"{source}: '{self.image}' holds a {type(content).__name__}, not an encoded image."
+                        raise DataError(words, code="image-unreadable")
                     if content is None and isinstance(value, dict) and value.get("path") and not skip_bad:
                         words = f"{source}: the image {value['path']} is only named. Write its bytes into the file."
                         raise DataError(words, code="image-unreadable")
@@ -277,10 +273,8 @@ class ParquetFile:
             if value not in resolved:
                 if self.declared and isinstance(value, int):
                     if not 0 <= value < len(self.declared):
-                        raise DataError(
-                            f"{where}: label {value} is outside 0..{len(self.declared) - 1}, the file's classes.",
-                            code="label-range",
-                        )
+                        words = f"{where}: label {value} is outside 0..{len(self.declared) - 1}, the file's classes."
+                        raise DataError(words, code="label-range")
                     name = self.declared[value]
                     resolved[value] = name if literal else names.name(name)
                 elif isinstance(value, str) and value.strip():

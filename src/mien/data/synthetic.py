@@ -51,10 +51,8 @@ def render_faces(
     Raises DataError for a negative seed, or an impossible size or number of channels.
     """
     if not SMALLEST_PX <= size_px <= LARGEST_PX or channels not in {1, 3}:
-        raise DataError(
-            f"Drawn faces have {SMALLEST_PX}..{LARGEST_PX} px and 1 or 3 channels; found {size_px} and {channels}.",
-            code="image-size",
-        )
+        words = f"Drawn faces have {SMALLEST_PX}..{LARGEST_PX} px and 1 or 3 channels; found {size_px} and {channels}."
+        raise DataError(words, code="image-size")
     generator, tints = _generator(seed, 1), _generator(seed, 3)
     bank = _generator(0, 2).standard_normal(NOISE_BANK, dtype=np.float32)
     images = np.empty((len(labels), *face_shape(size_px, channels)), dtype=np.uint8)

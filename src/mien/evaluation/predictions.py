@@ -53,10 +53,8 @@ def _refuse(
     wrong = np.flatnonzero(bad)
     if len(wrong):
         shown = ", ".join(f"{value:.6g}" for value in np.atleast_1d(values[wrong[0]])[:10])
-        raise DataError(
-            f"{rule}; sample {sample_ids[wrong[0]]} (entry {wrong[0]}) has [{shown}]. Wrong samples: {len(wrong)}.",
-            code=code,
-        )
+        words = f"{rule}; sample {sample_ids[wrong[0]]} (entry {wrong[0]}) has [{shown}]. Wrong samples: {len(wrong)}."
+        raise DataError(words, code=code)
 
 
 def check_probabilities(

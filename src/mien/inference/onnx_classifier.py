@@ -62,10 +62,8 @@ class OnnxClassifier:
         self.manifest: Manifest
         self._session, self.manifest = open_model(self.path, threads, chosen)
         if chosen not in self._session.get_providers():
-            raise ModelError(
-                f"ONNX Runtime could not start the provider {chosen}: a device or library is missing. Use cpu.",
-                code="provider-unusable",
-            )
+            words = f"ONNX Runtime could not start the provider {chosen}: a device or library is missing. Use cpu."
+            raise ModelError(words, code="provider-unusable")
         self.output: LabelHead = self.manifest.output(output)
         self.further: tuple[LabelHead, ...] = self.manifest.further_outputs
 

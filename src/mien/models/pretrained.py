@@ -141,10 +141,8 @@ def _build(name: str, channels: int) -> Any:
     try:
         return timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        raise RecipeError(
-            f"The backbone {name} cannot be built for {'grey' if channels == 1 else 'RGB'} images: {error}.",
-            code="backbone-not-grey" if channels == 1 else "backbone-not-rgb",
-        ) from None
+        words = f"The backbone {name} cannot be built for {'grey' if channels == 1 else 'RGB'} images: {error}."
+        raise RecipeError(words, code="backbone-not-grey" if channels == 1 else "backbone-not-rgb") from None
 
 
 def _from_hub(name: str, source: dict[str, Any]) -> Path:

@@ -92,7 +92,7 @@ def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> N
     predicted = faces.split != "test"
     own, labels = groups[predicted], faces.labels[predicted]
     found = len(np.unique(own))
-    if not 2 <= count <= found:
+    if count not in range(2, found + 1):
         words = f"{arg('folds')} {count}: train and validation have {found:,} groups. Give 2 to {found} folds."
         raise DataError(words, code="folds-range")
     names = faces.columns[faces.group_column][predicted] if faces.group_column else own
@@ -167,10 +167,8 @@ def check_audited(recipe: Recipe, faces: Dataset) -> None:
             code="recipe-merges-classes",
         )
     if not (faces.split == "train").any():
-        raise DataError(
-            f"Out-of-fold predictions need a train split; the data has none. Give {arg('predictions', 'FILE')}.",
-            code="no-train-split",
-        )
+        words = f"Out-of-fold predictions need a train split; the data has none. Give {arg('predictions', 'FILE')}."
+        raise DataError(words, code="no-train-split")
     absent = [name for name, count in zip(faces.classes, faces.counts("train"), strict=True) if not count]
     if absent:
         raise DataError(

@@ -70,10 +70,8 @@ def _check_metrics(study: Study, known: set[str], changes: Sequence[str]) -> Non
     for metric in study.metrics:
         name = metric.partition(".")[2]
         if name and name not in known:
-            raise StudyError(
-                f"The metric '{metric}' names a class that no variant is trained on." + nearest(name, known),
-                code="study-metric-class",
-            )
+            words = f"The metric '{metric}' names a class that no variant is trained on." + nearest(name, known)
+            raise StudyError(words, code="study-metric-class")
 
 
 def _check_comparisons(study: Study, classes: dict[str, tuple[str, ...]]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
@@ -125,13 +126,13 @@ class Space(_SpaceFile):
                 yield key, self.recipe_for({key: value})
 
 
-def load_space(name: str, changes: Sequence[str] = ()) -> Space:
+def load_space(name: str | os.PathLike[str], changes: Sequence[str] = ()) -> Space:
     """Load a space by name or from a ``.toml`` file. The path of a recipe in the file is relative to the file.
 
     ``changes`` of the base recipe are such as ``"epochs=5"``. Raises RecipeError: no such space, invalid TOML, an
     unknown key, a range that the recipe does not allow, or a change of a searched key.
     """
-    return parse_space(_KIND.read(name), name, Path(name).parent, changes)
+    return parse_space(_KIND.read(name), str(name), Path(name).parent, changes)
 
 
 def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence[str] = ()) -> Space:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -231,13 +232,13 @@ def study_names() -> list[str]:
     return _KIND.names()
 
 
-def load_study(name: str) -> Study:
+def load_study(name: str | os.PathLike[str]) -> Study:
     """Load a study by name or from a ``.toml`` file, and check every recipe in it.
 
     Raises StudyError: no such study, invalid TOML, an unknown key, or contradicting variants; RecipeError: a variant
     sets an unknown or impossible key.
     """
-    return parse_study(_KIND.read(name), name, Path(name).parent)
+    return parse_study(_KIND.read(name), str(name), Path(name).parent)
 
 
 def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:

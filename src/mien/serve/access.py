@@ -52,10 +52,8 @@ def find_token(file: Path | None) -> str | None:
             f"{place} does not hold a token: expected letters, digits and -._~+/ without spaces.", code="token-invalid"
         )
     if len(token) < MIN_TOKEN_LETTERS:
-        raise ServeError(
-            f"The token in {place} has {len(token)} of {MIN_TOKEN_LETTERS} letters. Make one: openssl rand -hex 24",
-            code="token-short",
-        )
+        words = f"The token in {place} has {len(token)} of {MIN_TOKEN_LETTERS} letters. Make one: openssl rand -hex 24"
+        raise ServeError(words, code="token-short")
     return token
 
 

@@ -154,10 +154,8 @@ async def _form_files(headers: Headers, chunks: AsyncGenerator[bytes, None], max
                     f"The form has a field that is not '{FIELD}'; parameters go in the query.", code="unknown-field"
                 )
             if isinstance(content, str):
-                raise ApiError(
-                    f"The field '{FIELD}' holds text, not a file. With curl: -F {FIELD}=@photo.jpg",
-                    code="form-file-missing",
-                )
+                words = f"The field '{FIELD}' holds text, not a file. With curl: -F {FIELD}=@photo.jpg"
+                raise ApiError(words, code="form-file-missing")
             files.append(await content.read())
     except MultiPartException:
         if form._current_files > max_files:

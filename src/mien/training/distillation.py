@@ -96,8 +96,6 @@ def _mean_by_row(
 
 def _columns(name: str, known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     if set(known) != set(wanted):
-        raise DataError(
-            f"The teacher {name} has the classes {', '.join(known)}; it needs the student's, {', '.join(wanted)}.",
-            code="teacher-classes",
-        )
+        words = f"The teacher {name} has the classes {', '.join(known)}; it needs the student's, {', '.join(wanted)}."
+        raise DataError(words, code="teacher-classes")
     return [known.index(each) for each in wanted]

@@ -114,13 +114,16 @@ class Parts:
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
         """Make the user's optimiser; ``lr`` is the recipe's; the schedule gives factors of it.
 
-        Raises TrainingError if the result is not an optimiser (``optimizer-type``).
+        Raises TrainingError: no optimiser (``optimizer-type``), or of other parameters (``optimizer-parameters``).
         """
         assert self.optimizer is not None
         with named(self.optimizer, "optimizer"):
             made: Any = self.optimizer([each for each in network.parameters() if each.requires_grad])
         if not isinstance(made, torch.optim.Optimizer):
             raise _wrong("optimizer must return a torch.optim.Optimizer", self.optimizer, made, "optimizer-type")
+        if not set(network.parameters()) & {each for group in made.param_groups for each in group["params"]}:
+            rule = "optimizer must use the parameters that it is given"
+            raise _wrong(rule, self.optimizer, made, "optimizer-parameters")
         for group in made.param_groups:
             group["lr_scale"] = group["lr"] / lr
         return made

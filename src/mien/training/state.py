@@ -107,10 +107,8 @@ def prepare(
     # A batch norm needs two images; on a CPU it sees those of its own process alone.
     each = 2 if fabric.world_size > 1 and fabric.device.type == "cpu" else 1
     if each * fabric.world_size > (shown := min(recipe.batch_size, len(train_faces))):
-        raise TrainingError(
-            f"{fabric.world_size} processes need {each} images each; a batch has {shown}. Raise batch_size.",
-            code="batch-too-small",
-        )
+        words = f"{fabric.world_size} processes need {each} images each; a batch has {shown}. Raise batch_size."
+        raise TrainingError(words, code="batch-too-small")
     if fabric.world_size > 1:
         fabric.launch()
     if network is None or network.head.out_features != count_logits(plan.outputs):
@@ -213,10 +211,8 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
     if not (run.last.is_file() or run.best.is_file() or run.read_history()):
         return  # the process was killed while writing the files of the first epoch
     if run.best.is_file() and not run.last.is_file():
-        raise RunError(
-            f"{run.path} has no checkpoint to resume, only weights. Fine-tune it with {arg('init_from')}.",
-            code="run-not-resumable",
-        )
+        words = f"{run.path} has no checkpoint to resume, only weights. Fine-tune it with {arg('init_from')}."
+        raise RunError(words, code="run-not-resumable")
     former, wanted = completed(run.read_recipe()), completed(recipe)
     own, given = former.model, wanted.model
     if own.file and given.file and own.settings["file_sha256"] != given.settings["file_sha256"]:

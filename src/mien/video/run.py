@@ -71,7 +71,7 @@ def predict_video(
         RunError: files exist already, the folder is a file (``output-file``), or writing failed.
         MissingExtraError: PyAV, matplotlib or jinja2 is not installed.
     """
-    source = os.fspath(video)
+    source = str(video)
     tracker = Tracker(
         model, detector=detector, source=source, classes=classes, detect_every_seconds=detect_every_seconds
     )
