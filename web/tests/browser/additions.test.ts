@@ -18,7 +18,7 @@ test.each([390, 1280])("the example is found, and axe finds nothing on any scree
   const page = await visit.open({ viewport: { width, height: 844 } });
   expect(await violations(page)).toEqual([]);
   await page.click("#open-example");
-  await waitForText(page, "#status", /(bolivia-36|usa-74)\.jpg: one face\. happy/);
+  await waitForText(page, "#status", /(bolivia-36|usa-74)\.jpg: one face, happy/);
   expect(await violations(page)).toEqual([]);
   await dropAstronaut(page);
   await page.click("#explain");
@@ -259,7 +259,7 @@ describe("several models", () => {
     expect(await page.inputValue("#min-confidence")).toBe("0");
     expect((await saved(page))[0]).not.toHaveProperty("output");
     await page.selectOption("#models", "fast-int8");
-    await waitForText(page, "#status", /astronaut\.png: one face\. happy, \d+%/);
+    await waitForText(page, "#status", /astronaut\.png: one face, happy, \d+%/);
     expect(await page.locator("#bars li span:first-child").allTextContents()).toEqual(SEEN);
     expect([await page.isVisible("#outputs"), await page.isVisible("#schemes")]).toEqual([true, false]);
     expect(await page.inputValue("#outputs")).toBe("answer");

@@ -102,14 +102,14 @@ describe("settings", () => {
       transfer.items.add(new File([bytes], "image.png", { type: "image/png" }));
       document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer }));
     }, readFileSync(astronaut()).toString("base64"));
-    await waitForText(page, "#status", /image\.png: one face\. happy/);
+    await waitForText(page, "#status", /image\.png: one face, happy/);
   });
 
   test("a face that fills the image is detected as a close-up", async () => {
     const file = path.join(folder, "close-up.png");
     python("make_astronaut.py", file, 165, 72, 275, 187);
     await drop(page, [{ name: "close-up.png", type: "image/png", bytes: readFileSync(file) }]);
-    await waitForText(page, "#status", /close-up\.png: one face\./);
+    await waitForText(page, "#status", /close-up\.png: one face,/);
     const prediction = ((await saved(page)) as unknown as Prediction[]).find(({ source }) => source === "close-up.png")!;
     expect(prediction.box!.width).toBeGreaterThan(70);
   });
@@ -207,9 +207,9 @@ test("a small square image without a face, and a photo taken as a face crop, get
   await drop(page, [{ name: "small.png", type: "image/png", bytes: await plainImage(page, 48, 48) }]);
   await expect.poll(status).toBe(`${says("no_face", { name: "small.png" })} ${hint("crop_as_photo")}`);
   await page.check("#face-crops");
-  await waitForText(page, "#status", /small\.png: one face\. [^.]*\.$/);
+  await waitForText(page, "#status", /small\.png: one face,  [^.]*\.$/);
   await dropAstronaut(page);
-  await expect.poll(status).toMatch(/^astronaut\.png: one face\./);
+  await expect.poll(status).toMatch(/^astronaut\.png: one face,/);
   expect(await status()).toContain(hint("photo_as_crop"));
   await page.click('[data-language="de"]');
   expect(await status()).toContain(hint("photo_as_crop", "de"));
