@@ -190,7 +190,7 @@ def suggested_rate(
             f"The loss falls clearly at no learning rate from {rates[0]:.1g} up, so none can be suggested. If it "
             "differs much from batch to batch, a larger batch_size shows more; a trained network may have no such rate."
             if len(losses) >= _WINDOW
-            else f"The loss is not a number, or explodes, after {len(losses)} steps.",
+            else f"The loss is not a number, or explodes, by step {len(losses)}.",
             "Check the data with `mien audit`, and the recipe's loss and network.",
             code="lr-not-found",
         )

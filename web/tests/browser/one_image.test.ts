@@ -207,7 +207,7 @@ test("a small square image without a face, and a photo taken as a face crop, get
   await drop(page, [{ name: "small.png", type: "image/png", bytes: await plainImage(page, 48, 48) }]);
   await expect.poll(status).toBe(`${says("no_face", { name: "small.png" })} ${hint("crop_as_photo")}`);
   await page.check("#face-crops");
-  await waitForText(page, "#status", /small\.png: one face,  [^.]*\.$/);
+  await waitForText(page, "#status", /small\.png: one face, [^.]*\.$/);
   await dropAstronaut(page);
   await expect.poll(status).toMatch(/^astronaut\.png: one face,/);
   expect(await status()).toContain(hint("photo_as_crop"));
