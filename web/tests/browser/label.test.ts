@@ -1,0 +1,59 @@
+// The page of `mien label` in a browser. Oracle: what a person sees and what is sent; Python's side is tested there.
+import path from "node:path";
+
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { launch, ROOT } from "./browser";
+import { serve } from "./site";
+
+let browser: Browser;
+let site: Awaited<ReturnType<typeof serve>>;
+beforeAll(async () => {
+  browser = await launch("absent");
+  site = await serve([path.join(ROOT, "src/mien/serve/label_page")], false);
+}, 60_000);
+afterAll(async () => {
+  await browser?.close();
+  site?.server.close();
+});
+
+const FACES = ["a.png", "b.png"];
+const ANSWERS = ["neutral", "happy", "sad"];
+
+/** The page, with a service that counts votes as mien label does. */
+async function open(): Promise<{ page: Page; sent: unknown[] }> {
+  const page = await browser.newPage();
+  const sent: unknown[] = [];
+  let votes = 0;
+  const state = () => ({
+    person: "ada", votes, left: FACES.length - votes, image: FACES[votes] ?? null, number: votes, answers: ANSWERS,
+  });
+  await page.route(/\/(next|vote|undo)$/, (route) => {
+    const asked = new URL(route.request().url()).pathname.slice(1);
+    if (asked !== "next") sent.push([asked, route.request().postDataJSON()]);
+    votes += asked === "vote" ? 1 : asked === "undo" ? -1 : 0;
+    return route.fulfill({ json: state() });
+  });
+  await page.route(/\/image\//, (route) => route.fulfill({ contentType: "image/svg+xml", body: "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>" }));
+  await page.goto(site.address);
+  await page.locator("#answers button").first().waitFor();
+  return { page, sent };
+}
+
+test("votes go by key and by click, and back; after the last face only the way back is left", async () => {
+  const { page, sent } = await open();
+  await page.keyboard.press("2");
+  await expect.poll(() => page.locator("#progress").textContent()).toBe("ada: votes 1, faces left 1");
+  await page.locator("#answers button", { hasText: "sad" }).click();
+  await expect.poll(() => page.locator("#answers").isVisible()).toBe(false);
+  expect(await page.locator("#face").isVisible()).toBe(false);
+  await page.keyboard.press("1");
+  await page.keyboard.press("Backspace");
+  await expect.poll(() => page.locator("#answers").isVisible()).toBe(true);
+  expect(sent).toEqual([
+    ["vote", { image: "a.png", answer: "happy", votes: 0 }],
+    ["vote", { image: "b.png", answer: "sad", votes: 1 }],
+    ["undo", { votes: 2 }],
+  ]);
+});
