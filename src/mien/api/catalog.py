@@ -31,11 +31,11 @@ class ModelInfo:
 
 
 def list_models() -> list[ModelInfo]:
-    """List the built-in models with name, size, classes and accuracy."""
+    """List the built-in models, each with its name, path and manifest."""
     names = [name + form for name in SHIPPED for form in ("", INT8)]
     return [ModelInfo(name, find_model(name)) for name in names]
 
 
 def list_recipes() -> list[str]:
     """List the names of the built-in recipes; ``mien.load_recipe(name)`` loads a recipe."""
-    return list(recipe_names())
+    return recipe_names()

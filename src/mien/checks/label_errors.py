@@ -70,7 +70,6 @@ def rank_label_issues(
     agreement = shares[np.arange(len(labels)), labels]
     flagged = np.zeros(len(labels), dtype=np.bool_)
     flagged[evidence] = contradicted_labels(labels[evidence], scaled[evidence])
-    sure = flagged & (suggested != labels)
     named = np.arange(len(labels)), suggested
     return LabelIssues(
         confidence=confidence,
@@ -78,7 +77,7 @@ def rank_label_issues(
         suspicion=1 - (_rank(confidence, evidence) + _rank(agreement, evidence)) / 2,
         flagged=flagged,
         suggested=suggested,
-        sure=sure & (scaled[named] >= SURE_FROM) & (shares[named] >= SURE_FROM),
+        sure=flagged & (scaled[named] >= SURE_FROM) & (shares[named] >= SURE_FROM),
         evidence=evidence,
     )
 

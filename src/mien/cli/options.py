@@ -82,7 +82,6 @@ DeviceOption = Annotated[
 ]
 
 
-# Output.
 def _stdin_as_file(images: list[Any]) -> list[Any]:
     """Replace ``-`` by a temporary file with the content of standard input."""
     if not any(str(name) == "-" for name in images):
@@ -100,6 +99,7 @@ IMAGES = typer.Argument(
     help="Images, or folders of images; - is an image from standard input.", metavar="IMAGE", callback=_stdin_as_file
 )
 
+# Output.
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that already exist.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

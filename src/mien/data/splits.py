@@ -109,8 +109,6 @@ def cut_validation(
     The label of a group of copies (None: of identical images) is its most frequent one (the rarer class at a tie). A
     class with two or more groups is in both splits; a class with one group stays in train.
     """
-    if len(images) == 0:
-        return np.zeros(0, dtype=np.bool_)
     groups = group_identical(images)
     if copies is not None:
         first = np.full(int(copies.max()) + 1, len(images), dtype=np.int64)

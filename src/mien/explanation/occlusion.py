@@ -30,8 +30,6 @@ def occlusion(
     patch_px = max(crop // 6, 1) if patch_px is None else patch_px
     stride_px = max(patch_px // 2, 1) if stride_px is None else stride_px
     maps = np.zeros(images.shape[:3], dtype=np.float32)
-    if not len(images):
-        return maps
     whole = predict(images)
     patches = patch_masks(side, patch_px, stride_px, crop)
     times_covered = np.maximum(patches.sum(axis=0), 1)

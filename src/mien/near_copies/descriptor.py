@@ -46,8 +46,6 @@ class Descriptor:
 
     def of(self, images: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64]) -> Floats32:
         """Compute descriptors of the images at ``chosen``, int64 (K,), of uint8 (N, S, S) -> float32 (K, D)."""
-        if not len(chosen):
-            return np.zeros((0, self.directions.shape[1]), np.float32)
         return in_chunks(
             lambda part: ((spectra(images[chosen[part]]) - self.mean) @ self.directions).astype(np.float32),
             len(chosen),

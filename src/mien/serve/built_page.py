@@ -76,13 +76,11 @@ def page_files(models: Sequence[Path]) -> dict[str, Path | bytes]:
     The second model's files are ``model-2.onnx`` and ``model-2.json``. Raises :class:`ModelError`.
     """
     manifests = [read_manifest(model) for model in models]
-    for model, manifest in zip(models, manifests, strict=True):
-        if manifest.input.channels != 1:
-            raise ModelError(
-                f"{model} needs colour images; the browser page supports only grey models.", code="page-grey-only"
-            )
     files: dict[str, Path | bytes] = {MODELS: _as_json([manifest.full_name for manifest in manifests])}
     for number, (model, manifest) in enumerate(zip(models, manifests, strict=True), start=1):
+        if manifest.input.channels != 1:
+            words = f"{model} needs colour images; the browser page supports only grey models."
+            raise ModelError(words, code="page-grey-only")
         suffix = "." if number == 1 else f"-{number}."
         files[MODEL.replace(".", suffix)] = model
         files[MANIFEST.replace(".", suffix)] = _as_json(manifest.model_dump(mode="json"))
