@@ -165,6 +165,8 @@ def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch,
     monkeypatch.setenv("MIEN_CACHE", "~/c")
     assert cache_folder("faces") == tmp_path / "c" / "faces"
     assert RunFolder(Path("~/run")).path == tmp_path / "run"
+    (tmp_path / "r.toml").write_text('[model]\nfile = "net.py"\nname = "Net"\n')
+    assert mien.load_recipe("~/r.toml").model.file == str(tmp_path / "net.py")
     for code, opened in (
         ("data-missing", mien.load_dataset),
         ("soft-labels-missing", find_teachers),

@@ -290,7 +290,6 @@ def test_a_pickled_predictor_opens_its_file_again(faces):
     """Oracle: the predictor itself. Worker processes of torch and joblib get their copies so."""
     predictor = mien.load()
     images = np.asarray(faces.images[:3])
-    again = pickle.loads(pickle.dumps(predictor))
-    assert np.array_equal(again.probabilities(images), predictor.probabilities(images))
+    assert np.array_equal(pickle.loads(pickle.dumps(predictor)).probabilities(images), predictor.probabilities(images))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert np.array_equal(pool.apply(predictor.probabilities, (images,)), predictor.probabilities(images))

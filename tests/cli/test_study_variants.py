@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -71,9 +72,9 @@ def test_a_study_on_another_recipe_has_runs_of_its_own(mien, recipe, tmp_path, f
     file = tmp_path / "two.toml"
     file.write_text('name = "two"\ntitle = "Two"\nrecipe = "short"\n[[variants]]\nname = "a"\n')
     arguments = ("study", file, "--data", face_folder, "--out", tmp_path / "out", "--recipe")
-    assert mien(*arguments, recipe).code == 0
+    assert mien(*arguments, shutil.copy(recipe, tmp_path / "für zwei.toml")).code == 0
     (run,) = read_completed(tmp_path / "out" / "results").values()
-    assert run.folder.name.startswith("two-tiny-a-seed0-")
-    assert json.loads((tmp_path / "out" / "study.json").read_text())["study"] == "two-tiny"
+    assert run.folder.name.startswith("two-f-r zwei-a-seed0-")
+    assert json.loads((tmp_path / "out" / "study.json").read_text())["study"] == "two-f-r zwei"
     assert RunFolder(run.folder).read_recipe().epochs == 1
     refused(mien(*arguments, "shrot"), "recipe-unknown", "short")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -17,16 +18,19 @@ from mien.training import loop
 from support import note_codes, noted, raises, refused
 
 
-def test_plain_options_are_changes_of_the_recipe(mien, tmp_path, recipe_file, face_folder):
-    """Oracle: the stored recipe and environment. A plain option overrides --set."""
+def test_plain_options_are_changes_of_the_recipe(mien, tmp_path, recipe_file, face_folder, monkeypatch):
+    """Oracle: the stored recipe and environment. A plain option overrides --set. A new repository has no commit."""
     run = tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
     words = ("--epochs", 1, "--batch-size", 16, "--lr", 0.02, "--seed", 5, "--device", "cpu", "--set", "epochs=9")
     trained = mien("train", recipe_file, "--data", face_folder, "--out", run, *words, "--json", "--quiet")
     assert (trained.code, trained.err) == (0, "")
     assert json.loads(trained.out)["run"] == str(run)
     recipe = RunFolder(run).read_recipe()
     assert (recipe.epochs, recipe.batch_size, recipe.optim.lr, recipe.seed) == (1, 16, 0.02, 5)
-    assert RunFolder(run).read_environment()["device"] == "cpu"
+    found = RunFolder(run).read_environment()
+    assert (found["device"], found.get("commit")) == ("cpu", None)
 
 
 def test_a_device_that_is_not_here_is_refused_before_the_data_is_read(mien, tmp_path, recipe_file, face_folder):

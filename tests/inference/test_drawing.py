@@ -120,8 +120,7 @@ def of(scores, classes=("sad", "happy", "not-a-face"), perceived=False):
 
 
 def pixels_of(image, colour):
-    wanted = colour if isinstance(colour, tuple) else tuple(bytes.fromhex(colour[1:]))
-    return int((image == wanted).all(axis=2).sum())
+    return int((image == (colour if isinstance(colour, tuple) else tuple(bytes.fromhex(colour[1:])))).all(axis=2).sum())
 
 
 def test_the_colour_says_the_expression_and_dashes_the_doubt():

@@ -32,13 +32,13 @@ def test_files_hold_values_and_intervals():
 def test_a_table_is_saved_by_the_suffix_of_its_file(tmp_path):
     """Oracles: the four texts by hand, and pandas."""
     table = Table(
-        "t", (Column("class_1", "text"), Column("share", "percent")), [("a & b|<c>", Estimate(0.5, 0.25, 0.75))]
+        "t", (Column("class_1", "text"), Column("share", "percent", "p(|)")), [("a & b|<c>", Estimate(0.5, 0.25, 0.75))]
     )
     for suffix, expected in (
-        (".md", "| class_1 | share |\n| :--- | ---: |\n| a & b\\|<c> | 50.0% [25.0–75.0%] |\n"),
+        (".md", "| class_1 | p(\\|) |\n| :--- | ---: |\n| a & b\\|<c> | 50.0% [25.0–75.0%] |\n"),
         (
             ".tex",
-            "\\begin{tabular}{lr}\n\\toprule\nclass\\_1 & share \\\\\n\\midrule\n"
+            "\\begin{tabular}{lr}\n\\toprule\nclass\\_1 & p($|$) \\\\\n\\midrule\n"
             "a \\& b$|$$<$c$>$ & 50.0\\% [25.0--75.0\\%] \\\\\n\\bottomrule\n\\end{tabular}\n",
         ),
         (".csv", table.to_csv().decode()),

@@ -173,4 +173,4 @@ def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path, capfd):
 @pytest.mark.parametrize(("jobs", "runs", "at_once"), [(1, 9, 1), (2, 9, 2), (8, 9, 4), (4, 3, 3), (2, 0, 1)])
 def test_no_more_go_at_once_than_there_are_runs_and_cores(done, told, monkeypatch, jobs, runs, at_once):
     monkeypatch.setattr(scheduler, "available_cores", lambda: 4)
-    assert choose_executor(done.context, told, "local", jobs, runs).slots == at_once
+    assert choose_executor(done.context, told, "local" if runs else "ray", jobs, runs).slots == at_once

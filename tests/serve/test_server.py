@@ -92,8 +92,7 @@ def test_images_leave_no_trace_until_sigterm(start, tmp_path, face):
     kind = {"content-type": "multipart/form-data; boundary=xx"}
     assert service.client.post("/v1/predict", content=bad, headers=kind).status_code == 400
     for upgrade in ("h2c", NAME):
-        headers = {"connection": "upgrade", "upgrade": upgrade}
-        assert service.client.get("/healthz", headers=headers).status_code == 200
+        assert service.client.get("/healthz", headers={"connection": "upgrade", "upgrade": upgrade}).status_code == 200
     with socket.create_connection((service.client.base_url.host, service.client.base_url.port)) as connection:
         connection.sendall(NAME.encode() + b"\0\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400 ")

@@ -88,8 +88,7 @@ def test_a_script_goes_on_after_training_in_every_process(folder):
         "result = mien.train(sys.argv[1], sys.argv[2], out=sys.argv[3], epochs=1, batch_size=63, verbose=0)\n"
         "sys.stdout.write(f'accuracy {result.evaluation.accuracy.value}\\n')\n"
     )
-    words = (folder / "tiny.toml", folder / "faces.parquet", folder / "script")
-    ended = in_two_processes(*words, script=str(script))
+    ended = in_two_processes(folder / "tiny.toml", folder / "faces.parquet", folder / "script", script=str(script))
     assert ended.returncode == 0, ended.stderr
     accuracy = RunFolder(folder / "script").read_history()[0]["validation_accuracy"]
     assert [float(line.split()[1]) for line in ended.stdout.splitlines()] == [pytest.approx(accuracy, abs=1e-6)] * 2

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mien.base.errors import DataError, RunError, arg
 from mien.base.files import check_outside, expand_home, write_bytes
-from mien.base.images import encoded, open_image
+from mien.base.images import encoded, open_image, open_image_header
 from mien.base.preprocess import upright_rgb
 from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import track
@@ -68,9 +68,10 @@ def crop(
     targets = {file: out / file.relative_to(photos).with_name(f"{file.name}.png") for file in image_files(photos)}
     todo = [each for each, to in targets.items() if not to.exists() or to.stat().st_mtime < each.stat().st_mtime]
     for target in (each for each in targets.values() if each.exists()):
-        if (kept := open_image(target)).size != (size_px, size_px) or len(kept.getbands()) != channels:
-            words = f"{target} exists already with another size or colours. Choose another folder with {arg('out')}."
-            raise RunError(words, code="faces-differ")
+        with open_image_header(target) as kept:
+            if kept.size != (size_px, size_px) or len(kept.getbands()) != channels:
+                words = f"{target} exists already with another size or colours. Choose another folder: {arg('out')}."
+                raise RunError(words, code="faces-differ")
 
     def cut(file: Path) -> bytes | DataError | None:
         """Return a PNG of the face, None without a face."""

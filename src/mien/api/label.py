@@ -135,7 +135,10 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     names = list(voted)
     order = [names[at] for at in np.argsort(share, kind="stable") if share[at] <= CLEAR]
     written = folder / f"{MERGED}.csv"
-    base = os.path.relpath(Path(faces).resolve(), folder.resolve()).replace(os.sep, "/")
+    try:
+        base = Path(os.path.relpath(faces.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # two drives of Windows
+        base = faces.resolve().as_posix()
     rows = [
         (f"{base}/{name}", FERPLUS_CLASSES[int(row.argmax())], *row.tolist())
         for name, row, kept in zip(names, table, clear, strict=True)

@@ -48,8 +48,8 @@ def as_arguments(message: str) -> str:
 
     >>> as_arguments(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
     'Choose another out, or resume=True; try settings={"seed": 1}.'
-    >>> as_arguments(f"Leave them out with {arg('skip_bad', True)}.")
-    'Leave them out with mien.load_dataset(..., skip_bad=True).'
+    >>> as_arguments(f"Leave them out with {arg('skip_bad', True)}, or give {arg('classes', 'seven')}.")
+    'Leave them out with mien.load_dataset(..., skip_bad=True), or give classes="seven".'
     """
 
     def argument(found: re.Match[str]) -> str:
@@ -63,6 +63,8 @@ def as_arguments(message: str) -> str:
             new = {"true": "True", "false": "False"}.get(new, new)
             is_text = name == "class_map" or not re.fullmatch(r"True|False|[\d.e+-]+", new)
             value = f'{{"{key}": "{new}"}}' if is_text else f'{{"{key}": {new}}}'
+        elif value not in {"True", "False"}:
+            value = f'"{value}"'
         return f"mien.load_dataset(..., {name}={value})" if name in _OF_LOADING else f"{name}={value}"
 
     return _ARGUMENT.sub(argument, message)

@@ -188,11 +188,11 @@ def _decoding(name: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise missing_file(name) from None
-    except IsADirectoryError:
+    except (IsADirectoryError, PermissionError) as error:  # Windows denies permission for a folder
+        if isinstance(error, PermissionError) and not expand_home(name).is_dir():
+            raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
         words = f"{name} is a folder. Give the files in it, such as sorted(Path({str(name)!r}).glob('*.jpg'))."
         raise DataError(words, code="image-folder") from None
-    except PermissionError:
-        raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
     except UnidentifiedImageError:
         refuse_pointer(name, DataError)
         hint = f" For a video use: mien video {name}" if name.lower().endswith(_VIDEOS) else ""

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 from pydantic_core import PydanticCustomError
 
 from mien.base.errors import DataError, RecipeError, arg
+from mien.base.files import expand_home
 from mien.base.heads.kinds import HEADS, Target
 from mien.base.labels import parse_scheme
 from mien.base.preprocess import InputSpec
@@ -414,7 +415,7 @@ def load_recipe(name: str | os.PathLike[str], changes: Sequence[Change] | Mappin
             values = content.get(table)
             if isinstance(values, Mapping) and isinstance(file := values.get("file"), str) and file:
                 # Paths in a recipe are relative to it; paths given by --set are relative to the working folder.
-                content[table] = {**values, "file": str(Path(name).parent / file)}
+                content[table] = {**values, "file": str(expand_home(name).parent / file)}
     return check_recipe(content, name, changes)
 
 

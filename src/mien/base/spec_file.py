@@ -64,13 +64,13 @@ class SpecKind:
                 raise self._error(f"There is no {self.noun} '{name}'.{hint}", "unknown")
             return (resources.files("mien") / self.plural / f"{name}.toml").read_text(encoding="utf-8")
         refuse_pointer(name, self.error)
+        if expand_home(name).is_dir():
+            raise self._error(f"{name} is a folder; a {self.noun} is a .toml file.", "unreadable")
         try:
             return expand_home(name).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             hint = f" Did you mean '{Path(name).stem}', which is built in?" if Path(name).stem in self.names() else ""
             raise self._error(f"There is no {self.noun} file {name}.{hint}", "unreadable") from None
-        except IsADirectoryError:
-            raise self._error(f"{name} is a folder; a {self.noun} is a .toml file.", "unreadable") from None
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise self._error(f"The {self.noun} {name} cannot be read: {reason}.", "unreadable") from None

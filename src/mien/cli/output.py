@@ -124,5 +124,6 @@ def environment(data: Path | str, extra: Mapping[str, str] | None = None) -> dic
 def _commit() -> str:
     """Return the commit of the working folder; ``""`` outside git."""
     with suppress(OSError):
-        return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+        command = ["git", "rev-parse", "--verify", "-q", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     return ""

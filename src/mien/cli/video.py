@@ -68,7 +68,8 @@ def video(
     # A batch system or container ends it so; as after Ctrl-C, nothing half-written remains.
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
+        with opened:
+            result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
     finally:
         signal.signal(signal.SIGTERM, former)
     show_notices(result.notes)

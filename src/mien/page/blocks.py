@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -159,7 +159,7 @@ class Table:
         """Return GitHub Markdown with numbers as on the page; intervals in brackets."""
         head = [column.head or column.name for column in self.columns]
         rules = [":---" if column.format == "text" else "---:" for column in self.columns]
-        rows = [[cell.replace("|", "\\|") for cell in row] for row in self._texts()]
+        head, *rows = [[cell.replace("|", "\\|") for cell in row] for row in (head, *self._texts())]
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rules, *rows))
 
     def to_latex(self, title: str = "") -> str:
@@ -313,7 +313,7 @@ class Section:
 
     key: str
     title: str
-    blocks: tuple[Block, ...] = field(default=())
+    blocks: tuple[Block, ...] = ()
     beside: bool = False
 
     def parts(self) -> Iterator[Part]:

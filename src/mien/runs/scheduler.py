@@ -358,7 +358,7 @@ def choose_executor(
     context: StudyContext, callback: StudyCallback, engine: str, jobs: int | None, runs: int
 ) -> Executor:
     """Choose the executor: it trains ``jobs`` runs at the same time, on this machine at most one per core."""
-    if engine == "ray":
-        return RayTasks(context, jobs or max(runs, 1))
+    if engine == "ray" and runs:
+        return RayTasks(context, jobs or runs)
     slots = min(jobs or 1, runs, available_cores())
     return Processes(context, slots) if slots > 1 else Executor(context, callback)

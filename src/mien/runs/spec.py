@@ -17,7 +17,7 @@ from mien.base.spec_file import SpecKind, is_path
 from mien.evaluation.named_metrics import check_metric
 from mien.inference.find_model import find_run, is_shipped
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 
@@ -137,7 +137,7 @@ class Study(StrictModel):
         update: dict[str, Any] = {"title": f"{self.title} (changed: {', '.join(told)})"}
         if recipe is not None:
             variants = tuple(each.model_copy(update={"published": {}}) for each in self.variants)
-            update |= {"name": f"{self.name}-{Path(recipe).stem}", "recipe": recipe, "variants": variants}
+            update |= {"name": f"{self.name}-{name_of_file(recipe)}", "recipe": recipe, "variants": variants}
         return self.model_copy(update=update)
 
     def restricted(self, names: Sequence[str]) -> Study:

@@ -18,6 +18,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError, arg
@@ -169,7 +170,8 @@ def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
     """Open or create the sweep's Optuna study in its database. Raises :class:`RunError`."""
     data = " ".join([faces.fingerprint_without_test, *target_fingerprints(space.base, faces).values()])
     try:
-        storage = RDBStorage(f"sqlite:///{out / DATABASE}")
+        # Optuna takes a URL, in which a folder's ?, % and { have a meaning.
+        storage = RDBStorage(URL.create("sqlite", database=str(out / DATABASE)).render_as_string())
         try:
             study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):

@@ -79,7 +79,8 @@ def predict_video(
     metadata = {"video": source, "model": name, "mien version": __version__}
     how = {"annotate": annotate, "overwrite": overwrite}
     folder = expand_home(f"{Path(source).stem}-mien" if out is None else out)
-    result = write_video(folder, VideoFile(video), tracker, **how, metadata=metadata)
+    with VideoFile(video) as opened:
+        result = write_video(folder, opened, tracker, **how, metadata=metadata)
     for note in result.notes:
         warnings.warn(MienWarning(str(note), code=note.code), stacklevel=2)
     return result
@@ -88,7 +89,7 @@ def predict_video(
 def write_video(
     out: Path, video: VideoFile, predictor: Tracker, *, annotate: bool, overwrite: bool, metadata: Mapping[str, str]
 ) -> VideoResult:
-    """Predict a newly opened video, close it, and write its files: all or none. Raises as :func:`predict_video`."""
+    """Predict a newly opened video and write its files: all or none. Raises as :func:`predict_video`."""
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
     if annotate and not video.path.is_file():
         raise DataError(
@@ -104,7 +105,7 @@ def write_video(
     reader = predictor.reader
     timeline = Timeline(reader.classes, float(1 / video.frame_rate), reader.detector.score_range)
     # Close the generator of frames before the video, because a thread decodes ahead.
-    with video, closing(track_file(video, predictor)) as frames, _folder(out), ExitStack() as stack:
+    with closing(track_file(video, predictor)) as frames, _folder(out), ExitStack() as stack:
         parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
         for frame in track(frames, video.expected_frames, f"predicting {video.path.name}", "frames"):
             timeline.add(frame)

@@ -63,16 +63,17 @@ class VideoWriter:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         import av
 
-        if kind is not None:
-            # The file is useless now. An error when closing it would hide the first one.
+        try:
+            if kind is None:
+                with _errors(self._video):
+                    self._container.mux(self._stream.encode(None))
+                    self._add_sound(math.inf)
+                    self._container.close()
+        finally:
+            # After an error the file is useless. Another one when closing it would hide the first.
             with suppress(av.FFmpegError):
                 self._container.close()
-        else:
-            with _errors(self._video):
-                self._container.mux(self._stream.encode(None))
-                self._add_sound(math.inf)
-                self._container.close()
-        self._source.close()
+            self._source.close()
 
     def add(self, rgb: npt.NDArray[np.uint8], pts: int) -> None:
         """Add the next frame, uint8 (H, W, 3), with its time ``pts`` in the video's time base.
