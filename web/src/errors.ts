@@ -4,8 +4,6 @@ import { type Key, translate } from "./locales/translate";
 import { reasonOf } from "./model/download";
 import { PageError } from "./page_error";
 
-export { PageError };
-
 type CodeOf<Sentence> = Sentence extends `error.${infer Code}` ? Code : never;
 
 /** Codes never change, so that tests and bug reports can name an error in any language. */

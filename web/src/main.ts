@@ -28,7 +28,7 @@ async function start(): Promise<void> {
   const naming = fetchModelNames();
   const address = modelAddress(0);
   const fetching = fetchManifest(address);
-  const predictor = Predictor.load(Promise.resolve(address), fetching);
+  const predictor = Predictor.load(address, fetching);
   // Code that needs the networks waits for them; an error is shown once, below.
   predictor.catch(() => {});
   let manifest: Manifest;

@@ -1,6 +1,6 @@
 /** Functions behind the controls of the page. */
 
-import { type ErrorCode, PageError, problem, problemWith } from "../errors";
+import { type ErrorCode, problem, problemWith } from "../errors";
 import type { Box } from "../faces/box";
 import { list, translate } from "../locales/translate";
 import { Classifier } from "../model/classifier";
@@ -8,6 +8,8 @@ import { fetchFile, reasonOf } from "../model/download";
 import { occlusion } from "../model/occlusion";
 import type { Probabilities } from "../heads/votes";
 import { besidePage } from "../model/runtime";
+import { PageError } from "../page_error";
+import { mergeProbabilities } from "../predictions/label_schemes";
 import { asJson, saveFile, type SavedPrediction } from "../predictions/json_file";
 import type { Predictor } from "../predictions/predictor";
 import { element } from "../view/elements";
@@ -70,14 +72,13 @@ export class App {
     const predictions = this.page.predictions;
     if (!face || !predictions) return;
     const { shown } = this.stage;
-    const { scheme } = this.page.settings;
+    const { output, scheme } = this.page.settings;
     this.page.messages.show(explaining);
     try {
       const predictor = await this.predictor;
       const { size_px: side, crop_px: seen } = predictor.manifest.input;
       const { top } = this.page.prediction("", face);
-      const target = (probabilities: Probabilities) =>
-        this.page.prediction("", { box: null, score: null, probabilities }).probabilities[top]!;
+      const target = (all: Probabilities) => mergeProbabilities(all[output.name]!, output.classes, scheme)[top]!;
       const map = await occlusion((crops) => predictor.probabilities(crops), face.crop, side, seen, target);
       // Ignore the map if another face or scheme was chosen meanwhile. The face of a stopped camera is still there.
       const current = this.page.chosenFace ?? face;
@@ -156,10 +157,14 @@ export class App {
       const bytes = await (await fetchFile(besidePage(address))).blob();
       return new File([bytes], path.split("/").at(-1)!, { type: "image/jpeg" });
     };
+    const button = element<HTMLButtonElement>("open-example");
+    button.disabled = true;
     try {
       await this.open(await Promise.all(Object.entries(EXAMPLES).map(load)));
     } catch (error) {
       this.stage.report(translate("open_example"), error);
+    } finally {
+      button.disabled = false;
     }
   }
 

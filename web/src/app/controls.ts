@@ -46,14 +46,19 @@ function bindDrops(app: App): void {
   const screen = element("screen");
   document.ondragover = (event) => {
     event.preventDefault();
-    screen.classList.add("drop-target");
+    if (hasFiles(event)) screen.classList.add("drop-target");
   };
   document.ondragleave = () => screen.classList.remove("drop-target");
   document.ondrop = (event) => {
     event.preventDefault();
     screen.classList.remove("drop-target");
-    if (event.dataTransfer) void droppedFiles(event.dataTransfer).then((files) => app.open(files));
+    if (hasFiles(event)) void droppedFiles(event.dataTransfer!).then((files) => app.open(files));
   };
+}
+
+/** Text may be dropped, too. */
+function hasFiles({ dataTransfer }: DragEvent): boolean {
+  return dataTransfer?.types.includes("Files") ?? false;
 }
 
 export function bindSettings(app: App, page: Page): void {

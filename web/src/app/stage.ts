@@ -1,7 +1,9 @@
 /** Holds what is on the screen; only this code replaces it. */
 
-import { PageError, problem, problemWith } from "../errors";
+import { problem, problemWith } from "../errors";
 import { LoadError } from "../model/download";
+import { translate } from "../locales/translate";
+import { PageError } from "../page_error";
 import { release } from "../sources/video";
 import { element } from "../view/elements";
 import type { Page, Shown } from "../view/page";
@@ -28,7 +30,9 @@ export class Stage {
   readonly summary = (): string => {
     const { shown } = this;
     if (shown.kind === "image") return this.page.summary(shown.item);
-    return shown.kind === "video" ? this.page.videoPanel.summary(shown.video) : "";
+    if (shown.kind !== "video") return "";
+    const { clip, source: name } = shown.video;
+    return clip && !element("stop").hidden ? translate("analysing", { name }) : this.page.videoPanel.summary(shown.video);
   };
 
   /** Whether a camera or video runs: it is opened, watched, analysed or played. */

@@ -1,10 +1,11 @@
 /** Lets the user teach the page: name classes, add their faces, and make a model. */
 
-import { PageError, problem } from "../errors";
+import { problem } from "../errors";
 import { list, translate } from "../locales/translate";
 import { Classifier } from "../model/classifier";
 import { reasonOf } from "../model/download";
 import { fullName } from "../model/manifest";
+import { PageError } from "../page_error";
 import type { NumberedFace } from "../predictions/image_predictions";
 import { saveFile } from "../predictions/json_file";
 import type { Predictor } from "../predictions/predictor";
@@ -101,7 +102,7 @@ export class TeachSession {
         const image = await openImage(file);
         const areCrops = element<HTMLInputElement>("face-crops").checked;
         const [face] = await (areCrops ? predictor.predictCrop(image) : predictor.predictImage(image, []));
-        if (face) into.faces.push({ crop: face.crop, side: predictor.manifest.input.size_px });
+        if (face) into.faces.push({ crop: face.crop, side: Math.sqrt(face.crop.length) });
         else without.push(file.name);
       } catch (error) {
         this.#report(file.name, error);

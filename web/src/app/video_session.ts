@@ -81,7 +81,6 @@ export class VideoSession {
     const shown: Shown = { kind: "video", video };
     this.stage.show(shown);
     element("stop").hidden = false;
-    if (video.clip) this.page.messages.show(() => translate("analysing", { name: source }));
     try {
       await video.run((predictions) => this.stage.shown === shown && this.#showFrame(video, predictions));
     } catch (error) {

@@ -3,7 +3,7 @@ import { type GreyImage, type RgbaImage, roundHalfEven } from "../preprocess/ima
 import type { Box, Features } from "./box";
 
 /** Side of a crop framed like FER2013's, as a multiple of the box's longer side. As in mien.faces.network. */
-export const MARGIN = 0.975;
+const MARGIN = 0.975;
 
 /** Position of eyes and mouth in FER2013, as fractions of the image's side. As in mien.faces.crop. */
 const SPAN = 0.406;
@@ -16,7 +16,7 @@ const LEVEL_FROM = (15 * Math.PI) / 180;
 const MAX_LEVEL_PX = 384;
 
 /** Tilt of a face in radians clockwise, and the point that it is rotated about. */
-export interface Tilt {
+interface Tilt {
   angle: number;
   x: number;
   y: number;

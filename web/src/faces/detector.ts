@@ -48,7 +48,7 @@ const MAX_PROPOSALS = { image: 1000, frame: 8 };
 const KNOWN_SCORE = 0.5;
 
 /** Detects faces in the frames of one video. `known` are the boxes of faces in earlier frames; `seconds` is the frame's time. */
-export type FrameDetector = (frame: DecodedImage, known: Box[], seconds: number) => Promise<DetectedFace[]>;
+type FrameDetector = (frame: DecodedImage, known: Box[], seconds: number) => Promise<DetectedFace[]>;
 
 /** When new faces of a video are searched next, in seconds of the video. */
 interface Schedule {

@@ -84,7 +84,7 @@ function integer(value: number): string {
 
 /** A number with two decimals. */
 export function decimal(value: number): string {
-  return numberFormat({ minimumFractionDigits: 2, maximumFractionDigits: 2 })(value);
+  return numberFormat({ minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "negative" })(value);
 }
 
 /** 75.25 -> "1:15", or with one decimal "1:15.2". Times are rounded down, as on a clock. */

@@ -51,13 +51,16 @@ export class Mien {
   static async load({ model = "default", output, minScore }: Options = {}): Promise<Mien> {
     if (minScore !== undefined && !(minScore >= 0 && minScore <= 1)) throw new Error(`minScore is 0 to 1, not ${minScore}.`);
     const address = model instanceof URL ? model : new URL(`models/${model}`, HERE);
-    const predictor = await Predictor.load(Promise.resolve(address)).catch((cause: unknown) => {
+    const predictor = await Predictor.load(address).catch((cause: unknown) => {
       throw new Error(`A network cannot be loaded (${reasonOf(cause)}). Are mien-web's models copied to this address? See its README.`, { cause });
     });
     if (minScore !== undefined) predictor.minScore = minScore;
     const outputs = outputsOf(predictor.manifest);
     const chosen = output === undefined ? defaultOutput(outputs) : outputs.find(({ name }) => name === output);
-    if (!chosen) throw new Error(`The model has no output "${output}"; it has ${outputs.map(({ name }) => `"${name}"`).join(", ")}.`);
+    if (!chosen) {
+      await predictor.dispose();
+      throw new Error(`The model has no output "${output}"; it has ${outputs.map(({ name }) => `"${name}"`).join(", ")}.`);
+    }
     return new Mien(predictor, chosen);
   }
 
@@ -127,7 +130,9 @@ export function draw(
     context.strokeStyle = context.fillStyle = colour;
     context.setLineDash(in_doubt ? [3 * lineWidth, 2 * lineWidth] : []);
     context.strokeRect(box.left, box.top, box.width, box.height);
-    context.fillText(text, box.left, box.top - lineWidth);
+    // Above the box, or inside it at the upper edge of the picture.
+    const { fontBoundingBoxAscent: above, fontBoundingBoxDescent: below } = context.measureText(text);
+    context.fillText(text, box.left, Math.max(box.top - lineWidth, above + below));
   }
   context.restore();
 }

@@ -52,7 +52,8 @@ export class Gallery {
       const faces = await (areCrops ? predictor.predictCrop(image) : predictor.predictImage(image, drawn));
       // Predict again if a setting changed or a box was drawn meanwhile.
       const isSame = areCrops === this.areCrops() && manifest === predictor.manifest && minScore === predictor.minScore;
-      if (isSame && drawn === item.drawn) item.predictions = predictionsOf(item, image, faces);
+      // The same image may have been predicted twice at once.
+      if (isSame && drawn === item.drawn) item.predictions ??= predictionsOf(item, image, faces);
     }
     return image;
   }
@@ -101,7 +102,11 @@ export class Gallery {
   /** Predict again with the whole image as one face. Throws PageError. */
   async processWhole(item: GalleryItem): Promise<void> {
     const image = await openImage(item.file);
-    item.predictions = predictionsOf(item, image, await (await this.predictor).predictCrop(image));
+    const predictor = await this.predictor;
+    const { manifest } = predictor;
+    const faces = await predictor.predictCrop(image);
+    // With another model, all images are processed again.
+    if (manifest === predictor.manifest) item.predictions = predictionsOf(item, image, faces);
   }
 
   /** Remove all images. */

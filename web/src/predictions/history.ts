@@ -2,7 +2,7 @@
 
 import { likeliest } from "../heads/label";
 
-export interface Moment {
+interface Moment {
   seconds: number;
   number: number;
 }

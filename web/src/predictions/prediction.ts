@@ -46,7 +46,6 @@ export function areShares({ output, unsure }: Prediction): boolean {
   return unsure !== undefined && output !== ANSWER;
 }
 
-
 /** The fields of a face from which a prediction is made. */
 export type Classified = Pick<PredictedFace, "box" | "score" | "landmarks" | "probabilities">;
 
@@ -58,8 +57,7 @@ export function predictionOf(
   scheme: LabelScheme,
 ): Prediction {
   const probabilities = mergeProbabilities(all[output.name]!, output.classes, scheme);
-  const [top, confidence] = likeliest(probabilities);
-  const { likely, tied: alternatives } = decide(probabilities, output.unsureBelow, output.margin);
+  const { top, highest: confidence, likely, tied: alternatives } = decide(probabilities, output.unsureBelow, output.margin);
   const isFace = top !== NOT_A_FACE;
   const [derived_valence, derived_arousal] = derivedAffect(all[output.name]!, output);
   const doubt = output.byVotes && { unsure: isFace && !likely, not_a_face: !isFace, derived_valence, derived_arousal };

@@ -27,7 +27,7 @@ export interface PredictedFace {
 }
 
 /** Predicts the faces of a video's next frame. `known` are the boxes of faces in earlier frames. */
-export type FramePredictor = (frame: DecodedImage, known: Box[], seconds: number) => Promise<PredictedFace[]>;
+type FramePredictor = (frame: DecodedImage, known: Box[], seconds: number) => Promise<PredictedFace[]>;
 
 export class Predictor {
   private constructor(
@@ -36,10 +36,9 @@ export class Predictor {
   ) {}
 
   /** Load the detector and the model at this address. Throws LoadError. */
-  static async load(address: Promise<URL>, manifest?: Promise<Manifest>): Promise<Predictor> {
+  static async load(address: URL, manifest?: Promise<Manifest>): Promise<Predictor> {
     try {
-      const opening = address.then((model) => Classifier.load(model, manifest));
-      const [classifier, detector] = await Promise.all([opening, Detector.load()]);
+      const [classifier, detector] = await Promise.all([Classifier.load(address, manifest), Detector.load()]);
       return new Predictor(classifier, detector);
     } catch (error) {
       throw new LoadError(reasonOf(error));

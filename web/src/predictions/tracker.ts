@@ -4,7 +4,7 @@ import { type Box, type Landmarks, sharedWithSmaller } from "../faces/box";
 import type { Probabilities } from "../heads/votes";
 
 /** A face that was detected and classified in a frame. */
-export interface FrameFace {
+interface FrameFace {
   box: Box;
   score: number | null;
   landmarks?: Landmarks | undefined;

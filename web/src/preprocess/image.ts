@@ -14,15 +14,11 @@ export interface GreyImage {
   data: Uint8Array;
 }
 
-/** Anything that a canvas can draw, with its size. */
-export interface Drawable {
+/** An image that can be drawn, and its pixels. */
+export interface DecodedImage {
   source: CanvasImageSource;
   width: number;
   height: number;
-}
-
-/** An image that can be drawn, and its pixels. */
-export interface DecodedImage extends Drawable {
   pixels: RgbaImage;
 }
 

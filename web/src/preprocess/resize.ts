@@ -9,7 +9,7 @@ import type { GreyImage } from "./image";
 export const PRECISION_BITS = 22;
 
 /** A filter by the distance in pixels of the smaller image, and the distance at which it ends. */
-export interface Filter {
+interface Filter {
   reach: number;
   weight: (distance: number) => number;
 }

@@ -1,4 +1,5 @@
-import { type ErrorCode, PageError } from "../errors";
+import { type ErrorCode } from "../errors";
+import { PageError } from "../page_error";
 
 /** Ask the browser for the camera. Throws PageError. */
 export async function openCamera(): Promise<MediaStream> {

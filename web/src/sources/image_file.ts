@@ -1,4 +1,4 @@
-import { PageError } from "../errors";
+import { PageError } from "../page_error";
 import type { DecodedImage } from "../preprocess/image";
 import { storedOrientation, swapsSides, uprightTransform } from "./orientation";
 

@@ -1,4 +1,4 @@
-import { PageError } from "../errors";
+import { PageError } from "../page_error";
 
 /** Play a video file. Throws PageError. */
 export async function playFile(video: HTMLVideoElement, file: Blob): Promise<void> {

@@ -7,7 +7,7 @@ import type { Head } from "../model/model_file";
 import { dealGroups } from "./folds";
 
 const FOLDS = 5;
-export const PENALTIES = [1, 0.1, 0.01, 0.001, 0.0001];
+const PENALTIES = [1, 0.1, 0.01, 0.001, 0.0001];
 
 /** Features of N faces, and of their mirror images: N * D values each, row by row. */
 export interface Lesson {
@@ -20,7 +20,7 @@ export interface Lesson {
   groups: string[];
 }
 
-export interface TaughtHead {
+interface TaughtHead {
   head: Head;
   penalty: number;
   /** Class of each face, predicted by cross-validation; null if a class has a single group. */

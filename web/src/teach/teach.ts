@@ -1,6 +1,6 @@
 /** Makes a model file from named classes and their faces: features, a linear head, cross-validation. */
 
-import { PageError } from "../errors";
+import { PageError } from "../page_error";
 import { Classifier } from "../model/classifier";
 import { type Head, headIn, withHead } from "../model/model_file";
 import { toFaceCrop } from "../preprocess/face_crop";

@@ -1,6 +1,6 @@
 import { type Box, clipped } from "../faces/box";
 
-export interface ShownBox {
+interface ShownBox {
   /** Number of the face; while the face is shown, its button is the same element. */
   number: number;
   box: Box;

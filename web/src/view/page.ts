@@ -69,6 +69,7 @@ export class Page {
     this.chosenNumber = number;
     this.forgetMap();
     this.refresh();
+    this.videoPanel.draw(this.chosenFace);
     this.onChoose();
   }
 

@@ -55,7 +55,9 @@ export class VideoPanel {
     this.#steps = null;
     this.#pointer = null;
     this.#announced = NEVER_ANNOUNCED;
-    element("announcement").textContent = "";
+    this.#drawn = 0;
+    element<HTMLCanvasElement>("timeline-canvas").width = 0;
+    element("announcement").textContent = element("throughput").textContent = "";
   }
 
   /** Update after each frame. Announcements and drawings are limited to a few per second. */

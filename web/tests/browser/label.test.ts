@@ -35,7 +35,12 @@ async function open(): Promise<{ page: Page; sent: unknown[] }> {
     votes += asked === "vote" ? 1 : asked === "undo" ? -1 : 0;
     return route.fulfill({ json: state() });
   });
-  await page.route(/\/image\//, (route) => route.fulfill({ contentType: "image/svg+xml", body: "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>" }));
+  const body = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>";
+  await page.route(/\/image\//, async (route) => {
+    // A photograph that is converted first takes its time.
+    await new Promise((done) => setTimeout(done, 200));
+    await route.fulfill({ contentType: "image/svg+xml", body });
+  });
   await page.goto(site.address);
   await page.locator("#answers button").first().waitFor();
   return { page, sent };
@@ -43,8 +48,13 @@ async function open(): Promise<{ page: Page; sent: unknown[] }> {
 
 test("votes go by key and by click, and back; after the last face only the way back is left", async () => {
   const { page, sent } = await open();
+  const isShown = () => expect.poll(() => page.locator("#face").evaluate((face: HTMLImageElement) => face.complete)).toBe(true);
+  await isShown();
   await page.keyboard.press("2");
   await expect.poll(() => page.locator("#progress").textContent()).toBe("ada: votes 1, faces left 1");
+  // The second face is not there yet: a vote would be for the first.
+  await page.keyboard.press("2");
+  await isShown();
   await page.locator("#answers button", { hasText: "sad" }).click();
   await expect.poll(() => page.locator("#answers").isVisible()).toBe(false);
   expect(await page.locator("#face").isVisible()).toBe(false);

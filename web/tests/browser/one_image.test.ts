@@ -95,6 +95,17 @@ describe("settings", () => {
     expect(copied).toEqual(await saved(page));
   });
 
+  test("dropped text changes nothing", async () => {
+    const before = await page.textContent("#status");
+    await page.evaluate(() => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.setData("text/plain", "words");
+      for (const kind of ["dragover", "drop"]) document.dispatchEvent(new DragEvent(kind, { dataTransfer, cancelable: true }));
+    });
+    await page.evaluate(() => new Promise((done) => setTimeout(done, 100)));
+    expect([await page.textContent("#status"), await page.isVisible("#image")]).toEqual([before, true]);
+  });
+
   test("a pasted image is processed", async () => {
     await page.evaluate((text) => {
       const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -214,7 +225,7 @@ test("a small square image without a face, and a photo taken as a face crop, get
   await page.click('[data-language="de"]');
   expect(await status()).toContain(hint("photo_as_crop", "de"));
   await page.uncheck("#face-crops");
-  await waitForText(page, "#status", /astronaut\.png: ein Gesicht\. [^.]*\.$/);
+  await waitForText(page, "#status", /astronaut\.png: ein Gesicht, [^.]*\.$/);
   await page.context().close();
 });
 

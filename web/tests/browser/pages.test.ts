@@ -8,7 +8,7 @@ import axe from "axe-core";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { folder, launch, python } from "./browser";
+import { folder, launch, python, ROOT } from "./browser";
 
 const PAGES = ["report/report.html", "comparison/report.html", "audit/audit.html", "study/report.html", "video.html"];
 const out = path.join(folder, "pages");
@@ -42,3 +42,14 @@ test.each(PAGES)("axe finds nothing on %s, in light and dark, and it is as wide 
   }
 }, 120_000);
 
+
+test("a click on a header sorts times by their seconds", async () => {
+  const page = await browser.newPage();
+  const times = ["1:05", "45.0 s", "1:02:05", "7.2 s"];
+  const rows = times.map((time) => `<tr><td>face</td><td>${time}</td></tr>`).join("");
+  await page.setContent(`<table class="data" data-shown="9"><thead><tr><th>a</th><th>from</th></tr></thead><tbody>${rows}</tbody></table>`);
+  await page.addScriptTag({ path: path.join(ROOT, "src/mien/page/templates/page.js") });
+  await page.click("th:nth-child(2) button");
+  expect(await page.locator("td:nth-child(2)").allTextContents()).toEqual(["1:02:05", "1:05", "45.0 s", "7.2 s"]);
+  await page.close();
+});

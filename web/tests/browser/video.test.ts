@@ -111,6 +111,12 @@ describe("with a camera", () => {
     await page.locator("#timeline-canvas").click({ position: { x: 0.2 * canvas.width, y: 20 } });
     await expect.poll(numbers).toEqual(["1", "2"]);
     expect(await page.evaluate(() => document.querySelector("video")!.currentTime)).toBeCloseTo(0.5, 1);
+    // The timeline is that of the chosen face, also while the video is paused.
+    const drawn = () => page.evaluate(() => document.querySelector<HTMLCanvasElement>("#timeline-canvas")!.toDataURL());
+    await page.click('#boxes button[data-face="1"]');
+    const first = await drawn();
+    await page.click('#boxes button[data-face="2"]');
+    expect(await drawn()).not.toBe(first);
     // A face is explained as it was there; its map goes with it.
     await page.click('#boxes button[data-face="1"]');
     await page.click("#explain");

@@ -10,7 +10,7 @@ import { readingAt, ticks } from "../../src/view/timeline";
 import german from "../../src/locales/de.json";
 import english from "../../src/locales/en.json";
 import french from "../../src/locales/fr.json";
-import { clock, currentLanguage, expression, percent, setLanguage, translate } from "../../src/locales/translate";
+import { clock, currentLanguage, decimal, expression, percent, setLanguage, translate } from "../../src/locales/translate";
 
 describe("locales", () => {
   test.each(Object.entries({ german, french }))("%s has the keys of English and the same values to fill in", (_, other) => {
@@ -38,6 +38,7 @@ describe("locales", () => {
     expect(percent(0.5)).toBe("50\u00a0%");
     setLanguage("en");
     expect(percent(0.5)).toBe("50%");
+    expect([-0.25, -0.004, 0].map(decimal)).toEqual(["-0.25", "0.00", "0.00"]);
     expect(percent(0.70186, 1)).toBe("70.2%");
   });
 

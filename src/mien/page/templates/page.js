@@ -1,6 +1,12 @@
 "use strict";
 // Interactive functions of a page. The page can be read without them, and they download nothing.
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+/** The seconds of a cell with a time, "7.2 s" or "1:05"; null for any other. */
+const secondsOf = ({ textContent }) => {
+  const parts = /^(?:(\d+):)?(?:(\d+):)?([\d.]+)(?: s)?$/.exec(textContent.trim());
+  if (!parts || !/ s$|:/.test(parts[0])) return null;
+  return parts.slice(1).reduce((sum, part) => (part === undefined ? sum : 60 * sum + Number(part)), 0);
+};
 const add = (parent, tag, properties = {}) => parent.appendChild(Object.assign(document.createElement(tag), properties));
 
 // Tables: a click on a header sorts, a field filters, and a button shows hidden rows.
@@ -20,7 +26,7 @@ for (const table of all("table.data")) {
     more.textContent = `Show all ${found.length} rows`;
   };
   [...table.tHead.rows[0].cells].forEach((header, column) => {
-    const value = (row) => row.cells[column].dataset.key ?? row.cells[column].textContent;
+    const value = (row) => row.cells[column].dataset.key ?? String(secondsOf(row.cells[column]) ?? row.cells[column].textContent);
     // Empty cells are last in both directions.
     const isEmpty = (text) => text === "" || text === "–";
     // Rows of averages are last, too.
@@ -143,9 +149,8 @@ if (player) {
   player.ontimeupdate = () => marks.forEach((move) => move(player.currentTime));
   player.ontimeupdate();
   for (const cell of all("table.data td")) {
-    const parts = /^(?:(\d+):)?(?:(\d+):)?([\d.]+)(?: s)?$/.exec(cell.textContent.trim());
-    if (!parts || !/ s$|:/.test(parts[0])) continue;
-    const seconds = parts.slice(1).reduce((sum, part) => (part === undefined ? sum : 60 * sum + Number(part)), 0);
+    const seconds = secondsOf(cell);
+    if (seconds === null) continue;
     const button = Object.assign(document.createElement("button"), { type: "button", className: "time", textContent: cell.textContent.trim() });
     button.onclick = () => jump(seconds);
     cell.replaceChildren(button);

@@ -44,6 +44,7 @@ function show(next) {
 }
 
 function vote(at) {
+  if (!face.complete) return; // The face before it is still shown.
   if (state && state.image !== null && at >= 0 && at < state.answers.length) {
     ask("vote", { image: state.image, answer: state.answers[at], votes: state.votes });
   }
