@@ -133,6 +133,8 @@ def test_bad_data_is_refused_as_a_value_error(recipe, faces):
     for shape in (48, np.array([48, 47])):
         with raises(PixelError, "image-shape"):
             clone(estimator).set_params(image_shape=shape).fit(flat, labels)
+    with raises(PixelError, "image-shape", "(N, H, W, 3)", "(4, 3, 48, 48)"):
+        estimator.fit(np.full((4, 3, 48, 48), 9, np.uint8), labels[:4])
     with raises(PixelError, "image-shape", "(48, 48)", "(36, 64)"):
         clone(estimator).set_params(image_shape=(36, 64)).fit(faces.images, labels)
     with raises(PixelError, "split-missing", "two"):

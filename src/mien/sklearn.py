@@ -214,6 +214,8 @@ def _flat(images: Any) -> tuple[Any, tuple[int, ...] | None]:
         return images, None
     sides = tuple(side for side in shape[1:] if side != 1)
     is_image = len(sides) == 2 or (len(sides) == 3 and sides[2] == 3)
+    if len(sides) == 3 and not is_image:
+        raise PixelError(f"RGB images have the shape (N, H, W, 3); found {tuple(shape)}.", code="image-shape")
     return np.reshape(images, (shape[0], int(np.prod(shape[1:])))), sides if is_image else None
 
 

@@ -125,8 +125,7 @@ def test_training_takes_single_images_of_a_map_without_reading_ahead(images):
 
 def flags(images):
     """The flags of the map that these images lie in."""
-    start = images.ctypes.data & ~(mmap.PAGESIZE - 1)
-    _, _, entry = Path("/proc/self/smaps").read_text().partition(f"\n{start:08x}-")
+    _, _, entry = Path("/proc/self/smaps").read_text().partition(f"\n{images.ctypes.data & ~(mmap.PAGESIZE - 1):08x}-")
     return re.search("VmFlags: (.*)", entry)[1].split()
 
 

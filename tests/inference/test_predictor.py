@@ -28,10 +28,6 @@ def test_softmax_is_the_formula_and_survives_large_logits():
     assert softmax(logits) == pytest.approx(reference(logits, axis=1), abs=1e-12)
 
 
-def test_a_classifier_at_the_prompt_says_what_it_is(classifier):
-    assert repr(classifier) == f"<Predictor {classifier.manifest.full_name}: {', '.join(classifier.classes)}>"
-
-
 def test_a_prediction_at_the_prompt_is_one_short_line(classifier, astronaut):
     (prediction,) = classifier.predict_crops([Image.fromarray(astronaut)])
     assert repr(prediction) == f"<Prediction {prediction.text!r} of {prediction.source}>"

@@ -77,6 +77,8 @@ def test_a_face_lost_from_sight_is_not_seen_but_found_again():
     assert [(track.number, track.box) for track in tracker.visible] == [(2, at(310))]
     assert detected(tracker, 0.5, [at(6), at(312)]) == [1, 2]
     assert numbers(tracker.visible) == [1, 2]
+    first.lost = True
+    assert [detected(tracker, 1, [at(312)]), detected(tracker, 9, [at(6), at(312)])] == [[2], [3, 2]]
 
 
 def test_followed_boxes_carry_a_track_further_than_overlap_could():

@@ -57,7 +57,7 @@ def tones(images: Images) -> Floats:
 def detail(images: Images) -> Floats:
     """Compute the fraction of an image's variance that a light blur removes: small for blurred or enlarged images.
 
-    The fraction is 0..1, 0 for a blank image; other values only for images with almost no contrast.
+    The fraction is mostly 0..1, 0 for a blank image: the blur is measured without the outermost pixels.
     """
     plain = images.astype(np.float32)
     blurred: Floats32 = plain

@@ -85,10 +85,11 @@ def rank_label_issues(
 def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
     """Find labels that confident learning considers wrong, pruned by noise rate; each class occurs at least once.
 
-    A class's threshold is its mean probability on its own samples. A sample counts for its most probable class above
-    it. For each label, these counts estimate how many of its samples belong to each other class. As many are flagged,
-    those with the largest excess over the label's probability (Northcutt et al., JAIR 70, 2021). A label that is the
-    most probable class is never flagged. int64 (N,), float64 (N, C) -> bool (N,).
+    A class's threshold is its mean probability on its own samples. A sample counts for the class above its threshold;
+    if several are, for the most probable of all, as in cleanlab. For each label, these counts estimate how many of its
+    samples belong to each other class. As many are flagged, those with the largest excess over the label's probability
+    (Northcutt et al., JAIR 70, 2021). A label that is the most probable class is never flagged. int64 (N,),
+    float64 (N, C) -> bool (N,).
     """
     classes, named = probabilities.shape[1], probabilities[np.arange(len(labels)), labels]
     counts = np.bincount(labels, minlength=classes)

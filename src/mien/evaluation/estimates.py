@@ -202,6 +202,7 @@ def measure_ratings(values: RatedValues, groups: Groups | None = None, resamples
         rated = ~np.isnan(y)
         if rated.sum() < 2:
             continue
+        x, y = x - y[rated][0], y - y[rated][0]  # so that equal values have a variance of exactly 0
         columns = np.stack([x, y, x * x, y * y, x * y], axis=1)[rated]
         own = concordance_and_error(columns.mean(axis=0))
         drawn = concordance_and_error(bootstrap_means(columns, resamples, None if groups is None else groups[rated]))

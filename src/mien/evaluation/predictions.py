@@ -192,6 +192,9 @@ class RatedValues(PerSample):
         for name in ("values", "ratings"):
             array = _typed(name, getattr(self, name), "f", 2, "floats of shape (N, E)")
             _check_length(f"{name}[0]", array.T, len(self.names), f"{name}-type")
+            object.__setattr__(self, name, array.astype(np.float64))
+        if not np.isfinite(self.values).all():
+            raise DataError("values must be finite; only ratings may be NaN.", code="values-type")
 
 
 UNREADABLE: tuple[type[Exception], ...] = (

@@ -159,9 +159,9 @@ class LimitedDetector:
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Detect the faces in an image uint8 (H, W, 3), the largest first."""
-        least_score, least_px = self._min_score or -float("inf"), self._min_size_px or 0
+        least_px = self._min_size_px or 0
         large = (face for face in self._detector.detect(rgb) if max(face.box.width, face.box.height) >= least_px)
-        return [face for face in large if face.score >= least_score][: self._max_faces]
+        return [face for face in large if self._min_score is None or face.score >= self._min_score][: self._max_faces]
 
 
 Boxes = npt.NDArray[np.float64]

@@ -111,12 +111,12 @@ def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
 
 def points(value: float) -> str:
     """Format a difference in percentage points: 0.012 -> ``"+1.2"``; NaN -> a dash."""
-    return UNDEFINED if math.isnan(value) else f"{100 * value:+.1f}"
+    return UNDEFINED if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
 def signed(value: float) -> str:
     """Format a signed decimal: 0.0123 -> ``"+0.012"``; NaN -> a dash."""
-    return UNDEFINED if math.isnan(value) else f"{value:+.3f}"
+    return UNDEFINED if math.isnan(value) else f"{round(value, 3) + 0.0:+.3f}"  # no -0.000
 
 
 def number(value: Any) -> str:

@@ -119,7 +119,7 @@ def part_of_process(count: int, fabric: Fabric) -> slice:
 
 
 def part_of_batch(batch: Batch, fabric: Fabric) -> tuple[Batch, float]:
-    """Return this process's part of a batch, and its loss factor: the processes' mean is then the batch's loss."""
+    """Return this process's part of a batch, and its loss factor: the processes' mean is then the batch's mean."""
     count = len(batch.chosen)
     if fabric.world_size == 1:
         return batch, 1.0

@@ -403,13 +403,16 @@ class Loss:
         """Compute the mean loss of a batch, weighted by label as in torch. float (N, C), int64 (N,)."""
         logits = self.shifted(logits)
         if self.focal_gamma == 0:
-            weight = None if self.class_weights is None else self.class_weights.to(logits.dtype)
-            return functional.cross_entropy(logits, labels, weight=weight, label_smoothing=self.label_smoothing)
+            if self.class_weights is None:
+                return functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            weight = self.class_weights.to(logits.dtype)
+            settings: Any = {"label_smoothing": self.label_smoothing, "reduction": "sum"}
+            return _mean(functional.cross_entropy(logits, labels, weight, **settings), weight[labels])
         class_count = logits.shape[1]
         targets = functional.one_hot(labels, class_count).to(logits.dtype)
         targets = (1 - self.label_smoothing) * targets + self.label_smoothing / class_count
         weights = logits.new_ones(class_count) if self.class_weights is None else self.class_weights
-        return self._parts(logits, targets, weights).sum() / weights[labels].sum()
+        return _mean(self._parts(logits, targets, weights).sum(), weights[labels])
 
     def of_distributions(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Compute the loss for target distributions, float (N, C), without smoothing, weighted by their classes."""
@@ -417,7 +420,7 @@ class Loss:
         if self.focal_gamma == 0 and self.class_weights is None:
             return functional.cross_entropy(logits, targets)
         weights = logits.new_ones(logits.shape[1]) if self.class_weights is None else self.class_weights
-        return self._parts(logits, targets, weights).sum() / (weights * targets).sum()
+        return _mean(self._parts(logits, targets, weights).sum(), weights * targets)
 
     def shifted(self, logits: Tensor) -> Tensor:
         """Return the shifted logits, float (N, C), whose softmax is fitted to the labels."""
@@ -433,6 +436,12 @@ class Loss:
         """Return the loss on another device."""
         weights, shift = (None if each is None else each.to(device) for each in (self.class_weights, self.shift))
         return replace(self, class_weights=weights, shift=shift)
+
+
+def _mean(total: Tensor, weights: Tensor) -> Tensor:
+    """Divide a sum by its weights; 0 if all are 0, as in a batch of classes that weigh nothing."""
+    weight = weights.sum()
+    return total * (weight > 0) / weight.clamp_min(1e-12)
 
 
 def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[str]) -> Loss:

@@ -97,7 +97,7 @@ def clock(seconds: float) -> str:
     >>> clock(7.25), clock(65), clock(3725)
     ('7.2 s', '1:05', '1:02:05')
     """
-    return f"{seconds:.1f} s" if seconds < 60 else duration_text(seconds)
+    return f"{seconds:.1f} s" if round(seconds, 1) < 60 else duration_text(seconds)
 
 
 MOST_SHOWN = 20

@@ -41,7 +41,7 @@ class TemplateMatcher:
         # Use floats, because in whole pixels a 20 px face could never grow by 5%.
         self._centre = (box.left + box.width / 2, box.top + box.height / 2)
         self._scale = 1.0
-        shrink = TEMPLATE_PX / max(box.width, box.height)
+        shrink = TEMPLATE_PX / max(box.width, box.height, 1)
         self._size = (max(round(box.width * shrink), 4), max(round(box.height * shrink), 4))
         self._template = _sample(frame, self._centre, (box.width, box.height), self._size)
 

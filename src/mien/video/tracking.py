@@ -94,7 +94,7 @@ class BoxTracker:
 
         A track without a box is kept for :data:`PATIENCE_SECONDS`. It is lost if it overlaps another face's box.
         """
-        matched = self._match(boxes)
+        matched = self._match(seconds, boxes)
         # Drop tracks only after matching, because a face may still be there after a long time without detection.
         missed = [track for track in self.tracks if track not in matched.values() and _stays(track, seconds, boxes)]
         found = []
@@ -108,12 +108,14 @@ class BoxTracker:
         self.tracks = sorted([*missed, *found], key=lambda track: track.number)
         return found
 
-    def _match(self, boxes: Sequence[Box]) -> dict[int, Track]:
+    def _match(self, seconds: float, boxes: Sequence[Box]) -> dict[int, Track]:
         """Match boxes to tracks and return each matched box's track by its index."""
         sides = _sides(boxes)
         pairs = [
             (shared, -track.number, index, track)
             for track in self.tracks
+            # A lost face that returns later is a new one.
+            if not track.lost or seconds - (track.missed_seconds or seconds) <= PATIENCE_SECONDS
             for index, shared in enumerate(iou(_sides([track.box])[0], sides).tolist())
             if shared >= MIN_IOU
         ]
