@@ -144,7 +144,7 @@ const WITHIN = 0.03;
 test("a dropped photo: the face is detected, and has the same probabilities as in Python", async () => {
   const page = await visit.open();
   await dropAstronaut(page);
-  await waitForText(page, "#status", /astronaut\.png: one face\. happy/);
+  await waitForText(page, "#status", /astronaut\.png: one face, happy/);
   const [prediction] = (await saved(page)) as unknown as [Prediction];
   expect(Object.keys(prediction)).toEqual([
     ...["source", "box", "detection_score", "landmarks", "output", "answer", "top", "confidence", "in_doubt", "alternatives"],

@@ -184,7 +184,7 @@ test("the page can be installed; after one visit it works without a network, and
   await page.waitForSelector("html[data-ready]");
   expect(await keptNames()).not.toContain("/assets/onnxruntime.wasm.xz");
   await page.click("#open-example");
-  await waitForText(page, "#status", /(bolivia-36|usa-74)\.jpg: one face\. happy/);
+  await waitForText(page, "#status", /(bolivia-36|usa-74)\.jpg: one face, happy/);
   // What changes its name with its content is asked for no more; the rest is, in vain.
   expect(pageErrors.splice(0).filter((error) => !/ERR_CONNECTION_REFUSED|Failed to load resource/.test(error))).toEqual([]);
   await own.end();

@@ -152,7 +152,7 @@ test("the language follows the browser, can be changed, and is remembered", asyn
   await dropAstronaut(page);
   await waitForText(page, "#status", /ein Gesicht, fröhlich/);
   await page.click('[data-language="en"]');
-  expect(await page.textContent("#status")).toMatch(/one face\. happy/);
+  expect(await page.textContent("#status")).toMatch(/one face, happy/);
   expect(await page.textContent("#choose-images")).toBe("Images");
   await page.reload();
   await page.waitForSelector("html[data-ready]");
@@ -193,7 +193,7 @@ describe("with a prediction on the screen", () => {
       'slider "Say “unsure” below 28%": "28"',
       'switch "Mirror"',
       'region "Faces and images"',
-      /status: "astronaut\.png: one face\. happy, 9\d%\."/,
+      /status: "astronaut\.png: one face, happy, 9\d%\."/,
     ]);
     await chooseOutput(page, "fer2013");
     await expectParts([
@@ -202,7 +202,7 @@ describe("with a prediction on the screen", () => {
       'combobox "Expressions"',
       'option "all 7 expressions" [selected]',
       'slider "Say “unsure” below 0%": "0"',
-      /status: "astronaut\.png: one face\. happy, 9\d%\."/,
+      /status: "astronaut\.png: one face, happy, 9\d%\."/,
     ]);
   });
 

@@ -63,7 +63,7 @@ test("the page says what is unsure and what is not a face", async () => {
   expect(await page.textContent("#meaning")).toContain("share of people");
   expect(await page.isVisible("#schemes")).toBe(false);
   await page.locator("#images button").last().click();
-  await waitForText(page, "#status", /face-4\.png: one face\. \d+% of people would say not a face/);
+  await waitForText(page, "#status", /face-4\.png: one face, \d+% of people would say not a face/);
   const predictions = (await saved(page)) as unknown as Prediction[];
   expect(predictions.map((each) => [each.unsure, each.not_a_face])).toEqual([
     ...Array.from({ length: 4 }, () => [true, false]),
