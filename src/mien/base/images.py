@@ -189,7 +189,8 @@ def _decoding(name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise missing_file(name) from None
     except (IsADirectoryError, PermissionError) as error:  # Windows denies permission for a folder
-        if isinstance(error, PermissionError) and not expand_home(name).is_dir():
+        # Path.is_dir raises where the folder of the file has no access.
+        if isinstance(error, PermissionError) and not os.path.isdir(expand_home(name)):  # noqa: PTH112
             raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
         words = f"{name} is a folder. Give the files in it, such as sorted(Path({str(name)!r}).glob('*.jpg'))."
         raise DataError(words, code="image-folder") from None

@@ -63,10 +63,10 @@ class SpecKind:
                 hint = f" Did you mean the file {file}?" if file.is_file() else nearest(name, self.names())
                 raise self._error(f"There is no {self.noun} '{name}'.{hint}", "unknown")
             return (resources.files("mien") / self.plural / f"{name}.toml").read_text(encoding="utf-8")
-        refuse_pointer(name, self.error)
-        if expand_home(name).is_dir():
-            raise self._error(f"{name} is a folder; a {self.noun} is a .toml file.", "unreadable")
         try:
+            refuse_pointer(name, self.error)
+            if expand_home(name).is_dir():
+                raise self._error(f"{name} is a folder; a {self.noun} is a .toml file.", "unreadable")
             return expand_home(name).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             hint = f" Did you mean '{Path(name).stem}', which is built in?" if Path(name).stem in self.names() else ""
