@@ -281,10 +281,9 @@ def mien(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
     """Run the command line in this process: ``mien("info", path)``."""
 
     def run(*arguments: object) -> Answer:
-        from mien.base.progress import set_quiet
         from mien.cli.main import main
 
-        set_quiet(False)
+        progress.set_quiet(False)
         monkeypatch.setattr(sys, "argv", ["mien", *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:

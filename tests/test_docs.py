@@ -5,7 +5,6 @@ import doctest
 import importlib.util
 import re
 import tomllib
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ MODULES = [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_print_what_they_say(name):
-    found = doctest.testmod(import_module(name))
+    found = doctest.testmod(importlib.import_module(name))
     assert found.attempted
     assert not found.failed
 

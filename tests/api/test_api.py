@@ -64,13 +64,6 @@ def test_what_is_printed_is_what_the_command_prints(mien, voted_run, voted_faces
     assert all(part.value in page for part in result.evaluation.subsets)
 
 
-def test_a_predictions_file_is_measured_without_its_model(tiny_run):
-    file = tiny_run.predictions("validation")
-    predictions = read_predictions(file)
-    expected = (predictions.probabilities.argmax(1) == predictions.labels).mean()
-    assert package.evaluate_file(file).accuracy.value == pytest.approx(expected)
-
-
 def test_an_evaluation_takes_the_place_of_no_run_and_of_no_other(tiny_run, tmp_path):
     """Oracle: the files before; a run's own metrics are of the same name."""
     result = package.evaluate_file(tiny_run.predictions("validation"), classes="binary")
@@ -223,13 +216,6 @@ def test_what_ships_is_listed_and_loads():
     for model in models:
         assert package.load(model.name).for_labels().classes == model.manifest.classes
     assert "quick" in package.list_recipes()
-
-
-def test_an_export_in_fp16_is_written_beside_the_model(tmp_path, tiny_run, faces):
-    run = shutil.copytree(tiny_run.path, tmp_path / "run")
-    assert package.export(run, precision="fp16", data=faces).file.name == "model.half.onnx"
-    with raises(DataError, "data-missing"):
-        package.export(run, precision="int8")
 
 
 def test_errors_name_arguments_and_those_of_the_command_line_options(mien, tmp_path, tiny_run, face_folder):

@@ -51,7 +51,6 @@ def test_the_worst_output_counts(tmp_path, voted_run, voted_faces, form):
     assert smaller.agreement == pytest.approx(min(agreements))
     assert smaller.largest_difference == pytest.approx(max(differences))
     assert read_manifest(out).outputs == read_manifest(voted_run.model).outputs
-    assert json.loads(json.dumps(smaller.to_dict()))["agreement"] <= 1
 
 
 def test_figures_of_other_data_do_not_go_into_the_manifest(tmp_path, tiny_run, faces):

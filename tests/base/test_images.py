@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from mien.base import images
 from mien.base.errors import DataError
 from mien.base.images import open_image, open_image_source
 from mien.base.preprocess import grey_square, upright_rgb
@@ -68,21 +67,6 @@ def test_an_animation_gives_its_first_frame():
     frames = [Image.new("L", (10, 10), shade) for shade in (30, 200)]
     animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert (grey_square(open_image(animation), 10) == 30).all()
-
-
-@pytest.mark.parametrize(
-    ("content", "code"), [(b"", "image-empty"), (b"hello", "image-format"), ("cut", "image-damaged")]
-)
-def test_files_that_are_no_image_are_named(tmp_path, content, code, face):
-    if content == "cut":
-        whole = encoded(Image.fromarray(face), "JPEG")
-        content = whole[: len(whole) // 2]
-    file = tmp_path / "x.jpg"
-    file.write_bytes(content)
-    with raises(DataError, code, "x.jpg"):
-        open_image(file)
-    with raises(DataError, code):
-        open_image(content)
 
 
 def odd_exif(tag, kind):
@@ -176,16 +160,6 @@ def test_pillows_remarks_are_silent_and_the_programs_own_warnings_are_not(face, 
             warnings.simplefilter("always")
             open_image(content)
         assert [str(each.message) for each in heard] == ["the program's own"]
-
-
-def test_missing_folder_and_too_large(tmp_path, monkeypatch, face):
-    with raises(DataError, "file-missing"):
-        open_image(tmp_path / "none.png")
-    with raises(DataError, "image-folder"):
-        open_image(tmp_path)
-    monkeypatch.setattr(images, "MAXIMUM_PIXELS", 48 * 48 - 1)
-    with raises(DataError, "image-pixels"):
-        open_image(encoded(Image.fromarray(face)))
 
 
 def test_an_open_file_is_read_and_a_string_of_base64_is_one_line(tmp_path, face):

@@ -86,8 +86,7 @@ def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recip
     noted(first, "nothing-to-resume", tmp_path / "r")
     noted(first, "batch-too-large", "batch_size = 1000")
     held_out = (load_dataset(face_folder).split == "validation").sum()
-    if held_out < 50:
-        noted(first, "validation-small", held_out)
+    noted(first, "validation-small", held_out)
     noted(first, "weights-random-frozen", "tuning.frozen_epochs = 1")
     noted(first, "only-head-learns", "tuning.frozen_epochs = 1", "run of 1")
     again = mien(*words)
@@ -129,9 +128,6 @@ def test_mistakes_of_training_are_one_line_and_leave_nothing(mien, tmp_path, rec
         (("--set", "model.colour=3"), "model-setting-unknown", "'colour'"),
         (("--set", "progressive_resizing=[[0.5, 4]]"), "recipe-value", "4 px"),
         (("--out", tiny_run.path, "--resume", "--set", "seed=9"), "run-other-recipe", "other seed"),
-        (("--set", "classes=seven2"), "recipe-value"),
-        (("--set", "name=../elsewhere"), "recipe-value"),
-        (("--set", 'epochs="3"'), "recipe-value"),
         (("--data", tmp_path / "none"), "data-missing"),
         (("--from", tmp_path / "none"), "model-missing"),
         (("--from", headless), "checkpoint-missing", "best.safetensors"),

@@ -32,11 +32,6 @@ def folder(tmp_path_factory, voted_faces):
     return root
 
 
-def written(path, faces, **changes):
-    write_parquet(replace(faces, **changes), path)
-    return path
-
-
 def test_evaluate_measures_votes(mien, voted_run, folder, tmp_path, votes, faces):
     answer = mien("evaluate", voted_run.path, "--data", folder / "voted.parquet", "--out", tmp_path / "out", "--json")
     assert answer.code == 0, answer.err

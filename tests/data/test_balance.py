@@ -64,9 +64,8 @@ def test_faces_per_class_limits_what_is_sampled_from(few):
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, [20, 20, 20, 20]), (0.5, [10, 10, 10, 20])])
-@pytest.mark.parametrize("sampling", ["oversample"])
-def test_filling_up_keeps_every_face_and_reaches_the_share(few, sampling, share, expected):
-    filled = balanced(few, sampling, share=share)
+def test_filling_up_keeps_every_face_and_reaches_the_share(few, share, expected):
+    filled = balanced(few, "oversample", share=share)
     assert filled.counts().tolist() == expected
     for name in ("images", "labels", "rows", "source", "split"):
         assert (getattr(filled, name)[: len(few)] == getattr(few, name)).all()

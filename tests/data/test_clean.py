@@ -182,10 +182,8 @@ def line(row=1, split="train", label="happy", to="", kind="copy"):
 def test_what_is_wrong_with_a_list_is_one_line(text, code, named, tmp_path):
     path = tmp_path / "clean.toml"
     path.write_text(("" if "version" in text or text == "nonsense" else 'version = 1\ndata_fingerprint = "x"\n') + text)
-    with raises(DataError, code, named) as caught:
+    with raises(DataError, code, named, path):
         read_clean(path)
-    assert "\n" not in str(caught.value)
-    assert str(path) in str(caught.value)
 
 
 def test_a_missing_list(tmp_path):

@@ -12,7 +12,7 @@ from mien.data.clean import Change, Clean, apply_clean
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, dataset_info, load_dataset, read_data
-from mien.data.splits import check_class_groups, cut_groups, cut_nearest_groups, near_copy_groups, settle_splits
+from mien.data.splits import check_class_groups, cut_groups, cut_nearest_groups, settle_splits
 from people import rendered_people
 from support import raises
 
@@ -86,9 +86,8 @@ def test_groups_that_cannot_be_read_are_refused(people_folder, group, code):
 
 
 def test_a_group_that_holds_every_face_of_a_class_is_refused(noise):
-    with raises(DataError, "group-holds-class") as caught:
+    with raises(DataError, "group-holds-class", "'a'"):
         Dataset.from_arrays(noise(6), ["sad", "sad", "happy", "happy", "happy", "fear"], groups=[*"aabbca"])
-    assert "'a'" in str(caught.value)
 
 
 def test_groups_of_arrays(noise):
@@ -107,7 +106,6 @@ def test_near_copies_stay_on_one_side_without_groups():
     splits = faces.split.reshape(-1, 3)
     assert (splits == splits[:, :1]).all(axis=1).mean() > 0.95
     assert 0.1 < (faces.split == "validation").mean() < 0.2
-    assert np.array_equal(near_copy_groups(images), near_copy_groups(images)), "the second time from the cache"
 
 
 @pytest.mark.parametrize("nearest", [False, True])

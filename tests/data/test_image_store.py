@@ -21,6 +21,7 @@ from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.training.batches import image_tensor
+from support import raises
 
 
 @pytest.fixture
@@ -75,9 +76,8 @@ def test_a_full_disk_is_one_error(monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.raises(DataError) as refused:
+    with raises(DataError, "no-space"):
         new_images(50, (48, 48))
-    assert refused.value.code == "no-space"
 
 
 @pytest.mark.usefixtures("large")

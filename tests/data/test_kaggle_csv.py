@@ -85,7 +85,6 @@ def test_a_damaged_row_is_named_by_file_and_line(table, changed: str, code: str,
     with raises(DataError, code, *values) as caught:
         read_data(table(12, changed))
     assert str(caught.value).startswith("fer2013.csv line 12: ")
-    assert "\n" not in str(caught.value)
 
 
 def test_skip_bad_goes_on_and_lists_the_rows(table) -> None:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -76,7 +76,6 @@ def test_absent_class_one_row_and_ties():
     json.dumps([found.to_dict(), one.to_dict(), [each.to_dict() for each in (*pieces, *alone)]], allow_nan=False)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=60), st.integers(2, 20))
 def test_thinning_keeps_the_ends_and_the_order(points, most):
     across, up = np.sort(np.array(points), axis=0).T

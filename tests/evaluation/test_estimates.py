@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 from sklearn import metrics as sk
 
 from mien.base.errors import DataError
@@ -75,14 +74,6 @@ def test_intervals_are_percentiles_of_scikit_learn_on_the_drawn_rows():
     expected = np.quantile(drawn, [0.025, 0.975], axis=0).T
     found = [(each.low, each.high) for each in list(evaluation.headline.values())[:5]]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
-def test_the_interval_of_accuracy_is_the_binomial_one():
-    found = evaluate_predictions(made_predictions(rows=500), resamples=4000).accuracy
-    low, high = stats.binom(500, found.value).ppf([0.025, 0.975]) / 500
-    # Two rows of 500 are some three standard errors of a 2.5 % quantile from 4,000 draws.
-    assert found.low == pytest.approx(low, abs=2 / 500)
-    assert found.high == pytest.approx(high, abs=2 / 500)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -22,7 +22,6 @@ from mien.evaluation.predictions import Predictions, read_predictions, write_pre
 from support import raises
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5000).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows))))
 def test_wilson_matches_scipy(case):
     hits, rows = case

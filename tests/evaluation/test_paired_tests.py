@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
@@ -86,7 +86,6 @@ def test_the_order_of_the_rows_does_not_matter():
     assert compare_predictions(first, shuffled, resamples=5).to_dict() == expected
 
 
-@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_scipys(only_first, only_second):
     first = np.arange(only_first + only_second) < only_first
@@ -161,10 +160,8 @@ def test_what_cannot_be_compared_is_one_line():
         ("labels-differ", "Samples that differ: 4", replace(second, labels=(second.labels + 1) % 4)),
     )
     for code, values, other in cases:
-        with raises(DataError, code) as raised:
+        with raises(DataError, code, values):
             compare_predictions(first, other)
-        assert values in str(raised.value)
-        assert "\n" not in str(raised.value)
     # Nobody knows the data of one of them: that is no contradiction.
     assert len(match_samples(first, replace(second, data_fingerprint=""))[1]) == 4
 

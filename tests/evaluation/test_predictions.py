@@ -109,12 +109,10 @@ def test_narrow_types_and_their_sums_are_taken(tmp_path):
 )
 def test_each_broken_rule_is_one_clear_line(tmp_path, changes, code, found):
     path = save(tmp_path, **changes)
-    with raises(DataError, code) as raised:
+    with raises(DataError, code, found) as raised:
         read_predictions(path)
     assert str(raised.value).startswith(f"{path}: ")
-    assert found in str(raised.value)
     assert str(raised.value).endswith("docs/predictions.md.")
-    assert "\n" not in str(raised.value)
 
 
 def test_a_part_without_its_first_array_is_left_out(tmp_path):

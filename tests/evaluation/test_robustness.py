@@ -79,7 +79,9 @@ def test_a_file_keeps_the_measurement(kept, tmp_path):
         assert read_robustness(place).to_dict() == kept.to_dict()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"accuracy": 3}', {"blur": [0.5, 2]}, {"blur": [0.5] * 4 + [2]}])
+@pytest.mark.parametrize(
+    "content", ["", "[" * 100_000, "[]", "{}", '{"accuracy": 3}', {"blur": [0.5, 2]}, {"blur": [0.5] * 4 + [2]}]
+)
 def test_a_foreign_file_is_one_line(content, tmp_path, kept):
     file = tmp_path / "r.json"
     file.write_text(content if isinstance(content, str) else json.dumps({**kept.to_dict(), "accuracy": content}))

@@ -113,9 +113,3 @@ def test_p_values_are_corrected_as_holm_says():
     assert holm([0.01, 0.04, math.nan, 0.03]) == pytest.approx([0.03, 0.06, math.nan, 0.06], nan_ok=True)
     assert holm([0.5, 0.9, 0.001]) == pytest.approx([1.0, 1.0, 0.003])
     assert holm([]) == []
-
-
-def test_holm_keeps_false_rejections_rare():
-    """Oracle: a simulation. Of 2,000 families of ten true nulls, about 5 % have a corrected p-value below 0.05."""
-    families = np.random.default_rng(4).random((2000, 10))
-    assert np.mean([min(holm(each)) < 0.05 for each in families]) == pytest.approx(1 - 0.995**10, abs=0.015)

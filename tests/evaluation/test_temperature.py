@@ -66,7 +66,6 @@ def test_edges_of_the_fit():
     np.testing.assert_allclose(scaled.sum(axis=1), 1)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=80), st.integers(2, 6), st.randoms())
 def test_folds_keep_groups_together_and_do_not_see_the_order(groups, folds, random):
     groups = np.array(groups)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import entropy
-from sklearn.metrics import accuracy_score, f1_score
 
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS, FERPLUS_CLASSES, parse_scheme
@@ -16,7 +15,6 @@ from mien.evaluation.predictions import Predictions, VotePredictions, read_predi
 from mien.evaluation.vote_metrics import (
     BASELINE,
     evaluate_votes,
-    majority_predictions_by_output,
     vote_ceiling,
     vote_info,
 )
@@ -57,19 +55,6 @@ def test_majority_by_hand(predictions):
         ("first two", 2, 1.0),
         ("others", 1, 0.0),
     ]
-
-
-def test_majority_agrees_with_sklearn():
-    """Accuracy and macro-F1 of random answers, over the eight expressions."""
-    predictions = _random(300)
-    (answers, _) = majority_predictions_by_output(predictions).values()
-    chosen = answers.probabilities.argmax(axis=1)
-    found = evaluate_votes(predictions, resamples=5).majority[0].evaluation
-    assert found.accuracy.value == pytest.approx(accuracy_score(answers.labels, chosen))
-    present = np.unique(answers.labels)
-    assert found.macro_f1.value == pytest.approx(
-        f1_score(answers.labels, chosen, labels=present, average="macro", zero_division=0)
-    )
 
 
 def test_distribution_agrees_with_scipy():

@@ -12,7 +12,7 @@ from mien.faces import crop as crop_module
 from mien.faces.crop import MOUTH, _indices, crop_faces, square_around, tilt_of, window
 from mien.faces.face import Box, Face, Margin
 from mien.faces.find import find_detector
-from support import raises
+from support import Fixed, raises
 
 SIDES = st.integers(1, 30)
 
@@ -80,16 +80,9 @@ def test_eyes_and_mouth_say_where_the_square_lies():
 )
 @pytest.mark.parametrize("left", [0, 200])
 def test_landmarks_that_do_not_fit_the_box_are_an_error_of_a_detector_of_ones_own(landmarks, left):
-    box = Box(left, 20, 40, 50)
-
-    class Own:
-        name, margin, score_range = "own", Margin(1, 0), (0.0, 1.0)
-
-        def detect(self, rgb):
-            return [Face(box, 1.0, landmarks)]
-
+    own = Fixed(Face(Box(left, 20, 40, 50), 1.0, landmarks))
     with raises(ModelError, "landmarks-outside", f"({left}, 20, 40, 50)"):
-        find_detector(Own()).detect(np.zeros((300, 300, 3), np.uint8))
+        find_detector(own).detect(np.zeros((300, 300, 3), np.uint8))
 
 
 def test_landmarks_move_with_their_box():

@@ -9,10 +9,10 @@ from PIL import Image
 import mien
 from mien.base.errors import DataError, ModelError
 from mien.faces.crop import crop_faces, square_around
-from mien.faces.face import Box, Face, Margin
+from mien.faces.face import Box, Margin
 from mien.faces.find import find_detector
 from mien.faces.network import NetworkDetector
-from support import encoded, raises
+from support import Fixed, encoded, raises
 
 
 def test_the_network_is_the_default_and_has_a_name():
@@ -70,17 +70,10 @@ def test_something_else_is_no_image():
 )
 def test_boxes_never_leave_the_image(monkeypatch, box, inside):
     """Oracle: by hand, in 100 x 60 pixels. The crop is of the whole box all the same."""
-
-    class Fixed:
-        name, margin, score_range = "fixed", Margin(1.05, 0.0), (0.0, 1.0)
-
-        def detect(self, rgb):
-            return [Face(box, 1.0, {})]
-
     scene = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
-    monkeypatch.setattr("mien.faces.find.find_detector", Fixed)
+    monkeypatch.setattr("mien.faces.find.find_detector", lambda: Fixed(box))
     assert [face.box for face in mien.faces.detect(scene)] == [inside]
-    (photo,) = mien.load("fast").stream([scene], detector=Fixed())
+    (photo,) = mien.load("fast").stream([scene], detector=Fixed(box))
     assert [prediction.box for prediction in photo.predictions] == [inside]
     expected = crop_faces(scene, [square_around(box, Fixed.margin)], *mien.load("fast").manifest.input.stored_as)
     np.testing.assert_array_equal(photo.predictions[0].crop, expected[0])

@@ -4,15 +4,10 @@ import numpy as np
 import pytest
 
 from mien.base.errors import DataError
-from mien.faces.face import Box, Face, LimitedDetector, Margin
-from support import raises
+from mien.faces.face import Box, Face, LimitedDetector
+from support import Fixed, raises
 
-
-class Three:
-    name, margin, score_range = "three", Margin(1.0, 0.0), (0.2, 1.0)
-
-    def detect(self, rgb):
-        return [Face(Box(0, 0, side, side), score, {}) for side, score in ((90, 0.5), (50, 0.9), (20, 0.7))]
+THREE = Fixed(*(Face(Box(0, 0, side, side), score, {}) for side, score in ((90, 0.5), (50, 0.9), (20, 0.7))))
 
 
 @pytest.mark.parametrize(
@@ -26,10 +21,10 @@ class Three:
     ],
 )
 def test_faces_outside_the_limits_are_left_out(limits, sides):
-    detector = LimitedDetector(Three(), **limits)
+    detector = LimitedDetector(THREE, **limits)
     assert [face.box.width for face in detector.detect(np.zeros((1, 1, 3), dtype=np.uint8))] == sides
-    assert (detector.name, detector.margin) == (Three.name, Three.margin)
-    assert detector.score_range == Three.score_range
+    assert (detector.name, detector.margin) == (THREE.name, THREE.margin)
+    assert detector.score_range == THREE.score_range
 
 
 @pytest.mark.parametrize(
@@ -44,4 +39,12 @@ def test_faces_outside_the_limits_are_left_out(limits, sides):
 )
 def test_a_limit_that_no_face_can_meet_is_refused(limits, code):
     with raises(DataError, code):
-        LimitedDetector(Three(), **limits)
+        LimitedDetector(THREE, **limits)
+
+
+def test_a_least_score_of_0_is_a_limit():
+    """Of a detector whose scores are logits."""
+    logits = Fixed(Face(Box(0, 0, 9, 9), -2.0, {}), Face(Box(0, 0, 8, 8), 1.0, {}))
+    logits.score_range = (-5.0, 5.0)
+    (face,) = LimitedDetector(logits, min_score=0.0).detect(np.zeros((1, 1, 3), dtype=np.uint8))
+    assert face.score == 1

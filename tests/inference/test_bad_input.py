@@ -31,15 +31,6 @@ def test_images_of_any_size_are_read_as_the_square_they_become(classifier, shape
     assert classifier.predict_crops([image])[0].probability_vector == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16"])
-def test_images_of_any_kind_are_read(classifier, mode, face):
-    image = Image.fromarray(face)
-    converted = image.convert("RGB").convert(mode) if mode in {"HSV", "LAB"} else image.convert(mode)
-    if mode == "I;16":  # Pillow keeps 0..255, which would be black
-        converted = Image.fromarray(face.astype(np.uint16) * 257)
-    assert classifier.predict_crops(converted)[0].probability_vector.sum() == pytest.approx(1)
-
-
 @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
 def test_pixels_that_are_not_numbers_are_one_clear_error(classifier, face, strange):
     values = face.astype(np.float32)

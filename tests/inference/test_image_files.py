@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mien.base.errors import DataError
 from mien.base.images import IMAGE_SUFFIXES
 from mien.inference.image_files import image_files, walk_images
-from support import raises
 
 
 def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path):
@@ -49,25 +47,6 @@ def test_a_link_without_a_target_is_an_image_that_cannot_be_read(tmp_path, mien,
         ("b.png", True),
     ]
     assert f"skipped: {tmp_path / 'b.png'}" in answer.err
-
-
-def test_thumbnails_and_deleted_files_of_systems_do_not_count(tmp_path):
-    names = ("a.jfif", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/b.jpg", "$RECYCLE.BIN/c.jpg", "__MACOSX/._a.jpg")
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    assert image_files(tmp_path) == [tmp_path / "a.jfif"]
-
-
-def test_a_folder_without_images_is_refused(tmp_path):
-    (tmp_path / "text.txt").write_text("")
-    with raises(DataError, "folder-without-images"):
-        image_files(tmp_path)
-
-
-def test_a_folder_that_is_not_there_is_one_line(tmp_path):
-    with raises(DataError, "folder-unreadable"):
-        image_files(tmp_path / "nowhere")
 
 
 def test_a_large_folder_is_held_by_its_names_alone(tmp_path):

@@ -138,10 +138,8 @@ def test_a_resumed_file_has_the_order_of_one_that_was_not_interrupted(tmp_path):
 def test_a_journal_in_use_is_refused_and_not_touched(tmp_path):
     with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS) as journal:
         journal.add(ANSWERS[0])
-        with raises(RunError, "journal-in-use") as caught:
+        with raises(RunError, "journal-in-use", "out.jsonl.part"):
             ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS)
-        assert "out.jsonl.part" in str(caught.value)
-        assert "\n" not in str(caught.value)
         journal.add(ANSWERS[1])
         journal.finish(sources())
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
@@ -170,20 +168,13 @@ def test_a_strangers_file_is_left_alone(tmp_path, notes):
 @pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True)])
 def test_other_settings_are_refused_by_name(tmp_path, name, value):
     ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS).__exit__(None, None, None)
-    with raises(RunError, "journal-settings") as caught:
+    with raises(RunError, "journal-settings", name):
         ResumableOutput(tmp_path / "out.csv", {**SETTINGS, name: value}, COLUMNS)
-    assert name in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ['{"begun_with": {no json\n', '{"begun_with": {}}\n', None])
+@pytest.mark.parametrize("content", ['{"begun_with": {no json\n', '{"begun_with": {}}\n'])
 def test_a_damaged_journal_is_one_line(tmp_path, content):
-    if content is None:
-        ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS).__exit__(None, None, None)
-        with (tmp_path / "out.csv.part").open("a") as stream:
-            stream.write("no json\n")
-    else:
-        (tmp_path / "out.csv.part").write_text(content)
+    (tmp_path / "out.csv.part").write_text(content)
     with raises(RunError, "journal-damaged"):
         ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS)
 

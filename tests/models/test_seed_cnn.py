@@ -31,20 +31,6 @@ def test_study_bs_layers_stand_in_the_published_order():
             assert (layer.kernel_size, layer.padding) == ((3, 3), (0, 0))
 
 
-def test_study_bs_shapes_on_the_way():
-    """Oracle: 48 -> 46 -> 44 -> 22 -> 20 -> 18 -> 9 -> 7 -> 5 -> 2, so the flat layer has 2 * 2 * 256 = 1,024."""
-    network, sides, widths = study_b().eval(), [], []
-    x = torch.zeros(1, 1, 48, 48)
-    for layer in network.stages:
-        x = layer(x)
-        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
-            sides.append(x.shape[-1])
-            widths.append(x.shape[1])
-    assert sides == [46, 44, 22, 20, 18, 9, 7, 5, 2]
-    assert widths == [32, 64, 64, 128, 128, 128, 256, 256, 256]
-    assert network.dense[1].in_features == 1024
-
-
 def test_study_bs_weights_are_glorot_uniform():
     """Oracle: Glorot & Bengio 2010: uniform within sqrt(6 / (fan in + fan out)), biases 0."""
     network = study_b()

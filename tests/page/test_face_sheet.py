@@ -23,11 +23,6 @@ def images(drawing):
     return found
 
 
-def words(drawing):
-    svg = ElementTree.fromstring(drawing.file("svg"))
-    return ["".join(node.itertext()).strip() for node in svg.iter() if node.tag.endswith("}text")]
-
-
 def test_every_pixel_of_grey_and_colour_is_in_the_sheet(faces):
     colour = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     found = images(face_sheet([*faces.images[:4], colour], [""] * 5, columns=3))

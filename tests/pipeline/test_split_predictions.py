@@ -4,8 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.api.evaluate import evaluate
+from mien.api.evaluate import _measure, evaluate
 from mien.base.errors import DataError
+from mien.base.labels import SCHEMES
 from mien.base.model_file import attach_manifest
 from mien.data.clean import Change, Clean, apply_clean
 from mien.data.dataset import Dataset
@@ -139,8 +140,6 @@ def test_classes_go_by_name_not_by_number(classifier, faces):
 
 
 def test_data_with_fewer_classes_is_fine_and_with_others_is_not(classifier, faces):
-    from mien.base.labels import SCHEMES
-
     assert predict_split(classifier, faces.with_scheme(SCHEMES["three"]), "test").classes == faces.classes
     other = Dataset(faces.images, faces.labels, (*faces.classes[:6], "awe"), faces.split, faces.source, faces.rows)
     with raises(DataError, "class-unknown"):
@@ -181,9 +180,6 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
 
 
 def test_a_merge_says_how_many_samples_it_kept(classifier, faces):
-    from mien.api.evaluate import _measure
-    from mien.base.labels import SCHEMES
-
     answers = predict_split(classifier, faces, "train")
     counts = dict(zip(faces.classes, faces.counts("train"), strict=True))
     result = _measure(MeasuredSplit(answers), EvaluateOptions("train", scheme=SCHEMES["five"]))

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from mien.base.labels import FERPLUS_CLASSES
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.reporting.context import ReportContext
@@ -13,18 +12,16 @@ from mien.reporting.errors import cell_faces, worst_section
 CLASSES = ("angry", "happy", "sad")
 
 
-def context_of(faces, votes):
+def context_of(faces):
     """Rows 0 and 1 are read rightly, 2 and 3 are angry faces read as sad, 4 is a happy one read as angry."""
     labels, read = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 2, 2, 0])
     predictions = Predictions(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], CLASSES, "validation", "")
     chosen = replace(faces.subset(np.arange(5)), classes=CLASSES, labels=labels)
-    if votes is not None:
-        chosen = replace(chosen, votes=np.array(votes), vote_classes=FERPLUS_CLASSES)
     return ReportContext(predictions, evaluate_predictions(predictions, 10), chosen)
 
 
 def test_without_votes_what_they_say_is_left_out(faces):
-    context = context_of(faces, None)
+    context = context_of(faces)
     assert "votes" not in {column.name for table in worst_section(context).tables() for column in table.columns}
 
 

@@ -74,12 +74,6 @@ def tiny_study_file(tmp_path_factory: pytest.TempPathFactory, tiny_recipe_text: 
     return file
 
 
-@pytest.fixture(scope="session")
-def tiny_study(tiny_study_file: Path) -> Study:
-    """The same as a value."""
-    return parse_study(tiny_study_file.read_text(), "small")
-
-
 class Told(StudyCallback):
     """A callback that remembers."""
 
@@ -111,17 +105,17 @@ class Done:
 
 
 @pytest.fixture(scope="session")
-def done(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, faces: Dataset) -> Done:
+def done(tmp_path_factory: pytest.TempPathFactory, tiny_study_file: Path, faces: Dataset) -> Done:
     """The tiny study, run in this process."""
     from mien.runs.planner import make_plan
     from mien.runs.scheduler import StudyContext, run_all
 
-    out = tmp_path_factory.mktemp("out")
+    study, out = parse_study(tiny_study_file.read_text(), "small"), tmp_path_factory.mktemp("out")
     context = StudyContext({(48, 1): faces}, out, out / "results", {"data": "rendered"})
-    runs = make_plan(tiny_study, context.faces_by_form)
+    runs = make_plan(study, context.faces_by_form)
     told = Told()
     assert run_all(runs, {}, context, told)
-    return Done(tiny_study, context, runs, read_completed(context.results), told)
+    return Done(study, context, runs, read_completed(context.results), told)
 
 
 LR = "optim.lr = { log = [0.001, 1.0] }\n"

@@ -100,10 +100,8 @@ def test_a_recipes_file_is_looked_for_beside_the_space(tmp_path):
     ],
 )
 def test_a_wrong_range_is_one_line_that_says_where(parameters, code, found):
-    with raises(RecipeError, code) as caught:
+    with raises(RecipeError, code, "mine.toml", found):
         space_of(parameters)
-    assert "mine.toml" in str(caught.value)
-    assert found in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -118,15 +116,13 @@ def test_a_wrong_range_is_one_line_that_says_where(parameters, code, found):
     ],
 )
 def test_a_wrong_head_is_one_line(head, code, found):
-    with raises(RecipeError, code) as caught:
+    with raises(RecipeError, code, found):
         space_of("optim.lr = { log = [0.01, 1.0] }", head)
-    assert found in str(caught.value)
 
 
 def test_a_space_that_does_not_exist():
-    with raises(RecipeError, "space-unknown") as caught:
+    with raises(RecipeError, "space-unknown", "'quick'"):
         load_space("quack")
-    assert "'quick'" in str(caught.value)
     with raises(RecipeError, "space-unreadable"):
         load_space("nowhere/mine.toml")
 

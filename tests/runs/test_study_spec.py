@@ -83,10 +83,8 @@ def test_part_of_a_study_is_still_compared():
 )
 def test_a_study_with_a_fault_is_refused_in_one_line(old: str, new: str, code: str, found: str):
     assert old in GOOD
-    with raises((StudyError, RecipeError), code) as caught:
+    with raises((StudyError, RecipeError), code, found):
         parse_study(GOOD.replace(old, new, 1), "x")
-    assert found in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_nested_key_leaves_the_rest_of_its_table():
@@ -114,9 +112,8 @@ def test_an_unknown_study_or_variant_suggests_the_nearest():
     assert "'study-a'" in str(caught.value) or "'study-b'" in str(caught.value)
     with raises(StudyError, "study-unreadable"):
         load_study("gone.toml")
-    with raises(StudyError, "study-unknown-variant") as caught:
+    with raises(StudyError, "study-unknown-variant", "'base'"):
         parse_study(GOOD, "small").variant("bas")
-    assert "'base'" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", study_names())

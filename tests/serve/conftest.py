@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -26,7 +25,7 @@ PATIENT = Limits(body_seconds=3600, work_seconds=3600)
 class Service:
     """A service and its client."""
 
-    def __init__(self, client: TestClient | httpx.Client) -> None:
+    def __init__(self, client: TestClient) -> None:
         self.client = client
 
     def ask(self, method: str, address: str, **named: Any) -> Any:

@@ -52,15 +52,14 @@ def test_a_short_token_is_refused(monkeypatch):
 @pytest.mark.parametrize("content", [b"", b"\n", b"two words", "ä".encode(), b"\xff\xfe"])
 def test_malformed_tokens_are_refused(tmp_path, monkeypatch, content):
     (tmp_path / "token").write_bytes(content)
-    with raises(ServeError, "token-unreadable" if content == b"\xff\xfe" else "token-invalid") as caught:
+    code = "token-unreadable" if content == b"\xff\xfe" else "token-invalid"
+    with raises(ServeError, code, tmp_path / "token"):
         find_token(tmp_path / "token")
-    assert str(tmp_path / "token") in str(caught.value)
     with raises(ServeError, "token-unreadable"):
         find_token(tmp_path / "none")
     monkeypatch.setenv(VARIABLE, "")
-    with raises(ServeError, "token-invalid") as caught:
+    with raises(ServeError, "token-invalid", VARIABLE):
         find_token(None)
-    assert VARIABLE in str(caught.value)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "a b", "[::1"])

@@ -6,25 +6,17 @@ import zlib
 import pytest
 from PIL import Image
 
-from mien.faces.face import Box, Face, Margin
+from mien.faces.face import Box
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 from mien.serve import detect
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
-from support import encoded, raises
+from support import Fixed, encoded, raises
 
 
-class Everywhere:
-    """Finds this many faces in any image."""
-
-    name, margin, score_range = "everywhere", Margin(size=1.0, down=0.0), (0.0, 1.0)
-
-    def __init__(self, faces):
-        self.faces = faces
-
-    def detect(self, rgb):
-        return [Face(Box(index, 0, 20, 20), 1.0, {}) for index in range(self.faces)]
+def everywhere(count):
+    return Fixed(*(Box(index, 0, 20, 20) for index in range(count)))
 
 
 def png_of_size(width, height):
@@ -92,10 +84,10 @@ def test_the_limit_of_pixels_is_exact(predict, refusal):
 
 def test_a_crowd_is_refused_or_its_largest_faces_are_kept(predict, refusal):
     data = encoded(Image.new("L", (200, 50)))
-    assert refusal(data, Everywhere(101)) == "too-many-faces"
-    assert refusal(data, Everywhere(101), max_faces=101) == "too-many-faces"
-    assert len(predict(data, Everywhere(100)).predictions) == 100
-    seen = predict(data, Everywhere(101), max_faces=3)
+    assert refusal(data, everywhere(101)) == "too-many-faces"
+    assert refusal(data, everywhere(101), max_faces=101) == "too-many-faces"
+    assert len(predict(data, everywhere(100)).predictions) == 100
+    seen = predict(data, everywhere(101), max_faces=3)
     assert [each.box.left for each in seen.predictions] == [0, 1, 2]
     assert seen.found == 101
 
@@ -106,9 +98,8 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(predict):
     assert predict(plain).width == 640
     scan = plain.rindex(b"\xff\xda")
     end = plain.index(b"\xff\xd9", scan)
-    with raises(ApiError, "too-much-work") as refused:
+    with raises(ApiError, "too-much-work", "100"):
         predict(plain[:end] + 200 * plain[scan:end] + plain[end:])
-    assert "over 100 scans" in str(refused.value)
 
 
 def test_fill_bytes_before_a_marker_hide_no_scan(refusal):

@@ -170,12 +170,7 @@ def test_ports_and_addresses():
         port = listener.getsockname()[1]
         assert address(listener) == f"http://127.0.0.1:{port}"
         assert is_local(listener)
-        with raises(ServeError, "port-unavailable") as caught:
-            open_port("127.0.0.1", port)
-        assert f"127.0.0.1 port {port}" in str(caught.value)
     with raises(ServeError, "port-unavailable"):
         open_port("nowhere.invalid", 0)
     with open_port("0.0.0.0", 0) as listener:
         assert not is_local(listener)
-    with raises(ServeError, "port-unavailable"):
-        open_port("192.0.2.1", 0)  # RFC 5737: nobody's

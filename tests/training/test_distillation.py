@@ -91,9 +91,8 @@ def test_teachers_are_averaged_softened_and_may_know_a_part_each(faces):
     roots = [each / each.sum(axis=1, keepdims=True) for each in roots]
     assert found[:50] == pytest.approx((roots[0][:50] + roots[1][:50]) / 2, abs=1e-12)
     assert found[50:] == pytest.approx(roots[0][50:], abs=1e-12)
-    with raises(DataError, "teacher-incomplete") as caught:
+    with raises(DataError, "teacher-incomplete", f" {len(train_faces) - 50} of {len(train_faces)} "):
         soft_labels([("b", half)], train_faces, 2.0)
-    assert f" {len(train_faces) - 50} of {len(train_faces)} " in str(caught.value)
 
 
 def test_predictions_of_other_data_or_classes_are_refused(faces):
@@ -105,10 +104,8 @@ def test_predictions_of_other_data_or_classes_are_refused(faces):
     rest = 0.5 * predictions.probabilities[:, 2:].sum(axis=1, keepdims=True)
     two = {"labels": predictions.labels // 4, "probabilities": predictions.probabilities[:, :2] + rest}
     few = replace(predictions, classes=("a", "b"), **two)
-    with raises(DataError, "teacher-classes") as caught:
+    with raises(DataError, "teacher-classes", "classes a, b;", " angry"):
         soft_labels([("x", few)], train_faces, 3.0)
-    for words in ("classes a, b;", " angry"):
-        assert words in str(caught.value)
     # A few rows that were relabelled since are the same faces.
     few = np.arange(len(predictions)) % 20 == 0
     relabelled = replace(predictions, labels=np.where(few, (predictions.labels + 1) % 7, predictions.labels))

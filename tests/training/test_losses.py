@@ -20,12 +20,11 @@ def batch():
     return 3 * torch.randn(64, 7, generator=generator), torch.randint(7, (64,), generator=generator)
 
 
-def by_hand(logits, labels, *, weights=None, smoothing=0.0, gamma=0.0, shift=None):
+def by_hand(logits, labels, *, weights=None, smoothing=0.0, gamma=0.0):
     """Row by row, class by class, in float64."""
     weights = np.ones(logits.shape[1]) if weights is None else weights
     total = mass = 0.0
     for row, label in zip(logits.double().numpy(), labels.tolist(), strict=True):
-        row = row if shift is None else row + shift
         shares = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
         for index, share in enumerate(shares):
             target = (1 - smoothing) * (index == label) + smoothing / len(shares)
@@ -71,15 +70,6 @@ def test_focal_loss_has_a_finite_slope_where_the_network_is_quite_sure():
         assert torch.isfinite(logits.grad).all()
 
 
-def test_the_papers_example_of_focal_loss():
-    """Lin et al. 2017, section 3.2: with gamma = 2, a row at p = 0.9 loses 100 times less, at 0.968 some 1000 times."""
-    for share, times in ((0.9, 100), (0.968, 1000)):
-        logits = torch.tensor([[np.log(share), np.log(1 - share)]])
-        label = torch.tensor([0])
-        ratio = Loss()(logits, label).item() / Loss(focal_gamma=2.0)(logits, label).item()
-        assert ratio == pytest.approx(times, rel=0.05)
-
-
 def test_logit_adjustment_is_equation_10(batch):
     """-log of pi_y^tau e^f_y / sum of pi_k^tau e^f_k, with the shares to a power and no logarithm of them."""
     recipe = Recipe(balance={"logit_adjustment": 1.5})
@@ -88,15 +78,6 @@ def test_logit_adjustment_is_equation_10(batch):
     raised = shares**1.5 * np.exp(batch[0].double().numpy())
     expected = -np.log(raised[np.arange(64), batch[1]] / raised.sum(1)).mean()
     assert loss(*batch).item() == pytest.approx(expected, rel=1e-5)
-    assert loss(*batch).item() == pytest.approx(by_hand(*batch, shift=1.5 * np.log(shares)), rel=1e-5)
-
-
-def test_at_its_least_the_adjusted_loss_takes_classes_as_equally_frequent():
-    """With the same image for all, the best logits plus log shares give the shares: so the logits are all equal."""
-    loss = make_loss(Recipe(balance={"logit_adjustment": 1.0}), np.array([90, 10]), ("a", "b"))
-    logits = torch.zeros(2, requires_grad=True)
-    loss(logits.expand(100, 2), torch.tensor([0] * 90 + [1] * 10)).backward()
-    assert logits.grad.abs().max() < 1e-6
 
 
 def test_class_weights_are_n_over_k_nc():
@@ -136,9 +117,8 @@ def test_a_loss_is_made_as_the_recipe_says(faces, batch):
 
 def test_a_class_without_a_face_has_no_share_to_adjust_by(faces):
     counts = faces.subset(faces.labels != 1).counts()
-    with raises(DataError, "class-empty") as caught:
+    with raises(DataError, "class-empty", "'disgust'"):
         make_loss(Recipe(balance={"logit_adjustment": 1.0}), counts, faces.classes)
-    assert "'disgust'" in str(caught.value)
 
 
 def test_classes_weigh_what_a_table_says():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.base.errors import RunError
+from mien.base.errors import RecipeError, RunError
 from mien.base.labels import FERPLUS_CLASSES, parse_scheme
 from mien.base.model_file import attach_manifest, open_model, read_manifest
 from mien.base.preprocess import to_input
@@ -80,8 +80,6 @@ def test_without_outputs_nothing_changes(tiny_recipe, voted_faces, faces):
     ],
 )
 def test_impossible_outputs_are_refused(text, code, value):
-    from mien.base.errors import RecipeError
-
     with raises(RecipeError, code, value):
         check_recipe(tomllib.loads(text), "bad")
 

@@ -85,23 +85,6 @@ def test_each_groups_rate_in_training_is_the_schedules_times_its_share(faces, ti
     assert rate_of_stem == {min(group["lr"] for group in state.optimizer.param_groups)}
 
 
-def test_a_step_moves_each_weight_by_its_own_rate():
-    """Oracle: plain SGD by hand, w <- w - lr * share * gradient."""
-    torch.manual_seed(0)
-    network = small("resnet18")
-    shares = lr_scales(network, 0.5)
-    optimizer = build_optimizer(network, Recipe().optim.model_copy(update={"momentum": 0.0}), shares)
-    for group in optimizer.param_groups:
-        group["lr"] = 0.1 * group["lr_scale"]
-    before = {p: p.detach().clone() for p in network.parameters()}
-    network(torch.randn(4, 1, 48, 48)).square().sum().backward()
-    optimizer.step()
-    for parameter, old in before.items():
-        assert parameter.detach().numpy() == pytest.approx(
-            (old - 0.1 * shares[parameter] * parameter.grad).numpy(), rel=1e-4, abs=1e-8
-        )
-
-
 def test_freezing_leaves_the_head_alone_and_is_undone():
     network = small("study-b").train()
     optimizer = build_optimizer(network, Recipe().optim)

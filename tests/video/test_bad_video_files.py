@@ -49,7 +49,6 @@ def test_damaged_frames_are_counted_and_the_others_read(tmp_path, encode_video):
 def refused(path):
     with pytest.raises(DataError) as error:
         VideoFile(path)
-    assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
     return error.value.code, str(error.value)
 

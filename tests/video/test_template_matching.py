@@ -76,3 +76,8 @@ def test_a_face_at_the_border_is_followed_out_of_the_image(scene):
         if found is not None:
             assert found.left == pytest.approx(box.left - 20 * step, abs=10)
     assert found is None or found.left < 10
+
+
+def test_a_box_without_an_area_is_lost(scene):
+    image, _ = scene(100, 60)
+    assert TemplateMatcher(image, Box(10, 10, 0, 0)).follow(image) is None

@@ -34,11 +34,6 @@ def numbered(count, height=32, width=48):
     return [np.full((height, width, 3), 10 + 200 * n // max(count - 1, 1), dtype=np.uint8) for n in range(count)]
 
 
-def greys(path):
-    with VideoFile(path) as video:
-        return [float(frame.rgb.mean()) for frame in video.frames()]
-
-
 def test_all_frames_come_in_order_at_their_times(tmp_path, encode_video):
     frames = numbered(30)
     path = encode_video(tmp_path / "clip.mp4", frames, rate=15)
@@ -149,4 +144,5 @@ def test_a_gif_is_a_video(tmp_path):
 
     first, *others = [Image.fromarray(frame) for frame in numbered(4)]
     first.save(tmp_path / "clip.gif", save_all=True, append_images=others, duration=100)
-    assert len(greys(tmp_path / "clip.gif")) == 4
+    with VideoFile(tmp_path / "clip.gif") as video:
+        assert len(list(video.frames())) == 4
