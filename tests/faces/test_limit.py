@@ -43,7 +43,7 @@ def test_a_limit_that_no_face_can_meet_is_refused(limits, code):
 
 
 def test_a_least_score_of_0_is_a_limit():
-    """Of a detector whose scores are logits."""
+    """A detector may have logits as scores."""
     logits = Fixed(Face(Box(0, 0, 9, 9), -2.0, {}), Face(Box(0, 0, 8, 8), 1.0, {}))
     logits.score_range = (-5.0, 5.0)
     (face,) = LimitedDetector(logits, min_score=0.0).detect(np.zeros((1, 1, 3), dtype=np.uint8))

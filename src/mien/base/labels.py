@@ -159,9 +159,10 @@ def parse_scheme(text: str) -> LabelScheme | None:
     """
     if text == "all":
         return None
-    if not isinstance(text, str) or "=" not in text:
-        if not isinstance(text, str) or text not in SCHEMES:
-            words = f"There is no label scheme '{text}'." + nearest(str(text), ["all", *SCHEMES])
+    text = str(text)
+    if "=" not in text:
+        if text not in SCHEMES:
+            words = f"There is no label scheme '{text}'." + nearest(text, ["all", *SCHEMES])
             raise DataError(words, code="scheme-unknown")
         return SCHEMES[text]
     groups: dict[str, tuple[str, ...]] = {}

@@ -1,4 +1,4 @@
-import { type ErrorCode } from "../errors";
+import type { ErrorCode } from "../errors";
 import { PageError } from "../page_error";
 
 /** Ask the browser for the camera. Throws PageError. */
