@@ -159,8 +159,7 @@ def parse_scheme(text: str) -> LabelScheme | None:
     """
     if text == "all":
         return None
-    text = str(text)
-    if "=" not in text:
+    if "=" not in (text := str(text)):
         if text not in SCHEMES:
             words = f"There is no label scheme '{text}'." + nearest(text, ["all", *SCHEMES])
             raise DataError(words, code="scheme-unknown")

@@ -24,9 +24,7 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write tensors and JSON-ready metadata. Raises :class:`mien.base.errors.RunError` if writing fails."""
     # safetensors needs row-major tensors, each with its own memory: training keeps convolutions channels-last, and a
     # user's network may have the same weights under two names.
-    dense = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-    }
+    dense = {key: each.detach().cpu().clone(memory_format=torch.contiguous_format) for key, each in tensors.items()}
     write_bytes(path, safetensors.torch.save(dense, metadata={_FACTS: json.dumps(facts)}))
 
 
