@@ -50,10 +50,10 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
     Args:
         value: metric of the samples themselves.
         of_resamples: float (B,), metric of each resample, NaN where undefined, such as when a small class is not drawn.
-            If the others are all equal, the interval is NaN too: a few samples would look certain.
+            If the others are all equal, the interval is NaN: a few samples would look certain.
     """
     drawn = of_resamples[~np.isnan(of_resamples)]
-    if math.isnan(value) or not len(drawn) or (len(drawn) < len(of_resamples) and np.allclose(drawn, drawn[0])):
+    if math.isnan(value) or not len(drawn) or np.allclose(drawn, drawn[0]):
         return Estimate(float(value), math.nan, math.nan)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(value), float(low), float(high))
