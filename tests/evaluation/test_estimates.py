@@ -11,7 +11,6 @@ from mien.base.errors import DataError
 from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets, group_gaps
 from mien.evaluation.intervals import proportion, resampled_weights, share_difference
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import Estimate
 from support import raises
 
 

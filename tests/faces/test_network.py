@@ -7,7 +7,7 @@ from PIL import Image
 from mien.base.errors import ModelError
 from mien.faces.crop import brightened
 from mien.faces.face import iou, merge_agreeing, suppress_overlaps
-from mien.faces.network import NetworkDetector, network_files
+from mien.faces.network import CHECK, PROPOSALS, NetworkDetector
 from support import raises
 
 
@@ -88,8 +88,8 @@ def test_images_without_a_face_have_none(detector, faceless):
 def test_files_that_are_no_networks_are_one_line(tmp_path, capfd):
     with raises(ModelError, "detector-damaged"):
         NetworkDetector(tmp_path)
-    for file in network_files(tmp_path):
-        file.write_bytes(b"no network at all")
+    for file in (PROPOSALS, CHECK):
+        (tmp_path / file).write_bytes(b"no network at all")
     with raises(ModelError, "detector-damaged"):
         NetworkDetector(tmp_path)
     assert capfd.readouterr() == ("", "")

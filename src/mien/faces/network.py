@@ -104,11 +104,6 @@ BATCH = 64
 LANDMARKS: tuple[str, ...] = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
 
 
-def network_files(folder: Path = FOLDER) -> tuple[Path, ...]:
-    """Return the paths of the two networks, even if the files do not exist."""
-    return folder / PROPOSALS, folder / CHECK
-
-
 class NetworkDetector:
     """Detector for frontal, profile and tilted faces, also in crowds. The score is 0..1, not calibrated.
 
@@ -121,7 +116,7 @@ class NetworkDetector:
     score_range: tuple[float, float] = (MIN_SCORE, 1.0)
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        self._proposals, self._check = (_session(file) for file in network_files(folder))
+        self._proposals, self._check = (_session(folder / file) for file in (PROPOSALS, CHECK))
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Detect faces in an image uint8 (H, W, 3), with five landmarks each, the largest first."""
