@@ -188,9 +188,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 code="pixel-range",
             )
         if flat.dtype.kind == "f" and 0 < flat.max() <= 1:
-            raise PixelError(
-                "Pixels must be 0..255; the largest here is 1 or less. Multiply them by 255.", code="pixel-range"
-            )
+            words = "Pixels must be 0..255; the largest here is 1 or less. Multiply them by 255."
+            raise PixelError(words, code="pixel-range")
         side = round((flat.shape[1] / channels) ** 0.5)
         square = (side, side) if channels == 1 else (side, side, channels)
         shape = (own or square) if self.image_shape is None else self.image_shape

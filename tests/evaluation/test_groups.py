@@ -144,12 +144,19 @@ def test_mcnemar_over_groups_is_scipys_permutation_test(groups):
     assert found.p_value == pytest.approx(min(expected.pvalue, 1), abs=1e-12)
 
 
-def test_of_many_groups_mcnemars_test_is_about_the_exact_one():
-    sizes = np.random.default_rng(5).integers(-4, 6, 60)
+@pytest.mark.parametrize(
+    ("method", "sizes"),
+    [
+        ("chi-square", np.random.default_rng(5).integers(-4, 6, 90)),
+        ("exact sign-flip", np.array([100] * 4 + [1] * 22)),
+    ],
+    ids=["many", "four large ones"],
+)
+def test_of_many_groups_mcnemars_test_is_about_the_exact_one(method, sizes):
     first = np.repeat(sizes < 0, np.abs(sizes))
-    found = mcnemar_test(first, ~first, np.repeat(np.arange(60), np.abs(sizes)))
-    assert found.method == "chi-square over groups"
-    signs = np.random.default_rng(6).choice([-1, 1], (100_000, 60))
+    found = mcnemar_test(first, ~first, np.repeat(np.arange(len(sizes)), np.abs(sizes)))
+    assert found.method == f"{method} over groups"
+    signs = np.random.default_rng(6).choice([-1, 1], (100_000, len(sizes)))
     assert found.p_value == pytest.approx((np.abs(signs @ sizes) >= abs(sizes.sum())).mean(), abs=0.01)
 
 

@@ -58,7 +58,7 @@ def test_differences_are_scikit_learns_on_the_drawn_rows():
             (of_second - of_first, low[index], high[index]), abs=1e-9
         )
         if index in {1, 2}:
-            assert each.p_value == bootstrap_p_value(np.array(drawn)[:, index].round(12))
+            assert each.p_value == bootstrap_p_value(np.array(drawn)[:, index].round(12), 200)
     assert found.accuracy.p_value == found.mcnemar.p_value, "one p-value of accuracy"
     json.dumps(found.to_dict(), allow_nan=False)
 
@@ -105,10 +105,11 @@ def test_mcnemar_is_scipys(only_first, only_second):
 
 
 def test_bootstrap_p_values():
-    assert bootstrap_p_value(np.zeros(99)) == 1
-    assert bootstrap_p_value(np.ones(99)) == pytest.approx(2 / 100)
-    assert bootstrap_p_value(np.array([1.0] * 90 + [-1.0] * 9 + [np.nan])) == pytest.approx(20 / 100)
-    assert math.isnan(bootstrap_p_value(np.array([np.nan])))
+    assert bootstrap_p_value(np.zeros(99), 50) == 1
+    assert bootstrap_p_value(np.ones(99), 50) == pytest.approx(2 / 100)
+    assert bootstrap_p_value(np.ones(99), 3) == 1 / 4, "the least p-value of a sign-flip test of three"
+    assert bootstrap_p_value(np.array([1.0] * 90 + [-1.0] * 9 + [np.nan]), 50) == pytest.approx(20 / 100)
+    assert math.isnan(bootstrap_p_value(np.array([np.nan]), 50))
     same, better = make_pair(3)
     assert compare_predictions(same, same, resamples=50).accuracy.p_value == 1
     better = compare_predictions(*make_pair(3, rows=1000, skill=(0.5, 2.0)), resamples=200)

@@ -19,13 +19,13 @@ from support import raises
 def test_spread_is_mean_and_sample_deviation_over_runs(make_predictions):
     runs = [make_predictions(seed) for seed in (1, 2, 3)]
     values = [sk.accuracy_score(each.labels, each.probabilities.argmax(1)) for each in runs]
-    (found,) = spread(resample(aligned(runs), ["accuracy"], 50))
+    found, error = spread(resample(aligned(runs), metrics := ["accuracy", "calibration_error"], 50), metrics)
     assert found.values == pytest.approx(values)
     assert found.mean == pytest.approx(np.mean(values))
     assert found.deviation == pytest.approx(np.std(values, ddof=1))
     assert found.runs == 3
     assert found.interval.low < found.mean < found.interval.high
-    (alone,) = spread(resample(runs[:1], ["accuracy"], 50))
+    (alone,) = spread(resample(runs[:1], ["accuracy"], 50), ["accuracy"])
     assert math.isnan(alone.deviation)
 
 
@@ -56,7 +56,7 @@ def runs_of(rows: np.ndarray, seed: int = 0) -> list[Resampled]:
     """Runs whose figure is the mean of their own rows' values: (S, N) -> S runs with 200 shared resamples."""
     count = rows.shape[1]
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=200) / count
-    return [Resampled(np.array([each.mean()]), (weights @ each)[:, None]) for each in rows]
+    return [Resampled(np.array([each.mean()]), (weights @ each)[:, None], count) for each in rows]
 
 
 def test_where_rows_are_no_chance_the_interval_is_students():

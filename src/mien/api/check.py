@@ -156,7 +156,7 @@ def check(
         *([] if claimed is None else [_claimed(claimed, accuracy)]),
         _size(accuracy),
         _exchange(found),
-        _baseline(found, accuracy),
+        _baseline(found),
         _copies(measured),
         *_annotators(found),
         *([] if against is None else [_against(found, _resolve(against, source, found.split)[1].predictions)]),
@@ -232,11 +232,14 @@ def _exchange(found: Predictions) -> ClaimFinding:
     return ClaimFinding("order of classes", "wrong", words)
 
 
-def _baseline(found: Predictions, accuracy: Estimate) -> ClaimFinding:
-    counts = np.bincount(found.labels, minlength=len(found.classes))
-    share = counts.max() / counts.sum()
-    words = f"Always '{found.classes[int(counts.argmax())]}' gives {percent(share)}."
-    return ClaimFinding("better than one class", "fine" if accuracy.low > share else "wrong", words)
+def _baseline(found: Predictions) -> ClaimFinding:
+    largest = int(np.bincount(found.labels).argmax())
+    right, constant = found.probabilities.argmax(axis=1) == found.labels, found.labels == largest
+    test = mcnemar_test(constant & ~right, right & ~constant, found.groups)
+    words = f"Always '{found.classes[largest]}' gives {percent(constant.mean())}; {p_text(test.p_value)}."
+    is_better = right.sum() > constant.sum()
+    verdict: Verdict = "wrong" if not is_better else "fine" if test.p_value < 0.05 else "caution"
+    return ClaimFinding("better than one class", verdict, words)
 
 
 def _copies(measured: MeasuredSplit) -> ClaimFinding:
@@ -265,16 +268,17 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
     chosen = majority(found.votes.counts, found.votes.classes)
     place = {name: at for at, name in enumerate(found.classes)}
     seen = np.array([place.get(found.votes.classes[at], -1) if at >= 0 else -1 for at in chosen])
-    contradicted, repeated = learned_labels(found.labels, predicted, seen)
+    contradicted, repeated = learned_labels(found.labels, predicted, seen, found.groups)
     is_clear = repeated.low > LEARNED_SHARE
     words = f"Labels that contradict most annotators: {contradicted:,}."
     words += f" The predictions repeat {share_text(repeated)}." if contradicted else ""
     if is_clear:
         words += " This cannot be chance: the model was probably trained on these samples."
-    agree, high = proportion_among(predicted == seen, seen >= 0, found.groups), ceiling.second_panel.high
+    agree, high = proportion_among(predicted == seen, seen >= 0, found.groups), ceiling.best_answer.high
     panel = (
         f"A second panel of annotators would choose the majority's class for {share_text(ceiling.second_panel)} of the "
-        f"samples; the predictions do for {share_text(agree)}."
+        f"samples, the best possible answers for {share_text(ceiling.best_answer)}; the predictions do for "
+        f"{share_text(agree)}."
     )
     return [
         ClaimFinding(keys[0], "wrong" if is_clear else "fine" if contradicted else "unknown", words),
@@ -292,4 +296,6 @@ def _against(found: Predictions, other: Predictions) -> ClaimFinding:
         f"On {counted(len(first), 'sample')} the difference to the other file is {points(gain.value)} points "
         f"[{points(gain.low)} to {points(gain.high)}], {p_text(test.p_value)}."
     )
-    return ClaimFinding("better than the other file", "fine" if gain.low > 0 else "caution", words)
+    return ClaimFinding(
+        "better than the other file", "fine" if gain.value > 0 and test.p_value < 0.05 else "caution", words
+    )

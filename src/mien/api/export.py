@@ -104,9 +104,8 @@ def export(
         DataError: fp16 or int8 without data, fp32 with data.
     """
     if precision not in get_args(Precision):
-        raise RunError(
-            f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}.", code="precision-unknown"
-        )
+        words = f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}."
+        raise RunError(words, code="precision-unknown")
     if is_shipped(run) and not RunFolder(Path(run)).is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
     folder, file = RunFolder(expand_home(run)), None if out is None else expand_home(out)
@@ -126,9 +125,8 @@ def export(
         parity = export_fp32(folder, file)
         return ExportResult(file, precision, parity.faces, parity.agreement, parity.largest_difference)
     if data is None:
-        raise DataError(
-            f"{precision} is measured on the validation split; give {arg('data', 'PATH')}.", code="data-missing"
-        )
+        words = f"{precision} is measured on the validation split; give {arg('data', 'PATH')}."
+        raise DataError(words, code="data-missing")
     with needs_extra("train", "Exporting"):
         import onnx  # noqa: F401
     model = find_model(folder.path)

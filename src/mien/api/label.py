@@ -36,8 +36,8 @@ class MergedVotes:
         within: for each person who saw faces twice, the fraction of these faces with the same answer.
         between: fraction of pairs of people with the same answer, mean over images; None without shared images.
         alpha: Krippendorff's alpha; NaN without shared images.
-        ceiling: how often a second panel of as many people would agree, on images with a majority of three or more
-            votes; None without such images.
+        ceiling: how often the best possible answers would be the majority of as many people, on images with a majority
+            of four or more votes; None without such images.
         ask_again: images without a clear answer, the most disputed first.
         table: path of the written file: path, label, and a column of votes for each class.
         without_expression: number of images that most people gave ``unknown`` or ``not-a-face``; no file has them.
@@ -69,8 +69,8 @@ class MergedVotes:
             agree = f"two people agree on {share_text(self.between)} of the images"
             lines.append(f"{agree} (Krippendorff's alpha {self.alpha:.2f})")
         if self.ceiling is not None:
-            words = f"a second panel would choose the same class for {share_text(self.ceiling)}, where 3 or more voted"
-            lines.append(f"{words}: the ceiling of any model")
+            words = f"the best possible answers would be the majority's for {share_text(self.ceiling)} of the images"
+            lines.append(f"{words} with four votes or more: the ceiling of any model")
         if self.ask_again:
             again = self.table.with_name(f"{ASK_AGAIN}.csv")
             lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")
@@ -152,10 +152,10 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
             raise DataError(words, code="file-exists")
     write_rows(written, columns, rows)
     write_rows(again, ("image",), [(name,) for name in order])
-    ceiling = vote_ceiling(table, FERPLUS_CLASSES)
-    panel = None if ceiling is None else ceiling.second_panel
+    found = vote_ceiling(table, FERPLUS_CLASSES)
+    ceiling = None if found is None else found.best_answer
     agreement, alpha, rest = pair_agreement(table), krippendorff_alpha(table), len(names) - len(rows) - len(order)
-    return MergedVotes(tuple(ballots), len(names), len(rows), within, agreement, alpha, panel, order, written, rest)
+    return MergedVotes(tuple(ballots), len(names), len(rows), within, agreement, alpha, ceiling, order, written, rest)
 
 
 def _first_and_same(ballot: Sequence[Vote]) -> tuple[dict[str, str], list[bool]]:

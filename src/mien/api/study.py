@@ -88,9 +88,8 @@ def study(
         runs = make_plan(chosen, faces, changes, whole=whole)
     if finished and not any(run.key in completed for run in runs):
         own = "these settings" if changes else f"the study's settings (without {arg('settings')})"
-        raise StudyError(
-            f"{kept} contains no finished run of this study with {own} on this data.", code="nothing-finished"
-        )
+        words = f"{kept} contains no finished run of this study with {own} on this data."
+        raise StudyError(words, code="nothing-finished")
     to_do = [] if finished else pending(runs, completed, folder)
     notices = []
     for name, run in {run.variant: run for run in reversed(to_do)}.items():

@@ -182,9 +182,8 @@ def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
     if predictions.split == "test" or bool(
         (np.isin(faces.rows, predictions.sample_ids) & (faces.split == "test")).any()
     ):
-        raise DataError(
-            "Only mien evaluate may use the test split. Give predictions on other samples.", code="test-split"
-        )
+        words = "Only mien evaluate may use the test split. Give predictions on other samples."
+        raise DataError(words, code="test-split")
     renamed = _with_classes_of(predictions, faces)
     predicted = np.isin(renamed.rows, predictions.sample_ids)
     of_train = predicted & (renamed.split == "train")

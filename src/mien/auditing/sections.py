@@ -271,10 +271,11 @@ class CeilingCheck:
 
     def table(self, findings: AuditFindings) -> Table:
         """Return a table of the ceiling of each split with votes."""
-        columns = (Column("split", "text"), Column("samples", "count"), Column("a second panel", "percent"))
-        return Table(
-            "ceilings", columns, [(split, each.samples, each.second_panel) for split, each in findings.ceilings.items()]
-        )
+        columns = (
+            Column("split", "text"), Column("samples", "count"), Column("a second panel", "percent"),
+            Column("the best answers", "percent"),
+        )  # fmt: skip
+        return Table("ceilings", columns, [(split, *vars(each).values()) for split, each in findings.ceilings.items()])
 
     def blocks(self, findings: AuditFindings) -> list[Block]:
         """Explain how the ceiling is estimated."""
@@ -283,8 +284,9 @@ class CeilingCheck:
         return [
             Text(
                 "Annotators disagree, and this limits the accuracy on their majority. The table says how often as "
-                "many other people would have the same majority. Such panels are drawn from the votes, on samples with "
-                "a majority by FER+'s protocol.",
+                "many other people would have the same majority, and how often the most probable answer would be "
+                "theirs: the ceiling. Such panels are drawn from the votes, on samples with a majority by FER+'s "
+                "protocol.",
                 soft=True,
             )
         ]

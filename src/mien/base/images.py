@@ -127,9 +127,8 @@ def _formats_of(head: bytes, name: str) -> tuple[str, ...]:
     try:
         from pi_heif import register_heif_opener
     except ImportError:
-        raise DataError(
-            f"{name} is an HEIC photo. Convert it to JPEG first, or run: pip install 'mien[heic]'", code="image-heic"
-        ) from None
+        words = f"{name} is an HEIC photo. Convert it to JPEG first, or run: pip install 'mien[heic]'"
+        raise DataError(words, code="image-heic") from None
     register_heif_opener()
     return (*FORMATS, "HEIF")
 

@@ -180,9 +180,8 @@ def parse_scheme(text: str) -> LabelScheme | None:
             seen.add(name)
         groups[new] = names
     if len(groups) < 2:
-        raise DataError(
-            f"The label scheme '{text}' has one class; a classifier needs at least two.", code="too-few-classes"
-        )
+        words = f"The label scheme '{text}' has one class; a classifier needs at least two."
+        raise DataError(words, code="too-few-classes")
     return LabelScheme(text, groups)
 
 

@@ -240,16 +240,14 @@ def open_model(
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
         # The first line holds the reason; the others are C++ locations.
         reason = str(error).splitlines()[0][:160]
-        raise ModelError(
-            f"{path} is not an ONNX model that can be read, or the file is damaged ({reason}).", code="model-damaged"
-        ) from None
+        words = f"{path} is not an ONNX model that can be read, or the file is damaged ({reason})."
+        raise ModelError(words, code="model-damaged") from None
     try:
         manifest = parse_manifest(session.get_modelmeta().custom_metadata_map, path)
         _check_graph(session, manifest, path)
     except UnicodeDecodeError:
-        raise ModelError(
-            f"{path} holds a name that is not UTF-8. Export the model again.", code="model-damaged"
-        ) from None
+        words = f"{path} holds a name that is not UTF-8. Export the model again."
+        raise ModelError(words, code="model-damaged") from None
     return session, manifest
 
 

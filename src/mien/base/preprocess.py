@@ -279,9 +279,8 @@ def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.f
     Raises DataError: wrong shape (``crops-shape``) or dtype (``crops-dtype``).
     """
     if images.dtype != np.uint8:
-        raise DataError(
-            f"Face crops must be uint8, 0..255; found {images.dtype}. Convert them first.", code="crops-dtype"
-        )
+        words = f"Face crops must be uint8, 0..255; found {images.dtype}. Convert them first."
+        raise DataError(words, code="crops-dtype")
     if images.shape[1:] != spec.face_shape:
         expected = ", ".join(str(side) for side in spec.face_shape)
         raise DataError(f"Face crops must be (N, {expected}); found {images.shape}.", code="crops-shape")

@@ -488,17 +488,15 @@ def dump_recipe(recipe: Recipe) -> str:
 def _parsed(change: str) -> tuple[str, Any]:
     key, equals, value = (piece.strip() for piece in change.partition("="))
     if not (key and equals):
-        raise RecipeError(
-            f"{arg('settings')} '{change}' is not of the form key=value, e.g. optim.lr=0.01.", code="recipe-set-form"
-        )
+        words = f"{arg('settings')} '{change}' is not of the form key=value, e.g. optim.lr=0.01."
+        raise RecipeError(words, code="recipe-set-form")
     try:
         return key, parse_toml(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key, value
     except ValueError as error:
-        raise RecipeError(
-            f"{arg('settings', key)}: its value is not valid: {error}.", code="recipe-set-value"
-        ) from None
+        words = f"{arg('settings', key)}: its value is not valid: {error}."
+        raise RecipeError(words, code="recipe-set-value") from None
 
 
 def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -> dict[str, Any]:
@@ -508,7 +506,6 @@ def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -
         return {**table, name: value}
     inner = table.get(name, {})
     if not isinstance(inner, Mapping):
-        raise RecipeError(
-            f"{arg('settings', key)}: '{name}' is a value, not a table of values.", code="recipe-set-form"
-        )
+        words = f"{arg('settings', key)}: '{name}' is a value, not a table of values."
+        raise RecipeError(words, code="recipe-set-form")
     return {**table, name: _with(inner, rest, value, key)}

@@ -100,9 +100,8 @@ class RunFolder:
             raise RunError(words, code="folder-exists")
         if self.exists:
             other = f", or continue a run with {arg('resume', True)}" if or_resume else ""
-            raise RunError(
-                f"{self.path} exists already. Choose another folder with {arg('out')}{other}.", code="run-exists"
-            )
+            words = f"{self.path} exists already. Choose another folder with {arg('out')}{other}."
+            raise RunError(words, code="run-exists")
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
         """Make this a run folder: write recipe and environment, and copy the user's own Python files."""
@@ -160,9 +159,8 @@ class RunFolder:
             if self.path.is_file():
                 raise RunError(f"{self.path} is a file; give a run folder, as mien train makes.", code="not-a-run")
             if self.path.exists():
-                raise RunError(
-                    f"{self.path} is not a run folder: it has no recipe.toml. mien train makes one.", code="not-a-run"
-                )
+                words = f"{self.path} is not a run folder: it has no recipe.toml. mien train makes one."
+                raise RunError(words, code="not-a-run")
             words = f"{self.path} does not exist. Make a run with: mien train RECIPE --data PATH --out {self.path}"
             raise RunError(words, code="run-missing")
         from mien.base.recipe import load_recipe
@@ -177,9 +175,8 @@ class RunFolder:
         except (OSError, ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
-            raise RunError(
-                f"{file} is missing, unreadable or damaged. Train again into another folder.", code="run-damaged"
-            )
+            words = f"{file} is missing, unreadable or damaged. Train again into another folder."
+            raise RunError(words, code="run-damaged")
         return content
 
     def read_history(self) -> list[dict[str, float]]:
@@ -200,9 +197,8 @@ class RunFolder:
             with (self.path / "test_ledger.jsonl").open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")
         except OSError as error:
-            raise RunError(
-                f"{self.path / 'test_ledger.jsonl'} could not be written: {error.strerror}.", code="file-unwritable"
-            ) from None
+            words = f"{self.path / 'test_ledger.jsonl'} could not be written: {error.strerror}."
+            raise RunError(words, code="file-unwritable") from None
 
     def test_uses(self) -> int:
         """Return how often this run's model was evaluated on the test split."""

@@ -127,17 +127,15 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
         raise DataError(words, code="clean-not-text") from None
     except (OSError, ValueError) as error:
         # ValueError: the text is not TOML, or a number has more digits than Python allows.
-        raise DataError(
-            f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.", code="clean-unreadable"
-        ) from None
+        words = f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}."
+        raise DataError(words, code="clean-unreadable") from None
     if file.version != _VERSION:
         words = f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again."
         raise DataError(words, code="clean-version")
     misplaced = [each for each in file.drop if each.to is not None] + [each for each in file.relabel if each.to is None]
     if misplaced:
-        raise DataError(
-            f"{path}, row {misplaced[0].row}: 'relabel' needs the new class as 'to'; 'drop' has none.", code="clean-to"
-        )
+        words = f"{path}, row {misplaced[0].row}: 'relabel' needs the new class as 'to'; 'drop' has none."
+        raise DataError(words, code="clean-to")
     try:
         return Clean(file.data_fingerprint, (*file.drop, *file.relabel))
     except DataError as error:
@@ -170,9 +168,8 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
     for change in clean.changes:
         place = position.get(change.row)
         if place is None:
-            raise DataError(
-                f"The list of changes names row {change.row}, which the data does not have.", code="clean-row-missing"
-            )
+            words = f"The list of changes names row {change.row}, which the data does not have."
+            raise DataError(words, code="clean-row-missing")
         found = str(faces.split[place]), classes[faces.labels[place]]
         if found != (change.split, change.label):
             raise DataError(

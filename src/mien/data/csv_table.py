@@ -198,7 +198,6 @@ def _parse_pixels(text: str, where: str) -> npt.NDArray[np.int64]:
         raise DataError(f"{where}: {_PIXELS}; found {found}.", code="pixel-type") from None
     if (values != np.rint(values)).any():
         fraction = values[values != np.rint(values)][0]
-        raise DataError(
-            f"{where}: {_PIXELS}; found {fraction:g}. If white is 1, multiply by 255 and round.", code="pixel-type"
-        )
+        words = f"{where}: {_PIXELS}; found {fraction:g}. If white is 1, multiply by 255 and round."
+        raise DataError(words, code="pixel-type")
     return np.clip(values, -1e9, 1e9).astype(np.int64)

@@ -97,9 +97,8 @@ class Dataset:
         squares = np.stack([_square(image, index, (size_px, channels)) for index, image in enumerate(images)])
         indices, names = _labels(_of_length(labels, count, "labels"), classes)
         if len(names) < 2 or len(set(names)) < len(names):
-            raise DataError(
-                f"A data set needs two classes or more, each named once; found: {', '.join(names)}.", code="class-count"
-            )
+            words = f"A data set needs two classes or more, each named once; found: {', '.join(names)}."
+            raise DataError(words, code="class-count")
         given = np.full(count, "", dtype="<U10") if split is None else _splits(_of_length(split, count, "split"))
         ids = np.arange(count) if sample_ids is None else _of_length(sample_ids, count, "sample_ids")
         if ids.dtype.kind not in "iu" or len(np.unique(ids)) < count or (ids > np.iinfo(np.int64).max).any():

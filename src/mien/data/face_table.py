@@ -33,9 +33,8 @@ therefore recognise the same data."""
 def check_form(size_px: object, channels: object) -> None:
     """Raise :class:`DataError` unless ``size_px`` is 8..1024 and ``channels`` 1 or 3."""
     if not isinstance(size_px, int | np.integer) or not 8 <= size_px <= 1024:
-        raise DataError(
-            f"size_px, the size of the faces, must be a whole number, 8..1024; found {size_px!r}.", code="image-size"
-        )
+        words = f"size_px, the size of the faces, must be a whole number, 8..1024; found {size_px!r}."
+        raise DataError(words, code="image-size")
     if not isinstance(channels, int | np.integer) or channels not in {1, 3}:
         raise DataError(f"Images have 1 channel (grey) or 3 (RGB); found channels={channels!r}.", code="image-channels")
 
@@ -70,9 +69,8 @@ class ReadOptions:
         check_form(self.size_px, self.channels)
         names: object = self.class_map
         if not (isinstance(names, Mapping) and all(isinstance(each, str) for pair in names.items() for each in pair)):
-            raise DataError(
-                f'class_map must be a dict of names, such as {{"joy": "happy"}}; found {names!r:.80}.', code="map-type"
-            )
+            words = f'class_map must be a dict of names, such as {{"joy": "happy"}}; found {names!r:.80}.'
+            raise DataError(words, code="map-type")
 
     @property
     def forms(self) -> tuple[tuple[int, int], ...]:
@@ -292,9 +290,8 @@ def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, li
         except UnicodeDecodeError:
             raise DataError(f"{path.name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="csv-not-text") from None
         except csv.Error as error:
-            raise DataError(
-                f"{path.name} line {reader.line_num} is not readable as CSV ({error}).", code="csv-unreadable"
-            ) from None
+            words = f"{path.name} line {reader.line_num} is not readable as CSV ({error})."
+            raise DataError(words, code="csv-unreadable") from None
 
 
 def read_header(path: Path) -> Header:

@@ -76,9 +76,8 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
         splits += [split] * len(images)
         below += [Path(file).parent.relative_to(class_folder).parts for file in images]
     if not files:
-        raise DataError(
-            f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.", code="data-empty"
-        )
+        words = f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them."
+        raise DataError(words, code="data-empty")
     notes += class_names.finish(folder)
     if others:
         words = f"Files without the suffix of an image were left out: {len(others):,}, e.g. {others[0]}."

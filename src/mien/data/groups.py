@@ -73,9 +73,8 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise DataError(
-            f"{arg('group')} '{pattern}' is not a regular expression: {error}.", code="group-pattern"
-        ) from None
+        words = f"{arg('group')} '{pattern}' is not a regular expression: {error}."
+        raise DataError(words, code="group-pattern") from None
     if expression.groups != 1:
         raise DataError(
             f"{arg('group')} '{pattern}' must have one pair of parentheses, around the group's name; found "

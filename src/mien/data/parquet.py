@@ -217,9 +217,8 @@ class ParquetFile:
             headers: list[str] = self.parquet.schema_arrow.names
             twice = next((name for name in headers if headers.count(name) > 1), None)
             if twice is not None:
-                raise DataError(
-                    f"{self.name}: the column '{twice}' occurs twice. Rename or remove one.", code="column-twice"
-                )
+                words = f"{self.name}: the column '{twice}' occurs twice. Rename or remove one."
+                raise DataError(words, code="column-twice")
             self.image: str = self._column(headers, _IMAGE_HEADERS, "an image column")
             self.label: str = self._column(headers, LABEL_HEADERS, "a label column")
             self.table: pa.Table = self.parquet.read(columns=[name for name in headers if name != self.image])
@@ -265,9 +264,8 @@ class ParquetFile:
         for row, value in enumerate(self.table[self.label].to_pylist()):
             where = f"{self.name} row {row}"
             if isinstance(value, list | dict):
-                raise DataError(
-                    f"{where}: the column '{self.label}' holds {value!r:.60}, not a label.", code="label-type"
-                )
+                words = f"{where}: the column '{self.label}' holds {value!r:.60}, not a label."
+                raise DataError(words, code="label-type")
             if isinstance(value, float) and value.is_integer():  # pandas makes floats of integers with gaps
                 value = int(value)
             if value not in resolved:
@@ -323,9 +321,8 @@ def _damage_as_one_line(file: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         refuse_pointer(file, DataError)
         reason = str(error).splitlines()[0]
-        raise DataError(
-            f"{file} is not a readable parquet file ({reason}). Download it again.", code="parquet-unreadable"
-        ) from None
+        words = f"{file} is not a readable parquet file ({reason}). Download it again."
+        raise DataError(words, code="parquet-unreadable") from None
 
 
 def _declared_classes(metadata: dict[bytes, bytes], label: str) -> tuple[str, ...]:

@@ -66,9 +66,8 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
         )
     suffix = path.suffix.lower()
     if suffix in _ARCHIVES:
-        raise DataError(
-            f"{path} is an archive. Unpack it and give the folder or file that comes out.", code="data-archive"
-        )
+        words = f"{path} is an archive. Unpack it and give the folder or file that comes out."
+        raise DataError(words, code="data-archive")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is an empty file. Check the path, or download the file again.", code="data-empty")
     refuse_pointer(path, DataError)
@@ -90,9 +89,8 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
                 if part not in {folder, root} and is_image_name(name):  # a folder of images may hold thousands
                     break
     if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
-        raise DataError(
-            f"{folder} is a run folder of mien train. Give the data that it was trained on.", code="data-is-a-run"
-        )
+        words = f"{folder} is a run folder of mien train. Give the data that it was trained on."
+        raise DataError(words, code="data-is-a-run")
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")
     usual = [file for file in tables if file.name.lower() in _USUAL_CSVS]
     # A single folder beside a table holds its images. Two or more folders are class or split folders.

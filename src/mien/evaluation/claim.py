@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.sample_groups import Groups
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.metrics import Labels
 from mien.evaluation.results import Estimate, JsonResult
@@ -69,12 +70,14 @@ LEARNED_SHARE = 0.6
 reach about 40% (docs/check.md)."""
 
 
-def learned_labels(labels: Labels, predicted: Labels, majority: Labels) -> tuple[int, Estimate]:
+def learned_labels(
+    labels: Labels, predicted: Labels, majority: Labels, groups: Groups | None = None
+) -> tuple[int, Estimate]:
     """Measure how often predictions, int64 (N,), repeat labels that contradict the annotators' majority.
 
     A wrong label cannot be recognised in the image, so a model that repeats most of them was probably trained on them.
     ``majority`` is -1 if there is none, or it is not one of the classes. Returns the number of such samples, and the
-    fraction of them whose prediction equals the label, 0..1, with its 95% interval.
+    fraction of them whose prediction equals the label, 0..1, with its 95% interval over samples or groups, int64 (N,).
     """
     contradicted = (majority >= 0) & (majority != labels)
-    return int(contradicted.sum()), proportion_among(predicted == labels, contradicted)
+    return int(contradicted.sum()), proportion_among(predicted == labels, contradicted, groups)

@@ -60,8 +60,8 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
 
 
 def share_interval(hits: npt.NDArray[np.bool_], of_resamples: Floats, groups: Groups | None) -> Estimate:
-    """Compute :func:`percentile_interval`; for 0, 1 or below :data:`FEW_GROUPS` groups :func:`proportion_among`."""
-    few = groups is not None and len(np.unique(groups)) < FEW_GROUPS
+    """Compute :func:`percentile_interval`; for 0, 1 or below 20 groups :func:`proportion_among`, which is wider."""
+    few = groups is not None and len(np.unique(groups)) < 20
     if hits.any() and not hits.all() and not few:
         return percentile_interval(float(hits.mean()), of_resamples)
     return proportion_among(hits, groups=groups)

@@ -93,10 +93,12 @@ class Resampled:
     Attributes:
         values: float64 (K,), metrics on the samples, NaN where undefined.
         drawn: float64 (B, K), metrics on each resample; row b of every run uses the same resample.
+        units: number of samples, or groups, that each resample draws.
     """
 
     values: Floats
     drawn: Floats
+    units: int
 
 
 def resample(runs: Sequence[Predictions], names: Sequence[str], resamples: int = 1000) -> list[Resampled]:
@@ -106,11 +108,12 @@ def resample(runs: Sequence[Predictions], names: Sequence[str], resamples: int =
     faces that are hard for all runs cancel out. Raises DataError for an unknown metric.
     """
     measured = [WeightedMetrics(predictions, names) for predictions in runs]
-    count = len(runs[0])
-    chosen = resampled_weights(count, resamples, groups_of(runs))
+    count, groups = len(runs[0]), groups_of(runs)
+    chosen = resampled_weights(count, resamples, groups)
+    units = count if groups is None else len(np.unique(groups))
     chunks = [[each.under(weights) for each in measured] for weights in chosen]
     drawn = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
-    return [Resampled(each.under(np.ones(count)), parts) for each, parts in zip(measured, drawn, strict=True)]
+    return [Resampled(each.under(np.ones(count)), parts, units) for each, parts in zip(measured, drawn, strict=True)]
 
 
 def groups_of(runs: Sequence[Predictions]) -> npt.NDArray[np.int64] | None:

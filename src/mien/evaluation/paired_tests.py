@@ -23,7 +23,7 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import LEVEL, Estimate, JsonResult
 
 EXACT_BELOW = 25
-"""McNemar's test is exact with fewer discordant samples (or groups), else the chi-square approximation."""
+"""McNemar's test is exact with fewer discordant samples, or groups of equal size, else the chi-square approximation."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class McNemar(JsonResult):
     Attributes:
         only_first: number of samples that only the first model predicts correctly.
         only_second: number of samples that only the second model predicts correctly.
-        method: ``"exact binomial"``, or ``"chi-square"`` from :data:`EXACT_BELOW` discordant samples on; with groups
-            ``"exact sign-flip over groups"`` or ``"chi-square over groups"``.
+        method: ``"exact binomial"`` or ``"chi-square"``, with groups ``"exact sign-flip over groups"`` or ``"chi-square
+            over groups"``.
         statistic: chi-square with continuity correction; NaN for an exact test.
         p_value: two-sided p-value, 0..1; 1 without discordant samples.
     """
@@ -126,16 +126,16 @@ def mcnemar_test(
 
     With groups it is the sign-flip test (Fisher, The Design of Experiments, 1935, section 21). Each group has a
     difference d: samples that only the second model predicts correctly, minus samples that only the first does. If the
-    models are equally good, d is as likely as -d. The test is exact below :data:`EXACT_BELOW` groups with d other than
-    0. Otherwise it is the chi-square test of (|sum of d| - g)^2 / (sum of d^2), g the greatest common divisor of all d.
-    With groups of one sample, the sign-flip test equals McNemar's.
+    models are equally good, d is as likely as -d. The test is exact if the sum of d^2 is below :data:`EXACT_BELOW` x
+    the largest d^2. Otherwise it is the chi-square test of (|sum of d| - g)^2 / (sum of d^2), g the greatest common
+    divisor of all d. With groups of one sample, the sign-flip test equals McNemar's.
     """
     differences = only_second.astype(np.int64) - only_first
     if groups is not None:
         differences = np.bincount(np.unique(groups, return_inverse=True)[1], weights=differences).astype(np.int64)
     sizes, found = np.abs(differences[differences != 0]), abs(int(differences.sum()))
     counts, over = (int(only_first.sum()), int(only_second.sum())), "" if groups is None else " over groups"
-    if len(sizes) < EXACT_BELOW:
+    if sizes @ sizes < EXACT_BELOW * sizes.max(initial=1) ** 2:
         # Distribution of the sum of the positive differences, if each sign has probability one half.
         chances = np.ones(1)
         for size in sizes:
@@ -146,13 +146,16 @@ def mcnemar_test(
     return McNemar(*counts, f"chi-square{over}", statistic, math.erfc(math.sqrt(statistic / 2)))
 
 
-def bootstrap_p_value(drawn: Floats) -> float:
-    """Compute the two-sided p-value of "no difference" from resampled differences, float (B,). NaN is ignored."""
+def bootstrap_p_value(drawn: Floats, units: int) -> float:
+    """Compute the two-sided p-value of "no difference" from resampled differences, float (B,). NaN is ignored.
+
+    ``units`` are the samples, or groups, that were drawn. No exact test of so many has a p-value below 2^(1 - units).
+    """
     defined = drawn[~np.isnan(drawn)]
     if not len(defined):
         return math.nan
     smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-    return min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
+    return min(1.0, max(2 * (smaller + 1) / (len(defined) + 1), 2.0 ** (1 - units)))
 
 
 @dataclass(frozen=True)
@@ -212,10 +215,12 @@ def aligned(runs: Sequence[Predictions]) -> list[Predictions]:
     return [match_samples(first, predictions)[1] for predictions in (first, *others)]
 
 
-def spread(runs: Sequence[Resampled]) -> list[Spread]:
+def spread(runs: Sequence[Resampled], metrics: Sequence[str]) -> list[Spread]:
     """Compute the spread of each metric over the runs of one recipe, one run per seed."""
     values = np.stack([run.values for run in runs])
     means, drawn = values.mean(axis=0), np.mean([run.drawn for run in runs], axis=0)
+    # Chance only raises the calibration error, so its resamples give no interval.
+    drawn[:, [name == "calibration_error" for name in metrics]] = math.nan
     return [
         Spread(
             values=tuple(values[:, index].tolist()),
@@ -253,7 +258,7 @@ def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -
             difference, p_value = _several(differences, resampled)
         else:
             difference = percentile_interval(float(differences[0]), resampled[0])
-            p_value = math.nan if math.isnan(difference.value) else bootstrap_p_value(resampled[0])
+            p_value = math.nan if math.isnan(difference.value) else bootstrap_p_value(resampled[0], baseline[0].units)
         means = float(first[:, index].mean()), float(second[:, index].mean())
         found.append(RepeatedDifference(*means, difference, p_value, len(first)))
     return found
@@ -286,7 +291,7 @@ def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:
     of_both = max((float(np.nanvar(resampled, axis=1).mean()) - of_samples) / (pairs - 1), 0.0)
     variance = max(of_samples + of_runs - of_both, of_samples, of_runs)
     if variance == 0:
-        return Estimate(mean, mean, mean), 1.0 if mean == 0 else 0.0
+        return Estimate(mean, math.nan, math.nan), 1.0 if mean == 0 else math.nan
     freedom = variance**2 / (of_runs**2 / (pairs - 1)) if of_runs else math.inf
     reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
     p_value = 2 * float(student.sf(abs(mean) / math.sqrt(variance), freedom))

@@ -348,8 +348,7 @@ def write_predictions(
 ) -> None:
     """Write predictions as a compressed ``.npz``, whole or not at all. Equal predictions give equal bytes.
 
-    ``precision`` is the dtype of the probabilities. float32, which networks use, halves the size. float16 keeps three
-    digits in a quarter of the size; probabilities below 6e-8 become 0.
+    ``precision`` is the dtype of the probabilities. float32, which networks use, halves the size.
     """
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         save_predictions(stream, predictions, precision)
@@ -427,9 +426,8 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             reason = "an array has dtype object: store text as str"
         elif "pickle" in reason:
             reason = "it is not an .npz"
-        raise DataError(
-            f"The file cannot be read as an .npz of plain arrays ({reason}).", code="predictions-unreadable"
-        ) from None
+        words = f"The file cannot be read as an .npz of plain arrays ({reason})."
+        raise DataError(words, code="predictions-unreadable") from None
 
 
 def _converted(name: str, value: Any) -> Any:

@@ -159,9 +159,8 @@ def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
             trained_on=int(content.get("trained_on", 0)),
         )
     except FileNotFoundError:
-        raise DataError(
-            f"{path} does not exist. Make it with: mien robustness ... --out DIR", code="robustness-missing"
-        ) from None
+        words = f"{path} does not exist. Make it with: mien robustness ... --out DIR"
+        raise DataError(words, code="robustness-missing") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", code="file-unreadable") from None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):

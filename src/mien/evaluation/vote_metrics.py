@@ -27,6 +27,8 @@ from mien.evaluation.results import (
     VoteEvaluation,
 )
 
+LEAST_VOTES = 4
+"""Number of votes from which their shares say how a second panel would vote; of three, a panel agrees too often."""
 BASELINE = "label (baseline)"
 """Name under which the label's output appears in metrics by votes."""
 
@@ -57,12 +59,14 @@ class VoteCeiling(JsonResult):
     """The highest accuracy on the annotators' majority that any model can be expected to reach.
 
     Attributes:
-        samples: number of samples with a majority by FER+'s protocol and at least three votes.
+        samples: number of samples with a majority by FER+'s protocol and at least :data:`LEAST_VOTES` votes.
         second_panel: how often two panels of annotators of the same size have the same most frequent answer.
+        best_answer: how often a panel's most frequent answer is the one most probable among all people: the ceiling.
     """
 
     samples: int
     second_panel: Estimate
+    best_answer: Estimate
 
 
 def vote_ceiling(
@@ -76,14 +80,14 @@ def vote_ceiling(
     """Estimate how well anybody can predict the majority of annotators, by resampling the votes (N, V).
 
     Each sample's votes are treated as the shares of all people, and panels of the same size are drawn from them. A
-    panel's answer is its most frequent expression; ties count fractionally. Only disagreement among annotators
-    therefore limits the result. A model may exceed it by learning the habits of a single labeller.
+    panel's answer is its most frequent expression; ties count fractionally.
 
-    Samples with fractional votes are left out, because the size of their panel is unknown, and those with fewer than
-    three votes, because two with a majority always agree. None if no sample is left.
+    Samples with fractional votes are left out, because the size of their panel is unknown. None if no sample is left.
     """
     counts = np.asarray(counts, dtype=np.float64)
-    usable = (counts == np.rint(counts)).all(axis=1) & (counts.sum(axis=1) >= 3) & (majority(counts, classes) >= 0)
+    usable = (
+        (counts == np.rint(counts)).all(axis=1) & (counts.sum(axis=1) >= LEAST_VOTES) & (majority(counts, classes) >= 0)
+    )
     if not usable.any():
         return None
     counts, groups = counts[usable], None if groups is None else groups[usable]
@@ -95,7 +99,8 @@ def vote_ceiling(
         np.mean([_answers(generator.multinomial(sizes, shares), expressions) for _ in range(panels // 2)], axis=0)
         for _ in range(2)
     )
-    return VoteCeiling(len(counts), bootstrap_mean((first * second).sum(axis=1), resamples, groups=groups))
+    agree = (first * answers for answers in (second, _answers(shares, expressions)))
+    return VoteCeiling(len(counts), *(bootstrap_mean(each.sum(axis=1), resamples, groups=groups) for each in agree))
 
 
 def _answers(weights: npt.NDArray[Any], expressions: npt.NDArray[np.bool_]) -> Floats:

@@ -162,5 +162,6 @@ def judge(
     if faces < LEAST_FACES:
         return "undecided"
     faithful = faithfulness.deletion_gain.low > 0 and faithfulness.insertion_gain.high >= 0
-    learnt = randomisation is None or randomisation.spearman.high < LARGEST_CORRELATION
-    return "passes" if faithful and learnt else "fails"
+    # Maps that are all alike have no interval.
+    ends = () if randomisation is None else (randomisation.spearman.value, randomisation.spearman.high)
+    return "passes" if faithful and all(not end >= LARGEST_CORRELATION for end in ends) else "fails"

@@ -54,9 +54,8 @@ class Annotator:
         try:
             self.shared: str = os.path.commonpath(homes)
         except ValueError:
-            raise DataError(
-                "--annotate needs images with a common folder; these are on several drives.", code="annotate-drives"
-            ) from None
+            words = "--annotate needs images with a common folder; these are on several drives."
+            raise DataError(words, code="annotate-drives") from None
 
     def path_of(self, source: str | os.PathLike[str]) -> Path:
         """Return the path of a file's annotated copy: ``a.jpg`` is unchanged, ``a.png`` becomes ``a.png.jpg``.

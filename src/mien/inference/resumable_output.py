@@ -48,9 +48,8 @@ class ResumableOutput:
         self._positions: dict[str, int] = {}
         self._columns = columns
         if out.suffix.lower() not in WRITERS or out.is_dir():
-            raise RunError(
-                f"--out must be a file that ends in {' or '.join(WRITERS)}; found {out}.", code="output-suffix"
-            )
+            words = f"--out must be a file that ends in {' or '.join(WRITERS)}; found {out}."
+            raise RunError(words, code="output-suffix")
         if out.suffix.lower() == ".parquet":
             with needs_extra("parquet", "Writing parquet"):
                 import pyarrow.parquet  # noqa: F401
@@ -58,9 +57,8 @@ class ResumableOutput:
             out.parent.mkdir(parents=True, exist_ok=True)
             self._stream: BinaryIO = self.part.open("a+b")
         except OSError as error:
-            raise RunError(
-                f"{self.part} cannot be written: {error.strerror or error}.", code="output-unwritable"
-            ) from None
+            words = f"{self.part} cannot be written: {error.strerror or error}."
+            raise RunError(words, code="output-unwritable") from None
         try:
             if not lock_file(self._stream):
                 words = f"{self.part} is in use by another command. Wait until it ends, or choose another --out."

@@ -153,9 +153,8 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
     repository, file = source.get("hf_hub_id"), source.get("hf_hub_filename") or "model.safetensors"
     instead = "Give a file in model.weights, or set model.pretrained=false to start from random weights."
     if not repository:
-        raise ModelError(
-            f"timm has no pretrained weights for the backbone {name}. {instead}", code="backbone-untrained"
-        )
+        words = f"timm has no pretrained weights for the backbone {name}. {instead}"
+        raise ModelError(words, code="backbone-untrained")
     cached = huggingface_hub.try_to_load_from_cache(repository, file)
     if isinstance(cached, str):
         return Path(cached)
@@ -191,9 +190,8 @@ def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: i
             pretrained_cfg_overlay={"state_dict": tensors, "num_classes": classes, "label_offset": 0},
         )
     except (RuntimeError, KeyError, TypeError, ValueError, AssertionError):
-        raise ModelError(
-            f"{file} holds the weights of another network, not of timm's {name}.", code="weights-mismatch"
-        ) from None
+        words = f"{file} holds the weights of another network, not of timm's {name}."
+        raise ModelError(words, code="weights-mismatch") from None
     whole.reset_classifier(0)
     state: dict[str, Tensor] = whole.state_dict()
     return state

@@ -78,9 +78,8 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
             raise RecipeError(
                 f"The model {recipe.name} has no setting '{key}'." + hint, code="model-setting-unknown"
             ) from None
-        raise RecipeError(
-            f"The recipe has model.{key} = {value_text(fault['input'])}; it {rule_of(fault)}.", code="model-setting"
-        ) from None
+        words = f"The recipe has model.{key} = {value_text(fault['input'])}; it {rule_of(fault)}."
+        raise RecipeError(words, code="model-setting") from None
     return MODELS[name](classes, size_px, channels, **dict(settings))
 
 

@@ -78,9 +78,8 @@ def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> A
     if by is None:
         return None
     if by == "split":
-        raise DataError(
-            f"An evaluation has one split, here '{options.split}'; choose another with {arg('split')}.", code="by-split"
-        )
+        words = f"An evaluation has one split, here '{options.split}'; choose another with {arg('split')}."
+        raise DataError(words, code="by-split")
     if by not in faces.columns:
         known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
         raise DataError(f"The data has no column '{by}'." + known, code="column-missing")

@@ -229,9 +229,8 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
     if "validation" in found:
         return found["validation"]
     if len(found) > 1:
-        raise DataError(
-            f"{folder} has predictions for {', '.join(found)}; choose one with {arg('split')}.", code="split-ambiguous"
-        )
+        words = f"{folder} has predictions for {', '.join(found)}; choose one with {arg('split')}."
+        raise DataError(words, code="split-ambiguous")
     return next(iter(found.values()))
 
 

@@ -59,7 +59,7 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
 
 
 def _in_quarters(values: Mapping[str, str]) -> dict[str, str]:
-    """Return repeating numbers of more than ten values as four ranges, such as ``18 to 31``; leave out missing ones."""
+    """Return repeating numbers of more than ten values as up to four ranges, ``18 to 31``; leave out missing ones."""
     values = {image: value for image, value in values.items() if value.lower() not in MISSING}
     try:
         numbers = np.array([float(value) for value in values.values()])

@@ -268,5 +268,5 @@ def _predict(teacher: Path, faces: Dataset, read: Callable[[InputSpec], Dataset]
     if not zipfile.is_zipfile(file):  # missing or cut off
         predictor = Predictor(teacher).for_labels()
         predictions = predict_split(predictor, read(predictor.manifest.input), "train", views, temperature=1.0)
-        write_predictions(file, predictions, np.float16)
+        write_predictions(file, predictions, np.float32)
     return file

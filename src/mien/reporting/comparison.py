@@ -153,7 +153,8 @@ def compare_predictions(
     both models. The p-values of accuracy and recalls are McNemar's; for a recall, the test uses the samples of the
     class. The p-values of macro-F1 and log loss are twice the smaller fraction of resamples on one side of 0, with 1
     added to numerator and denominator (Davison & Hinkley 1997, equation 4.11), so they are at least 2 / (resamples +
-    1). With groups in the predictions, whole groups are drawn and McNemar's test is over groups.
+    1), and at least 2^(1 - n) for n samples or groups. With groups in the predictions, whole groups are drawn and
+    McNemar's test is over groups.
 
     Raises DataError if samples (in any order), labels, classes or data differ.
     """
@@ -177,7 +178,7 @@ def compare_predictions(
 
     mcnemar = mcnemar_test(only_first, only_second, groups)
     accuracy = difference(0, mcnemar.p_value)
-    macro_f1, log_loss = (difference(index, bootstrap_p_value(drawn[:, index])) for index in (1, 2))
+    macro_f1, log_loss = (difference(at, bootstrap_p_value(drawn[:, at], of_first.units)) for at in (1, 2))
     recall = [difference(3 + label, of_class(label).p_value) for label in range(len(first.classes))]
     return Comparison(
         first=names[0],

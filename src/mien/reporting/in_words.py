@@ -82,7 +82,7 @@ def _sureness(context: ReportContext) -> str:
         return Notice(f"It is overconfident: {words}", code="overconfident")
     if gap < -SURE_WITHIN:
         return Notice(f"It is underconfident: {words}", code="underconfident")
-    return f"Its confidence matches its accuracy: {words}"
+    return f"Its confidence is right on average: {words}"
 
 
 def _leaked(context: ReportContext) -> int | None:

@@ -285,7 +285,7 @@ def _notices(table: StudyTable) -> Iterator[Notice]:
         words = "With one seed, intervals cover only the choice of faces. Another seed may reverse a small difference."
         yield Notice(words, code="one-seed")
     if any(each.seeds == 2 for each in found):
-        words = "With two seeds, the variation of training is hardly known, so intervals are wide. Train three or more."
+        words = "With two seeds, the variation of training is hardly known: intervals may be too narrow. Train three."
         yield Notice(words, code="two-seeds")
 
 

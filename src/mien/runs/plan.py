@@ -76,9 +76,8 @@ class CompletedRun:
         try:
             found = read_predictions(self.folder / PREDICTIONS)
         except DataError as error:
-            raise StudyError(
-                f"{error.raw} Remove the folder {self.folder}; the study then repeats the run.", code="study-damaged"
-            ) from None
+            words = f"{error.raw} Remove the folder {self.folder}; the study then repeats the run."
+            raise StudyError(words, code="study-damaged") from None
         if found.data_fingerprint != self.record.data_fingerprint:
             words = f"The predictions in {self.folder} are for other data than {RECORD} says. Remove the folder."
             raise StudyError(words, code="study-data")
@@ -96,9 +95,8 @@ def read_run(folder: Path) -> CompletedRun:
     try:
         return CompletedRun(folder, RunRecord.model_validate_json((folder / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError):
-        raise StudyError(
-            f"{folder / RECORD} is damaged. Remove its folder; the study then repeats the run.", code="study-damaged"
-        ) from None
+        words = f"{folder / RECORD} is damaged. Remove its folder; the study then repeats the run."
+        raise StudyError(words, code="study-damaged") from None
 
 
 FacesByForm = Mapping[tuple[int, int], Dataset]

@@ -154,9 +154,8 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
     )
     for key in file.parameters:
         if any(f"{fixed}.".startswith(f"{key}.") for fixed in _FIXED):
-            raise RecipeError(
-                f"The search space {origin} cannot vary '{key}', which all trials share.", code="space-fixed-key"
-            )
+            words = f"The search space {origin} cannot vary '{key}', which all trials share."
+            raise RecipeError(words, code="space-fixed-key")
     space = Space(name=Path(origin).stem, base=base, **dict(file))
     try:
         for _ in space.recipes_at_the_ends():

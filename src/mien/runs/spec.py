@@ -188,9 +188,8 @@ class Study(StrictModel):
         changes = [*for_all, *for_one]
         for key in (*variant.set, *(change.partition("=")[0].strip() for change in changes)):
             if key in OWN_KEYS:
-                raise StudyError(
-                    f"The study sets '{key}' itself; change the seeds in its file.", code="study-set-fixed"
-                )
+                words = f"The study sets '{key}' itself; change the seeds in its file."
+                raise StudyError(words, code="study-set-fixed")
         # Keep the other keys of a table, except for a named model, because another network has other settings.
         own: list[Change] = list(dotted(variant.set, lambda key, value: key == "model" and "name" in value).items())
         fixed = [("name", f"{self.name}-{variant.name}"), ("seed", seed)]
@@ -256,7 +255,6 @@ def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
             try:
                 study.recipe_of(variant, study.seeds_of(variant)[0])
             except RecipeError as error:
-                raise RecipeError(
-                    f"The variant '{variant.name}' of the study {origin}: {error.raw}", code=error.code
-                ) from None
+                words = f"The variant '{variant.name}' of the study {origin}: {error.raw}"
+                raise RecipeError(words, code=error.code) from None
     return study

@@ -160,9 +160,8 @@ def check_networks(space: Space) -> None:
             try:
                 check_network(recipe)
             except RecipeError as error:
-                raise RecipeError(
-                    f"The search space {space.name} cannot vary '{key}': {error.raw}", code="space-network"
-                ) from None
+                words = f"The search space {space.name} cannot vary '{key}': {error.raw}"
+                raise RecipeError(words, code="space-network") from None
 
 
 @contextmanager

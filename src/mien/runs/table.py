@@ -130,7 +130,7 @@ def tabulate(
             if not each.record.failed
         }
         many = list(predictions[variant.name].values())
-        spreads = spread(resample(aligned(many), study.metrics)) if many else []
+        spreads = spread(resample(aligned(many), study.metrics), study.metrics) if many else []
         rows.append(
             VariantRow(
                 variant=variant,

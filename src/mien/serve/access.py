@@ -48,9 +48,8 @@ def find_token(file: Path | None) -> str | None:
             raise ServeError(f"The token in {place} cannot be read: {reason}.", code="token-unreadable") from None
     token = text.strip()
     if not _TOKEN.fullmatch(token):
-        raise ServeError(
-            f"{place} does not hold a token: expected letters, digits and -._~+/ without spaces.", code="token-invalid"
-        )
+        words = f"{place} does not hold a token: expected letters, digits and -._~+/ without spaces."
+        raise ServeError(words, code="token-invalid")
     if len(token) < MIN_TOKEN_LETTERS:
         words = f"The token in {place} has {len(token)} of {MIN_TOKEN_LETTERS} letters. Make one: openssl rand -hex 24"
         raise ServeError(words, code="token-short")

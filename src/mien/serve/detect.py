@@ -107,9 +107,8 @@ def check_image(data: bytes, limits: Limits) -> None:
     except Image.DecompressionBombError:
         raise ApiError(f"The image has over {limits.max_pixels:,} pixels. Shrink it.", code="image-pixels") from None
     except UnidentifiedImageError:
-        raise ApiError(
-            "The file is not an image that the service reads. Send PNG, JPEG, WebP, AVIF or GIF.", code="image-format"
-        ) from None
+        words = "The file is not an image that the service reads. Send PNG, JPEG, WebP, AVIF or GIF."
+        raise ApiError(words, code="image-format") from None
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - Pillow raises anything for damaged files

@@ -72,9 +72,8 @@ class Stream:
             now = time.monotonic() - began
             times.append(now)
             if len(times) == times.maxlen and now - times[0] < 2:
-                raise ApiError(
-                    f"More than {limits.stream_frames_a_second} frames a second. Send fewer.", code="too-many-frames"
-                )
+                words = f"More than {limits.stream_frames_a_second} frames a second. Send fewer."
+                raise ApiError(words, code="too-many-frames")
             with suppress(asyncio.QueueEmpty):
                 self._newest.get_nowait()
                 self._skipped += 1
@@ -128,6 +127,5 @@ async def receive_token(socket: WebSocket, token: str, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             if is_token(str(json.loads(await socket.receive_text())["token"]), token):
                 return
-    raise ApiError(
-        'Send the header \'Authorization: Bearer TOKEN\', or the first message {"token": "TOKEN"}.', code="unauthorised"
-    )
+    words = 'Send the header \'Authorization: Bearer TOKEN\', or the first message {"token": "TOKEN"}.'
+    raise ApiError(words, code="unauthorised")

@@ -57,9 +57,8 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
     if declared.isdecimal() and int(declared) > limits.max_bytes:
         raise _too_many_bytes(limits)
     if (encoding := request.headers.get("content-encoding", "identity").lower()) != "identity":
-        raise ApiError(
-            f"The body is compressed ({encoding}). Send it as it is, without Content-Encoding.", code="content-encoding"
-        )
+        words = f"The body is compressed ({encoding}). Send it as it is, without Content-Encoding."
+        raise ApiError(words, code="content-encoding")
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     is_image = kind.startswith(b"image/") or kind == b"application/octet-stream"
     if not is_image and kind not in {b"multipart/form-data", b"application/json"}:
@@ -77,9 +76,8 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
             body = b"".join([chunk async for chunk in chunks])
             return [body] if is_image else _json_files(body, max_files)
     except TimeoutError:
-        raise ApiError(
-            f"The body did not arrive within {limits.body_seconds:g} s. Send a smaller image.", code="body-too-slow"
-        ) from None
+        words = f"The body did not arrive within {limits.body_seconds:g} s. Send a smaller image."
+        raise ApiError(words, code="body-too-slow") from None
     except ClientDisconnect:
         raise ApiError("The client closed the connection.", code="malformed-form") from None
 
@@ -91,9 +89,8 @@ def _json_files(body: bytes, max_files: int) -> list[bytes]:
     except (ValueError, RecursionError):
         raise ApiError("The body is not JSON.", code="malformed-form") from None
     if not isinstance(content, dict) or not content.keys() <= {"image", "images"}:
-        raise ApiError(
-            'Send {"image": "BASE64"}, or a list as "images"; all else is in the query.', code="unknown-field"
-        )
+        words = 'Send {"image": "BASE64"}, or a list as "images"; all else is in the query.'
+        raise ApiError(words, code="unknown-field")
     texts = content.get("images", [content["image"]] if "image" in content else [])
     if not isinstance(texts, list) or not texts or len(content) > 1:
         raise ApiError('Send one image: {"image": "BASE64"}; or "images" with a list.', code="form-file-missing")
@@ -150,9 +147,8 @@ async def _form_files(headers: Headers, chunks: AsyncGenerator[bytes, None], max
             raise MultiPartException("It has no end.")
         for name, content in items:
             if name != FIELD:
-                raise ApiError(
-                    f"The form has a field that is not '{FIELD}'; parameters go in the query.", code="unknown-field"
-                )
+                words = f"The form has a field that is not '{FIELD}'; parameters go in the query."
+                raise ApiError(words, code="unknown-field")
             if isinstance(content, str):
                 words = f"The field '{FIELD}' holds text, not a file. With curl: -F {FIELD}=@photo.jpg"
                 raise ApiError(words, code="form-file-missing")

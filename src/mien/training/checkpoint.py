@@ -102,9 +102,8 @@ def load_matching(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
     try:
         model.load_state_dict(tensors)
     except RuntimeError:
-        raise RunError(
-            f"{path} holds the weights of another network than its recipe describes.", code="weights-mismatch"
-        ) from None
+        words = f"{path} holds the weights of another network than its recipe describes."
+        raise RunError(words, code="weights-mismatch") from None
 
 
 def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:

@@ -221,9 +221,8 @@ def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) 
     train, validation = (dataset.of_split(split).with_scheme(scheme) for split in ("train", "validation"))
     check_images(dataset, recipe)
     if np.count_nonzero(train.counts()) < 2:
-        raise DataError(
-            "The train split has samples of one class only; a classifier needs at least two.", code="one-class"
-        )
+        words = "The train split has samples of one class only; a classifier needs at least two."
+        raise DataError(words, code="one-class")
     outputs = make_outputs(recipe, train)
     make_outputs(recipe, validation)
     check_counts(train, recipe.balance)

@@ -132,9 +132,8 @@ class Tracker:
     ) -> None:
         for name, seconds in (("half-life", half_life_seconds), ("time between detections", detect_every_seconds)):
             if not 0 <= seconds < float("inf"):
-                raise DataError(
-                    f"The {name} must be a number of seconds, 0 or more; found {seconds:g}.", code="seconds-range"
-                )
+                words = f"The {name} must be a number of seconds, 0 or more; found {seconds:g}."
+                raise DataError(words, code="seconds-range")
         # Use one thread, which is enough for a few faces: others would spin while frames are decoded.
         predictor = model if isinstance(model, OnnxClassifier) else load(model, threads=1)
         self.reader: FaceReader = FaceReader(predictor, detector, classes=classes)
