@@ -25,6 +25,7 @@ def test_spread_is_mean_and_sample_deviation_over_runs(make_predictions):
     assert found.deviation == pytest.approx(np.std(values, ddof=1))
     assert found.runs == 3
     assert found.interval.low < found.mean < found.interval.high
+    assert math.isnan(error.interval.low), "chance only raises it"
     (alone,) = spread(resample(runs[:1], ["accuracy"], 50), ["accuracy"])
     assert math.isnan(alone.deviation)
 

@@ -94,6 +94,18 @@ def test_a_script_goes_on_after_training_in_every_process(folder):
     assert [float(line.split()[1]) for line in ended.stdout.splitlines()] == [pytest.approx(accuracy, abs=1e-6)] * 2
 
 
+def test_processes_with_other_recipes_are_refused(folder):
+    """The mean of two networks' gradients would train neither."""
+    script = folder / "second.py"
+    script.write_text(
+        "import os, sys\nimport mien.cli.main\nsys.argv += ['--seed', os.environ['RANK']]\nmien.cli.main.main()\n"
+    )
+    ended = in_two_processes("train", *command(folder, "differ"), script=str(script))
+    assert ended.returncode != 0
+    assert "[processes-differ]" in ended.stderr
+    assert not (folder / "differ").exists()
+
+
 def test_processes_without_two_images_of_each_batch_are_refused(faces, tiny_recipe, monkeypatch):
     size = tiny_recipe.batch_size
     monkeypatch.setattr(state, "make_fabric", lambda *_, **__: Fabric(0, size // 2 + 1))

@@ -6,6 +6,8 @@ averages the gradients. Batch norms use the whole batch on GPUs (torch's SyncBat
 """
 
 import ctypes
+import hashlib
+import json
 import logging
 import os
 import warnings
@@ -138,6 +140,15 @@ def sum_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
         return value
     total: Any = fabric.all_reduce(value.to(fabric.device).clone(), reduce_op="sum")
     return torch.as_tensor(total).to(value.device)
+
+
+def check_alike(fabric: Fabric, facts: object) -> None:
+    """Raise :class:`TrainingError` in every process if these facts, JSON-ready, differ between them."""
+    digest = int(hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12], 16)
+    every: Any = fabric.all_gather(torch.tensor(digest, dtype=torch.int64, device=fabric.device))
+    if (every != every[0]).any():
+        words = "The processes differ in recipe, data, teachers or the checkpoint to resume. Give all of them the same."
+        raise TrainingError(words, code="processes-differ")
 
 
 def share_first(fabric: Fabric, tensors: Iterable[Tensor]) -> None:

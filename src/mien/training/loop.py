@@ -88,7 +88,8 @@ def train(
     """
     callback = callback or Callback()
     resume = resume and run.is_run
-    state = prepare(plan, init_from, resume and run.last.is_file(), teachers, device, network)
+    checkpoint = file_digest(run.last) if resume and run.last.is_file() else ""
+    state = prepare(plan, init_from, checkpoint, teachers, device, network)
     facts = {
         "recipe_digest": plan.recipe.digest,
         **plan.dataset.provenance,

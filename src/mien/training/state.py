@@ -22,7 +22,7 @@ from mien.models.registry import build_model, check_sizes, completed, starts_fro
 from mien.training import checkpoint
 from mien.training.average import WeightAverage, enough_of
 from mien.training.batches import image_tensor
-from mien.training.device import keep_for_ever, make_fabric
+from mien.training.device import check_alike, keep_for_ever, make_fabric
 from mien.training.distillation import teacher_targets
 from mien.training.heads import HEADS, Head, LossFunction, Output, as_tensor, count_logits
 from mien.training.optim import build_optimizer, lr_scales
@@ -90,16 +90,17 @@ def check_network(recipe: Recipe, classes: int = 7) -> Network:
 def prepare(
     plan: TrainingPlan,
     init_from: RunFolder | None = None,
-    resumes: bool = False,
+    resumes: str = "",
     teachers: Sequence[Teacher] = (),
     device: str = "auto",
     network: Network | None = None,
 ) -> TrainingState:
-    """Build everything that a run needs, without writing files; ``resumes`` means that weights will be restored.
+    """Build everything that a run needs, without writing files; ``resumes`` is the digest of a checkpoint to restore.
 
     Raises DataError for teachers of other data or classes, RecipeError for a network too deep for its images, RunError
     if ``init_from`` has no checkpoint of this network, ModelError for pretrained weights that cannot be used, and
-    TrainingError for a device that does not exist or a batch with too few images for its processes.
+    TrainingError for a device that does not exist, a batch with too few images for its processes, or processes that
+    differ (``processes-differ``).
     """
     recipe = plan.recipe
     train_faces = plan.balanced_train
@@ -111,6 +112,8 @@ def prepare(
         raise TrainingError(words, code="batch-too-small")
     if fabric.world_size > 1:
         fabric.launch()
+        taught_by = [file_digest(each.file) for each in teachers]
+        check_alike(fabric, [recipe.digest, plan.dataset.provenance, taught_by, resumes])
     if network is None or network.head.out_features != count_logits(plan.outputs):
         network = check_network(recipe, count_logits(plan.outputs))
     init_checkpoint = None if init_from is None else init_from.best
