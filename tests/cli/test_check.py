@@ -159,6 +159,23 @@ def test_labels_known_by_heart_and_a_second_panel():
     assert (contradicted, repeated.value) == ((labels != seen).sum(), 1)
 
 
+def test_better_than_one_class_and_another_file_by_a_test():
+    """Oracle: the sign-flip test of three samples, or groups, has a p-value of 1/4 at least."""
+    labels = np.repeat([0, 1], [97, 3])
+    images = np.random.default_rng(0).integers(0, 255, (100, 48, 48), dtype=np.uint8)
+    data = Dataset.from_arrays(images, labels, ("angry", "happy"), ["validation"] * 100)
+    groups = np.arange(100).clip(96) - 96
+
+    def claim(predicted, groups=None):
+        return Predictions(data.rows, labels, np.eye(2)[predicted], data.classes, "validation", "", groups=groups)
+
+    for predicted, verdict in ((labels, "caution"), (np.zeros(100, int), "wrong"), (1 - labels, "wrong")):
+        assert verdicts(check(claim(predicted), data))["better than one class"] == verdict
+    key = "better than the other file"
+    assert verdicts(check(claim(labels), data, against=claim(1 - labels)))[key] == "fine"
+    assert verdicts(check(claim(labels, groups), data, against=claim(1 - labels, groups)))[key] == "caution"
+
+
 def test_against_another_file(csv, faces, validation, face_parquet):
     sure = np.eye(len(faces.classes))[validation.labels]
     good = Predictions(validation.rows, validation.labels, sure, faces.classes, "validation", "")

@@ -155,6 +155,16 @@ def test_gaps_are_against_all_others_and_corrected_for_their_number():
     assert not group_gaps(made_predictions(60), np.arange(60) == 7), "one sample is not compared"
 
 
+def test_numbers_with_few_samples_each_are_cut_into_quarters():
+    ages = np.arange(200) % 50 + 20
+    parts = break_down(made_predictions(rows=200), ages, resamples=5)
+    assert [(part.value, part.count) for part in parts] == [
+        ("20 to 32", 52), ("33 to 44", 48), ("45 to 57", 52), ("58 to 69", 48),
+    ]  # fmt: skip
+    often = break_down(made_predictions(rows=240), np.arange(240) % 12, resamples=5)
+    assert len(often) == 12, "each has enough samples"
+
+
 def test_break_down_refuses_what_does_not_group():
     predictions = made_predictions(rows=300)
     with raises(DataError, "too-many-groups"):

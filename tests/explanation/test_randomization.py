@@ -1,3 +1,4 @@
+import math
 from functools import partial
 from types import SimpleNamespace
 
@@ -79,6 +80,8 @@ OTHER, SAME = measured(spearman=DIFFERENT), measured(spearman=Estimate(0.45, 0.3
         (BAD, OTHER, "fails"),
         (BAD, None, "fails"),
         (GOOD, SAME, "fails"),
+        (GOOD, measured(spearman=Estimate(1.0, math.nan, math.nan)), "fails"),
+        (GOOD, measured(spearman=Estimate(0.0, math.nan, math.nan)), "passes"),
         (measured(deletion_gain=GAIN, insertion_gain=Estimate(-0.2, -0.3, -0.1)), OTHER, "fails"),
         (measured(deletion_gain=GAIN, insertion_gain=Estimate(-0.2, -0.3, 0.1)), OTHER, "passes"),
         (measured(deletion_gain=GAIN, faces=19), OTHER, "undecided"),

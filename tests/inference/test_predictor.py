@@ -12,7 +12,7 @@ from mien.evaluation.calibration import softmax
 from mien.inference.image_files import image_files
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import load
-from support import raises
+from support import raises, warned
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,8 @@ def test_softmax_is_the_formula_and_survives_large_logits():
 
 
 def test_a_prediction_at_the_prompt_is_one_short_line(classifier, astronaut):
-    (prediction,) = classifier.predict_crops([Image.fromarray(astronaut)])
+    with warned("photo-as-crop", "image 1"):
+        (prediction,) = classifier.predict_crops([Image.fromarray(astronaut)])
     assert repr(prediction) == f"<Prediction {prediction.text!r} of {prediction.source}>"
     photo = next(iter(classifier.stream([astronaut], crops=True)))
     photo = replace(photo, rgb=astronaut)

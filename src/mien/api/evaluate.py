@@ -115,10 +115,9 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
     notices = [] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice]
     parts = () if evaluation.by is None else evaluation.by.parts
     if small := [f"{part.value} ({part.count:,})" for part in parts if part.count < LEAST_COMPARED]:
-        words = (
-            f"{options.by}: too few samples to compare with the others: {', '.join(small)}; {LEAST_COMPARED} are needed"
-        )
-        notices.append(Notice(f"{words}.", code="groups-small"))
+        names = f"{', '.join(small[:3])}{', ...' if len(small) > 3 else ''}"
+        words = f"{options.by}: not compared, with fewer than {LEAST_COMPARED} samples: {len(small):,}, {names}."
+        notices.append(Notice(words, code="groups-small"))
     if by is not None and (lost := len(merged.predictions) - sum(part.count for part in parts)):
         words = f"{options.by}: left out {counted(lost, 'sample')} without a value."
         notices.append(Notice(words, code="values-missing"))

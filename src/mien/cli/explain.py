@@ -15,7 +15,6 @@ from mien.base.images import encoded
 from mien.base.labels import composed
 from mien.base.progress import track
 from mien.base.run_folder import check_out
-from mien.cli.detection import note_photos_as_crops
 from mien.cli.options import IMAGES, CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption, option
 from mien.cli.output import notice, show_json, show_notices, show_rows
 from mien.explanation.methods import METHODS
@@ -23,7 +22,7 @@ from mien.explanation.overlay import full_scale, map_picture
 from mien.inference.drawing import share_text
 from mien.inference.image_files import image_files
 from mien.inference.prediction import Prediction
-from mien.inference.predictor import Predictor
+from mien.inference.predictor import Predictor, photos_as_crops
 from mien.page.charts.svg import shorten
 from mien.page.wording import counted
 
@@ -108,7 +107,7 @@ def _find_faces(images: Sequence[Path], predictor: Predictor, crops: bool) -> li
     """Detect the faces and classify them. Raises :class:`DataError` without a face, or for a corrupted image."""
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
     if crops:
-        note_photos_as_crops(files)
+        show_notices(photos_as_crops(files, "--crops"))
     photos = predictor.stream(files, crops=crops)
     faces: list[Face] = []
     for photo in track(photos, len(files), "detecting", "images"):

@@ -12,7 +12,7 @@ import typer
 from mien.base.errors import DataError, RunError
 from mien.base.images import UNREAD_ADVICE, missing_file
 from mien.base.progress import track
-from mien.cli.detection import DetectionOptions, note_photos_as_crops
+from mien.cli.detection import DetectionOptions
 from mien.cli.options import (
     IMAGES,
     ClassesOption,
@@ -25,7 +25,7 @@ from mien.cli.options import (
     ProviderOption,
     option,
 )
-from mien.cli.output import note_left_out, notice, show_json
+from mien.cli.output import note_left_out, notice, show_json, show_notices
 from mien.cli.predict_view import Tally, show_answers, tables_by
 from mien.cli.usage import leave_out
 from mien.inference.annotate import Annotator
@@ -33,7 +33,7 @@ from mien.inference.bulk import predict_files, predict_on_ray, settings_of
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import count_unread, walk_sources
 from mien.inference.output_files import Columns, write_csv
-from mien.inference.predictor import load
+from mien.inference.predictor import load, photos_as_crops
 from mien.inference.resumable_output import ResumableOutput
 
 
@@ -110,7 +110,7 @@ def predict(
         if unread := count_unread(folder):
             notice(f"{folder}: files of other formats left out: {unread:,}; {UNREAD_ADVICE}", "images-left-out")
     if crops:
-        note_photos_as_crops(find_files())
+        show_notices(photos_as_crops(find_files(), "--crops"))
     if out is None:
         # Compute all results before printing, so that a bad image late in the list leaves no partial output.
         answers = list(results(find_files(), total))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, MienWarning
+from mien.base.errors import DataError, MienError, MienWarning, Notice
 from mien.base.images import name_of, open_image_source
 from mien.base.preprocess import face_square, from_opencv, upright_rgb
-from mien.faces.crop import crop_as_photo, may_be_crop
+from mien.faces.crop import MAX_SEARCHED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.face import LimitedDetector
 from mien.faces.find import find_detector
 from mien.inference.face_reader import FaceReader
@@ -159,6 +160,9 @@ class Predictor(OnnxClassifier):
             )
         elif is_several(images):
             each = images  # type: ignore[assignment]
+        if isinstance(each, list):
+            for found in photos_as_crops(each, "predict_crops"):
+                warnings.warn(MienWarning(found.raw, code=found.code), stacklevel=2)
         return [photo.predictions[0] for photo in self.stream(each, crops=True, classes=classes)]
 
     def stream(
@@ -218,6 +222,20 @@ def read_images(
 
     for _, photo in _open_each(images, read, on_error):
         yield photo
+
+
+def photos_as_crops(images: Iterable[ImageSource], option: str) -> list[Notice]:
+    """Return a notice if one of the first images given as face crops, by ``option``, is a photo with a small face."""
+    for number, image in enumerate(islice(images, MAX_SEARCHED), start=1):
+        # Whoever classifies them reports images that cannot be read, and crops need no detector.
+        with suppress(MienError):
+            rgb = upright_rgb(open_image_source(image))
+            height, width = rgb.shape[:2]
+            if may_be_photo(width, height):
+                name = name_of(image) if isinstance(image, str | os.PathLike) else f"image {number}"
+                if found := photo_as_crop(name, width, height, find_detector().detect(rgb), option=option):
+                    return [found]
+    return []
 
 
 def load(

@@ -9,10 +9,11 @@ import numpy as np
 
 from mien.base.errors import DataError, Notice
 from mien.data.face_table import PATH_HEADERS, csv_rows, find_column, read_names
-from mien.evaluation.estimates import MISSING, MOST_GROUPS, group_values, share_gaps
+from mien.evaluation.estimates import MISSING, MOST_GROUPS, group_values, in_quarters, share_gaps
 from mien.evaluation.metrics import divide
 from mien.evaluation.results import GroupGap
 from mien.page.blocks import Column, Table
+from mien.page.wording import counted
 from mien.pipeline.predictions_csv import by_file
 
 FirstFace = tuple[str, Mapping[str, Any] | None]
@@ -43,34 +44,26 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
     if not found:
         its = f"; it has {unknown[0]}" if unknown else ""
         raise DataError(f"{table.name} names none of the images, such as {images[0]}{its}.", code="groups-missing")
-    columns = {name: {of: row[names.index(name)] for of, row in found.items()} for name in named if name != names[at]}
-    columns = {name: _in_quarters(has) for name, has in columns.items()}
+    columns: dict[str, dict[str, str]] = {}
+    for name in (name for name in named if name != names[at]):
+        values = in_quarters(np.array([row[names.index(name)] for row in found.values()]))
+        known = zip(found, values.tolist(), strict=True)
+        columns[name] = {image: value for image, value in known if value.lower() not in MISSING}
     kept = {name: of for name, of in columns.items() if 2 <= len({*of.values()}) <= min(MOST_GROUPS, len(of) // 2)}
     words = f"{table.name}: {len(unknown):,} of {len(unknown) + len(found):,} lines name no image, or several"
     notices = [Notice(f"{words}, such as {unknown[0]}.", code="images-unknown")] if unknown else []
-    left = [f"{name} ({len({*of.values()})} of {len(of)})" for name, of in columns.items() if name not in kept]
+    left = [
+        f"{name} ({len({*of.values()})} in {counted(len(of), 'image')})"
+        for name, of in columns.items()
+        if name not in kept
+    ]
     if left:
-        words = f"Left out, because they make no groups (values of images): {', '.join(left)}. Write numbers as ranges."
+        words = f"Left out, under two images a value or over {MOST_GROUPS} values: {', '.join(left)}. Cut numbers."
         notices.append(Notice(words, code="columns-left-out"))
     if not kept:
         words = f"{table.name} has no column of groups, such as age."
         raise DataError(" ".join(notices) or words, code="groups-missing")
     return kept, notices
-
-
-def _in_quarters(values: Mapping[str, str]) -> dict[str, str]:
-    """Return repeating numbers of more than ten values as up to four ranges, ``18 to 31``; leave out missing ones."""
-    values = {image: value for image, value in values.items() if value.lower() not in MISSING}
-    try:
-        numbers = np.array([float(value) for value in values.values()])
-    except ValueError:
-        return values
-    # Numbers that hardly repeat are names of images.
-    if not 10 < len(np.unique(numbers)) <= len(numbers) / 2 or not np.isfinite(numbers).all():
-        return values
-    quarter = np.searchsorted(np.quantile(numbers, (0.25, 0.5, 0.75)), numbers)
-    ends = [numbers[quarter == each] for each in quarter]
-    return {image: f"{own.min():g} to {own.max():g}" for image, own in zip(values, ends, strict=True)}
 
 
 def compare_groups(
