@@ -20,7 +20,6 @@ from mien.serve.access import CheckOrigin
 from mien.serve.pages import HEADERS, AddHeaders
 
 PAGE = Path(__file__).parent / "label_page"
-OUTDATED = {"error": "Another page has voted: reload this one."}
 SHOWN = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif"}  # by every browser; others are sent as PNG
 
 
@@ -65,7 +64,7 @@ def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastA
         with lock:
             votes = read_ballot(ballot, images)
             if (given.image, given.votes) != (question(votes).image, len(votes)) or given.answer not in FERPLUS_CLASSES:
-                return JSONResponse(OUTDATED, 409)
+                return JSONResponse(question(votes).model_dump(), 409)
             write_ballot(ballot, votes := [*votes, Vote(given.image, given.answer)])
             return question(votes)
 
@@ -73,7 +72,7 @@ def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastA
     def undo(votes: Annotated[int, Body(embed=True)]) -> Question | Response:
         with lock:
             if votes != len(known := read_ballot(ballot, images)):
-                return JSONResponse(OUTDATED, 409)
+                return JSONResponse(question(known).model_dump(), 409)
             if known:
                 write_ballot(ballot, known := known[:-1])
             return question(known)

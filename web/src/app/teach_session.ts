@@ -1,6 +1,6 @@
 /** Lets the user teach the page: name classes, add their faces, and make a model. */
 
-import { problem } from "../errors";
+import { type Problem, problem } from "../errors";
 import { list, translate } from "../locales/translate";
 import { Classifier } from "../model/classifier";
 import { reasonOf } from "../model/download";
@@ -12,6 +12,7 @@ import type { Predictor } from "../predictions/predictor";
 import { openImage } from "../sources/image_file";
 import { checkClasses, LessonError, type Origin, originOf, type Taught, type TaughtClass, teach } from "../teach/teach";
 import { element } from "../view/elements";
+import { showProblems } from "../view/messages";
 import type { Page } from "../view/page";
 import { showTeachClasses, showTaught } from "../view/teach_panel";
 import type { Stage } from "./stage";
@@ -29,6 +30,7 @@ export class TeachSession {
   /** Progress of the training, 0..1; null if none is running. */
   #progress: number | null = null;
   #cell: [number, number] | null = null;
+  #problems: Problem[] = [];
 
   constructor(
     private readonly page: Page,
@@ -60,6 +62,7 @@ export class TeachSession {
   }
 
   show(): void {
+    showProblems(this.#problems, "teach-errors");
     showTeachClasses(this.#classes, this.#recording?.into ?? null, this.#progress, {
       addImages: (into, files) => void this.#addImages(into, files),
       addShown: (into) => this.#addShown(into),
@@ -93,7 +96,7 @@ export class TeachSession {
   /** Add the largest face of each image. */
   async #addImages(into: TaughtClass, files: File[]): Promise<void> {
     const { messages } = this.page;
-    messages.clearProblems();
+    this.#problems = [];
     const predictor = await this.predictor;
     const without: string[] = [];
     for (const file of files) {
@@ -118,7 +121,7 @@ export class TeachSession {
     const wasInto = this.#recording?.into;
     this.#stopRecording();
     if (wasInto === into) return this.show();
-    this.page.messages.clearProblems();
+    this.#problems = [];
     const side = this.page.manifest.input.size_px;
     const face = this.page.chosenFace;
     const { shown: source } = this.stage;
@@ -156,9 +159,8 @@ export class TeachSession {
 
   async #teach(): Promise<void> {
     if (this.#progress !== null) return;
-    const { messages } = this.page;
     this.#stopRecording();
-    messages.clearProblems();
+    this.#problems = [];
     let name = translate("teach");
     try {
       const given = this.#classes.filter(({ faces }) => faces.length);
@@ -191,9 +193,8 @@ export class TeachSession {
     this.#refuse("prediction-failed", [name], reasonOf(error));
   }
 
-  /** Show a problem, and scroll to its message. */
   #refuse(code: PageError["code"], names: string[] = [], reason = ""): void {
-    this.page.messages.addProblem(problem(code, () => ({ name: list(names), names: list(names), reason })));
-    element("errors").scrollIntoView({ block: "nearest" });
+    this.#problems.push(problem(code, () => ({ name: list(names), names: list(names), reason })));
+    this.show();
   }
 }

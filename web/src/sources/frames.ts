@@ -125,8 +125,9 @@ export class ClipFrames extends Frames {
     this.count -= needless;
     held.length -= needless;
     await useHeld();
-    // A browser notices a little after a seek that no more frames come.
-    if (needless) await this.#until(() => video.ended, PATIENCE_MILLISECONDS);
+    if (!needless) return;
+    // A browser notices a little after a seek that no more frames come; within the last frame it may say so of any file.
+    await this.#until(() => video.ended, PATIENCE_MILLISECONDS);
     if (this.isRunning && video.ended) throw new PageError("video-broken");
   }
 

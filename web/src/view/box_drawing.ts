@@ -23,6 +23,7 @@ export class BoxDrawing {
     this.#frame.onpointermove = (event) => this.#start && showShape(this.#shape, this.#boxTo(event));
     this.#frame.onpointercancel = () => this.stop();
     this.#frame.onpointerup = (event) => this.#end(event);
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.#isDrawing && this.stop());
   }
 
   /** Stop drawing, and remove the message about it. */
@@ -46,7 +47,7 @@ export class BoxDrawing {
   }
 
   #begin(event: PointerEvent): void {
-    if (!this.#isDrawing) return;
+    if (!this.#isDrawing || !event.isPrimary || event.button !== 0) return;
     this.#start = placeOf(event, this.#frame);
     this.#frame.setPointerCapture(event.pointerId);
     this.#frame.append(this.#shape);

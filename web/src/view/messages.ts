@@ -50,11 +50,11 @@ export class Messages {
 /** Number of problems with the same code that are shown; the others are counted. */
 const FEW = 10;
 
-/** Show each problem's sentence and code. A problem that is shown is not written again, because screen readers would
- * repeat it.
+/** Show each problem's sentence and code in a list. A problem that is shown is not written again, because screen readers
+ * would repeat it.
  */
-export function showProblems(problems: Problem[]): void {
-  const list = element("errors");
+export function showProblems(problems: Problem[], into: "errors" | "teach-errors" = "errors"): void {
+  const list = element(into);
   const counts = new Map<string, number>();
   const shown = problems.filter(({ code }) => {
     const count = (counts.get(code) ?? 0) + 1;
@@ -69,7 +69,7 @@ export function showProblems(problems: Problem[]): void {
   });
   while (list.children.length > shown.length) list.lastElementChild!.remove();
   const more = problems.length - shown.length;
-  setText(element("more-errors"), more ? translate("more_errors", { count: more }) : "");
+  setText(element(`more-${into}`), more ? translate("more_errors", { count: more }) : "");
 }
 
 function makeProblem(code: string, sentence: string): HTMLElement {

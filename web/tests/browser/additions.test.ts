@@ -156,6 +156,11 @@ test("drawing ends with the image that it was for", async () => {
   ];
   await dropAstronaut(page);
   await page.click("#draw-box");
+  await page.keyboard.press("Escape");
+  expect(await isDrawing()).toEqual(["false", false, false]);
+  await page.click("#draw-box");
+  await page.locator("#frame").dispatchEvent("pointerdown", { button: 2, isPrimary: true, pointerId: 1 });
+  expect(await page.locator(".drawn").count(), "the right button opens a menu").toBe(0);
   await draw(page, [170, 75], [170, 75]);
   expect(await isDrawing()).toEqual(["true", true, true]);
   await page.click("#use-camera");

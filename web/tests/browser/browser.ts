@@ -237,14 +237,14 @@ export async function waitForText(page: Page, selector: string, what: RegExp): P
 
 /** The sentence of an error with this code, as soon as the page shows one that contains `text`. */
 export async function reports(page: Page, code: string, text = ""): Promise<string> {
-  const error = page.locator(`#errors [data-code="${code}"]`).filter({ hasText: text }).first();
+  const error = page.locator(`.errors [data-code="${code}"]`).filter({ hasText: text }).first();
   await error.waitFor({ state: "attached" });
   return (await error.textContent()) ?? "";
 }
 
 /** Codes of the errors that the page shows. */
 export function errorCodes(page: Page): Promise<string[]> {
-  return page.locator("#errors [data-code]").evaluateAll((all) => all.map((each) => (each as HTMLElement).dataset["code"]!));
+  return page.locator(".errors [data-code]").evaluateAll((all) => all.map((each) => (each as HTMLElement).dataset["code"]!));
 }
 
 /** What axe finds by WCAG 2.2 A and AA and its own best practices. */

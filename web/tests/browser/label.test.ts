@@ -67,3 +67,19 @@ test("votes go by key and by click, and back; after the last face only the way b
     ["undo", { votes: 2 }],
   ]);
 });
+
+test("no vote goes to a face that cannot be shown, nor to several by a held key", async () => {
+  const { page, sent } = await open();
+  const problem = () => page.textContent("#problem");
+  await expect.poll(() => page.locator("#face").evaluate((face: HTMLImageElement) => face.complete)).toBe(true);
+  await page.route(/\/image\//, (route) => route.fulfill({ status: 404 }));
+  await page.locator("#answers button", { hasText: "happy" }).focus();
+  for (let repeat = 0; repeat < 3; repeat += 1) await page.keyboard.down("Enter");
+  await page.keyboard.up("Enter");
+  await expect.poll(problem).toContain("b.png");
+  await page.keyboard.press("2");
+  expect(sent).toEqual([["vote", { image: "a.png", answer: "happy", votes: 0 }]]);
+  await page.route(/\/undo$/, (route) => route.abort());
+  await page.keyboard.press("Backspace");
+  await expect.poll(problem).toContain("not saved");
+});

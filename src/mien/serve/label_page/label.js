@@ -3,6 +3,7 @@
 const face = document.getElementById("face");
 const answers = document.getElementById("answers");
 const undo = document.getElementById("undo");
+const problem = document.getElementById("problem");
 let state = null;
 let busy = false;
 
@@ -11,12 +12,11 @@ async function ask(address, body) {
   busy = true;
   try {
     const reply = await fetch(address, body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-    if (!reply.ok && reply.status !== 409) throw new Error(`The vote was not saved (${reply.status}).`);
     const next = await reply.json();
-    if (next.error) document.getElementById("progress").textContent = next.error;
-    else show(next);
-  } catch (error) {
-    document.getElementById("progress").textContent = `${error.message} Is mien label still running?`;
+    problem.textContent = next.error ?? (reply.ok ? "" : "Another page has voted, so your last answer was not saved.");
+    if (!next.error) show(next);
+  } catch {
+    problem.textContent = `The ${body === undefined ? "first face was not read" : "vote was not saved"}. Is mien label still running?`;
   } finally {
     busy = false;
   }
@@ -44,7 +44,8 @@ function show(next) {
 }
 
 function vote(at) {
-  if (!face.complete) return; // The face before it is still shown.
+  // The face before it is still shown, or this one cannot be.
+  if (!face.complete || !face.naturalWidth) return;
   if (state && state.image !== null && at >= 0 && at < state.answers.length) {
     ask("vote", { image: state.image, answer: state.answers[at], votes: state.votes });
   }
@@ -59,5 +60,12 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Backspace") takeBack();
   else if (/^[0-9]$/.test(event.key)) vote((Number(event.key) + 9) % 10);
 });
+for (const buttons of [answers, undo]) {
+  // A held Enter or space would vote on the next faces too.
+  buttons.addEventListener("keydown", (event) => event.repeat && event.key !== "Tab" && event.preventDefault());
+}
 undo.addEventListener("click", takeBack);
+face.addEventListener("error", () => {
+  problem.textContent = `${state.image} cannot be shown. Move it away, or restore it, and start mien label again.`;
+});
 ask("next");
