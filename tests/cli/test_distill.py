@@ -43,7 +43,8 @@ def test_a_student_learns_in_one_command(mien, tmp_path, cache, teacher, recipe_
     assert read_manifest(student.model).taught_by == (f"sha256:{sha256(teacher.model.read_bytes()).hexdigest()}",)
     assert student.read_environment()["teachers"] == str(teacher.model)
     (file,) = cache.iterdir()
-    assert file.stat().st_size < 20 * len(read_predictions(file)) + 2000, "two bytes a probability, compressed"
+    with np.load(file) as kept:
+        assert kept["probabilities"].dtype == np.float32, "float16 has nothing below 6e-8, and T = 3 makes much of it"
     assert mien(*words, "--resume", "--json").code == 0
     refused(mien(*words), "run-exists")
     refused(mien("train", recipe_file, "--data", face_folder, "--out", student.path, "--resume"), "run-other-teachers")

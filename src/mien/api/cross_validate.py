@@ -50,6 +50,9 @@ class CrossValidated:
         """Return the folder and the content of ``metrics.json``, JSON-ready."""
         return {"run": str(self.folder), **self.evaluation.to_dict()}
 
+    def __repr__(self) -> str:
+        return f"<CrossValidated {self.folder}: {self.summary}>"
+
     def __str__(self) -> str:
         return f"{as_text(evaluation_text(self.evaluation))}\n{self.summary}"
 

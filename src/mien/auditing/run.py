@@ -258,11 +258,8 @@ def _ceilings(faces: Dataset) -> dict[str, VoteCeiling]:
 def _not_checked(faces: Dataset, review: LabelReview | None) -> Iterator[Notice]:
     voted = 0 if faces.votes is None else int(faces.votes.any(axis=1).sum())
     if not voted:
-        yield Notice(
-            "Votes not used: the data has none. Doubtful labels cannot be checked, and the label-noise ceiling is not "
-            "estimated.",
-            code="votes-not-used",
-        )
+        words = "Votes not used: the data has none to confirm doubtful labels, or for a label-noise ceiling."
+        yield Notice(words, code="votes-not-used")
     elif voted < len(faces):
         yield Notice(
             f"Samples without votes, ignored in checks of votes: {len(faces) - voted:,}.", code="votes-missing"

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import shlex
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -127,7 +128,7 @@ def _formats_of(head: bytes, name: str) -> tuple[str, ...]:
     try:
         from pi_heif import register_heif_opener
     except ImportError:
-        words = f"{name} is an HEIC photo. Convert it to JPEG first, or run: pip install 'mien[heic]'"
+        words = f"{name} is an HEIC photo. Convert it to JPEG first, or run pip install 'mien[heic]'."
         raise DataError(words, code="image-heic") from None
     register_heif_opener()
     return (*FORMATS, "HEIF")
@@ -195,7 +196,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise DataError(words, code="image-folder") from None
     except UnidentifiedImageError:
         refuse_pointer(name, DataError)
-        hint = f" For a video use: mien video {name}" if name.lower().endswith(_VIDEOS) else ""
+        hint = f" For a video: mien video {shlex.quote(name)}." if name.lower().endswith(_VIDEOS) else ""
         if name.lower().endswith(_TABLES):
             hint = " Predict the faces of a table from Python: mien.load().predict_crops(images), uint8 (N, 48, 48)."
         hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint
@@ -275,8 +276,6 @@ def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
         content = other.read() if hasattr(other, "read") else None
     if isinstance(content, bytes):
         return open_image(content)
-    raise DataError(
-        f"an object of type {type(source).__name__} is not an image; give a path, bytes, an open binary file, a PIL "
-        "image or a uint8 array.",
-        code="image-type",
-    )
+    words = f"an object of type {type(source).__name__} is not an image; give a path, bytes, an open file, a PIL image"
+    rest = " (cv2.imread gives None for a file that it cannot read)" if source is None else ""
+    raise DataError(f"{words} or a uint8 array{rest}.", code="image-type")

@@ -27,6 +27,7 @@ def show(renderable: RenderableType, pipe_width: int = 120) -> None:
     from rich.console import Console
 
     console = Console(width=None if is_terminal(sys.stdout) else pipe_width, markup=False, emoji=False, highlight=False)
+    console.width = max(console.width, 80)  # a narrower terminal wraps lines; a table would lose its first column
     console.print(renderable)
 
 

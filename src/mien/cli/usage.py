@@ -29,8 +29,10 @@ def usage_text(error: Any) -> str:
             return sentence(f"{name}: {rule}")
         return sentence(f"{name} {fault['input']}: the value {rule}")
     name = getattr(error, "option_name", "").lstrip("-")
-    takes_keys = error.ctx is not None and any("--set" in each.opts for each in error.ctx.command.params)
-    if takes_keys and (key := key_of(name.replace("-", "_"))):
+    takes = {of for each in error.ctx.command.params for of in each.opts} if error.ctx is not None else set()
+    if name == "data" and "path" in takes:
+        return "There is no option --data: give the data as an argument."
+    if "--set" in takes and (key := key_of(name.replace("-", "_"))):
         return f"There is no option --{name}. Did you mean --set {key}=VALUE?"
     # typer compares names including their dashes, so compare without them.
     known = {name.lstrip("-"): name for name in getattr(error, "possibilities", None) or ()}
@@ -39,4 +41,6 @@ def usage_text(error: Any) -> str:
     message = " ".join(error.format_message().split())
     message = re.sub(r"^No such option: (\S+?)\.?( .*)?$", r"There is no option \1.", message)
     message = re.sub(r"^Got unexpected extra arguments?(?:\(s\))? \((.+)\)\.?$", r"Unexpected argument: \1.", message)
+    if message.startswith("Unexpected argument") and "--data" in takes:
+        message += " Data is given with --data."
     return sentence(message)

@@ -130,7 +130,10 @@ class Evaluation:
         """Notice that a model was trained on some of the samples; None if it was trained on none of them."""
         if not self.trained_on:
             return None
-        advice = "Training used other splits (give the same group column and changes), or had identical images."
+        advice = (
+            "Training used other splits (give the same group column and changes), had identical images, or began with "
+            "a model that knows them."
+        )
         if self.split in {"all", "train"}:
             advice = "Evaluate it on other images."
         words = f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. {advice}"

@@ -43,6 +43,8 @@ def walk_images(
                 ):
                     continue
                 names.append(entry.name)
+    except NotADirectoryError:
+        raise DataError(f"{folder} is a file; give its folder.", code="folder-is-a-file") from None
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror or error}.", code="folder-unreadable") from None
     names.sort()

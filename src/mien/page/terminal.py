@@ -75,7 +75,7 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
     parts = [_answers(answer)] if answer is not None and answer.output else []
     headline = rich_table(metrics_table(evaluation))
     headline.columns[1].style = "bold"
-    parts.append(titled(f"{evaluation.split}: {counted(evaluation.samples, 'sample')}", headline))
+    parts.append(titled(f"By the label, {evaluation.split}: {counted(evaluation.samples, 'sample')}", headline))
     parts += [titled("Per class", classes), _confusion(evaluation)]
     if evaluation.subsets:
         parts.append(titled("Without copies", rich_table(subsets_table(evaluation.subsets))))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from mien.page.charts.overview import confusion_chart
 from mien.page.charts.svg import Chart
 from mien.page.sections import classification_report, majority_table, metrics_table, subsets_table
 from mien.page.terminal import as_text, evaluation_text
+from mien.page.wording import share_text
 from mien.pipeline.evaluation_files import ReportInputs, file_names, write_evaluation, write_measured
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, votes_of, with_model_classes
@@ -103,13 +104,16 @@ class EvaluationResult:
         notices: notices, such as that the model was trained on samples of the split.
     """
 
-    evaluation: Evaluation = field(repr=False)
-    measured: MeasuredSplit = field(repr=False)
-    run: RunFolder | None = field(repr=False, default=None)
+    evaluation: Evaluation
+    measured: MeasuredSplit
+    run: RunFolder | None = None
     name: str = ""
-    merged: str = field(repr=False, default="")
-    temperature_note: str = field(repr=False, default="")
+    merged: str = ""
+    temperature_note: str = ""
     notices: Sequence[Notice] = ()
+
+    def __repr__(self) -> str:
+        return f"<EvaluationResult {self.name}: accuracy {share_text(self.accuracy)} of {self.predictions.split}>"
 
     @property
     def model(self) -> Predictor | None:

@@ -239,7 +239,7 @@ def find_robustness(
 ) -> RobustnessResult | Notice:
     """Return the first ``robustness.json`` for the predictions' split and model, or a notice why there is none."""
     if predictions.split == "test":
-        words = "Robustness section skipped: only `mien evaluate` may use the test split."
+        words = "Robustness section skipped: only mien evaluate may use the test split."
         return Notice(words, code="robustness-of-test")
     nothing = NOT_MEASURED
     for place in places:

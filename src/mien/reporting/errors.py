@@ -54,7 +54,8 @@ def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
             for index in shown
         )
         verdict = "correct" if true == said else f"predicted {context.classes[said]}"
-        of_all = f"{counted(len(inside), 'sample')}{'' if len(inside) == len(faces) else ', the most confident'}"
+        of_all = counted(len(inside), "sample")
+        of_all += "" if len(inside) == len(faces) else f"; the {len(faces)} most confident"
         found[true, said] = FaceRow(f"{context.classes[true]}, {verdict}: {of_all}", faces)
     return found
 

@@ -34,6 +34,9 @@ def _sentences(context: ReportContext) -> Iterator[str]:
     evaluation = context.evaluation
     present = [each for each in evaluation.per_class if each.support]
     by = "" if context.predictions.votes is None else " by label"
+    if evaluation.answer is not None:
+        right = percent(evaluation.answer.right.value)
+        yield f"The answer that users get is right for {right}. The sentences below are about the label's output."
     best, worst = (choose(present, key=lambda each: each.recall) for choose in (max, min))
     if len(present) == 1:
         yield f"All samples are of one class, {best.name}; {percent(best.recall)} are recognised."
@@ -56,13 +59,13 @@ def _sentences(context: ReportContext) -> Iterator[str]:
     yield _sureness(context)
     leaked = _leaked(context)
     if leaked is None and context.faces is None:
-        yield Notice(
-            "Whether samples are copies of training images is unknown without the data.", code="copies-unknown"
-        )
+        words = "Copies of training images were not looked for: mien report DIR --data DATA does."
+        yield Notice(words, code="copies-unknown")
     elif leaked is not None:
         rest = f"; without them accuracy is {percent(evaluation.subsets[1].accuracy.value)}" if leaked else ""
         how = "a copy is in an earlier split" + ", or the model was trained on it" * (evaluation.trained_on > 0)
-        yield f"{counted(leaked, 'sample')} of {evaluation.samples:,} leaked: {how}{rest}."
+        none = "No sample leaked: none has a copy in an earlier split."
+        yield f"{counted(leaked, 'sample')} of {evaluation.samples:,} leaked: {how}{rest}." if leaked else none
     yield _collapse(context)
 
 

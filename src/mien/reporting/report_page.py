@@ -141,7 +141,9 @@ def training_section(context: ReportContext) -> Section:
             Text(Notice("The training history is unknown: only the predictions were given.", code="history-unknown"))
         )
     if class_counts:
-        chart = CaptionedChart(class_chart(class_counts, context.classes), "Class balance of each split.")
+        chart = CaptionedChart(
+            class_chart(class_counts, context.classes), "Class balance of each split of the measured data."
+        )
         splits = tuple(class_counts)
         rows = [(name, *(int(class_counts[split][at]) for split in splits)) for at, name in enumerate(context.classes)]
         columns = (Column("class", "text"), *(Column(split, "count") for split in splits))
@@ -209,7 +211,7 @@ def report_page(
     built = [section(context) for section in sections]
     evaluation = context.evaluation
     counts = f"{counted(evaluation.samples, 'sample')}, {len(evaluation.classes)} classes"
-    lead = f"Metrics on the {evaluation.split} split: {counts}."
+    lead = f"Metrics on {'all splits' if evaluation.split == 'all' else f'the {evaluation.split} split'}: {counts}."
     if absent := [metrics.name for metrics in evaluation.per_class if not metrics.support]:
         lead += f" Without samples, and excluded from averages: {', '.join(absent)}."
     return Page(

@@ -111,7 +111,10 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def framework_error(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 405:
-            answer = ApiError("This address does not support this HTTP method.", code="method-not-allowed")
+            answer = ApiError(
+                "This address does not support this HTTP method; see /openapi.json. Predictions: POST /v1/predict.",
+                code="method-not-allowed",
+            )
         else:
             answer = ApiError("There is nothing here; see /openapi.json.", code="not-found")
         response = answer.response(request.scope)
