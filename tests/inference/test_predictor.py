@@ -1,3 +1,4 @@
+import io
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,10 @@ def test_softmax_is_the_formula_and_survives_large_logits():
 def test_a_prediction_at_the_prompt_is_one_short_line(classifier, astronaut):
     with warned("photo-as-crop", "image 1"):
         (prediction,) = classifier.predict_crops([Image.fromarray(astronaut)])
+    file = io.BytesIO()
+    Image.fromarray(astronaut).save(file, "PNG")
+    file.seek(0)
+    assert classifier.predict_crops([file])[0].top == prediction.top, "an open file can be read once"
     assert repr(prediction) == f"<Prediction {prediction.text!r} of {prediction.source}>"
     photo = next(iter(classifier.stream([astronaut], crops=True)))
     photo = replace(photo, rgb=astronaut)

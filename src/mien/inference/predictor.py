@@ -227,6 +227,8 @@ def read_images(
 def photos_as_crops(images: Iterable[ImageSource], option: str) -> list[Notice]:
     """Return a notice if one of the first images given as face crops, by ``option``, is a photo with a small face."""
     for number, image in enumerate(islice(images, MAX_SEARCHED), start=1):
+        if hasattr(image, "read"):  # an open file can be read once
+            continue
         # Whoever classifies them reports images that cannot be read, and crops need no detector.
         with suppress(MienError):
             rgb = upright_rgb(open_image_source(image))
