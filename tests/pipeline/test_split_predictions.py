@@ -141,8 +141,8 @@ def test_classes_go_by_name_not_by_number(classifier, faces):
 
 def test_data_with_fewer_classes_is_fine_and_with_others_is_not(classifier, faces):
     assert predict_split(classifier, faces.with_scheme(SCHEMES["three"]), "test").classes == faces.classes
-    other = Dataset(faces.images, faces.labels, (*faces.classes[:6], "awe"), faces.split, faces.source, faces.rows)
-    with raises(DataError, "class-unknown"):
+    other = Dataset(faces.images, faces.labels, (*faces.classes[:6], "Neutrall"), faces.split, faces.source, faces.rows)
+    with raises(DataError, "class-unknown", "Neutrall to neutral"):
         with_model_classes(classifier, other)
 
 

@@ -194,11 +194,9 @@ def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
 def _with_classes_of(predictions: Predictions, faces: Dataset) -> Dataset:
     """Return the faces with classes in the predictions' order. Raises DataError if they do not match."""
     if set(predictions.classes) != set(faces.classes):
-        raise DataError(
-            f"The predictions have the classes {', '.join(predictions.classes)}, the data has "
-            f"{', '.join(faces.classes)}. An audit needs predictions with the classes of the data.",
-            code="classes-differ",
-        )
+        words = f"The predictions have the classes {', '.join(predictions.classes)}, the data has "
+        words += f"{', '.join(faces.classes)}. An audit needs predictions with the classes of the data."
+        raise DataError(words, code="classes-differ")
     check_fingerprint(faces, predictions)
     renamed = faces.with_classes(predictions.classes)
     match_faces(renamed, predictions)

@@ -76,11 +76,9 @@ def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "")
     """Raise an error if a file exists, unless ``overwrite``; ``warning`` is appended. Raises :class:`RunError`."""
     for path in paths:
         if path.exists() and not overwrite:
-            raise RunError(
-                f"{path} exists already. Choose another place with {arg('out')}, or replace it with "
-                f"{arg('overwrite', True)}.{warning}",
-                code="file-exists",
-            )
+            words = f"{path} exists already. Choose another place with {arg('out')}, or replace it with "
+            words += f"{arg('overwrite', True)}.{warning}"
+            raise RunError(words, code="file-exists")
 
 
 _POINTERS = {

@@ -164,11 +164,9 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
 def parse_manifest(metadata: Mapping[str, str], path: Path) -> Manifest:
     """Parse the manifest in a model file's metadata. Raises :class:`ModelError` with ``path`` in the message."""
     if MANIFEST_KEY not in metadata:
-        raise ModelError(
-            f"{path} is an ONNX model without mien's manifest, so its classes and preprocessing are not known. "
-            f"Predict with your own code and evaluate the predictions file (docs/predictions.md).",
-            code="manifest-missing",
-        )
+        words = f"{path} is an ONNX model without mien's manifest, so its classes and preprocessing are not known. "
+        words += "Predict with your own code and evaluate the predictions file (docs/predictions.md)."
+        raise ModelError(words, code="manifest-missing")
     try:
         content = json.loads(metadata[MANIFEST_KEY])
         version = content["schema_version"]

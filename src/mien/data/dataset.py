@@ -363,16 +363,12 @@ def _check_votes(faces: Dataset) -> None:
     if len(set(classes)) < len(classes):
         raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes-class-twice")
     if votes.dtype.kind not in "iuf" or votes.shape != (len(faces), len(classes)):
-        raise DataError(
-            f"Votes must be numbers ({len(faces)}, {len(classes)}) for the classes {', '.join(classes)}; found "
-            f"{votes.dtype} {votes.shape}.",
-            code="votes-shape",
-        )
+        words = f"Votes must be numbers ({len(faces)}, {len(classes)}) for the classes {', '.join(classes)}; found "
+        words += f"{votes.dtype} {votes.shape}."
+        raise DataError(words, code="votes-shape")
     wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
     if len(wrong):
         shown = ", ".join(f"{each:g}" for each in votes[wrong[0]])
-        raise DataError(
-            f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. Write a number, 0 or "
-            f"more, for every class, or leave all empty. Rows like this: {len(wrong):,} of {len(votes):,}.",
-            code="votes-negative",
-        )
+        words = f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. Write a number, 0 or "
+        words += f"more, for every class, or leave all empty. Rows like this: {len(wrong):,} of {len(votes):,}."
+        raise DataError(words, code="votes-negative")

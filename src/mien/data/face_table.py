@@ -197,11 +197,9 @@ def split_of(found: str, where: str) -> str:
         return ""
     split = canonical_split(found)
     if split is None:
-        raise DataError(
-            f"{where}: '{found.strip()}' is not a split. Expected train, validation or test "
-            f"(or Training, PublicTest, PrivateTest).",
-            code="split-unknown",
-        )
+        words = f"{where}: '{found.strip()}' is not a split. Expected train, validation or test "
+        words += "(or Training, PublicTest, PrivateTest)."
+        raise DataError(words, code="split-unknown")
     return split
 
 
@@ -281,11 +279,9 @@ def csv_rows(path: Path, columns: int, delimiter: str) -> Iterator[tuple[int, li
                 if not any(field.strip() for field in fields):
                     continue
                 if len(fields) != columns:
-                    raise DataError(
-                        f"{path.name} line {reader.line_num}: expected {columns} columns, found {len(fields)}. Put "
-                        f"values that contain '{delimiter}' in double quotes.",
-                        code="csv-column-count",
-                    )
+                    words = f"{path.name} line {reader.line_num}: expected {columns} columns, found {len(fields)}. Put "
+                    words += f"values that contain '{delimiter}' in double quotes."
+                    raise DataError(words, code="csv-column-count")
                 yield reader.line_num, fields
         except UnicodeDecodeError:
             raise DataError(f"{path.name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="csv-not-text") from None
@@ -305,11 +301,9 @@ def read_header(path: Path) -> Header:
     image = find_column(names, PATH_HEADERS)
     if label is None or (pixels is None and image is None):
         shown = ", ".join(normalize_header(name) for name in names[:12])[:200]
-        raise DataError(
-            f"{path.name} line 1 has the columns: {shown or 'none'}. Expected emotion,pixels[,Usage] as on Kaggle, "
-            f"or path,label[,split].",
-            code="csv-columns",
-        )
+        words = f"{path.name} line 1 has the columns: {shown or 'none'}. Expected emotion,pixels[,Usage] as on Kaggle, "
+        words += "or path,label[,split]."
+        raise DataError(words, code="csv-columns")
     split = find_column(names, SPLIT_HEADERS)
     others: dict[str, int] = {}
     for position, name in enumerate(map(str.strip, names)):

@@ -47,11 +47,9 @@ def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
     if column.dtype.kind == "O" and all(isinstance(each, str) for each in column.tolist()):
         column = column.astype(np.str_)
     if column.shape != (count,) or column.dtype.kind not in "iuU":
-        raise DataError(
-            f"groups must be text or whole numbers of shape ({count},), one for each image; found {column.dtype} "
-            f"{column.shape}.",
-            code="length" if column.shape != (count,) else "group-type",
-        )
+        words = f"groups must be text or whole numbers of shape ({count},), one for each image; found {column.dtype} "
+        words += f"{column.shape}."
+        raise DataError(words, code="length" if column.shape != (count,) else "group-type")
     _check_values("groups", column, np.array([f"images[{index}]" for index in range(count)]))
     return column
 
@@ -62,11 +60,9 @@ def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.st
         raise DataError(words, code="column-shape")
     missing = np.flatnonzero(np.isnan(values) if values.dtype.kind == "f" else values.astype(np.str_) == "")
     if len(missing):
-        raise DataError(
-            f"{source[missing[0]]}: no value in '{name}', as in {len(missing):,} of {len(values):,} samples. "
-            f"Every sample needs a group.",
-            code="group-incomplete",
-        )
+        words = f"{source[missing[0]]}: no value in '{name}', as in {len(missing):,} of {len(values):,} samples. "
+        words += "Every sample needs a group."
+        raise DataError(words, code="group-incomplete")
 
 
 def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
@@ -76,11 +72,9 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
         words = f"{arg('group')} '{pattern}' is not a regular expression: {error}."
         raise DataError(words, code="group-pattern") from None
     if expression.groups != 1:
-        raise DataError(
-            f"{arg('group')} '{pattern}' must have one pair of parentheses, around the group's name; found "
-            f"{expression.groups}. Write others as (?:...), which forms no group.",
-            code="group-pattern",
-        )
+        words = f"{arg('group')} '{pattern}' must have one pair of parentheses, around the group's name; found "
+        words += f"{expression.groups}. Write others as (?:...), which forms no group."
+        raise DataError(words, code="group-pattern")
     found = [expression.search(name) for name in source.tolist()]
     # A pattern such as '(a)|b' may match without a value for its group.
     names = [(match[1] or "") if match else "" for match in found]

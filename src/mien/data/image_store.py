@@ -41,11 +41,9 @@ def new_images(count: int, shape: tuple[int, ...]) -> Images:
                 # Allocate all space now; if the disk were full later, the process would crash.
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
-            raise DataError(
-                f"{folder} lacks room for images ({error.strerror or error}). Free some space, or name another "
-                f"folder with MIEN_CACHE.",
-                code="no-space",
-            ) from None
+            words = f"{folder} lacks room for images ({error.strerror or error}). Free some space, or name another "
+            words += "folder with MIEN_CACHE."
+            raise DataError(words, code="no-space") from None
         return np.memmap(file, dtype=np.uint8, shape=(count, *shape))
 
 

@@ -49,18 +49,14 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
     Raises DataError if the data has no votes, or none for any of these faces.
     """
     if faces.votes is None:
-        raise DataError(
-            "The data has no votes. A data set has them as columns 'votes_<class>' in a CSV or parquet, as a list "
-            f"column 'ferplus_votes' in parquet, or from FER+'s fer2013new.csv ({arg('votes', 'FILE')}).",
-            code="votes-missing",
-        )
+        words = "The data has no votes. A data set has them as columns 'votes_<class>' in a CSV or parquet, as a list "
+        words += f"column 'ferplus_votes' in parquet, or from FER+'s fer2013new.csv ({arg('votes', 'FILE')})."
+        raise DataError(words, code="votes-missing")
     if not faces.votes.any():
         splits = ", ".join(np.unique(faces.split).tolist())
-        raise DataError(
-            f"None of the {len(faces):,} images of {splits} has votes. Training on votes needs some in "
-            f"train and in validation.",
-            code="votes-empty",
-        )
+        words = f"None of the {len(faces):,} images of {splits} has votes. Training on votes needs some in "
+        words += "train and in validation."
+        raise DataError(words, code="votes-empty")
     return faces.votes.astype(np.float64)
 
 
@@ -109,11 +105,9 @@ def gather_votes(
     classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
     sums = [name for name, own in zip(found, classes, strict=True) if own.lower() in _TOTALS]
     if sums:
-        raise DataError(
-            f"Columns '{VOTE_PREFIX}<class>' are votes, one column for each class, without a sum. Rename or "
-            f"leave out: {', '.join(sums)}.",
-            code="votes-columns",
-        )
+        words = f"Columns '{VOTE_PREFIX}<class>' are votes, one column for each class, without a sum. Rename or "
+        words += f"leave out: {', '.join(sums)}."
+        raise DataError(words, code="votes-columns")
     votes = np.stack([_numbers(name, columns[name], places) for name in found], axis=1)
     votes[np.isnan(votes).all(axis=1)] = 0
     return {name: values for name, values in columns.items() if name not in found}, votes, classes
@@ -212,11 +206,9 @@ def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64
         split, cells = canonical_split(line[0]), [each.strip() for each in line[2:]]
         whole = all(each.isdecimal() and len(each) <= _MOST_DIGITS for each in cells)
         if split is None or len(cells) != len(FERPLUS_CLASSES) or not whole:
-            raise DataError(
-                f"{path} line {number}: expected Training, PublicTest or PrivateTest, a name, and "
-                f"{len(FERPLUS_CLASSES)} whole numbers; found {','.join(line)[:60]}.",
-                code="votes-file-line",
-            )
+            words = f"{path} line {number}: expected Training, PublicTest or PrivateTest, a name, and "
+            words += f"{len(FERPLUS_CLASSES)} whole numbers; found {','.join(line)[:60]}."
+            raise DataError(words, code="votes-file-line")
         splits.append(split)
         counts.append([int(cell) for cell in cells])
     return np.array(splits), np.array(counts, dtype=np.int64)

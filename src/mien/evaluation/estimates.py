@@ -108,11 +108,9 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
     if not known:
         raise DataError("The column to group by has no values.", code="groups-missing")
     if len(known) > MOST_GROUPS:
-        raise DataError(
-            f"A column to group by may have at most {MOST_GROUPS} distinct values; found {len(known)}, such as "
-            f"{distinct[known[0]]} and {distinct[known[1]]}. Choose a column with fewer values.",
-            code="too-many-groups",
-        )
+        words = f"A column to group by may have at most {MOST_GROUPS} distinct values; found {len(known)}, such as "
+        words += f"{distinct[known[0]]} and {distinct[known[1]]}. Choose a column with fewer values."
+        raise DataError(words, code="too-many-groups")
     order = sorted(known, key=lambda at: _by_number(str(distinct[at])))
     place = np.full(len(distinct), -1)
     place[order] = np.arange(len(order))

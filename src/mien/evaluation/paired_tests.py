@@ -107,11 +107,9 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
     other = np.flatnonzero(first.labels != second.labels)
     if len(other):
         names = [predictions.classes[predictions.labels[other[0]]] for predictions in (first, second)]
-        raise DataError(
-            f"Only predictions with the same true labels can be compared; sample {first.sample_ids[other[0]]} is "
-            f"{names[0]} in the first and {names[1]} in the second. Samples that differ: {len(other)}.",
-            code="labels-differ",
-        )
+        words = f"Only predictions with the same true labels can be compared; sample {first.sample_ids[other[0]]} is "
+        words += f"{names[0]} in the first and {names[1]} in the second. Samples that differ: {len(other)}."
+        raise DataError(words, code="labels-differ")
     return first, second
 
 

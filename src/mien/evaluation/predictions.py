@@ -112,11 +112,9 @@ class VotePredictions(PerSample):
         shape = (*arrays["vote_counts"].shape[:1], len(self.classes))
         for name, array in arrays.items():
             if array.dtype.kind not in "iuf" or array.shape != shape:
-                raise DataError(
-                    f"'{name}' must be numbers of shape {shape}: one row per sample, one column per class of the "
-                    f"votes; found {array.dtype} {array.shape}.",
-                    code=f"{name.replace('_', '-')}-shape",
-                )
+                words = f"'{name}' must be numbers of shape {shape}: one row per sample, one column per class of the "
+                words += f"votes; found {array.dtype} {array.shape}."
+                raise DataError(words, code=f"{name.replace('_', '-')}-shape")
         # The dataclass is frozen; only the constructor converts the types.
         object.__setattr__(self, "counts", arrays["vote_counts"].astype(np.float64))
         if self.probabilities is not None:

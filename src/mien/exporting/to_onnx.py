@@ -112,11 +112,9 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
         parity = measure_parity(network, temporary)
         # Write "not <=" instead of ">", so that NaN fails too.
         if not parity.largest_difference <= LARGEST_DIFFERENCE:
-            raise ModelError(
-                f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
-                f"(allowed: {LARGEST_DIFFERENCE:g}). Nothing was written.",
-                code="export-parity",
-            )
+            words = f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
+            words += f"(allowed: {LARGEST_DIFFERENCE:g}). Nothing was written."
+            raise ModelError(words, code="export-parity")
         yield Export(temporary, parity)
 
 

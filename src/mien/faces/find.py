@@ -40,11 +40,9 @@ class OwnDetector:
         """Run the user's detector and check its faces."""
         faces = self._detector.detect(rgb)
         if not (isinstance(faces, list) and all(map(_is_face, faces))):
-            raise ModelError(
-                f"The detector {self.name} must return a list of mien.faces.Face: a Box of whole numbers (int), a "
-                "score, and a dict of landmarks, each (x, y).",
-                code="detector-faces",
-            )
+            words = f"The detector {self.name} must return a list of mien.faces.Face: a Box of whole numbers (int), a "
+            words += "score, and a dict of landmarks, each (x, y)."
+            raise ModelError(words, code="detector-faces")
         for face in faces:
             if face.landmarks.keys() >= {*EYES, *MOUTH} and not _fit(face.box, face.landmarks):
                 raise ModelError(
@@ -87,11 +85,9 @@ def find_detector(wanted: Detector | None = None) -> Detector:
     paired = isinstance(scores, tuple | list) and [isinstance(each, int | float) for each in scores] == [True, True]
     whole = paired and hasattr(wanted, "detect") and hasattr(wanted, "name")
     if isinstance(wanted, type) or not (whole and isinstance(getattr(wanted, "margin", None), Margin)):
-        raise ModelError(
-            "A detector is an object with detect(rgb), name, score_range (two numbers) and margin, a "
-            f"mien.faces.Margin; found {type(wanted).__name__}.",
-            code="detector-type",
-        )
+        words = "A detector is an object with detect(rgb), name, score_range (two numbers) and margin, a "
+        words += f"mien.faces.Margin; found {type(wanted).__name__}."
+        raise ModelError(words, code="detector-type")
     return OwnDetector(wanted)
 
 

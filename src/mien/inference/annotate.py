@@ -43,11 +43,9 @@ class Annotator:
             source = Path(os.path.realpath(argument))
             home = source if argument.is_dir() else source.parent
             if real == home or real in source.parents or (argument.is_dir() and home in real.parents):
-                raise DataError(
-                    f"--annotate {folder} and {argument} overlap, so an input image could be "
-                    f"overwritten. Choose a folder outside.",
-                    code="annotate-overlap",
-                )
+                words = f"--annotate {folder} and {argument} overlap, so an input image could be "
+                words += "overwritten. Choose a folder outside."
+                raise DataError(words, code="annotate-overlap")
         if folder.exists() and not folder.is_dir():
             raise DataError(f"--annotate must be a folder; {folder} is a file.", code="annotate-file")
         homes = [_absolute(each if each.is_dir() else each.parent) for each in arguments]

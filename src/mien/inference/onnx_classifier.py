@@ -202,9 +202,7 @@ def find_provider(name: str | None) -> str:
     if found is None:
         # Azure's, which sends images to a server, is no advice.
         known = ", ".join(sorted({each.removesuffix(_SUFFIX).lower() for each in present} - {"azure"}))
-        raise ModelError(
-            f"ONNX Runtime has no provider '{name}' here; it has: {known}. Other packages, such as "
-            "onnxruntime-gpu, have more providers.",
-            code="provider-missing",
-        )
+        words = f"ONNX Runtime has no provider '{name}' here; it has: {known}. Other packages, such as "
+        words += "onnxruntime-gpu, have more providers."
+        raise ModelError(words, code="provider-missing")
     return found

@@ -153,11 +153,9 @@ class Predictor(OnnxClassifier):
                 )
                 warnings.warn(MienWarning(words, code="channels-first"), stacklevel=2)
         elif isinstance(images, np.ndarray) and images.ndim == 2 and images.shape[1] == FLAT:
-            raise DataError(
-                f"An array of shape {images.shape} is not a face crop. Give rows of flattened faces as "
-                "array.reshape(-1, 48, 48).",
-                code="image-flat",
-            )
+            words = f"An array of shape {images.shape} is not a face crop. Give rows of flattened faces as "
+            words += "array.reshape(-1, 48, 48)."
+            raise DataError(words, code="image-flat")
         elif is_several(images):
             each = images  # type: ignore[assignment]
         if isinstance(each, list):

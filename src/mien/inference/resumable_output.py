@@ -66,11 +66,9 @@ class ResumableOutput:
             # Check under the lock, because another command may just have finished; it removes its journal last.
             if out.exists() and not overwrite and not self.part.stat().st_size:
                 self._remove()
-                raise RunError(
-                    f"{out} exists already and is complete. Choose another name, or replace it with "
-                    f"{arg('overwrite', True)}.",
-                    code="output-exists",
-                )
+                words = f"{out} exists already and is complete. Choose another name, or replace it with "
+                words += f"{arg('overwrite', True)}."
+                raise RunError(words, code="output-exists")
             self.done: set[str] = self._resume(settings)
             self._stream.seek(0, os.SEEK_END)
         except BaseException:
@@ -101,11 +99,9 @@ class ResumableOutput:
             self._stream.write(json_line(line))
             self._stream.flush()
         except OSError as error:
-            raise RunError(
-                f"{self.part} cannot be written: {error.strerror or error}. Finished images are stored; "
-                f"run the command again to resume.",
-                code="output-unwritable",
-            ) from None
+            words = f"{self.part} cannot be written: {error.strerror or error}. Finished images are stored; "
+            words += "run the command again to resume."
+            raise RunError(words, code="output-unwritable") from None
 
     def finish(
         self, sources: Iterable[str], on_result: Callable[[Mapping[str, Any]], None] = lambda result: None

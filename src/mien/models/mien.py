@@ -88,11 +88,9 @@ class MienNet(Network):
     ) -> None:  # fmt: skip
         super().__init__()
         if len(convolutions) != len(widths):
-            raise RecipeError(
-                f"The model needs one number of convolutions for each width; found {len(convolutions)} for "
-                f"{len(widths)} widths. Set both, model.widths and model.convolutions.",
-                code="model-setting",
-            )
+            words = f"The model needs one number of convolutions for each width; found {len(convolutions)} for "
+            words += f"{len(widths)} widths. Set both, model.widths and model.convolutions."
+            raise RecipeError(words, code="model-setting")
         self.stem: nn.Sequential = nn.Sequential(
             nn.Conv2d(channels, stem_width, 2 + stem_stride, stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(stem_width),

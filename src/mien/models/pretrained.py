@@ -199,11 +199,9 @@ def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: i
 
 def _read(file: Path) -> dict[str, Tensor]:
     if file.suffix != ".safetensors":
-        raise ModelError(
-            f"{file} is not a .safetensors file; other formats are unpickled, which can run any code in them. "
-            f"Convert it with safetensors.torch.save_file.",
-            code="weights-format",
-        )
+        words = f"{file} is not a .safetensors file; other formats are unpickled, which can run any code in them. "
+        words += "Convert it with safetensors.torch.save_file."
+        raise ModelError(words, code="weights-format")
     if not file.is_file():
         raise ModelError(f"{file} is not a file (model.weights).", code="weights-missing")
     try:

@@ -52,11 +52,9 @@ def check_sizes(
                 raise
             fewer = "fewer stages, or " if recipe.name in {"mien", "separable", "joined"} and not recipe.file else ""
             larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing (or [])"
-            raise RecipeError(
-                f"The model {recipe.name} with these settings does not work on images of {size_px} px. Give it "
-                f"{fewer}{larger}.",
-                code="image-too-small",
-            ) from None
+            words = f"The model {recipe.name} with these settings does not work on images of {size_px} px. Give it "
+            words += f"{fewer}{larger}."
+            raise RecipeError(words, code="image-too-small") from None
 
 
 def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int = 1) -> Network:

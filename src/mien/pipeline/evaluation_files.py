@@ -147,11 +147,9 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
     """
     model, predictions = inputs.model, inputs.predictions
     if model is not None and model.classes != predictions.classes:
-        raise DataError(
-            f"The predictions have the classes {', '.join(predictions.classes)}, the model has "
-            f"{', '.join(model.classes)}. Give the model that made the predictions, or none.",
-            code="classes-differ",
-        )
+        words = f"The predictions have the classes {', '.join(predictions.classes)}, the model has "
+        words += f"{', '.join(model.classes)}. Give the model that made the predictions, or none."
+        raise DataError(words, code="classes-differ")
     faces = None if inputs.data is None else inputs.data.faces
     uncleaned = None if inputs.data is None else inputs.data.uncleaned
     split = MeasuredSplit.resolve(predictions, faces, model, uncleaned=uncleaned)

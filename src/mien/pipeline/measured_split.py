@@ -79,11 +79,9 @@ def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
     """
     found = faces.fingerprint_for_predictions(predictions.split)
     if predictions.data_fingerprint not in {"", found, faces.fingerprint, *faces.cleaned_from}:
-        raise DataError(
-            f"The predictions are for data {predictions.data_fingerprint[:19]}...; found {found[:19]}.... "
-            f"Give the data of the predictions, with the same {arg('clean')} and {arg('class_map')}.",
-            code="data-differs",
-        )
+        words = f"The predictions are for data {predictions.data_fingerprint[:19]}...; found {found[:19]}.... "
+        words += f"Give the data of the predictions, with the same {arg('clean')} and {arg('class_map')}."
+        raise DataError(words, code="data-differs")
 
 
 def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:

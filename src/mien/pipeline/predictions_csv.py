@@ -71,11 +71,9 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
         key, place = fields[key_at].strip(), f"{path.name} line {line}"
         index = find(key)
         if index < 0:
-            raise DataError(
-                f"{place}: '{key}' matches no sample of '{split}', or several. Give {names[key_at]} as the data "
-                f"has it, such as {(chosen.source if id_at is None else chosen.rows)[0]}, or choose another split.",
-                code="sample-unknown",
-            )
+            words = f"{place}: '{key}' matches no sample of '{split}', or several. Give {names[key_at]} as the data "
+            words += f"has it, such as {(chosen.source if id_at is None else chosen.rows)[0]}, or choose another split."
+            raise DataError(words, code="sample-unknown")
         if index in line_of:
             words = f"{place}: '{key}' is also in line {line_of[index]}. Each sample has one prediction."
             raise DataError(words, code="sample-id-repeated")

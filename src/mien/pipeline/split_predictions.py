@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,11 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
     unknown = [name for name in faces.classes if name not in predictor.classes]
     if unknown:
         without = f", or evaluate without it: {arg('classes', 'seven')}" if unknown == ["contempt"] else ""
-        raise DataError(
-            f"The data has the class '{unknown[0]}', which the model '{predictor.manifest.full_name}' does not have. "
-            f"Classes of the model: {', '.join(predictor.classes)}. Rename it with {arg('class_map')}{without}.",
-            code="class-unknown",
-        )
+        alike = {name: get_close_matches(name.lower(), predictor.classes, 1) for name in unknown}
+        such = ", ".join(f"{name} to {likely[0]}" for name, likely in alike.items() if likely)
+        words = f"The data has classes that the model '{predictor.manifest.full_name}' lacks: {', '.join(unknown)}. "
+        words += f"Classes of the model: {', '.join(predictor.classes)}. Rename them with {arg('class_map')}"
+        raise DataError(f"{words}{f', such as {such}' if such else ''}{without}.", code="class-unknown")
     return faces.with_classes(predictor.classes)
 
 

@@ -53,11 +53,9 @@ def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
     except FileNotFoundError:
         return np.empty(0, dtype=np.uint64)
     except (OSError, ValueError, EOFError):
-        raise RunError(
-            f"{run.trained_on} is damaged. Train again, or remove the file; then mien does not know which "
-            f"samples were trained on.",
-            code="trained-on-damaged",
-        ) from None
+        words = f"{run.trained_on} is damaged. Train again, or remove the file; then mien does not know which "
+        words += "samples were trained on."
+        raise RunError(words, code="trained-on-damaged") from None
 
 
 def digests_of(model: Predictor) -> npt.NDArray[np.uint64]:

@@ -50,11 +50,9 @@ def make_plan(
                 runs[variant.name, seed] = run
                 other = variant_of.setdefault(run.key, variant.name)
                 if other != variant.name:
-                    raise StudyError(
-                        f"The variants '{other}' and '{variant.name}' of the study '{study.name}' have the same "
-                        f"recipe, so they would be one run. Change or remove one.",
-                        code="study-same-recipe",
-                    )
+                    words = f"The variants '{other}' and '{variant.name}' of the study '{study.name}' have the same "
+                    words += "recipe, so they would be one run. Change or remove one."
+                    raise StudyError(words, code="study-same-recipe")
     return tuple(runs.values())
 
 

@@ -186,11 +186,9 @@ def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
             storage.remove_session()
             storage.engine.dispose()
     except (StorageInternalError, SQLAlchemyError) as error:
-        raise RunError(
-            f"{out / DATABASE} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. If it is damaged, "
-            f"choose another {arg('out')}; else mend that, and the same command goes on with its trials.",
-            code="sweep-database",
-        ) from error
+        words = f"{out / DATABASE} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. If it is damaged, "
+        words += f"choose another {arg('out')}; else mend that, and the same command goes on with its trials."
+        raise RunError(words, code="sweep-database") from error
 
 
 def _run_trial(

@@ -29,11 +29,9 @@ FAST_MODEL = "fast"
 def built_page() -> Path:
     """Return the folder of the built page. Raises :class:`RunError` (``page-not-built``)."""
     if not (STATIC / "index.html").is_file():
-        raise RunError(
-            f"The browser page is not built: {STATIC} is missing. In a checkout: make web (needs Node 20.19+); "
-            "then install mien again, unless it was installed with -e.",
-            code="page-not-built",
-        )
+        words = f"The browser page is not built: {STATIC} is missing. In a checkout: make web (needs Node 20.19+); "
+        words += "then install mien again, unless it was installed with -e."
+        raise RunError(words, code="page-not-built")
     return STATIC
 
 
@@ -58,11 +56,9 @@ def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = Fa
     files: dict[str, bytes] = {}
     if destination.resolve() != page.resolve():
         if (destination / "index.html").exists() and not overwrite:
-            raise RunError(
-                f"{destination} has an index.html already. Choose another folder, or replace it with "
-                f"{arg('overwrite', True)}.",
-                code="file-exists",
-            )
+            words = f"{destination} has an index.html already. Choose another folder, or replace it with "
+            words += f"{arg('overwrite', True)}."
+            raise RunError(words, code="file-exists")
         files = {str(each.relative_to(page)): each.read_bytes() for each in sorted(page.rglob("*")) if each.is_file()}
     files |= of_models
     for name, data in files.items():

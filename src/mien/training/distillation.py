@@ -77,11 +77,9 @@ def _mean_by_row(
         has = teacher.sample_ids[place] == faces.rows
         named = np.array(teacher.classes)[teacher.labels[place]] == np.array(faces.classes)[faces.labels]
         if has.any() and named[has].mean() < LEAST_AGREEMENT:
-            raise DataError(
-                f"{path} is for other data: only {named[has].mean():.0%} of its labels are equal. "
-                f"Give the model itself as teacher.",
-                code="teacher-other-data",
-            )
+            words = f"{path} is for other data: only {named[has].mean():.0%} of its labels are equal. "
+            words += "Give the model itself as teacher."
+            raise DataError(words, code="teacher-other-data")
         total[has] += own[place[has]]
         known += has
     if not known.all():

@@ -244,11 +244,9 @@ def check_images(dataset: Dataset, recipe: Recipe) -> None:
     """Raise :class:`DataError` for images of another size or number of channels than the recipe's."""
     if dataset.images.shape[1:] != recipe.input.face_shape:
         size_px, channels = recipe.input.stored_as
-        raise DataError(
-            f"The recipe needs {'grey' if channels == 1 else 'RGB'} images of {size_px} x {size_px} px; these are "
-            f"{dataset.images.shape[1:]}. Read them with size_px={size_px}, channels={channels}.",
-            code="image-size",
-        )
+        words = f"The recipe needs {'grey' if channels == 1 else 'RGB'} images of {size_px} x {size_px} px; these are "
+        words += f"{dataset.images.shape[1:]}. Read them with size_px={size_px}, channels={channels}."
+        raise DataError(words, code="image-size")
 
 
 def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> Iterator[Notice]:

@@ -92,11 +92,9 @@ def write_video(
     """Predict a newly opened video and write its files: all or none. Raises as :func:`predict_video`."""
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
     if annotate and not video.path.is_file():
-        raise DataError(
-            f"{video.path} is not a regular file, but {ANNOTATED} needs a second pass over it. Save it to a file "
-            f"first, or write no copy: --no-annotate, annotate=False.",
-            code="video-pipe",
-        )
+        words = f"{video.path} is not a regular file, but {ANNOTATED} needs a second pass over it. Save it to a file "
+        words += "first, or write no copy: --no-annotate, annotate=False."
+        raise DataError(words, code="video-pipe")
     _check(out, video, paths, overwrite)
     with needs_extra("video", "The timeline"):
         import_page_packages()

@@ -122,8 +122,6 @@ def _errors(video: VideoFile) -> Iterator[None]:
         yield
     except (av.FFmpegError, ValueError) as error:  # ValueError: FFmpeg was built without x264
         reason = getattr(error, "strerror", None) or error
-        raise RunError(
-            f"The annotated video, {video.width} x {video.height} pixels, could not be written: {reason}. "
-            "Free some disk space or choose another folder; --no-annotate leaves it out.",
-            code="video-unwritable",
-        ) from None
+        words = f"The annotated video, {video.width} x {video.height} pixels, could not be written: {reason}. "
+        words += "Free some disk space or choose another folder; --no-annotate leaves it out."
+        raise RunError(words, code="video-unwritable") from None
