@@ -72,10 +72,6 @@ def main() -> None:
         _fail(f"{usage_text(error)} See: {command} --help", "usage")
     except (KeyboardInterrupt, typer.Abort):
         _fail("Stopped.", "stopped", _STOPPED)
-    except BrokenPipeError:
-        # The program that reads our output ended (`mien ... | head`); no error. Python would print an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except (MemoryError, RuntimeError, OSError) as error:
         _fail_of_system(error)
     if code == _STOPPED:
