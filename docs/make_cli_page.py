@@ -20,8 +20,8 @@ The object of a command (images, data, a run or a model) is an argument. Everyth
 name in every command. Results go to stdout, notices and progress to stderr.
 
 A mistake ends with exit code 2 and one line: `mien: message [code]`. The code names the kind of mistake and does not
-change between versions. Ctrl-C ends with exit code 130; `mien train` saves its best model first. If
-the reader of a pipe ends (`mien ... | head`), the exit code is 1, without a line.
+change between versions. Ctrl-C ends with exit code 130; `mien train` saves its best model first.
+If the reader of a pipe ends (`mien ... | head`), the exit code is 1, without a line.
 
 `mien --install-completion` installs completion for your shell.
 """
