@@ -138,6 +138,7 @@ class Comparison:
             f"{as_text(Group(rich_table(comparison_table(self)), *copies))}\n"
             f"only {first} correct: {test.only_first:,}; only {second}: {test.only_second:,}; "
             f"both wrong: {len(self.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}\n"
+            "p-values are not corrected for their number. If one disagrees with its interval, trust the p-value.\n"
         )
 
     def _repr_html_(self) -> str:
