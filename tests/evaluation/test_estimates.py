@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as sk
 
 from mien.base.errors import DataError
-from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets, group_gaps
+from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets, group_gaps, group_values
 from mien.evaluation.intervals import proportion, resampled_weights, share_difference
 from mien.evaluation.predictions import Predictions
 from support import raises
@@ -163,6 +163,26 @@ def test_numbers_with_few_samples_each_are_cut_into_quarters():
     ]  # fmt: skip
     often = break_down(made_predictions(rows=240), np.arange(240) % 12, resamples=5)
     assert len(often) == 12, "each has enough samples"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.arange(164) % 41 - 20, ["-20 to -10", "-9 to 0", "1 to 10", "11 to 20"]),
+        (np.arange(200) % 50 / 4, ["0 to 3", "3.25 to 6", "6.25 to 9.25", "9.5 to 12.25"]),
+        (np.array([f"{at % 6}_{at % 5}" for at in range(90)]), sorted({f"{at % 6}_{at % 5}" for at in range(90)})),
+        (np.r_[np.arange(400) % 10, 11, 12], [*range(10), 11, 12]),
+    ],
+    ids=["negative", "decimal", "names", "two rare"],
+)
+def test_groups_of_numbers_are_in_order(values, expected):
+    assert group_values(values)[0].tolist() == expected
+
+
+def test_many_ages_are_cut_at_once():
+    distinct, group_of = group_values(np.r_[np.arange(900) % 90, np.full(199_100, 30)])
+    assert len(distinct) <= 4
+    assert np.bincount(group_of).sum() == 200_000
 
 
 def test_break_down_refuses_what_does_not_group():

@@ -14,8 +14,10 @@ from mien.evaluation.intervals import (
     bootstrap_means,
     percentile_interval,
     proportion,
+    proportion_among,
     resampled_weights,
     share_difference,
+    share_interval,
     wilson_interval,
 )
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -72,6 +74,14 @@ def test_percentiles_leave_undefined_resamples_out():
     assert math.isnan(percentile_interval(2.0, np.array([np.nan, 2.0, 2.0])).low)
     assert math.isnan(percentile_interval(2.0, np.array([2.0, 2.0])).low)
     assert math.isnan(percentile_interval(math.nan, np.array([1.0])).high)
+
+
+def test_shares_that_every_resample_has_get_wilsons_interval():
+    """Half of each group is right: no resample differs, but other groups may."""
+    hits, groups = np.arange(60) % 2 == 0, np.arange(60) // 2
+    found = share_interval(hits, np.full(9, 0.5), groups)
+    assert found == proportion_among(hits, groups=groups)
+    assert found.low < 0.5 < found.high
 
 
 def test_groups_are_kept_in_the_file_and_by_subsets(tmp_path):

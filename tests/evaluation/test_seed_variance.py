@@ -109,6 +109,15 @@ def test_no_interval_passes_what_is_possible():
     assert found.bounded().p_value == found.p_value
 
 
+@pytest.mark.parametrize(("gain", "p_value"), [(0.1, math.nan), (0.3, math.nan), (0.0, 1.0)])
+def test_runs_and_faces_that_never_vary_say_nothing(gain, p_value):
+    """Three runs gain the same on each face: without a variance there is no interval, and no p-value but that of 0."""
+    before, after = np.full((3, 50), 0.5), np.full((3, 50), 0.5 + gain)
+    (found,) = compare_repeats(runs_of(before), runs_of(after))
+    assert math.isnan(found.difference.low)
+    assert found.p_value == pytest.approx(p_value, nan_ok=True)
+
+
 def test_p_values_are_corrected_as_holm_says():
     """Oracle: worked by hand, 3 x .01, 2 x .03, and .04 raised to the previous one. NaN has no part in it."""
     assert holm([0.01, 0.04, math.nan, 0.03]) == pytest.approx([0.03, 0.06, math.nan, 0.06], nan_ok=True)

@@ -197,17 +197,17 @@ def _random(count: int) -> Predictions:
     return Predictions(np.arange(count), labels, own, EXPRESSIONS, "validation", "", votes=votes)
 
 
-def test_the_ceiling_of_four_votes_by_hand():
-    """Oracle: four votes, three of them a. A panel of four is a with 189/256, tied with 54/256, else b."""
-    found = vote_ceiling(np.array([[3, 1, 0]]), ["a", "b", "c"], panels=20_000, resamples=5)
-    first = (189 + 27) / 256
+def test_the_ceiling_of_six_votes_by_hand():
+    """Oracle: six votes, four of them a. A panel is a with P(4, 5 or 6 of 6 at 2/3), tied with P(3), else b."""
+    found = vote_ceiling(np.array([[4, 2, 0]]), ["a", "b", "c"], panels=20_000, resamples=5)
+    first = (240 + 192 + 64 + 160 / 2) / 3**6
     assert found.samples == 1
     assert found.second_panel.value == pytest.approx(first**2 + (1 - first) ** 2, abs=0.01)
     assert found.best_answer.value == pytest.approx(first, abs=0.01)
 
 
 def test_the_ceiling_leaves_out_shares_few_votes_and_samples_without_a_majority():
-    counts = np.array([[0.7, 0.3], [1, 0], [3, 0], [2, 2], [0, 0]])
+    counts = np.array([[0.7, 0.3], [1, 0], [4, 0], [3, 3], [0, 0]])
     assert vote_ceiling(counts, ["a", "b"]) is None
     found = vote_ceiling(np.concatenate([counts, [[5, 0]]]), ["a", "b"], resamples=5)
     assert (found.samples, found.second_panel.value) == (1, 1)

@@ -129,7 +129,7 @@ def check(
     """Check the predictions behind a claimed accuracy.
 
     Are classes exchanged? Do copies of training images increase the accuracy? Are the predictions better than those in
-    another file? Would a second panel of annotators agree as often? Were the labels of the split seen in training?
+    another file? Are they right more often than anybody can be? Were the labels of the split seen in training?
 
     Args:
         predictions: a CSV (a column of ids or files, and one of classes or one probability per class), a predictions
@@ -293,8 +293,8 @@ def _against(found: Predictions, other: Predictions) -> ClaimFinding:
     test = mcnemar_test(right[1] & ~right[0], right[0] & ~right[1], first.groups)
     gain = bootstrap_mean(right[0].astype(np.float64) - right[1], groups=first.groups)
     words = (
-        f"On {counted(len(first), 'sample')} the difference to the other file is {points(gain.value)} points "
-        f"[{points(gain.low)} to {points(gain.high)}], {p_text(test.p_value)}."
+        f"On {counted(len(first), 'sample')} the difference to the other file is {points(gain.value)} points"
+        f"{'' if math.isnan(gain.low) else f' [{points(gain.low)} to {points(gain.high)}]'}, {p_text(test.p_value)}."
     )
     return ClaimFinding(
         "better than the other file", "fine" if gain.value > 0 and test.p_value < 0.05 else "caution", words

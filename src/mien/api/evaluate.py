@@ -116,7 +116,9 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
     parts = () if evaluation.by is None else evaluation.by.parts
     if small := [f"{part.value} ({part.count:,})" for part in parts if part.count < LEAST_COMPARED]:
         names = f"{', '.join(small[:3])}{', ...' if len(small) > 3 else ''}"
-        words = f"{options.by}: not compared, with fewer than {LEAST_COMPARED} samples: {len(small):,}, {names}."
+        words = (
+            f"{options.by}: values with fewer than {LEAST_COMPARED} samples, not compared ({len(small):,}): {names}."
+        )
         notices.append(Notice(words, code="groups-small"))
     if by is not None and (lost := len(merged.predictions) - sum(part.count for part in parts)):
         words = f"{options.by}: left out {counted(lost, 'sample')} without a value."

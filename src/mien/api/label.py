@@ -37,7 +37,7 @@ class MergedVotes:
         between: fraction of pairs of people with the same answer, mean over images; None without shared images.
         alpha: Krippendorff's alpha; NaN without shared images.
         ceiling: how often the best possible answers would be the majority of as many people, on images with a majority
-            of four or more votes; None without such images.
+            of five or more votes; None without such images.
         ask_again: images without a clear answer, the most disputed first.
         table: path of the written file: path, label, and a column of votes for each class.
         without_expression: number of images that most people gave ``unknown`` or ``not-a-face``; no file has them.
@@ -70,7 +70,7 @@ class MergedVotes:
             lines.append(f"{agree} (Krippendorff's alpha {self.alpha:.2f})")
         if self.ceiling is not None:
             words = f"the best possible answers would be the majority's for {share_text(self.ceiling)} of the images"
-            lines.append(f"{words} with four votes or more: the ceiling of any model")
+            lines.append(f"{words} with five votes or more: about the ceiling of any model")
         if self.ask_again:
             again = self.table.with_name(f"{ASK_AGAIN}.csv")
             lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")

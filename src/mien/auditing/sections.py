@@ -275,7 +275,9 @@ class CeilingCheck:
             Column("split", "text"), Column("samples", "count"), Column("a second panel", "percent"),
             Column("the best answers", "percent"),
         )  # fmt: skip
-        return Table("ceilings", columns, [(split, *vars(each).values()) for split, each in findings.ceilings.items()])
+        found = findings.ceilings.items()
+        rows = [(split, each.samples, each.second_panel, each.best_answer) for split, each in found]
+        return Table("ceilings", columns, rows)
 
     def blocks(self, findings: AuditFindings) -> list[Block]:
         """Explain how the ceiling is estimated."""

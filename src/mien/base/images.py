@@ -128,7 +128,7 @@ def _formats_of(head: bytes, name: str) -> tuple[str, ...]:
     try:
         from pi_heif import register_heif_opener
     except ImportError:
-        words = f"{name} is an HEIC photo. Convert it to JPEG first, or run pip install 'mien[heic]'."
+        words = f"{name} is an HEIC photo. Run pip install 'mien[heic]', or convert it to JPEG first."
         raise DataError(words, code="image-heic") from None
     register_heif_opener()
     return (*FORMATS, "HEIF")
@@ -196,7 +196,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise DataError(words, code="image-folder") from None
     except UnidentifiedImageError:
         refuse_pointer(name, DataError)
-        hint = f" For a video: mien video {shlex.quote(name)}." if name.lower().endswith(_VIDEOS) else ""
+        hint = f" Videos are read by mien video {shlex.quote(name)}" if name.lower().endswith(_VIDEOS) else ""
         if name.lower().endswith(_TABLES):
             hint = " Predict the faces of a table from Python: mien.load().predict_crops(images), uint8 (N, 48, 48)."
         hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint

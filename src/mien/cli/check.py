@@ -35,7 +35,7 @@ def check(
     """Check the predictions behind a claimed accuracy.
 
     Are classes exchanged? Do copies of training images increase the accuracy? Are the predictions better than those in
-    another file? Would a second panel of annotators agree as often? Were the labels of the split seen in training?
+    another file? Are they right more often than anybody can be? Were the labels of the split seen in training?
     """
     source = data_options.at(data)
     if out is not None:

@@ -1,6 +1,7 @@
 """Error messages about a command's options."""
 
 import re
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -41,6 +42,6 @@ def usage_text(error: Any) -> str:
     message = " ".join(error.format_message().split())
     message = re.sub(r"^No such option: (\S+?)\.?( .*)?$", r"There is no option \1.", message)
     message = re.sub(r"^Got unexpected extra arguments?(?:\(s\))? \((.+)\)\.?$", r"Unexpected argument: \1.", message)
-    if message.startswith("Unexpected argument") and "--data" in takes:
+    if message.startswith("Unexpected argument") and "--data" in takes and "--data" not in sys.argv:
         message += " Data is given with --data."
     return sentence(message)

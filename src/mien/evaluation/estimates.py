@@ -93,7 +93,7 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
     """Return the sorted distinct values of a column (N,), and the index of each sample's value, int64 (N,).
 
     Numbers in text sort as numbers: 3-9 before 10-19. A missing value is no group: index -1. Numbers are cut by
-    :func:`in_quarters` if one has fewer than :data:`LEAST_COMPARED` samples.
+    :func:`in_quarters` if most of them have fewer than :data:`LEAST_COMPARED` samples.
 
     Raises DataError for more than :data:`MOST_GROUPS` distinct values, or none.
     """
@@ -101,7 +101,8 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
         values = np.array([np.format_float_positional(each + 0, trim="-") for each in values])
     elif values.dtype.kind == "O":
         values = np.array(["" if each is None else str(each) for each in values])
-    if np.unique(values, return_counts=True)[1].min(initial=LEAST_COMPARED) < LEAST_COMPARED:
+    counts = np.unique(values, return_counts=True)[1]
+    if 0 < len(counts) <= MOST_GROUPS and np.median(counts) < LEAST_COMPARED:
         values = in_quarters(values.astype(str))
     distinct, group_of = np.unique(values, return_inverse=True)
     known = [at for at, value in enumerate(distinct) if str(value).strip().lower() not in MISSING]
@@ -121,21 +122,23 @@ def in_quarters(values: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
     """Return repeating numbers of more than ten values as up to four ranges, ``18 to 31``; all other values as is."""
     known = ~np.isin(np.char.lower(np.char.strip(values)), list(MISSING))
     try:
-        numbers = values[known].astype(np.float64)
+        numbers = np.char.replace(values[known], "_", "?").astype(np.float64)  # 3_1 is the name of something
     except ValueError:
         return values
     # Numbers that hardly repeat are names of images.
     if not 10 < len(np.unique(numbers)) <= len(numbers) / 2 or not np.isfinite(numbers).all():
         return values
     quarter = np.searchsorted(np.quantile(numbers, (0.25, 0.5, 0.75)), numbers)
-    ends = [numbers[quarter == each] for each in quarter]
     cut = values.astype(object)
-    cut[known] = [f"{own.min():g} to {own.max():g}" for own in ends]
+    for own in (known.nonzero()[0][quarter == each] for each in np.unique(quarter)):
+        ends = (np.format_float_positional(end(values[own].astype(np.float64)), trim="-") for end in (np.min, np.max))
+        cut[own] = " to ".join(ends)
     return cut.astype(str)
 
 
 def _by_number(value: str) -> list[tuple[float, str]]:
-    return [(float(part), "") if part.isdecimal() else (np.inf, part) for part in re.split(r"(\d+)", value) if part]
+    parts = re.split(r"((?<!\d)-?\d+(?:\.\d+)?)", value)  # numbers are at odd places
+    return [(float(part), "") if at % 2 else (np.inf, part) for at, part in enumerate(parts) if part]
 
 
 def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: int = 1000) -> list[SubsetMetrics]:

@@ -50,21 +50,20 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
     Args:
         value: metric of the samples themselves.
         of_resamples: float (B,), metric of each resample, NaN where undefined, such as when a small class is not drawn.
-            If the others are all equal, the interval is NaN: a few samples would look certain.
+            If all others are equal, the interval is NaN: a few samples would look certain.
     """
     drawn = of_resamples[~np.isnan(of_resamples)]
-    if math.isnan(value) or not len(drawn) or np.allclose(drawn, drawn[0]):
+    if math.isnan(value) or not len(drawn) or np.allclose(drawn, drawn[0], rtol=1e-9, atol=1e-12):
         return Estimate(float(value), math.nan, math.nan)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(value), float(low), float(high))
 
 
 def share_interval(hits: npt.NDArray[np.bool_], of_resamples: Floats, groups: Groups | None) -> Estimate:
-    """Compute :func:`percentile_interval`; for 0, 1 or below 20 groups :func:`proportion_among`, which is wider."""
-    few = groups is not None and len(np.unique(groups)) < 20
-    if hits.any() and not hits.all() and not few:
-        return percentile_interval(float(hits.mean()), of_resamples)
-    return proportion_among(hits, groups=groups)
+    """Compute :func:`percentile_interval`; without one or below :data:`FEW_GROUPS` groups :func:`proportion_among`."""
+    few = groups is not None and len(np.unique(groups)) < FEW_GROUPS
+    found = percentile_interval(float(hits.mean()), of_resamples)
+    return proportion_among(hits, groups=groups) if few or math.isnan(found.low) else found
 
 
 def bootstrap_means(columns: Floats, resamples: int, groups: Groups | None = None) -> Floats:

@@ -136,7 +136,7 @@ def mcnemar_test(
     if sizes @ sizes < EXACT_BELOW * sizes.max(initial=1) ** 2:
         # Distribution of the sum of the positive differences, if each sign has probability one half.
         chances = np.ones(1)
-        for size in sizes:
+        for size in np.sort(sizes):
             chances = (np.pad(chances, (0, size)) + np.pad(chances, (size, 0))) / 2
         p_value = min(1.0, float(chances[np.abs(2 * np.arange(len(chances)) - sizes.sum()) >= found].sum()))
         return McNemar(*counts, f"exact {'sign-flip' if over else 'binomial'}{over}", math.nan, p_value)
@@ -288,7 +288,7 @@ def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:
     of_runs = float(differences.var(ddof=1)) / pairs
     of_both = max((float(np.nanvar(resampled, axis=1).mean()) - of_samples) / (pairs - 1), 0.0)
     variance = max(of_samples + of_runs - of_both, of_samples, of_runs)
-    if variance == 0:
+    if variance <= (1e-9 * mean) ** 2:
         return Estimate(mean, math.nan, math.nan), 1.0 if mean == 0 else math.nan
     freedom = variance**2 / (of_runs**2 / (pairs - 1)) if of_runs else math.inf
     reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)

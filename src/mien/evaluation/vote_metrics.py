@@ -27,8 +27,8 @@ from mien.evaluation.results import (
     VoteEvaluation,
 )
 
-LEAST_VOTES = 4
-"""Number of votes from which their shares say how a second panel would vote; of three, a panel agrees too often."""
+LEAST_VOTES = 5
+"""Panels that are drawn from fewer votes than this agree too often."""
 BASELINE = "label (baseline)"
 """Name under which the label's output appears in metrics by votes."""
 

@@ -228,7 +228,7 @@ def photos_as_crops(images: Iterable[ImageSource], option: str) -> list[Notice]:
         if hasattr(image, "read"):  # an open file can be read once
             continue
         # Whoever classifies them reports images that cannot be read, and crops need no detector.
-        with suppress(MienError):
+        with suppress(MienError, MemoryError):
             rgb = upright_rgb(open_image_source(image))
             height, width = rgb.shape[:2]
             if may_be_photo(width, height):

@@ -90,8 +90,9 @@ def value_text(key: str, value: float) -> str:
 
 
 def share_text(share: Estimate) -> str:
-    """Format a fraction with its interval in percent: ``71.0% [69.5% to 72.5%]``."""
-    return f"{percent(share.value)} [{percent(share.low)} to {percent(share.high)}]"
+    """Format a fraction with its interval, if there is one, in percent: ``71.0% [69.5% to 72.5%]``."""
+    interval = "" if math.isnan(share.low) else f" [{percent(share.low)} to {percent(share.high)}]"
+    return f"{percent(share.value)}{interval}"
 
 
 def interval_text(key: str, estimate: Estimate) -> str:

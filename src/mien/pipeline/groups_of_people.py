@@ -58,7 +58,7 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
         if name not in kept
     ]
     if left:
-        words = f"Left out, under two images a value or over {MOST_GROUPS} values: {', '.join(left)}. Cut numbers."
+        words = f"Left out, because they make no groups of two images on average: {', '.join(left)}."
         notices.append(Notice(words, code="columns-left-out"))
     if not kept:
         words = f"{table.name} has no column of groups, such as age."

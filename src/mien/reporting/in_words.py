@@ -59,7 +59,7 @@ def _sentences(context: ReportContext) -> Iterator[str]:
     yield _sureness(context)
     leaked = _leaked(context)
     if leaked is None and context.faces is None:
-        words = "Copies of training images were not looked for: mien report DIR --data DATA does."
+        words = "Copies of training images were not looked for. To do so: mien report DIR --data DATA"
         yield Notice(words, code="copies-unknown")
     elif leaked is not None:
         rest = f"; without them accuracy is {percent(evaluation.subsets[1].accuracy.value)}" if leaked else ""

@@ -88,8 +88,8 @@ def train(
     """
     callback = callback or Callback()
     resume = resume and run.is_run
-    checkpoint = file_digest(run.last) if resume and run.last.is_file() else ""
-    state = prepare(plan, init_from, checkpoint, teachers, device, network)
+    resumed = run.last if resume and run.last.is_file() else None
+    state = prepare(plan, init_from, resumed, teachers, device, network)
     facts = {
         "recipe_digest": plan.recipe.digest,
         **plan.dataset.provenance,

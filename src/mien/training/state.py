@@ -90,12 +90,12 @@ def check_network(recipe: Recipe, classes: int = 7) -> Network:
 def prepare(
     plan: TrainingPlan,
     init_from: RunFolder | None = None,
-    resumes: str = "",
+    resumed: Path | None = None,
     teachers: Sequence[Teacher] = (),
     device: str = "auto",
     network: Network | None = None,
 ) -> TrainingState:
-    """Build everything that a run needs, without writing files; ``resumes`` is the digest of a checkpoint to restore.
+    """Build everything that a run needs, without writing files; ``resumed`` is a checkpoint to restore.
 
     Raises DataError for teachers of other data or classes, RecipeError for a network too deep for its images, RunError
     if ``init_from`` has no checkpoint of this network, ModelError for pretrained weights that cannot be used, and
@@ -112,12 +112,12 @@ def prepare(
         raise TrainingError(words, code="batch-too-small")
     if fabric.world_size > 1:
         fabric.launch()
-        taught_by = [file_digest(each.file) for each in teachers]
-        check_alike(fabric, [recipe.digest, plan.dataset.provenance, taught_by, resumes])
+        files = [*(each.file for each in teachers), *([] if resumed is None else [resumed])]
+        check_alike(fabric, [recipe.digest, plan.dataset.provenance, *map(file_digest, files)])
     if network is None or network.head.out_features != count_logits(plan.outputs):
         network = check_network(recipe, count_logits(plan.outputs))
     init_checkpoint = None if init_from is None else init_from.best
-    if not resumes:
+    if resumed is None:
         if init_from is None:
             init_checkpoint = network.load_pretrained()
         else:

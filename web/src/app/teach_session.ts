@@ -97,6 +97,7 @@ export class TeachSession {
   async #addImages(into: TaughtClass, files: File[]): Promise<void> {
     const { messages } = this.page;
     this.#problems = [];
+    this.show();
     const predictor = await this.predictor;
     const without: string[] = [];
     for (const file of files) {

@@ -126,7 +126,7 @@ export class ClipFrames extends Frames {
     held.length -= needless;
     await useHeld();
     if (!needless) return;
-    // A browser notices a little after a seek that no more frames come; within the last frame it may say so of any file.
+    // A browser notices a little after a seek that no more frames come. An intact file too may end in its last frame.
     await this.#until(() => video.ended, PATIENCE_MILLISECONDS);
     if (this.isRunning && video.ended) throw new PageError("video-broken");
   }

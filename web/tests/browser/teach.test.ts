@@ -241,6 +241,7 @@ test("what cannot be learnt is one line", { timeout: 120_000 }, async () => {
   writeFileSync(empty, Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==", "base64"));
   await page.locator("#teach-classes input[type=file]").first().setInputFiles(empty);
   await reports(page, "teach-no-face", "empty.png");
+  expect(await page.textContent("#teach-errors"), "beside the button").toContain("teach-no-face");
   await drop(page, [{ name: "odd.onnx", type: "", bytes: Buffer.from("odd") }]);
   await reports(page, "model-damaged", "odd.onnx");
   await drop(page, [{ name: "none.onnx", type: "", bytes: Buffer.alloc(0) }]);

@@ -13,8 +13,8 @@ async function ask(address, body) {
   try {
     const reply = await fetch(address, body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     const next = await reply.json();
-    problem.textContent = next.error ?? (reply.ok ? "" : "Another page has voted, so your last answer was not saved.");
-    if (!next.error) show(next);
+    problem.textContent = next.error ?? (reply.ok ? "" : "Another page has voted, so nothing was changed here.");
+    if (next.answers) show(next);
   } catch {
     problem.textContent = `The ${body === undefined ? "first face was not read" : "vote was not saved"}. Is mien label still running?`;
   } finally {
@@ -66,6 +66,6 @@ for (const buttons of [answers, undo]) {
 }
 undo.addEventListener("click", takeBack);
 face.addEventListener("error", () => {
-  problem.textContent = `${state.image} cannot be shown. Move it away, or restore it, and start mien label again.`;
+  problem.textContent = `${state.image} cannot be shown. Restore it, and reload this page.`;
 });
 ask("next");
