@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { Box } from "../../src/faces/box";
-import { astronaut, type Camera, clickWhileProcessing, clip, drop, dropAstronaut, frameCount, pageErrors, reports, saved, waitForText, Visit } from "./browser";
+import { astronaut, type Camera, clickWhileProcessing, clip, drop, dropAstronaut, errorCodes, frameCount, pageErrors, reports, saved, waitForText, Visit } from "./browser";
 
 interface FramePrediction {
   time_seconds: number;
@@ -146,6 +146,18 @@ describe("with a camera", () => {
     const count = await frameCount(page);
     expect(count).toBeLessThan(75);
     expect(await saved(page)).toHaveLength(count);
+    await page.context().close();
+  });
+
+  test("a whole file is not damaged where the browser ends within its last frame, as a busy one does", async () => {
+    const page = await visit.open();
+    await page.locator("#video").evaluate((video: HTMLVideoElement) => {
+      Object.defineProperty(video, "ended", { get: () => video.currentTime > video.duration - 0.02 });
+    });
+    await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
+    await page.waitForSelector("#play:enabled", { timeout: 60_000 });
+    expect(await page.textContent("#status")).toMatch(/^clip\.webm: \d+ frames analysed\.$/);
+    expect(await errorCodes(page)).toEqual([]);
     await page.context().close();
   });
 
