@@ -236,10 +236,10 @@ def _baseline(found: Predictions) -> ClaimFinding:
     largest = int(np.bincount(found.labels).argmax())
     right, constant = found.probabilities.argmax(axis=1) == found.labels, found.labels == largest
     test = mcnemar_test(constant & ~right, right & ~constant, found.groups)
-    words = f"Always '{found.classes[largest]}' gives {percent(constant.mean())}; {p_text(test.p_value)}."
+    words = f"Always '{found.classes[largest]}' gives {percent(constant.mean())}"
     is_better = right.sum() > constant.sum()
     verdict: Verdict = "wrong" if not is_better else "fine" if test.p_value < 0.05 else "caution"
-    return ClaimFinding("better than one class", verdict, words)
+    return ClaimFinding("better than one class", verdict, f"{words}; the difference has {p_text(test.p_value)}.")
 
 
 def _copies(measured: MeasuredSplit) -> ClaimFinding:

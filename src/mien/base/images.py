@@ -196,7 +196,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise DataError(words, code="image-folder") from None
     except UnidentifiedImageError:
         refuse_pointer(name, DataError)
-        hint = f" Videos are read by mien video {shlex.quote(name)}" if name.lower().endswith(_VIDEOS) else ""
+        hint = f" mien video {shlex.quote(name)} reads videos." if name.lower().endswith(_VIDEOS) else ""
         if name.lower().endswith(_TABLES):
             hint = " Predict the faces of a table from Python: mien.load().predict_crops(images), uint8 (N, 48, 48)."
         hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint

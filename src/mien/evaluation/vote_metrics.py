@@ -82,7 +82,8 @@ def vote_ceiling(
     Each sample's votes are treated as the shares of all people, and panels of the same size are drawn from them. A
     panel's answer is its most frequent expression; ties count fractionally.
 
-    Samples with fractional votes are left out, because the size of their panel is unknown. None if no sample is left.
+    Samples with fractional votes are left out, because the size of their panel is unknown, and those with fewer than
+    :data:`LEAST_VOTES`. None if no sample is left.
     """
     counts = np.asarray(counts, dtype=np.float64)
     usable = (
