@@ -181,7 +181,7 @@ describe("settings", () => {
   test("an image without a face can be classified as a whole", async () => {
     await drop(page, [{ name: "plain.png", type: "image/png", bytes: await plainImage(page) }]);
     await waitForText(page, "#status", /No face found in plain\.png/);
-    expect(await page.textContent("#answer")).toBe("No face in view.");
+    expect(await page.textContent("#answer")).toBe(says("no_face_now"));
     await page.focus("#classify-whole");
     await page.keyboard.press("Enter");
     await page.waitForSelector("#answer strong");
