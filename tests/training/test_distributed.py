@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -104,6 +107,28 @@ def test_processes_with_other_recipes_are_refused(folder):
     assert ended.returncode != 0
     assert "[processes-differ]" in ended.stderr
     assert not (folder / "differ").exists()
+
+
+def test_a_machine_does_not_wait_for_one_that_ended_before_training(folder):
+    """Without data the second ends at once. torch would let the first wait for half an hour."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        where = f"localhost:{free.getsockname()[1]}"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--rdzv-backend=c10d"]
+    torchrun += [f"--rdzv-endpoint={where}", "-m", "mien", "train"]
+    words = [command(folder, "first"), command(folder, "second", "--data", folder / "absent.parquet")]
+    machines = [
+        subprocess.Popen([*torchrun, *map(str, each)], stderr=subprocess.PIPE, text=True, start_new_session=True)
+        for each in words
+    ]
+    try:
+        said = [machine.communicate(timeout=300)[1] for machine in machines]
+    finally:
+        for machine in machines:
+            with suppress(ProcessLookupError):
+                os.killpg(machine.pid, signal.SIGKILL)
+    assert "[data-missing]" in said[1]
+    assert "[process-lost]" in said[0]
 
 
 def test_processes_without_two_images_of_each_batch_are_refused(faces, tiny_recipe, monkeypatch):

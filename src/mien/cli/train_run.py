@@ -67,6 +67,10 @@ def train_and_show(
     options: TrainOptions, changes: Sequence[str], teachers: Sequence[str] = (), tta: int = 10, *, json: bool
 ) -> None:
     """Train, export and evaluate, and print the result. ``tta`` is the number of views of a face for the teachers."""
+    if process_count() > 1:
+        from mien.training.device import join_processes
+
+        join_processes(options.device)
     job = find_options(options, changes, teachers, tta)
     # Create it in every process, so that all raise the error for a wrong name.
     logger = Logger(options.log, job.out) if options.log is not None else None

@@ -93,6 +93,11 @@ def make_fabric(
         )
 
 
+def join_processes(device: str) -> None:
+    """Join the group of ``torchrun`` first of all: others would wait half an hour for a process that ends before it."""
+    distributed.init_process_group("nccl" if device in {"auto", "cuda"} and torch.cuda.is_available() else "gloo")
+
+
 def precision_name(fabric: Fabric) -> str:
     """Return the precision of the network's computation: ``"bf16"`` or ``"fp32"``."""
     return "bf16" if isinstance(fabric.strategy.precision, MixedPrecision) else "fp32"
