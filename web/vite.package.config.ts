@@ -69,7 +69,7 @@ export default defineConfig({
           description: "Finds faces and reads their expressions, in the browser",
           license: "MIT",
           type: "module",
-          exports: { ".": { types: "./types/package/engine.d.ts", default: "./dist/mien.js" } },
+          exports: { ".": { types: "./types/package/engine.d.ts", default: "./dist/mien.js" }, "./dist/*": "./dist/*" },
           files: ["dist", "types", "licences.txt"],
           sideEffects: false,
           peerDependencies: { "onnxruntime-web": `^${devDependencies["onnxruntime-web"]}` },

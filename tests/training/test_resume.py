@@ -1,5 +1,6 @@
 """Runs killed, cut off and resumed. Oracle: a run that was not broken off, bit for bit."""
 
+import shutil
 import time
 
 import numpy as np
@@ -25,6 +26,15 @@ def break_off(plan, run, step, **options):
 
     with pytest.raises(ConnectionResetError):
         train(plan, run, callback=Recorder(step, die), **options)
+
+
+def test_a_folder_that_somebody_removes_is_made_again(tmp_path, faces, tiny_recipe):
+    """In the first step of the last epoch: after it, the folder must be a run with its weights."""
+    plan, run = plan_training(tiny_recipe, faces), RunFolder(tmp_path / "run")
+    steps = -(-len(plan.train) // tiny_recipe.batch_size)
+    train(plan, run, callback=Recorder(steps + 1, lambda: shutil.rmtree(run.path)))
+    assert run.read_recipe().digest == plan.recipe.digest
+    assert len(run.read_history()) == len(checkpoint.load(run.last)[1]["history"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -290,9 +290,9 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
         Text(words),
         comparison_table(found, key),
         Text(
-            "Differences have 95% paired bootstrap intervals. p of accuracy and of a recall is McNemar's; it "
-            "may exceed 0.05 although the interval excludes 0. For a recall it uses the samples of the class. p of "
-            "macro-F1 and of log loss is from the resamples.",
+            "Differences have 95% paired bootstrap intervals, unless all resamples give the same. p of accuracy and of "
+            "a recall is McNemar's; it may exceed 0.05 although the interval excludes 0. For a recall it uses the "
+            "samples of the class. p of macro-F1 and of log loss is from the resamples.",
             soft=True,
         ),
     ]

@@ -128,13 +128,14 @@ def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
     scale = 100 if in_percent(metric) else 1
     spreads = [row.metrics[metric] for row in rows]
     published = [row.variant.published.get(metric) for row in rows]
+    has_bars = any(math.isfinite(each.interval.low) for each in spreads)
 
     def draw(axes: Axes) -> None:
         at = np.arange(len(rows))
         middle = np.array([scale * each.mean for each in spreads])
         ends = np.array([[scale * each.interval.low, scale * each.interval.high] for each in spreads]).T
         reach = np.clip(np.nan_to_num([middle - ends[0], ends[1] - middle]), 0, None)
-        label = "ours, mean, 95%" if any(published) else "mean, 95%"
+        label = f"{'ours, ' if any(published) else ''}mean{', 95%' if has_bars else ''}"
         axes.errorbar(middle, at, xerr=reach, fmt="o", color=COLOURS[0], markersize=5, elinewidth=1, label=label)
         several = [(value, height) for height, each in enumerate(spreads) if each.runs > 1 for value in each.values]
         if several:
@@ -155,7 +156,8 @@ def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
 
     drawing = make_chart(f"variants-{metric.replace('.', '-')}", draw, height_inches=1.0 + 0.26 * len(rows))
     crosses = " Crosses: as published." if any(published) else ""
-    words = f"{metric_name(metric)} of each variant; bars are 95% bootstrap intervals over the faces.{crosses}"
+    bars = "; bars are 95% bootstrap intervals over the faces" if has_bars else ""
+    words = f"{metric_name(metric)} of each variant{bars}.{crosses}"
     return CaptionedChart(drawing, words[0].upper() + words[1:])
 
 

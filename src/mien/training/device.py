@@ -150,9 +150,10 @@ def sum_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
 def check_alike(fabric: Fabric, facts: object) -> None:
     """Raise :class:`TrainingError` in every process if these facts, JSON-ready, differ between them."""
     digest = int(hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12], 16)
-    every: Any = fabric.all_gather(torch.tensor(digest, dtype=torch.int64, device=fabric.device))
-    if (every != every[0]).any():
-        words = "The processes differ in recipe, data, teachers or the checkpoint to resume. Give all of them the same."
+    own = torch.tensor(digest, dtype=torch.int64, device=fabric.device)
+    share_first(fabric, [first := own.clone()])
+    if any_process(fabric, bool(first != own)):
+        words = "The processes differ: recipe, data, teachers, and the run to start from or resume must be the same."
         raise TrainingError(words, code="processes-differ")
 
 

@@ -24,7 +24,7 @@ from mien.training.average import WeightAverage, enough_of
 from mien.training.batches import image_tensor
 from mien.training.device import check_alike, keep_for_ever, make_fabric
 from mien.training.distillation import teacher_targets
-from mien.training.heads import HEADS, Head, LossFunction, Output, as_tensor, count_logits
+from mien.training.heads import HEADS, Head, LossFunction, Output, as_tensor, count_logits, target_fingerprints
 from mien.training.optim import build_optimizer, lr_scales
 from mien.training.plan import TrainingPlan
 
@@ -112,8 +112,12 @@ def prepare(
         raise TrainingError(words, code="batch-too-small")
     if fabric.world_size > 1:
         fabric.launch()
-        files = [*(each.file for each in teachers), *([] if resumed is None else [resumed])]
-        check_alike(fabric, [recipe.digest, plan.dataset.provenance, *map(file_digest, files)])
+        start = [] if init_from is None else [init_from.best]
+        files = [*(each.file for each in teachers), *start, *([] if resumed is None else [resumed])]
+        # The name of a teacher's kept predictions tells the number of views.
+        views = [each.predictions.name for each in teachers if each.predictions != each.file]
+        data = plan.dataset.provenance | target_fingerprints(recipe, plan.dataset)
+        check_alike(fabric, [recipe.digest, data, views, *map(file_digest, files)])
     if network is None or network.head.out_features != count_logits(plan.outputs):
         network = check_network(recipe, count_logits(plan.outputs))
     init_checkpoint = None if init_from is None else init_from.best

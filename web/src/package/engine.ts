@@ -50,6 +50,7 @@ export class Mien {
   /** Load the networks. Throws an Error if one cannot be fetched, or the model has no such output. */
   static async load({ model = "default", output, minScore }: Options = {}): Promise<Mien> {
     if (minScore !== undefined && !(minScore >= 0 && minScore <= 1)) throw new Error(`minScore is 0 to 1, not ${minScore}.`);
+    if (!(model instanceof URL) && !["default", "fast", "tiny"].includes(model)) throw new Error(`model is "default", "fast", "tiny" or a URL, not ${model}.`);
     const address = model instanceof URL ? model : new URL(`models/${model}`, HERE);
     const predictor = await Predictor.load(address).catch((cause: unknown) => {
       throw new Error(`A network cannot be loaded (${reasonOf(cause)}). Are mien-web's models copied to this address? See its README.`, { cause });
@@ -80,6 +81,7 @@ export class Mien {
     const tracker = new Tracker();
     const predictFrame = this.predictor.startVideo(isLive);
     return (picture, seconds) => this.#inTurn(async () => {
+      if (!Number.isFinite(seconds)) throw new Error(`The time of the frame is ${seconds}; give it in seconds.`);
       const faces = await predictFrame(this.#read(picture), tracker.known(), seconds);
       const tracks = tracker.update(faces.flatMap(({ box, ...face }) => (box ? [{ box, ...face }] : [])), seconds);
       return tracks.map((track) => ({ track: track.number, ...this.#face(track) }));
@@ -101,8 +103,11 @@ export class Mien {
   #read(picture: Picture): DecodedImage {
     if (this.#isFreed) throw new Error("dispose() has freed the networks. Load them again.");
     // As from a selector that finds no element.
-    if (!picture) throw new Error(`The picture is ${picture}.`);
+    if (!picture || typeof picture !== "object") throw new Error(`The picture is ${picture}.`);
     const { width, height } = sizeOf(picture);
+    if (typeof width !== "number" || "data" in picture) {
+      throw new Error("A picture is an image, video, canvas, ImageBitmap or VideoFrame. Of a Blob or ImageData: await createImageBitmap(it).");
+    }
     if (!width || !height) throw new Error("The picture has no pixels yet. Await its decode(), or a video's first frame.");
     Object.assign(this.#canvas, { width, height });
     const context = this.#canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;

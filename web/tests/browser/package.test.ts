@@ -99,6 +99,12 @@ test("a page of its own says what mien's page says, and its files are the packag
   expect(await unread).toMatch(/no pixels yet/);
   const nothing = page.evaluate(() => (globalThis as unknown as App).unread(null).catch(String));
   expect(await nothing).toMatch(/picture is null/);
+  for (const [wrong, says] of [["photo.png", /picture is photo\.png/], [{}, /createImageBitmap/]] as const) {
+    const refusal = page.evaluate((picture) => (globalThis as unknown as App).unread(picture as unknown as null).catch(String), wrong);
+    expect(await refusal).toMatch(says);
+  }
+  const unknown = page.evaluate(() => (globalThis as unknown as App).predict({ model: "/models/fast" as "fast" }).catch(String));
+  expect(await unknown).toMatch(/"tiny" or a URL/);
   await own.context().close();
   await page.context().close();
 }, 120_000);
