@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mien.base.errors import RunError
 from mien.base.run_folder import RunFolder
+from mien.training import device
 from mien.training.callback import LOGGERS, Callback, Callbacks, Logger
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -169,5 +170,6 @@ def test_the_command_opens_the_tracker(mien, tiny_run, face_folder, tmp_path):
 def test_another_logger_is_refused_by_every_process_before_anything_is_read(mien, tmp_path, monkeypatch, rank):
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": str(rank)}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(device, "join_processes", lambda _: None)
     answer = mien("train", "quick", "--data", tmp_path / "nothing", "--log", "tensorbord")
     refused(answer, "logger-unknown", "'tensorboard'")

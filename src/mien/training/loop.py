@@ -121,7 +121,7 @@ def train(
                 epoch = len(state.history)
                 if state.cross_validation is not None:
                     facts["cross_validation"] = state.cross_validation
-                if writes and not run.is_run:  # the first epoch, or somebody removed the folder
+                if writes and (epoch == 1 or not run.is_run):  # somebody may have removed the folder
                     # All facts, besides recipe and data, that affect the exact result.
                     fabric = state.fabric
                     hardware = {"device": str(fabric.device), "precision": precision_name(fabric), "threads": threads()}
