@@ -29,7 +29,8 @@ def test_softmax_is_the_formula_and_survives_large_logits():
     assert softmax(logits) == pytest.approx(reference(logits, axis=1), abs=1e-12)
 
 
-def test_a_prediction_at_the_prompt_is_one_short_line(classifier, astronaut):
+def test_a_prediction_at_the_prompt_is_one_short_line(astronaut):
+    classifier = load("tiny")
     with warned("photo-as-crop", "image 1"):
         (prediction,) = classifier.predict_crops([Image.fromarray(astronaut)])
     file = io.BytesIO()

@@ -52,6 +52,9 @@ class Predictor(OnnxClassifier):
     :func:`mien.load` makes one. For face crops that are already arrays, use :meth:`probabilities`.
     """
 
+    _has_looked = False
+    """Whether photographs were looked for among crops: only the first call of :meth:`predict_crops` detects faces."""
+
     def __repr__(self) -> str:
         named = f" {self.output.name}" if self.output.name else ""
         return f"<Predictor {self.manifest.full_name}{named}: {', '.join(self.classes)}>"
@@ -158,7 +161,8 @@ class Predictor(OnnxClassifier):
             raise DataError(words, code="image-flat")
         elif is_several(images):
             each = images  # type: ignore[assignment]
-        if isinstance(each, list):
+        if isinstance(each, list) and not self._has_looked:
+            self._has_looked = True
             for found in photos_as_crops(each, "predict_crops"):
                 warnings.warn(MienWarning(found.raw, code=found.code), stacklevel=2)
         return [photo.predictions[0] for photo in self.stream(each, crops=True, classes=classes)]
@@ -227,7 +231,7 @@ def photos_as_crops(images: Iterable[ImageSource], option: str) -> list[Notice]:
     for number, image in enumerate(islice(images, MAX_SEARCHED), start=1):
         if hasattr(image, "read"):  # an open file can be read once
             continue
-        # Whoever classifies them reports images that cannot be read, and crops need no detector.
+        # Images that cannot be read are reported when they are classified, and crops need no detector.
         with suppress(MienError, MemoryError):
             rgb = upright_rgb(open_image_source(image))
             height, width = rgb.shape[:2]
