@@ -1,11 +1,13 @@
 """``mien serve`` as a command: what it refuses before it starts. What it answers is in tests/serve."""
 
+import importlib
 import socket
 import sys
 
 import pytest
 
-from support import note_codes, refused
+from mien.base.errors import MissingExtraError
+from support import note_codes, raises, refused
 
 
 def test_a_port_in_use_is_one_line(mien):
@@ -32,6 +34,8 @@ def test_without_the_extra_it_names_it(mien, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     refused(mien("serve"), "missing-extra", "fastapi", "pip install 'mien[serve]'")
+    with raises(MissingExtraError, "missing-extra", "fastapi"):
+        importlib.import_module("mien.serve.app")
 
 
 @pytest.mark.parametrize(("arguments", "warned"), [((), False), (("--host", "0.0.0.0"), True)])
@@ -42,5 +46,5 @@ def test_it_warns_where_everybody_may_ask(mien, monkeypatch, arguments, warned):
     answer = mien("serve", "--port", 0, *arguments)
     assert (answer.code, len(started)) == (0, 1)
     assert ("service-open" in note_codes(answer.err)) == warned
-    monkeypatch.setenv("MIEN_TOKEN", "abc")
+    monkeypatch.setenv("MIEN_TOKEN", "a-token-of-this-test")
     assert "warning" not in mien("serve", "--port", 0, *arguments).err

@@ -4,6 +4,7 @@ import pytest
 
 from mien.base.errors import ServeError
 from mien.serve.access import VARIABLE, find_token
+from mien.serve.app import create_app
 from support import raises, refused
 
 GIVEN = [None, "", "Bearer", "Bearer x", "Bearer {}x", "bearer x{}", "Bearer {0} {0}", "Basic {}", "{}", "Bearer ä"]
@@ -107,5 +108,21 @@ def test_a_page_of_a_host_that_the_user_names_may_read_the_answer(start, face):
 
 
 @pytest.mark.parametrize("name", ["faces.example:8000", "https://faces.example", "*.example", "[::1]"])
-def test_what_no_host_can_equal_is_refused(mien, name):
+def test_command_and_python_refuse_what_is_no_host_name(mien, name):
     refused(mien("serve", "--port", 0, "--allow-host", name), "host-name", repr(name))
+    with raises(ServeError, "host-name", repr(name)):
+        create_app(hosts=[name])
+
+
+def test_create_app_refuses_a_text_for_a_list_of_hosts():
+    """Read as a sequence it would allow the hosts f, a, c..."""
+    with raises(ServeError, "host-name", "['faces']"):
+        create_app(hosts="faces")
+
+
+@pytest.mark.parametrize(
+    ("token", "code"), [("short", "token-short"), ("ä" * 20, "token-invalid"), ("", "token-invalid")]
+)
+def test_create_app_refuses_a_token_that_the_command_refuses(token, code):
+    with raises(ServeError, code):
+        create_app(token=token)

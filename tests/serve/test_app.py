@@ -120,7 +120,7 @@ def test_a_batch_answers_in_order_with_errors_in_their_place(service):
     )
     assert answer.status_code == 200
     results = answer.json()["results"]
-    assert [each["error"]["code"] for each in results[4:7]] == ["image-format", "image-damaged", "image-format"]
+    assert [each["error"]["code"] for each in results[4:7]] == ["image-format", "image-damaged", "image-empty"]
     predicted = results[:4] + results[7:]
     expected = mien.load().predict_crops(list(pixels))
     for result, prediction in zip(predicted, expected, strict=True):

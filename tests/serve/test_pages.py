@@ -70,7 +70,7 @@ def test_the_page_offers_the_services_model_and_those_of_mien(built):
     assert built("GET", "/model-2.onnx").content == find_model(SHIPPED[1]).read_bytes()
 
 
-@pytest.mark.parametrize("token", [None, "s3cret"])
+@pytest.mark.parametrize("token", [None, "s3cret-of-the-service"])
 def test_with_a_token_the_services_own_model_is_not_given_away(static, start, tmp_path, token):
     own = tmp_path / "own.onnx"
     own.write_bytes(find_model("default").read_bytes())

@@ -42,7 +42,7 @@ def test_frames_are_answered_with_tracked_faces(service, jpegs):
     [
         (lambda socket, jpeg: socket.send_text("hello"), {}, "not-a-frame", 1003),
         (lambda socket, jpeg: socket.send_bytes(b"garbage"), {}, "image-format", 1007),
-        (lambda socket, jpeg: socket.send_bytes(b""), {}, "image-format", 1007),
+        (lambda socket, jpeg: socket.send_bytes(b""), {}, "image-empty", 1007),
         (lambda socket, jpeg: socket.send_bytes(jpeg[: len(jpeg) // 2]), {}, "image-damaged", 1007),
         (lambda socket, jpeg: socket.send_bytes(jpeg), {"max_pixels": 1000}, "image-pixels", 1009),
         (lambda socket, jpeg: None, {"stream_idle_seconds": 0.05}, "stream-idle", 1008),

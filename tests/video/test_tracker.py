@@ -247,7 +247,7 @@ def test_what_is_no_video_is_a_line(classifier, source):
         mien.track(source, classifier, detector=Told(moving))
 
 
-@pytest.mark.parametrize("source", [97, "97", -1, 1 << 40, "rtsp://127.0.0.1:9/x"])
+@pytest.mark.parametrize("source", [97, "97", -1, 1 << 40, "rtsp://127.0.0.1:9/x", "http://127.0.0.1:9/talk.mp4"])
 def test_a_camera_that_is_not_there_is_a_line(classifier, source, capfd):
     with raises(DataError, "camera-missing", str(source)):
         mien.track(source, classifier, detector=Told(moving))

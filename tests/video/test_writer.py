@@ -79,10 +79,10 @@ def test_what_the_encoder_refuses_is_said_in_a_line(tmp_path, encode_video):
         copied(tmp_path / "in.mkv", tmp_path / "out.mp4")
 
 
-def heard(path):
-    """The sound's packets: their times in seconds, and their bytes."""
+def heard(path, track=0):
+    """The packets of a sound track: their times in seconds, and their bytes."""
     with av.open(str(path)) as container:
-        packets = container.demux(container.streams.audio[0]) if container.streams.audio else ()
+        packets = container.demux(container.streams.audio[track]) if container.streams.audio else ()
         return [(float(each.pts * each.time_base), bytes(each)) for each in packets if each.pts is not None]
 
 
@@ -93,6 +93,28 @@ def test_sound_is_copied_where_an_mp4_can_hold_it(tmp_path, encode_video, name, 
     source, copy = heard(tmp_path / name), heard(tmp_path / "out.mp4")
     assert [content for _, content in copy] == [content for _, content in source if fits]
     assert [at for at, _ in copy] == pytest.approx([at for at, _ in source if fits], abs=0.03)
+
+
+def test_writer_copies_every_sound_track_with_its_language(tmp_path, encode_video):
+    """Oracle: the packets of a file with two tracks, such as a microphone and the desktop."""
+    source = encode_video(tmp_path / "one.mp4", shades(30), sound="aac")
+    with av.open(str(source)) as one, av.open(str(tmp_path / "two.mp4"), "w") as two:
+        streams = one.streams.video[0], one.streams.audio[0], one.streams.audio[0]
+        tracks = [two.add_stream_from_template(stream) for stream in streams]
+        tracks[2].metadata["language"] = "deu"
+        for track, stream in zip(tracks, streams, strict=True):
+            one.seek(0)
+            for packet in one.demux(stream):
+                if packet.dts is not None:
+                    packet.stream = track
+                    two.mux(packet)
+    copied(tmp_path / "two.mp4", tmp_path / "out.mp4")
+    for track in range(2):
+        source, copy = heard(tmp_path / "two.mp4", track), heard(tmp_path / "out.mp4", track)
+        assert [content for _, content in copy] == [content for _, content in source]
+        assert [at for at, _ in copy] == pytest.approx([at for at, _ in source], abs=0.03)
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        assert [track.language for track in out.streams.audio] == ["und", "deu"]
 
 
 def test_sound_of_an_unknown_codec_is_left_out(tmp_path, encode_video):

@@ -78,6 +78,7 @@ class MienError(Exception):
         code: kind of mistake, as words joined by hyphens: ``split-missing``. A code never changes between versions.
 
     Attributes:
+        message: the given message, with arguments as Python names them.
         code: the given code, or the default of the class, such as ``data`` for :class:`DataError`.
         raw: the message with arguments marked by :func:`arg`. Use it to build another message.
 
@@ -93,7 +94,8 @@ class MienError(Exception):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         # File names and table cells may contain line breaks.
         self.raw: str = " ".join(message.splitlines())
-        super().__init__(as_arguments(self.raw))
+        self.message: str = as_arguments(self.raw)
+        super().__init__(self.message)
         if code is not None:
             self.code = code
 

@@ -32,8 +32,7 @@ def find_token(file: Path | None) -> str | None:
     """Return the token from a file, else from the environment variable, else None.
 
     There is no option for the token itself, because all users of a machine can see the arguments of its programs.
-    Raises ServeError: the file cannot be read (``token-unreadable``), contains no token (``token-invalid``), or a token
-    that is too short (``token-short``).
+    Raises ServeError: the file cannot be read (``token-unreadable``), or see :func:`checked_token`.
     """
     if file is None:
         text, place = os.environ.get(VARIABLE), VARIABLE
@@ -46,7 +45,11 @@ def find_token(file: Path | None) -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ServeError(f"The token in {place} cannot be read: {reason}.", code="token-unreadable") from None
-    token = text.strip()
+    return checked_token(text.strip(), place)
+
+
+def checked_token(token: str, place: str = "token") -> str:
+    """Return a token that clients can send. Raises ServeError: ``token-invalid``, or too short (``token-short``)."""
     if not _TOKEN.fullmatch(token):
         words = f"{place} does not hold a token: expected letters, digits and -._~+/ without spaces."
         raise ServeError(words, code="token-invalid")
@@ -74,13 +77,12 @@ def is_token(given: str, token: str) -> bool:
 
 def check_host_names(names: Sequence[str]) -> None:
     """Raise ServeError (``host-name``) for a name with a port, path or pattern, which no request's host can equal."""
+    if isinstance(names, str):
+        raise ServeError(f"hosts must be a list of names; found {names!r}. Give [{names!r}].", code="host-name")
     for name in names:
         if not _HOST.fullmatch(name):
-            raise ServeError(
-                f"--allow-host {name!r} is not a host name. Give the name alone, such as faces.example.org, without "
-                "scheme, port and path; it is allowed at every port.",
-                code="host-name",
-            )
+            words = f"{name!r} is not a host name. Give the name alone, such as faces.example.org, without scheme, "
+            raise ServeError(f"{words}port and path; it is allowed at every port.", code="host-name")
 
 
 class CheckOrigin:

@@ -26,6 +26,8 @@ CODES: dict[str, tuple[int, str]] = {
     "content-encoding": (415, "the body is compressed"),
     "not-a-form": (415, "the body is no form, no image and no JSON"),
     "image-format": (415, "a file is not an image in a format that the service reads"),
+    "image-empty": (422, "a file is empty"),
+    "image-address": (422, "the JSON has an image's address, and the service fetches nothing"),
     "image-damaged": (422, "an image is incomplete or damaged"),
     "form-file-missing": (422, "the body has no image"),
     "unknown-field": (422, "the form has a field other than 'file', or the JSON one other than 'image' and 'images'"),

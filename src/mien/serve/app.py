@@ -10,39 +10,41 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, WebSocket, WebSocketDisconnect
-from fastapi.middleware.cors import CORSMiddleware
-from fastapi.middleware.gzip import GZipMiddleware
-from fastapi.responses import Response
-from pydantic import ValidationError
-
-from mien.base.errors import ServeError
+from mien.base.errors import ServeError, needs_extra
 from mien.base.files import file_sha256
 from mien.base.processes import available_cores
 from mien.faces.face import Detector
 from mien.faces.find import find_detector
 from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import OnnxClassifier
-from mien.serve.access import CheckOrigin, check_host_names, require_token
-from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, internal_error, invalid_parameter
-from mien.serve.built_page import service_models
-from mien.serve.detect import PredictedImage
 from mien.serve.limits import Limits
-from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
-from mien.serve.pages import HEADERS, AddHeaders, UnderPrefix, add_docs, add_page
-from mien.serve.prediction_service import PredictionService
-from mien.serve.schemas import (
-    BatchResponse,
-    FaceParameters,
-    HealthResponse,
-    ImageResponse,
-    ModelResponse,
-    PredictParameters,
-    PredictResponse,
-)
-from mien.serve.stream import Stream, receive_token, refuse, sends_token
-from mien.serve.upload import form_document, receive_files
 from mien.version import __version__
+
+with needs_extra("serve", "The service"):
+    from fastapi import APIRouter, Depends, FastAPI, Query, Request, WebSocket, WebSocketDisconnect
+    from fastapi.middleware.cors import CORSMiddleware
+    from fastapi.middleware.gzip import GZipMiddleware
+    from fastapi.responses import Response
+    from pydantic import ValidationError
+
+    from mien.serve.access import CheckOrigin, check_host_names, checked_token, require_token
+    from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, internal_error, invalid_parameter
+    from mien.serve.built_page import service_models
+    from mien.serve.detect import PredictedImage
+    from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
+    from mien.serve.pages import HEADERS, AddHeaders, UnderPrefix, add_docs, add_page
+    from mien.serve.prediction_service import PredictionService
+    from mien.serve.schemas import (
+        BatchResponse,
+        FaceParameters,
+        HealthResponse,
+        ImageResponse,
+        ModelResponse,
+        PredictParameters,
+        PredictResponse,
+    )
+    from mien.serve.stream import Stream, receive_token, refuse, sends_token
+    from mien.serve.upload import form_document, receive_files
 
 _LOG = logging.getLogger("uvicorn.error")
 
@@ -54,8 +56,8 @@ _DESCRIPTION = (
 _PREDICTING = (
     *("malformed-form", "body-too-slow", "too-many-bytes", "too-many-files", "image-pixels", "content-encoding"),
     "not-a-form",
-    *("image-format", "image-damaged", "form-file-missing", "unknown-field", "bad-parameter", "too-many-faces"),
-    *("too-much-work", "busy"),
+    *("image-format", "image-empty", "image-address", "image-damaged", "form-file-missing", "unknown-field"),
+    *("bad-parameter", "too-many-faces", "too-much-work", "busy"),
 )
 
 
@@ -85,9 +87,13 @@ def create_app(
 
     Raises:
         ModelError: see :func:`mien.load`, or the face detector cannot be used.
-        ServeError: an invalid name in ``hosts`` (``host-name``), or an invalid prefix (``root-path``).
+        ServeError: an invalid name in ``hosts`` (``host-name``), an invalid token (``token-invalid``, ``token-short``),
+            or an invalid prefix (``root-path``).
+        MissingExtraError: at the import, if a package of ``mien[serve]`` is not installed.
     """
     check_host_names(hosts)
+    if token is not None:
+        checked_token(token)
     if not re.fullmatch(r"(/[\w.~-]+)*", root_path):
         words = f"--root-path {root_path!r} is not a prefix; give it as /faces, without a slash at its end."
         raise ServeError(words, code="root-path")

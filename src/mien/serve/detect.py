@@ -100,7 +100,7 @@ def check_image(data: bytes, limits: Limits) -> None:
     """
     ignore_pillow_warnings()
     if not data:
-        raise ApiError("The file is empty: it has 0 bytes.", code="image-format")
+        raise ApiError("The file is empty: it has 0 bytes.", code="image-empty")
     try:
         with Image.open(io.BytesIO(data), formats=SERVED_FORMATS) as image:
             width, height = image.size

@@ -50,6 +50,6 @@ class Limits:
     max_connections: int = 512
     """Largest number of connections; a request on another one gets uvicorn's plain 503."""
     head_bytes: int = 16_384
-    """Largest number of bytes in a request's headers; larger ones get uvicorn's plain 400."""
+    """Largest number of bytes of headers that have not arrived completely; larger ones get uvicorn's plain 400."""
     idle_seconds: int = 5
     """Time after which a connection without a request, or without a stream's first message, is closed."""

@@ -28,6 +28,7 @@ CLOSE_CODES = {
     "busy": 1013,
     "not-a-frame": 1003,
     "image-format": 1007,
+    "image-empty": 1007,
     "image-damaged": 1007,
     "image-pixels": 1009,
     "internal": 1011,

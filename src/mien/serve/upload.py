@@ -96,6 +96,9 @@ def _json_files(body: bytes, max_files: int) -> list[bytes]:
         raise ApiError('Send one image: {"image": "BASE64"}; or "images" with a list.', code="form-file-missing")
     if len(texts) > max_files:
         raise _too_many_files(max_files)
+    if any(isinstance(text, str) and "://" in text[:20] for text in texts):
+        words = "The JSON has an address. The service fetches nothing: send the image itself, as base64 or as a file."
+        raise ApiError(words, code="image-address")
     try:
         return [_decoded(text) for text in texts]
     except (ValueError, AttributeError):

@@ -71,11 +71,11 @@ def _open(source: int | str) -> Any:
         container.close()
     except (av.FFmpegError, OSError, ValueError, LookupError):
         pass
-    named = f"Camera {source}" if isinstance(source, int) else without_password(source)
-    raise DataError(
-        f"{named} cannot be opened. Is it connected, and not used by another program? Give a video file by its path.",
-        code="camera-missing",
-    )
+    if isinstance(source, int):
+        words = f"Camera {source} cannot be opened. Is it connected, and not used by another program?"
+    else:
+        words = f"{without_password(source)} cannot be opened. Is this stream running? Download a video file first."
+    raise DataError(words, code="camera-missing")
 
 
 def _camera(number: int) -> tuple[str, str]:

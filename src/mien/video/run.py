@@ -210,7 +210,7 @@ def _prediction(row: npt.NDArray[np.float64], predictor: Tracker) -> Prediction:
 
 
 def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tracker) -> list[Notice]:
-    """Copy a video with boxes and predictions of its faces, and its sound; return a notice if MP4 cannot hold that.
+    """Copy a video with boxes and predictions of its faces, and its sound; return notices of what is left out.
 
     Only at the end of a video is it known which tracks are faces, and its frames do not fit into memory. The video is
     therefore decoded a second time, for a timeline without tracks that are not faces.
@@ -238,5 +238,8 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tra
     ):
         for frame in track(frames, video.expected_frames, f"annotating {source.name}", "frames"):
             writer.add(frame.rgb, frame.pts)
-    words = f"{ANNOTATED} has no sound, because an MP4 cannot hold the {writer.lost_sound} sound of {source}."
-    return [] if writer.lost_sound is None else [Notice(words, code="sound-left-out")]
+    return [
+        Notice(f"{ANNOTATED} leaves out the {kind} of {source}: {', '.join(codecs)}.", code=f"{kind}-left-out")
+        for kind, codecs in writer.left_out.items()
+        if codecs
+    ]

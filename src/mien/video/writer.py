@@ -25,11 +25,11 @@ _BT601 = 6
 class VideoWriter:
     """Writes frames of ``video`` to the MP4 ``path`` in order, with their times. Use it in a ``with`` block.
 
-    Width and height become even, as yuv420p requires, by repeating the last column or row. The first sound
-    stream of the file is copied without change, if an MP4 can hold it.
+    Width and height become even, as yuv420p requires, by repeating the last column or row. The sound tracks of the
+    file are copied without change, if an MP4 can hold them.
 
     Attributes:
-        lost_sound: codec of the sound, if it was left out because an MP4 cannot hold it; else None.
+        left_out: codecs of the tracks that are not copied, by kind: ``sound`` and ``subtitles``.
 
     Raises:
         RunError: the encoder failed, or the file cannot be written (``video-unwritable``).
@@ -48,13 +48,17 @@ class VideoWriter:
             stream.codec_context.colorspace = _BT601
             self._stream = stream
             self._source = open_container(video.path)
-            sound: Any = next(iter(self._source.streams.audio), None)
-            # If FFmpeg does not know a codec, there is no context.
-            codec = sound and sound.codec_context
-            fits = bool(codec) and codec.codec.canonical_name in self._container.supported_codecs
-            self.lost_sound = None if sound is None or fits else codec.name if codec else "unknown"
-            self._sound = self._container.add_stream_from_template(sound) if fits else None
-            self._packets = self._sound_packets(sound) if fits else iter(())
+            self.left_out: dict[str, list[str]] = {"sound": [], "subtitles": []}
+            self._copies: dict[int, Any] = {}
+            for track in (*self._source.streams.audio, *self._source.streams.subtitles):
+                codec = track.codec_context  # None if FFmpeg does not know the codec
+                if track.type == "audio" and codec and codec.codec.canonical_name in self._container.supported_codecs:
+                    self._copies[track.index] = copy = self._container.add_stream_from_template(track)
+                    copy.metadata.update(track.metadata)
+                else:
+                    kind = "sound" if track.type == "audio" else "subtitles"
+                    self.left_out[kind].append(codec.name if codec else "unknown codec")
+            self._packets = self._sound_packets()
             self._next_sound = next(self._packets, None)
 
     def __enter__(self) -> VideoWriter:
@@ -98,18 +102,19 @@ class VideoWriter:
             self._container.mux(self._next_sound)
             self._next_sound = next(self._packets, None)
 
-    def _sound_packets(self, sound: Any) -> Iterator[Any]:
-        """Yield packets of the sound, with times from the start of the file, until the first unreadable one."""
+    def _sound_packets(self) -> Iterator[Any]:
+        """Yield packets of all sound tracks, with times from the file's start, until the first unreadable one."""
         import av
 
-        start = round(self._video.start_seconds / sound.time_base)
-        last = -math.inf
+        last = dict.fromkeys(self._copies, -math.inf)
         with suppress(av.FFmpegError):
-            for packet in self._source.demux(sound):
+            for packet in self._source.demux([self._source.streams[index] for index in last]) if last else ():
                 # Skip repeated times of joined files, which an MP4 cannot hold.
-                if packet.dts is not None and packet.pts is not None and packet.dts > last:
-                    last = packet.dts
-                    packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, self._sound
+                if packet.dts is not None and packet.pts is not None and packet.dts > last[packet.stream_index]:
+                    last[packet.stream_index] = packet.dts
+                    start = round(self._video.start_seconds / packet.time_base)
+                    packet.pts, packet.dts = packet.pts - start, packet.dts - start
+                    packet.stream = self._copies[packet.stream_index]
                     yield packet
 
 
