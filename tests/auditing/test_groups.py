@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.auditing.run import audit_faces, find_copies, kept_together
+from mien.auditing.run import audit_faces, find_copies
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.dataset import Dataset
+from mien.data.splits import split_groups
 from mien.evaluation.predictions import Predictions
 from mien.near_copies.finder import NearCopies
 
@@ -54,7 +55,7 @@ def test_no_fold_splits_a_person_or_a_copy():
     images[4] = images[70]
     faces = replace(faces, images=images)
     copies = find_copies(faces)
-    groups = kept_together(faces, copies)
+    groups = split_groups(faces.images, faces.groups, copies.groups)
     assert all(len(set(groups[faces.groups == each])) == 1 for each in range(COUNT // 3))
     assert groups[4] == groups[70]
     assert len(set(groups)) == COUNT // 3 - 1

@@ -76,6 +76,27 @@ def test_a_right_file_a_permuted_one_and_one_that_lacks_samples(csv, faces, vali
     assert verdicts(lacking)["all samples"] == "caution"
 
 
+def test_the_file_names_the_sample_beside_a_table_s_own_numbers(csv, faces, validation, face_parquet):
+    """Oracle: every answer is right by its file; pandas numbered the rows the other way round."""
+    answers = named(faces, validation.labels)
+    own = csv(answers, "id,prediction,image", validation.rows[::-1], [validation.source])
+    assert check(own, face_parquet, "validation").accuracy.value == 1
+    with raises(DataError, "sample-differs", "line 2"):
+        check(
+            csv(answers, "sample_id,prediction,image", validation.rows[::-1], [validation.source]),
+            face_parquet,
+            "validation",
+        )
+    same = csv(answers, "sample_id,prediction,image", validation.rows, [validation.source])
+    assert check(same, face_parquet, "validation").accuracy.value == 1
+
+
+def test_missing_answers_of_other_programs_are_no_classes(csv, faces, validation, face_parquet):
+    answers = np.array(named(faces, validation.labels), dtype=object)
+    answers[:3] = ["NA", "None", "<NA>"]
+    assert check(csv(answers), face_parquet, "validation").samples == len(validation) - 3
+
+
 def test_probabilities_and_labels_of_a_table(csv, faces, validation, face_parquet):
     probabilities = np.full((len(validation.labels), len(faces.classes)), 0.01)
     probabilities[np.arange(len(probabilities)), validation.labels] = 1.01 - 0.01 * len(faces.classes)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mien.base.errors import DataError
-from mien.data.face_table import ClassNames, parse_column, read_header
+from mien.data.face_table import ClassNames, read_header
 from support import raises
 
 
@@ -38,15 +38,6 @@ def test_columns_are_found_whatever_their_case_space_quotes_and_delimiter(
     file.write_text(f"{line}\n", encoding="utf-8")
     header = read_header(file)
     assert (header.label, header.pixels, header.path, header.split) == (label, pixels, path, split)
-
-
-@pytest.mark.parametrize(
-    ("texts", "expected"),
-    [(["1", "02"], [1, 2]), (["0.5", "1", "1"], [0.5, 1, 1]), (["1", "01"], None), (["1.1", "1.10"], None),
-     ([f"{10**20}", f"{10**20 + 1}"], None)],
-)  # fmt: skip
-def test_texts_become_numbers_unless_two_would_be_one(texts: list[str], expected: list[float] | None) -> None:
-    assert parse_column(texts).tolist() == (expected or texts)
 
 
 def test_a_table_of_something_else_is_refused_with_what_it_has(tmp_path: Path) -> None:

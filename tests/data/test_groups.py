@@ -12,7 +12,14 @@ from mien.data.clean import Change, Clean, apply_clean
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, dataset_info, load_dataset, read_data
-from mien.data.splits import check_class_groups, cut_groups, cut_nearest_groups, settle_splits
+from mien.data.splits import (
+    check_class_groups,
+    cut_groups,
+    cut_nearest_groups,
+    near_copy_groups,
+    settle_splits,
+    split_groups,
+)
 from people import rendered_people
 from support import raises
 
@@ -108,6 +115,23 @@ def test_near_copies_stay_on_one_side_without_groups():
     assert 0.1 < (faces.split == "validation").mean() < 0.2
 
 
+def test_split_groups_joins_people_by_near_copies_but_not_by_blank_images(noise):
+    """Oracle: p0 and p1 share an image, p2 is alone; all have a black one."""
+    images = noise(8)
+    images[3] = np.clip(images[0].astype(int) + 9, 0, 255)  # p1's copy of p0's image
+    images[[2, 5, 7]] = 0
+    people = np.array(["p0"] * 3 + ["p1"] * 3 + ["p2"] * 2)
+    assert split_groups(images, people).tolist() == ["p0"] * 6 + ["p2"] * 2
+    assert split_groups(images, None).tolist() == near_copy_groups(images).tolist()
+
+
+@pytest.mark.parametrize("cell", ["NA", "n/a", "None", "NaN", "<NA>", "-", ""])
+def test_group_refuses_every_missing_value(tmp_path, noise, write_csv, as_pixels, cell):
+    rows = [(3 + i % 2, "ann" if i else cell, as_pixels(image)) for i, image in enumerate(noise(8))]
+    with raises(DataError, "group-incomplete", "line 2"):
+        load_dataset(write_csv(tmp_path / "fer.csv", "emotion,who,pixels", rows), group="who")
+
+
 @pytest.mark.parametrize("nearest", [False, True])
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 3)), min_size=2, max_size=120), st.integers(0, 3))
 def test_every_cut_keeps_groups_whole_and_classes_on_both_sides(nearest, pairs, seed):
@@ -144,7 +168,7 @@ def test_of_twelve_groups_two_are_cut_also_where_a_class_is_rare(labels):
     """Oracle: two groups of twelve are 16.7%, three 25%; 15% are wanted. The greedy cut alone takes three."""
     assert len(set(TWELVE[cut_groups(TWELVE, labels)])) == 3
     split, origin = settle_splits(
-        np.full(len(labels), ""), "", np.zeros((len(labels), 1, 1), np.uint8), labels, groups=TWELVE, classes=[*"abc"]
+        np.full(len(labels), ""), "", np.zeros((len(labels), 8, 8), np.uint8), labels, groups=TWELVE, classes=[*"abc"]
     )
     assert len(set(TWELVE[split == "validation"])) == 2
     assert set(labels[split == "validation"]) == set(labels[split == "train"]) == {0, 1, 2}

@@ -16,7 +16,7 @@ from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, read_data
 from mien.data.synthetic import synthetic_faces
-from mien.data.votes import check_votes, vote_probabilities, votes_fingerprint, with_votes
+from mien.data.votes import check_votes, read_ratings, vote_probabilities, votes_fingerprint, with_votes
 from support import raises
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -203,6 +203,20 @@ def test_a_bad_number_of_votes_is_named_by_its_line(tmp_path: Path, noise, write
         rows = [*good[:2], ["2.png", "happy", bad, 2], good[3]]
         with raises(DataError, code, where):
             read_data(write_csv(tmp_path / "bad.csv", "path,label,votes_happy,votes_sad", rows))
+
+
+def test_missing_ratings_are_counted_and_others_named(tmp_path, noise, write_tree, write_csv) -> None:
+    """Oracle: AffectNet marks a missing rating by -2; self-assessment manikins go from 1 to 9."""
+    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
+    valence, arousal = ["0.5", '"-0,5"', "NA", -2], [3, 5, 1, 9]
+    rows = [[f"{at}.png", ("happy", "sad")[at % 2], valence[at], arousal[at]] for at in range(4)]
+    found = read_data(write_csv(tmp_path / "f.csv", "path,label,valence,arousal", rows))
+    assert [(note.code, *note.split()[:1]) for note in found.notes] == [
+        ("values-missing", "valence:"), ("ratings-range", "arousal")
+    ]  # fmt: skip
+    ratings = read_ratings(found.faces, ["valence"])
+    assert ratings is not None
+    np.testing.assert_equal(ratings[:, 0], [0.5, -0.5, np.nan, np.nan])
 
 
 @pytest.mark.parametrize(

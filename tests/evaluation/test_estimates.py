@@ -136,6 +136,8 @@ def test_break_down_is_an_evaluation_of_each_part():
         (np.array([20, np.nan, 3]), [("3", 1), ("20", 1)]),  # a whole number with gaps is read as a fraction
         (np.array([False, None, "x"], dtype=object), [("False", 1), ("x", 1)]),
         (np.array(["b", "", "nan"]), [("b", 1)]),
+        (np.array(["NA", "b", "n/a"]), [("b", 1)]),
+        (np.array(["None", "<NA>", "F"]), [("F", 1)]),
     ],
 )
 def test_break_down_takes_any_kind_of_column_and_leaves_out_what_is_missing(values, expected):

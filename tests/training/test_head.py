@@ -12,7 +12,7 @@ from mien.base.errors import RecipeError, TrainingError
 from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.data.splits import deal_groups
+from mien.data.splits import deal_groups, split_groups
 from mien.training import checkpoint, head
 from mien.training.plan import plan_training
 from mien.training.state import prepare
@@ -67,7 +67,8 @@ def test_the_penalty_is_that_of_the_least_cross_validated_loss(tones, tiny_run):
     state = prepare(plan_training(recipe, alone), tiny_run)
     labels = state.labels.numpy()
     features = np.random.default_rng(0).normal(size=(len(labels), 20)) + 2 * np.eye(20)[labels]
-    folds = PredefinedSplit(deal_groups(np.arange(len(labels)), labels, head.FOLDS))
+    groups = split_groups(alone.of_split("train").images, None)  # each image is there twice
+    folds = PredefinedSplit(deal_groups(groups, labels, head.FOLDS))
     kept = len(labels) * (head.FOLDS - 1) // head.FOLDS
     models = [LogisticRegression(C=1 / (penalty * kept), tol=1e-8, max_iter=5000) for penalty in head.PENALTIES]
     scores = [cross_val_score(each, features, labels, cv=folds, scoring="neg_log_loss").mean() for each in models]
@@ -75,6 +76,20 @@ def test_the_penalty_is_that_of_the_least_cross_validated_loss(tones, tiny_run):
     assert 0 < best < len(models) - 1, "not at an end of the list"
     chosen = head._choose_penalty(state, torch.from_numpy(features), torch.from_numpy(features))
     assert chosen == head.PENALTIES[best] == state.cross_validation["penalty"]
+
+
+def test_cross_validation_deals_near_copies_into_one_fold(faces, tiny_run):
+    """Oracle: labels drawn by chance cannot be predicted; with shifted copies in other folds all of them could."""
+    shifted = [np.roll(face, by, axis=1) for face in np.asarray(faces.images[:60]) for by in range(4)]
+    labels = np.random.default_rng(0).integers(0, 2, 60).repeat(4)
+    data = Dataset.from_arrays(np.stack(shifted), labels, ("a", "b"), split=["train"] * 200 + ["validation"] * 40)
+    trained = tiny_run.read_recipe()
+    recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
+    state = prepare(plan_training(recipe, data), tiny_run)
+    of_image = torch.from_numpy(np.arange(60).repeat(4)[:200])
+    features = torch.nn.functional.one_hot(of_image).double() + 0.01 * torch.randn(200, 50, dtype=torch.float64)
+    head._choose_penalty(state, features, features)
+    assert state.cross_validation["accuracy"] < 0.7
 
 
 def test_what_a_fitted_head_has_no_use_for_is_refused(tones, tiny_run):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.api.inputs import Data, data_name, environment, read
-from mien.auditing.run import AuditFindings, audit_faces, check_audit, find_copies, kept_together
+from mien.auditing.run import AuditFindings, audit_faces, check_audit, find_copies
 from mien.auditing.sections import audit_tables, audit_values, write_audit
 from mien.base.errors import DataError, arg, needs_extra
 from mien.base.files import check_replaceable, write_text
@@ -17,6 +17,7 @@ from mien.base.run_folder import check_out
 from mien.data.clean import Clean, write_clean
 from mien.data.dataset import ALL, FINGERPRINT_PX, Dataset
 from mien.data.read import ReadResult
+from mien.data.splits import split_groups
 from mien.evaluation.predictions import Predictions
 from mien.page.rendering import import_page_packages
 from mien.page.terminal import as_html, as_text
@@ -128,7 +129,9 @@ def audit(
     if judge is not None and to_train is not None:
         from mien.runs.folds import FOLDS, make_folds, predict_folds
 
-        folds = make_folds(to_train, kept_together(to_train, copies), FOLDS, only_train=True)
+        folds = make_folds(
+            to_train, split_groups(to_train.images, to_train.groups, copies.groups), FOLDS, only_train=True
+        )
         predictions = predict_folds(
             judge,
             folds,

@@ -118,14 +118,14 @@ def run_folds(
     job.check()
     with needs_extra("train", "Training"):
         from mien.runs.folds import check_groups, make_folds, measure_folds, predict_folds
-    from mien.data.splits import near_copy_groups
+    from mien.data.splits import split_groups
 
     dataset = read(data, *job.recipe.input.stored_as).faces
-    groups = near_copy_groups(dataset.images) if dataset.groups is None else dataset.groups
+    groups = split_groups(dataset.images, dataset.groups)
     check_groups(dataset, groups, count)
     folds = make_folds(dataset, groups, count)
-    kept_together = f"groups of '{dataset.group_column}'" if dataset.groups is not None else "near-copies"
-    notify(f"train and validation are split into {count} folds; {kept_together} stay together")
+    whole = "near-copies" + (f" and groups of '{dataset.group_column}'" if dataset.group_column else "")
+    notify(f"train and validation are split into {count} folds; {whole} stay together")
     for each in job.known_images(dataset, "train", "validation"):
         notify(each.line)
     predictions = predict_folds(

@@ -12,7 +12,6 @@ from mien.base.errors import DataError, Notice
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.preprocess import grey_stack
 from mien.base.progress import busy
-from mien.base.sample_groups import join_groups
 from mien.checks.copies import CopyCounts, count_copies
 from mien.checks.image_quality import (
     FEW_TONES_BELOW,
@@ -111,11 +110,6 @@ def find_copies(faces: Dataset) -> NearCopies:
         with busy("counting copies"):
             identical = group_identical(images)
         return find_near_copies(images, identical)
-
-
-def kept_together(faces: Dataset, copies: NearCopies) -> npt.NDArray[np.int64]:
-    """Return the group of each face, int64 (N,); near-copies and groups of the data stay in one fold."""
-    return join_groups(len(faces), faces.groups, copies.groups)
 
 
 def _grey(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.cells import is_missing, parse_column
 from mien.base.errors import DataError, Notice
 from mien.base.progress import track
 from mien.data.dataset import FaceTable
@@ -21,7 +22,6 @@ from mien.data.face_table import (
     ReadOptions,
     csv_rows,
     only_grey,
-    parse_column,
     read_header,
     split_of,
 )
@@ -71,10 +71,11 @@ def read_csv(path: Path, options: ReadOptions) -> FaceTable:
             try:
                 fields = content if isinstance(content, list) else _split_line(content, header, place)
                 label = fields[header.label]
-                if not by_pixels and not label.strip():
-                    raise DataError(f"{place}: the label is empty.", code="label-missing")
-                if not by_pixels and header.path is not None and not fields[header.path].strip():
-                    raise DataError(f"{place}: the path of the image is empty.", code="image-missing")
+                # A class may be called "none".
+                if not by_pixels and is_missing(label) and label.strip().casefold() != "none":
+                    raise DataError(f"{place}: the label is missing ('{label}').", code="label-missing")
+                if not by_pixels and header.path is not None and is_missing(fields[header.path]):
+                    raise DataError(f"{place}: the path of the image is missing.", code="image-missing")
                 if label not in known:
                     known[label] = class_names.numbered(label, place) if by_pixels else class_names.name(label)
                 split = "" if header.split is None else split_of(fields[header.split], place)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.cells import is_missing
 from mien.base.errors import DataError, Notice, arg, nearest
 from mien.base.labels import EXPRESSIONS, canonical_class, composed, order_classes
 from mien.data.splits import canonical_split
@@ -136,8 +136,8 @@ class ClassNames:
         if mapped is None and usual not in EXPRESSIONS:
             numbering = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
             label = found.strip()[:40]
-            if not label:
-                raise DataError(f"{where}: the label is empty. Give every row one.", code="label-missing")
+            if is_missing(label):
+                raise DataError(f"{where}: the label is missing ('{label}'). Give every row one.", code="label-missing")
             mend = f"Correct the row, or say which class it is: {arg('class_map')} '{label}=NAME'."
             if whole:
                 # Numbers from 1 to 7 never mean FER2013's order plus one.
@@ -192,8 +192,8 @@ def index_classes(names: Sequence[str]) -> tuple[npt.NDArray[np.int64], tuple[st
 
 
 def split_of(found: str, where: str) -> str:
-    """Return the split that a name means; ``""`` for an empty name. Raises DataError if it is not a split."""
-    if not found.strip():
+    """Return the split that a name means; ``""`` for a missing one. Raises DataError if it is not a split."""
+    if is_missing(found):
         return ""
     split = canonical_split(found)
     if split is None:
@@ -217,23 +217,6 @@ def find_column(headers: Iterable[str], wanted: Sequence[str]) -> int | None:
 def free_name(name: str) -> str:
     """Return ``name`` with an underscore added if mien's own parquet columns use it."""
     return f"{name}_" if normalize_header(name) in OWN_HEADERS else name
-
-
-def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
-    """Convert a column of text to whole numbers, else to numbers; else keep the text; (N,).
-
-    Also keep it if two texts are one number, such as 1 and 01, or ids of 20 digits, because they may name two people.
-    """
-    if any("_" in value for value in values):  # Python would read 1_0 as the number ten
-        return np.array(values)
-    for kind in (np.int64, np.float64):
-        try:
-            numbers = np.array(values).astype(kind)
-        except (ValueError, OverflowError):
-            continue
-        if len(np.unique(numbers)) == len(set(values)):
-            return numbers
-    return np.array(values)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.cells import missing
 from mien.base.errors import DataError, arg, nearest
 from mien.base.labels import composed
 
@@ -58,10 +59,10 @@ def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.st
     if values.ndim != 1:
         words = f"The column '{name}' has {values.shape[1]} values per sample; {arg('group')} needs one."
         raise DataError(words, code="column-shape")
-    missing = np.flatnonzero(np.isnan(values) if values.dtype.kind == "f" else values.astype(np.str_) == "")
-    if len(missing):
-        words = f"{source[missing[0]]}: no value in '{name}', as in {len(missing):,} of {len(values):,} samples. "
-        words += "Every sample needs a group."
+    unknown = np.flatnonzero(missing(values))
+    if len(unknown):
+        words = f"{source[unknown[0]]}: no value in '{name}' ('{values[unknown[0]]}'), as in {len(unknown):,} of "
+        words += f"{len(values):,} samples. Every sample needs a group."
         raise DataError(words, code="group-incomplete")
 
 

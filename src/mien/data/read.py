@@ -23,7 +23,7 @@ from mien.data.groups import group_column
 from mien.data.image_store import is_mapped
 from mien.data.parquet import parquet_files, read_parquet
 from mien.data.splits import settle_splits
-from mien.data.votes import with_votes
+from mien.data.votes import rating_notices, with_votes
 
 _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
 _CSV_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -109,7 +109,7 @@ def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
     return DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.", code="data-unreadable")
 
 
-READER_VERSION = 20
+READER_VERSION = 21
 """Version of the readers. Increase it when their results or the cache's files change; this invalidates old entries."""
 
 
@@ -286,7 +286,8 @@ def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) ->
         faces = faces.with_fingerprints(usual.fingerprint, usual.fingerprint_without_test)
     # Read-only as from the cache, so that code that writes to the images fails in the first run already.
     faces.images.setflags(write=False)
-    return ReadResult(faces, shape, origin, tuple(table.skipped), (*table.notes, *_crossing(faces)), cached=False)
+    notes = (*table.notes, *rating_notices(faces), *_crossing(faces))
+    return ReadResult(faces, shape, origin, tuple(table.skipped), notes, cached=False)
 
 
 def _crossing(faces: Dataset) -> Iterator[Notice]:

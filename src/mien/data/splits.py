@@ -12,8 +12,9 @@ import numpy.typing as npt
 from mien.base.errors import DataError, RunError, arg
 from mien.base.files import cache_folder, whole_file
 from mien.base.preprocess import grey_square
+from mien.base.sample_groups import join_groups
 from mien.data.image_store import convert, take
-from mien.near_copies.finder import find_near_copies
+from mien.near_copies.finder import LEAST_CONTRAST, contrast, find_near_copies
 
 VALIDATION_SHARE = 0.15
 NO_CUT = "no validation split, because no class has two different images"
@@ -85,6 +86,23 @@ def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         for old in sorted(file.parent.glob("*.npy"), key=lambda each: each.stat().st_mtime)[:-_KEPT]:
             old.unlink()
     return groups
+
+
+def split_groups(
+    images: npt.NDArray[np.uint8], groups: npt.NDArray[Any] | None, copies: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[Any]:
+    """Return the groups (N,) that no split may divide: near-copies, joined with the data's own, such as people.
+
+    ``groups`` are names or numbers; joined groups get the first of theirs. Blank images join no groups. ``copies`` are
+    those of :func:`near_copy_groups`, if they are known.
+    """
+    copies = near_copy_groups(images) if copies is None else copies
+    if groups is None:
+        return copies
+    names, number = np.unique(groups, return_inverse=True)
+    blank = contrast(_small(images)) < LEAST_CONTRAST
+    copies = np.where(blank, copies.max(initial=0) + 1 + np.arange(len(images)), copies)
+    return np.asarray(names[join_groups(len(images), number, copies)])
 
 
 def _find(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -272,7 +290,7 @@ def settle_splits(
 
     If there is no split (``""``), validation is cut from all faces, and there is no test. If there is train but no
     validation, part of train becomes validation. Data without train, for evaluation only, is unchanged. Groups are
-    never divided; for their errors, see :func:`check_class_groups`; None keeps near-copies together.
+    never divided, nor near-copies; for their errors, see :func:`check_class_groups`.
     """
     present = set(split.tolist())
     if present == {""}:
@@ -285,14 +303,15 @@ def settle_splits(
         return split, origin
     settled = np.where(trainable, "train", split).astype("<U10")
     indices = np.flatnonzero(trainable)
+    trained = take(images, indices)
+    whole = split_groups(trained, None if groups is None else groups[indices])
     if groups is not None:
-        check_class_groups(groups[indices], labels[indices], classes)
-        cut = cut_nearest_groups(groups[indices], labels[indices])
-        held_out, all_groups = (len(np.unique(each)) for each in (groups[indices][cut], groups[indices]))
-        how = f"{held_out:,} of {all_groups:,} groups, {cut.mean():.1%} of train"
+        check_class_groups(whole, labels[indices], classes)
+        cut = cut_nearest_groups(whole, labels[indices])
+        held_out, all_groups = (len(np.unique(each)) for each in (whole[cut], whole))
+        how = f"{held_out:,} of {all_groups:,} groups, {cut.mean():.1%} of train, near-copies kept together"
     else:
-        trained = take(images, indices)
-        cut = cut_validation(trained, labels[indices], copies=near_copy_groups(trained))
+        cut = cut_validation(trained, labels[indices], copies=whole)
         how = CUT_ORIGIN if cut.any() else NO_CUT
     settled[indices[cut]] = "validation"
     return settled, words.replace("{cut}", how)

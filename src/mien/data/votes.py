@@ -8,7 +8,7 @@ Distribution") asked ten annotators about every image of FER2013. In memory, vot
 import csv
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, arg
+from mien.base.cells import missing, parse_number
+from mien.base.errors import DataError, Notice, arg
 from mien.base.files import expand_home
+from mien.base.heads.kinds import NAMES
 from mien.base.labels import FERPLUS_CLASSES, canonical_class
 from mien.data.dataset import Dataset
 from mien.data.splits import canonical_split
@@ -38,6 +40,9 @@ and on a fifth of shuffled rows."""
 
 _MOST_DIGITS = 9
 """Largest number of digits of a vote count, so that sums fit int64."""
+
+AFFECTNET_MISSING = -2.0
+"""Rating of an image that has none, in AffectNet."""
 
 _TOTALS = ("", "total", "sum", "count", "n")
 """Columns ``votes_NAME`` with these names hold a sum, not a class."""
@@ -120,7 +125,7 @@ def _numbers(name: str, values: npt.NDArray[Any], places: Sequence[str] | npt.ND
     found = np.full(len(values), np.nan)
     for at, value in enumerate(values.tolist()):
         try:
-            found[at] = float(value or "nan") if isinstance(value, str) else float(value)
+            found[at] = parse_number(value) if isinstance(value, str) else float(value)
         except (TypeError, ValueError):
             raise DataError(
                 f"{places[at]}: the column '{name}' must hold a number of votes; found '{value!s:.40}'. Write 0 where "
@@ -215,23 +220,38 @@ def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64
 
 
 def read_ratings(dataset: Dataset, names: Sequence[str]) -> npt.NDArray[np.float64] | None:
-    """Return the ratings in E columns of N images: float64 (N, E), -1..1, NaN if blank; None without the columns.
+    """Return the ratings in E columns of N images: float64 (N, E), -1..1, NaN if missing; None without the columns.
 
-    Raises DataError for a value that is not a number from -1 to 1 (``ratings-range``).
+    AffectNet marks missing ratings by -2. Raises DataError for another value outside -1..1 (``ratings-range``).
     """
     if not set(names) <= set(dataset.columns):
         return None
     cells = np.stack([dataset.columns[name].astype(np.str_) for name in names], axis=1)
-    ratings = np.vectorize(_rating, otypes=[np.float64])(cells)
+    ratings = np.array([[_rating(cell) for cell in row] for row in cells.tolist()], dtype=np.float64)
+    ratings = ratings.reshape(cells.shape)
     for row, at in np.argwhere(np.abs(ratings) > 1):
         found = f"{cells[row, at]!s:.80} of {dataset.source[row]}"
         raise DataError(f"{names[at]} must be a number from -1 to 1, or blank; found {found}.", code="ratings-range")
     return np.asarray(ratings)
 
 
+def rating_notices(dataset: Dataset) -> Iterator[Notice]:
+    """Return notices about ratings that are left out: AffectNet's -2, and columns that are no ratings from -1 to 1."""
+    for name in (name for name in NAMES if name in dataset.columns and dataset.columns[name].ndim == 1):
+        try:
+            ratings = read_ratings(dataset, [name])
+        except DataError as error:
+            yield Notice(f"{error.raw} '{name}' will not be measured.", code=error.code)
+            continue
+        if ratings is not None and (marked := int((np.isnan(ratings[:, 0]) & ~missing(dataset.columns[name])).sum())):
+            words = f"{name}: left out {marked:,} ratings of -2, which marks a missing rating in AffectNet."
+            yield Notice(words, code="values-missing")
+
+
 def _rating(cell: str) -> float:
     try:
-        return float("nan" if cell.strip() in {"", "None"} else cell)
+        rating = parse_number(cell)
+        return np.nan if rating == AFFECTNET_MISSING else rating
     except ValueError:
         return np.inf
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.cells import MISSING, is_missing
 from mien.base.errors import DataError
 from mien.base.sample_groups import Groups
 from mien.evaluation import metrics
@@ -26,9 +27,6 @@ from mien.evaluation.predictions import Predictions, RatedValues
 from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, GroupGap, SubsetMetrics
 
 Bools = npt.NDArray[np.bool_]
-
-MISSING = {"", "nan", "nat"}
-"""Values of a column that stand for none, in small letters."""
 
 MOST_GROUPS = 100
 """Largest number of distinct values of a grouping column. A column with more probably holds names or measurements."""
@@ -105,7 +103,7 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
     if 0 < len(counts) <= MOST_GROUPS and np.median(counts) < LEAST_COMPARED:
         values = in_quarters(values.astype(str))
     distinct, group_of = np.unique(values, return_inverse=True)
-    known = [at for at, value in enumerate(distinct) if str(value).strip().lower() not in MISSING]
+    known = [at for at, value in enumerate(distinct) if not is_missing(value)]
     if not known:
         raise DataError("The column to group by has no values.", code="groups-missing")
     if len(known) > MOST_GROUPS:

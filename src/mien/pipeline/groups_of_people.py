@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mien.base.cells import is_missing
 from mien.base.errors import DataError, Notice
 from mien.data.face_table import PATH_HEADERS, csv_rows, find_column, read_names
-from mien.evaluation.estimates import MISSING, MOST_GROUPS, group_values, in_quarters, share_gaps
+from mien.evaluation.estimates import MOST_GROUPS, group_values, in_quarters, share_gaps
 from mien.evaluation.metrics import divide
 from mien.evaluation.results import GroupGap
 from mien.page.blocks import Column, Table
@@ -48,10 +49,14 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
     for name in (name for name in named if name != names[at]):
         values = in_quarters(np.array([row[names.index(name)] for row in found.values()]))
         known = zip(found, values.tolist(), strict=True)
-        columns[name] = {image: value for image, value in known if value.lower() not in MISSING}
+        columns[name] = {image: value for image, value in known if not is_missing(value)}
     kept = {name: of for name, of in columns.items() if 2 <= len({*of.values()}) <= min(MOST_GROUPS, len(of) // 2)}
     words = f"{table.name}: {len(unknown):,} of {len(unknown) + len(found):,} lines name no image, or several"
     notices = [Notice(f"{words}, such as {unknown[0]}.", code="images-unknown")] if unknown else []
+    gaps = {name: len(found) - len(of) for name, of in kept.items() if len(of) < len(found)}
+    if gaps:
+        words = ", ".join(f"{counted(count, 'image')} without {name}" for name, count in gaps.items())
+        notices.append(Notice(f"{table.name}: left out {words}.", code="values-missing"))
     left = [
         f"{name} ({len({*of.values()})} in {counted(len(of), 'image')})"
         for name, of in columns.items()

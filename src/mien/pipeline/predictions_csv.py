@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.cells import is_missing, parse_number
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS, NO_EXPRESSION, UNSURE, canonical_class, composed
 from mien.data.dataset import Dataset
@@ -39,10 +40,11 @@ class ClaimedPredictions:
 def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPredictions:
     """Read a table of predictions and match it with the samples of one split.
 
-    Samples are matched by id (:data:`ID_HEADERS`), else by file (:data:`FILE_HEADERS`), else by index. A prediction is
-    a class name, or an index into the classes of the data.
+    Samples are matched by file (:data:`FILE_HEADERS`), else by id (:data:`ID_HEADERS`), else by index: a column of ids
+    may count the rows of the table. A prediction is a class name, or an index into the classes of the data.
 
-    Raises DataError: no column of ids, files or predictions; an id that is repeated or not in the split; a wrong class.
+    Raises DataError: no column of ids, files or predictions; an id that is repeated or not in the split; a wrong class;
+    a ``sample_id`` of another sample than the file's.
     """
     try:
         names, delimiter = read_names(path)
@@ -52,8 +54,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     id_at, file_at = find_column(names, ID_HEADERS), find_column(names, FILE_HEADERS)
     if id_at is None and file_at is None:  # the index comes last: pandas also writes one that counts the table's rows
         id_at = find_column(names, ("index",))
-    key_at = file_at if id_at is None else id_at
-    if key_at is None:
+    if id_at is None and file_at is None:
         raise _columns_error(path, names, f"ids or files of the samples: {ID_HEADERS[0]} or {FILE_HEADERS[0]}")
     column_of = _probability_columns(names, dataset.classes)
     # Beside probabilities, a column "emotion" may hold the true labels.
@@ -64,21 +65,29 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
 
     by_id = {str(sample_id): index for index, sample_id in enumerate(chosen.rows.tolist())}
     # pandas writes 3 as 3.0 in a column that had gaps.
-    find = by_file(chosen.source.tolist()) if id_at is None else lambda key: by_id.get(re.sub(r"\.0+$", "", key), -1)
+    find = by_file(chosen.source.tolist())
+    rows = list(csv_rows(path, len(names), delimiter))
+    by_files = [-1 if file_at is None else find(fields[file_at].strip()) for _, fields in rows]
+    by_ids = [-1 if id_at is None else by_id.get(re.sub(r"\.0+$", "", fields[id_at].strip()), -1) for _, fields in rows]
+    is_own = id_at is not None and normalize_header(names[id_at]) in ID_HEADERS[:2]
+    uses_files = id_at is None or (not is_own and max(by_files, default=-1) >= 0)
+    key_at = int((file_at if uses_files else id_at) or 0)
     line_of: dict[int, int] = {}
     values, answers, other = [], [], 0
-    for line, fields in csv_rows(path, len(names), delimiter):
+    for (line, fields), index, of_file in zip(rows, by_files if uses_files else by_ids, by_files, strict=True):
         key, place = fields[key_at].strip(), f"{path.name} line {line}"
-        index = find(key)
         if index < 0:
             words = f"{place}: '{key}' matches no sample of '{split}', or several. Give {names[key_at]} as the data "
-            words += f"has it, such as {(chosen.source if id_at is None else chosen.rows)[0]}, or choose another split."
+            words += f"has it, such as {(chosen.source if uses_files else chosen.rows)[0]}, or choose another split."
             raise DataError(words, code="sample-unknown")
+        if of_file not in {-1, index}:
+            words = f"{place}: sample {key} of the data is not {fields[file_at or 0].strip()}. Drop one of the columns."
+            raise DataError(words, code="sample-differs")
         if index in line_of:
             words = f"{place}: '{key}' is also in line {line_of[index]}. Each sample has one prediction."
             raise DataError(words, code="sample-id-repeated")
         line_of[index] = line
-        if label_at is not None and fields[label_at].strip():
+        if label_at is not None and not is_missing(fields[label_at]):
             other += _class_index(fields[label_at], dataset.classes, place) != chosen.labels[index]
         if answer_at is not None:
             answers.append(_class_index(fields[answer_at], dataset.classes, place, or_none=True))
@@ -122,9 +131,12 @@ def _probability_columns(names: Sequence[str], classes: Sequence[str]) -> list[i
 
 def _numbers(fields: Sequence[str], columns: Sequence[int], place: str) -> npt.NDArray[np.float64]:
     try:
-        return np.array([float(fields[at].replace(",", ".")) for at in columns])  # Excel may write 0,5
+        found = np.array([parse_number(fields[at]) for at in columns])
     except ValueError as error:
         raise DataError(f"{place}: a probability is no number ({error}).", code="probabilities-shape") from None
+    if np.isnan(found).any():
+        raise DataError(f"{place}: a probability is missing.", code="probabilities-shape")
+    return found
 
 
 def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: bool = False) -> int:
@@ -136,7 +148,7 @@ def _class_index(value: str, classes: Sequence[str], place: str, *, or_none: boo
             return classes.index(name) if name in classes else folded.index(name.casefold())
     if whole.isdecimal() and int(whole) < len(classes):
         return int(whole)
-    if or_none and (text in {"", UNSURE} or name in {*EXPRESSIONS, *NO_EXPRESSION}):
+    if or_none and (is_missing(text) or text == UNSURE or name in {*EXPRESSIONS, *NO_EXPRESSION}):
         return -1
     words = f"{place}: '{text}' is neither a class ({', '.join(classes)}) nor a number below {len(classes)}."
     raise DataError(words, code="class-unknown")

@@ -72,7 +72,7 @@ def predict_split(
     answering, further = predictor.manifest.output(), predictor.further
     names = tuple(name for head in further for name in head.classes) or answering.derives
     ratings = None
-    # Only a model that learned ratings needs their columns in the right scale.
+    # Only a model that learned ratings needs their columns in the right scale; a notice at reading names others.
     with nullcontext() if further else suppress(DataError):
         ratings = read_ratings(chosen, [name.removeprefix("derived_") for name in names]) if names else None
     others = ["" if votes is None else votes.output, _source(answering) if answering.perceived else ""]

@@ -95,7 +95,7 @@ def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> N
     if count not in range(2, found + 1):
         words = f"{arg('folds')} {count}: train and validation have {found:,} groups. Give 2 to {found} folds."
         raise DataError(words, code="folds-range")
-    names = faces.columns[faces.group_column][predicted] if faces.group_column else own
+    names = np.unique(faces.columns[faces.group_column])[own] if faces.group_column else own
     check_class_groups(names, labels, faces.classes, named=bool(faces.group_column))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from mien.base.preprocess import to_input
 from mien.base.progress import slices, track
 from mien.base.run_folder import HistoryLine
-from mien.data.splits import count_by_group, deal_groups, group_identical
+from mien.data.splits import count_by_group, deal_groups, split_groups
 from mien.training.device import sum_dtype
 from mien.training.state import TrainingState
 
@@ -60,7 +60,7 @@ def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> fl
     """Choose the penalty with the lowest cross-validated loss, or the largest if samples are too few for folds."""
     faces = state.plan.balanced_train
     faces = faces.subset(chosen := np.sort(np.random.default_rng(0).permutation(len(faces))[:_CROSS_VALIDATED]))
-    groups = group_identical(faces.images) if faces.groups is None else faces.groups
+    groups = split_groups(faces.images, faces.groups)
     groups_of_class = (count_by_group(groups, faces.labels)[2] > 0).sum(axis=0)
     folds = min(FOLDS, int(groups_of_class[groups_of_class > 0].min()))
     if folds < 2:

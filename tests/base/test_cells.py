@@ -1,0 +1,53 @@
+"""Oracles: what Excel, R, pandas and databases write for no value; Python's own numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mien.base.cells import is_missing, missing, parse_column, parse_number
+
+GAPS = ["", " ", "NA", "N/A", "n/a", "#N/A", "None", "null", "NULL", "NaN", "NaT", "<NA>", "-", "."]
+
+
+@pytest.mark.parametrize("cell", [*GAPS, None, float("nan")])
+def test_every_program_s_missing_value_is_missing(cell):
+    assert is_missing(cell)
+
+
+@pytest.mark.parametrize("cell", ["0", "na\u00efve", "Nathan", "no", "--x", 0, False])
+def test_values_are_not_missing(cell):
+    assert not is_missing(cell)
+
+
+def test_missing_marks_cells_of_any_type():
+    assert missing(np.array(["a", "NA", ""])).tolist() == [False, True, True]
+    assert missing(np.array([1.5, np.nan])).tolist() == [False, True]
+    assert missing(np.array([1, 0])).tolist() == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [(["1", "20"], [1, 20]), (["0.5", "1", "1"], [0.5, 1, 1]), (["0,5", "1"], [0.5, 1]), (["1e-05"], [1e-5])],
+)  # fmt: skip
+def test_columns_of_numbers_are_numbers(texts, expected):
+    assert parse_column(texts).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["001", "002"], ["1", "01"], ["1.1", "1.10"], [f"{10**20}", f"{10**20 + 1}"], ["1_0", "2"], ["12e4", "1"],
+     ["1,234", "5"], ["18", "NA"], ["inf", "1"], ["a"]],
+)  # fmt: skip
+def test_columns_of_ids_stay_text(texts):
+    assert parse_column(texts).tolist() == texts
+
+
+def test_parse_number_takes_a_decimal_comma_and_refuses_thousands():
+    assert [parse_number(each) for each in ("0,5", "-,5", " 3 ", "1e3")] == [0.5, -0.5, 3, 1000]
+    assert math.isnan(parse_number("N/A"))
+    for text in ("1,234", "x"):
+        with pytest.raises(ValueError, match="could not convert"):
+            parse_number(text)
