@@ -8,6 +8,7 @@ A classifier predicts an expression from an image. It does not know what a perso
 """
 
 import os
+import random
 import re
 from importlib import import_module
 
@@ -30,7 +31,11 @@ def __getattr__(name: str) -> object:
         return import_module("mien.faces")
     if name not in _HOMES:
         raise AttributeError(f"module 'mien' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    drawn = random.getstate()
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    finally:
+        random.setstate(drawn)  # rich draws a number while it is imported
 
 
 def __dir__() -> list[str]:

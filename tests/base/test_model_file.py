@@ -289,3 +289,13 @@ def test_a_pickled_predictor_opens_its_file_again(faces):
     assert np.array_equal(pickle.loads(pickle.dumps(predictor)).probabilities(images), predictor.probabilities(images))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert np.array_equal(pool.apply(predictor.probabilities, (images,)), predictor.probabilities(images))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "mirrored"),
+    [({}, True), ({"augment": {"flip": True}}, True), ({"augment": {"flip": False}}, False),
+     ({"augment": {"flip": True, "file": "own.py"}}, False),
+     ({"augment": {"flip": False}, "tuning": {"fit_head": True}}, True)],
+)  # fmt: skip
+def test_a_manifest_says_whether_training_saw_mirrored_faces(tiny_run, recipe, mirrored):
+    assert read_manifest(tiny_run.model).model_copy(update={"recipe": recipe}).mirrored is mirrored

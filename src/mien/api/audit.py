@@ -12,6 +12,7 @@ from mien.auditing.run import AuditFindings, audit_faces, check_audit, find_copi
 from mien.auditing.sections import audit_tables, audit_values, write_audit
 from mien.base.errors import DataError, arg, needs_extra
 from mien.base.files import check_replaceable, write_text
+from mien.base.processes import usual_torch
 from mien.base.recipe import Recipe, load_recipe
 from mien.base.run_folder import check_out
 from mien.data.clean import Clean, write_clean
@@ -80,6 +81,7 @@ class AuditResult:
         return as_html(audit_tables(self.findings))
 
 
+@usual_torch()
 def audit(
     data: Data,
     predictions: Predictions | None = None,

@@ -12,6 +12,7 @@ from mien.api.inputs import Data, environment, read
 from mien.api.train import TrainingJob, check_callback, find_job, settings_of
 from mien.base.errors import RunError, arg, needs_extra
 from mien.base.files import write_text
+from mien.base.processes import usual_torch
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder, check_out
 from mien.evaluation.predictions import Predictions
@@ -60,6 +61,7 @@ class CrossValidated:
         return as_html(evaluation_text(self.evaluation))
 
 
+@usual_torch()
 def cross_validate(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,

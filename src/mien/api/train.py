@@ -138,6 +138,7 @@ def train(
     return result
 
 
+@usual_torch()
 def load_network(run: str | os.PathLike[str]) -> Module:
     """Load a run's network with its trained weights, on the CPU in evaluation mode, such as for t-SNE or Captum.
 

@@ -135,6 +135,15 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
             heads.append(HEADS[it.target](name, f"logits_{name}", it.classes, it.temperature, it.target))
         return tuple(heads)
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether training also saw mirrored faces: only then may predictions for a face and its mirror be averaged.
+
+        The recipe says it; a fitted head always sees them. A recipe without the key is of before it: True.
+        """
+        augment, tuning = (self.recipe.get(table, {}) for table in ("augment", "tuning"))
+        return bool(tuning.get("fit_head") or (augment.get("flip", True) and not augment.get("file")))
+
     def output(self, name: str | None = None) -> LabelHead:
         """Return an output by name; None: the rule's answer, else :func:`answering`.
 

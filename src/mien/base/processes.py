@@ -4,15 +4,19 @@ import logging
 import math
 import os
 import platform
+import random
 import socket
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ContextDecorator, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+import numpy as np
 
 from mien.base.errors import RunError, needs_extra
 
@@ -46,29 +50,86 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+class _OneThread(ContextDecorator):
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+one_thread = _OneThread()
+"""For what only one thread of a process can do at a time: draw seeded numbers, train with Fabric, export to ONNX."""
+_program: list[Any] = []
+"""States of the program's generators and torch's default dtype, while any thread is in :func:`usual_torch`."""
+_inside = 0
+
+
 @contextmanager
 def usual_torch() -> Iterator[None]:
-    """Use gradients, float32 and the CPU in the ``with`` block, whatever torch modes the program has set."""
+    """Use gradients, float32 and the CPU in the ``with`` block, whatever torch modes the program has set.
+
+    Afterwards these modes and the random numbers of torch, NumPy and Python go on as if nothing had happened. Several
+    threads may be inside; the last one restores the program's state.
+    """
+    global _inside
     torch: Any = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
+    with one_thread:
+        if not _inside:
+            drawn = None if torch is None else torch.get_rng_state()
+            dtype = None if torch is None else torch.get_default_dtype()
+            on_gpu = torch.cuda.get_rng_state_all() if torch is not None and torch.cuda.is_initialized() else []
+            _program[:] = [random.getstate(), np.random.get_state(), drawn, on_gpu, dtype]  # noqa: NPY002
+        _inside += 1
+        if torch is not None:
+            torch.set_default_dtype(torch.float32)
     try:
         with ExitStack() as modes:
-            modes.enter_context(torch.inference_mode(False))
-            modes.enter_context(torch.enable_grad())
-            if torch.get_default_device().type != "cpu":
-                modes.enter_context(torch.device("cpu"))
+            if torch is not None:
+                modes.enter_context(torch.inference_mode(False))
+                modes.enter_context(torch.enable_grad())
+                if torch.get_default_device().type != "cpu":
+                    modes.enter_context(torch.device("cpu"))
             yield
     finally:
-        torch.set_default_dtype(dtype)
+        with one_thread:
+            _inside -= 1
+            if not _inside:
+                _restore(*_program)
+
+
+def _restore(own: Any, numpy: Any, drawn: Any, on_gpu: Any, dtype: Any) -> None:
+    random.setstate(own)
+    np.random.set_state(numpy)  # noqa: NPY002
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        # A torch that was imported meanwhile goes on from its own seed.
+        torch.set_rng_state(torch.Generator().get_state() if drawn is None else drawn)
+        torch.set_default_dtype(dtype or torch.float32)
+        for index, state in enumerate(on_gpu):
+            torch.cuda.set_rng_state(state, index)
+
+
+_TORCHRUN = (
+    "TORCHELASTIC_RUN_ID",
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
 
 
 def process_count() -> int:
-    """Return the number of processes that train together, from ``torchrun``'s environment; 1 without it."""
-    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    """Return the number of processes that train together, from ``torchrun``'s environment; 1 without it.
+
+    Other launchers (SLURM, MPI), and variables that one has left behind, change nothing: such a process trains alone.
+    """
+    return int(os.environ["WORLD_SIZE"]) if all(os.environ.get(name) for name in _TORCHRUN) else 1
 
 
 def is_main_process() -> bool:

@@ -19,6 +19,7 @@ from mien.base.errors import ModelError
 from mien.base.files import whole_file
 from mien.base.model_file import Manifest, OutputManifest, attach_manifest, open_model, read_manifest
 from mien.base.preprocess import face_square, to_input
+from mien.base.processes import one_thread
 from mien.base.progress import busy
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
@@ -205,7 +206,7 @@ def _to_onnx(
     shapes: dict[str, Any] = {"images": {0: torch.export.Dim("batch", min=1)}}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with one_thread, warnings.catch_warnings():
         # The exporter gives warnings about its own deprecated parts.
         warnings.simplefilter("ignore")
         try:

@@ -108,17 +108,18 @@ Tracker = tuple[Callable[[HistoryLine, int], Any], Callable[[bool], Any]]
 
 
 def _tensorboard(run: RunFolder) -> Tracker:
-    """Write event files to the run folder's ``tensorboard``, with lightning-fabric's logger."""
-    for former in (run.path / "tensorboard").glob("events.out.tfevents.*"):
+    """Write event files to the run folder's ``tensorboard``."""
+    folder = run.path / "tensorboard"
+    for former in folder.glob("events.out.tfevents.*"):
         former.unlink()
-    made = import_module("lightning_fabric.loggers.tensorboard").TensorBoardLogger
-    logger = made(run.path, name="", version="tensorboard")
+    writer = import_module("torch.utils.tensorboard").SummaryWriter(folder)
 
     def log(values: HistoryLine, epoch: int) -> None:
-        logger.log_metrics(values, step=epoch)
-        logger.save()
+        for name, value in values.items():
+            writer.add_scalar(name, value, epoch)
+        writer.flush()
 
-    return log, lambda failed: None
+    return log, lambda failed: writer.close()
 
 
 def _wandb(run: RunFolder) -> Tracker:

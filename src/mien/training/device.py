@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.plugins.precision import MixedPrecision, Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed
@@ -77,20 +79,29 @@ def make_fabric(
         warnings.simplefilter("ignore")
         # Batches have a fixed size, so it is worth trying the kernels of each convolution once.
         torch.backends.cudnn.benchmark = on_gpu
-        return Fabric(
-            accelerator=accelerator,
-            devices=here,
-            num_nodes=count // here,
-            # Do not broadcast buffers before each batch, because processes may validate different numbers of batches.
-            strategy="auto"
-            if count == 1
-            else DDPStrategy(
-                process_group_backend="nccl" if on_gpu else "gloo",
-                broadcast_buffers=False,
-                find_unused_parameters=may_leave_out,
-            ),
-            plugins=Precision() if precision == "fp32" else MixedPrecision("bf16-mixed", accelerator),
-        )
+        # Lightning's own launcher configures Fabric by LT_ variables.
+        left_over = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("LT_")}
+        try:
+            return Fabric(
+                accelerator=accelerator,
+                devices=here,
+                num_nodes=count // here,
+                # Do not broadcast buffers before each batch: processes may validate different numbers of batches.
+                strategy="auto"
+                if count == 1
+                else DDPStrategy(
+                    process_group_backend="nccl" if on_gpu else "gloo",
+                    broadcast_buffers=False,
+                    find_unused_parameters=may_leave_out,
+                ),
+                plugins=[
+                    Precision() if precision == "fp32" else MixedPrecision("bf16-mixed", accelerator),
+                    # Fabric would ask SLURM or MPI, which may have started this process to train alone.
+                    LightningEnvironment() if count == 1 else TorchElasticEnvironment(),
+                ],
+            )
+        finally:
+            os.environ.update(left_over)
 
 
 def join_processes(device: str) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mien.base.errors import StoppedError, TrainingError
 from mien.base.preprocess import to_input
+from mien.base.processes import one_thread
 from mien.base.run_folder import HistoryLine, RunFolder, best_by_metric, best_epoch
 from mien.evaluation.predictions import Teacher
 from mien.models.network import Network
@@ -68,6 +69,7 @@ class Outcome:
         return self.reason in {"interrupted", "stopped"}
 
 
+@one_thread
 def train(
     plan: TrainingPlan, run: RunFolder, *, resume: bool = False, init_from: RunFolder | None = None,
     teachers: Sequence[Teacher] = (), callback: Callback | None = None, environment: dict[str, Any] | None = None,
@@ -76,6 +78,7 @@ def train(
     """Train a network and write a run folder with checkpoints and history.
 
     Samples of ``train`` are trained on, those of ``validation`` choose the best epoch, those of ``test`` are not used.
+    Trainings in several threads of a process wait for one another.
     The folder is created in the first epoch; :meth:`RunFolder.alone` keeps other processes out. ``init_from``,
     ``teachers`` and ``network`` are as in :func:`mien.training.state.prepare`; ``environment`` is added to
     environment.json.

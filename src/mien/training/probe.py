@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from mien.base.errors import StoppedError, TrainingError
+from mien.base.processes import one_thread
 from mien.base.progress import track
 from mien.base.run_folder import RunFolder
 from mien.evaluation.results import JsonResult
@@ -54,6 +55,7 @@ class TrainingEstimate(JsonResult):
     device: str
 
 
+@one_thread
 def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, device: str = "auto") -> TrainingEstimate:
     """Time a few steps at each image side of the recipe, and part of a validation. Nothing is written.
 
@@ -137,6 +139,7 @@ _CLEAR = 0.487
 """A fall is clear if losses and steps are correlated by minus this or less (t = 3); noise is so in 2% of tests."""
 
 
+@one_thread
 def range_test(
     plan: TrainingPlan, *, init_from: RunFolder | None = None, device: str = "auto"
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mien.base.errors import RecipeError, RunError, TrainingError, arg
 from mien.base.files import file_sha256, write_text
+from mien.base.processes import one_thread
 from mien.base.recipe import Recipe, dotted
 from mien.base.run_folder import HistoryLine, RunFolder, best_epoch, history_to_csv
 from mien.evaluation.predictions import Teacher
@@ -74,8 +75,9 @@ class TrainingState:
 
 def check_network(recipe: Recipe, classes: int = 7) -> Network:
     """Build the network with weights from the recipe's seed, and test it at every image size of the recipe."""
-    torch.manual_seed(recipe.seed)
-    network = build_model(recipe.model, classes, *recipe.input.seen_as)
+    with one_thread:
+        torch.manual_seed(recipe.seed)
+        network = build_model(recipe.model, classes, *recipe.input.seen_as)
     early_px = [side_px for _, side_px in recipe.progressive_resizing]
     check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
     if (recipe.tuning.frozen_epochs or recipe.tuning.fit_head) and not network.head.weight.requires_grad:

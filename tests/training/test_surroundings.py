@@ -1,0 +1,68 @@
+"""A training in a program of its user: other launchers' variables, the program's random numbers, its threads."""
+
+import random
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+
+import mien
+from mien.base.run_folder import RunFolder
+from mien.training.device import make_fabric
+from training_support import same_weights
+
+SLURM = {"SLURM_JOB_ID": "1", "SLURM_PROCID": "1", "SLURM_LOCALID": "0", "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "x"}
+MPI = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}
+LIGHTNING = {"LT_CLI_USED": "1", "LT_DEVICES": "2", "LT_STRATEGY": "ddp", "LT_NUM_NODES": "3"}
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+
+
+@pytest.mark.parametrize("variables", [SLURM, MPI, LIGHTNING, TORCHRUN])
+def test_one_process_trains_alone_with_a_launchers_left_variables(monkeypatch, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    fabric = make_fabric("fp32", "cpu")
+    assert (fabric.world_size, fabric.global_rank) == (1, 0)
+
+
+def test_a_training_leaves_the_programs_state_as_it_was(tmp_path, faces, tiny_recipe):
+    """Oracle: the same draws without a training in between."""
+
+    def draws(between):
+        for seed in (random.seed, np.random.seed, torch.manual_seed):
+            seed(5)
+        between()
+        return random.random(), float(np.random.rand()), float(torch.rand(1))  # noqa: NPY002
+
+    class Draws(mien.Callback):
+        def on_step_begin(self, training, batch):
+            random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002
+
+    def train():
+        torch.set_default_dtype(torch.float64)
+        try:
+            with torch.no_grad():
+                mien.train(tiny_recipe, faces, epochs=1, out=tmp_path / "run", callback=Draws(), verbose=0)
+                assert not torch.is_grad_enabled()
+            mien.load_network(tmp_path / "run")
+            assert torch.get_default_dtype() == torch.float64
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    assert draws(train) == draws(lambda: None)
+
+
+def test_trainings_in_two_threads_equal_those_one_after_another(tmp_path, faces, tiny_recipe):
+    def train(folder):
+        mien.train(tiny_recipe, faces, epochs=1, out=tmp_path / folder, verbose=0)
+
+    threads = [Thread(target=train, args=[name]) for name in ("first", "second")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    train("alone")
+    for name in ("first", "second"):
+        assert same_weights(*(RunFolder(tmp_path / each) for each in (name, "alone")))
+        assert (tmp_path / name / "model.onnx").is_file()
