@@ -13,7 +13,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.synthetic import synthetic_faces
 from mien.runs.plan import StudyCallback
 from mien.runs.planner import make_plan
-from mien.runs.scheduler import Processes, StudyContext, run_all
+from mien.runs.scheduler import StudyContext, run_all
 from mien.runs.spec import load_study
 from mien.training.callback import Callback
 from mien.training.loop import train
@@ -61,8 +61,7 @@ def run_study(study, out, jobs, epochs):
     context = StudyContext({(48, 1): synthetic_faces(400, seed=1)}, out, out / "results", {})
     plan = make_plan(load_study(str(study)), context.faces_by_form, [f"epochs={epochs}"])
     runs = [run for run in plan if run.variant == "base"]
-    executor = Processes(context, jobs) if jobs > 1 else None
     try:
-        sys.stdout.write(str(run_all(runs, {}, context, StudyCallback() if executor else Slow(), executor)))
+        sys.stdout.write(str(run_all(runs, {}, context, StudyCallback() if jobs > 1 else Slow(), jobs)))
     except StudyError as error:
         sys.stdout.write(f"StudyError {error.code}: {error}")

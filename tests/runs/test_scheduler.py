@@ -17,17 +17,20 @@ import pytest
 
 from children import CHILDREN, run_study
 from mien.base import run_folder
+from mien.base.errors import DataError, arg
 from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
 from mien.pipeline.training_run import run_recipe
-from mien.runs import progress, scheduler
-from mien.runs.plan import folder_of, pending, read_completed
+from mien.runs import progress, worker
+from mien.runs.plan import folder_of, pending, read_completed, read_run
 from mien.runs.planner import make_plan
 from mien.runs.progress import StudyProgress
-from mien.runs.scheduler import Processes, StudyContext, choose_executor, execute, run_all
+from mien.runs.scheduler import StudyContext, run_all
 from mien.runs.spec import load_study
+from mien.runs.worker import RunJob, answer, make_job, read_answer
 from mien.training import state
 from mien.training.plan import plan_training
+from support import raises
 
 
 def test_a_run_is_what_mien_train_makes_of_its_recipe(done, faces, tmp_path):
@@ -40,13 +43,14 @@ def test_a_run_is_what_mien_train_makes_of_its_recipe(done, faces, tmp_path):
     assert kept.record.seconds == pytest.approx(RunFolder(kept.folder).read_history()[-1]["seconds"])
 
 
-def test_the_epoch_that_is_kept_is_the_models_own(done, tmp_path, monkeypatch):
+def test_a_record_names_the_epoch_of_the_model(done, faces, tmp_path, monkeypatch):
     """Oracle: the exported model. In history.csv all epochs are alike, as where metrics differ after seven digits."""
     csv = run_folder.history_to_csv([dict.fromkeys(run_folder.HISTORY_COLUMNS, 1.0)] * 3)
     monkeypatch.setattr(state, "history_to_csv", lambda history: csv)
     run = make_plan(done.study, done.context.faces_by_form, ["epochs=3", "stopping.metric=loss"])[0]
-    kept = execute(run, replace(done.context, out=tmp_path, results=tmp_path / "kept"), lambda _: None, lambda: False)
-    assert 1 < kept.record.best_epoch == read_manifest(folder_of(run, tmp_path).model).epoch
+    job = replace(done.context, out=tmp_path, results=tmp_path / "kept").job(run)
+    assert job.train(faces, lambda epoch: None, lambda: False)
+    assert 1 < read_run(Path(job.results)).record.best_epoch == read_manifest(folder_of(run, tmp_path).model).epoch
 
 
 def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(done):
@@ -61,7 +65,7 @@ def test_a_log_has_a_line_a_minute(done, monkeypatch, capsys):
     """Oracle: a clock set by hand."""
     clock = SimpleNamespace(now=0)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    shown = StudyProgress()
+    shown = StudyProgress("accuracy")
     for seconds in (1, 59, 60, 61, 119, 120):
         clock.now = seconds
         shown.on_epochs(done.runs[0], 0)
@@ -95,20 +99,35 @@ def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces,
     np.testing.assert_array_equal(read_completed(context.results)[five.key].predictions().probabilities, oracle)
 
 
-def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces, tmp_path, told):
+def test_runs_in_processes_equal_runs_in_this_one_and_are_not_repeated(done, faces, tmp_path, told):
     context = StudyContext({(48, 1): faces}, tmp_path, tmp_path / "results", {})
-    assert run_all(done.runs, {}, context, told, Processes(context, 2))
+    base, five, *_, second = done.runs
+    assert run_all([base, five, second], {}, context, told, jobs=2)
     found = read_completed(context.results)
-    assert set(found) == set(done.finished)
+    assert set(found) == {base.key, five.key, second.key}
     for key, each in found.items():
-        assert each.record.failed == done.finished[key].record.failed
-        if not each.record.failed:
-            np.testing.assert_array_equal(
-                each.predictions().probabilities, done.finished[key].predictions().probabilities
-            )
-    assert pending(done.runs, found, tmp_path) == []
+        np.testing.assert_array_equal(each.predictions().probabilities, done.finished[key].predictions().probabilities)
+    assert pending([base, five, second], found, tmp_path) == []
     ends = [line for line in told.lines if line[2] == "ended"]
     assert ends.index(("base", 0, "ended")) < ends.index(("five", 0, "ended"))
+    assert not list((tmp_path / "runs").glob(".data-*"))
+
+
+def test_a_process_answers_with_its_error():
+    job = RunJob({}, "key", "v", "sha256:", "", "run", "results", "", {})
+    message = f"There is no file; give {arg('settings')}."
+
+    def refuse(*_):
+        raise DataError(message, code="data-missing")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(worker, "read_entry", lambda folder: (None, {}))
+        patched.setattr(RunJob, "train", refuse)
+        patched.setattr(worker, "set_quiet", lambda quiet: None)
+        text = answer(make_job(job, Path("data"), 1))
+    with raises(DataError, "data-missing") as caught:
+        read_answer(text)
+    assert caught.value.raw == message
 
 
 # A study of one process waits after each epoch. Those of several do not: they have epochs enough for both to begin.
@@ -158,18 +177,11 @@ def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path, capfd):
     # A Python of its own: a forked process says nothing while it imports and as it exits.
     process = _start(tmp_path, tiny_study_file, 2, get_context("spawn"))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    workers = [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
+    workers = [int(each) for each in children if "mien.runs.worker" in Path(f"/proc/{each}/cmdline").read_text()]
     assert len(workers) == 2
     for each in workers:
         os.kill(each, signal.SIGKILL)
     printed, complaint = _said(tmp_path, process)
     assert (complaint, capfd.readouterr().err) == ("", "")
     assert printed.startswith("StudyError study-process-killed: ")
-    assert "`if __name__ == '__main__':`" in printed  # a script without it ends the same way
     assert "fewer jobs" in printed  # the argument's name: this is Python
-
-
-@pytest.mark.parametrize(("jobs", "runs", "at_once"), [(1, 9, 1), (2, 9, 2), (8, 9, 4), (4, 3, 3), (2, 0, 1)])
-def test_no_more_go_at_once_than_there_are_runs_and_cores(done, told, monkeypatch, jobs, runs, at_once):
-    monkeypatch.setattr(scheduler, "available_cores", lambda: 4)
-    assert choose_executor(done.context, told, "local" if runs else "ray", jobs, runs).slots == at_once

@@ -122,3 +122,16 @@ def test_every_study_that_comes_with_mien_loads(name: str):
     assert study.name == name
     assert study.question.endswith("?")
     assert all(variant.title for variant in study.variants)
+
+
+def test_a_users_file_is_beside_the_study_and_its_absence_is_named_at_once(tmp_path, monkeypatch):
+    """Oracle: `[model] file` of a recipe, which is beside the recipe."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "studies" / "study.toml"
+    file.parent.mkdir()
+    file.write_text(GOOD.replace('"optim.lr" = 0.01', 'loss = { file = "parts.py", name = "own" }'))
+    with raises(RecipeError, "model-file-missing", file.parent / "parts.py"):
+        load_study(file)
+    (file.parent / "parts.py").write_text("own = None\n")
+    study = load_study("studies/study.toml")
+    assert study.recipe_of(study.variant("slow"), 0).loss.file == "studies/parts.py"

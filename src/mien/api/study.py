@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.api.inputs import Data, environment, read
-from mien.base.errors import MienError, Notice, StudyError, arg, needs_extra
+from mien.base.errors import MienError, StudyError, arg, needs_extra
 from mien.base.files import expand_home, write_text
 from mien.base.processes import usual_torch
 from mien.base.progress import busy
 from mien.base.run_folder import check_out
-from mien.base.spec_file import toml_value
+from mien.data.read import check_source
 from mien.page.rendering import import_page_packages
 from mien.runs.page import write_study
 from mien.runs.plan import StudyCallback, pending, read_completed
@@ -62,28 +62,30 @@ def study(
         MissingExtraError: torch, matplotlib or scipy is not installed.
         MienError: study, recipe, data or folder cannot be used.
     """
-    changes = list(settings)
-    if isinstance(settings, Mapping):
-        changes = [f"{key}={toml_value(value)}" for key, value in settings.items()]
+    changes = list(settings.items() if isinstance(settings, Mapping) else settings)
     whole = (spec if isinstance(spec, Study) else load_study(spec)).changed(recipe, changes)
     chosen = whole.restricted([only] if isinstance(only, str) else only)
     folder = check_out(Path("studies") / chosen.name if out is None else out, data)
     kept = expand_home(folder / "results" if results is None else results)
     if kept.is_file():
         raise StudyError(f"{kept} is a file; {arg('results')} must name a folder.", code="out-is-file")
+    # Check these before loading torch, which takes seconds.
+    forms = sorted(
+        {chosen.recipe_of(each, chosen.seeds_of(each)[0], changes).input.stored_as for each in chosen.trained}
+    )
+    if isinstance(data, str | os.PathLike):
+        check_source(data)
     with needs_extra("train", "Training"):
-        from mien.runs.planner import make_plan
-        from mien.runs.scheduler import StudyContext, choose_executor, run_all
-        from mien.training.plan import recipe_warnings
+        from mien.runs.planner import make_plan, notices_of
+        from mien.runs.scheduler import StudyContext, run_all
     with needs_extra("report", "The page and the tests of a study"):
         import_page_packages()
         import scipy  # noqa: F401
-    trained = [variant for variant in chosen.variants if not variant.after]
-    forms = {chosen.recipe_of(each, chosen.seeds_of(each)[0], changes).input.stored_as for each in trained}
     # Decode each size, grey or RGB, only once for all runs.
-    faces = {form: read(data, *form, again=at > 0).faces for at, form in enumerate(sorted(forms))}
-    metadata, completed = environment(data), read_completed(kept)
-    callback = callback or (StudyProgress() if verbose else StudyCallback())
+    faces = {form: read(data, *form, again=at > 0).faces for at, form in enumerate(forms)}
+    context = StudyContext(faces, folder, kept, environment(data))
+    completed = read_completed(kept)
+    callback = callback or (StudyProgress(chosen.metrics[0]) if verbose else StudyCallback())
     with busy("checking every run"):
         runs = make_plan(chosen, faces, changes, whole=whole)
     if finished and not any(run.key in completed for run in runs):
@@ -91,26 +93,19 @@ def study(
         words = f"{kept} contains no finished run of this study with {own} on this data."
         raise StudyError(words, code="nothing-finished")
     to_do = [] if finished else pending(runs, completed, folder)
-    notices = []
-    for name, run in {run.variant: run for run in reversed(to_do)}.items():
-        starts_trained = run.parent is not None or run.model is not None
-        for each in recipe_warnings(run.recipe, from_run=starts_trained, train_faces=run.train_faces):
-            notices.append(Notice(f"{name}: {each.raw}", code=each.code))
     all_ended, failure = True, None
-    context = StudyContext(faces, folder, kept, metadata)
     try:
-        callback.on_plan(runs, to_do, notices)
-        executor = choose_executor(context, callback, engine, jobs, len(to_do))
-        all_ended = run_all(to_do, completed, context, callback, executor)
+        callback.on_plan(runs, to_do, notices_of(to_do))
+        all_ended = run_all(to_do, completed, context, callback, jobs, engine)
     except MienError as error:
         # Raise the error only after table and page of the other runs are written.
         failure = error
     finally:
         callback.on_end()
-    table = replace(tabulate(chosen, runs, read_completed(kept), faces[min(forms)]), was_stopped=not all_ended)
+    table = replace(tabulate(chosen, runs, read_completed(kept), faces[forms[0]]), was_stopped=not all_ended)
     if table.runs:
         write_text(folder / "study.json", json.dumps(table.to_dict(), indent=2, ensure_ascii=False) + "\n")
-        page = write_study(folder, table, {name: str(each) for name, each in metadata.items()}).page
+        page = write_study(folder, table, {name: str(each) for name, each in context.metadata.items()}).page
         table = replace(table, page=page)
     if failure is not None:
         raise failure

@@ -11,7 +11,6 @@ from mien.api.inputs import Data, environment, read
 from mien.base.errors import RecipeError, needs_extra
 from mien.base.processes import usual_torch
 from mien.base.run_folder import check_out
-from mien.base.spec_file import toml_value
 from mien.runs.space import Space, load_space
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ def sweep(
     if isinstance(space, Space) and settings:
         words = "Settings belong to a space by name or file; change this one with dataclasses.replace(space, base=...)."
         raise RecipeError(words, code="settings-of-a-value")
-    changes = [f"{key}={toml_value(value)}" for key, value in (settings or {}).items()]
-    chosen = space if isinstance(space, Space) else load_space(space, changes)
+    chosen = space if isinstance(space, Space) else load_space(space, list((settings or {}).items()))
     folder = check_out(Path("sweeps") / chosen.name if out is None else out, data)
     with needs_extra("search", "A sweep"):
         from mien.runs.sweep import check_networks, search

@@ -74,9 +74,10 @@ def study(
         leave_out("--dry-run shows what would be trained", {"--finished": only_finished})
     source = data_options.at(data)
     source.check()
+    callback = _DryRun(json) if dry_run else _Progress(wanted.metrics[0])
     table = api.study(
         wanted, source, out=out, results=results, only=only or (), recipe=recipe, settings=changes or (),
-        jobs=jobs, engine=engine, finished=only_finished, callback=_DryRun(json) if dry_run else _Progress(),
+        jobs=jobs, engine=engine, finished=only_finished, callback=callback,
     )  # fmt: skip
     if table.page is not None:
         show_json(table.to_dict()) if json else show(study_tables(table))

@@ -61,10 +61,12 @@ def file_names(split: str) -> tuple[str, ...]:
     return f"predictions_{split}.npz", "metrics.json", "report.html", "figures", "tables"
 
 
-def write_evaluation(folder: Path, context: ReportContext, title: str, metadata: Mapping[str, str]) -> Path | None:
+def write_evaluation(
+    folder: Path, context: ReportContext, title: str, metadata: Mapping[str, str], *, has_page: bool = True
+) -> Path | None:
     """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, the report with its files.
 
-    Returns the report's path; None without the extra ``report``, which also removes an earlier report.
+    Returns the report's path; None without the extra ``report`` or ``has_page``, which also removes an earlier report.
     """
     # Move predictions and metrics into place only after the page, because a partial result cannot be used.
     with ExitStack() as files:
@@ -74,7 +76,8 @@ def write_evaluation(folder: Path, context: ReportContext, title: str, metadata:
         metrics = files.enter_context(whole_file(folder / "metrics.json"))
         metrics.write_text(json.dumps(context.evaluation.to_dict(), indent=2) + "\n", encoding="utf-8", newline="")
         with suppress(MissingExtraError):
-            return report_page(context, title, metadata, SUMMARY).write(folder).page
+            if has_page:
+                return report_page(context, title, metadata, SUMMARY).write(folder).page
     # Remove an earlier report, because it does not match these metrics.
     (folder / "report.html").unlink(missing_ok=True)
     return None

@@ -49,7 +49,7 @@ class TrainingResult(Outcome):
         recipe: recipe with every setting of its model.
         predictions: predictions for the validation split.
         evaluation: evaluation on the validation split, as from :func:`mien.evaluate`.
-        report: path of the page; None without the extra ``report``.
+        report: path of the page; None without the extra ``report``, and in a study.
         removed: names of deleted files that were made from earlier weights.
         notices: problems of the run, with advice; see :mod:`mien.pipeline.run_checks`.
         cross_validated: for a fitted head, ``accuracy`` on ``images`` of train in ``folds``; else empty.
@@ -115,6 +115,7 @@ def run_recipe(
     init_from: RunFolder | None = None,
     callback: Callback | None = None,
     metadata: Mapping[str, Any] | None = None,
+    has_page: bool = True,
     **options: Any,
 ) -> TrainingResult:
     """Train by a recipe, export the kept epoch, evaluate it on validation, and write the run folder.
@@ -122,7 +123,8 @@ def run_recipe(
     Under ``torchrun`` only the first process exports and evaluates, and all processes return its result.
 
     The temperature fitted on validation is stored in the exported model. Validation metrics do not use this
-    temperature. ``options`` are those of :func:`mien.training.loop.train`.
+    temperature. ``has_page`` writes the page of the metrics too. ``options`` are those of
+    :func:`mien.training.loop.train`.
     """
     environment = dict(metadata or {})
     # Only the first process locks the folder and writes to it.
@@ -130,7 +132,7 @@ def run_recipe(
         if init_from is not None and is_main_process():
             callback = Callbacks(_RememberStart(run, init_from), callback)
         outcome = train(plan, run, init_from=init_from, callback=callback, environment=environment, **options)
-        result = from_first(lambda: finish_run(plan, run, outcome, environment, init_from))
+        result = from_first(lambda: finish_run(plan, run, outcome, environment, init_from, has_page=has_page))
     if callback is not None:
         callback.on_result(result)
     return result
@@ -142,6 +144,8 @@ def finish_run(
     outcome: Outcome,
     metadata: Mapping[str, Any] | None = None,
     start: RunFolder | None = None,
+    *,
+    has_page: bool = True,
 ) -> TrainingResult:
     """Export a run's best weights, evaluate the exported model on validation, and write the run folder."""
     recipe, faces = run.read_recipe(), plan.dataset
@@ -172,7 +176,7 @@ def finish_run(
         predictions, evaluation, class_counts=split.class_counts, history=outcome.history, best_epoch=outcome.best_epoch
     )
     title, words = f"{recipe.name}: validation", {name: str(value) for name, value in found.items()}
-    report = write_evaluation(run.path, context, title, words)
+    report = write_evaluation(run.path, context, title, words, has_page=has_page)
     # Open the file again: the predictor above uses a temporary one, which other processes could not open.
     split = replace(split, model=Predictor(run.model).for_labels())
     return TrainingResult(

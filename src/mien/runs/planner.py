@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mien.base.errors import DataError, MissingExtraError, ModelError, RecipeError, StudyError, arg, nearest
+from mien.base.errors import DataError, MissingExtraError, ModelError, Notice, RecipeError, StudyError, arg, nearest
 from mien.base.labels import parse_scheme
-from mien.base.recipe import Recipe
+from mien.base.recipe import Change, Recipe
 from mien.inference.find_model import find_trained
 from mien.models.registry import completed
 from mien.runs.plan import FacesByForm, PlannedRun
 from mien.runs.spec import Study, Variant
 from mien.training.heads import count_logits, target_fingerprints
-from mien.training.plan import plan_training
+from mien.training.plan import plan_training, recipe_warnings
 from mien.training.state import check_network, file_digest
 
 
 def make_plan(
-    study: Study, faces_by_form: FacesByForm, changes: Sequence[str] = (), *, whole: Study | None = None
+    study: Study, faces_by_form: FacesByForm, changes: Sequence[Change] = (), *, whole: Study | None = None
 ) -> tuple[PlannedRun, ...]:
     """Return all runs of a study, parents first, after checking that each can be trained.
 
@@ -26,15 +26,14 @@ def make_plan(
     Raises what :meth:`mien.api.train.TrainingJob.check` raises, and StudyError if two variants are the same run, a
     variant has a seed that its parent lacks, or a metric names an unknown class.
     """
-    trained = [variant for variant in study.variants if not variant.after]
-    first = {each.name: _first_run(study, each, faces_by_form, changes) for each in trained}
+    first = {each.name: _first_run(study, each, faces_by_form, changes) for each in study.trained}
     of_data = {name for faces in faces_by_form.values() for name in faces.classes}
     _check_metrics(whole or study, of_data.union(*(run.classes for run in first.values())), changes)
     _check_comparisons(study, {name: run.classes for name, run in first.items()})
     runs: dict[tuple[str, int], PlannedRun] = {}
     variant_of: dict[str, str] = {}
-    for rank in range(max(len(study.seeds_of(variant)) for variant in trained)):
-        for variant in trained:
+    for rank in range(max(len(study.seeds_of(variant)) for variant in study.trained)):
+        for variant in study.trained:
             for seed in study.seeds_of(variant)[rank : rank + 1]:
                 run = replace(
                     first[variant.name],
@@ -56,12 +55,22 @@ def make_plan(
     return tuple(runs.values())
 
 
-def _check_metrics(study: Study, known: set[str], changes: Sequence[str]) -> None:
+def notices_of(runs: Sequence[PlannedRun]) -> list[Notice]:
+    """Return what to read before these runs are trained, once for each variant."""
+    return [
+        Notice(f"{name}: {each.raw}", code=each.code)
+        for name, run in {run.variant: run for run in reversed(runs)}.items()
+        for each in recipe_warnings(
+            run.recipe, from_run=run.parent is not None or run.model is not None, train_faces=run.train_faces
+        )
+    ]
+
+
+def _check_metrics(study: Study, known: set[str], changes: Sequence[Change]) -> None:
     """Raise an error if a metric names an unknown class, because its column would be empty."""
     if all(metric.partition(".")[2] in {"", *known} for metric in study.metrics):
         return
-    trained = [each for each in study.variants if not each.after]
-    recipes = [study.recipe_of(each, study.seeds_of(each)[0], changes).classes for each in trained]
+    recipes = [study.recipe_of(each, study.seeds_of(each)[0], changes).classes for each in study.trained]
     for given in (*recipes, *(each.classes for each in study.variants), *(each.classes for each in study.comparisons)):
         scheme = parse_scheme(given or "all")
         known = known if scheme is None else known | set(scheme.classes)
@@ -86,7 +95,7 @@ def _check_comparisons(study: Study, classes: dict[str, tuple[str, ...]]) -> Non
             raise StudyError(f'{words}: classes = "three"', code="study-comparison")
 
 
-def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, changes: Sequence[str]) -> PlannedRun:
+def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, changes: Sequence[Change]) -> PlannedRun:
     """Plan the run of a variant's first seed, without its parent. Error messages name the variant."""
     try:
         recipe = completed(study.recipe_of(variant, study.seeds_of(variant)[0], changes))

@@ -4,19 +4,23 @@ import sys
 import time
 from collections.abc import Sequence
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.base.errors import Notice
 from mien.base.progress import bars_are_shown, is_quiet
+from mien.evaluation.named_metrics import WeightedMetrics
 from mien.page.wording import duration_text
+from mien.runs.page import metric_name, metric_text
 from mien.runs.plan import CompletedRun, PlannedRun, StudyCallback
 
 
 class StudyProgress(StudyCallback):
-    """Prints to stderr, unless ``--quiet`` is given. The bar names the active run."""
+    """Prints to stderr, unless ``--quiet`` is given. The bar names the active run; ``metric`` is shown at its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
         self._epochs: dict[str, int] = {}
         self._bar = Progress(
             BarColumn(bar_width=24),
@@ -50,7 +54,12 @@ class StudyProgress(StudyCallback):
         """See :class:`mien.runs.plan.StudyCallback`."""
         self.on_epochs(run, run.recipe.epochs)
         record = completed.record
-        how = record.failed or f"epoch kept {record.best_epoch} of {record.epochs}, {duration_text(record.seconds)}"
+        how = record.failed
+        if not how:
+            predictions = completed.predictions()
+            (value,) = WeightedMetrics(predictions, [self._metric]).under(np.ones(len(predictions)))
+            how = f"{metric_name(self._metric)} {metric_text(self._metric, value)}, epoch kept {record.best_epoch} of "
+            how += f"{record.epochs}, {duration_text(record.seconds)}"
         self.say(f"{run.variant}, seed {run.recipe.seed}: {how}")
 
     def on_end(self) -> None:

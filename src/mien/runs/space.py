@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from mien.base.errors import RecipeError
-from mien.base.recipe import Recipe, StrictModel, check_recipe, dotted, load_recipe
+from mien.base.recipe import Change, Recipe, StrictModel, check_recipe, dotted, load_recipe
 from mien.base.spec_file import SpecKind, is_path
 
 if TYPE_CHECKING:
@@ -126,16 +126,16 @@ class Space(_SpaceFile):
                 yield key, self.recipe_for({key: value})
 
 
-def load_space(name: str | os.PathLike[str], changes: Sequence[str] = ()) -> Space:
+def load_space(name: str | os.PathLike[str], changes: Sequence[Change] = ()) -> Space:
     """Load a space by name or from a ``.toml`` file. The path of a recipe in the file is relative to the file.
 
-    ``changes`` of the base recipe are such as ``"epochs=5"``. Raises RecipeError: no such space, invalid TOML, an
-    unknown key, a range that the recipe does not allow, or a change of a searched key.
+    ``changes`` of the base recipe are such as ``"epochs=5"`` or ``("epochs", 5)``. Raises RecipeError: no such space,
+    invalid TOML, an unknown key, a range that the recipe does not allow, or a change of a searched key.
     """
     return parse_space(_KIND.read(name), str(name), Path(name).parent, changes)
 
 
-def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence[str] = ()) -> Space:
+def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence[Change] = ()) -> Space:
     """Parse a space's TOML text and check it against its recipe."""
     content = _KIND.parse(text, origin)
     if isinstance(content.get("parameters"), dict):  # TOML nests optim.lr, so a table of tables is not a range
@@ -144,7 +144,7 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
         )
     file = _KIND.check(_SpaceFile, content, origin)
     for change, name in product(changes, file.parameters):
-        key = change.partition("=")[0].strip()
+        key = change.partition("=")[0].strip() if isinstance(change, str) else change[0]
         if f"{name}.".startswith(f"{key}.") or f"{key}.".startswith(f"{name}."):
             words = f"The search space {origin} searches '{name}', so '{key}' cannot be set."
             raise RecipeError(words, code="space-searched-key")

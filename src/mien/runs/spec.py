@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from mien.base.errors import DataError, RecipeError, StudyError, arg, nearest
+from mien.base.files import expand_home
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Change, Recipe, StrictModel, dotted, load_recipe, name_of_file, tuned
 from mien.base.run_folder import RunFolder
-from mien.base.spec_file import SpecKind, is_path
+from mien.base.spec_file import SpecKind, is_path, toml_value
 from mien.evaluation.named_metrics import check_metric
 from mien.inference.find_model import find_run, is_shipped
 
@@ -126,15 +127,16 @@ class Study(StrictModel):
         if comparison.baseline not in comparison.variants:
             raise ValueError(f"{who} has the baseline '{comparison.baseline}', which is not among its variants")
 
-    def changed(self, recipe: str | None, changes: Sequence[str]) -> Study:
+    def changed(self, recipe: str | None, changes: Sequence[Change]) -> Study:
         """Return the study with another recipe and changed settings, and with these in its title.
 
         With another recipe, runs get their own names, and published values are dropped.
         """
         if recipe is None and not changes:
             return self
-        told = ([] if recipe is None else [f"recipe {recipe}"]) + list(changes)
-        update: dict[str, Any] = {"title": f"{self.title} (changed: {', '.join(told)})"}
+        shown = [each if isinstance(each, str) else f"{each[0]}={toml_value(each[1])}" for each in changes]
+        shown = [*([] if recipe is None else [f"recipe {recipe}"]), *shown]
+        update: dict[str, Any] = {"title": f"{self.title} (changed: {', '.join(shown)})"}
         if recipe is not None:
             variants = tuple(each.model_copy(update={"published": {}}) for each in self.variants)
             update |= {"name": f"{self.name}-{name_of_file(recipe)}", "recipe": recipe, "variants": variants}
@@ -163,6 +165,11 @@ class Study(StrictModel):
         )
         return self.model_copy(update={"variants": variants, "comparisons": comparisons})
 
+    @property
+    def trained(self) -> tuple[Variant, ...]:
+        """The variants that are trained, not merged."""
+        return tuple(variant for variant in self.variants if not variant.after)
+
     def variant(self, name: str) -> Variant:
         """Return the variant with this name. Raises :class:`StudyError` if there is none."""
         for variant in self.variants:
@@ -177,16 +184,16 @@ class Study(StrictModel):
         """Return the seeds of a variant: its own, those of the variant that it merges, or the study's."""
         return self.seeds_of(self.variant(variant.after)) if variant.after else variant.seeds or self.seeds
 
-    def recipe_of(self, variant: Variant, seed: int, changes: Sequence[str] = ()) -> Recipe:
+    def recipe_of(self, variant: Variant, seed: int, changes: Sequence[Change] = ()) -> Recipe:
         """Return the recipe of one run.
 
         ``changes``, on top of the variant's settings, are ``key=value`` or ``variant:key=value``, which changes only
-        that variant. Raises RecipeError for an unknown key or an impossible value, StudyError for a key that only the
-        study sets, or an unknown variant.
+        that variant. Raises RecipeError for an unknown key, an impossible value or a missing file, StudyError for a key
+        that only the study sets, or an unknown variant.
         """
         given, (for_all, for_one) = changes, self._changes_of(variant, changes)
         changes = [*for_all, *for_one]
-        for key in (*variant.set, *(change.partition("=")[0].strip() for change in changes)):
+        for key in (*variant.set, *(_key_and_value(change)[0].strip() for change in changes)):
             if key in OWN_KEYS:
                 words = f"The study sets '{key}' itself; change the seeds in its file."
                 raise StudyError(words, code="study-set-fixed")
@@ -200,6 +207,9 @@ class Study(StrictModel):
                 return tuned(recipe, self.recipe_of(self.variant(variant.init_from), seed, given), [*own, *for_one])
             # If there is no parent, apply the changes for all variants here.
             recipe = tuned(recipe, model.read_recipe(), [*own, *changes])
+        for table, part in {"model": recipe.model, **recipe.own_parts}.items():
+            if part.file and not Path(part.file).is_file():
+                raise RecipeError(f"There is no file {part.file} ({table}.file).", code="model-file-missing")
         return recipe
 
     def model_of(self, variant: Variant) -> RunFolder | None:
@@ -207,23 +217,31 @@ class Study(StrictModel):
         above = [each.name for each in self.variants[: self.variants.index(variant)]]
         return find_run(variant.init_from) if variant.init_from and variant.init_from not in above else None
 
-    def _changes_of(self, variant: Variant, changes: Sequence[str]) -> tuple[list[str], list[str]]:
+    def _changes_of(self, variant: Variant, changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
         """Split changes: return those for all variants, and those for this variant."""
-        for_all: list[str] = []
-        for_one: list[str] = []
+        for_all: list[Change] = []
+        for_one: list[Change] = []
         for change in changes:
-            key, equals, value = change.partition("=")
+            key, rest = _key_and_value(change)
             name, colon, own_key = key.partition(":")
             if not colon:
                 for_all.append(change)
                 continue
             meant = self.variant(name.strip())
             if meant.after:
-                words = f"{arg('settings')} {change}: '{meant.name}' is not trained; it merges '{meant.after}'."
+                words = f"{arg('settings')} {key}: '{meant.name}' is not trained; it merges '{meant.after}'."
                 raise StudyError(words, code="study-set-merged")
             if meant == variant:
-                for_one.append(f"{own_key}{equals}{value}")
+                for_one.append(f"{own_key}{rest}" if isinstance(change, str) else (own_key, rest))
         return for_all, for_one
+
+
+def _key_and_value(change: Change) -> tuple[str, Any]:
+    """Split a change: a text into its key and ``=value``, a pair into its parts."""
+    if not isinstance(change, str):
+        return change
+    key, equals, value = change.partition("=")
+    return key, equals + value
 
 
 def study_names() -> list[str]:
@@ -235,26 +253,29 @@ def load_study(name: str | os.PathLike[str]) -> Study:
     """Load a study by name or from a ``.toml`` file, and check every recipe in it.
 
     Raises StudyError: no such study, invalid TOML, an unknown key, or contradicting variants; RecipeError: a variant
-    sets an unknown or impossible key.
+    sets an unknown or impossible key, or names a missing file.
     """
-    return parse_study(_KIND.read(name), str(name), Path(name).parent)
+    return parse_study(_KIND.read(name), str(name), expand_home(name).parent)
 
 
 def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
-    """Parse and check a study's TOML text."""
+    """Parse and check a study's TOML text. Paths in it are relative to ``folder``."""
     named = dict.fromkeys(("name", "title"), name_of_file(origin)) if is_path(origin) else {}
-    study = _KIND.check(Study, {**named, **_KIND.parse(text, origin)}, origin)
-
-    def beside(recipe: str) -> str:
-        return str(folder / recipe) if is_path(recipe) else recipe
-
-    variants = tuple(each.model_copy(update={"recipe": beside(each.recipe)}) for each in study.variants)
-    study = study.model_copy(update={"recipe": beside(study.recipe), "variants": variants})
-    for variant in study.variants:
-        if not variant.after:
-            try:
-                study.recipe_of(variant, study.seeds_of(variant)[0])
-            except RecipeError as error:
-                words = f"The variant '{variant.name}' of the study {origin}: {error.raw}"
-                raise RecipeError(words, code=error.code) from None
+    study = _KIND.check(Study, {**named, **_beside(folder, _KIND.parse(text, origin))}, origin)
+    for variant in study.trained:
+        try:
+            study.recipe_of(variant, study.seeds_of(variant)[0])
+        except RecipeError as error:
+            words = f"The variant '{variant.name}' of the study {origin}: {error.raw}"
+            raise RecipeError(words, code=error.code) from None
     return study
+
+
+def _beside(folder: Path, value: Any, key: str = "") -> Any:
+    """Return a study's content with all paths of recipes and of users' own files in ``folder``."""
+    if isinstance(value, Mapping):
+        return {inner: _beside(folder, each, inner) for inner, each in value.items()}
+    if isinstance(value, list):
+        return [_beside(folder, each) for each in value]
+    is_file = isinstance(value, str) and (key.rpartition(".")[2] == "file" or (key == "recipe" and is_path(value)))
+    return str(folder / value) if is_file and value else value
