@@ -53,7 +53,7 @@ def test_the_face_that_is_shown_is_whole_and_sure_before_it_is_large():
         (Box(20, 20, 50, 50), 0.5, True),
         (Box(20, 20, 40, 40), 0.9, True),
         (Box(20, 20, 30, 30), 0.99, True),
-        (Box(20, 20, 50, 50), 0.99, None),
+        (Box(20, 20, 50, 50), 0.99, False),
     ]
     for number, (box, score, detected) in enumerate(looks):
         square = np.full((8, 8), number, dtype=np.uint8)
@@ -62,20 +62,20 @@ def test_the_face_that_is_shown_is_whole_and_sure_before_it_is_large():
         assert timeline.tracks[1].crop[0, 0] == min(number, 2)
 
 
-def test_doubt_is_counted_and_what_is_no_face_is_dropped():
-    """Oracle: by hand. Track 1 is found twice of three times, track 2 once; track 3 is no face to the model."""
+def test_tracks_of_one_frame_and_those_that_the_model_refuses_are_dropped():
+    """Oracle: by hand. Track 2 is in one frame, and track 3 is no face to the model."""
     classes, timeline = ("sad", "happy", "not-a-face"), Timeline(("sad", "happy", "not-a-face"), 0.04)
     square = np.zeros((8, 8), dtype=np.uint8)
-    scores = {1: ([0.6, 0.3, 0.1], [0.4, 0.3, 0.3]), 2: ([0.6, 0.3, 0.1],) * 2, 3: ([0.1, 0.2, 0.7],) * 2}
-    found = {1: (True, False, True), 2: (True, False, False), 3: (True, True, True)}
-    for number in range(3):
+    scores = {1: ([0.6, 0.3, 0.1], [0.4, 0.3, 0.3]), 2: ([0.6, 0.3, 0.1],), 3: ([0.1, 0.2, 0.7],) * 2}
+    for number in range(2):
         faces = []
         for track, rows in scores.items():
-            read = Prediction("clip", classes, np.array(rows[number % 2]), Box(0, 0, 9, 9), square, perceived=True)
-            faces.append(TrackedFace(track, read, found[track][number]))
+            if number < len(rows):
+                read = Prediction("clip", classes, np.array(rows[number]), Box(0, 0, 9, 9), square, perceived=True)
+                faces.append(TrackedFace(track, read, True))
         timeline.add(VideoFrame(number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     assert [sum(track.doubts) for track in timeline.tracks.values()] == [1, 0, 0]
-    assert timeline.drop_what_is_no_face() == [2, 3]
+    assert timeline.drop_false_faces() == [2, 3]
     assert list(timeline.tracks) == [1]
 
 
@@ -93,7 +93,7 @@ def test_a_weak_score_needs_a_sure_answer():
         each = [(track, read(rows[number], score=score)) for track, (score, rows) in tracks.items()]
         faces = [TrackedFace(track, one, True) for track, one in each]
         timeline.add(VideoFrame(number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
-    assert timeline.drop_what_is_no_face() == [1]
+    assert timeline.drop_false_faces() == [1]
 
 
 def test_steps_mostly_in_doubt_say_so():

@@ -26,7 +26,7 @@ SIZE = 60
 
 
 class Told:
-    """A detector that says where its test has put faces, frame by frame as it is asked; it counts how often."""
+    """A detector that finds faces where its test puts them, frame by frame; it lists the frames it was asked about."""
 
     name = "told"
     margin, score_range = Margin(1.0, 0.0), (0.0, 1.0)
@@ -87,19 +87,15 @@ def slow(number):
     return [Box(40 + 2 * number, 80 + number, SIZE, SIZE)]
 
 
-def test_between_detections_the_box_stays_on_a_moving_face(play):
-    frames, detector = play(30, moving)
-    assert detector.asked == [0, 10, 20]
+def test_file_boxes_are_interpolated_between_detections(play):
+    frames, detector = play(31, slow)
+    assert detector.asked == [0, 10, 20, 30]
     for frame in frames:
         (face,) = frame.faces
-        (box,) = moving(frame.number)
-        assert face.track == 1
-        assert abs(face.prediction.box.left - box.left) <= 3
-        assert abs(face.prediction.box.top - box.top) <= 3
-        assert face.prediction.box.width == pytest.approx(SIZE, abs=4)
+        assert (face.track, face.prediction.box, face.detected) == (1, *slow(frame.number), frame.number % 10 == 0)
 
 
-def test_detection_goes_by_time_not_by_frames(play):
+def test_detection_follows_time_not_frames(play):
     seconds = [0, 0.1, 0.2, 0.25, 0.4, 0.9, 0.95, 1.3]
     frames, detector = play(8, lambda number: [Box(100, 80, SIZE, SIZE)], seconds=seconds)
     # Due a third of a second after the last time.
@@ -107,39 +103,49 @@ def test_detection_goes_by_time_not_by_frames(play):
     assert [frame.time_seconds for frame in frames] == pytest.approx(seconds, abs=1e-3)
 
 
-def test_each_prediction_is_that_of_its_crop_and_is_smoothed_in_time(play, classifier):
-    """Oracles: the classifier on the square cut out here, and the smoothing on its own."""
+def test_predictions_are_those_of_their_crops_smoothed_in_time(play, classifier):
+    """Oracles: the classifier on the square that is cropped here, and the smoothing by itself."""
     frames, detector = play(12, moving, seconds=[0.03 * n + 0.02 * (n % 2) for n in range(12)])
-    track = Track(1, Box(0, 0, 1, 1))
+    track = Track(1, Face(Box(0, 0, 1, 1), 1.0, {}))
     for frame in frames:
         (face,) = frame.faces
-        box = face.prediction.box
-        squares = crop_faces(frame.rgb, [square_around(box, detector.margin, points_of(box))], 48)
+        prediction = face.prediction
+        squares = crop_faces(frame.rgb, [square_around(prediction.box, detector.margin, prediction.landmarks)], 48)
         (scores,) = FaceReader(classifier).classify_found(squares)
-        assert np.array_equal(face.prediction.crop, squares[0])
+        assert np.array_equal(prediction.crop, squares[0])
         expected = track.smoothed(frame.time_seconds, scores, HALF_LIFE_SECONDS)
-        assert face.prediction.probability_vector == pytest.approx(expected, abs=1e-6)
-        # Tracked landmarks stay where the detector's were in the box.
-        assert face.prediction.landmarks.keys() == points_of(box).keys()
-        for name, point in points_of(box).items():
-            assert face.prediction.landmarks[name] == pytest.approx(point)
+        assert prediction.probability_vector == pytest.approx(expected, abs=1e-6)
     assert expected != pytest.approx(scores, abs=1e-9)
 
 
-def test_a_face_that_leaves_is_looked_for_at_once_and_not_read(play):
-    frames, detector = play(20, lambda number: [Box(100, 80, SIZE, SIZE)] if number < 5 else [])
-    # Key frames are looked at ahead; the loss in frame 5 is one more look.
-    assert sorted(detector.asked)[:2] == [0, 5]
-    assert [len(frame.faces) for frame in frames] == [1] * 5 + [0] * 15
+def test_face_is_shown_in_exactly_the_frames_that_hold_it(play):
+    """Oracle: where it was put. Halving finds both ends, and each frame is detected once at most."""
+    frames, detector = play(40, lambda number: [Box(100, 80, SIZE, SIZE)] if 5 <= number < 17 else [])
+    assert [len(frame.faces) for frame in frames] == [0] * 5 + [1] * 12 + [0] * 23
+    assert len(detector.asked) == len({*detector.asked}) < 16
 
 
-@pytest.mark.parametrize(("frame_seconds", "detect_every", "looks"), [(0.2, 2, 4), (0.2, 5, 2), (1.2, 0.33, 40)])
-def test_a_face_keeps_its_number_however_seldom_it_is_looked_for(play, frame_seconds, detect_every, looks):
+def test_fast_face_keeps_its_track(play):
+    """Oracle: a face that moves by three of its widths between two detections."""
+    frames, _ = play(11, lambda number: [Box(20 + 18 * number, 80, SIZE, SIZE)])
+    assert [(face.track, face.prediction.box.left) for frame in frames for face in frame.faces] == [
+        (1, pytest.approx(20 + 18 * number, abs=1)) for number in range(11)
+    ]
+
+
+@pytest.mark.parametrize(("frame_seconds", "detect_every", "looks"), [(0.2, 2, 5), (0.2, 5, 6), (1.2, 0.33, 40)])
+def test_face_keeps_its_number_at_rare_detections(play, frame_seconds, detect_every, looks):
     """Detections more than a second apart, by wish or because the frames are."""
     frames, detector = play(40, slow, seconds=[frame_seconds * n for n in range(40)], detect_every_seconds=detect_every)
     assert len(detector.asked) == looks
-    assert {face.track for frame in frames for face in frame.faces} == {1}
-    assert [len(frame.faces) for frame in frames] == [1] * 40
+    assert [[face.track for face in frame.faces] for frame in frames] == [[1]] * 40
+
+
+def test_large_frames_are_detected_more_often(play, monkeypatch):
+    """Oracle: memory for four frames between two detections."""
+    monkeypatch.setattr("mien.video.tracker.AHEAD_BYTES", 4 * 240 * 320 * 3)
+    _, detector = play(13, slow, detect_every_seconds=60)
+    assert detector.asked == [0, 4, 8, 12]
 
 
 @pytest.mark.parametrize(
@@ -151,12 +157,12 @@ def test_a_face_keeps_its_number_however_seldom_it_is_looked_for(play, frame_sec
         ({}, "file-missing", "nothing.mp4"),
     ],
 )
-def test_a_bad_setting_or_file_is_refused_before_the_first_frame(classifier, tmp_path, options, code, named):
+def test_track_refuses_bad_settings_and_files_before_the_first_frame(classifier, tmp_path, options, code, named):
     with raises(DataError, code, named):
         mien.track(tmp_path / "nothing.mp4", classifier, detector=Told(moving), **options)
 
 
-def test_memory_holds_one_frame_however_long_the_video_is(tmp_path, encode_video, classifier):
+def test_memory_holds_one_result_however_long_the_video_is(tmp_path, encode_video, classifier):
     """A frame is let go before the next is read, unless its user keeps it."""
     import weakref
 
@@ -168,7 +174,7 @@ def test_memory_holds_one_frame_however_long_the_video_is(tmp_path, encode_video
     assert frame.number == 19
 
 
-def test_a_tracker_takes_frames_of_any_source(classifier, astronaut):
+def test_tracker_takes_frames_of_any_source(classifier, astronaut):
     tracker = mien.Tracker(classifier, detector=Told(moving), detect_every_seconds=0)
     for number in range(3):
         frame = scene(astronaut, number, moving(number))
@@ -186,7 +192,30 @@ def test_a_tracker_takes_frames_of_any_source(classifier, astronaut):
     assert [len(by_clock.update(frame)) for _ in range(3)] == [1, 1, 1]
 
 
-def test_a_frame_of_another_size_is_a_new_place(classifier):
+def test_tracker_extrapolates_between_detections(classifier, astronaut):
+    """Oracle: a steady motion of 6 px a frame, detected in every third."""
+    detector = Told(moving)
+    tracker = mien.Tracker(classifier, detector=detector)
+    for number in range(10):
+        (face,) = tracker.update(scene(astronaut, number, moving(number)), number / 30)
+        if number >= 3:
+            assert (face.track, face.prediction.box) == (1, *moving(number))
+    assert detector.asked == [0, 3, 6, 9]
+
+
+def test_tracker_with_a_frame_rate_does_not_use_the_clock(classifier, astronaut, monkeypatch):
+    """Oracle: the same frames with their times."""
+    monkeypatch.setattr("mien.video.tracker.time", None)
+    timed, counted = (mien.Tracker(classifier, detector=Told(moving), frame_rate=rate) for rate in (None, 25))
+    for number in range(6):
+        frame = scene(astronaut, number, moving(number))
+        one, other = timed.update(frame, number / 25), counted.update(frame)
+        assert [each.to_dict() for each in one] == [each.to_dict() for each in other]
+    with raises(DataError, "frame-rate-range"):
+        mien.Tracker(classifier, frame_rate=0)
+
+
+def test_frames_of_another_size_begin_new_tracks(classifier):
     """Oracle: the detector, whose boxes are of each frame alone; tracked on, they would be elsewhere."""
     boxes = [Box(300, 60, 80, 80), Box(20, 100, 80, 80), Box(40, 80, 80, 80)]
     tracker = mien.Tracker(classifier, detector=Told(lambda number: [boxes[number]]), detect_every_seconds=60)
@@ -198,7 +227,7 @@ def test_a_frame_of_another_size_is_a_new_place(classifier):
     ]  # fmt: skip
 
 
-def test_a_stream_of_the_network_is_followed_until_it_ends(classifier, astronaut):
+def test_network_stream_is_followed_until_it_ends(classifier, astronaut):
     """A camera's MJPEG over HTTP. Oracle: the face's place; frames may be left out, and times rise."""
     with camera_at([scene(astronaut, 3, moving(3))] * 40) as address:
         frames = list(
@@ -241,21 +270,21 @@ def camera_at(frames):
 
 
 @pytest.mark.parametrize("source", [True, None, 1.5])
-def test_what_is_no_video_is_a_line(classifier, source):
+def test_track_refuses_what_is_no_source(classifier, source):
     """Python counts True as 1, which is no camera's number."""
     with raises(DataError, "video-type", type(source).__name__):
         mien.track(source, classifier, detector=Told(moving))
 
 
 @pytest.mark.parametrize("source", [97, "97", -1, 1 << 40, "rtsp://127.0.0.1:9/x", "http://127.0.0.1:9/talk.mp4"])
-def test_a_camera_that_is_not_there_is_a_line(classifier, source, capfd):
+def test_track_names_a_camera_or_stream_that_cannot_be_opened(classifier, source, capfd):
     with raises(DataError, "camera-missing", str(source)):
         mien.track(source, classifier, detector=Told(moving))
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed on Linux only")
-def test_the_file_is_closed_when_its_frames_are_read_or_left(tmp_path, encode_video, classifier):
+def test_file_is_closed_when_its_frames_are_read_or_left(tmp_path, encode_video, classifier):
     path = encode_video(tmp_path / "clip.mp4", [np.zeros((16, 16, 3), dtype=np.uint8)] * 3)
 
     def is_open():

@@ -30,7 +30,7 @@ from mien.video.video_file import VideoFile
 
 OUT_HELP = "Folder for annotated.mp4, faces.csv and timeline.html. The default for talk.mp4 is ./talk-mien."
 ALARM_HELP = "Report when a class is at least this probable: --alarm angry:0.7. Can be given for several classes."
-DETECT_HELP = "Detect faces in a whole frame this often; they are tracked in between."
+DETECT_HELP = "Detect faces in a whole frame this often; their boxes are interpolated in between."
 
 
 def video(

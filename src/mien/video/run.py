@@ -25,7 +25,7 @@ from mien.page.wording import counted
 from mien.version import __version__
 from mien.video.page import TABLE, timeline_html
 from mien.video.timeline import BEFORE_VECTORS, Timeline
-from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker, in_background, track_file
+from mien.video.tracker import Tracker, in_background, track_file
 from mien.video.video_file import DecodedFrame, VideoFile
 from mien.video.writer import VideoWriter
 
@@ -50,7 +50,7 @@ class VideoResult:
 def predict_video(
     video: str | os.PathLike[str], out: str | os.PathLike[str] | None = None,
     model: Predictor | str | os.PathLike[str] = "fast", *, classes: str | None = None,
-    detect_every_seconds: float = DETECT_EVERY_SECONDS, detector: Detector | None = None, annotate: bool = True,
+    detect_every_seconds: float | None = None, detector: Detector | None = None, annotate: bool = True,
     overwrite: bool = False,
 ) -> VideoResult:  # fmt: skip
     """Write what ``mien video`` writes: an annotated copy, a table of every frame, a page over time.
@@ -108,7 +108,7 @@ def write_video(
         for frame in track(frames, video.expected_frames, f"predicting {video.path.name}", "frames"):
             timeline.add(frame)
         # Only now is it known which tracks are faces.
-        no_faces = timeline.drop_what_is_no_face()
+        no_faces = timeline.drop_false_faces()
         write_table(parts["table"], timeline, predictor)
         notes = list(_notes(video, no_faces))
         if annotate:
@@ -150,8 +150,8 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
         )
     if no_faces:
         yield Notice(
-            f"{counted(len(no_faces), 'track')} left out as not a face: rarely detected again, or not a face for the "
-            f"model: number {', '.join(map(str, no_faces))}.",
+            f"{counted(len(no_faces), 'track')} left out as not a face: detected in one frame only, or not a face for "
+            f"the model: number {', '.join(map(str, no_faces))}.",
             code="tracks-excluded",
         )
 

@@ -54,8 +54,6 @@ class TrackSummary:
         doubts: whether each answer is in doubt; see :attr:`mien.Prediction.in_doubt`.
         unlikely: number of frames whose answer is "unsure", or for a model without votes has a probability below 0.5.
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
-        found: number of detections that found the face while it was visible.
-        missed: number of detections that did not find the face while it was visible.
         crop_quality: quality of ``crop``: was it detected, is it inside the frame, its side in pixels times its score.
     """
 
@@ -69,8 +67,6 @@ class TrackSummary:
     doubts: list[bool] = field(default_factory=list)
     unlikely: int = 0
     frames_by_answer: Counter[str] = field(default_factory=Counter)
-    found: int = 0
-    missed: int = 0
     crop_quality: tuple[bool, bool, float] = (False, False, 0.0)
 
     @property
@@ -95,16 +91,15 @@ class TrackSummary:
         return self.frames_by_answer.most_common(1)[0][0]
 
     def is_face(self, weak_score: float = 0.0) -> bool:
-        """Return whether detector and model consider the track a face.
+        """Return whether the model sees a face in most frames.
 
-        The detector must find it as often as it misses it, or more, and the model must see a face in most frames. If
-        the detector's score is weak, the model must also be sure of its answer in half of them.
+        If the detector's score is weak, the model must also be sure of its answer in half of them.
         """
         no_face, frames = self.frames_by_answer[NOT_A_FACE_CLASS], len(self.frames)
         weak = self.detection_score is not None and self.detection_score < weak_score
         if weak and 2 * (no_face + self.unlikely) > frames:
             return False
-        return self.found >= self.missed and 2 * no_face <= frames
+        return 2 * no_face <= frames
 
 
 class Timeline:
@@ -153,19 +148,21 @@ class Timeline:
             track.unlikely += prediction.confidence < AGREEMENT if unsure is None else unsure
             track.last_seconds = seconds
             track.frames_by_answer[prediction.answer] += 1
-            track.found += face.detected is True
-            track.missed += face.detected is False
             height, width = frame.rgb.shape[:2]
             # A box that touches the border is probably cut off.
             inside = min(box.left, box.top) > 0 and box.left + box.width < width and box.top + box.height < height
-            quality = (face.detected is True, inside, max(box.width, box.height) * (prediction.detection_score or 1.0))
+            quality = (face.detected, inside, max(box.width, box.height) * (prediction.detection_score or 1.0))
             if quality > track.crop_quality:
                 track.crop_quality, track.crop = quality, crop
         self.starts_seconds.append(frame.time_seconds)
 
-    def drop_what_is_no_face(self) -> list[int]:
-        """Remove the tracks that are no faces according to :meth:`TrackSummary.is_face`; return their numbers."""
-        dropped = [number for number, track in self.tracks.items() if not track.is_face(self._weak_score)]
+    def drop_false_faces(self) -> list[int]:
+        """Remove tracks of a single frame, and those that are no face by :meth:`TrackSummary.is_face`; return them."""
+        dropped = [
+            number
+            for number, track in self.tracks.items()
+            if len(track.frames) < min(2, self.frames) or not track.is_face(self._weak_score)
+        ]
         for number in dropped:
             del self.tracks[number]
         return dropped

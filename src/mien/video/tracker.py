@@ -1,4 +1,4 @@
-"""Track faces through frames: detected in key frames, tracked in between, classified and smoothed in each.
+"""Track faces through frames: detected in some, interpolated in between, classified and smoothed in each.
 
 for frame in mien.track("talk.mp4"):             # a file, 0 for the first camera, "rtsp://..."
     for face in frame.faces: ...
@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -31,18 +31,21 @@ from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, load
 from mien.video.camera import live_frames
-from mien.video.template_matching import TemplateMatcher
-from mien.video.tracking import HALF_LIFE_SECONDS, BoxTracker, Track
+from mien.video.tracking import HALF_LIFE_SECONDS, IouTracker, Track, between, match
 from mien.video.video_file import DecodedFrame, VideoFile
 
 T = TypeVar("T")
 
 DETECT_EVERY_SECONDS = 0.5
-"""Seconds between two key frames; a new face is detected at most this late. A detection costs as much as all other
-processing of 15 to 20 frames (benchmarks/video.py of commit 2cbe9555)."""
+"""Seconds between two detections in a file; boxes in between are interpolated."""
 
-AHEAD_BYTES = 48_000_000
-"""Largest size of frames that are decoded ahead, so that faces are detected while earlier frames are processed."""
+LIVE_DETECT_EVERY_SECONDS = 0.1
+"""Seconds between two detections of a camera; boxes are kept in between."""
+
+AHEAD_BYTES = 64_000_000
+"""Largest size of the frames between two detections, and of those that were detected ahead."""
+
+_TOLERANCE_SECONDS = 1e-6  # three frames of 1/30 s are 0.1 s, but not in floating point
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,12 @@ class TrackedFace:
     Attributes:
         track: number of the face over time, from 1.
         prediction: prediction smoothed over time; box and crop are of this frame, the score is of the last detection.
-        detected: True if the detector found the face in this frame, False if it did not, None if it did not run.
+        detected: whether the face was detected in this frame; if not, its box follows from other frames.
     """
 
     track: int
     prediction: Prediction
-    detected: bool | None = None
+    detected: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the track and :meth:`mien.Prediction.to_dict` without its source, JSON-ready."""
@@ -108,15 +111,17 @@ class Tracker:
         source: name of the file or camera, for ``source`` of each prediction.
         classes: label scheme, as in :meth:`mien.Predictor.predict`.
         half_life_seconds: half-life of the smoothing of each face's probabilities; 0 disables it.
-        detect_every_seconds: time between two detections in whole frames; 0 detects in every frame. A lost face
-            triggers a detection at once.
+        detect_every_seconds: time between two detections in whole frames; 0 detects in every frame. The default is
+            0.1 s for :meth:`update`, which extrapolates boxes, and 0.5 s for files, in which they are interpolated.
+        frame_rate: frames a second of a file whose frames are given without times. None uses the clock, for cameras.
 
     Attributes:
         reader: detector, cropper and classifier that all predictions share.
         source: the given name.
 
     Raises:
-        DataError: the label scheme does not match the model, or a time is negative (``seconds-range``).
+        DataError: the label scheme does not match the model, a time is negative (``seconds-range``), or the frame
+            rate is not above 0 (``frame-rate-range``).
         ModelError: see :func:`mien.load`.
     """
 
@@ -128,20 +133,24 @@ class Tracker:
         source: str = "camera",
         classes: str | None = None,
         half_life_seconds: float = HALF_LIFE_SECONDS,
-        detect_every_seconds: float = DETECT_EVERY_SECONDS,
+        detect_every_seconds: float | None = None,
+        frame_rate: float | None = None,
     ) -> None:
-        for name, seconds in (("half-life", half_life_seconds), ("time between detections", detect_every_seconds)):
+        times = {"half-life": half_life_seconds, "time between detections": detect_every_seconds or 0.0}
+        for name, seconds in times.items():
             if not 0 <= seconds < float("inf"):
                 words = f"The {name} must be a number of seconds, 0 or more; found {seconds:g}."
                 raise DataError(words, code="seconds-range")
+        if frame_rate is not None and not frame_rate > 0:
+            raise DataError(f"The frame rate must be above 0; found {frame_rate:g}.", code="frame-rate-range")
         # Use one thread, which is enough for a few faces: others would spin while frames are decoded.
         predictor = model if isinstance(model, OnnxClassifier) else load(model, threads=1)
         self.reader: FaceReader = FaceReader(predictor, detector, classes=classes)
         self.source: str = source
         self._half_life_seconds, self._detect_every_seconds = half_life_seconds, detect_every_seconds
-        self._boxes = BoxTracker()
+        self._tracks, self._frame_rate, self._frames = IouTracker(), frame_rate, 0
         self._shape: tuple[int, ...] = ()
-        self._key_seconds = self._seconds = -float("inf")
+        self._detected_seconds = self._seconds = -float("inf")
         self._began: float | None = None
 
     def update(
@@ -151,7 +160,7 @@ class Tracker:
 
         Args:
             frame: an array uint8 (H, W, 3) RGB, 0..255, upright; or a PIL image.
-            time_seconds: time of the frame, not before that of the last one; None uses the current time.
+            time_seconds: time of the frame, not before that of the last one; None uses ``frame_rate`` or the clock.
             bgr: True if the array's channels are in OpenCV's order.
 
         Returns:
@@ -161,6 +170,8 @@ class Tracker:
             DataError: the frame is no image, or its time is before that of the last one (``seconds-order``).
             ModelError: the face detector cannot be used.
         """
+        if time_seconds is None and self._frame_rate is not None:
+            time_seconds = self._frames / self._frame_rate
         if time_seconds is None:
             self._began = time.monotonic() if self._began is None else self._began
             time_seconds = time.monotonic() - self._began
@@ -170,62 +181,55 @@ class Tracker:
             )
             raise DataError(words, code="seconds-order")
         rgb = upright_rgb(open_image_source(from_opencv(frame) if bgr else frame))
-        return self.follow(time_seconds, rgb, self.detect(rgb) if self.is_key(time_seconds) else None)
+        self._seconds, self._frames = time_seconds, self._frames + 1
+        every = LIVE_DETECT_EVERY_SECONDS if self._detect_every_seconds is None else self._detect_every_seconds
+        is_due = time_seconds - self._detected_seconds >= every - _TOLERANCE_SECONDS or rgb.shape != self._shape
+        visible = self._join(time_seconds, rgb.shape, self.reader.detect(rgb)) if is_due else self._tracks.visible
+        return self._classify(time_seconds, rgb, {track: track.at(time_seconds) for track in visible}, is_due)
 
-    def is_key(self, seconds: float) -> bool:
-        """Return whether to detect faces in the next frame, at this time. This depends only on times."""
-        # Tolerance of 1 us: three frames of 1/30 s are 0.1 s, but not in floating point.
-        if seconds - self._key_seconds < self._detect_every_seconds - 1e-6:
-            return False
-        self._key_seconds = seconds
-        return True
+    def _join(self, seconds: float, shape: tuple[int, ...], faces: list[Face]) -> list[Track]:
+        """Add the faces of a detection to the tracks, and return the visible tracks."""
+        if shape != self._shape:  # positions in a frame of another size are not comparable
+            self._shape = shape
+            self._tracks.tracks.clear()
+        self._detected_seconds = seconds
+        self._tracks.update(seconds, faces)
+        return self._tracks.visible
 
-    def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
-        """Detect faces in a key frame, uint8 (H, W, 3), the largest first. It may run in parallel to :meth:`follow`."""
-        return self.reader.detect(rgb)
-
-    def follow(self, seconds: float, rgb: npt.NDArray[np.uint8], found: list[Face] | None) -> list[TrackedFace]:
-        """Update as :meth:`update` does, with the faces detected in the frame; None if the frame is no key frame."""
-        self._seconds = seconds
-        if rgb.shape != self._shape:  # tracked positions are not valid in a frame of another size
-            self._shape = rgb.shape
-            self._boxes.tracks.clear()
-            found = self.detect(rgb) if found is None else found
-        # Track even if faces were detected: a face that the detector missed keeps its tracked position.
-        if self._track(rgb) and found is None:
-            found = self.detect(rgb)
-        joined = None if found is None else self._join(seconds, rgb, found)
-        tracks = self._boxes.visible
-        shown = [track.shown for track in tracks]
-        crops = self.reader.crop(rgb, shown)
-        faces = []
-        for track, face, crop, row in zip(tracks, shown, crops, self.reader.classify_found(crops), strict=True):
+    def _classify(
+        self, seconds: float, rgb: npt.NDArray[np.uint8], faces: Mapping[Track, Face], is_detected: bool
+    ) -> list[TrackedFace]:
+        """Classify the face of each track in a frame, and smooth its probabilities."""
+        crops = self.reader.crop(rgb, list(faces.values()))
+        classified = []
+        for (track, face), crop, row in zip(faces.items(), crops, self.reader.classify_found(crops), strict=True):
             smoothed = track.smoothed(seconds, row, self._half_life_seconds)
             inside = face.box.clipped(rgb.shape[1], rgb.shape[0])
             prediction = self.reader.prediction(
                 self.source, smoothed, crop, box=inside, detection_score=face.score, landmarks=face.landmarks
             )
-            faces.append(TrackedFace(track.number, prediction, None if joined is None else track in joined))
-        return faces
+            classified.append(TrackedFace(track.number, prediction, is_detected))
+        return classified
 
-    def _track(self, rgb: npt.NDArray[np.uint8]) -> bool:
-        """Track all faces and return whether one was lost."""
-        lost = False
-        for track in self._boxes.visible:
-            assert track.matcher is not None
-            box = track.matcher.follow(rgb)
-            if box is None:
-                track.lost = lost = True
-            else:
-                track.box = box
-        return lost
-
-    def _join(self, seconds: float, rgb: npt.NDArray[np.uint8], faces: list[Face]) -> list[Track]:
-        """Assign detected faces to tracks and return the track of each."""
-        tracks = self._boxes.detected(seconds, [face.box for face in faces])
-        for track, face in zip(tracks, faces, strict=True):
-            track.matcher, track.face = TemplateMatcher(rgb, face.box), face
-        return tracks
+    def _follow(self, frames: Iterable[tuple[DecodedFrame, list[Face] | None]]) -> Iterator[VideoFrame]:
+        """Track and classify the faces of :func:`detections`, interpolated between two of them."""
+        waiting: list[DecodedFrame] = []
+        for last, faces in frames:
+            waiting.append(last)
+            if faces is None:
+                continue
+            start, former = self._detected_seconds, {track: track.face for track in self._tracks.visible}
+            visible = self._join(last.seconds, last.rgb.shape, faces)
+            for frame in waiting:
+                if frame is last:
+                    placed = {track: track.face for track in visible}
+                else:
+                    weight = (frame.seconds - start) / (last.seconds - start)
+                    known = (track for track in visible if track in former)
+                    placed = {track: between(former[track], track.face, weight) for track in known}
+                tracked = self._classify(frame.seconds, frame.rgb, placed, frame is last)
+                yield VideoFrame(frame.number, frame.seconds, frame.rgb, tracked)
+            waiting.clear()
 
 
 def track(
@@ -234,7 +238,7 @@ def track(
     *,
     classes: str | None = None,
     half_life_seconds: float = HALF_LIFE_SECONDS,
-    detect_every_seconds: float = DETECT_EVERY_SECONDS,
+    detect_every_seconds: float | None = None,
     detector: Detector | None = None,
 ) -> Generator[VideoFrame, None, None]:
     """Track and classify the faces of a video file, camera or network stream, frame by frame.
@@ -286,21 +290,64 @@ def track(
 def track_file(video: VideoFile, tracker: Tracker) -> Generator[VideoFrame, None, None]:
     """Yield all frames of a video with their faces, with bounded memory, and close the video at the end.
 
-    Two threads decode and detect ahead; the results are the same as without them.
+    One thread decodes ahead, and another detects; the results are the same as without them.
     """
-
-    def with_faces(frame: DecodedFrame) -> tuple[DecodedFrame, Future[list[Face]] | None]:
-        return frame, pool.submit(tracker.detect, frame.rgb) if tracker.is_key(frame.seconds) else None
-
-    ahead = min(max(AHEAD_BYTES // (3 * video.width * video.height), 2), 40)
+    every = DETECT_EVERY_SECONDS if tracker._detect_every_seconds is None else tracker._detect_every_seconds
+    most = max(AHEAD_BYTES // (3 * video.width * video.height), 4)
     with (
         video,
-        ThreadPoolExecutor(1, "detect") as pool,
-        closing(in_background(map(with_faces, video.frames()), ahead)) as frames,
+        closing(in_background(video.frames(), 4)) as frames,
+        closing(in_background(detections(frames, tracker.reader.detect, every, most), most)) as detected,
     ):
-        for frame, found in frames:
-            faces = tracker.follow(frame.seconds, frame.rgb, None if found is None else found.result())
-            yield VideoFrame(frame.number, frame.seconds, frame.rgb, faces)
+        yield from tracker._follow(detected)
+
+
+def detections(
+    frames: Iterable[DecodedFrame],
+    detect: Callable[[npt.NDArray[np.uint8]], list[Face]],
+    every_seconds: float,
+    max_frames: int,
+) -> Iterator[tuple[DecodedFrame, list[Face] | None]]:
+    """Yield frames in order with the faces detected in them, or None for those between two detections.
+
+    Between them all faces of one detection are also in the other: where they differ, the frame in the middle is
+    detected, too, so that it is known when a face appears, and a fast one is found where it is. The first and last
+    frame of a video, and of each size, are detected.
+    """
+    run: list[DecodedFrame] = []
+    first: list[Face] = []
+    for frame in frames:
+        if run and frame.rgb.shape != run[0].rgb.shape:
+            if len(run) > 1:
+                yield from _between(run, first, detect(run[-1].rgb), detect)
+            run = []
+        run.append(frame)
+        if len(run) == 1:
+            first = detect(frame.rgb)
+            yield frame, first
+        elif frame.seconds - run[0].seconds >= every_seconds - _TOLERANCE_SECONDS or len(run) > max_frames:
+            last = detect(frame.rgb)
+            yield from _between(run, first, last, detect)
+            run, first = [frame], last
+    if len(run) > 1:
+        yield from _between(run, first, detect(run[-1].rgb), detect)
+
+
+def _between(
+    run: list[DecodedFrame],
+    first: list[Face],
+    last: list[Face],
+    detect: Callable[[npt.NDArray[np.uint8]], list[Face]],
+) -> Iterator[tuple[DecodedFrame, list[Face] | None]]:
+    """Yield the frames after the first, with the faces of the last, and of those in the middle that need detection."""
+    if len(run) > 2 and len(match(first, last)) < max(len(first), len(last)):
+        middle = len(run) // 2
+        found = detect(run[middle].rgb)
+        yield from _between(run[: middle + 1], first, found, detect)
+        yield from _between(run[middle:], found, last, detect)
+    else:
+        yield from ((frame, None) for frame in run[1:-1])
+        yield run[-1], last
 
 
 def in_background(items: Iterable[T], size: int) -> Generator[T, None, None]:

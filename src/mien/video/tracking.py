@@ -1,4 +1,4 @@
-"""Tracks of faces from boxes and times, and smoothing over time.
+"""Tracks of faces: detected boxes joined by their overlap, faces between two detections, and smoothing over time.
 
 A track follows a position, not a person, so a person who returns later gets a new track.
 """
@@ -10,13 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.faces.face import Box, Face, iou
-from mien.video.template_matching import TemplateMatcher
 
 MIN_IOU = 0.3
 """Smallest overlap (intersection over union) of consecutive boxes of a track."""
-
-SAME_FACE_IOU = 0.5
-"""Two tracks with a larger overlap follow the same face."""
 
 PATIENCE_SECONDS = 1.0
 """A track is kept for this time after a detection first missed its face. The time begins at the first miss, not at the
@@ -34,27 +30,33 @@ class Track:
 
     Attributes:
         number: number of the track, from 1, in the order of detection.
-        box: last box.
-        missed_seconds: time of the first detection that missed it; None if the last detection found it.
-        lost: whether it is not visible now.
         face: face as last detected.
-        matcher: template matcher with the face of the last detection.
+        missed_seconds: time of the first detection that missed it; None if the last detection found it.
     """
 
     number: int
-    box: Box
+    face: Face
     missed_seconds: float | None = None
-    lost: bool = False
-    face: Face | None = None
-    matcher: TemplateMatcher | None = None
+    _seconds: float = 0.0
+    _former: tuple[float, Face] | None = None
     _mean: npt.NDArray[np.float64] | None = None
     _mean_seconds: float = 0.0
 
-    @property
-    def shown(self) -> Face:
-        """The face of the last detection, moved to the current box."""
-        assert self.face is not None
-        return self.face.moved(self.box)
+    def found(self, seconds: float, face: Face) -> None:
+        """Note that a detection found the face."""
+        self._former = None if self.missed_seconds is not None else (self._seconds, self.face)
+        self.face, self._seconds, self.missed_seconds = face, seconds, None
+
+    def at(self, seconds: float) -> Face:
+        """Extrapolate the face's motion between its last two detections, for as long at most."""
+        if self._former is None or self._seconds == self._former[0]:
+            return self.face
+        before, former = self._former
+        weight = min((seconds - self._seconds) / (self._seconds - before), 1.0)
+        (left, top, width, height), box = former.box, self.face.box
+        right = round(weight * (box.left + box.width / 2 - left - width / 2))
+        down = round(weight * (box.top + box.height / 2 - top - height / 2))
+        return self.face.moved(Box(box.left + right, box.top + down, box.width, box.height))
 
     def smoothed(
         self, seconds: float, probabilities: npt.NDArray[np.float64], half_life_seconds: float
@@ -73,11 +75,11 @@ class Track:
         return self._mean
 
 
-class BoxTracker:
-    """Matches boxes to tracks, the largest overlap first.
+class IouTracker:
+    """Joins the faces of consecutive detections to tracks, the largest overlap first.
 
     Attributes:
-        tracks: visible tracks, and lost ones that may return, sorted by number.
+        tracks: tracks whose faces the last detection found, and missed ones that may return, sorted by number.
     """
 
     def __init__(self) -> None:
@@ -86,55 +88,52 @@ class BoxTracker:
 
     @property
     def visible(self) -> list[Track]:
-        """The visible tracks, by number."""
-        return [track for track in self.tracks if not track.lost]
+        """The tracks whose faces the last detection found."""
+        return [track for track in self.tracks if track.missed_seconds is None]
 
-    def detected(self, seconds: float, boxes: Sequence[Box]) -> list[Track]:
-        """Update the tracks with all boxes of a detection, and return each box's track; call it in the order of time.
-
-        A track without a box is kept for :data:`PATIENCE_SECONDS`. It is lost if it overlaps another face's box.
-        """
-        matched = self._match(seconds, boxes)
-        # Drop tracks only after matching, because a face may still be there after a long time without detection.
-        missed = [track for track in self.tracks if track not in matched.values() and _stays(track, seconds, boxes)]
-        found = []
-        for index, box in enumerate(boxes):
-            track = matched.get(index)
-            if track is None:
+    def update(self, seconds: float, faces: Sequence[Face]) -> list[Track]:
+        """Update the tracks with all faces of a detection and return the track of each; call it in order of time."""
+        # A face may still be there after a long time without detection; one that returns later is a new one.
+        known = [each for each in self.tracks if seconds - (each.missed_seconds or seconds) <= PATIENCE_SECONDS]
+        matched = match([track.at(seconds) for track in known], faces)
+        joined = {index: known[former] for former, index in matched.items()}
+        for index, face in enumerate(faces):
+            if index not in joined:
                 self._last_number += 1
-                track = Track(self._last_number, box)
-            track.box, track.missed_seconds, track.lost = box, None, False
-            found.append(track)
-        self.tracks = sorted([*missed, *found], key=lambda track: track.number)
-        return found
-
-    def _match(self, seconds: float, boxes: Sequence[Box]) -> dict[int, Track]:
-        """Match boxes to tracks and return each matched box's track by its index."""
-        sides = _sides(boxes)
-        pairs = [
-            (shared, -track.number, index, track)
-            for track in self.tracks
-            # A lost face that returns later is a new one.
-            if not track.lost or seconds - (track.missed_seconds or seconds) <= PATIENCE_SECONDS
-            for index, shared in enumerate(iou(_sides([track.box])[0], sides).tolist())
-            if shared >= MIN_IOU
-        ]
-        matched: dict[int, Track] = {}
-        # Sort by overlap, the largest first; at a tie the oldest track comes first.
-        for _, _, index, track in sorted(pairs, key=lambda pair: pair[:3], reverse=True):
-            if index not in matched and track not in matched.values():
-                matched[index] = track
-        return matched
+                joined[index] = Track(self._last_number, face, _seconds=seconds)
+            joined[index].found(seconds, face)
+        missed = [track for track in known if track not in joined.values()]
+        for track in missed:
+            track.missed_seconds = seconds if track.missed_seconds is None else track.missed_seconds
+        self.tracks = sorted([*missed, *joined.values()], key=lambda track: track.number)
+        return [joined[index] for index in range(len(faces))]
 
 
-def _stays(track: Track, seconds: float, boxes: Sequence[Box]) -> bool:
-    """Record that a detection missed a track; return False if it was missed for too long."""
-    if track.missed_seconds is None:
-        track.missed_seconds = seconds
-    track.lost = track.lost or bool((iou(_sides([track.box])[0], _sides(boxes)) > SAME_FACE_IOU).any())
-    return seconds - track.missed_seconds <= PATIENCE_SECONDS
+def match(former: Sequence[Face], faces: Sequence[Face]) -> dict[int, int]:
+    """Pair faces of two detections, the largest overlap first: the index of each paired ``former`` face to its face's.
+
+    Overlaps are at least :data:`MIN_IOU`; at a tie the first of ``former`` wins.
+    """
+    sides = np.array([[*face.box] for face in faces], dtype=np.float64).reshape(-1, 4)
+    pairs = [
+        (-overlap, old, new)
+        for old, face in enumerate(former)
+        for new, overlap in enumerate(iou(np.array([*face.box], dtype=np.float64), sides).tolist())
+        if overlap >= MIN_IOU
+    ]
+    matched: dict[int, int] = {}
+    for _, old, new in sorted(pairs):
+        if old not in matched and new not in matched.values():
+            matched[old] = new
+    return matched
 
 
-def _sides(boxes: Sequence[Box]) -> npt.NDArray[np.float64]:
-    """Return N boxes as left, top, width and height: float64 (N, 4)."""
-    return np.array([[*box] for box in boxes], dtype=np.float64).reshape(-1, 4)
+def between(first: Face, last: Face, weight: float) -> Face:
+    """Interpolate a face linearly: ``first`` at weight 0, ``last`` at 1. The score is that of ``first``."""
+    sides = (round(old + weight * (new - old)) for old, new in zip(first.box, last.box, strict=True))
+    landmarks = {
+        name: (x + weight * (last.landmarks[name][0] - x), y + weight * (last.landmarks[name][1] - y))
+        for name, (x, y) in first.landmarks.items()
+        if name in last.landmarks
+    }
+    return Face(Box(*sides), first.score, landmarks)
