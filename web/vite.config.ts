@@ -21,7 +21,7 @@ function serviceWorker(): Plugin {
     apply: "build",
     generateBundle(_options, bundle) {
       const names = Object.keys(bundle).filter((name) => name !== "index.html");
-      const files = JSON.stringify(["./", "about.html", "about.css", "icon.svg", "licences.txt", "manifest.webmanifest", ...names]);
+      const files = JSON.stringify(["./", "icon.svg", "licences.txt", "manifest.webmanifest", ...names]);
       const source = readFileSync("src/worker.js", "utf8").replace("FILES = []", () => `FILES = ${files}`);
       this.emitFile({ type: "asset", fileName: "worker.js", source });
     },

@@ -49,6 +49,14 @@ def test_other_files_of_the_folder_stay(static, tmp_path):
     assert (tmp_path / "site" / "robots.txt").read_text() == "mine"
 
 
+def test_a_new_copy_removes_models_that_are_no_longer_offered(static, tmp_path):
+    site = tmp_path / "site"
+    built_page.copy_page(site, [find_model("fast-int8"), find_model("default-int8")])
+    (site / "model-card.onnx").touch()
+    built_page.copy_page(site, [find_model("fast-int8")], overwrite=True)
+    assert {file.name for file in site.glob("model*")} == {"model.onnx", "model.json", "models.json", "model-card.onnx"}
+
+
 def test_the_built_page_itself_gets_another_model(static):
     files = built_page.copy_page(static, [find_model("default")])
     assert {file.name for file in files} == {"model.onnx", "model.json", "models.json"}

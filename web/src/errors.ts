@@ -1,13 +1,7 @@
-/** Errors of the page. Each error has a stable code; its sentence is `error.CODE` in the locale files. */
+/** Errors as the page shows them. The sentence of a code is `error.CODE` in the locale files. */
 
-import { type Key, translate } from "./locales/translate";
-import { reasonOf } from "./model/download";
-import { PageError } from "./page_error";
-
-type CodeOf<Sentence> = Sentence extends `error.${infer Code}` ? Code : never;
-
-/** Codes never change, so that tests and bug reports can name an error in any language. */
-export type ErrorCode = CodeOf<Key>;
+import { translate } from "./locales/translate";
+import { type ErrorCode, PageError, reasonOf } from "./page_error";
 
 /** An error to show. The sentence changes with the language. */
 export interface Problem {

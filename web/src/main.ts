@@ -5,10 +5,11 @@ import { bindLanguages, bindSettings, bindSources } from "./app/controls";
 import { bindModels } from "./app/model_switches";
 import { type Problem, problem } from "./errors";
 import { translate, translateDocument } from "./locales/translate";
-import { keeping, reasonOf } from "./model/download";
+import { keeping } from "./model/download";
 import { fetchManifest, fetchModelNames, type Manifest, modelAddress } from "./model/manifest";
 import { defaultOutput, outputsOf } from "./heads/votes";
 import { hasSimd } from "./model/simd";
+import { reasonOf } from "./page_error";
 import { Predictor } from "./predictions/predictor";
 import { element } from "./view/elements";
 import { showProblems } from "./view/messages";
@@ -56,13 +57,14 @@ async function start(): Promise<void> {
     page.messages.addPermanentProblem(loadProblem(error));
     return;
   } finally {
-    page.messages.replace(loading);
+    page.messages.replace(loading, app.stage.summary);
   }
   document.documentElement.dataset["ready"] = "yes";
   // Without a service worker the page works, but not offline.
   void navigator.serviceWorker?.register("worker.js").catch(() => {});
   // `mien webcam` opens the page with ?webcam=1.
-  if (new URLSearchParams(location.search).get("webcam") === "1") void app.videos.useCamera();
+  if (new URLSearchParams(location.search).get("webcam") === "1") await app.videos.useCamera();
+  else void app.examples.classify();
 }
 
 function loadProblem(error: unknown): Problem {

@@ -1,6 +1,7 @@
 """The built browser page: its folder, its model files, and copies of it with other models."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,8 +39,8 @@ def built_page() -> Path:
 def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = False) -> list[Path]:
     """Copy the built page and models into a folder, as static files for any web host, and return the paths.
 
-    Other files in the folder are kept. The page starts with the first model and offers the others. For the folder of
-    the built page itself, only the models are written.
+    Other files in the folder are kept, except models of an earlier copy. The page starts with the first model and
+    offers the others. For the folder of the built page itself, only the models are written.
 
     Raises:
         ModelError: not a model of mien, or a model of colour images (``page-grey-only``).
@@ -63,6 +64,10 @@ def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = Fa
     files |= of_models
     for name, data in files.items():
         write_bytes(destination / name, data)
+    # Models of an earlier copy: a host would still publish them.
+    for name in {each.name for each in destination.glob("model-*.*")} - of_models.keys():
+        if re.fullmatch(r"model-\d+\.(onnx|json)", name):
+            (destination / name).unlink()
     return [destination / name for name in files]
 
 

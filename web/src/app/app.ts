@@ -1,27 +1,23 @@
 /** Functions behind the controls of the page. */
 
-import { type ErrorCode, problem, problemWith } from "../errors";
+import { problem, problemWith } from "../errors";
 import type { Box } from "../faces/box";
 import { list, translate } from "../locales/translate";
 import { Classifier } from "../model/classifier";
-import { fetchFile, reasonOf } from "../model/download";
 import { occlusion } from "../model/occlusion";
 import type { Probabilities } from "../heads/votes";
-import { besidePage } from "../model/runtime";
-import { PageError } from "../page_error";
-import { asJson, saveFile, type SavedPrediction } from "../predictions/json_file";
+import { type ErrorCode, PageError, reasonOf } from "../page_error";
+import { asCsv, asJson, saveFile, type SavedPrediction, type TableRow } from "../predictions/saved_files";
 import { mergeProbabilities } from "../predictions/label_schemes";
 import type { Predictor } from "../predictions/predictor";
 import { element } from "../view/elements";
 import type { Page } from "../view/page";
 import { queue } from "../queue";
+import { Examples } from "./examples";
 import { ImageSession } from "./image_session";
 import { Stage } from "./stage";
 import { TeachSession } from "./teach_session";
 import { VideoSession } from "./video_session";
-
-/** Addresses of the four generated portraits, by file path. */
-const EXAMPLES = import.meta.glob<string>("../../../src/mien/shipped/faces/*.jpg", { eager: true, query: "?url", import: "default" });
 
 const explaining = () => translate("explaining");
 
@@ -30,6 +26,7 @@ export class App {
   readonly images: ImageSession;
   readonly videos: VideoSession;
   readonly teaching: TeachSession;
+  readonly examples: Examples;
   readonly #inTurn = queue();
   /** Offer another model and use it. Set by the list of models. */
   addModel: (name: string, open: () => Promise<Classifier>) => Promise<boolean> = async () => false;
@@ -42,6 +39,7 @@ export class App {
     this.images = new ImageSession(page, this.stage, predictor);
     this.videos = new VideoSession(page, this.stage, this.images, predictor);
     this.teaching = new TeachSession(page, this.stage, predictor, (name, open) => this.addModel(name, open));
+    this.examples = new Examples(page, predictor, (files) => void this.open(files));
   }
 
   /** Use the model files. Then add the images to the list, or play the first video. */
@@ -56,10 +54,7 @@ export class App {
     // A file of unknown type may be an image; if it is none, an error names it.
     const images = rest.filter(({ type }) => type.startsWith("image/") || (!type && !videos.length));
     const others = rest.filter((file) => !images.includes(file) && !videos.includes(file));
-    if (others.length === rest.length) {
-      this.images.setAside();
-      return messages.addProblem(problem("files-unsupported"));
-    }
+    if (others.length === rest.length) return messages.addProblem(problem("files-unsupported"));
     const played = images.length ? undefined : videos.shift();
     this.#reportSkipped("videos-skipped", videos);
     this.#reportSkipped("files-skipped", others);
@@ -113,10 +108,11 @@ export class App {
       if (!this.teaching.needs(before)) void before.dispose();
       const { shown } = this.stage;
       this.images.forget();
+      this.examples.forget();
       this.stage.show({ kind: "nothing" });
       this.page.useManifest(predictor.manifest);
       this.refresh();
-      void this.images.process(shown.kind === "image" ? [shown.item] : [...this.images.items]);
+      void this.images.process(shown.kind === "image" ? [shown.item] : [...this.images.items]).then(() => this.examples.classify());
       return true;
     } catch (error) {
       messages.addProblem(error instanceof PageError ? problemWith(name, error) : problem("model-failed", () => ({ name, reason: reasonOf(error) })));
@@ -151,23 +147,6 @@ export class App {
     });
   }
 
-  /** Show the example images of the page. */
-  async openExample(): Promise<void> {
-    const load = async ([path, address]: [string, string]) => {
-      const bytes = await (await fetchFile(besidePage(address))).blob();
-      return new File([bytes], path.split("/").at(-1)!, { type: "image/jpeg" });
-    };
-    const button = element<HTMLButtonElement>("open-example");
-    button.disabled = true;
-    try {
-      await this.open(await Promise.all(Object.entries(EXAMPLES).map(load)));
-    } catch (error) {
-      this.stage.report(translate("open_example"), error);
-    } finally {
-      button.disabled = false;
-    }
-  }
-
   async copy(): Promise<void> {
     try {
       await navigator.clipboard.writeText(asJson(this.predictions()));
@@ -182,8 +161,18 @@ export class App {
     this.page.messages.show(this.#howMany("saved"));
   }
 
+  /** Save all predictions as a table, with a row for each image without a face. */
+  saveTable(): void {
+    saveFile(asCsv(this.#rows()), "predictions.csv", "text/csv");
+    this.page.messages.show(this.#howMany("saved"));
+  }
+
   /** All predictions: of every image, or of every frame. */
   predictions(): SavedPrediction[] {
+    return this.#rows().filter((row) => "answer" in row).map(({ face: _, ...prediction }) => prediction);
+  }
+
+  #rows(): TableRow[] {
     const { shown } = this.stage;
     if (shown.kind === "video") {
       const { video } = shown;
@@ -193,9 +182,11 @@ export class App {
         ...this.page.prediction(video.source, entry),
       }));
     }
-    return this.images.items.flatMap(
-      ({ predictions }) => predictions?.faces.map((face) => this.page.prediction(predictions.source, face)) ?? [],
-    );
+    return this.images.items.flatMap(({ predictions }): TableRow[] => {
+      if (!predictions) return [];
+      const { source, faces } = predictions;
+      return faces.length ? faces.map((face) => ({ face: face.number, ...this.page.prediction(source, face) })) : [{ source, face: 0 }];
+    });
   }
 
   /** The status after predictions were copied or saved. The status says if some images were not processed yet. */
@@ -210,6 +201,7 @@ export class App {
   refresh(): void {
     this.page.retranslate();
     this.images.showList();
+    this.examples.show();
     this.teaching.show();
   }
 

@@ -9,22 +9,20 @@ import type { App } from "./app";
 export function bindSources(app: App, page: Page): void {
   const images = element<HTMLInputElement>("image-files");
   const video = element<HTMLInputElement>("video-file");
-  for (const id of ["choose-images", "use-camera", "play-video", "open-example"]) element<HTMLButtonElement>(id).disabled = false;
+  for (const id of ["choose-images", "use-camera", "play-video"]) element<HTMLButtonElement>(id).disabled = false;
   element("choose-images").onclick = () => images.click();
-  element("invitation").onclick = ({ target }) => {
-    if (target !== element("open-example")) images.click();
-  };
+  element("invitation").onclick = () => images.click();
   element("play-video").onclick = () => video.click();
   element("use-camera").onclick = () => void app.videos.useCamera();
   element("stop").onclick = () => app.stage.stop();
   element("classify-whole").onclick = () => void app.images.classifyWhole();
   element("explain").onclick = () => void app.explain();
-  element("open-example").onclick = () => void app.openExample();
   page.drawing.onBox = (fractions) => void app.addFace(fractions);
   element("remove-box").onclick = () => void app.images.removeBox();
   element("clear-images").onclick = () => app.images.clear();
   element("copy").onclick = () => void app.copy();
   element("save").onclick = () => app.save();
+  element("save-table").onclick = () => app.saveTable();
   const model = element<HTMLInputElement>("model-file");
   element("open-model").onclick = () => model.click();
   for (const input of [images, video, model]) {

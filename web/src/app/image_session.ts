@@ -38,10 +38,8 @@ export class ImageSession {
   /** Show the first of these images that can be shown, and one of its faces; then process the rest. */
   async process(items: GalleryItem[], face = 1): Promise<void> {
     this.showList();
-    let isShown = !items.length;
     // Skip what was removed meanwhile: by another call that failed to process it, or with the whole list.
-    for (const item of items) if (this.items.includes(item) && (isShown = await this.#choose(item, face))) break;
-    if (!isShown) this.setAside();
+    for (const item of items) if (this.items.includes(item) && (await this.#choose(item, face))) break;
     this.showList();
     // If another call is already processing the list, it will process these images too.
     if (this.#processingRest) return;
@@ -56,12 +54,9 @@ export class ImageSession {
     this.#processingRest = false;
   }
 
-  /**
-   * Remove the image from the screen when a later file cannot be shown: its answer must not be beside the error. The
-   * image stays in the list.
-   */
-  setAside(): void {
-    if (this.stage.shown.kind === "image") this.stage.show({ kind: "nothing" });
+  /** Process what is left. If nothing is on the screen, show the first image. */
+  goOn(): Promise<void> {
+    return this.process(this.stage.shown.kind === "nothing" ? [...this.items] : []);
   }
 
   /** Remove all images from the list and the screen. */

@@ -30,7 +30,7 @@ export class Stage {
   readonly summary = (): string => {
     const { shown } = this;
     if (shown.kind === "image") return this.page.summary(shown.item);
-    if (shown.kind !== "video") return "";
+    if (shown.kind === "nothing") return translate("privacy");
     const { clip, source: name } = shown.video;
     return clip && !element("stop").hidden ? translate("analysing", { name }) : this.page.videoPanel.summary(shown.video);
   };

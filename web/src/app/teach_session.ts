@@ -3,11 +3,10 @@
 import { type Problem, problem } from "../errors";
 import { list, translate } from "../locales/translate";
 import { Classifier } from "../model/classifier";
-import { reasonOf } from "../model/download";
 import { fullName } from "../model/manifest";
-import { PageError } from "../page_error";
+import { PageError, reasonOf } from "../page_error";
 import type { NumberedFace } from "../predictions/image_predictions";
-import { saveFile } from "../predictions/json_file";
+import { saveFile } from "../predictions/saved_files";
 import type { Predictor } from "../predictions/predictor";
 import { openImage } from "../sources/image_file";
 import { checkClasses, LessonError, type Origin, originOf, type Taught, type TaughtClass, teach } from "../teach/teach";
@@ -30,6 +29,8 @@ export class TeachSession {
   /** Progress of the training, 0..1; null if none is running. */
   #progress: number | null = null;
   #cell: [number, number] | null = null;
+  /** Images that are being read. */
+  readonly #reading = new Set<Promise<void>>();
   #problems: Problem[] = [];
 
   constructor(
@@ -64,7 +65,10 @@ export class TeachSession {
   show(): void {
     showProblems(this.#problems, "teach-errors");
     showTeachClasses(this.#classes, this.#recording?.into ?? null, this.#progress, {
-      addImages: (into, files) => void this.#addImages(into, files),
+      addImages: (into, files) => {
+        const reading = this.#addImages(into, files).finally(() => this.#reading.delete(reading));
+        this.#reading.add(reading);
+      },
       addShown: (into) => this.#addShown(into),
       remove: (one) => {
         if (this.#recording?.into === one) this.#stopRecording();
@@ -164,13 +168,14 @@ export class TeachSession {
     this.#problems = [];
     let name = translate("teach");
     try {
+      this.#setProgress(0);
+      await Promise.all(this.#reading);
       const given = this.#classes.filter(({ faces }) => faces.length);
       const classes = given.map(({ name, faces }) => ({ name: name.trim(), faces: [...faces] }));
       checkClasses(classes);
       // Stop a camera or video: it would slow down learning, and a new model ends it anyway.
       this.stage.stop();
       this.#taught = this.#cell = null;
-      this.#setProgress(0);
       const { model } = await this.predictor;
       name = fullName(model.manifest);
       const taught = await teach(classes, model, this.#origin, (done) => this.#setProgress(done));

@@ -46,9 +46,7 @@ export class VideoSession {
       await playCamera(this.stage.video, stream);
       if (this.stage.isCurrent(turn)) await this.#predict(CAMERA, predictor, new CameraFrames(this.stage.video));
     } catch (error) {
-      if (!this.#giveUp(CAMERA, error, turn)) return;
-      // Show the images again, if there are any and the screen is empty.
-      if (this.stage.shown.kind === "nothing") await this.images.process([...this.images.items]);
+      if (this.#giveUp(CAMERA, error, turn)) await this.images.goOn();
     } finally {
       // Switch off the camera, whatever the state.
       stream?.getTracks().forEach((track) => track.stop());
@@ -69,9 +67,7 @@ export class VideoSession {
       await playFile(this.stage.video, file);
       if (this.stage.isCurrent(turn)) await this.#predict(name, predictor, new ClipFrames(this.stage.video));
     } catch (error) {
-      if (!this.#giveUp(name, error, turn)) return;
-      this.images.setAside();
-      await this.images.process([]);
+      if (this.#giveUp(name, error, turn)) await this.images.goOn();
     }
   }
 

@@ -1,5 +1,6 @@
 import checkFile from "../../../src/mien/faces/networks/check.onnx?url";
-import { besidePage, type Network, openModel, runtime } from "../model/runtime";
+import { besidePage } from "../model/download";
+import { type Network, openModel, runtime } from "../model/runtime";
 import { crop, resizeColour } from "../preprocess/colour_resize";
 import { type RgbaImage, roundHalfEven } from "../preprocess/image";
 import type { Square } from "./crop";

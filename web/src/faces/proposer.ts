@@ -1,5 +1,6 @@
 import proposalsFile from "../../../src/mien/faces/networks/proposals.onnx?url";
-import { besidePage, type Network, openModel, runtime } from "../model/runtime";
+import { besidePage } from "../model/download";
+import { type Network, openModel, runtime } from "../model/runtime";
 import { type Edges, extended, fitted, resizeColour, transform } from "../preprocess/colour_resize";
 import { type RgbaImage, roundHalfEven } from "../preprocess/image";
 import { CELL_PX, decodeBoxes } from "./anchors";

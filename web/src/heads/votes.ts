@@ -1,10 +1,31 @@
 /** Outputs of a model, each with its own classes and answers, as in mien.base.heads.votes. */
 
-import type { Manifest } from "../model/manifest";
 import { AGREEMENT, NO_EXPRESSION, NOT_A_FACE, softmax, TIE_MARGIN } from "./label";
 
 /** Name of the output that an answer rule makes from votes. */
 export const ANSWER = "answer";
+
+/** The fields of a model's manifest that say what its outputs are; see mien.base.model_file. */
+export interface AnswerFields {
+  classes: string[];
+  temperature: number;
+  /** Scores of the first output. */
+  scores: Record<string, number>;
+  /** Outputs by name. The first output has the classes and temperature above. Empty or missing if there is one output
+   * without a name. */
+  outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
+  /** Rule that turns shares of people into the default answer, as mien.base.heads.votes.AnswerRule. */
+  answer?: AnswerRule | null;
+}
+
+interface AnswerRule {
+  output: string;
+  prior: number[];
+  strength: number;
+  weights?: Record<string, number>;
+  unsure_below: number;
+  margin?: number;
+}
 
 export interface Rule {
   /** Factor for each class of the logits, by which its share is multiplied. */
@@ -40,7 +61,7 @@ const USUAL = { unsureBelow: AGREEMENT, margin: TIE_MARGIN };
 export type Probabilities = Record<string, number[]>;
 
 /** The outputs in the manifest's order, with logits named as in mien.base.model_file.Manifest.all_outputs. */
-export function outputsOf({ outputs = {}, classes, temperature, scores, answer }: Manifest): Output[] {
+export function outputsOf({ outputs = {}, classes, temperature, scores, answer }: AnswerFields): Output[] {
   const accuracy = scores["validation_accuracy"] ?? null;
   const named = Object.entries(outputs).map(([name, output], index) => ({
     name,

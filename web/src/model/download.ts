@@ -7,10 +7,6 @@ export const keeping = { isOn: false };
 /** The networks could not be loaded. The page shows this error once and permanently. */
 export class LoadError extends Error {}
 
-export function reasonOf(error: unknown): string {
-  return String((error as Error).message ?? error);
-}
-
 /** Fetch a file and store it for offline use. Throws if the host does not have the file. */
 export async function fetchFile(url: URL): Promise<Response> {
   const response = await fetch(url);
@@ -33,4 +29,9 @@ export async function keep(url: URL, response: Response): Promise<void> {
 /** Undefined if the browser stores nothing: in some private windows, or over http from another machine. */
 async function store(): Promise<Cache | undefined> {
   return keeping.isOn ? globalThis.caches?.open(STORE).catch(() => undefined) : undefined;
+}
+
+/** The address of a file beside the page. */
+export function besidePage(file: string): URL {
+  return new URL(file, globalThis.document?.baseURI ?? location.href);
 }

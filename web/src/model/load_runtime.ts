@@ -5,12 +5,11 @@ import { XzReadableStream } from "xz-decompress";
 import threadScript from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 
 import packedRuntime from "../../build/onnxruntime.wasm.xz?url";
-import { keep, kept } from "./download";
-import { besidePage, type Runtime } from "./runtime";
+import { besidePage, keep, kept } from "./download";
 
 const MAX_THREADS = 4;
 
-export async function loadRuntime(): Promise<Runtime> {
+export async function loadRuntime(): Promise<typeof import("onnxruntime-web/wasm")> {
   const [ort, binary] = await Promise.all([import("onnxruntime-web/wasm"), fetchUnpacked(besidePage(packedRuntime))]);
   ort.env.wasm.wasmBinary = binary;
   ort.env.wasm.numThreads = threads();

@@ -1,35 +1,17 @@
 import type { InputSpec } from "../preprocess/input";
-import { fetchFile } from "./download";
-import { besidePage } from "./runtime";
+import type { AnswerFields } from "../heads/votes";
+import { besidePage, fetchFile } from "./download";
 
 /** The fields of a model's manifest that the page uses; see mien.base.model_file. */
-export interface Manifest {
+export interface Manifest extends AnswerFields {
   name: string;
-  classes: string[];
   input: InputSpec;
   precision: string;
-  temperature: number;
-  /** Scores of the first output. */
-  scores: Record<string, number>;
-  /** Outputs by name. The first output has the classes and temperature above. Empty or missing if there is one output
-   * without a name. */
-  outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
-  /** Rule that turns shares of people into the default answer, as mien.base.heads.votes.AnswerRule. */
-  answer?: AnswerRule | null;
   /** Fields that a model keeps when it is trained further. */
   parameters?: number;
   recipe?: Record<string, unknown>;
   licence?: string;
   mien_version?: string;
-}
-
-interface AnswerRule {
-  output: string;
-  prior: number[];
-  strength: number;
-  weights?: Record<string, number>;
-  unsure_below: number;
-  margin?: number;
 }
 
 /** Names of the models beside the page. The page always starts with the first one. */

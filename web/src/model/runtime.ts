@@ -6,7 +6,7 @@ import { queue } from "../queue";
 import { fetchFile } from "./download";
 import { loadRuntime } from "./load_runtime";
 
-export type Runtime = typeof import("onnxruntime-web/wasm");
+type Runtime = Awaited<ReturnType<typeof loadRuntime>>;
 
 let loading: Promise<Runtime> | undefined;
 
@@ -44,9 +44,4 @@ export async function openModel(file: URL | Promise<Uint8Array>): Promise<Networ
 
 export async function fetchBytes(url: URL): Promise<Uint8Array> {
   return new Uint8Array(await (await fetchFile(url)).arrayBuffer());
-}
-
-/** The address of a file beside the page. */
-export function besidePage(file: string): URL {
-  return new URL(file, globalThis.document?.baseURI ?? location.href);
 }

@@ -3,13 +3,14 @@
 import type { Box, Landmarks } from "../faces/box";
 import { NOT_A_FACE } from "../heads/label";
 import { defaultOutput, type Output, outputsOf } from "../heads/votes";
-import { reasonOf } from "../model/download";
+import { PageError, reasonOf } from "../page_error";
 import { schemesFor } from "../predictions/label_schemes";
 import { type Prediction, predictionOf } from "../predictions/prediction";
 import { Predictor } from "../predictions/predictor";
 import { Tracker } from "../predictions/tracker";
 import type { DecodedImage } from "../preprocess/image";
 import { queue } from "../queue";
+import { openImage } from "../sources/image_file";
 import { colourOf } from "../view/colours";
 
 export type { Box, Landmarks, Prediction };
@@ -20,8 +21,8 @@ export type Face = Prediction & { box: Box; detection_score: number; landmarks: 
 /** A face of a video. `track` is its number in all frames, and its probabilities are smoothed over 0.2 s. */
 export type TrackedFace = Face & { track: number };
 
-/** Anything that a canvas can draw and that has a size: an image, video, canvas, ImageBitmap or VideoFrame. */
-export type Picture = HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | VideoFrame;
+/** An image file, or anything that a canvas can draw and that has a size: an image, video, canvas, ImageBitmap or VideoFrame. */
+export type Picture = Blob | HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | VideoFrame;
 
 export interface Options {
   /** "default", or "fast" or "tiny" (a third and a ninth of the size, less accurate), or the address of a model without ".onnx". */
@@ -30,6 +31,24 @@ export interface Options {
   output?: string;
   /** The lowest score of a face, 0 to 1; by default 0.45. */
   minScore?: number;
+}
+
+const REFUSALS = {
+  "image-unreadable": "The browser cannot open this file as an image.",
+  "image-too-large": "The image has more than 100 million pixels, or more than the browser can draw.",
+};
+
+/** An error of this package. Its code never changes, so that programs can go by it. */
+export class MienError extends Error {
+  override readonly name = "MienError";
+
+  constructor(
+    readonly code: keyof typeof REFUSALS | "image-type" | "image-size" | "load-failed" | "min-score-range" | "model-unknown" | "output-unknown" | "time" | "disposed",
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
 }
 
 /** Use a variable: bundlers would try to resolve an address that is built directly from import.meta.url. */
@@ -47,20 +66,20 @@ export class Mien {
     private readonly output: Output,
   ) {}
 
-  /** Load the networks. Throws an Error if one cannot be fetched, or the model has no such output. */
+  /** Load the networks. Throws MienError if one cannot be fetched, or the model has no such output. */
   static async load({ model = "default", output, minScore }: Options = {}): Promise<Mien> {
-    if (minScore !== undefined && !(minScore >= 0 && minScore <= 1)) throw new Error(`minScore is 0 to 1, not ${minScore}.`);
-    if (!(model instanceof URL) && !["default", "fast", "tiny"].includes(model)) throw new Error(`model is "default", "fast", "tiny" or a URL, not ${model}.`);
+    if (minScore !== undefined && !(minScore >= 0 && minScore <= 1)) throw new MienError("min-score-range", `minScore is 0 to 1, not ${minScore}.`);
+    if (!(model instanceof URL) && !["default", "fast", "tiny"].includes(model)) throw new MienError("model-unknown", `model is "default", "fast", "tiny" or a URL, not ${model}.`);
     const address = model instanceof URL ? model : new URL(`models/${model}`, HERE);
     const predictor = await Predictor.load(address).catch((cause: unknown) => {
-      throw new Error(`A network cannot be loaded (${reasonOf(cause)}). Are mien-web's models copied to this address? See its README.`, { cause });
+      throw new MienError("load-failed", `A network cannot be loaded (${reasonOf(cause)}). Are mien-web's models copied to this address? See its README.`, { cause });
     });
     if (minScore !== undefined) predictor.minScore = minScore;
     const outputs = outputsOf(predictor.manifest);
     const chosen = output === undefined ? defaultOutput(outputs) : outputs.find(({ name }) => name === output);
     if (!chosen) {
       await predictor.dispose();
-      throw new Error(`The model has no output "${output}"; it has ${outputs.map(({ name }) => `"${name}"`).join(", ")}.`);
+      throw new MienError("output-unknown", `The model has no output "${output}"; it has ${outputs.map(({ name }) => `"${name}"`).join(", ")}.`);
     }
     return new Mien(predictor, chosen);
   }
@@ -68,7 +87,7 @@ export class Mien {
   /** Return the faces of a picture, the largest first, with boxes in its pixels. */
   predict(picture: Picture): Promise<Face[]> {
     return this.#inTurn(async () => {
-      const faces = await this.predictor.predictImage(this.#read(picture), []);
+      const faces = await this.predictor.predictImage(await this.#read(picture), []);
       return faces.map((face) => this.#face(face));
     });
   }
@@ -81,8 +100,8 @@ export class Mien {
     const tracker = new Tracker();
     const predictFrame = this.predictor.startVideo(isLive);
     return (picture, seconds) => this.#inTurn(async () => {
-      if (!Number.isFinite(seconds)) throw new Error(`The time of the frame is ${seconds}; give it in seconds.`);
-      const faces = await predictFrame(this.#read(picture), tracker.known(), seconds);
+      if (!Number.isFinite(seconds)) throw new MienError("time", `The time of the frame is ${seconds}; give it in seconds.`);
+      const faces = await predictFrame(await this.#read(picture), tracker.known(), seconds);
       const tracks = tracker.update(faces.flatMap(({ box, ...face }) => (box ? [{ box, ...face }] : [])), seconds);
       return tracks.map((track) => ({ track: track.number, ...this.#face(track) }));
     });
@@ -100,15 +119,22 @@ export class Mien {
     return predictionOf("", face, this.output, schemesFor(this.output)[0]!) as Face;
   }
 
-  #read(picture: Picture): DecodedImage {
-    if (this.#isFreed) throw new Error("dispose() has freed the networks. Load them again.");
+  async #read(picture: Picture): Promise<DecodedImage> {
+    if (this.#isFreed) throw new MienError("disposed", "dispose() has freed the networks. Load them again.");
     // As from a selector that finds no element.
-    if (!picture || typeof picture !== "object") throw new Error(`The picture is ${picture}.`);
+    if (!picture || typeof picture !== "object") throw new MienError("image-type", `The picture is ${picture}.`);
+    if (picture instanceof Blob) {
+      return openImage(picture).catch((cause: unknown) => {
+        if (!(cause instanceof PageError && cause.code in REFUSALS)) throw cause;
+        const code = cause.code as keyof typeof REFUSALS;
+        throw new MienError(code, REFUSALS[code], { cause });
+      });
+    }
     const { width, height } = sizeOf(picture);
     if (typeof width !== "number" || "data" in picture) {
-      throw new Error("A picture is an image, video, canvas, ImageBitmap or VideoFrame. Of a Blob or ImageData: await createImageBitmap(it).");
+      throw new MienError("image-type", "A picture is a Blob or File, an image, video, canvas, ImageBitmap or VideoFrame. Of ImageData: await createImageBitmap(it).");
     }
-    if (!width || !height) throw new Error("The picture has no pixels yet. Await its decode(), or a video's first frame.");
+    if (!width || !height) throw new MienError("image-size", "The picture has no pixels yet. Await its decode(), or a video's first frame.");
     Object.assign(this.#canvas, { width, height });
     const context = this.#canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
     context.fillStyle = "white";
@@ -142,7 +168,7 @@ export function draw(
   context.restore();
 }
 
-function sizeOf(picture: Picture): { width: number; height: number } {
+function sizeOf(picture: Exclude<Picture, Blob>): { width: number; height: number } {
   // Do not test with instanceof: a worker has no elements, and some browsers have no VideoFrame.
   if ("naturalWidth" in picture) return { width: picture.naturalWidth, height: picture.naturalHeight };
   if ("videoWidth" in picture) return { width: picture.videoWidth, height: picture.videoHeight };

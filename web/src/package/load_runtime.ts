@@ -2,8 +2,6 @@
 
 import * as ort from "onnxruntime-web/wasm";
 
-import type { Runtime } from "../model/runtime";
-
-export function loadRuntime(): Promise<Runtime> {
+export function loadRuntime(): Promise<typeof ort> {
   return Promise.resolve(ort);
 }

@@ -1,5 +1,4 @@
-import type { ErrorCode } from "../errors";
-import { PageError } from "../page_error";
+import { type ErrorCode, PageError } from "../page_error";
 
 /** Ask the browser for the camera. Throws PageError. */
 export async function openCamera(): Promise<MediaStream> {

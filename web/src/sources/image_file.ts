@@ -1,6 +1,6 @@
 import { PageError } from "../page_error";
 import type { DecodedImage } from "../preprocess/image";
-import { storedOrientation, swapsSides, uprightTransform } from "./orientation";
+import { uprightTransform, webpOrientation } from "./webp_orientation";
 
 /** Equals mien.base.images.MAXIMUM_PIXELS; a larger image needs more memory than a page has. */
 const MAX_PIXELS = 100_000_000;
@@ -10,14 +10,9 @@ export async function openImage(file: Blob): Promise<DecodedImage> {
   let source: ImageBitmap;
   let orientation: number;
   try {
-    const found = storedOrientation(await file.arrayBuffer());
-    orientation = found.orientation;
-    const { type } = file;
-    const image = found.cut ? new Blob([file.slice(0, found.cut[0]), file.slice(found.cut[1])], { type }) : file;
-    // The browser must not rotate an image that is rotated below.
-    const imageOrientation = orientation === 1 ? "from-image" : "none";
+    orientation = webpOrientation(await file.arrayBuffer());
     // Do not convert colours, as in Python.
-    source = await createImageBitmap(image, { imageOrientation, colorSpaceConversion: "none" });
+    source = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
   } catch {
     throw new PageError("image-unreadable");
   }
@@ -28,17 +23,16 @@ export async function openImage(file: Blob): Promise<DecodedImage> {
   }
 }
 
-/** Draw an image upright. Throws PageError. */
+/** Draw an image upright on white. Throws PageError. */
 function upright(source: ImageBitmap, orientation: number): DecodedImage {
-  const sideways = swapsSides(orientation);
-  const [width, height] = sideways ? [source.height, source.width] : [source.width, source.height];
+  const [width, height] = orientation < 5 ? [source.width, source.height] : [source.height, source.width];
   if (width * height > MAX_PIXELS) throw new PageError("image-too-large");
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
   if (!context) throw new PageError("image-too-large");
   context.fillStyle = "white";
   context.fillRect(0, 0, width, height);
-  context.setTransform(uprightTransform(orientation, source.width, source.height));
+  context.setTransform(...uprightTransform(orientation, source.width, source.height));
   context.drawImage(source, 0, 0);
   let pixels: ImageData;
   try {

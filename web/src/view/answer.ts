@@ -31,13 +31,13 @@ export function answerColour(prediction: Prediction, minConfidence: number): str
   return kind === "expression" ? colourOf(name, Object.keys(prediction.probabilities).indexOf(name)) : null;
 }
 
-/** Show the answer in large letters, with the confidence beside it; without a prediction the sentence `absent`. */
-export function showAnswer(paragraph: HTMLElement, prediction: Prediction | null, minConfidence: number, absent: "no_face_now" | "no_prediction"): void {
+/** Show the answer in large letters, with the confidence beside it. */
+export function showAnswer(paragraph: HTMLElement, prediction: Prediction | null, minConfidence: number): void {
   const large = document.createElement("strong");
   const small = document.createElement("span");
   small.className = "numeric";
   if (!prediction) {
-    small.textContent = translate(absent);
+    small.textContent = translate("no_face_now");
     paragraph.replaceChildren(small);
     return;
   }

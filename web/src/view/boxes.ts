@@ -4,8 +4,8 @@ interface ShownBox {
   /** Number of the face; while the face is shown, its button is the same element. */
   number: number;
   box: Box;
-  /** Text at the box, and label for a screen reader. */
-  caption: string;
+  /** Texts at the box, of which the first that has room is shown, and label for a screen reader. */
+  captions: string[];
   label: string;
   /** Colour of the expression; null if unsure or not a face. */
   colour: string | null;
@@ -22,7 +22,7 @@ const GAP_PX = 4;
 export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, height: number, mirror: boolean): void {
   const buttons = buttonsOf(layer, boxes);
   const [across, down] = [layer.clientWidth / width, layer.clientHeight / height];
-  const shown = boxes.map(({ box, caption, label, colour, inDoubt, chosen, choose, number }, index) => {
+  const shown = boxes.map(({ box, captions, label, colour, inDoubt, chosen, choose }, index) => {
     const button = buttons[index]!;
     const inside = clipped(mirror ? { ...box, left: width - box.left - box.width } : box, width, height);
     button.style.left = `${(100 * inside.left) / width}%`;
@@ -35,35 +35,38 @@ export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, 
     button.setAttribute("aria-label", label);
     button.onclick = choose;
     const text = button.firstElementChild as HTMLElement;
-    text.textContent = caption;
     const place = { left: inside.left * across, top: inside.top * down, width: inside.width * across, height: inside.height * down };
-    return { text, number, place, chosen };
+    return { text, captions, place, chosen };
   });
   placeCaptions(layer, shown);
 }
 
 interface Caption {
   text: HTMLElement;
-  number: number;
+  captions: string[];
   /** Position of the box on the screen. */
   place: Box;
   chosen: boolean;
 }
 
 /**
- * Place each caption above, below or beside its box, without covering faces or other captions. If there is no room,
- * only the number is shown, or nothing, because the answer is also in the panel.
+ * Place each caption above, below or beside its box, without covering faces or other captions. If there is no room for
+ * one of its texts, none is shown, because the answers are also in the list.
  */
-function placeCaptions(layer: HTMLElement, captions: Caption[]): void {
+function placeCaptions(layer: HTMLElement, all: Caption[]): void {
   // Captions may lie outside the image, but not outside the stage.
   const [image, stage] = [layer.getBoundingClientRect(), layer.closest("#screen")!.getBoundingClientRect()];
   const bounds = { left: stage.left - image.left, top: stage.top - image.top, width: stage.width, height: stage.height };
-  const taken = captions.map(({ place }) => place);
+  const taken = all.map(({ place }) => place);
   // Place the chosen face's caption first, then that of the largest face.
-  const order = captions.toSorted((one, other) => Number(other.chosen) - Number(one.chosen) || other.place.width - one.place.width);
-  for (const { text, number, place } of order) {
+  const order = all.toSorted((one, other) => Number(other.chosen) - Number(one.chosen) || other.place.width - one.place.width);
+  for (const { text, captions, place } of order) {
     text.hidden = false;
-    const spot = spotFor(text, place, bounds, taken) ?? (captions.length > 1 ? spotFor(text, place, bounds, taken, String(number)) : null);
+    let spot: Box | null = null;
+    for (const caption of captions) {
+      text.textContent = caption;
+      if ((spot = spotFor(text, place, bounds, taken))) break;
+    }
     text.hidden = !spot;
     if (!spot) continue;
     taken.push(spot);
@@ -71,8 +74,7 @@ function placeCaptions(layer: HTMLElement, captions: Caption[]): void {
   }
 }
 
-function spotFor(text: HTMLElement, place: Box, bounds: Box, taken: Box[], instead?: string): Box | null {
-  if (instead) text.textContent = instead;
+function spotFor(text: HTMLElement, place: Box, bounds: Box, taken: Box[]): Box | null {
   const { offsetWidth: width, offsetHeight: height } = text;
   const within = (x: number) => Math.max(Math.min(x, bounds.left + bounds.width - width), bounds.left);
   const [left, right] = [within(place.left), within(place.left + place.width - width)];

@@ -1,4 +1,3 @@
-import { translate } from "../locales/translate";
 import type { GalleryItem } from "../predictions/gallery";
 import type { NumberedFace } from "../predictions/image_predictions";
 import { element, resizeChildren } from "./elements";
@@ -31,7 +30,7 @@ export function showImageList(
     const button = row.firstElementChild as HTMLButtonElement;
     const [thumbnail, text, name] = [...button.children] as [HTMLCanvasElement, HTMLElement, HTMLElement];
     drawThumbnail(thumbnail, entry.face?.thumbnail ?? entry.item.thumbnail);
-    text.textContent = entry.item.predictions ? (entry.face ? answer(entry) : translate("no_face_short")) : "…";
+    text.textContent = entry.item.predictions ? answer(entry) : "…";
     name.textContent = entry.item.file.name;
     const chosen = isChosen(entry);
     if (chosen && button.getAttribute("aria-pressed") !== "true") reveal(row);
@@ -43,8 +42,8 @@ export function showImageList(
 /** Scroll the list, not the page, until an entry is in it. */
 function reveal(row: HTMLElement): void {
   const list = row.parentElement!;
-  const start = row.offsetLeft - list.offsetLeft;
-  list.scrollLeft = Math.min(start, Math.max(list.scrollLeft, start + row.offsetWidth - list.clientWidth));
+  const start = row.offsetTop - list.offsetTop;
+  list.scrollTop = Math.min(start, Math.max(list.scrollTop, start + row.offsetHeight - list.clientHeight));
 }
 
 function makeRow(): HTMLLIElement {

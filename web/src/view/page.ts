@@ -8,7 +8,7 @@ import type { ImagePredictions, NumberedFace } from "../predictions/image_predic
 import { type Classified, type Prediction, predictionOf } from "../predictions/prediction";
 import type { VideoPredictor } from "../predictions/video_predictor";
 import type { DecodedImage } from "../preprocess/image";
-import { answerColour, answerText, captionText, isInDoubt, showAnswer, showDerived, showDetectionScore } from "./answer";
+import { answerColour, answerText, captionText, isInDoubt, largeText, showAnswer, showDerived, showDetectionScore } from "./answer";
 import { Bars } from "./bars";
 import { BoxDrawing } from "./box_drawing";
 import { showBoxes } from "./boxes";
@@ -37,6 +37,8 @@ export class Page {
   /** Called after another face was chosen. */
   onChoose: () => void = () => {};
   readonly #bars = new Bars(() => this.refresh());
+  /** Whether a face was shown or listed, so that there is something to save. */
+  #hasFaces = false;
   #map: { face: NumberedFace; values: Float32Array; top: string } | null = null;
 
   constructor(
@@ -81,6 +83,7 @@ export class Page {
   /** Show something else; no face is then chosen, explained or announced. */
   showScreen(shown: Shown): void {
     this.chosenNumber = 1;
+    this.#hasFaces = false;
     this.forgetMap();
     this.drawing.stop();
     this.videoPanel.reset();
@@ -133,6 +136,7 @@ export class Page {
   refresh(): void {
     const { minConfidence, mirror, scheme } = this.settings;
     const face = this.chosenFace;
+    this.#hasFaces ||= face !== null;
     const prediction = face && this.predictions ? this.prediction(this.predictions.source, face) : null;
     // In a video, another face may have replaced the face of the map.
     if (face && face.number !== this.#map?.face.number) this.#map = null;
@@ -140,15 +144,16 @@ export class Page {
     element("prediction-title").textContent = several
       ? translate("prediction_for", { number: face!.number })
       : translate("prediction");
-    showAnswer(element("answer"), prediction, minConfidence, this.predictions ? "no_face_now" : "no_prediction");
+    showAnswer(element("answer"), prediction, minConfidence);
     showDetectionScore(element("detection-score"), prediction);
     showDerived(element("derived"), element("derived-values"), prediction);
     this.#bars.show(Object.keys(scheme.groups), prediction);
     const explain = element<HTMLButtonElement>("explain");
     // A button that is disabled loses the focus, and a face may be missed in one frame.
     explain.disabled = !prediction && explain !== document.activeElement;
+    explain.setAttribute("aria-disabled", String(!prediction));
     element("remove-box").hidden = !face?.box || face.score !== null;
-    for (const id of ["copy", "save"]) element<HTMLButtonElement>(id).disabled = !this.predictions;
+    for (const id of ["copy", "save", "save-table"]) element<HTMLButtonElement>(id).disabled = !this.#hasFaces;
     element("frame").classList.toggle("mirrored", mirror);
     if (this.predictions) this.#showBoxes(this.predictions, face);
     else element("boxes").replaceChildren();
@@ -177,9 +182,17 @@ export class Page {
   /** The list of the images' faces. `chosen` is the image on the screen. */
   showImages(items: readonly GalleryItem[], chosen: GalleryItem | null, choose: (entry: Entry) => void): void {
     const isChosen = ({ item, face }: Entry) => item === chosen && (!face || face.number === this.chosenFace?.number);
-    const answer = ({ item, face }: Entry) => captionText(this.prediction(item.file.name, face!), this.settings.minConfidence);
-    showImageList(entriesOf(items), isChosen, answer, choose);
+    const entries = entriesOf(items);
+    this.#hasFaces ||= entries.some(({ face }) => face);
+    showImageList(entries, isChosen, ({ item, face }) => this.captionOf(item, face), choose);
     element("image").setAttribute("aria-label", chosen ? translate("image_label", { name: chosen.file.name }) : "");
+  }
+
+  /** A line about a face of a processed image, by default its first, with its number if there are others. */
+  captionOf({ predictions }: GalleryItem, face = predictions!.faces[0] ?? null): string {
+    if (!face) return translate("no_face_short");
+    const caption = captionText(this.prediction(predictions!.source, face), this.settings.minConfidence);
+    return predictions!.faces.length > 1 ? translate("face_caption", { number: face.number, caption }) : caption;
   }
 
   /** Show the occlusion map of a face. */
@@ -221,11 +234,11 @@ export class Page {
       const { box, number } = face;
       if (!box) return [];
       const prediction = this.prediction(source, face);
-      const caption = captionText(prediction, minConfidence);
+      const captions = [captionText(prediction, minConfidence), largeText(prediction, minConfidence)];
       return {
         number,
         box,
-        caption: faces.length > 1 ? translate("face_caption", { number, caption }) : caption,
+        captions: faces.length > 1 ? [...captions.map((caption) => translate("face_caption", { number, caption })), String(number)] : captions,
         label: translate("face_answer", { number, answer: answerText(prediction, minConfidence) }),
         colour: answerColour(prediction, minConfidence),
         inDoubt: isInDoubt(prediction, minConfidence),

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { astronaut, clip, drop, errorCodes, pageErrors, reports, waitForText, Visit } from "./browser";
+import { astronaut, clip, drop, errorCodes, pageErrors, reports, says, waitForText, Visit } from "./browser";
 
 const RUNTIME = "**/onnxruntime.wasm-*.xz";
 
@@ -46,16 +46,16 @@ test("networks that do not load: the error stays, and the camera is never switch
     await fresh.route(RUNTIME, (route) => route.fulfill({ status: 503, body: "busy" }));
   });
   expect(await reports(page, "load-failed")).toContain("503");
-  expect(await page.textContent("#status")).toBe("");
+  expect(await page.textContent("#status")).toBe(says("privacy"));
   await page.click("#use-camera");
   await page.waitForTimeout(500);
   expect(await tracks(page)).not.toContain("live");
-  expect(await page.textContent("#status")).toBe("");
+  expect(await page.textContent("#status")).toBe(says("privacy"));
   expect(await page.isVisible("#stop")).toBe(false);
   await drop(page, [photo(), { ...photo(), name: "second.png" }]);
-  await expect.poll(() => page.textContent("#status")).toBe("");
+  await expect.poll(() => page.textContent("#status")).toBe(says("privacy"));
   await page.setInputFiles("#video-file", { name: "odd.mp4", mimeType: "video/mp4", buffer: Buffer.from("odd") });
-  await expect.poll(() => page.textContent("#status")).toBe("");
+  await expect.poll(() => page.textContent("#status")).toBe(says("privacy"));
   expect(await errorCodes(page)).toEqual(["load-failed"]);
   const english = await reports(page, "load-failed", "503");
   await page.click('[data-language="de"]');
@@ -80,7 +80,7 @@ test("networks that fail: each image and the camera end with an error and its re
   await reports(page, "prediction-failed", "second.png");
   expect(await errorCodes(page)).toEqual(["prediction-failed", "prediction-failed"]);
   expect(await page.textContent("#images")).toBe("");
-  expect(await page.textContent("#status")).toBe("");
+  expect(await page.textContent("#status")).toBe(says("privacy"));
   await page.click("#use-camera");
   const english = await reports(page, "prediction-failed", "webcam");
   expect(await errorCodes(page)).toEqual(["prediction-failed"]);
@@ -115,13 +115,13 @@ test("while networks load: the page says so, and the camera and images wait and 
   await page.click("#stop");
   await drop(page, [photo()]);
   await page.click("#clear-images");
-  expect(await page.textContent("#status")).toBe("");
+  expect(await page.textContent("#status")).toBe(says("privacy", {}, "de"));
   release();
   await page.waitForSelector("html[data-ready]");
   await page.waitForTimeout(500);
   expect(await tracks(page)).not.toContain("live");
   expect(await page.isVisible("#video")).toBe(false);
-  expect(await page.textContent("#status")).toBe("");
+  expect(await page.textContent("#status")).toBe(says("privacy", {}, "de"));
   expect(await page.isDisabled("#copy")).toBe(true);
   // Images that are dropped one after another wait for one another.
   for (const name of ["1.png", "2.png", "3.png"]) await drop(page, [{ ...photo(), name }]);
@@ -183,8 +183,8 @@ test("the page can be installed; after one visit it works without a network, and
   await page.goto(new URL("?webcam=0", own.address).href);
   await page.waitForSelector("html[data-ready]");
   expect(await keptNames()).not.toContain("/assets/onnxruntime.wasm.xz");
-  await page.click("#open-example");
-  await waitForText(page, "#status", /(bolivia-36|usa-74)\.jpg: one face, happy/);
+  await page.click("#examples button");
+  await waitForText(page, "#status", /bolivia-36\.jpg: one face, happy/);
   // What changes its name with its content is asked for no more; the rest is, in vain.
   expect(pageErrors.splice(0).filter((error) => !/ERR_CONNECTION_REFUSED|Failed to load resource/.test(error))).toEqual([]);
   await own.end();

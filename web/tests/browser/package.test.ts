@@ -16,11 +16,18 @@ const APP = `<!doctype html><title>app</title><link rel="icon" href="data:,"><p>
   "mien-web": "./package/dist/mien.js", "onnxruntime-web/wasm": "./ort/ort.wasm.bundle.min.mjs"
 }}</script><script type="module">
 import { draw, Mien } from "mien-web";
-const fetched = async (name) => createImageBitmap(await (await fetch(name)).blob());
+const blob = async (name) => (await fetch(name)).blob();
+const fetched = async (name) => createImageBitmap(await blob(name));
 window.predict = async (options) => {
   const mien = await Mien.load(options);
   const pictures = [await fetched("photo.png"), new OffscreenCanvas(8, 8)];
   return (await Promise.all(pictures.map((picture) => mien.predict(picture))))[0];
+};
+window.files = async () => {
+  const mien = await Mien.load({ model: "fast" });
+  const file = await blob("photo.png");
+  const [[one], [other]] = [await mien.predict(new File([file], "a.png")), await mien.predict(await createImageBitmap(file))];
+  return [one.box.left === other.box.left, await mien.predict(new Blob(["odd"])).catch(({ name, code }) => name + " " + code)];
 };
 window.drawn = async () => {
   const mien = await Mien.load({ model: "fast" });
@@ -54,6 +61,7 @@ document.documentElement.dataset.ready = "yes";
 interface App {
   predict(options: object): Promise<Face[]>;
   unread(picture?: null): Promise<Face[]>;
+  files(): Promise<[boolean, string]>;
   drawn(): Promise<[boolean, boolean, string]>;
   follow(): Promise<TrackedFace[][]>;
 }
@@ -91,8 +99,9 @@ test("a page of its own says what mien's page says, and its files are the packag
   // The usual model, and another output.
   const [usual] = await page.evaluate(() => (globalThis as unknown as App).predict({ output: "fer2013" }));
   expect(usual).toMatchObject({ output: "fer2013", top: "happy", box: face!.box });
-  const refused = page.evaluate(() => (globalThis as unknown as App).predict({ output: "mood" }).catch(String));
-  expect(await refused).toMatch(/no output "mood"; it has "answer", "fer2013", "perceived"/);
+  const refused = page.evaluate(() => (globalThis as unknown as App).predict({ output: "mood" }).catch((error: { code: string }) => `${error.code}: ${String(error)}`));
+  expect(await refused).toMatch(/^output-unknown: .*no output "mood"; it has "answer", "fer2013", "perceived"/);
+  expect(await page.evaluate(() => (globalThis as unknown as App).files())).toEqual([true, "MienError image-unreadable"]);
   const missing = page.evaluate(() => (globalThis as unknown as App).predict({ model: new URL("app.html?", location.href) }).catch(String));
   expect(await missing).toMatch(/app\.html: a page is there/);
   const unread = page.evaluate(() => (globalThis as unknown as App).unread().catch(String));

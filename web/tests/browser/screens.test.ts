@@ -24,7 +24,7 @@ test.runIf(OUT).each([
   const page = await visit.open({ colorScheme, viewport: { width, height }, locale });
   const shoot = (what: string) => page.screenshot({ path: path.join(OUT, `${name}-${what}.png`), fullPage: true });
   await shoot("empty");
-  await page.click("#open-example");
+  await page.click("#examples button");
   await page.waitForSelector("#answer strong");
   await shoot("example");
   await dropAstronaut(page);
