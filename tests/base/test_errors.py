@@ -8,8 +8,6 @@ from mien.base.errors import (
     DataError,
     MissingExtraError,
     Notice,
-    arg,
-    as_options,
     nearest,
     needs_extra,
     without_password,
@@ -46,20 +44,10 @@ def test_a_notice_is_its_sentence_and_keeps_its_code():
         assert (again, again.code) == (notice, notice.code)
 
 
-@pytest.mark.parametrize("make", [DataError, lambda words: Notice(words, code="x")])
-def test_python_reads_arguments_and_the_command_line_options(make):
-    """Oracle: the two sentences, however Python makes text of the message."""
-    said = make(f"Give {arg('out')}, or {arg('resume', True)}.")
-    assert {str(said), f"{said}", f"{said!s}"} == {"Give out, or resume=True."}
-    assert "Give out, or resume=True." in repr([said])
-    around = make(f"first: {said.raw}")
-    for again in (around, pickle.loads(pickle.dumps(around)), deepcopy(around)):
-        assert (str(again), as_options(again.raw)) == (f"first: {said}", "first: Give --out, or --resume.")
-
-
-def test_a_line_of_a_notice_is_worded_by_the_command_line():
-    line = Notice(f"Try {arg('find_lr')}.", code="x").line
-    assert (str(line), as_options(line)) == ("note: Try find_lr. [x]", "note: Try --find-lr. [x]")
+def test_an_error_is_its_message_and_keeps_its_code():
+    error = DataError("Choose another --out,\nor --resume.", code="x")
+    for each in (error, pickle.loads(pickle.dumps(error)), deepcopy(error)):
+        assert (str(each), each.message, each.code) == (*["Choose another --out, or --resume."] * 2, "x")
 
 
 def test_passwords_of_addresses_are_not_shown():

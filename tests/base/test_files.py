@@ -69,7 +69,7 @@ def test_a_full_disk_keeps_the_last_good_file(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1]))
     try:
         for path in (file, tmp_path / "new"):
-            with raises(RunError, "file-unwritable", os.strerror(errno.EFBIG), "space", "resume=True") as caught:
+            with raises(RunError, "file-unwritable", os.strerror(errno.EFBIG), "space", "--resume") as caught:
                 write_bytes(path, b"x" * 5000)
             assert "Errno" not in str(caught.value)
             assert ("former content is unchanged" in str(caught.value)) == (path == file)

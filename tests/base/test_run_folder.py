@@ -33,7 +33,7 @@ def test_a_folder_that_holds_anything_is_not_overwritten(run):
 
 def test_a_run_is_not_overwritten_but_gone_on_with(run):
     run.create(Recipe(), {})
-    with raises(RunError, "run-exists", "resume=True"):
+    with raises(RunError, "run-exists", "--resume"):
         run.check_free(or_resume=True)
 
 

@@ -114,7 +114,7 @@ def test_a_bad_image_is_named_and_skip_bad_goes_on(tree, content: bytes | None) 
     folder = tree(*many("sad", "fear", count=3))
     bad = folder / "fear" / "001.png"
     bad.write_bytes(bad.read_bytes()[:1000] if content is None else content)  # None: cut off
-    with raises(DataError, "image-unreadable", "fear/001.png", "skip_bad=True"):
+    with raises(DataError, "image-unreadable", "fear/001.png", "--skip-bad"):
         read_data(folder)
     result = read_data(folder, ReadOptions(skip_bad=True))
     assert [name for name, _ in result.skipped] == ["fear/001.png"]

@@ -169,5 +169,5 @@ def test_the_map_names_further_labels_and_merges_known_ones(table) -> None:
     assert len(read_data(path, ReadOptions(class_map={"7": "Gloom", "disgust": "gloom"})).faces.classes) == 7
     assert faces.classes == ("angry", "fear", "happy", "sad", "surprise", "neutral", "contempt")
     assert [faces.classes[faces.labels[row]] for row in (10, 1)] == ["contempt", "angry"]
-    with raises(DataError, "map-unused", "class_map", "'hapy'", "'happy'"):
+    with raises(DataError, "map-unused", "--map", "'hapy'", "'happy'"):
         read_data(path, ReadOptions(class_map={"7": "contempt", "hapy": "happy"}))

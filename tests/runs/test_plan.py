@@ -178,7 +178,7 @@ def test_weights_that_are_not_at_hand_can_be_given_as_a_file(tiny_study_file, fa
 
     monkeypatch.setattr(planner, "check_network", without_weights)
     text = tiny_study_file.read_text()
-    with raises(ModelError, "weights-not-here", "'wild'", 'settings={"wild:model.weights": "FILE"}'):
+    with raises(ModelError, "weights-not-here", "'wild'", "--set wild:model.weights=FILE"):
         make_plan(parse_study(text, "small", tiny_study_file.parent), {(48, 1): faces})
     study = parse_study(text, "small", tiny_study_file.parent).restricted(["merged"])
     assert [run.variant for run in make_plan(study, {(48, 1): faces})] == ["base", "five"]

@@ -17,7 +17,7 @@ import pytest
 
 from children import CHILDREN, run_study
 from mien.base import run_folder
-from mien.base.errors import DataError, arg
+from mien.base.errors import DataError
 from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
 from mien.pipeline.training_run import run_recipe
@@ -115,7 +115,7 @@ def test_runs_in_processes_equal_runs_in_this_one_and_are_not_repeated(done, fac
 
 def test_a_process_answers_with_its_error():
     job = RunJob({}, "key", "v", "sha256:", "", "run", "results", "", {})
-    message = f"There is no file; give {arg('settings')}."
+    message = "There is no file; give --set."
 
     def refuse(*_):
         raise DataError(message, code="data-missing")
@@ -127,7 +127,7 @@ def test_a_process_answers_with_its_error():
         text = answer(make_job(job, Path("data"), 1))
     with raises(DataError, "data-missing") as caught:
         read_answer(text)
-    assert caught.value.raw == message
+    assert caught.value.message == message
 
 
 # A study of one process waits after each epoch. Those of several do not: they have epochs enough for both to begin.

@@ -174,9 +174,9 @@ def test_a_run_stays_the_one_that_began_with_its_weights(tmp_path, faces, tiny_r
     recipe = changed(tiny_recipe, epochs=3)
     train(plan_training(recipe, faces), whole, init_from=tiny_run)
     break_off(plan_training(recipe, faces), cut, 25, init_from=tiny_run)
-    with raises(RunError, "run-other-weights", "init_from"):
+    with raises(RunError, "run-other-weights", "--from"):
         train(plan_training(recipe, faces), cut, resume=True, init_from=whole)
-    with raises(RunError, "run-other-recipe", "another model, and init_from is missing", "seed"):
+    with raises(RunError, "run-other-recipe", "another model, and --from is missing", "seed"):
         train(plan_training(changed(recipe, seed=5), faces), cut, resume=True)
     train(plan_training(recipe, faces), cut, resume=True)
     assert same_weights(whole, cut)
@@ -186,5 +186,5 @@ def test_a_run_without_its_checkpoint_is_not_resumed(tmp_path, faces, tiny_recip
     run = RunFolder(tmp_path / "run")
     train(plan_training(tiny_recipe, faces), run)
     run.last.unlink()
-    with raises(RunError, "run-not-resumable", "init_from"):
+    with raises(RunError, "run-not-resumable", "--from"):
         train(plan_training(tiny_recipe, faces), run, resume=True)

@@ -10,7 +10,7 @@ from typing import Any
 from mien.api.inputs import Data, data_name, environment, read
 from mien.auditing.run import AuditFindings, audit_faces, check_audit, find_copies
 from mien.auditing.sections import audit_tables, audit_values, write_audit
-from mien.base.errors import DataError, arg, needs_extra
+from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_replaceable, write_text
 from mien.base.processes import usual_torch
 from mien.base.recipe import Recipe, load_recipe
@@ -108,7 +108,7 @@ def audit(
         MissingExtraError: the extra ``audit`` is not installed, or ``train`` with a recipe.
     """
     if recipe is not None and predictions is not None:
-        raise DataError(f"Give either {arg('recipe')} or {arg('predictions', 'FILE')}.", code="options")
+        raise DataError("Give either --recipe or --predictions FILE.", code="options")
     # Raise an error for a missing package at once, not after minutes of work.
     with needs_extra("audit", "The audit"):
         import_page_packages()

@@ -75,7 +75,7 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
         try:
             found = compare_predictions(baseline.predictions, split.predictions, names=names)
         except DataError as error:
-            raise DataError(f"{first} and {name}: {error.raw}", code=error.code) from None
+            raise DataError(f"{first} and {name}: {error}", code=error.code) from None
         if baseline.faces is not None:
             # Predictions for all samples, or a user's own split, have no subsets.
             theirs = {each.value: each for each in split.subsets()}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from mien.base.errors import DataError, RunError, arg
+from mien.base.errors import DataError, RunError
 from mien.base.files import check_outside, expand_home, write_bytes
 from mien.base.images import encoded, open_image, open_image_header
 from mien.base.preprocess import upright_rgb
@@ -70,7 +70,7 @@ def crop(
     for target in (each for each in targets.values() if each.exists()):
         with open_image_header(target) as kept:
             if kept.size != (size_px, size_px) or len(kept.getbands()) != channels:
-                words = f"{target} exists already with another size or colours. Choose another folder: {arg('out')}."
+                words = f"{target} exists already with another size or colours. Choose another folder: --out."
                 raise RunError(words, code="faces-differ")
 
     def cut(file: Path) -> bytes | DataError | None:
@@ -90,7 +90,7 @@ def crop(
         if isinstance(face, bytes):
             write_bytes(targets[file], face)
         elif face is not None and not skip_bad:
-            raise DataError(f"{face.raw} Skip such images with {arg('skip_bad', True)}.", code=face.code)
+            raise DataError(f"{face} Skip such images with --skip-bad.", code=face.code)
         else:
             targets[file].unlink(missing_ok=True)  # of the photograph as it was
             (without if face is None else bad).append(str(face or file))

@@ -10,7 +10,7 @@ from typing import Any
 
 from mien.api.inputs import Data, environment, read
 from mien.api.train import TrainingJob, check_callback, find_job, settings_of
-from mien.base.errors import RunError, arg, needs_extra
+from mien.base.errors import RunError, needs_extra
 from mien.base.files import write_text
 from mien.base.processes import usual_torch
 from mien.base.recipe import Recipe
@@ -106,10 +106,10 @@ def folds_folder(job: TrainingJob, data: Data, folds: int, out: str | os.PathLik
     folder = check_out(Path("runs") / f"{job.recipe.name}-folds{folds}" if out is None else out, data)
     has_folds = (folder / "fold-1").is_dir()
     if has_folds and not resume:
-        words = f"{folder} has folds already. Choose another folder with {arg('out')}, or give {arg('resume', True)}."
+        words = f"{folder} has folds already. Choose another folder with --out, or give --resume."
         raise RunError(words, code="run-exists")
     if not has_folds and RunFolder(folder).exists:
-        raise RunError(f"{folder} exists already. Choose another folder with {arg('out')}.", code="folder-exists")
+        raise RunError(f"{folder} exists already. Choose another folder with --out.", code="folder-exists")
     return folder
 
 
@@ -139,7 +139,7 @@ def run_folds(
         environment=environment(data),
         init_from=job.init_from,
         device=job.device,
-        advice=f"To resume, run the same again with {arg('resume', True)}.",
+        advice="To resume, run the same again with --resume.",
     )
     evaluation = measure_folds(predictions, folds)
     write_text(folder / "metrics.json", dumps(evaluation.to_dict(), indent=2) + "\n")

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from mien.api.inputs import Data, read
-from mien.base.errors import DataError, RunError, arg, needs_extra
+from mien.base.errors import DataError, RunError, needs_extra
 from mien.base.files import check_replaceable, expand_home, whole_file
 from mien.base.model_file import attach_manifest, read_manifest
 from mien.base.preprocess import to_input
@@ -111,13 +111,13 @@ def export(
     folder, file = RunFolder(expand_home(run)), None if out is None else expand_home(out)
     folder.read_recipe()
     if file is not None and (file.suffix != ".onnx" or file.is_dir()):
-        raise RunError(f"{arg('out')} must name a .onnx file; found {file}.", code="out-suffix")
+        raise RunError(f"--out must name a .onnx file; found {file}.", code="out-suffix")
     if file is not None and precision != "fp32" and file.resolve() == folder.model.resolve():
-        raise RunError(f"{arg('out')} is {file}, the fp32 file itself. Choose another file.", code="out-is-source")
+        raise RunError(f"--out is {file}, the fp32 file itself. Choose another file.", code="out-is-source")
     check_replaceable([file] if file else [], overwrite)
     if precision == "fp32":
         if data is not None:
-            raise DataError(f"{arg('data')} needs {arg('precision', 'int8')} or fp16; fp32 uses none.", code="options")
+            raise DataError("--data needs --precision int8 or fp16; fp32 uses none.", code="options")
         with needs_extra("train", "Exporting"):
             # Import it here, because it imports torch, which the other precisions and `import mien` do not need.
             from mien.exporting.to_onnx import export_run as export_fp32
@@ -125,7 +125,7 @@ def export(
         parity = export_fp32(folder, file)
         return ExportResult(file, precision, parity.faces, parity.agreement, parity.largest_difference)
     if data is None:
-        words = f"{precision} is measured on the validation split; give {arg('data', 'PATH')}."
+        words = f"{precision} is measured on the validation split; give --data PATH."
         raise DataError(words, code="data-missing")
     with needs_extra("train", "Exporting"):
         import onnx  # noqa: F401

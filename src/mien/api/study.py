@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.api.inputs import Data, environment, read
-from mien.base.errors import MienError, StudyError, arg, needs_extra
+from mien.base.errors import MienError, StudyError, needs_extra
 from mien.base.files import expand_home, write_text
 from mien.base.processes import usual_torch
 from mien.base.progress import busy
@@ -68,7 +68,7 @@ def study(
     folder = check_out(Path("studies") / chosen.name if out is None else out, data)
     kept = expand_home(folder / "results" if results is None else results)
     if kept.is_file():
-        raise StudyError(f"{kept} is a file; {arg('results')} must name a folder.", code="out-is-file")
+        raise StudyError(f"{kept} is a file; --results must name a folder.", code="out-is-file")
     # Check these before loading torch, which takes seconds.
     forms = sorted(
         {chosen.recipe_of(each, chosen.seeds_of(each)[0], changes).input.stored_as for each in chosen.trained}
@@ -89,7 +89,7 @@ def study(
     with busy("checking every run"):
         runs = make_plan(chosen, faces, changes, whole=whole)
     if finished and not any(run.key in completed for run in runs):
-        own = "these settings" if changes else f"the study's settings (without {arg('settings')})"
+        own = "these settings" if changes else "the study's settings (without --set)"
         words = f"{kept} contains no finished run of this study with {own} on this data."
         raise StudyError(words, code="nothing-finished")
     to_do = [] if finished else pending(runs, completed, folder)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.api.inputs import Data, environment, read
-from mien.base.errors import DataError, Notice, RecipeError, TrainingError, arg, needs_extra
+from mien.base.errors import DataError, Notice, RecipeError, TrainingError, needs_extra
 from mien.base.files import check_outside, expand_home
 from mien.base.preprocess import InputSpec
 from mien.base.processes import is_main_process, process_count, usual_torch
@@ -256,7 +256,7 @@ class TrainingJob:
         if time is None:
             return self
         if process_count() > 1:
-            raise RecipeError(f"{arg('time')} works only with one process. Set epochs instead.", code="time-processes")
+            raise RecipeError("--time works only with one process. Set epochs instead.", code="time-processes")
         if self.resumes:
             return replace(self, recipe=self.recipe.model_copy(update={"epochs": self.out.read_recipe().epochs}))
         return replace(self, seconds=seconds_of(time))
@@ -305,7 +305,7 @@ class TrainingJob:
         found = estimate_training(plan, self.init_from, self.device)
         epochs = int(_OF_TIME * self.seconds * found.epochs / found.seconds)
         if epochs < 1:
-            words = f"One epoch takes about {found.seconds / found.epochs:.0f} s, longer than {arg('time')}."
+            words = f"One epoch takes about {found.seconds / found.epochs:.0f} s, longer than --time."
             raise TrainingError(words, code="time-too-short")
         return replace(plan, recipe=plan.recipe.model_copy(update={"epochs": epochs}))
 
@@ -322,7 +322,7 @@ class TrainingJob:
         if "model" not in recipe.model_fields_set and not tunes:
             yield Notice(
                 f"the recipe names no [model]: a '{recipe.model.name}' of default size is trained from scratch. "
-                f"Fine-tune a run with {arg('init_from', 'RUN')}.",
+                "Fine-tune a run with --from RUN.",
                 code="model-default",
             )
         held_out = len(plan.validation)
@@ -335,10 +335,10 @@ class TrainingJob:
         if self.init_from is not None and not self.resumes and not recipe.tuning.fit_head:
             known = checkpoint.load(self.init_from.best)[1]["classes"]
             if new := [name for name in plan.classes if name not in known]:
-                words = f"the model of {arg('init_from')} has no class {', '.join(new)}: it starts at random."
+                words = f"the model of --from has no class {', '.join(new)}: it starts at random."
                 unused = ", ".join(name for name in known if name not in plan.classes)
                 if unused and recipe.classes == "all":  # no notice, because a label scheme changes names on purpose
-                    words += f" Its classes {unused} are unused; rename with {arg('class_map', f'{new[0]}=NAME')}."
+                    words += f" Its classes {unused} are unused; rename with --map '{new[0]}=NAME'."
                 yield Notice(words, code="classes-unmatched")
         if plan.parts.loss is not None:
             of_loss = {"label_smoothing": 0, "class_weights": "none", "self_adaptive": 0}
@@ -357,7 +357,7 @@ class TrainingJob:
             return
         places = np.flatnonzero(np.isin(faces.split, splits))
         if known := int(np.isin(image_digests(faces.images, places), read_trained_on(self.init_from)).sum()):
-            words = f"the model of {arg('init_from')} was trained on {known:,} of these {len(places):,} images of "
+            words = f"the model of --from was trained on {known:,} of these {len(places):,} images of "
             yield Notice(f"{words}{' and '.join(splits)}: accuracy on them is too optimistic.", code="trained-on")
 
     def start(
@@ -410,7 +410,7 @@ def seconds_of(time: str | float) -> float:
     with suppress(ValueError):
         if seconds := sum(float(each or 0) * unit for each, unit in zip(numbers, (3600, 60, 1, 1), strict=True)):
             return float(seconds)
-    raise RecipeError(f"{arg('time')} must be like 30m, 90s or 1h30m; found {time!r:.40}.", code="time-form")
+    raise RecipeError(f"--time must be like 30m, 90s or 1h30m; found {time!r:.40}.", code="time-form")
 
 
 def find_job(

@@ -2,11 +2,10 @@
 
 A :class:`Notice` is information shown beside a result. A :class:`MienWarning` warns about a problem in Python code.
 
-A message says what was expected, what was found, where, and what to do. :func:`arg` writes each argument in it.
-``str(error)`` names arguments as Python does (``out=...``). ``error.raw`` keeps the form of :func:`arg`: the command
-line turns it into options (``--out``), and other messages may include it. The command line prints an error as one line
-and exits with 2. A notice is printed as a line that begins with ``note:``. A code names the kind of error or notice and
-never changes. Programs and tests should match the code, not the sentence.
+A message says what was expected, what was found, where, and what to do. It names an argument as the command line does:
+``--skip-bad`` is ``skip_bad`` in Python. The command line prints an error as one line and exits with 2. A notice is
+printed as a line that begins with ``note:``. A code names the kind of error or notice and never changes. Programs and
+tests should match the code, not the sentence.
 """
 
 from __future__ import annotations
@@ -17,57 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
-_ARGUMENT = re.compile(r"‹(\w+)(?:=([^›]*))?›")
-_OPTIONS = {"class_map": "--map", "init_from": "--from", "settings": "--set"}
-_OF_LOADING = ("class_map", "group", "skip_bad", "votes")
-"""Arguments that only mien.load_dataset has."""
-
 
 def arg(name: str, value: object = None) -> str:
-    """Mark an argument in a message by its Python name and the ``value`` to give it (True for a flag)."""
-    return f"‹{name}›" if value is None else f"‹{name}={value}›"
-
-
-def as_options(message: str) -> str:
-    """Return a message with its arguments as command-line options; ``message`` is ``error.raw`` or a notice.
-
-    >>> as_options(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
-    'Choose another --out, or --resume; try --set seed=1.'
-    """
-
-    def option(found: re.Match[str]) -> str:
-        name, value = found.groups()
-        word = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
-        return word if value in {None, "True"} else f"{word} '{value}'" if name == "class_map" else f"{word} {value}"
-
-    return _ARGUMENT.sub(option, message.raw if isinstance(message, Notice) else message)
-
-
-def as_arguments(message: str) -> str:
-    """Return a message with its arguments written as in Python, ``out=...``.
-
-    >>> as_arguments(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
-    'Choose another out, or resume=True; try settings={"seed": 1}.'
-    >>> as_arguments(f"Leave them out with {arg('skip_bad', True)}, or give {arg('classes', 'seven')}.")
-    'Leave them out with mien.load_dataset(..., skip_bad=True), or give classes="seven".'
-    """
-
-    def argument(found: re.Match[str]) -> str:
-        name, value = found.groups()
-        if value is None:
-            return name
-        if name == "settings" and "=" not in value:
-            return f'settings["{value}"]'
-        if name in {"settings", "class_map"}:
-            key, _, new = value.rpartition("=")
-            new = {"true": "True", "false": "False"}.get(new, new)
-            is_text = name == "class_map" or not re.fullmatch(r"True|False|[\d.e+-]+", new)
-            value = f'{{"{key}": "{new}"}}' if is_text else f'{{"{key}": {new}}}'
-        elif value not in {"True", "False"}:
-            value = f'"{value}"'
-        return f"mien.load_dataset(..., {name}={value})" if name in _OF_LOADING else f"{name}={value}"
-
-    return _ARGUMENT.sub(argument, message)
+    """Return an argument as the command line names it. Do not use it in new code: write the option."""
+    word = {"class_map": "--map", "init_from": "--from", "settings": "--set"}.get(name, f"--{name.replace('_', '-')}")
+    return word if value in {None, True} else f"{word} {value}"
 
 
 class MienError(Exception):
@@ -78,9 +31,8 @@ class MienError(Exception):
         code: kind of mistake, as words joined by hyphens: ``split-missing``. A code never changes between versions.
 
     Attributes:
-        message: the given message, with arguments as Python names them.
         code: the given code, or the default of the class, such as ``data`` for :class:`DataError`.
-        raw: the message with arguments marked by :func:`arg`. Use it to build another message.
+        message: the sentence, as in ``str(error)``.
 
     >>> DataError("fer2013.csv line 812: pixel 300 is outside 0..255.", code="pixel-range").code
     'pixel-range'
@@ -93,8 +45,7 @@ class MienError(Exception):
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         # File names and table cells may contain line breaks.
-        self.raw: str = " ".join(message.splitlines())
-        self.message: str = as_arguments(self.raw)
+        self.message: str = " ".join(message.splitlines())
         super().__init__(self.message)
         if code is not None:
             self.code = code
@@ -145,29 +96,28 @@ class MissingExtraError(MienError, code="missing-extra"):
 
 
 class Notice(str):
-    """A sentence to show beside a result. A notice has a ``code`` and ``raw``, like an error.
+    """A sentence to show beside a result. A notice has a ``code``, like an error.
 
     >>> Notice("validation has only 9 samples.", code="validation-small").line
     'note: validation has only 9 samples. [validation-small]'
     """
 
     code: str
-    raw: str
 
     def __new__(cls, words: str, *, code: str) -> Self:
         """Create the notice from its sentence, ``words``."""
-        notice = super().__new__(cls, as_arguments(words))
-        notice.code, notice.raw = code, words
+        notice = super().__new__(cls, words)
+        notice.code = code
         return notice
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, str]]:
         """Return the arguments with which copy and pickle create the notice again."""
-        return (self.raw,), {"code": self.code}
+        return (str(self),), {"code": self.code}
 
     @property
     def line(self) -> Notice:
-        """The text of the notice, with arguments as command-line options."""
-        return Notice(f"note: {self.raw} [{self.code}]", code=self.code)
+        """The notice as the command line prints it."""
+        return Notice(f"note: {self} [{self.code}]", code=self.code)
 
 
 class MienWarning(UserWarning):

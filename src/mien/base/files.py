@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from platformdirs import user_cache_dir
 
-from mien.base.errors import MienError, RunError, arg
+from mien.base.errors import MienError, RunError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -53,7 +53,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         former = " Its former content is unchanged." if os.path.lexists(path) else ""
         mend = "Choose another folder"
         if error.errno in _NO_SPACE:
-            mend = f"Free some space, then run the command again (a training with {arg('resume', True)})"
+            mend = "Free some space, then run the command again (a training with --resume)"
         raise RunError(f"{path} could not be written: {reason}.{former} {mend}.", code="file-unwritable") from error
 
 
@@ -76,8 +76,8 @@ def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "")
     """Raise an error if a file exists, unless ``overwrite``; ``warning`` is appended. Raises :class:`RunError`."""
     for path in paths:
         if path.exists() and not overwrite:
-            words = f"{path} exists already. Choose another place with {arg('out')}, or replace it with "
-            words += f"{arg('overwrite', True)}.{warning}"
+            words = f"{path} exists already. Choose another place with --out, or replace it with "
+            words += f"--overwrite.{warning}"
             raise RunError(words, code="file-exists")
 
 
@@ -103,7 +103,7 @@ def check_outside(out: str | os.PathLike[str], data: object) -> Path:
     out, source = expand_home(out), getattr(data, "path", data)
     folder = expand_home(source) if isinstance(source, str | os.PathLike) else None
     if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
-        words = f"{out} is inside the data, {folder}: files there would be read as data. Choose another {arg('out')}."
+        words = f"{out} is inside the data, {folder}: files there would be read as data. Choose another --out."
         raise RunError(words, code="out-in-data")
     return out
 

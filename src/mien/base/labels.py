@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, arg, nearest
+from mien.base.errors import DataError, nearest
 
 EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven expressions in the order of FER2013's labels: ``EXPRESSIONS[3] == "happy"``."""
@@ -73,10 +73,10 @@ def parse_map(text: str) -> dict[str, str]:
     for part in text.split(","):
         found, equals, wanted = (piece.strip() for piece in part.rpartition("="))
         if not (found and equals and wanted):
-            words = f"{arg('class_map')} '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'."
+            words = f"--map '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'."
             raise DataError(words, code="map-syntax")
         if found in mapping:
-            raise DataError(f"{arg('class_map')} gives '{found}' twice.", code="map-repeated")
+            raise DataError(f"--map gives '{found}' twice.", code="map-repeated")
         mapping[found] = wanted
     return mapping
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from mien.base.errors import DataError, RecipeError, arg
+from mien.base.errors import DataError, RecipeError
 from mien.base.files import expand_home
 from mien.base.heads.kinds import HEADS, Target
 from mien.base.labels import parse_scheme
@@ -459,7 +459,7 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Re
         if key == "model.dropout" and "dropout" in model:
             model["dropout"] = recipe.model.settings["dropout"]
         elif key.startswith(("model", "input")):
-            words = f"{arg('settings', key)}: fine-tuning keeps the network and input of the run it starts from."
+            words = f"--set {key}: fine-tuning keeps the network and input of the run it starts from."
             raise RecipeError(words, code="recipe-set-fixed")
     content = {**recipe.model_dump(mode="json"), "model": model, "input": trained.input.model_dump(mode="json")}
     return check_recipe(content, f"for tuning {trained.name}")
@@ -488,14 +488,14 @@ def dump_recipe(recipe: Recipe) -> str:
 def _parsed(change: str) -> tuple[str, Any]:
     key, equals, value = (piece.strip() for piece in change.partition("="))
     if not (key and equals):
-        words = f"{arg('settings')} '{change}' is not of the form key=value, e.g. optim.lr=0.01."
+        words = f"--set '{change}' is not of the form key=value, e.g. optim.lr=0.01."
         raise RecipeError(words, code="recipe-set-form")
     try:
         return key, parse_toml(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key, value
     except ValueError as error:
-        words = f"{arg('settings', key)}: its value is not valid: {error}."
+        words = f"--set {key}: its value is not valid: {error}."
         raise RecipeError(words, code="recipe-set-value") from None
 
 
@@ -506,6 +506,6 @@ def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -
         return {**table, name: value}
     inner = table.get(name, {})
     if not isinstance(inner, Mapping):
-        words = f"{arg('settings', key)}: '{name}' is a value, not a table of values."
+        words = f"--set {key}: '{name}' is a value, not a table of values."
         raise RecipeError(words, code="recipe-set-form")
     return {**table, name: _with(inner, rest, value, key)}

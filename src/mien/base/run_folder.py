@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.base.errors import RunError, arg
+from mien.base.errors import RunError
 from mien.base.files import check_outside, expand_home, lock_file, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -96,11 +96,11 @@ class RunFolder:
     def check_free(self, *, or_resume: bool = False) -> None:
         """Raise :class:`RunError` if the path exists. ``or_resume`` adds the advice to use --resume."""
         if self.exists and not self.is_run:
-            words = f"{self.path} exists already and is not a run folder; choose another with {arg('out')}."
+            words = f"{self.path} exists already and is not a run folder; choose another with --out."
             raise RunError(words, code="folder-exists")
         if self.exists:
-            other = f", or continue a run with {arg('resume', True)}" if or_resume else ""
-            words = f"{self.path} exists already. Choose another folder with {arg('out')}{other}."
+            other = ", or continue a run with --resume" if or_resume else ""
+            words = f"{self.path} exists already. Choose another folder with --out{other}."
             raise RunError(words, code="run-exists")
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
@@ -258,9 +258,9 @@ def check_out(out: str | os.PathLike[str], data: object = None, *, for_page: boo
     inside the data (``out-in-data``), which would later read its files as samples, ``out-is-evaluation``, or not to be
     written to (``file-unwritable``).
     """
-    folder, other = check_outside(out, data), f"Choose another folder with {arg('out')}."
+    folder, other = check_outside(out, data), "Choose another folder with --out."
     if folder.is_file():
-        raise RunError(f"{folder} is a file; {arg('out')} must name a folder.", code="out-is-file")
+        raise RunError(f"{folder} is a file; --out must name a folder.", code="out-is-file")
     if RunFolder(folder).is_run:
         raise RunError(f"{folder} is a run folder. {other}", code="out-is-run")
     if for_page and (folder / "metrics.json").is_file():

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mien.base.errors import MienError, StoppedError, TrainingError, as_options, printable
+from mien.base.errors import MienError, StoppedError, TrainingError, printable
 from mien.base.processes import is_main_process, process_count
 from mien.cli.commands import CommandGroup
 from mien.version import __version__
@@ -63,7 +63,7 @@ def main() -> None:
     try:
         code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:
-        _fail(as_options(error.raw), error.code, _STOPPED if isinstance(error, StoppedError) else 2)
+        _fail(error.message, error.code, _STOPPED if isinstance(error, StoppedError) else 2)
     except _USAGE_ERROR as error:
         # Import it here, because pydantic takes as long to load as everything else for --help.
         from mien.cli.usage import usage_text

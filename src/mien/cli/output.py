@@ -13,7 +13,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from mien.base.errors import DataError, Notice, as_options, printable, without_password
+from mien.base.errors import DataError, Notice, printable, without_password
 from mien.base.files import check_replaceable
 from mien.base.progress import is_quiet, is_terminal
 from mien.version import __version__
@@ -34,7 +34,7 @@ def show(renderable: RenderableType, pipe_width: int = 120) -> None:
 def notice(words: str, code: str = "") -> None:
     """Print a line beside the result on stderr unless ``--quiet``; with ``code`` like a :class:`Notice`."""
     if not is_quiet():
-        lines = as_options(Notice(words, code=code).line if code else words).split("\n")
+        lines = (Notice(words, code=code).line if code else words).split("\n")
         sys.stderr.writelines(f"{printable(line)}\n" for line in lines)
 
 

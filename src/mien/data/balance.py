@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, arg
+from mien.base.errors import DataError
 from mien.base.recipe import BalanceRecipe
 from mien.data.dataset import Dataset
 
@@ -82,7 +82,7 @@ def check_counts(faces: Dataset, recipe: BalanceRecipe) -> None:
     if recipe.sampling != "none" and len(empty):
         raise DataError(
             f"balance.sampling = '{recipe.sampling}' needs a face of every class; the train split has none of "
-            f"'{faces.classes[empty[0]]}'. Leave that class out with a label scheme ({arg('classes')}), or choose "
+            f"'{faces.classes[empty[0]]}'. Leave that class out with a label scheme (--classes), or choose "
             f"another sampling.",
             code="class-too-small",
         )

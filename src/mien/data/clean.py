@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, Field, StrictInt, ValidationError
 
-from mien.base.errors import DataError, arg, fault_text, nearest
+from mien.base.errors import DataError, fault_text, nearest
 from mien.base.files import expand_home, refuse_pointer, write_text
 from mien.base.spec_file import dump_toml, parse_toml
 from mien.data.dataset import Dataset
@@ -123,7 +123,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
     except ValidationError as error:
         raise DataError(f"{path} is not a clean.toml: it {fault_text(error.errors()[0])}.", code="clean-line") from None
     except UnicodeDecodeError:
-        words = f"{path} is not a text file. {arg('clean')} takes a clean.toml that mien audit PATH writes."
+        words = f"{path} is not a text file. --clean takes a clean.toml that mien audit PATH writes."
         raise DataError(words, code="clean-not-text") from None
     except (OSError, ValueError) as error:
         # ValueError: the text is not TOML, or a number has more digits than Python allows.
@@ -139,7 +139,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
     try:
         return Clean(file.data_fingerprint, (*file.drop, *file.relabel))
     except DataError as error:
-        raise DataError(f"{path}: {error.raw}", code=error.code) from None
+        raise DataError(f"{path}: {error}", code=error.code) from None
 
 
 def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -> None:
@@ -147,7 +147,7 @@ def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -
     if clean.data_fingerprint != faces.fingerprint:
         raise DataError(
             f"{path} was made for data {clean.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
-            f"Give the data and {arg('class_map')} that were audited; if another mien version wrote it, audit again.",
+            "Give the data and --map that were audited; if another mien version wrote it, audit again.",
             code="clean-other-data",
         )
 

@@ -291,7 +291,7 @@ def _square(image: npt.NDArray[np.uint8], index: int, stored_as: tuple[int, int]
     try:
         return face_square(open_image_source(array), *stored_as)
     except DataError as error:
-        raise DataError(f"images[{index}]: {error.raw}", code="image-array") from None
+        raise DataError(f"images[{index}]: {error}", code="image-array") from None
 
 
 def _of_length(values: npt.ArrayLike, count: int, name: str) -> npt.NDArray[Any]:

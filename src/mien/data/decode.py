@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, Notice, arg
+from mien.base.errors import DataError, Notice
 from mien.base.images import open_image
 from mien.base.preprocess import face_shape, face_square
 from mien.base.processes import available_cores, ordered_map
@@ -98,5 +98,5 @@ def _open(item: Item, options: ReadOptions) -> tuple[str, list[npt.NDArray[np.ui
             reason = reason.replace("the image", name, 1)
         elif name not in reason:
             reason = f"{name}: {reason}"
-        advice = "" if options.skip_bad else f" Replace it, or leave such images out with {arg('skip_bad', True)}."
+        advice = "" if options.skip_bad else " Replace it, or leave such images out with --skip-bad."
         return name, DataError(reason + advice, code="image-unreadable")

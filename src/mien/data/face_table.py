@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.cells import is_missing
-from mien.base.errors import DataError, Notice, arg, nearest
+from mien.base.errors import DataError, Notice, nearest
 from mien.base.labels import EXPRESSIONS, canonical_class, composed, order_classes
 from mien.data.splits import canonical_split
 
@@ -138,12 +138,10 @@ class ClassNames:
             label = found.strip()[:40]
             if is_missing(label):
                 raise DataError(f"{where}: the label is missing ('{label}'). Give every row one.", code="label-missing")
-            mend = f"Correct the row, or say which class it is: {arg('class_map')} '{label}=NAME'."
+            mend = f"Correct the row, or say which class it is: --map '{label}=NAME'."
             if whole:
                 # Numbers from 1 to 7 never mean FER2013's order plus one.
-                mend = (
-                    f"If the numbers are another data set's, name all of them: {arg('class_map')} '1=NAME,2=NAME,...'."
-                )
+                mend = "If the numbers are another data set's, name all of them: --map '1=NAME,2=NAME,...'."
             raise DataError(f"{where}: label {label} is not one of {numbering}. {mend}", code="label-unknown")
         return mapped or usual
 
@@ -155,14 +153,14 @@ class ClassNames:
         """
         for unused in self._unused.values():
             raise DataError(
-                f"{arg('class_map')} names '{unused}', which is not a label in {path}."
-                + nearest(unused, sorted(self._seen)),
+                f"--map names '{unused}', which is not a label in {path}." + nearest(unused, sorted(self._seen)),
                 code="map-unused",
             )
         notices = [
             Notice(
                 f"{' and '.join(map(repr, words))} are one class, {name}. To keep them apart, give "
-                f"{apart or 'one another name: ' + arg('class_map', f'{words[-1]}=NAME')}.",
+                + (apart or f"one another name: --map '{words[-1]}=NAME'")
+                + ".",
                 code="classes-merged",
             )
             for name, words in ((name, sorted(words, key=name.__ne__)) for name, words in self._words.items())
@@ -170,7 +168,7 @@ class ClassNames:
         ]
         if self.guessed and normalize_header(column) != "emotion":
             order = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
-            words = f"The numbers in '{column}' are read as FER2013's: {order}. Change: {arg('class_map', '0=NAME')}."
+            words = f"The numbers in '{column}' are read as FER2013's: {order}. Change: --map '0=NAME'."
             notices.append(Notice(words, code="labels-numbered"))
         return notices
 

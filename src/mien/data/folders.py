@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, Notice, arg
+from mien.base.errors import DataError, Notice
 from mien.base.files import plain
 from mien.base.images import IMAGE_SUFFIXES, is_folder, is_left_out, is_system_folder
 from mien.base.labels import EXPRESSIONS, canonical_class
@@ -151,7 +151,7 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
         raise DataError(
             f"{folder}: {' and '.join(above[:2])} hold class folders ({', '.join(sorted(inner[above[0]]))}). If they "
             "are splits, name them train, validation and test; if they are people, put each below its class, "
-            f"{folder.name}/happy/{above[0]}/face.png, and group by {arg('group', 'folder1')}.",
+            f"{folder.name}/happy/{above[0]}/face.png, and group by --group folder1.",
             code="folders-above-classes",
         )
 

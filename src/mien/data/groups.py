@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.cells import missing
-from mien.base.errors import DataError, arg, nearest
+from mien.base.errors import DataError, nearest
 from mien.base.labels import composed
 
 GROUP_COLUMN = "group"
@@ -57,7 +57,7 @@ def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
 
 def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.str_]) -> None:
     if values.ndim != 1:
-        words = f"The column '{name}' has {values.shape[1]} values per sample; {arg('group')} needs one."
+        words = f"The column '{name}' has {values.shape[1]} values per sample; --group needs one."
         raise DataError(words, code="column-shape")
     unknown = np.flatnonzero(missing(values))
     if len(unknown):
@@ -70,16 +70,16 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        words = f"{arg('group')} '{pattern}' is not a regular expression: {error}."
+        words = f"--group '{pattern}' is not a regular expression: {error}."
         raise DataError(words, code="group-pattern") from None
     if expression.groups != 1:
-        words = f"{arg('group')} '{pattern}' must have one pair of parentheses, around the group's name; found "
+        words = f"--group '{pattern}' must have one pair of parentheses, around the group's name; found "
         words += f"{expression.groups}. Write others as (?:...), which forms no group."
         raise DataError(words, code="group-pattern")
     found = [expression.search(name) for name in source.tolist()]
     # A pattern such as '(a)|b' may match without a value for its group.
     names = [(match[1] or "") if match else "" for match in found]
     if not any(names):
-        words = f"{arg('group')} '{pattern}' matches none of {len(names):,} file names, such as {source[0]}."
+        words = f"--group '{pattern}' matches none of {len(names):,} file names, such as {source[0]}."
         raise DataError(words, code="group-unmatched")
     return np.array(names, dtype=np.str_)

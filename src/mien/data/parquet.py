@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mien.base.errors import DataError, arg, needs_extra
+from mien.base.errors import DataError, needs_extra
 from mien.base.files import plain, refuse_pointer, whole_file
 from mien.base.images import encoded
 from mien.base.labels import FERPLUS_CLASSES
@@ -78,7 +78,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         numbers = ",".join(f"{each}=NAME" for each in sorted(class_names.guessed))
         raise DataError(
             f"{path.name} has numbers as labels without class names. Name the classes: "
-            f"{arg('class_map')} '{numbers}'. FER2013's are 0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, "
+            f"--map '{numbers}'. FER2013's are 0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, "
             "6 neutral.",
             code="labels-numbered",
         )
@@ -137,7 +137,7 @@ def write_parquet(
 
     path = Path(path)
     if path.exists() and not overwrite:
-        words = f"{path} exists already. Choose another name, or replace it with {arg('overwrite', True)}."
+        words = f"{path} exists already. Choose another name, or replace it with --overwrite."
         raise DataError(words, code="file-exists")
     schema = _schema(faces, split_origin)
     starts = range(0, len(faces), _GROUP_ROWS)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.base.errors import DataError, Notice, as_options
+from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home, refuse_pointer
 from mien.data import cache as face_cache
 from mien.data.clean import Clean, apply_clean, check_made_for, read_clean
@@ -222,7 +222,7 @@ def _cleaned(path: Path, result: ReadResult, changes: Clean, options: ReadOption
     try:
         faces = apply_clean(before, changes, before if usual == options else _read(path, usual, cache).faces)
     except DataError as error:
-        raise DataError(f"{file}: {error.raw}", code=error.code) from None
+        raise DataError(f"{file}: {error}", code=error.code) from None
     left = faces.counts_by_split()
     dropped = {split: sum(counts) - sum(left.get(split, ())) for split, counts in before.counts_by_split().items()}
     parts = ", ".join(f"{count:,} of {split}" for split, count in dropped.items() if count) or "no samples"
@@ -245,7 +245,7 @@ def _read(path: Path, options: ReadOptions, cache: bool) -> ReadResult:
     except OSError as error:
         raise unreadable(path, error) from None
     if cache:
-        said = [(each.code, each.raw) for each in result.notes]
+        said = [(each.code, each) for each in result.notes]
         facts = {"split_origin": result.split_origin, "skipped": result.skipped, "notes": said}
         face_cache.store(key, result.faces, facts)
         if is_mapped(result.faces.images) and (kept := face_cache.load(key)) is not None:
@@ -335,7 +335,7 @@ def dataset_info(result: ReadResult) -> dict[str, Any]:
         "columns": sorted(faces.columns),
         "groups": group_info(faces),
         "skipped": [list(each) for each in result.skipped],
-        "notes": [as_options(each) for each in result.notes],
+        "notes": list(result.notes),
         "fingerprint": result.fingerprint,
         "fingerprint_without_test": faces.fingerprint_without_test,
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, RunError, arg
+from mien.base.errors import DataError, RunError
 from mien.base.files import cache_folder, whole_file
 from mien.base.preprocess import grey_square
 from mien.base.sample_groups import join_groups
@@ -262,12 +262,12 @@ def check_class_groups(
             count = int(counts[:, label].sum())
             raise DataError(
                 f"'{classes[label]}' has {count} {'image' if count == 1 else 'images, all copies of one'}; both sides "
-                f"of a split need one. Add images, or merge the class into another one with {arg('class_map')}.",
+                "of a split need one. Add images, or merge the class into another one with --map.",
                 code="class-too-small",
             )
         raise DataError(
             f"The group '{own}' holds every face of '{classes[label]}', so a split by group leaves one side without "
-            f"the class. Add faces of other groups, or merge the class into another one with {arg('class_map')}.",
+            "the class. Add faces of other groups, or merge the class into another one with --map.",
             code="group-holds-class",
         )
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.cells import missing, parse_number
-from mien.base.errors import DataError, Notice, arg
+from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home
 from mien.base.heads.kinds import NAMES
 from mien.base.labels import FERPLUS_CLASSES, canonical_class
@@ -55,7 +55,7 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
     """
     if faces.votes is None:
         words = "The data has no votes. A data set has them as columns 'votes_<class>' in a CSV or parquet, as a list "
-        words += f"column 'ferplus_votes' in parquet, or from FER+'s fer2013new.csv ({arg('votes', 'FILE')})."
+        words += "column 'ferplus_votes' in parquet, or from FER+'s fer2013new.csv (--votes FILE)."
         raise DataError(words, code="votes-missing")
     if not faces.votes.any():
         splits = ", ".join(np.unique(faces.split).tolist())
@@ -241,7 +241,7 @@ def rating_notices(dataset: Dataset) -> Iterator[Notice]:
         try:
             ratings = read_ratings(dataset, [name])
         except DataError as error:
-            yield Notice(f"{error.raw} '{name}' will not be measured.", code=error.code)
+            yield Notice(f"{error} '{name}' will not be measured.", code=error.code)
             continue
         if ratings is not None and (marked := int((np.isnan(ratings[:, 0]) & ~missing(dataset.columns[name])).sum())):
             words = f"{name}: left out {marked:,} ratings of -2, which marks a missing rating in AffectNet."

@@ -14,7 +14,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, arg
+from mien.base.errors import DataError
 from mien.base.sample_groups import Groups
 from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import Floats
@@ -85,14 +85,14 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
         raise DataError(
             "Only predictions with the same classes in the same order can be compared; "
             f"found {', '.join(first.classes)} and {', '.join(second.classes)}. Evaluate one or both with "
-            f"{arg('classes', 'A=A,B=B+C')} first, so that they are.",
+            "--classes A=A,B=B+C first, so that they are.",
             code="classes-differ",
         )
     prints = first.data_fingerprint, second.data_fingerprint
     if all(prints) and prints[0] != prints[1]:
         raise DataError(
             f"Only predictions for the same data can be compared; found {prints[0][:19]}... and {prints[1][:19]}.... "
-            f"Evaluate both models on one data set, with the same {arg('clean')} or without.",
+            "Evaluate both models on one data set, with the same --clean or without.",
             code="data-differs",
         )
     first, second = (each.subset(np.argsort(each.sample_ids)) for each in (first, second))
@@ -101,7 +101,7 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
         raise DataError(
             f"Only predictions for the same samples can be compared; found {len(first)} ({first.split}) and "
             f"{len(second)} ({second.split}). {len(lone)} samples are in one file only, such as sample {lone[0]}. "
-            f"{arg('shared_only', True)} compares on the samples that all files have.",
+            "--shared-only compares on the samples that all files have.",
             code="samples-differ",
         )
     other = np.flatnonzero(first.labels != second.labels)

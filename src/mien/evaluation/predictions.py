@@ -393,7 +393,7 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
                 given[part] = made(**held)
         return Predictions(**given)
     except DataError as error:
-        words = f"{path}: {error.raw} The format is specified in docs/predictions.md."
+        words = f"{path}: {error} The format is specified in docs/predictions.md."
         raise DataError(words, code=error.code) from None
 
 

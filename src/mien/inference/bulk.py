@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mien.base.errors import DataError, MienError, RunError, arg
+from mien.base.errors import DataError, MienError, RunError
 from mien.base.files import file_sha256
 from mien.base.processes import ordered_map, start_ray
 from mien.inference.annotate import Annotator
@@ -37,7 +37,7 @@ def predict_files(
 
         def bad(source: str, error: DataError) -> None:
             if not skip_bad:
-                raise DataError(f"{error.raw} Skip such images with {arg('skip_bad', True)}.", code=error.code)
+                raise DataError(f"{error} Skip such images with --skip-bad.", code=error.code)
             answers[source] = {"source": source, "error": str(error)}
 
         for photo in read_images(reader, chunk, crops=crops, on_error=bad):

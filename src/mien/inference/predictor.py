@@ -164,7 +164,7 @@ class Predictor(OnnxClassifier):
         if isinstance(each, list) and not self._has_looked:
             self._has_looked = True
             for found in photos_as_crops(each, "predict_crops"):
-                warnings.warn(MienWarning(found.raw, code=found.code), stacklevel=2)
+                warnings.warn(MienWarning(found, code=found.code), stacklevel=2)
         return [photo.predictions[0] for photo in self.stream(each, crops=True, classes=classes)]
 
     def stream(
@@ -282,7 +282,7 @@ def _open_each(
                 f"{source} needs more memory than is free. Shrink it, or read fewer at a time.", code="image-memory"
             )
         except DataError as found:
-            said = found.raw
+            said = str(found)
             if said.startswith("the image "):  # replace the name "bytes" by a number
                 said = source + said.removeprefix("the image")
             error = DataError(said if said.startswith(source) else f"{source}: {said}", code=found.code)

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mien.base.errors import RunError, arg, needs_extra
+from mien.base.errors import RunError, needs_extra
 from mien.base.files import lock_file, whole_file
 from mien.inference.output_files import WRITERS, Columns, json_line
 
@@ -67,7 +67,7 @@ class ResumableOutput:
             if out.exists() and not overwrite and not self.part.stat().st_size:
                 self._remove()
                 words = f"{out} exists already and is complete. Choose another name, or replace it with "
-                words += f"{arg('overwrite', True)}."
+                words += "--overwrite."
                 raise RunError(words, code="output-exists")
             self.done: set[str] = self._resume(settings)
             self._stream.seek(0, os.SEEK_END)

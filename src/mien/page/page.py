@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mien.base.errors import Notice, RunError, arg
+from mien.base.errors import Notice, RunError
 from mien.base.files import plain, write_bytes, write_text
 from mien.base.labels import class_colours
 from mien.page.blocks import CellFaces, FaceRow, Section
@@ -70,7 +70,7 @@ class Page:
         Raises MissingExtraError without matplotlib or jinja2, RunError if a file cannot be written.
         """
         if folder.is_file():
-            raise RunError(f"{folder} is a file; {arg('out')} needs a folder.", code="out-is-file")
+            raise RunError(f"{folder} is a file; --out needs a folder.", code="out-is-file")
         html = self.html()
         files: dict[Path, bytes] = {}
         for section in self.sections:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, Notice, arg, nearest
+from mien.base.errors import DataError, Notice, nearest
 from mien.base.files import check_replaceable
 from mien.base.labels import LabelScheme
 from mien.base.run_folder import RunFolder, check_out
@@ -79,13 +79,13 @@ def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> A
     if by is None:
         return None
     if by == "split":
-        words = f"An evaluation has one split, here '{options.split}'; choose another with {arg('split')}."
+        words = f"An evaluation has one split, here '{options.split}'; choose another with --split."
         raise DataError(words, code="by-split")
     if by not in faces.columns:
         known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
         raise DataError(f"The data has no column '{by}'." + known, code="column-missing")
     if faces.columns[by].ndim != 1:
-        words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; {arg('by')} needs one."
+        words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; --by needs one."
         raise DataError(words, code="column-shape")
     return faces.columns[by]
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mien.base.errors import DataError, MissingExtraError, Notice, arg, nearest
+from mien.base.errors import DataError, MissingExtraError, Notice, nearest
 from mien.base.files import whole_file
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import ALL, SPLITS
@@ -210,8 +210,8 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
     if not found or split is not None:
         if folder.is_file():
             raise DataError(
-                f"{folder} is a file; give a folder, such as a run. Give a predictions file with {arg('predictions')}, "
-                f"data with {arg('data')}.",
+                f"{folder} is a file; give a folder, such as a run. Give a predictions file with --predictions, "
+                "data with --data.",
                 code="folder-is-a-file",
             )
         if folder.suffix == ".npz":
@@ -230,7 +230,7 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
     if "validation" in found:
         return found["validation"]
     if len(found) > 1:
-        words = f"{folder} has predictions for {', '.join(found)}; choose one with {arg('split')}."
+        words = f"{folder} has predictions for {', '.join(found)}; choose one with --split."
         raise DataError(words, code="split-ambiguous")
     return next(iter(found.values()))
 

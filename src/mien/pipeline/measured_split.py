@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, arg
+from mien.base.errors import DataError
 from mien.base.labels import SCHEMES, LabelScheme, parse_scheme
 from mien.checks.copies import in_conflict, leaked
 from mien.data.dataset import ALL, SPLITS, Dataset
@@ -55,7 +55,7 @@ def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
         return renamed
     raise misfit or DataError(
         f"The predictions have the classes {', '.join(predictions.classes)}; the data has {', '.join(faces.classes)}. "
-        f"Rename classes of the data with {arg('class_map')}, or give the data of the predictions.",
+        "Rename classes of the data with --map, or give the data of the predictions.",
         code="classes-differ",
     )
 
@@ -80,7 +80,7 @@ def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
     found = faces.fingerprint_for_predictions(predictions.split)
     if predictions.data_fingerprint not in {"", found, faces.fingerprint, *faces.cleaned_from}:
         words = f"The predictions are for data {predictions.data_fingerprint[:19]}...; found {found[:19]}.... "
-        words += f"Give the data of the predictions, with the same {arg('clean')} and {arg('class_map')}."
+        words += "Give the data of the predictions, with the same --clean and --map."
         raise DataError(words, code="data-differs")
 
 

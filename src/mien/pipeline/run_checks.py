@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mien.base.errors import Notice, arg
+from mien.base.errors import Notice
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.evaluation.error_analysis import check_answers
@@ -43,7 +43,7 @@ def check_run(
 def _check_recalls(evaluation: Evaluation, recipe: Recipe) -> Iterator[Notice]:
     """Name the classes without any correct prediction, unless most classes are such."""
     balanced = recipe.class_weights != "none" or recipe.balance.sampling != "none" or recipe.balance.logit_adjustment
-    weights = "" if balanced else f", or {arg('settings', 'class_weights=balanced')},"
+    weights = "" if balanced else ", or --set class_weights=balanced,"
     present = [each for each in evaluation.per_class if each.support]
     missed = [f"{each.name} (0 of {each.support:,})" for each in present if each.recall == 0]
     if 0 < len(missed) <= len(present) / 2:
@@ -62,7 +62,7 @@ def check_history(
     if train[0] > 10 * chance:
         yield Notice(
             f"the training loss was {train[0]:.3g} in the first epoch, and guessing has {chance:.3g}: the learning "
-            f"rate, {rate:.2g}, is too high. Try one that {arg('find_lr')} suggests.",
+            f"rate, {rate:.2g}, is too high. Try one that --find-lr suggests.",
             code="rate-too-high",
         )
     elif epochs >= 3:
@@ -77,7 +77,7 @@ def check_history(
         elif rose >= -0.01 * scale and history[-1]["train_accuracy"] <= largest_share + 0.02:
             yield Notice(
                 f"the training loss stayed at {train[-1]:.3f} (it began at {train[0]:.3f}): the learning rate, "
-                f"{rate:.2g}, does nothing, or is far too high. Try one that {arg('find_lr')} suggests.",
+                f"{rate:.2g}, does nothing, or is far too high. Try one that --find-lr suggests.",
                 code="rate-does-nothing",
             )
     least = validation[lowest]
@@ -113,6 +113,6 @@ def _check_norms(plan: TrainingPlan, run: RunFolder, steps: int, *, suspicious: 
         yield Notice(
             f"the batch norms' statistics do not match the data{why}. Recalibrated on {len(faces)} train "
             f"images, accuracy on validation is {renewed:.1%} instead of {own:.1%}. Train with "
-            f"{arg('settings', 'recalibrate_bn=true')}, or for more steps.",
+            "--set recalibrate_bn=true, or for more steps.",
             code="batch-norms-stale",
         )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, arg
+from mien.base.errors import DataError
 from mien.base.files import cache_folder, expand_home, file_sha256
 from mien.base.heads.label import LabelHead, decide
 from mien.base.heads.votes import VotesHead
@@ -43,11 +43,11 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
         faces = faces.with_scheme(scheme)
     unknown = [name for name in faces.classes if name not in predictor.classes]
     if unknown:
-        without = f", or evaluate without it: {arg('classes', 'seven')}" if unknown == ["contempt"] else ""
+        without = ", or evaluate without it: --classes seven" if unknown == ["contempt"] else ""
         alike = {name: get_close_matches(name.lower(), predictor.classes, 1) for name in unknown}
         such = ", ".join(f"{name} to {likely[0]}" for name, likely in alike.items() if likely)
         words = f"The data has classes that the model '{predictor.manifest.full_name}' lacks: {', '.join(unknown)}. "
-        words += f"Classes of the model: {', '.join(predictor.classes)}. Rename them with {arg('class_map')}"
+        words += f"Classes of the model: {', '.join(predictor.classes)}. Rename them with --map"
         raise DataError(f"{words}{f', such as {such}' if such else ''}{without}.", code="class-unknown")
     return faces.with_classes(predictor.classes)
 

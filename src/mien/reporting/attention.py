@@ -157,9 +157,9 @@ def build_explainer(
             torch_model = import_module("mien.explanation.gradient.torch_model")
         network = torch_model.matching_torch_model(run, model.manifest, model.probabilities)
     except MissingExtraError as error:
-        return occlusion, Notice(f"{skipped}. {error.raw}", code="gradients-without-extra")
+        return occlusion, Notice(f"{skipped}. {error}", code="gradients-without-extra")
     except MienError as error:
-        return occlusion, Notice(f"{skipped}: the weights of the run cannot be used. {error.raw}", code=error.code)
+        return occlusion, Notice(f"{skipped}: the weights of the run cannot be used. {error}", code=error.code)
 
     randomize = partial(randomization.check_randomization, model=network)
     methods, reasons = [], []
@@ -169,6 +169,6 @@ def build_explainer(
                 explain(name, np.asarray(images[:1]), model=network)
             methods.append(name)
         except DataError as error:
-            reasons.append(f"The method {name} is skipped. {error.raw}")
+            reasons.append(f"The method {name} is skipped. {error}")
     notice = Notice(" ".join(reasons), code="methods-unsupported") if reasons else None
     return MapExplainer(model.probabilities, crop_px, network, randomize, methods), notice

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mien.base.errors import Notice, as_options
+from mien.base.errors import Notice
 from mien.evaluation.error_analysis import check_answers, confused_pairs
 from mien.page.blocks import Section, Text
 from mien.page.wording import counted, decimal, percent
@@ -97,7 +97,7 @@ def _leaked(context: ReportContext) -> int | None:
 def _collapse(context: ReportContext) -> str:
     """Describe a collapse to one class, or else the accuracy of always answering the largest class."""
     for found in check_answers(context.evaluation):
-        return Notice(as_options(found.raw[0].upper() + found.raw[1:]), code=found.code)
+        return Notice(found[0].upper() + found[1:], code=found.code)
     largest, share = context.evaluation.largest_class, context.evaluation.largest_share
     return f"Always answering {largest}, the largest class, would be right for {percent(share)}."
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, RecipeError, RunError, StoppedError, arg
+from mien.base.errors import DataError, RecipeError, RunError, StoppedError
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
@@ -93,7 +93,7 @@ def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> N
     own, labels = groups[predicted], faces.labels[predicted]
     found = len(np.unique(own))
     if count not in range(2, found + 1):
-        words = f"{arg('folds')} {count}: train and validation have {found:,} groups. Give 2 to {found} folds."
+        words = f"--folds {count}: train and validation have {found:,} groups. Give 2 to {found} folds."
         raise DataError(words, code="folds-range")
     names = np.unique(faces.columns[faces.group_column])[own] if faces.group_column else own
     check_class_groups(names, labels, faces.classes, named=bool(faces.group_column))
@@ -167,13 +167,13 @@ def check_audited(recipe: Recipe, faces: Dataset) -> None:
             code="recipe-merges-classes",
         )
     if not (faces.split == "train").any():
-        words = f"Out-of-fold predictions need a train split; the data has none. Give {arg('predictions', 'FILE')}."
+        words = "Out-of-fold predictions need a train split; the data has none. Give --predictions FILE."
         raise DataError(words, code="no-train-split")
     absent = [name for name, count in zip(faces.classes, faces.counts("train"), strict=True) if not count]
     if absent:
         raise DataError(
             f"The train split has no samples of the class '{absent[0]}', so no model can predict it. Rename the class "
-            f"with {arg('class_map')}, remove its samples, or move some of them into train.",
+            "with --map, remove its samples, or move some of them into train.",
             code="class-missing-in-train",
         )
     check_network(recipe, len(faces.classes))
@@ -188,7 +188,7 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
         try:
             plan_training(recipe, training)
         except DataError as error:
-            words = f"Fold {fold + 1} of {folds.count} cannot be trained. {error.raw}"
+            words = f"Fold {fold + 1} of {folds.count} cannot be trained. {error}"
             raise DataError(words, code=error.code) from None
         if not (run.best.is_file() or run.predictions(SPLIT).is_file()):
             continue  # nothing is trained yet; a killed process may have left half of the first files
@@ -201,11 +201,11 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
             (completed(run.read_recipe()).digest != digest, "another recipe", "other-recipe"),
             (not training.matches_training_data(data), "other data or another number of folds", "other-data"),
             (environment | targets != environment, "other votes or ratings", "run-other-votes"),
-            (begun != start and names_start, f"another {arg('init_from')}", "run-other-start"),
+            (begun != start and names_start, "another --from", "run-other-start"),
         ):
             if differs:
                 raise RunError(
-                    f"{run.path} was started with {what}. Give the same, or choose another folder with {arg('out')}.",
+                    f"{run.path} was started with {what}. Give the same, or choose another folder with --out.",
                     code=code,
                 )
 

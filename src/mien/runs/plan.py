@@ -76,7 +76,7 @@ class CompletedRun:
         try:
             found = read_predictions(self.folder / PREDICTIONS)
         except DataError as error:
-            words = f"{error.raw} Remove the folder {self.folder}; the study then repeats the run."
+            words = f"{error} Remove the folder {self.folder}; the study then repeats the run."
             raise StudyError(words, code="study-damaged") from None
         if found.data_fingerprint != self.record.data_fingerprint:
             words = f"The predictions in {self.folder} are for other data than {RECORD} says. Remove the folder."

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mien.base.errors import DataError, MissingExtraError, ModelError, Notice, RecipeError, StudyError, arg, nearest
+from mien.base.errors import DataError, MissingExtraError, ModelError, Notice, RecipeError, StudyError, nearest
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Change, Recipe
 from mien.inference.find_model import find_trained
@@ -58,7 +58,7 @@ def make_plan(
 def notices_of(runs: Sequence[PlannedRun]) -> list[Notice]:
     """Return what to read before these runs are trained, once for each variant."""
     return [
-        Notice(f"{name}: {each.raw}", code=each.code)
+        Notice(f"{name}: {each}", code=each.code)
         for name, run in {run.variant: run for run in reversed(runs)}.items()
         for each in recipe_warnings(
             run.recipe, from_run=run.parent is not None or run.model is not None, train_faces=run.train_faces
@@ -101,12 +101,12 @@ def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, chang
         recipe = completed(study.recipe_of(variant, study.seeds_of(variant)[0], changes))
         return _checked(variant, recipe, faces_by_form, is_built_in=study.model_of(variant) is not None)
     except (MissingExtraError, ModelError) as error:
-        how = f"To run only other variants, name them with {arg('only')}."
+        how = "To run only other variants, name them with --only."
         if isinstance(error, ModelError) and not variant.init_from and not recipe.model.settings.get("weights"):
-            how = f"In this study: {arg('settings', f'{variant.name}:model.weights=FILE')}. {how}"
-        raise type(error)(f"The variant '{variant.name}': {error.raw} {how}", code=error.code) from None
+            how = f"In this study: --set {variant.name}:model.weights=FILE. {how}"
+        raise type(error)(f"The variant '{variant.name}': {error} {how}", code=error.code) from None
     except (RecipeError, DataError) as error:
-        raise type(error)(f"The variant '{variant.name}': {error.raw}", code=error.code) from None
+        raise type(error)(f"The variant '{variant.name}': {error}", code=error.code) from None
 
 
 def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_built_in: bool) -> PlannedRun:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mien.base.errors import StudyError, arg
+from mien.base.errors import StudyError
 from mien.base.processes import available_cores, start_ray
 from mien.data.cache import write_entry
 from mien.runs.plan import CompletedRun, FacesByForm, PlannedRun, StudyCallback, folder_of, read_run
@@ -200,6 +200,6 @@ def _ray_tasks(context: StudyContext) -> Iterator[Submit]:
 
 def _killed(what: str) -> StudyError:
     return StudyError(
-        f"{what}. Finished runs are kept; run the study again, perhaps with fewer {arg('jobs')}.",
+        f"{what}. Finished runs are kept; run the study again, perhaps with fewer --jobs.",
         code="study-process-killed",
     )

@@ -161,5 +161,5 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
         for _ in space.recipes_at_the_ends():
             pass
     except RecipeError as error:
-        raise RecipeError(f"The search space {origin}: {error.raw}", code=error.code) from None
+        raise RecipeError(f"The search space {origin}: {error}", code=error.code) from None
     return space

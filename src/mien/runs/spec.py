@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from mien.base.errors import DataError, RecipeError, StudyError, arg, nearest
+from mien.base.errors import DataError, RecipeError, StudyError, nearest
 from mien.base.files import expand_home
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Change, Recipe, StrictModel, dotted, load_recipe, name_of_file, tuned
@@ -229,7 +229,7 @@ class Study(StrictModel):
                 continue
             meant = self.variant(name.strip())
             if meant.after:
-                words = f"{arg('settings')} {key}: '{meant.name}' is not trained; it merges '{meant.after}'."
+                words = f"--set {key}: '{meant.name}' is not trained; it merges '{meant.after}'."
                 raise StudyError(words, code="study-set-merged")
             if meant == variant:
                 for_one.append(f"{own_key}{rest}" if isinstance(change, str) else (own_key, rest))
@@ -266,7 +266,7 @@ def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
         try:
             study.recipe_of(variant, study.seeds_of(variant)[0])
         except RecipeError as error:
-            words = f"The variant '{variant.name}' of the study {origin}: {error.raw}"
+            words = f"The variant '{variant.name}' of the study {origin}: {error}"
             raise RecipeError(words, code=error.code) from None
     return study
 

@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError, arg
+from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError
 from mien.base.files import write_bytes, write_text
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe, dump_recipe
@@ -160,7 +160,7 @@ def check_networks(space: Space) -> None:
             try:
                 check_network(recipe)
             except RecipeError as error:
-                words = f"The search space {space.name} cannot vary '{key}': {error.raw}"
+                words = f"The search space {space.name} cannot vary '{key}': {error}"
                 raise RecipeError(words, code="space-network") from None
 
 
@@ -176,7 +176,7 @@ def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
                 if study.user_attrs.get(key, value) != value:
                     raise RunError(
-                        f"{out} belongs to a sweep of {what}; nothing in it was changed. Choose another {arg('out')}.",
+                        f"{out} belongs to a sweep of {what}; nothing in it was changed. Choose another --out.",
                         code=f"sweep-other-{key}",
                     )
                 if key not in study.user_attrs:
@@ -187,7 +187,7 @@ def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
             storage.engine.dispose()
     except (StorageInternalError, SQLAlchemyError) as error:
         words = f"{out / DATABASE} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. If it is damaged, "
-        words += f"choose another {arg('out')}; else mend that, and the same command goes on with its trials."
+        words += "choose another --out; else mend that, and the same command goes on with its trials."
         raise RunError(words, code="sweep-database") from error
 
 

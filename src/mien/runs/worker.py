@@ -141,7 +141,7 @@ def answer(job: str, must_stop: Callable[[], bool] = lambda: False) -> str:
     try:
         return write_answer(RunJob(**content).train(dataset, lambda epoch: None, must_stop))
     except MienError as error:
-        return json.dumps({"error": type(error).__name__, "message": error.raw, "code": error.code})
+        return json.dumps({"error": type(error).__name__, "message": error.message, "code": error.code})
 
 
 def make_job(job: RunJob, dataset: Path, threads: int) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mien.base.errors import ModelError, RunError, arg
+from mien.base.errors import ModelError, RunError
 from mien.base.files import write_bytes
 from mien.base.model_file import read_manifest
 from mien.inference.find_model import SHIPPED, find_model
@@ -58,7 +58,7 @@ def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = Fa
     if destination.resolve() != page.resolve():
         if (destination / "index.html").exists() and not overwrite:
             words = f"{destination} has an index.html already. Choose another folder, or replace it with "
-            words += f"{arg('overwrite', True)}."
+            words += "--overwrite."
             raise RunError(words, code="file-exists")
         files = {str(each.relative_to(page)): each.read_bytes() for each in sorted(page.rglob("*")) if each.is_file()}
     files |= of_models

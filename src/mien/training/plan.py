@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mien.base.errors import DataError, Notice, TrainingError, arg
+from mien.base.errors import DataError, Notice, TrainingError
 from mien.base.labels import parse_scheme
 from mien.base.preprocess import InputSpec, denormalise, normalise
 from mien.base.recipe import AugmentRecipe, Recipe
@@ -255,7 +255,7 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
     if frozen and not from_run and starts_from_scratch(recipe.model):
         yield Notice(
             f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: "
-            f"start from trained ones with {arg('init_from', 'RUN')} or a pretrained backbone.",
+            "start from trained ones with --from RUN or a pretrained backbone.",
             code="weights-random-frozen",
         )
     if recipe.tuning.fit_head:

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from mien.base.errors import RecipeError, RunError, TrainingError, arg
+from mien.base.errors import RecipeError, RunError, TrainingError
 from mien.base.files import file_sha256, write_text
 from mien.base.processes import one_thread
 from mien.base.recipe import Recipe, dotted
@@ -220,23 +220,23 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
     if not (run.last.is_file() or run.best.is_file() or run.read_history()):
         return  # the process was killed while writing the files of the first epoch
     if run.best.is_file() and not run.last.is_file():
-        words = f"{run.path} has no checkpoint to resume, only weights. Fine-tune it with {arg('init_from')}."
+        words = f"{run.path} has no checkpoint to resume, only weights. Fine-tune it with --from."
         raise RunError(words, code="run-not-resumable")
     former, wanted = completed(run.read_recipe()), completed(recipe)
     own, given = former.model, wanted.model
     if own.file and given.file and own.settings["file_sha256"] != given.settings["file_sha256"]:
         raise RunError(
-            f"{given.file} has changed since {run.path} began. Resume with {run.recipe_file}, or change {arg('out')}.",
+            f"{given.file} has changed since {run.path} began. Resume with {run.recipe_file}, or change --out.",
             code="model-file-changed",
         )
     if former.digest != wanted.digest:
         before, now = dotted(former.model_dump(mode="json")), dotted(wanted.model_dump(mode="json"))
         differing = [key for key in now | before if key != "name" and now.get(key) != before.get(key)]
         tuned = not tunes and starts_from_scratch(former.model) and run.read_environment().get("started_from")
-        how = f"from another model, and {arg('init_from')} is missing" if tuned else "by another recipe"
+        how = "from another model, and --from is missing" if tuned else "by another recipe"
         raise RunError(
             f"{run.path} was trained {how} (other {', '.join(differing[:4])}). Resume with "
-            f"{run.recipe_file}, train on from it with {arg('init_from', run.path)}, or choose another {arg('out')}.",
+            f"{run.recipe_file}, train on from it with --from {run.path}, or choose another --out.",
             code="run-other-recipe",
         )
 
@@ -263,7 +263,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     if state.init_checkpoint is not None and started_from != facts["started_from"]:
         raise RunError(
             f"{run.path} was started from other weights, {started_from or 'drawn at random'}. Start from those, or "
-            f"resume without {arg('init_from')} and model.weights: mien train {run.recipe_file} --data DATA "
+            f"resume without --from and model.weights: mien train {run.recipe_file} --data DATA "
             f"--out {run.path} --resume",
             code="run-other-weights",
         )
@@ -282,6 +282,6 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
 
 def _trained_with_other(what: str, run: RunFolder, own: str = "") -> RunError:
     return RunError(
-        f"{run.path} was trained with other {what}{own}; resume it with those, or choose another {arg('out')}.",
+        f"{run.path} was trained with other {what}{own}; resume it with those, or choose another --out.",
         code=f"run-other-{what}",
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, MienWarning, Notice, RunError, arg, needs_extra
+from mien.base.errors import DataError, MienWarning, Notice, RunError, needs_extra
 from mien.base.files import check_replaceable, expand_home, whole_file
 from mien.base.progress import track
 from mien.faces.face import Box, Detector
@@ -159,10 +159,10 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
 def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bool) -> None:
     """Raise an error if a file would be replaced without ``overwrite``."""
     if out.exists() and not out.is_dir():
-        raise RunError(f"{arg('out')} must be a folder; {out} is a file.", code="output-file")
+        raise RunError(f"--out must be a folder; {out} is a file.", code="output-file")
     for path in paths.values():
         if path.exists() and path.samefile(video.path):
-            raise RunError(f"{path} is the video itself. Choose another {arg('out')}.", code="output-is-input")
+            raise RunError(f"{path} is the video itself. Choose another --out.", code="output-is-input")
     check_replaceable(paths.values(), overwrite)
 
 
