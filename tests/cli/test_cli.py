@@ -33,7 +33,9 @@ def test_an_argument_that_a_shell_left_empty_is_not_the_current_folder(mien, tmp
 
 
 def test_torchrun_is_for_training(mien, monkeypatch):
-    for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0"}.items():
+    given = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "RANK": "0"}
+    given |= {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in given.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("os._exit", sys.exit)  # as it would end this process
     for command in ("predict", "sweep", "study"):

@@ -184,4 +184,4 @@ def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path, capfd):
     printed, complaint = _said(tmp_path, process)
     assert (complaint, capfd.readouterr().err) == ("", "")
     assert printed.startswith("StudyError study-process-killed: ")
-    assert "fewer jobs" in printed  # the argument's name: this is Python
+    assert "fewer --jobs" in printed

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from mien.base.errors import RunError, needs_extra
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -75,6 +73,8 @@ def usual_torch() -> Iterator[None]:
     Afterwards these modes and the random numbers of torch, NumPy and Python go on as if nothing had happened. Several
     threads may be inside; the last one restores the program's state.
     """
+    import numpy as np  # noqa: PLC0415 - `mien --help` needs none
+
     global _inside
     torch: Any = sys.modules.get("torch")
     with one_thread:
@@ -102,6 +102,8 @@ def usual_torch() -> Iterator[None]:
 
 
 def _restore(own: Any, numpy: Any, drawn: Any, on_gpu: Any, dtype: Any) -> None:
+    import numpy as np  # noqa: PLC0415 - as above
+
     random.setstate(own)
     np.random.set_state(numpy)  # noqa: NPY002
     torch: Any = sys.modules.get("torch")

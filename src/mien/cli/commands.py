@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mien.cli.option_groups import with_option_groups
+from mien.cli.options import as_command
 
 
 class Command(NamedTuple):
@@ -54,7 +54,7 @@ def load_command(name: str) -> Any:
             _without_types(command)
         return group
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(with_option_groups(getattr(module, name)))
+    single.command(name)(as_command(getattr(module, name)))
     return _without_types(typer.main.get_command(single))
 
 
@@ -112,4 +112,4 @@ class Subcommands(typer.Typer):
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
         """Decorate a subcommand, which may have groups of options."""
         register = super().command(name, **settings)
-        return lambda function: register(with_option_groups(function))
+        return lambda function: register(as_command(function))

@@ -1,14 +1,12 @@
 """``mien compare``: compare models on the same samples, with significance tests. Works without torch."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from mien.api.compare import compare_named, keep_shared_samples
 from mien.base.errors import DataError, Notice
 from mien.base.run_folder import check_out
-from mien.cli.options import JsonOption, OptionalDataOption, SplitOfPredictionsOption, option
 from mien.cli.output import notice, show_json, show_notices
 from mien.cli.source import SourceOptions, environment_of
 from mien.evaluation.predictions import read_predictions
@@ -17,30 +15,28 @@ from mien.reporting.comparison import comparison_page
 
 
 def compare(
-    folders: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="Run folders, or folders of mien evaluate --out DIR. The first is the baseline.", metavar="DIR"
-        ),
-    ] = None,
-    predictions: Annotated[
-        list[Path] | None, option("A predictions file of any model. Can be repeated.", "FILE")
-    ] = None,
-    split: SplitOfPredictionsOption = None,
-    shared_only: Annotated[
-        bool, typer.Option("--shared-only", help="Compare on the samples that all models predicted; count the rest.")
-    ] = False,
-    data: OptionalDataOption = None,
-    out: Annotated[Path | None, option("Write report.html, figures/ and tables/ to this folder.", "OUT")] = None,
+    folders: list[Path] | None = None,
     *,
+    predictions: list[Path] | None = None,
+    split: str | None = None,
+    shared_only: bool = False,
+    data: Path | None = None,
+    out: Path | None = None,
     data_options: SourceOptions,
-    json: JsonOption = False,
+    json: bool = False,
 ) -> None:
     """Compare models on the same samples: paired bootstrap, McNemar's test, the difference for each class.
 
     Every model is compared with the first one. Input sizes may differ. With --data, metrics without copies are added,
     and the page in --out shows faces. Intervals and tests are then over the groups of the data, if it has any: its own,
     or those of --group.
+
+    Options:
+        folders (DIR): Run folders, or folders of mien evaluate --out DIR. The first is the baseline.
+        predictions (FILE): A predictions file of any model. Can be repeated.
+        split (SPLIT): Which predictions of DIR to use: train, validation (the default), test or all.
+        shared_only: Compare on the samples that all models predicted; count the rest.
+        out (OUT): Write report.html, figures/ and tables/ to this folder.
     """
     if split is not None and not folders:
         raise DataError("--split chooses predictions in DIR; a --predictions FILE has one split.", code="options")

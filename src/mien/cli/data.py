@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
-import typer
+from annotated_types import Interval
 
 from mien.api.crop import crop as cut_out_faces
 from mien.api.show import show as draw_sheet
@@ -12,7 +12,7 @@ from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_outside, check_replaceable
 from mien.base.run_folder import check_out
 from mien.cli.commands import Subcommands
-from mien.cli.options import DataArgument, JsonOption, OverwriteOption, option
+from mien.cli.options import NotNegative
 from mien.cli.output import notice, show_facts, show_json
 from mien.cli.source import SourceOptions
 from mien.data.dataset import FINGERPRINT_PX, Dataset
@@ -24,10 +24,11 @@ from mien.page.charts.svg import check_chart_name
 from mien.page.wording import counted
 
 app = Subcommands("Inspect, show, convert and draw data sets.")
+Side: TypeAlias = Annotated[int, Interval(ge=8, le=1024)]
 
 
 @app.command("info", short_help="Show format, splits and class counts of a data set.")
-def info(path: DataArgument, *, data_options: SourceOptions, json: JsonOption = False) -> None:
+def info(path: Path, *, data_options: SourceOptions, json: bool = False) -> None:
     """Show format, splits, classes and votes of a data set, with a bar for each class and split."""
     result = data_options.at(path).read()
     votes = vote_info(result.faces)
@@ -73,18 +74,24 @@ def _show_votes(votes: Mapping[str, Any], faces: Dataset) -> None:
 
 @app.command("show", short_help="Draw a sheet of faces of each class.")
 def show_faces(
-    path: DataArgument,
-    out: Annotated[Path, option("The .png, .svg or .pdf file to write.", "FILE")],
-    recipe: Annotated[str | None, option("Show faces augmented as by this recipe.", "RECIPE")] = None,
-    split: Annotated[str | None, option("train, validation, test or all.", "SPLIT")] = None,
-    count: Annotated[int, option("Number of faces for each class.", "N", min=1, max=50)] = 8,
+    path: Path,
     *,
+    out: Path,
+    recipe: str | None = None,
+    split: str | None = None,
+    count: Annotated[int, Interval(ge=1, le=50)] = 8,
     data_options: SourceOptions,
-    overwrite: OverwriteOption = False,
+    overwrite: bool = False,
 ) -> None:
     """Draw a sheet of faces, a row for each class.
 
     With --recipe, each row has an original face, then the same face cropped and augmented as in training.
+
+    Options:
+        out (FILE): The .png, .svg or .pdf file to write.
+        recipe (RECIPE): Show faces augmented as by this recipe.
+        split (SPLIT): train, validation, test or all.
+        count (N): Number of faces for each class.
     """
     check_replaceable([out], overwrite)
     check_outside(out, path)
@@ -95,15 +102,21 @@ def show_faces(
 
 @app.command("convert", short_help="Convert a data set to one parquet file.")
 def convert(
-    path: DataArgument,
-    out: Annotated[Path, option("The parquet file to write.", "FILE")],
+    path: Path,
     *,
+    out: Path,
     data_options: SourceOptions,
-    size_px: Annotated[int, option("Side of the square images.", "N", min=8, max=1024)] = 48,
-    colour: Annotated[bool, typer.Option("--colour", help="Keep the colours. The default is grey.")] = False,
-    overwrite: OverwriteOption = False,
+    size_px: Side = 48,
+    colour: bool = False,
+    overwrite: bool = False,
 ) -> None:
-    """Convert a data set of any supported format to one parquet file in the image layout of Hugging Face."""
+    """Convert a data set of any supported format to one parquet file in the image layout of Hugging Face.
+
+    Options:
+        out (FILE): The parquet file to write.
+        size_px (N): Side of the square images.
+        colour: Keep the colours. The default is grey.
+    """
     with needs_extra("parquet", "Writing parquet"):
         import pyarrow  # noqa: F401 - named before minutes of reading if it is missing
 
@@ -121,16 +134,23 @@ def convert(
 
 @app.command("crop", short_help="Cut the faces out of photographs, to train on.")
 def crop(
-    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="A folder of photographs.")],
-    out: Annotated[Path, option("The folder for the faces.", "DIR")],
+    photos: Path,
     *,
-    size_px: Annotated[int, option("Side of the square images.", "N", min=8, max=1024)] = 48,
-    colour: Annotated[bool, typer.Option("--colour", help="Keep the colours. The default is grey.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and list images that cannot be read.")] = False,
+    out: Path,
+    size_px: Side = 48,
+    colour: bool = False,
+    skip_bad: bool = False,
 ) -> None:
     """Write the largest face of each photograph, cropped as in mien predict. Folders of classes and splits are kept.
 
     Existing faces are kept unless their photograph is newer, so the same command resumes.
+
+    Options:
+        photos (PHOTOS): A folder of photographs.
+        out (DIR): The folder for the faces.
+        size_px (N): Side of the square images.
+        colour: Keep the colours. The default is grey.
+        skip_bad: Skip and list images that cannot be read.
     """
     check_out(out)
     channels = 3 if colour else 1
@@ -146,12 +166,21 @@ def crop(
 
 @app.command("synthetic", short_help="Write a folder of drawn faces, for experiments.")
 def synthetic(
-    folder: Annotated[Path, typer.Argument(help="The folder to create.", metavar="DIR")],
-    count: Annotated[int, typer.Option("--faces", help="How many faces.", min=70, max=1_000_000, metavar="N")] = 700,
-    seed: Annotated[int, option("Random seed.", "N", min=0)] = 0,
-    size_px: Annotated[int, option("Side of the images in pixels.", "N", min=16, max=448)] = 48,
-    colour: Annotated[bool, typer.Option("--colour", help="Draw in colour. The default is grey.")] = False,
+    folder: Path,
+    *,
+    faces: Annotated[int, Interval(ge=70, le=1_000_000)] = 700,
+    seed: NotNegative = 0,
+    size_px: Annotated[int, Interval(ge=16, le=448)] = 48,
+    colour: bool = False,
 ) -> None:
-    """Write drawn faces as DIR/SPLIT/CLASS/NUMBER.png. The drawings show no real person."""
-    write_class_folders(synthetic_faces(count, seed, size_px, 3 if colour else 1), folder)
-    notice(f"{folder}: {count:,} faces of 7 classes in train, validation and test")
+    """Write drawn faces as DIR/SPLIT/CLASS/NUMBER.png. The drawings show no real person.
+
+    Options:
+        folder (DIR): The folder to create.
+        faces (N): How many faces.
+        seed (N): Random seed.
+        size_px (N): Side of the images in pixels.
+        colour: Draw in colour. The default is grey.
+    """
+    write_class_folders(synthetic_faces(faces, seed, size_px, 3 if colour else 1), folder)
+    notice(f"{folder}: {faces:,} faces of 7 classes in train, validation and test")

@@ -1,7 +1,6 @@
 """``mien demo``: the whole workflow on synthetic faces, by the functions of ``import mien``."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -9,7 +8,6 @@ from mien.api.evaluate import evaluate
 from mien.api.train import train
 from mien.base.errors import needs_extra
 from mien.base.run_folder import RunFolder
-from mien.cli.options import option
 from mien.cli.output import notice, show, show_rows
 from mien.data.synthetic import synthetic_faces
 from mien.inference.drawing import share_text
@@ -22,11 +20,14 @@ SHOWN: tuple[str, ...] = ("happy", "surprise", "angry")
 PORTRAITS: Path = Path(__file__).parents[1] / "shipped" / "faces"
 
 
-def demo(out: Annotated[Path, option("The run folder to create.", "DIR")] = Path("mien-demo")) -> None:
+def demo(*, out: Path = Path("mien-demo")) -> None:
     """Run the whole workflow on synthetic faces: train, test, report, export, predict.
 
     The faces are drawn by mien; the accuracy on them says nothing about people. At the end a built-in model classifies
     four portraits from an image generator.
+
+    Options:
+        out (DIR): The run folder to create.
     """
     with needs_extra("train,report", "The demo"):
         import_page_packages()

@@ -1,23 +1,23 @@
 """``mien distill``: train a student on teachers' predictions. Everything else is as in ``mien train``."""
 
-from typing import Annotated
-
-from mien.cli.options import TTA_HELP, JsonOption, option
 from mien.cli.train_run import TrainOptions, train_and_show
-
-TEACHERS_HELP = (
-    "A model (as for --model), or a predictions file of the train split. Can be repeated; teachers are averaged."
-)
 
 
 def distill(
     options: TrainOptions,
-    teachers: Annotated[list[str], option(TEACHERS_HELP, "MODEL|FILE")],
-    tta: Annotated[int, option(f"Teachers: {TTA_HELP}", "N")] = 10,
-    json: JsonOption = False,
+    *,
+    teachers: list[str],
+    tta: int = 10,
+    json: bool = False,
 ) -> None:
     """Train a student on the predictions of teachers, export it, and evaluate it on the validation split.
 
     Each teacher predicts the train split once; its predictions are kept in the cache.
+
+    Options:
+        teachers (MODEL|FILE): A model (as for --model), or a predictions file of the train split. Can be repeated;
+            teachers are averaged.
+        tta (N): Teachers: Test-time augmentation: average over 1, 2 (with the mirror image) or 10 (with corner crops)
+            views.
     """
-    train_and_show(options, options.plain.changes(options.set_keys), teachers, tta, json=json)
+    train_and_show(options, options.plain.changes(options.settings), teachers, tta, json=json)

@@ -10,7 +10,6 @@ from packaging.requirements import Requirement
 from mien.base.errors import MienError
 from mien.base.processes import available_cores
 from mien.base.progress import track
-from mien.cli.options import JsonOption
 from mien.cli.output import show_rows
 from mien.faces.find import find_detector
 from mien.inference.find_model import SHIPPED
@@ -25,7 +24,7 @@ Check = tuple[str, str, str]
 """One row of the table: the subject, what is installed, and how to add what is missing (else empty)."""
 
 
-def doctor(json: JsonOption = False) -> None:
+def doctor(*, json: bool = False) -> None:
     """Show what is installed, which extras work, which model, detector and device are used, and what is missing."""
     checks = track(chain(_here(), _extras(), _models(), _faces_and_page()), None, "checking", "parts")
     show_rows([dict(zip(("name", "found", "to_add_it"), each, strict=True)) for each in checks], json)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -10,16 +9,6 @@ from mien.api.evaluate import evaluate_file, evaluate_read, run_with_ledger
 from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
 from mien.base.run_folder import check_out
-from mien.cli.options import (
-    MODEL_HELP,
-    TTA_HELP,
-    ClassesOption,
-    JsonOption,
-    OptionalDataOption,
-    OverwriteOption,
-    ProviderOption,
-    option,
-)
 from mien.cli.output import check_overwrite, notice, show, show_json, show_notices
 from mien.cli.source import Source, SourceOptions
 from mien.cli.usage import leave_out
@@ -34,31 +23,30 @@ from mien.pipeline.measured_split import holds_test
 
 
 def evaluate(
-    model: Annotated[str | None, typer.Argument(help=MODEL_HELP, metavar="MODEL")] = None,
-    data: OptionalDataOption = None,
-    split: Annotated[
-        str | None,
-        option("train, validation (the default; PublicTest of FER2013), test (PrivateTest), or all faces.", "SPLIT"),
-    ] = None,
-    by: Annotated[str | None, option("Also compute metrics for each value of this column.", "COLUMN")] = None,
-    out: Annotated[
-        Path | None, option("Write predictions_SPLIT.npz, metrics.json and report.html to this folder.", "DIR")
-    ] = None,
-    predictions: Annotated[
-        Path | None, option("Evaluate this predictions file (docs/predictions.md) instead of a model.", "FILE")
-    ] = None,
-    tta: Annotated[int, option(TTA_HELP, "N")] = 1,
-    classes: ClassesOption = None,
+    model: str | None = None,
     *,
+    data: Path | None = None,
+    split: str | None = None,
+    by: str | None = None,
+    out: Path | None = None,
+    predictions: Path | None = None,
+    tta: int = 1,
+    classes: str | None = None,
     data_options: SourceOptions,
-    provider: ProviderOption = None,
-    overwrite: OverwriteOption = False,
-    json: JsonOption = False,
+    provider: str | None = None,
+    overwrite: bool = False,
+    json: bool = False,
 ) -> None:
     """Evaluate a model on one split of labelled images, or evaluate the predictions of any model.
 
     With --classes, probabilities are summed over merged classes, and samples of dropped classes are left out. Only this
     command uses the test split, and the model's run folder records each use.
+
+    Options:
+        split (SPLIT): train, validation (the default; PublicTest of FER2013), test (PrivateTest), or all faces.
+        by (COLUMN): Also compute metrics for each value of this column.
+        out (DIR): Write predictions_SPLIT.npz, metrics.json and report.html to this folder.
+        predictions (FILE): Evaluate this predictions file (docs/predictions.md) instead of a model.
     """
     if data is not None and predictions is None:
         data_options.at(data).check()

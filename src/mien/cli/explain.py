@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 
 from mien.api.explain import Explainer, Explanation
 from mien.base.errors import DataError
@@ -15,7 +14,7 @@ from mien.base.images import encoded
 from mien.base.labels import composed
 from mien.base.progress import track
 from mien.base.run_folder import check_out
-from mien.cli.options import IMAGES, CropsOption, JsonOption, ModelOption, OutputOption, OverwriteOption, option
+from mien.cli.options import stdin_as_file
 from mien.cli.output import notice, show_json, show_notices, show_rows
 from mien.explanation.methods import METHODS
 from mien.explanation.overlay import full_scale, map_picture
@@ -31,37 +30,30 @@ Face = tuple[int, Prediction]
 
 
 def explain(
-    images: Annotated[list[Path], IMAGES],
+    images: list[Path],
     *,
-    out: Annotated[
-        Path | None,
-        option(
-            "Folder for a PNG for each face and method, and maps.npz. The default for photo.jpg is ./photo-explained.",
-            "DIR",
-        ),
-    ] = None,
-    model: ModelOption = "default",
-    crops: CropsOption = False,
-    method: Annotated[
-        list[str],
-        option(
-            "occlusion, which works with any model; gradient or gradcam, which need a run folder and "
-            "mien[train]; or all. Can be repeated.",
-            "NAME",
-        ),
-    ] = ["occlusion"],  # noqa: B006 - typer makes a fresh list of it
-    of_class: Annotated[
-        str | None, typer.Option("--class", help="Explain this class instead of the predicted one.", metavar="NAME")
-    ] = None,
-    output: OutputOption = None,
-    overwrite: OverwriteOption = False,
-    json: JsonOption = False,
+    out: Path | None = None,
+    model: str = "default",
+    crops: bool = False,
+    method: list[str] = ["occlusion"],  # noqa: B006 - typer makes a fresh list of it
+    target: str | None = None,
+    output: str | None = None,
+    overwrite: bool = False,
+    json: bool = False,
 ) -> None:
     """Detect the faces in images, and map which pixels of each its prediction depends on.
 
     Each PNG shows the face and, beside it, the same face with the map in colour. Methods disagree, and a map is no
     proof: docs/explain.md shows how to check a method on a model.
+
+    Options:
+        out (DIR): Folder for a PNG for each face and method, and maps.npz. The default for photo.jpg is
+            ./photo-explained.
+        method (NAME): occlusion, which works with any model; gradient or gradcam, which need a run folder and
+            mien[train]; or all. Can be repeated.
+        target (NAME): Explain this class instead of the predicted one.
     """
+    images = stdin_as_file(images)
     # Do not write into the photo's folder, which may be on a camera's memory card.
     out = Path(f"{images[0].resolve().stem}-explained") if out is None else out
     for path in images:
@@ -69,7 +61,7 @@ def explain(
     former = (each for each in out.glob("*.png") if each.stem.rpartition("_")[2] in METHODS)
     check_replaceable([out / "maps.npz", *former], overwrite)
     names = list(dict.fromkeys(name for each in method for name in (METHODS if each == "all" else (each,))))
-    explainer = Explainer(model, names, of_class, output=output)
+    explainer = Explainer(model, names, target, output=output)
     show_notices(explainer.notices)
     faces = _find_faces(images, explainer.predictor, crops)
     maps = {name: explainer.explain([each for _, each in faces], name) for name in names}

@@ -1,14 +1,11 @@
 """``mien info``: show the metadata of a model, or the built-in recipes."""
 
-from typing import Annotated
-
 import typer
 
 from mien.api.train import load_network
 from mien.base.heads.votes import VotesHead
 from mien.base.model_file import Manifest, read_manifest
 from mien.base.recipe import dump_recipe, load_recipe, recipe_names
-from mien.cli.options import JsonOption, ModelArgument, option
 from mien.cli.output import show_facts, show_json, show_rows
 from mien.cli.usage import leave_out
 from mien.inference.drawing import share_text
@@ -16,15 +13,20 @@ from mien.inference.find_model import find_model, find_trained
 
 
 def info(
-    model: ModelArgument = "default",
-    recipe: Annotated[
-        str | None, option("Print this recipe as TOML, with every key, to start your own from.", "NAME")
-    ] = None,
-    recipes: Annotated[bool, typer.Option("--recipes", help="List the built-in recipes.")] = False,
-    layers: Annotated[bool, typer.Option("--layers", help="List the layers of the model's network.")] = False,
-    json: JsonOption = False,
+    model: str = "default",
+    *,
+    recipe: str | None = None,
+    recipes: bool = False,
+    layers: bool = False,
+    json: bool = False,
 ) -> None:
-    """Show the metadata of a model: classes, input, origin, metrics. With --recipes or --recipe, show recipes."""
+    """Show the metadata of a model: classes, input, origin, metrics. With --recipes or --recipe, show recipes.
+
+    Options:
+        recipe (NAME): Print this recipe as TOML, with every key, to start your own from.
+        recipes: List the built-in recipes.
+        layers: List the layers of the model's network.
+    """
     if recipe is not None or recipes:
         given = {"--layers": layers, "the model": model != "default", "--recipes": recipe is not None and recipes}
         leave_out("Recipes are shown without a model, one or all", given)

@@ -1,13 +1,12 @@
 """``mien label``: people vote on faces in a local page; then their votes are merged into a data set."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from mien.api.label import doubtful_first, merge_votes, relative_images
 from mien.base.errors import DataError, needs_extra
-from mien.cli.options import JsonOption, ModelOption, option
+from mien.cli.options import Port
 from mien.cli.output import notice, show_json
 from mien.cli.usage import leave_out
 from mien.data.ballots import ballot_file, read_ballot
@@ -15,19 +14,26 @@ from mien.inference.predictor import load
 
 
 def label(
-    faces: Annotated[Path, typer.Argument(help="A folder of face crops.", metavar="FOLDER")],
-    name: Annotated[str | None, option("The voter; the file is NAME.csv.", "NAME")] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Merge all votes into labels.csv.")] = False,
-    votes: Annotated[Path, option("The folder of the vote files, one for each person.", "DIR")] = Path("votes"),
-    model: ModelOption = "default",
-    port: Annotated[int, option("Port on this machine. 0 chooses a free one.", "N", min=0, max=65535)] = 0,
+    faces: Path,
     *,
-    json: JsonOption = False,
+    name: str | None = None,
+    merge: bool = False,
+    votes: Path = Path("votes"),
+    model: str = "default",
+    port: Port = 0,
+    json: bool = False,
 ) -> None:
     """Vote on the expressions of faces with the keys 1 to 9 and 0, in a page on this machine.
 
     Nobody sees the votes of others or of the model. Faces that the model doubts most come first; one in ten comes
     twice. --merge writes all people's votes as a table for mien train and mien audit, and prints how well they agree.
+
+    Options:
+        faces (FOLDER): A folder of face crops.
+        name (NAME): The voter; the file is NAME.csv.
+        merge: Merge all votes into labels.csv.
+        votes (DIR): The folder of the vote files, one for each person.
+        port (N): Port on this machine. 0 chooses a free one.
     """
     if merge == (name is not None):
         raise DataError("Give either --name NAME to vote, or --merge.", code="options")

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
 import typer
 
@@ -13,18 +13,7 @@ from mien.base.errors import DataError, RunError
 from mien.base.images import UNREAD_ADVICE, missing_file
 from mien.base.progress import track
 from mien.cli.detection import DetectionOptions
-from mien.cli.options import (
-    IMAGES,
-    ClassesOption,
-    CropsOption,
-    EngineOption,
-    JsonOption,
-    ModelOption,
-    OutputOption,
-    OverwriteOption,
-    ProviderOption,
-    option,
-)
+from mien.cli.options import Positive, stdin_as_file
 from mien.cli.output import note_left_out, notice, show_json, show_notices
 from mien.cli.predict_view import Tally, show_answers, tables_by
 from mien.cli.usage import leave_out
@@ -38,46 +27,39 @@ from mien.inference.resumable_output import ResumableOutput
 
 
 def predict(
-    images: Annotated[list[str], IMAGES],
-    model: ModelOption = "default",
-    crops: CropsOption = False,
-    annotate: Annotated[
-        Path | None, option("Write each image with boxes and predictions to this folder.", "DIR")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        option(
-            "Write the predictions to this .jsonl, .csv or .parquet file. If interrupted, the same command resumes.",
-            "FILE",
-        ),
-    ] = None,
-    provider: ProviderOption = None,
-    workers: Annotated[
-        int | None,
-        option(
-            "Process N images at the same time. The default is 1, and one for each core with --engine ray.", "N", min=1
-        ),
-    ] = None,
-    engine: EngineOption = "local",
-    output: OutputOption = None,
-    classes: ClassesOption = None,
-    by: Annotated[
-        Path | None, option("Compare groups of people by this CSV: a column of files, and columns such as age.", "FILE")
-    ] = None,
+    images: list[str],
     *,
+    model: str = "default",
+    crops: bool = False,
+    annotate: Path | None = None,
+    out: Path | None = None,
+    provider: str | None = None,
+    workers: Positive | None = None,
+    engine: Literal["local", "ray"] = "local",
+    output: str | None = None,
+    classes: str | None = None,
+    by: Path | None = None,
     detection: DetectionOptions,
-    json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Skip images that cannot be read, and list them.")
-    ] = False,
-    overwrite: OverwriteOption = False,
+    json: bool = False,
+    csv: bool = False,
+    skip_bad: bool = False,
+    overwrite: bool = False,
 ) -> None:
-    """Detect the faces in images, and classify the expression of each."""
-    given = {"--annotate": annotate is not None, "--json": json, "--csv": as_csv, "--overwrite": overwrite}
+    """Detect the faces in images, and classify the expression of each.
+
+    Options:
+        annotate (DIR): Write each image with boxes and predictions to this folder.
+        out (FILE): Write the predictions to this .jsonl, .csv or .parquet file. If interrupted, the same command
+            resumes.
+        workers (N): Process N images at the same time. The default is 1, and one for each core with --engine ray.
+        by (FILE): Compare groups of people by this CSV: a column of files, and columns such as age.
+        csv: Print CSV instead of a table.
+        skip_bad: Skip images that cannot be read, and list them.
+    """
+    given = {"--annotate": annotate is not None, "--json": json, "--csv": csv, "--overwrite": overwrite}
     _check(images, out, given, detection, crops=crops, ray=engine == "ray")
     if by is not None:
-        leave_out("--by prints tables of groups", {"--csv": as_csv})
+        leave_out("--by prints tables of groups", {"--csv": csv})
     threads = None if engine == "local" and workers in {None, 1} else 1
 
     def make_reader(threads: int | None = 1) -> FaceReader:
@@ -86,7 +68,7 @@ def predict(
 
     # Check all arguments before anything is read or written.
     reader = make_reader(threads)
-    sources = tuple(str(Path(name)) for name in images)
+    sources = tuple(str(Path(name)) for name in stdin_as_file(images))
     annotator = None if annotate is None else Annotator(annotate, [Path(name) for name in sources])
     settings = {} if out is None else settings_of(sources, model, reader, crops=crops, annotator=annotator)
     tally = Tally(None if crops else reader.detector, by is not None)
@@ -141,7 +123,7 @@ def predict(
         show_groups(tally.faces, json)
     elif json:
         show_json(answers)
-    elif as_csv:
+    elif csv:
         write_csv(sys.stdout, answers, columns)
     elif out is None:
         show_answers(answers, "" if crops else str(tally))

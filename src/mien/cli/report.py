@@ -1,39 +1,38 @@
 """``mien report``: a full report on a model's predictions. Needs torch only for gradients."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from mien.api import report as api
 from mien.base.errors import DataError
-from mien.cli.options import MODEL_HELP, JsonOption, OptionalDataOption, SplitOfPredictionsOption, option
 from mien.cli.output import notice, show_json
 from mien.cli.source import SourceOptions, environment_of
 
 
 def report(
-    folder: Annotated[
-        Path | None, typer.Argument(help="A run folder, or the folder of mien evaluate --out DIR.", metavar="DIR")
-    ] = None,
-    predictions: Annotated[Path | None, option("A predictions file of any model, instead of DIR.", "FILE")] = None,
-    data: OptionalDataOption = None,
-    model: Annotated[str | None, option(MODEL_HELP, "MODEL")] = None,
-    split: SplitOfPredictionsOption = None,
-    out: Annotated[
-        Path | None, option("Folder for report.html, figures/ and tables/. The default is DIR/report-SPLIT.", "OUT")
-    ] = None,
-    no_explain: Annotated[
-        bool, typer.Option("--no-explain", help="Skip the saliency maps, which take half a minute.")
-    ] = False,
+    folder: Path | None = None,
     *,
+    predictions: Path | None = None,
+    data: Path | None = None,
+    model: str | None = None,
+    split: str | None = None,
+    out: Path | None = None,
+    no_explain: bool = False,
     data_options: SourceOptions,
-    json: JsonOption = False,
+    json: bool = False,
 ) -> None:
     """Write a full report on a model's predictions and errors, as one page for a browser or a printer.
 
     Some sections need --data, --model (unless DIR is a run folder), or robustness.json by mien robustness in DIR or
     OUT. Every chart is also written as SVG, PNG and PDF, every table as CSV, JSON and LaTeX. Only the page shows faces.
+
+    Options:
+        folder (DIR): A run folder, or the folder of mien evaluate --out DIR.
+        predictions (FILE): A predictions file of any model, instead of DIR.
+        split (SPLIT): Which predictions of DIR to use: train, validation (the default), test or all.
+        out (OUT): Folder for report.html, figures/ and tables/. The default is DIR/report-SPLIT.
+        no_explain: Skip the saliency maps, which take half a minute.
     """
     place = folder or predictions
     if place is None or (folder is not None and predictions is not None):

@@ -1,31 +1,37 @@
 """``mien robustness``: measure the accuracy on corrupted images. Works without torch."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from mien.api.robustness import robustness as measure
 from mien.base.errors import RunError
-from mien.cli.options import DataOption, JsonOption, ModelArgument, OverwriteOption, option
+from mien.cli.options import NotNegative, Positive
 from mien.cli.output import check_overwrite, notice, show_json
 from mien.cli.source import SourceOptions
 from mien.evaluation.robustness import NAME, write_robustness
 
 
 def robustness(
-    model: ModelArgument,
-    data: DataOption,
-    split: Annotated[str, option("validation or train. Only mien evaluate uses test.", "SPLIT")] = "validation",
-    out: Annotated[Path | None, option("Write robustness.json to this folder.", "DIR")] = None,
-    limit: Annotated[int | None, option("Use at most N randomly chosen samples.", "N", min=1)] = None,
-    seed: Annotated[int, option("Random seed of the corruptions and of --limit.", "N", min=0)] = 0,
+    model: str,
     *,
+    data: Path,
+    split: str = "validation",
+    out: Path | None = None,
+    limit: Positive | None = None,
+    seed: NotNegative = 0,
     data_options: SourceOptions,
-    overwrite: OverwriteOption = False,
-    json: JsonOption = False,
+    overwrite: bool = False,
+    json: bool = False,
 ) -> None:
-    """Measure a model on images with noise, blur, bad light, occlusion and more, at five strengths each."""
+    """Measure a model on images with noise, blur, bad light, occlusion and more, at five strengths each.
+
+    Options:
+        split (SPLIT): validation or train. Only mien evaluate uses test.
+        out (DIR): Write robustness.json to this folder.
+        limit (N): Use at most N randomly chosen samples.
+        seed (N): Random seed of the corruptions and of --limit.
+    """
     source = data_options.at(data)
     source.check()
     if out is not None and out.is_file():

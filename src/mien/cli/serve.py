@@ -4,9 +4,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from annotated_types import Interval
+
 from mien.base.errors import needs_extra
 from mien.base.processes import available_cores
-from mien.cli.options import ModelOption, ProviderOption, option
+from mien.cli.options import Port, Positive
 from mien.cli.output import notice
 from mien.serve.limits import Limits
 
@@ -14,44 +16,37 @@ _DEFAULT = Limits()
 
 
 def serve(
-    model: ModelOption = "default",
-    host: Annotated[str, option("Address to listen on. 0.0.0.0 allows other machines.", "ADDRESS")] = "127.0.0.1",
-    port: Annotated[int, option("Port to listen on. 0 chooses a free one.", "N", min=0, max=65535)] = 8000,
-    token_file: Annotated[
-        Path | None,
-        option("Require the bearer token in this file. Without it, the token in MIEN_TOKEN is used, if set.", "FILE"),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        option(
-            "Images that each process works on at the same time. The default shares the cores among --workers.",
-            "N",
-            min=1,
-        ),
-    ] = None,
-    workers: Annotated[
-        int, option("Processes that share the port. Each limit applies to each process.", "N", min=1)
-    ] = 1,
-    provider: ProviderOption = None,
-    max_bytes: Annotated[int, option("Largest request in bytes.", "N", min=1)] = _DEFAULT.max_bytes,
-    max_pixels: Annotated[int, option("Largest image in pixels.", "N", min=1, max=100_000_000)] = _DEFAULT.max_pixels,
-    max_requests: Annotated[
-        int, option("Requests at the same time. Further ones get status 429.", "N", min=1)
-    ] = _DEFAULT.max_requests,
-    allow_host: Annotated[
-        list[str] | None,
-        option(
-            "Also accept requests to this host name, and from web pages of this host at any port (CORS). Can be "
-            "repeated. Requests to IP addresses, localhost and this machine's name are always accepted.",
-            "NAME",
-        ),
-    ] = None,
-    root_path: Annotated[str, option("Prefix under which a proxy offers the service, such as /faces.", "PATH")] = "",
+    *,
+    model: str = "default",
+    host: str = "127.0.0.1",
+    port: Port = 8000,
+    token_file: Path | None = None,
+    threads: Positive | None = None,
+    workers: Positive = 1,
+    provider: str | None = None,
+    max_bytes: Positive = _DEFAULT.max_bytes,
+    max_pixels: Annotated[int, Interval(ge=1, le=100_000_000)] = _DEFAULT.max_pixels,
+    max_requests: Positive = _DEFAULT.max_requests,
+    allow_host: list[str] | None = None,
+    root_path: str = "",
 ) -> None:
     """Serve a model over HTTP: POST an image to /v1/predict. On Ctrl-C or SIGTERM, open requests are finished.
 
     The service stores and logs no image. Without --host only this machine can reach it. For the open internet, put a
     proxy in front.
+
+    Options:
+        host (ADDRESS): Address to listen on. 0.0.0.0 allows other machines.
+        port (N): Port to listen on. 0 chooses a free one.
+        token_file (FILE): Require the bearer token in this file. Without it, the token in MIEN_TOKEN is used, if set.
+        threads (N): Images that each process works on at the same time. The default shares the cores among --workers.
+        workers (N): Processes that share the port. Each limit applies to each process.
+        max_bytes (N): Largest request in bytes.
+        max_pixels (N): Largest image in pixels.
+        max_requests (N): Requests at the same time. Further ones get status 429.
+        allow_host (NAME): Also accept requests to this host name, and from web pages of this host at any port (CORS).
+            Can be repeated. Requests to IP addresses, localhost and this machine's name are always accepted.
+        root_path (PATH): Prefix under which a proxy offers the service, such as /faces.
     """
     with needs_extra("serve", "The service"):
         from mien.serve.access import VARIABLE, find_token

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from mien.base.errors import DataError
 from mien.base.files import file_sha256
 from mien.base.labels import parse_map
-from mien.cli.options import DataOption, option
 from mien.cli.output import environment, notice, show_notices
 from mien.data.clean import read_clean
 from mien.data.face_table import ReadOptions
@@ -20,35 +16,34 @@ from mien.data.read import ReadResult, check_source, read_data
 from mien.data.votes import read_ferplus
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AuditedOptions:
-    """Options for reading data without cleaning it."""
+    """Options for reading data without cleaning it.
 
-    class_map: Annotated[
-        str | None, typer.Option("--map", help="Rename classes of the data: 'joy=happy,0=angry'.", metavar="A=B,...")
-    ] = None
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and list images that cannot be read.")] = False
-    group: Annotated[
-        str | None,
-        option(
-            "Group the samples, for example by person or video. Splits and folds never divide a group. COLUMN is "
-            "a column of the data; with class folders, folder1 is the folder inside the class folder. Or give a "
-            "regular expression for file names: '(p[0-9]+)_' groups by the part in parentheses.",
-            "COLUMN",
-        ),
-    ] = None
-    votes: Annotated[
-        Path | None, option("The file fer2013new.csv of FER+. Its votes are added to FER2013.", "FILE")
-    ] = None
+    Options:
+        class_map (A=B,...): Rename classes of the data: 'joy=happy,0=angry'.
+        skip_bad: Skip and list images that cannot be read.
+        group (COLUMN): Group the samples, for example by person or video. Splits and folds never divide a group. COLUMN
+            is a column of the data; with class folders, folder1 is the folder inside the class folder. Or give a
+            regular expression for file names: '(p[0-9]+)_' groups by the part in parentheses.
+        votes (FILE): The file fer2013new.csv of FER+. Its votes are added to FER2013.
+    """
+
+    class_map: str | None = None
+    skip_bad: bool = False
+    group: str | None = None
+    votes: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceOptions(AuditedOptions):
-    """Options for reading data, including a list of changes."""
+    """Options for reading data, including a list of changes.
 
-    clean: Annotated[
-        Path | None, option("Drop and relabel samples as listed in this clean.toml from `mien audit`.", "FILE")
-    ] = None
+    Options:
+        clean (FILE): Drop and relabel samples as listed in this clean.toml from `mien audit`.
+    """
+
+    clean: Path | None = None
 
     def at(self, path: Path) -> Source:
         """Return the data at a path with these options."""
@@ -67,7 +62,7 @@ class SourceOptions(AuditedOptions):
 class Source:
     """A data path with the options for reading it."""
 
-    path: DataOption
+    path: Path
     how: SourceOptions = SourceOptions()
 
     def check(self) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Literal
 
 import typer
 
 from mien.api import study as api
 from mien.base.errors import Notice, StudyError
-from mien.cli.options import EngineOption, JsonOption, OptionalDataOption, option
+from mien.cli.options import Positive
 from mien.cli.output import notice, show, show_json, show_notices, show_rows
 from mien.cli.source import SourceOptions
 from mien.cli.usage import leave_out
@@ -19,50 +19,36 @@ from mien.runs.spec import load_study, study_names
 
 
 def study(
-    name: Annotated[
-        str, typer.Argument(help="The name of a study (see `mien study list`), or a .toml file.", metavar="STUDY")
-    ],
-    data: OptionalDataOption = None,
-    out: Annotated[Path | None, option("Folder of runs, table and page. The default is studies/STUDY.", "OUT")] = None,
-    results: Annotated[Path | None, option("Folder of the finished runs. The default is OUT/results.", "DIR")] = None,
-    only: Annotated[
-        list[str] | None,
-        option("Run and show only this variant, and those that it builds on. Can be repeated.", "VARIANT"),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        option(
-            "Use this recipe instead of the study's own. small takes one minute for each run on one core.", "RECIPE"
-        ),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change a key of every recipe (epochs=5) or of one variant (VARIANT:epochs=5). Can be repeated.",
-            metavar="KEY=VALUE",
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        option(
-            "Train N runs at the same time; they share the cores. The default is 1, with --engine ray one per core.",
-            "N",
-            min=1,
-        ),
-    ] = None,
-    engine: EngineOption = "local",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run.")] = False,
-    only_finished: Annotated[
-        bool, typer.Option("--finished", help="Train nothing. Write table and page of the finished runs.")
-    ] = False,
+    name: str,
     *,
+    data: Path | None = None,
+    out: Path | None = None,
+    results: Path | None = None,
+    only: list[str] | None = None,
+    recipe: str | None = None,
+    settings: list[str] | None = None,
+    jobs: Positive | None = None,
+    engine: Literal["local", "ray"] = "local",
+    dry_run: bool = False,
+    finished: bool = False,
     data_options: SourceOptions,
-    json: JsonOption = False,
+    json: bool = False,
 ) -> None:
     """Run a study: compare recipes over several seeds on the same data. A finished run is never repeated.
 
     `mien study list` shows the built-in studies.
+
+    Options:
+        name (STUDY): The name of a study (see `mien study list`), or a .toml file.
+        out (OUT): Folder of runs, table and page. The default is studies/STUDY.
+        results (DIR): Folder of the finished runs. The default is OUT/results.
+        only (VARIANT): Run and show only this variant, and those that it builds on. Can be repeated.
+        recipe (RECIPE): Use this recipe instead of the study's own. small takes one minute for each run on one core.
+        settings (KEY=VALUE): Change a key of every recipe (epochs=5) or of one variant (VARIANT:epochs=5). Can be
+            repeated.
+        jobs (N): Train N runs at the same time; they share the cores. The default is 1, with --engine ray one per core.
+        dry_run: Print what would run.
+        finished: Train nothing. Write table and page of the finished runs.
     """
     if name == "list":
         _show_studies(json)
@@ -71,13 +57,13 @@ def study(
     if data is None:
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
     if dry_run:
-        leave_out("--dry-run shows what would be trained", {"--finished": only_finished})
+        leave_out("--dry-run shows what would be trained", {"--finished": finished})
     source = data_options.at(data)
     source.check()
     callback = _DryRun(json) if dry_run else _Progress(wanted.metrics[0])
     table = api.study(
-        wanted, source, out=out, results=results, only=only or (), recipe=recipe, settings=changes or (),
-        jobs=jobs, engine=engine, finished=only_finished, callback=callback,
+        wanted, source, out=out, results=results, only=only or (), recipe=recipe, settings=settings or (),
+        jobs=jobs, engine=engine, finished=finished, callback=callback,
     )  # fmt: skip
     if table.page is not None:
         show_json(table.to_dict()) if json else show(study_tables(table))

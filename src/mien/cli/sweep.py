@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from mien.api.sweep import sweep as search
 from mien.base.spec_file import toml_value
-from mien.cli.options import DeviceOption, JsonOption, PlainSettings, option
+from mien.cli.options import Device, PlainSettings, Positive
 from mien.cli.output import notice, show_facts, show_json
-from mien.cli.source import Source
+from mien.cli.source import SourceOptions
 from mien.page.wording import counted, percent
 from mien.pipeline.training_view import TrainProgress
 from mien.runs.space import load_space
@@ -21,22 +21,28 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    space: Annotated[
-        str, typer.Argument(help="The search space: 'quick', or a .toml file (docs/sweep.md).", metavar="SPACE")
-    ],
-    source: Source,
+    space: str,
+    *,
+    data: Path,
+    data_options: SourceOptions,
     plain: PlainSettings,
-    device: DeviceOption = "auto",
-    out: Annotated[Path | None, option("Folder of the sweep. The default is sweeps/SPACE.", "DIR")] = None,
-    trials: Annotated[int | None, option("Number of trials. The default is that of the space.", "N", min=1)] = None,
-    json: JsonOption = False,
+    device: Device = "auto",
+    out: Path | None = None,
+    trials: Positive | None = None,
+    json: bool = False,
 ) -> None:
     """Search for better hyperparameters: many short runs, compared on the validation split.
 
     After Ctrl-C the same command resumes the sweep.
+
+    Options:
+        space (SPACE): The search space: 'quick', or a .toml file (docs/sweep.md).
+        out (DIR): Folder of the sweep. The default is sweeps/SPACE.
+        trials (N): Number of trials. The default is that of the space.
     """
     # Check this before loading torch, which takes seconds.
     chosen = load_space(space, plain.changes())
+    source = data_options.at(data)
     source.check()
     result = search(chosen, source, out=out, trials=trials, device=device, notify=notice, callback=TrainProgress())
     if json:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from annotated_types import Ge
 
 from mien.api.cross_validate import folds_folder, run_folds
 from mien.api.train import find_job
 from mien.base.errors import DataError
 from mien.base.processes import process_count
-from mien.cli.options import ClassesOption, JsonOption, option
 from mien.cli.output import notice, show, show_json
 from mien.cli.train_run import TrainOptions, train_and_show
 from mien.cli.train_trial import estimate_and_show, find_lr_and_show
@@ -20,27 +20,12 @@ from mien.pipeline.training_view import TrainProgress
 
 def train(
     options: TrainOptions,
-    classes: ClassesOption = None,
-    folds: Annotated[
-        int | None,
-        option(
-            "Cross-validate: train K models, each on all folds except one. Groups (--group), or else near-copies, "
-            "stay in one fold. K is at most the number of groups.",
-            "K",
-            min=2,
-        ),
-    ] = None,
-    find_lr: Annotated[
-        bool,
-        typer.Option(
-            "--find-lr", help="Train for 100 steps with a rising learning rate, draw the curve, and suggest a rate."
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Time a few steps; print steps, parameters, memory and time. Train nothing."),
-    ] = False,
-    json: JsonOption = False,
+    *,
+    classes: str | None = None,
+    folds: Annotated[int, Ge(2)] | None = None,
+    find_lr: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
 ) -> None:
     """Train a classifier, export it to ONNX, and evaluate it on the validation split.
 
@@ -48,8 +33,14 @@ def train(
     predicted by a model that was trained on the others. With --find-lr, it suggests a learning rate and draws the curve
     of the loss. With --dry-run, it prints how long the training will take, and writes nothing. To train on several
     machines, start mien with torchrun.
+
+    Options:
+        folds (K): Cross-validate: train K models, each on all folds except one. Groups (--group), or else near-copies,
+            stay in one fold. K is at most the number of groups.
+        find_lr: Train for 100 steps with a rising learning rate, draw the curve, and suggest a rate.
+        dry_run: Time a few steps; print steps, parameters, memory and time. Train nothing.
     """
-    changes = options.plain.changes(options.set_keys, classes)
+    changes = options.plain.changes(options.settings, classes)
     if find_lr + dry_run + (folds is not None) > 1:
         raise DataError("Give only one of --find-lr, --dry-run and --folds.", code="options")
     if dry_run:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,9 +15,9 @@ from mien.api.train import TrainingJob, find_job
 from mien.base.files import check_outside
 from mien.base.processes import is_main_process, process_count
 from mien.base.run_folder import RunFolder
-from mien.cli.options import DeviceOption, PlainSettings, option
+from mien.cli.options import Device, PlainSettings
 from mien.cli.output import notice, show, show_json, show_notices
-from mien.cli.source import Source
+from mien.cli.source import Source, SourceOptions
 from mien.cli.usage import leave_out
 from mien.page.terminal import evaluation_text
 from mien.page.wording import kept_epoch_text
@@ -31,36 +31,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of ``mien train`` and ``mien distill``."""
+    """Options of ``mien train`` and ``mien distill``.
 
-    recipe: Annotated[
-        str, typer.Argument(help="The name of a recipe (see `mien info --recipes`), or a .toml file.", metavar="RECIPE")
-    ]
-    source: Source
+    Options:
+        recipe (RECIPE): The name of a recipe (see `mien info --recipes`), or a .toml file.
+        out (DIR): The run folder to create. The default is runs/RECIPE.
+        settings (KEY=VALUE): Change a key of the recipe: optim.lr=0.01. Can be repeated.
+        resume: Resume the run in the folder of --out. If there is none, a note says so and a new run starts.
+        init_from (RUN): Fine-tune: start with the weights, network and input size of this run or built-in model.
+        time (TIME): Train for as many epochs as fit into this time: 30m, 1h30m.
+        log (LOGGER): Also log each epoch to tensorboard, wandb or mlflow.
+    """
+
+    recipe: str
+    _: KW_ONLY
+    data: Path
+    data_options: SourceOptions
     plain: PlainSettings
-    out: Annotated[Path | None, option("The run folder to create. The default is runs/RECIPE.", "DIR")] = None
-    device: DeviceOption = "auto"
-    set_keys: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a key of the recipe: optim.lr=0.01. Can be repeated.", metavar="KEY=VALUE"),
-    ] = None
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Resume the run in the folder of --out. If there is none, a note says so and a new run starts.",
-        ),
-    ] = False
-    init_from: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            help="Fine-tune: start with the weights, network and input size of this run or built-in model.",
-            metavar="RUN",
-        ),
-    ] = None
-    time: Annotated[str | None, option("Train for as many epochs as fit into this time: 30m, 1h30m.", "TIME")] = None
-    log: Annotated[str | None, option("Also log each epoch to tensorboard, wandb or mlflow.", "LOGGER")] = None
+    out: Path | None = None
+    device: Device = "auto"
+    settings: list[str] | None = None
+    resume: bool = False
+    init_from: str | None = None
+    time: str | None = None
+    log: str | None = None
+
+    @property
+    def source(self) -> Source:
+        """The data with its options."""
+        return self.data_options.at(self.data)
 
 
 def train_and_show(

@@ -4,21 +4,13 @@ import re
 import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from mien.base.errors import DataError
 from mien.cli.detection import DetectionOptions
-from mien.cli.options import (
-    ClassesOption,
-    JsonOption,
-    ModelOption,
-    OutputOption,
-    OverwriteOption,
-    ProviderOption,
-    option,
-)
+from mien.cli.options import NotNegativeNumber
 from mien.cli.output import environment, note_left_out, show, show_json, show_notices
 from mien.inference.predictor import load
 from mien.page.terminal import rich_table
@@ -28,29 +20,32 @@ from mien.video.run import VideoResult, write_video
 from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker
 from mien.video.video_file import VideoFile
 
-OUT_HELP = "Folder for annotated.mp4, faces.csv and timeline.html. The default for talk.mp4 is ./talk-mien."
-ALARM_HELP = "Report when a class is at least this probable: --alarm angry:0.7. Can be given for several classes."
-DETECT_HELP = "Detect faces in a whole frame this often; their boxes are interpolated in between."
-
 
 def video(
-    file: Annotated[Path, typer.Argument(help="A video file.", metavar="VIDEO")],
-    out: Annotated[Path | None, option(OUT_HELP, "DIR")] = None,
-    model: ModelOption = "fast",
-    output: OutputOption = None,
-    classes: ClassesOption = None,
-    detect_every: Annotated[float, option(DETECT_HELP, "SECONDS", min=0)] = DETECT_EVERY_SECONDS,
-    annotate: Annotated[
-        bool, typer.Option("--annotate/--no-annotate", help="Write annotated.mp4, with boxes and predictions.")
-    ] = True,
-    alarm: Annotated[list[str] | None, option(ALARM_HELP, "CLASS:LIMIT")] = None,
+    file: Path,
     *,
+    out: Path | None = None,
+    model: str = "fast",
+    output: str | None = None,
+    classes: str | None = None,
+    detect_every: NotNegativeNumber = DETECT_EVERY_SECONDS,
+    annotate: bool = True,
+    alarm: list[str] | None = None,
     detection: DetectionOptions,
-    provider: ProviderOption = None,
-    overwrite: OverwriteOption = False,
-    json: JsonOption = False,
+    provider: str | None = None,
+    overwrite: bool = False,
+    json: bool = False,
 ) -> None:
-    """Classify the faces of a video: an annotated copy, a table of every frame, a page over time."""
+    """Classify the faces of a video: an annotated copy, a table of every frame, a page over time.
+
+    Options:
+        file (VIDEO): A video file.
+        out (DIR): Folder for annotated.mp4, faces.csv and timeline.html. The default for talk.mp4 is ./talk-mien.
+        detect_every (SECONDS): Detect faces in a whole frame this often; their boxes are interpolated in between.
+        annotate: Write annotated.mp4, with boxes and predictions.
+        alarm (CLASS:LIMIT): Report when a class is at least this probable: --alarm angry:0.7. Can be given for several
+            classes.
+    """
     opened = VideoFile(file)
     detector = detection.detector()
     predictor = load(model, threads=1, output=output, provider=provider)

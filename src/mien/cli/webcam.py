@@ -1,21 +1,23 @@
 """``mien webcam``: show the webcam in the browser page."""
 
-from typing import Annotated
-
 from mien.base.errors import needs_extra
-from mien.cli.options import ModelOption, option
+from mien.cli.options import Port
 from mien.cli.output import notice
 from mien.serve.built_page import PAGE_MODEL, built_page
 from mien.serve.limits import Limits
 
 
 def webcam(
-    model: ModelOption = PAGE_MODEL,
-    port: Annotated[int, option("Port on this machine. 0 chooses a free one.", "N", min=0, max=65535)] = 8000,
+    *,
+    model: str = PAGE_MODEL,
+    port: Port = 8000,
 ) -> None:
     """Classify your webcam's images in the browser. This starts mien serve for this machine and opens its page.
 
     The model runs in the page: no image leaves the browser. Ctrl-C stops the service.
+
+    Options:
+        port (N): Port on this machine. 0 chooses a free one.
     """
     with needs_extra("serve", "The page"):
         from mien.serve.app import create_app
