@@ -1,7 +1,7 @@
 """How detected faces become crops like FER2013's: `python benchmarks/margin.py --data PATH`.
 
 Each validation picture of FER2013 is a crop already. It is enlarged, its border pixels repeated around it, and its face
-is found again by the detector in use (MIEN_DETECTOR), cut out by its box, and by its eyes and mouth too, and read. The
+is found again by the detector in use (find_detector), cut out by its box, and by its eyes and mouth too, and read. The
 medians say where faces are in these pictures: SPAN and DOWN in mien/faces/crop.py. Pictures without a found face are
 counted and left out, also where the others are read as they are.
 """

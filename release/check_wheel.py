@@ -11,13 +11,13 @@ import sys
 import zipfile
 from pathlib import Path
 
-DETECTOR = ("mien/faces/networks/proposals.onnx", "mien/faces/networks/check.onnx", "mien/faces/networks/licences.txt")
+DETECTOR = ("mien/faces/networks/detector.onnx", "mien/faces/networks/licences.txt")
 PAGE = "mien/serve/static"
 PUBLIC = Path(__file__).parents[1] / "web" / "public"
 NEEDED = ("index.html", "worker.js", "onnxruntime-notices.txt", *sorted(file.name for file in PUBLIC.iterdir()))
 """Not the page's model: mien adds one of its own when it serves or copies the page."""
 
-ASSETS = ("assets/index-", "assets/proposals-", "assets/onnxruntime.wasm-")
+ASSETS = ("assets/index-", "assets/detector-", "assets/onnxruntime.wasm-")
 """Beginnings of names whose rest follows from the content."""
 
 LIMIT = 34_000_000

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ("src/mien/version.py", "src/mien/__init__.py", "src/mien/py.typed", "web/package.json", "release/ship.py")
 PUBLIC = ("index.html", "worker.js", *(file.name for file in (ROOT / "web" / "public").iterdir()))
 PAGE = (*(f"src/mien/serve/static/{name}" for name in PUBLIC), "src/mien/serve/static/assets/index-1.js")
-DETECTOR = ("src/mien/faces/networks/proposals.onnx", "src/mien/faces/networks/check.onnx")
+DETECTOR = ("src/mien/faces/networks/detector.onnx", "src/mien/faces/networks/licences.txt")
 UNWANTED = ("src/mien/serve/static/model.onnx", "web/tests/vectors.json", "release/teacher.onnx", "tests/test_x.py")
 
 

@@ -145,7 +145,7 @@ class Mien(private val networks: Networks, private val manifest: Manifest) {
     }
 
     /** The grey face crop that the model sees, sizePx * sizePx values; docs/embed.md has the same in Python. */
-    fun faceCrop(image: Image, face: Face, marginOfBox: Double = 0.975): IntArray {
+    fun faceCrop(image: Image, face: Face, marginOfBox: Double = 0.94): IntArray {
         val box = face.box
         var exact = marginOfBox * max(box.width, box.height)
         var (x, y) = Pair(box.left + box.width / 2, box.top + box.height / 2)

@@ -22,7 +22,7 @@ import onnxruntime
 from mien import load
 from mien.base.images import open_image
 from mien.base.model_file import open_model
-from mien.faces.network import NetworkDetector
+from mien.faces.yunet import YuNet
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "mien"
@@ -107,7 +107,7 @@ def main(command: list[str]) -> int:
     predictor = load(str(MODEL), threads=1)
     for file in sorted((SOURCE / "shipped" / "faces").glob("*.jpg")):
         rgb = np.asarray(open_image(file).convert("RGB"))
-        (theirs,) = predictor.predict(file, detector=NetworkDetector())
+        (theirs,) = predictor.predict(file, detector=YuNet())
         box, _, answer, alternatives, shares = program.ask(2, rgb)[0].split(";")
         shift = max(abs(float(a) - b) for a, b in zip(box.split(","), theirs.box, strict=True))
         difference = _difference(shares, theirs.probabilities)

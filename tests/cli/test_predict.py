@@ -20,10 +20,10 @@ def test_the_table_shows_each_face_and_says_who_found_how_many(mien, photos, tin
     assert answer.code == 0
     lines = answer.out.splitlines()
     assert [line.split()[1] for line in lines[1:-1]] == ["1", "2", "no", "1"]
-    assert lines[-1] == "TinyFace + MTCNN: 3 faces in 3 images, 1 without a face"
+    assert lines[-1] == "YuNet: 3 faces in 3 images, 1 without a face"
     without = mien("predict", "--model", tiny_run.path, photos / "b.jpg")
     assert (without.code, without.err) == (0, "")
-    assert without.out.endswith("TinyFace + MTCNN: no face in 1 image\n")
+    assert without.out.endswith("YuNet: no face in 1 image\n")
 
 
 @pytest.mark.parametrize("name", ["left", "x" * 115, "x" * 116, "顔"])
@@ -49,7 +49,7 @@ def test_json_is_what_python_says(mien, photos, tiny_run):
         {"width": 200, "height": 150},
         {"width": 256, "height": 256},
     ]
-    assert {photo["detector"] for photo in said} == {"TinyFace + MTCNN"}
+    assert {photo["detector"] for photo in said} == {"YuNet"}
     for photo, predictions in zip(said, load(tiny_run.path).predict(sorted(photos.iterdir())), strict=True):
         assert photo["faces"] == [prediction.to_dict() for prediction in predictions]
 
@@ -59,7 +59,7 @@ def test_json_is_what_python_says(mien, photos, tiny_run):
 def test_out_holds_what_is_printed(mien, photos, tiny_run, tmp_path, suffix, workers):
     out = tmp_path / f"out.{suffix}"
     told = mien("predict", "--model", tiny_run.path, photos, "--out", out, "--workers", workers)
-    assert told.out == f"{out}: TinyFace + MTCNN: 3 faces in 3 images, 1 without a face\n"
+    assert told.out == f"{out}: YuNet: 3 faces in 3 images, 1 without a face\n"
     printed = mien("predict", "--model", tiny_run.path, photos, *(["--csv"] if suffix != "jsonl" else ["--json"])).out
     if suffix == "jsonl":
         assert [json.loads(line) for line in out.read_text().splitlines()] == json.loads(printed)
@@ -101,7 +101,7 @@ def test_what_cannot_be_read_is_one_line_and_can_be_left_out(mien, photos, tiny_
     refused(mien("predict", "--model", tiny_run.path, photos / "c.jpg", bad), code, bad.name)
     answer = mien("predict", "--model", tiny_run.path, photos / "c.jpg", bad, "--skip-bad")
     assert (answer.code, answer.err.count("\n")) == (0, 1)
-    assert answer.out.endswith("TinyFace + MTCNN: 1 face in 1 image; 1 skipped\n")
+    assert answer.out.endswith("YuNet: 1 face in 1 image; 1 skipped\n")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_going_on_with_other_settings_or_images_is_refused(mien, photos, tiny_ru
     for other, said in (
         ((tmp_path / "z.jpg", "--model", "default"), "model sha256:"),
         ((tmp_path / "z.jpg", "--classes", "binary"), "binary"),
-        ((tmp_path / "z.jpg", "--crops"), "TinyFace + MTCNN"),
+        ((tmp_path / "z.jpg", "--crops"), "YuNet"),
     ):
         refused(mien(*command, *other), "journal-settings", said)
     refused(mien(*command[:-1], photos / "a.png"), "journal-settings", photos / "c.jpg")

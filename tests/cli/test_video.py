@@ -37,7 +37,7 @@ def test_a_video_becomes_three_files(mien, tmp_path, smiling):
     answer = mien("video", smiling, "--out", tmp_path / "out", "--model", "fast", "--output", "fer2013")
     assert answer.code == 0, answer.err
     assert {file.name for file in (tmp_path / "out").iterdir()} == NAMES
-    assert "TinyFace + MTCNN: 1 face in 12 frames of 0.8 s" in answer.out
+    assert "YuNet: 1 face in 12 frames of 0.8 s" in answer.out
     assert answer.err == ""
     rows = rows_of(tmp_path / "out" / "faces.csv")
     assert list(rows[0])[:14] == [
@@ -53,7 +53,7 @@ def test_a_video_becomes_three_files(mien, tmp_path, smiling):
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
     page = (tmp_path / "out" / "timeline.html").read_text(encoding="utf-8")
     assert "smile.mp4" in page
-    assert "TinyFace + MTCNN" in page
+    assert "YuNet" in page
 
 
 def test_json_sums_up(mien, tmp_path, smiling):

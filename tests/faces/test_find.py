@@ -11,12 +11,12 @@ from mien.base.errors import DataError, ModelError
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Margin
 from mien.faces.find import find_detector
-from mien.faces.network import NetworkDetector
+from mien.faces.yunet import YuNet
 from support import Fixed, encoded, raises
 
 
 def test_the_network_is_the_default_and_has_a_name():
-    assert isinstance(find_detector(), NetworkDetector)
+    assert isinstance(find_detector(), YuNet)
     assert find_detector() is find_detector()
     with raises(ModelError, "detector-type", "str"):
         find_detector("yunet.onnx")

@@ -15,7 +15,7 @@ import pytest
 from mien.data.synthetic import render_faces
 from mien.faces.crop import EYES, MOUTH, crop_faces, square_around, tilt_of
 from mien.faces.face import Box
-from mien.faces.network import NetworkDetector
+from mien.faces.yunet import YuNet
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
@@ -36,7 +36,7 @@ POINTS = {"with eyes and mouth": ((24.5, 20.0), (25.5, 38.0)), "tilted": ((29.5,
 def vectors():
     """The content of the file."""
     predictor = Predictor(find_model(MODEL), threads=1)
-    margin = NetworkDetector.margin
+    margin = YuNet.margin
     cases = []
     for number, (name, (box, width, height)) in enumerate(BOXES.items()):
         rgb = _picture(number, width, height)

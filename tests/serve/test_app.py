@@ -48,7 +48,7 @@ def test_a_photo_is_predicted_as_in_python(service, astronaut):
     expected = mien.load().predict(encoded(wide))
     assert len(expected) == 3
     answer = service.predict(encoded(wide), "").json()
-    assert answer["detector"] == "TinyFace + MTCNN"
+    assert answer["detector"] == "YuNet"
     assert [face["box"] for face in answer["faces"]] == [prediction.box.to_dict() for prediction in expected]
     for found, prediction in zip(answer["faces"], expected, strict=True):
         assert found["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-6)
@@ -144,7 +144,7 @@ def test_the_model_has_its_manifest_and_digest(service):
     answer = service.ask("GET", "/v1/model").json()
     assert answer["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert answer["manifest"] == read_manifest(file).model_dump(mode="json")
-    assert answer["detector"] == "TinyFace + MTCNN"
+    assert answer["detector"] == "YuNet"
 
 
 def test_other_addresses_and_methods_are_refused_in_the_same_shape(service):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mien.faces.find import find_detector
-from mien.faces.network import NetworkDetector
+from mien.faces.yunet import YuNet
 from mien.inference.predictor import load
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
@@ -17,7 +17,7 @@ from mien.serve.schemas import FaceParameters, PredictParameters
 from support import encoded, raises
 
 
-class Slow(NetworkDetector):
+class Slow(YuNet):
     """Blocks until ``go_on`` is set, then finds no face."""
 
     def __init__(self):

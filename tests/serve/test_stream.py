@@ -8,7 +8,7 @@ from starlette.websockets import WebSocketDisconnect
 
 import mien
 from mien.base.images import open_image
-from mien.faces.network import NetworkDetector
+from mien.faces.yunet import YuNet
 from mien.serve.limits import Limits
 from support import encoded
 
@@ -148,7 +148,7 @@ def test_a_stream_and_a_request_take_the_same_headers(guarded, token, jpegs, giv
 def test_a_defect_is_answered_counted_and_logged_as_over_http(start, jpegs, monkeypatch, caplog):
     """Oracle: the code and metric of test_app.py; RFC 6455's number of an unexpected condition."""
     service = start()
-    monkeypatch.setattr(NetworkDetector, "detect", lambda *others: 1 / 0)
+    monkeypatch.setattr(YuNet, "detect", lambda *others: 1 / 0)
     with service.client.websocket_connect(ADDRESS) as socket:
         socket.send_bytes(jpegs[0])
         assert socket.receive_json()["error"]["code"] == "internal"

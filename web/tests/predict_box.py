@@ -11,10 +11,10 @@ import json
 import sys
 
 import numpy as np
+from mien.faces.network import NetworkDetector
 
 from mien.base.images import open_image
 from mien.faces.face import Box, Face
-from mien.faces.network import NetworkDetector
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor

@@ -14,13 +14,13 @@ from mien.base.images import open_image_source
 from mien.base.preprocess import upright_rgb
 from mien.faces.crop import EYES, MOUTH, Landmarks, between
 from mien.faces.face import Box, Detector, Face, LimitedDetector, Margin
-from mien.faces.network import NetworkDetector
+from mien.faces.yunet import YuNet
 
 if TYPE_CHECKING:
     from mien.base.images import ImageSource
 
 
-_own_detector = cache(NetworkDetector)
+_own_detector = cache(YuNet)
 
 
 class OwnDetector:
@@ -79,7 +79,7 @@ def find_detector(wanted: Detector | None = None) -> Detector:
     """
     if wanted is None:
         return _own_detector()
-    if isinstance(wanted, NetworkDetector | LimitedDetector | OwnDetector):
+    if isinstance(wanted, YuNet | LimitedDetector | OwnDetector):
         return wanted
     scores = getattr(wanted, "score_range", None)
     paired = isinstance(scores, tuple | list) and [isinstance(each, int | float) for each in scores] == [True, True]

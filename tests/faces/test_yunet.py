@@ -6,14 +6,14 @@ from PIL import Image
 
 from mien.base.errors import ModelError
 from mien.faces.crop import brightened
-from mien.faces.face import iou, merge_agreeing, suppress_overlaps
-from mien.faces.network import CHECK, PROPOSALS, NetworkDetector
+from mien.faces.face import iou
+from mien.faces.yunet import SURE, YuNet
 from support import raises
 
 
 @pytest.fixture(scope="module")
 def detector():
-    return NetworkDetector()
+    return YuNet()
 
 
 def overlap(face, corners):
@@ -50,17 +50,26 @@ def test_a_face_that_fills_the_image_is_found(detector, astronaut, astronaut_fac
     assert len(detector.detect(np.ascontiguousarray(astronaut[top:bottom, left:right]))) == 1
 
 
-def test_closer_looks_are_taken_only_at_what_the_first_does_not_explain(detector, astronaut, monkeypatch):
-    """Oracle: pixels given to the network. A face that is most of the image needs a look at 320 px alone."""
-    seen = []
-    propose = NetworkDetector._propose
-    noted = lambda own, image: (seen.append(image.width * image.height), propose(own, image))[1]  # noqa: E731
-    monkeypatch.setattr(NetworkDetector, "_propose", noted)
-    close, crowd = astronaut[:256, 96:352], np.tile(astronaut[:200, 130:330][::4, ::4], (8, 8, 1))
-    assert len(detector.detect(close)) == 1
-    alone, seen[:] = sum(seen), []
-    assert len(detector.detect(crowd)) > 40
-    assert alone == 320 * 320 < sum(seen) / 4
+def test_detect_checks_doubtful_faces_alone(detector, astronaut, monkeypatch):
+    """Oracle: how often the network runs: once for a sure face, and once more for each doubtful one."""
+    runs = []
+    run = YuNet._run
+    monkeypatch.setattr(YuNet, "_run", lambda *given: runs.append(run(*given)) or runs[-1].copy())
+    assert detector.detect(astronaut)[0].score >= SURE
+    assert len(runs) == 1
+    runs.clear()
+    (face,) = detector.detect(np.asarray(Image.fromarray(astronaut).resize((80, 80))))
+    first, again = (found[:, 4].max() for found in runs)
+    assert first < SURE
+    assert face.score == pytest.approx(0.65 * first + 0.35 * again)
+
+
+def test_the_file_decodes_like_opencv(detector, astronaut):
+    """Oracle: cv2.FaceDetectorYN of OpenCV 5.0 with the unwrapped file, on the image's upper left 300 x 250 px."""
+    rows = detector._run(Image.fromarray(np.ascontiguousarray(astronaut[:250, :300])), 1)
+    box, points = [178.195, 63.203, 89.492, 112.644], [200.096, 102.022, 247.011, 102.843, 220.475, 124.662]
+    points += [198.709, 142.684, 239.559, 143.628]
+    np.testing.assert_allclose(rows, [[*box, 0.931, *points]], atol=0.02)
 
 
 @pytest.mark.parametrize("light", [1 / 6, 1 / 25])
@@ -85,32 +94,10 @@ def test_images_without_a_face_have_none(detector, faceless):
         assert detector.detect(np.full((*shape, 3), 90, dtype=np.uint8)) == []
 
 
-def test_files_that_are_no_networks_are_one_line(tmp_path, capfd):
+def test_a_damaged_detector_is_one_line(tmp_path, capfd):
     with raises(ModelError, "detector-damaged"):
-        NetworkDetector(tmp_path)
-    for file in (PROPOSALS, CHECK):
-        (tmp_path / file).write_bytes(b"no network at all")
+        YuNet(tmp_path / "missing.onnx")
+    (tmp_path / "detector.onnx").write_bytes(b"no network at all")
     with raises(ModelError, "detector-damaged"):
-        NetworkDetector(tmp_path)
+        YuNet(tmp_path / "detector.onnx")
     assert capfd.readouterr() == ("", "")
-
-
-def test_looks_that_agree_add_up_and_one_look_does_not():
-    """Oracle: by hand. Two looks see one box, one of them twice; a third box stands alone."""
-    one = np.array([[0, 0, 10, 10, 0.8], [1, 0, 10, 10, 0.4]], float)
-    merged = merge_agreeing([one, np.array([[0, 0, 10, 10, 0.4], [50, 50, 10, 10, 0.9]], float)], 0.4)
-    np.testing.assert_allclose(merged[:, 4], [1.2, 0.9])
-    np.testing.assert_allclose(merged[0, :4], [0.16 / 0.96, 0, 10, 10])
-    assert merge_agreeing([], 0.4).shape == (0, 5)
-
-
-def test_the_best_of_overlapping_boxes_is_kept():
-    boxes = np.array([[1, 0, 10, 10, 0.5], [0, 0, 10, 10, 0.9], [30, 0, 10, 10, 0.7]], float)
-    assert suppress_overlaps(boxes, 0.3).tolist() == [1, 2]
-
-
-def test_a_box_inside_a_better_one_is_the_same_face():
-    """Oracle: by hand. Eight tenths of the small box lie in the large one, whose IoU is 0.08; of the third, half."""
-    boxes = np.array([[0, 0, 30, 30, 0.9], [-2, 5, 10, 10, 0.5], [25, 0, 10, 10, 0.4]], float)
-    assert iou(boxes[0], boxes[1:]).max() < 0.1
-    assert suppress_overlaps(boxes, 0.3).tolist() == [0, 2]
