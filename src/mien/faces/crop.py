@@ -53,8 +53,8 @@ EYES, MOUTH = ("right_eye", "left_eye"), ("right_mouth_corner", "left_mouth_corn
 
 SPAN, DOWN = 0.406, 0.085
 """Position of eyes and mouth in FER2013, as fractions of the image's side: the distance from the eyes' midpoint to the
-mouth's, and how far below the image's centre the point between them lies. Measured with an earlier detector. YuNet's own
-medians are 0.356 and 0.065 (benchmarks/margin.py), but crops by them get no better answers on photographs."""
+mouth's, and how far below the image's centre the point between them lies. Measured with an earlier detector. YuNet's
+own medians are 0.356 and 0.065 (benchmarks/margin.py), but crops by them get no better answers on photographs."""
 
 LEVEL_FROM = 15
 """A face with a larger tilt, in degrees, is turned level. docs/lab-notebook.md has the gain."""

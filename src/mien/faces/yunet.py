@@ -102,8 +102,7 @@ class YuNet:
 
     def _run(self, image: Image.Image, scale: float) -> Rows:
         """Run the network on an RGB image, and multiply what is in pixels by ``scale``. The best score comes first."""
-        (rows,) = self._session.run(None, {"pixels": np.asarray(image.convert("RGBA"))})
-        rows = rows.astype(np.float64)
+        rows: Rows = self._session.run(None, {"pixels": np.asarray(image.convert("RGBA"))})[0].astype(np.float64)
         rows[:, PIXELS] *= scale
         return rows
 
