@@ -43,6 +43,13 @@ def test_the_table_and_the_page(mien, three, folders, faces, face_parquet, tmp_p
     assert re.search(rf"\bonly strong: {found.mcnemar.only_second}\b", answer.out)
     table = json.loads((tmp_path / "out" / "tables" / "comparison-differences.json").read_text())
     assert len(table) == 3 + len(faces.classes)
+    assert table[0]["first"] == found.accuracy.first
+    assert table[0]["difference"]["low"] == found.accuracy.difference.low
+    assert re.search(rf"accuracy +{100 * found.accuracy.first:.1f}% ", answer.out), "differences are in points"
+    assert re.search(rf"accuracy .*% +\+{100 * found.accuracy.difference.value:.1f} ", answer.out)
+    further = mien("compare", weak, strong, "--metric", "kappa", "--json")
+    expected = compare_predictions(three[0], three[1], metrics=["kappa"]).differences["kappa"].to_dict()
+    assert json.loads(further.out)[0]["kappa"] == expected
     for line in table:
         assert line["metric"] in answer.out
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

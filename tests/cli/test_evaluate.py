@@ -2,19 +2,21 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 from unittest.mock import Mock
 
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from mien.base.run_folder import RunFolder
 from mien.data.read import load_dataset
-from mien.evaluation.predictions import read_predictions
+from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import mean_over_views
 from mien.pipeline import measured_split
-from support import refused
+from support import make_predictions, refused
 
 
 def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, face_folder):
@@ -112,6 +114,30 @@ def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
     split = mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "split")
     refused(split, "by-split", "'validation'")
     refused(mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "source"), "column-missing", "'source'")
+
+
+def test_further_metrics_are_measured_and_shown(mien, tmp_path, tiny_run):
+    """Oracle: scikit-learn's kappa. An own metric has its row in the table, metrics.json and on the page."""
+    (tmp_path / "parts.py").write_text("def zeros(labels, probabilities):\n    return (labels == 0).sum()\n")
+    own, file = f"{tmp_path / 'parts.py'}:zeros", tmp_path / "noisy.npz"
+    known = read_predictions(tiny_run.predictions("validation"))
+    noisy = make_predictions(known.labels, known.classes, known.sample_ids, "validation", skill=1.0)
+    write_predictions(file, noisy)
+    words = ("evaluate", "--predictions", file, "--metric", "kappa", "--metric", own)
+    answer = mien(*words, "--out", tmp_path / "out", "--json")
+    assert answer.code == 0, answer.err
+    headline = json.loads(answer.out)["headline"]
+    expected = cohen_kappa_score(noisy.labels, noisy.probabilities.argmax(axis=1))
+    assert headline["kappa"]["value"] == pytest.approx(expected)
+    assert headline["kappa"]["low"] < expected < headline["kappa"]["high"]
+    assert headline["zeros"]["value"] == (noisy.labels == 0).sum()
+    shown = mien(*words).out
+    assert re.search(rf"Cohen's kappa +{expected:.3f}", shown)
+    assert re.search(r"Zeros +\d+\.000", shown)
+    assert "Zeros" in (tmp_path / "out" / "report.html").read_text()
+    refused(mien("evaluate", "--predictions", file, "--metric", "kapa"), "metric-unknown", "Did you mean 'kappa'?")
+    (tmp_path / "parts.py").write_text("def zeros(labels, probabilities):\n    return None\n")
+    refused(mien(*words), "metric-value", "'zeros'", "NoneType")
 
 
 def test_a_class_that_the_model_lacks_is_left_out_by_a_scheme(mien, tmp_path, tiny_run, face_folder):

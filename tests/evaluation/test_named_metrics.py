@@ -1,6 +1,9 @@
-"""Oracle: scikit-learn's metrics on the rows themselves, each as often as it weighs or was drawn."""
+"""Oracle: scikit-learn's metrics on the samples themselves, repeated as often as they weigh or were drawn."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,75 +11,201 @@ from sklearn import metrics as sk
 
 from mien.base.errors import DataError
 from mien.evaluation import metrics
+from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.ferplus import majority_accuracy
-from mien.evaluation.named_metrics import METRICS, VOTE_METRICS, WeightedMetrics, resample
+from mien.evaluation.intervals import proportion
+from mien.evaluation.named_metrics import METRICS, WeightedSplit, estimates, find_metric, find_metrics, resample
+from mien.evaluation.paired_tests import mcnemar_test, paired_differences
 from mien.evaluation.predictions import Predictions, VotePredictions
 from support import raises
 
-BY_LABEL = tuple(name for name in METRICS if name not in VOTE_METRICS)
+OF_VOTES = ("majority_accuracy", "agreed_accuracy")
+BY_LABEL = tuple(name for name in METRICS if name not in OF_VOTES)
 OF_CLASSES = ("recall.fear", "precision.sad", "f1.happy")
+NAMES = (*BY_LABEL, *OF_CLASSES)
 
 
 def oracle(predictions, rows):
-    """Of BY_LABEL and OF_CLASSES, by name. The calibration error's own oracle is in test_metrics.py."""
+    """All of NAMES. The calibration error's own oracle is in test_metrics.py."""
     labels, probabilities = predictions.labels[rows], predictions.probabilities[rows]
-    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, probabilities.argmax(1))
-    return {
-        "accuracy": sk.accuracy_score(labels, probabilities.argmax(1)),
+    predicted = probabilities.argmax(1)
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, predicted)
+    values = {
+        "accuracy": sk.accuracy_score(labels, predicted),
+        "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
         "macro_precision": precision.mean(),
         "macro_recall": recall.mean(),
         "macro_f1": f1.mean(),
         "macro_auc": sk.roc_auc_score(labels, probabilities, multi_class="ovr"),
         "log_loss": sk.log_loss(labels, probabilities),
         "calibration_error": metrics.calibration_error(labels, probabilities),
+        "kappa": sk.cohen_kappa_score(labels, predicted),
+        "mcc": sk.matthews_corrcoef(labels, predicted),
+        "top2_accuracy": sk.top_k_accuracy_score(labels, probabilities, k=2),
         "recall.fear": recall[1],
         "precision.sad": precision[3],
         "f1.happy": f1[2],
     }
+    return [values[name] for name in NAMES]
+
+
+def under(predictions, weights, *names):
+    return [find_metric(name).of(WeightedSplit(predictions, weights)) for name in names]
 
 
 @pytest.mark.parametrize("most", [1, 4])
-def test_figures_under_weights_are_those_of_rows_that_stand_as_often(make_predictions, most):
-    predictions, names = make_predictions(1), (*BY_LABEL, *OF_CLASSES)
+def test_weights_equal_repeated_samples(make_predictions, most):
+    predictions = make_predictions(1)
     weights = np.ones(200) if most == 1 else np.random.default_rng(3).integers(0, most, 200).astype(np.float64)
     assert (most == 1) == weights.all()
-    found = dict(zip(names, WeightedMetrics(predictions, names).under(weights), strict=True))
-    assert found == pytest.approx(oracle(predictions, np.repeat(np.arange(200), weights.astype(int))), abs=1e-12)
+    expected = oracle(predictions, np.repeat(np.arange(200), weights.astype(int)))
+    assert under(predictions, weights, *NAMES) == pytest.approx(expected, abs=1e-12)
 
 
-def test_figures_under_many_weights_are_those_under_each(make_predictions):
-    figures = WeightedMetrics(make_predictions(1), [*METRICS, "recall.fear", "recall.disgust"])
+def test_many_weights_equal_single_ones(make_predictions):
     weights = np.random.default_rng(3).integers(0, 3, (4, 200)).astype(np.float64)
-    found = figures.under(weights)
-    np.testing.assert_allclose(found, [figures.under(each) for each in weights], rtol=1e-12)
+    found = np.stack(under(make_predictions(1), weights, *NAMES, "recall.disgust"), axis=-1)
+    each = [under(make_predictions(1), row, *NAMES, "recall.disgust") for row in weights]
+    np.testing.assert_allclose(found, each, rtol=1e-12)
     assert np.isnan(found[:, -1]).all()
 
 
-def test_a_figure_of_a_class_without_rows_is_undefined(make_predictions):
+def test_a_metric_of_an_absent_class_is_undefined(make_predictions):
     predictions = make_predictions(1)
     rare = predictions.subset(predictions.labels != 0)
-    recall, area, disgust = WeightedMetrics(rare, ["recall.angry", "macro_auc", "recall.disgust"]).under(
-        np.ones(len(rare))
-    )
+    recall, area, disgust = under(rare, np.ones(len(rare)), "recall.angry", "macro_auc", "recall.disgust")
     assert np.isnan([recall, disgust]).all()
     assert 0.5 < area < 1
 
 
-def test_resamples_are_the_same_rows_for_all_runs(make_predictions):
-    """Oracle: the rows that numpy's generator draws."""
-    runs, names = [make_predictions(1), make_predictions(2)], (*BY_LABEL, *OF_CLASSES)
-    found = resample(runs, names, resamples=5)
+def test_agreement_within_one_class_is_undefined():
+    one = Predictions(np.arange(3), np.zeros(3, int), np.eye(2)[[0, 0, 0]], ("a", "b"), "test", "")
+    assert np.isnan(under(one, np.ones(3), "kappa", "mcc")).all()
+
+
+def test_resamples_are_the_same_samples_for_all_runs(make_predictions):
+    """Oracle: the samples that numpy's generator draws."""
+    runs = [make_predictions(1), make_predictions(2)]
+    found = resample(runs, NAMES, resamples=5)
     generator = np.random.default_rng(0)
     drawn = [generator.integers(0, 200, size=200) for _ in range(5)]
     for run, each in zip(runs, found, strict=True):
-        assert each.values == pytest.approx(list(oracle(run, np.arange(200)).values()), abs=1e-12)
-        np.testing.assert_allclose(each.drawn, [list(oracle(run, rows).values()) for rows in drawn], atol=1e-12)
+        assert each.values == pytest.approx(oracle(run, np.arange(200)), abs=1e-12)
+        np.testing.assert_allclose(each.drawn, [oracle(run, rows) for rows in drawn], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["acuracy", "recall", "recall.", "auc.happy"])
-def test_a_name_that_is_no_figure_is_refused(make_predictions, name: str):
-    with raises(DataError, "metric-unknown"):
-        WeightedMetrics(make_predictions(1), [name])
+@pytest.mark.parametrize("name", ["acuracy", "recall", "recall.", "auc.happy", "_ccc", "parts.txt:f"])
+def test_an_unknown_metric_is_refused(name):
+    with raises(DataError, "metric-unknown", name):
+        find_metric(name)
+
+
+def test_a_fraction_has_wilsons_interval_and_mcnemars_test(make_predictions):
+    perfect, other = make_predictions(1, right=1.0), make_predictions(2)
+    found = estimates(perfect, ["top2_accuracy", "kappa", "calibration_error"], 50)
+    assert found["top2_accuracy"] == proportion(200, 200), "the bootstrap alone has no interval"
+    assert found["kappa"].value == 1
+    assert math.isnan(found["kappa"].low)
+    assert math.isnan(estimates(other, ["calibration_error"], 50)["calibration_error"].low)
+    hits = [METRICS["top2_accuracy"].hits(each)[0] for each in (perfect, other)]
+    expected = mcnemar_test(hits[0] & ~hits[1], hits[1] & ~hits[0]).p_value
+    assert paired_differences(perfect, other, ["top2_accuracy"], 50)["top2_accuracy"].p_value == expected
+
+
+OWN = """
+import numpy as np
+
+def errors(labels, probabilities):
+    '''Number of wrong predictions per hundred.'''
+    return 100 * np.mean(probabilities.argmax(1) != labels)
+
+errors.lower_is_better = True
+
+def fails(labels, probabilities):
+    raise ValueError("needs scores\\nand more")
+
+def returns_text(labels, probabilities):
+    return "0.5"
+
+def returns_array(labels, probabilities):
+    return probabilities.mean(axis=0)
+
+def of_five_classes(labels, probabilities):
+    assert len(set(labels.tolist())) == 5
+    return 1.0
+
+constant = 3
+"""
+
+
+@pytest.fixture
+def parts(tmp_path):
+    (tmp_path / "parts.py").write_text(OWN)
+    return tmp_path
+
+
+def test_an_own_metric_is_measured_like_all_others(make_predictions, parts):
+    """Oracle: mien's accuracy, of which it is 100 times the complement."""
+    first, second = make_predictions(1), make_predictions(2)
+    errors = find_metric("parts.py:errors", parts)
+    assert (errors.key, errors.meaning) == ("errors", "Number of wrong predictions per hundred")
+    assert (errors.lower_is_better, errors.percent) == (True, False)
+    evaluation = evaluate_predictions(first, 50, [errors, "kappa", "accuracy"])
+    assert list(evaluation.headline)[-2:] == ["errors", "kappa"], "accuracy is there already"
+    found, accuracy = evaluation.headline["errors"], evaluation.accuracy
+    expected = [100 * (1 - each) for each in (accuracy.value, accuracy.high, accuracy.low)]
+    assert [found.value, found.low, found.high] == pytest.approx(expected)
+    compared = paired_differences(first, second, [errors, "accuracy"], 50)
+    assert compared["errors"].difference.low == pytest.approx(-100 * compared["accuracy"].difference.high)
+    assert 0 < compared["errors"].p_value <= 1
+
+
+def test_a_metric_from_python_may_be_any_callable(make_predictions):
+    found = estimates(make_predictions(1), [sk_accuracy], 20)["sk_accuracy"]
+    assert found == pytest.approx(estimates(make_predictions(1), ["accuracy"], 20)["accuracy"])
+
+
+def sk_accuracy(labels, probabilities):
+    return sk.accuracy_score(labels, probabilities.argmax(1))
+
+
+def test_resamples_in_which_an_own_metric_raises_are_left_out(make_predictions, parts):
+    made = make_predictions(1).subset(np.arange(9))
+    once = replace(made, labels=np.array([0, 1, 2, 3, 4, 1, 1, 1, 1]))
+    own = find_metric("parts.py:of_five_classes", parts)
+    (found,) = resample([once], [own], 50)
+    assert found.values == [1.0]
+    assert np.isnan(found.drawn).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "value"),
+    [
+        ("parts.py:fails", "metric-failed", "'fails' raised ValueError: needs scores"),
+        ("parts.py:returns_text", "metric-value", "str"),
+        ("parts.py:returns_array", "metric-value", "ndarray"),
+        ("parts.py:error", "metric-file", "Did you mean 'errors'?"),
+        ("parts.py:constant", "metric-file", "constant"),
+        ("none.py:errors", "metric-file", "none.py"),
+        ("broken.py:errors", "metric-file", "SyntaxError"),
+    ],
+)
+def test_an_own_metric_that_cannot_be_used_is_refused(make_predictions, parts, name, code, value):
+    (parts / "broken.py").write_text("def errors(:\n")
+    with raises(DataError, code, value) as caught:
+        estimates(make_predictions(1), [find_metric(name, parts)], 5)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_metrics_of_one_name_are_refused(parts):
+    with raises(DataError, "metric-repeated", "errors"):
+        find_metrics(["parts.py:errors"] * 2, parts)
+
+    def accuracy(labels, probabilities):
+        return 1.0
+
+    with raises(DataError, "metric-repeated", "accuracy"):
+        find_metric(accuracy)
 
 
 SEEN = ("happy", "sad", "unknown", "fear")
@@ -89,7 +218,7 @@ def voted(counts, labels, probabilities, of_votes=None):
     return Predictions(*arrays, ("sad", "happy"), "validation", "", votes=votes)
 
 
-def test_metrics_of_votes_count_what_the_majority_says():
+def test_metrics_of_votes_count_the_majority():
     """Oracle: counted by hand, with FER+'s rules: single votes are noise, a majority is more than half."""
     sad, happy = [0.9, 0.1], [0.1, 0.9]
     predictions = voted(
@@ -98,26 +227,26 @@ def test_metrics_of_votes_count_what_the_majority_says():
         labels=[1, 0, 0, 0, 1, 0],
         probabilities=[happy, happy, happy, sad, happy, sad],
     )
-    measured = WeightedMetrics(predictions, VOTE_METRICS)
     # Counted: 0, 1, 2, 5. Right: 0 and 1. Confirmed labels: 0 and 2, of which 0 is right.
-    assert measured.under(np.ones(6)).tolist() == [2 / 4, 1 / 2]
-    assert measured.under(np.array([1.0, 0, 3, 7, 7, 0])).tolist() == [1 / 4, 1 / 4]
-    assert np.isnan(measured.under(np.array([0.0, 0, 0, 1, 1, 0]))).all()
+    assert under(predictions, np.ones(6), *OF_VOTES) == [2 / 4, 1 / 2]
+    assert under(predictions, np.array([1.0, 0, 3, 7, 7, 0]), *OF_VOTES) == [1 / 4, 1 / 4]
+    assert np.isnan(under(predictions, np.array([0.0, 0, 0, 1, 1, 0]), *OF_VOTES)).all()
 
 
-def test_an_output_that_learned_from_votes_answers_for_the_majority(make_predictions):
+def test_an_output_trained_on_votes_is_measured_by_the_majority(make_predictions):
     """Oracle: mien.evaluation.ferplus.majority_accuracy, which has its own."""
     generator = np.random.default_rng(5)
     counts, answers = generator.integers(0, 10, (80, 4)) + 1, generator.dirichlet(np.ones(4), 80)
     predictions = voted(counts, generator.integers(0, 2, 80), generator.dirichlet(np.ones(2), 80), answers)
-    (found,) = WeightedMetrics(predictions, ["majority_accuracy"]).under(np.ones(80))
+    (found,) = under(predictions, np.ones(80), "majority_accuracy")
     assert found == pytest.approx(majority_accuracy(counts, answers, SEEN))
-    assert np.isnan(WeightedMetrics(make_predictions(1), VOTE_METRICS).under(np.ones(200))).all()
+    assert np.isnan(under(make_predictions(1), np.ones(200), *OF_VOTES)).all()
+    assert math.isnan(estimates(make_predictions(1), OF_VOTES, 5)["majority_accuracy"].low)
 
 
-def test_an_output_of_merged_classes_has_no_accuracy_by_the_majority():
+def test_merged_classes_have_no_accuracy_by_the_majority():
     votes = VotePredictions(np.array([[9, 1, 0, 0], [0, 9, 1, 0]]), SEEN)
     merged = Predictions(
         np.arange(2), np.array([0, 1]), np.eye(2), ("positive", "negative"), "validation", "", votes=votes
     )
-    assert np.isnan(WeightedMetrics(merged, VOTE_METRICS).under(np.ones(2))).all()
+    assert np.isnan(under(merged, np.ones(2), *OF_VOTES)).all()

@@ -29,7 +29,7 @@ def test_undefined_is_a_dash():
     text = shown(evaluation_text(evaluate_predictions(perfect_scores(("a", "b", "c"), 1, 1), resamples=5)))
     assert "test: 1 sample\n" in text.replace(" \n", "\n")
     assert re.search(r"Macro-AUC +– +–", text)
-    assert re.search(r"\nc +0\.000 +– +– +– +0", text)
+    assert re.search(r"\nc +0\.0% +– +– +– +0", text)
 
 
 @pytest.mark.parametrize("count", [2, 7, 9, 40])

@@ -190,5 +190,5 @@ def test_a_spread_shows_its_deviation_only_where_there_is_one():
     interval = Estimate(0.612, 0.6, 0.62)
     assert spread_text("accuracy", Spread((0.61, 0.614), 0.612, 0.0028, interval)) == "61.2 ± 0.3%"
     assert spread_text("accuracy", Spread((0.612,), 0.612, math.nan, interval)) == "61.2%"
-    assert spread_text("macro_f1", Spread((0.5, 0.6), 0.55, 0.0707, interval)) == "0.550 ± 0.071"
+    assert spread_text("kappa", Spread((0.5, 0.6), 0.55, 0.0707, interval)) == "0.550 ± 0.071"
     assert spread_text("macro_f1", Spread((math.nan, math.nan), math.nan, math.nan, interval)) == "–"

@@ -16,6 +16,7 @@ from mien.base.files import expand_home
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
+from mien.evaluation.named_metrics import Metric
 from mien.evaluation.paired_tests import shared_samples
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.pipeline.evaluate import EvaluationResult
@@ -31,6 +32,7 @@ def compare(
     split: Literal["train", "validation", "test", "all"] | None = None,
     *,
     shared_only: bool = False,
+    metrics: Sequence[Metric] = (),
 ) -> Comparison:
     """Compare two models on the same samples, by differences with intervals and McNemar's test.
 
@@ -42,6 +44,7 @@ def compare(
         split: split to compare on. Predictions and evaluations have theirs. The default is validation, or the only
             split of a folder's predictions.
         shared_only: compare on the samples that both have; a warning counts the others.
+        metrics: further metrics, as in :func:`evaluate`.
 
     Raises:
         DataError: a model is given without data, or the predictions differ in samples, labels, classes or data.
@@ -50,10 +53,12 @@ def compare(
     if shared_only:
         named, notice = keep_shared_samples(named)
         warnings.warn(MienWarning(str(notice), code=notice.code), stacklevel=2)
-    return compare_named(named, None if data is None else read(data, FINGERPRINT_PX))[0]
+    return compare_named(named, None if data is None else read(data, FINGERPRINT_PX), metrics)[0]
 
 
-def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | None) -> list[Comparison]:
+def compare_named(
+    named: Sequence[tuple[str, Predictions]], data: ReadResult | None, metrics: Sequence[Metric] = ()
+) -> list[Comparison]:
     """Run :func:`compare` for the first model with each of the others.
 
     ``data`` adds metrics without copies, groups, and faces on the page. Raises DataError for fewer than two models.
@@ -73,7 +78,7 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
     for name, split in others:
         names = (first, name) if first != name else (f"{first} (1)", f"{name} (2)")
         try:
-            found = compare_predictions(baseline.predictions, split.predictions, names=names)
+            found = compare_predictions(baseline.predictions, split.predictions, names=names, metrics=metrics)
         except DataError as error:
             raise DataError(f"{first} and {name}: {error}", code=error.code) from None
         if baseline.faces is not None:

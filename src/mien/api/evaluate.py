@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
 from mien.evaluation.estimates import LEAST_COMPARED, break_down, group_gaps
+from mien.evaluation.named_metrics import Metric, find_metrics
 from mien.evaluation.predictions import read_predictions
 from mien.evaluation.results import BreakDown
 from mien.inference.find_model import is_shipped_run
@@ -31,6 +32,7 @@ def evaluate(
     tta: int = 1,
     classes: str | None = None,
     by: str | None = None,
+    metrics: Sequence[Metric] = (),
 ) -> EvaluationResult:
     """Evaluate a model on one split of labelled faces.
 
@@ -43,11 +45,14 @@ def evaluate(
         tta: number of averaged views of each face: 1, 2 (mirrored) or 10 (also corners).
         classes: label scheme that merges classes; samples of dropped classes are left out.
         by: column of the data to break metrics down by.
+        metrics: further metrics: names (``"kappa"``, ``"mcc"``, ``"top2_accuracy"``, ...), your own functions of labels
+            int64 (N,) and probabilities float64 (N, C), or ``"file.py:function"``.
 
     Raises:
-        DataError: no such split, column or scheme, or labels that are not classes of the model.
+        DataError: no such split, column, scheme or metric, labels that are not classes of the model, or a metric that
+            raises or returns no number.
     """
-    options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"))
+    options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"), find_metrics(metrics))
     predictor = for_labels(model)
     check_options(options, predictor)
     read_data = read(data, *predictor.manifest.input.stored_as)
@@ -111,7 +116,7 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
         values = merged.faces.columns[options.by]
         gaps = group_gaps(merged.predictions, values)
         by = BreakDown(options.by, tuple(break_down(merged.predictions, values)), gaps)
-    evaluation = replace(merged.evaluate(), by=by)
+    evaluation = replace(merged.evaluate(options.metrics), by=by)
     notices = [] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice]
     parts = () if evaluation.by is None else evaluation.by.parts
     if small := [f"{part.value} ({part.count:,})" for part in parts if part.count < LEAST_COMPARED]:
@@ -136,12 +141,14 @@ def run_with_ledger(model: Predictor) -> RunFolder | None:
     return None if run is None or is_shipped_run(run) else run
 
 
-def evaluate_file(path: str | os.PathLike[str], *, classes: str | None = None) -> EvaluationResult:
-    """Evaluate a predictions file; model and images are not needed. See docs/predictions.md."""
+def evaluate_file(
+    path: str | os.PathLike[str], *, classes: str | None = None, metrics: Sequence[Metric] = ()
+) -> EvaluationResult:
+    """Evaluate a predictions file; model and images are not needed. See docs/predictions.md and :func:`evaluate`."""
     predictions = read_predictions(path)
     known = predictions.temperature is not None
     return _measure(
         MeasuredSplit(predictions),
-        EvaluateOptions(predictions.split, scheme=parse_scheme(classes or "all")),
+        EvaluateOptions(predictions.split, scheme=parse_scheme(classes or "all"), metrics=find_metrics(metrics)),
         temperature_note=f"at temperature {predictions.temperature:.3g}" if known else "",
     )

@@ -1,13 +1,14 @@
 """``mien.report``: write a full report on a model's predictions as one page."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mien.api.inputs import Data, Model, environment, for_labels, read
 from mien.base.files import expand_home
 from mien.base.run_folder import check_out
 from mien.data.dataset import FINGERPRINT_PX
+from mien.evaluation.named_metrics import Metric, find_metrics
 from mien.evaluation.predictions import Predictions
 from mien.inference.find_model import find_run_of_model
 from mien.page.page import WrittenPage
@@ -23,6 +24,7 @@ def report(
     split: str | None = None,
     explain: bool = True,
     metadata: Mapping[str, str] | None = None,
+    metrics: Sequence[Metric] = (),
 ) -> WrittenPage:
     """Write a full report on predictions and errors as one page, with its charts and tables as files.
 
@@ -34,6 +36,7 @@ def report(
         split: split, if a folder has predictions for several; default validation.
         explain: whether to add attention maps, which take half a minute and need data and model.
         metadata: more lines for the page about how it was made.
+        metrics: further metrics, as in :func:`evaluate`.
 
     Raises:
         RunError: ``out`` is a run folder, an evaluation's, a file, or inside the data.
@@ -51,4 +54,5 @@ def report(
     if data is not None:
         form = (FINGERPRINT_PX, 1) if inputs.model is None else inputs.model.manifest.input.stored_as
         inputs = replace(inputs, data=read(data, *form), metadata=environment(data))
-    return write_report(folder, replace(inputs, explain=explain, metadata={**inputs.metadata, **(metadata or {})}))
+    lines = {**inputs.metadata, **(metadata or {})}
+    return write_report(folder, replace(inputs, explain=explain, metadata=lines, metrics=find_metrics(metrics)))

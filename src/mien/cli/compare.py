@@ -9,6 +9,7 @@ from mien.base.errors import DataError, Notice
 from mien.base.run_folder import check_out
 from mien.cli.output import notice, show_json, show_notices
 from mien.cli.source import SourceOptions, environment_of
+from mien.evaluation.named_metrics import find_metrics
 from mien.evaluation.predictions import read_predictions
 from mien.pipeline.evaluation_files import find_predictions
 from mien.reporting.comparison import comparison_page
@@ -21,6 +22,7 @@ def compare(
     split: str | None = None,
     shared_only: bool = False,
     data: Path | None = None,
+    metric: list[str] | None = None,
     out: Path | None = None,
     data_options: SourceOptions,
     json: bool = False,
@@ -36,6 +38,8 @@ def compare(
         predictions (FILE): A predictions file of any model. Can be repeated.
         split (SPLIT): Which predictions of DIR to use: train, validation (the default), test or all.
         shared_only: Compare on the samples that all models predicted; count the rest.
+        metric (METRIC): Another metric: kappa, mcc, top2_accuracy, recall.CLASS, ..., or file.py:function, your own
+            function of labels and probabilities. Can be repeated.
         out (OUT): Write report.html, figures/ and tables/ to this folder.
     """
     if split is not None and not folders:
@@ -43,6 +47,7 @@ def compare(
     source = data_options.at_any(data)
     if out is not None:
         check_out(out, data, for_page=True)
+    metrics = find_metrics(metric or ())
     files = [(str(folder), find_predictions(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in predictions or ()]
     named = [(name, read_predictions(file)) for name, file in files]
@@ -52,7 +57,7 @@ def compare(
         named, shared = keep_shared_samples(named)
         metadata["samples"] = shared
         notes.append(shared)
-    comparisons = compare_named(named, None if source is None else source.read())
+    comparisons = compare_named(named, None if source is None else source.read(), metrics)
     # Print each notice once, although the first model is part of every comparison.
     notes += dict.fromkeys(words for each in comparisons for words in each.notices)
     show_notices(notes)

@@ -13,6 +13,7 @@ from mien.cli.output import check_overwrite, notice, show, show_json, show_notic
 from mien.cli.source import Source, SourceOptions
 from mien.cli.usage import leave_out
 from mien.data.splits import OFFICIAL_ORIGIN
+from mien.evaluation.named_metrics import find_metrics
 from mien.inference.predictor import load
 from mien.inference.tta import check_tta
 from mien.page.terminal import evaluation_text
@@ -28,6 +29,7 @@ def evaluate(
     data: Path | None = None,
     split: str | None = None,
     by: str | None = None,
+    metric: list[str] | None = None,
     out: Path | None = None,
     predictions: Path | None = None,
     tta: int = 1,
@@ -45,6 +47,8 @@ def evaluate(
     Options:
         split (SPLIT): train, validation (the default; PublicTest of FER2013), test (PrivateTest), or all faces.
         by (COLUMN): Also compute metrics for each value of this column.
+        metric (METRIC): Another metric: kappa, mcc, top2_accuracy, recall.CLASS, ..., or file.py:function, your own
+            function of labels and probabilities. Can be repeated.
         out (DIR): Write predictions_SPLIT.npz, metrics.json and report.html to this folder.
         predictions (FILE): Evaluate this predictions file (docs/predictions.md) instead of a model.
     """
@@ -52,12 +56,13 @@ def evaluate(
         data_options.at(data).check()
     if out is not None:
         check_out(out, data)
-    options = EvaluateOptions(split or "validation", by, tta, parse_scheme("all" if classes is None else classes))
+    scheme, metrics = parse_scheme("all" if classes is None else classes), find_metrics(metric or ())
+    options = EvaluateOptions(split or "validation", by, tta, scheme, metrics)
     if predictions is not None:
         given = {"MODEL": model, "--data": data, "--split": split, "--by": by, "--tta": tta != 1}
         given |= {"--provider": provider, "options of --data": data_options != SourceOptions()}
         leave_out("--predictions FILE already holds labels and probabilities of one split", given)
-        result = replace(evaluate_file(predictions, classes=classes), name=predictions.stem)
+        result = replace(evaluate_file(predictions, classes=classes, metrics=metrics), name=predictions.stem)
         check_overwrite(out, file_names(result.predictions.split), overwrite)
         notice(
             "a predictions file does not say which samples are duplicates of training samples. "

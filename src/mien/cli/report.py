@@ -17,6 +17,7 @@ def report(
     data: Path | None = None,
     model: str | None = None,
     split: str | None = None,
+    metric: list[str] | None = None,
     out: Path | None = None,
     no_explain: bool = False,
     data_options: SourceOptions,
@@ -31,6 +32,8 @@ def report(
         folder (DIR): A run folder, or the folder of mien evaluate --out DIR.
         predictions (FILE): A predictions file of any model, instead of DIR.
         split (SPLIT): Which predictions of DIR to use: train, validation (the default), test or all.
+        metric (METRIC): Another metric: kappa, mcc, top2_accuracy, recall.CLASS, ..., or file.py:function, your own
+            function of labels and probabilities. Can be repeated.
         out (OUT): Folder for report.html, figures/ and tables/. The default is DIR/report-SPLIT.
         no_explain: Skip the saliency maps, which take half a minute.
     """
@@ -41,7 +44,7 @@ def report(
         raise DataError("--split chooses predictions in DIR; a --predictions FILE has one split.", code="options")
     source = data_options.at_any(data)
     written = api.report(
-        place, source, out=out, model=model, split=split, explain=not no_explain,
+        place, source, out=out, model=model, split=split, explain=not no_explain, metrics=metric or (),
         metadata=environment_of(None) if source is None else None,  # data has its own
     )  # fmt: skip
     if json:

@@ -12,16 +12,19 @@ import numpy.typing as npt
 from mien.base.cells import MISSING, is_missing
 from mien.base.errors import DataError
 from mien.base.sample_groups import Groups
-from mien.evaluation import metrics
-from mien.evaluation.intervals import (
-    bootstrap_means,
-    percentile_interval,
-    proportion_among,
-    share_difference,
-    share_interval,
+from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among, share_difference
+from mien.evaluation.metrics import (
+    concordance_and_error,
+    confusion_matrix,
+    f1,
+    macro_average,
+    precision,
+    recall,
+    roc_auc,
+    support,
+    weighted_average,
 )
-from mien.evaluation.metrics import Floats, divide
-from mien.evaluation.named_metrics import resample
+from mien.evaluation.named_metrics import HEADLINES, Metric, estimates, find_metrics
 from mien.evaluation.paired_tests import holm
 from mien.evaluation.predictions import Predictions, RatedValues
 from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, GroupGap, SubsetMetrics
@@ -35,8 +38,8 @@ LEAST_COMPARED = 20
 """Fewer samples than this are not compared with the others."""
 
 
-def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Evaluation:
-    """Compute all metrics of ``predictions``.
+def evaluate_predictions(predictions: Predictions, resamples: int = 1000, metrics: Sequence[Metric] = ()) -> Evaluation:
+    """Compute all metrics of ``predictions``: the headline metrics, further ``metrics``, and those of ratings.
 
     Intervals are percentile bootstrap intervals over samples (Efron & Tibshirani, An Introduction to the Bootstrap,
     1993, chapter 13): N samples are drawn with replacement ``resamples`` times, and the interval runs from the 2.5th to
@@ -44,46 +47,40 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000) -> Eva
     groups, whole groups are drawn, because samples of one person are not independent.
     """
     labels, probabilities = predictions.labels, predictions.probabilities
-    confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(predictions.classes))
-    support = metrics.support(confusion)
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(predictions.classes))
+    counts = support(confusion)
     columns = {
-        "precision": metrics.precision(confusion),
-        "recall": metrics.recall(confusion),
-        "f1": metrics.f1(confusion),
-        "auc": metrics.roc_auc(labels, probabilities),
+        "precision": precision(confusion),
+        "recall": recall(confusion),
+        "f1": f1(confusion),
+        "auc": roc_auc(labels, probabilities),
     }
 
     def average(name: str, over: Callable[..., npt.NDArray[np.float64]]) -> ClassMetrics:
         return ClassMetrics(
-            name, len(predictions), **{key: float(over(column, support)) for key, column in columns.items()}
+            name, len(predictions), **{key: float(over(column, counts)) for key, column in columns.items()}
         )
 
-    named = ("macro_recall", "macro_f1", "macro_auc", "log_loss")
-    accuracy, balanced_accuracy, macro_f1, macro_auc, log_loss = _intervals(predictions, named, resamples)
-    # Noise can only increase a sum of absolute values, so resamples give no valid interval.
-    calibration_error = Estimate(metrics.calibration_error(labels, probabilities), math.nan, math.nan)
+    usual = [*HEADLINES, *(() if predictions.rated is None else predictions.rated.metrics)]
+    further = [each for each in find_metrics(metrics) if each.key not in usual]
+    chosen = find_metrics([*usual, *further])
     return Evaluation(
         split=predictions.split,
         samples=len(predictions),
         classes=predictions.classes,
         data_fingerprint=predictions.data_fingerprint,
-        accuracy=accuracy,
-        balanced_accuracy=balanced_accuracy,
-        macro_f1=macro_f1,
-        macro_auc=macro_auc,
-        log_loss=log_loss,
-        calibration_error=calibration_error,
+        headline=estimates(predictions, chosen, resamples),
+        metrics=tuple(chosen),
         per_class=tuple(
-            ClassMetrics(name, int(support[index]), **{key: float(column[index]) for key, column in columns.items()})
+            ClassMetrics(name, int(counts[index]), **{key: float(column[index]) for key, column in columns.items()})
             for index, name in enumerate(predictions.classes)
         ),
-        macro=average("macro average", metrics.macro_average),
-        weighted=average("weighted average", metrics.weighted_average),
+        macro=average("macro average", macro_average),
+        weighted=average("weighted average", weighted_average),
         confusion=confusion,
         resamples=resamples,
         groups=None if predictions.groups is None else len(np.unique(predictions.groups)),
         note=predictions.note,
-        ratings={} if predictions.rated is None else measure_ratings(predictions.rated, predictions.groups, resamples),
     )
 
 
@@ -188,27 +185,10 @@ def evaluate_subsets(
     for name, inside in kept.items():
         accuracy = macro_f1 = Estimate(math.nan, math.nan, math.nan)
         if inside.any():
-            accuracy, macro_f1 = _intervals(predictions.subset(inside), ("macro_f1",), resamples)
+            measured = estimates(predictions.subset(inside), ("accuracy", "macro_f1"), resamples)
+            accuracy, macro_f1 = measured["accuracy"], measured["macro_f1"]
         found.append(SubsetMetrics(name, int(inside.sum()), accuracy, macro_f1))
     return found
-
-
-def _intervals(predictions: Predictions, names: Sequence[str], resamples: int) -> list[Estimate]:
-    """Compute estimates of the accuracy and the named metrics."""
-    (own,) = resample([predictions], ("accuracy", *names), resamples)
-    right = predictions.probabilities.argmax(axis=1) == predictions.labels
-    accuracy = share_interval(right, own.drawn[:, 0], predictions.groups)
-    return [accuracy, *(percentile_interval(*pair) for pair in zip(own.values[1:], own.drawn.T[1:], strict=True))]
-
-
-def concordance_and_error(means: Floats) -> tuple[Floats, Floats]:
-    """Compute Lin's concordance correlation (Biometrics 45, 1989), -1..1, and the root mean squared error.
-
-    CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2), NaN if all values are equal. ``means`` are those of
-    x, y, x^2, y^2 and xy, float64 (..., 5).
-    """
-    x, y, xx, yy, xy = np.moveaxis(means, -1, 0)
-    return divide(2 * (xy - x * y), xx + yy - 2 * x * y), np.sqrt(np.maximum(xx + yy - 2 * xy, 0))
 
 
 def measure_ratings(values: RatedValues, groups: Groups | None = None, resamples: int = 1000) -> dict[str, Estimate]:

@@ -67,6 +67,38 @@ def f1(confusion: npt.NDArray[Any]) -> Floats:
     return np.where(rows > 0, divide(2.0 * _diagonal(confusion), rows + confusion.sum(axis=-2), undefined=0.0), np.nan)
 
 
+def cohen_kappa(confusion: npt.NDArray[Any]) -> Floats:
+    """Compute Cohen's kappa: (observed - expected agreement) / (1 - expected). (..., C, C) -> (...), at most 1.
+
+    J. Cohen, Educational and Psychological Measurement 20, 1960. NaN if labels and predictions are one class.
+    """
+    total = confusion.sum(axis=(-2, -1))
+    expected = divide((confusion.sum(axis=-1) * confusion.sum(axis=-2)).sum(axis=-1), np.square(total))
+    return divide(accuracy(confusion) - expected, np.where(expected < 1, 1 - expected, 0))
+
+
+def matthews_correlation(confusion: npt.NDArray[Any]) -> Floats:
+    """Compute the Matthews correlation coefficient of C classes. (..., C, C) -> (...), -1..1.
+
+    J. Gorodkin, Computational Biology and Chemistry 28, 2004. NaN if labels or predictions are one class.
+    """
+    true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    total = confusion.sum(axis=(-2, -1))
+    covariance = np.trace(confusion, axis1=-2, axis2=-1) * total - (true * predicted).sum(axis=-1)
+    variances = [np.square(total) - np.square(each).sum(axis=-1) for each in (true, predicted)]
+    return divide(covariance, np.sqrt(variances[0] * variances[1]))
+
+
+def concordance_and_error(means: Floats) -> tuple[Floats, Floats]:
+    """Compute Lin's concordance correlation (Biometrics 45, 1989), -1..1, and the root mean squared error.
+
+    CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2), NaN if all values are equal. ``means`` are those of
+    x, y, x^2, y^2 and xy, float64 (..., 5).
+    """
+    x, y, xx, yy, xy = np.moveaxis(means, -1, 0)
+    return divide(2 * (xy - x * y), xx + yy - 2 * x * y), np.sqrt(np.maximum(xx + yy - 2 * xy, 0))
+
+
 def macro_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
     """Average over the classes with rows and a defined metric. Two (..., C) -> (...); NaN if there is no such class."""
     return weighted_average(per_class, rows_per_class > 0)

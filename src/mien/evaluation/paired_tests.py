@@ -18,7 +18,7 @@ from mien.base.errors import DataError
 from mien.base.sample_groups import Groups
 from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import Floats
-from mien.evaluation.named_metrics import Resampled
+from mien.evaluation.named_metrics import Metric, Resampled, find_metrics, groups_of, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import LEVEL, Estimate, JsonResult
 
@@ -34,7 +34,7 @@ class Difference(JsonResult):
         first: metric of the first model; NaN if undefined, as in the fields below.
         second: second model's metric.
         difference: second minus first, with its 95% paired bootstrap interval.
-        p_value: two-sided p-value of "no difference", 0..1; see :func:`mien.reporting.comparison.compare_predictions`.
+        p_value: two-sided p-value of "no difference", 0..1; see :func:`paired_differences`.
     """
 
     first: float
@@ -156,6 +156,35 @@ def bootstrap_p_value(drawn: Floats, units: int) -> float:
     return min(1.0, max(2 * (smaller + 1) / (len(defined) + 1), 2.0 ** (1 - units)))
 
 
+def paired_differences(
+    first: Predictions, second: Predictions, metrics: Sequence[Metric], resamples: int = 1000
+) -> dict[str, Difference]:
+    """Compare metrics of two models on the same samples in the same order; returns the differences by metric.
+
+    Intervals are of the paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same
+    samples for both models. The p-value of a fraction of samples, such as accuracy, is McNemar's; for a recall, the
+    test uses the samples of the class. Every other p-value is twice the smaller fraction of resamples on one side of
+    0, with 1 added to numerator and denominator (Davison & Hinkley 1997, equation 4.11), so it is at least
+    2 / (resamples + 1), and at least 2^(1 - n) for n samples or groups. With groups in the predictions, whole groups
+    are drawn and McNemar's test is over groups.
+    """
+    both, chosen, found = (first, second), find_metrics(metrics), dict[str, Difference]()
+    of_first, of_second = resample(both, chosen, resamples)
+    drawn = of_second.drawn - of_first.drawn
+    for at, metric in enumerate(chosen):
+        values = float(of_first.values[at]), float(of_second.values[at])
+        change = percentile_interval(values[1] - values[0], drawn[:, at])
+        if math.isnan(change.value):
+            p_value = math.nan
+        elif metric.hits is None:
+            p_value = bootstrap_p_value(drawn[:, at], of_first.units)
+        else:
+            one, other = (np.logical_and(*metric.hits(each)) for each in both)
+            p_value = mcnemar_test(one & ~other, other & ~one, groups_of(both)).p_value
+        found[metric.key] = Difference(*values, change, p_value)
+    return found
+
+
 @dataclass(frozen=True)
 class Spread:
     """A metric over runs that differ only in their seed.
@@ -213,12 +242,11 @@ def aligned(runs: Sequence[Predictions]) -> list[Predictions]:
     return [match_samples(first, predictions)[1] for predictions in (first, *others)]
 
 
-def spread(runs: Sequence[Resampled], metrics: Sequence[str]) -> list[Spread]:
+def spread(runs: Sequence[Resampled], metrics: Sequence[Metric]) -> list[Spread]:
     """Compute the spread of each metric over the runs of one recipe, one run per seed."""
     values = np.stack([run.values for run in runs])
     means, drawn = values.mean(axis=0), np.mean([run.drawn for run in runs], axis=0)
-    # Chance only raises the calibration error, so its resamples give no interval.
-    drawn[:, [name == "calibration_error" for name in metrics]] = math.nan
+    drawn[:, [not metric.resampled for metric in find_metrics(metrics)]] = math.nan
     return [
         Spread(
             values=tuple(values[:, index].tolist()),

@@ -194,6 +194,13 @@ class RatedValues(PerSample):
         if not np.isfinite(self.values).all():
             raise DataError("values must be finite; only ratings may be NaN.", code="values-type")
 
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics of each value with two ratings or more: ``NAME_ccc`` and ``NAME_rmse``."""
+        known = (~np.isnan(self.ratings)).sum(axis=0) >= 2
+        rated = [name for name, enough in zip(self.names, known, strict=True) if enough]
+        return [f"{name}_{kind}" for name in rated for kind in ("ccc", "rmse")]
+
 
 UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, EOFError, MemoryError, RuntimeError),

@@ -37,6 +37,25 @@ class Estimate(JsonResult):
 
 
 @dataclass(frozen=True)
+class MetricInfo:
+    """How a metric is named and shown.
+
+    Attributes:
+        key: name in options, studies and JSON, such as ``"macro_f1"``.
+        name: name in tables, such as ``"macro-F1"``.
+        meaning: short explanation.
+        percent: whether it is written in percent, and its differences in points.
+        lower_is_better: whether 0 is best.
+    """
+
+    key: str
+    name: str
+    meaning: str = ""
+    percent: bool = field(default=False, kw_only=True)
+    lower_is_better: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
 class ClassMetrics(JsonResult):
     """Metrics of one class, or their average over classes; NaN if undefined.
 
@@ -57,12 +76,9 @@ class Evaluation:
 
     Attributes:
         data_fingerprint: as in the predictions; ``""`` if unknown.
-        accuracy: fraction of samples whose most probable class is the true class, 0..1.
-        balanced_accuracy: mean recall over the classes that have samples, 0..1.
-        macro_f1: mean F1 over the classes that have samples, 0..1.
-        macro_auc: mean one-vs-rest area under the ROC curve over the classes where it is defined, 0..1.
-        log_loss: mean negative natural logarithm of the true class's probability, 0..34.6.
-        calibration_error: expected calibration error of the top label, 15 bins, 0..1; without an interval.
+        headline: metrics of the whole split by name, in display order: those of
+            :data:`~mien.evaluation.named_metrics.HEADLINES`, of ratings (such as ``valence_ccc``), and further ones.
+        metrics: how each of these metrics is named and shown, in the same order.
         per_class: one entry per class, in their order.
         macro: unweighted mean over the classes that have samples.
         weighted: mean over the same classes, weighted by their support.
@@ -73,7 +89,6 @@ class Evaluation:
         answer: metrics of the answers that users get: right, wrong and unsure.
         subsets: metrics on all samples and without copies; empty without data.
         votes: metrics by annotators' votes; None without votes, or if a label scheme merged classes.
-        ratings: metrics of values beside classes, by name; empty without people's ratings.
         trained_on: number of samples that the model was trained on, although they are not in train now.
         by: metrics for each value of a column of the data; None if no column is named.
     """
@@ -82,12 +97,8 @@ class Evaluation:
     samples: int
     classes: tuple[str, ...]
     data_fingerprint: str
-    accuracy: Estimate
-    balanced_accuracy: Estimate
-    macro_f1: Estimate
-    macro_auc: Estimate
-    log_loss: Estimate
-    calibration_error: Estimate
+    headline: Mapping[str, Estimate]
+    metrics: tuple[MetricInfo, ...]
     per_class: tuple[ClassMetrics, ...]
     macro: ClassMetrics
     weighted: ClassMetrics
@@ -98,22 +109,38 @@ class Evaluation:
     answer: AnswerEvaluation | None = None
     subsets: tuple[SubsetMetrics, ...] = ()
     votes: VoteEvaluation | None = None
-    ratings: Mapping[str, Estimate] = field(default_factory=dict)
     trained_on: int = 0
     by: BreakDown | None = None
 
     @property
-    def headline(self) -> dict[str, Estimate]:
-        """The headline metrics by name, in display order."""
-        return {
-            "accuracy": self.accuracy,
-            "balanced_accuracy": self.balanced_accuracy,
-            "macro_f1": self.macro_f1,
-            "macro_auc": self.macro_auc,
-            "log_loss": self.log_loss,
-            "calibration_error": self.calibration_error,
-            **self.ratings,
-        }
+    def accuracy(self) -> Estimate:
+        """Fraction of samples whose most probable class is the true class, 0..1."""
+        return self.headline["accuracy"]
+
+    @property
+    def balanced_accuracy(self) -> Estimate:
+        """Mean recall over the classes that have samples, 0..1."""
+        return self.headline["balanced_accuracy"]
+
+    @property
+    def macro_f1(self) -> Estimate:
+        """Mean F1 over the classes that have samples, 0..1."""
+        return self.headline["macro_f1"]
+
+    @property
+    def macro_auc(self) -> Estimate:
+        """Mean one-vs-rest area under the ROC curve over the classes where it is defined, 0..1."""
+        return self.headline["macro_auc"]
+
+    @property
+    def log_loss(self) -> Estimate:
+        """Mean negative natural logarithm of the true class's probability, 0..34.6."""
+        return self.headline["log_loss"]
+
+    @property
+    def calibration_error(self) -> Estimate:
+        """Expected calibration error of the top label, 15 bins, 0..1; without an interval."""
+        return self.headline["calibration_error"]
 
     @property
     def largest_class(self) -> str:

@@ -66,6 +66,14 @@ class MetricCards:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A value in a format other than its column's, such as an accuracy in a column of metrics."""
+
+    value: Any
+    format: Format
+
+
+@dataclass(frozen=True)
 class Column:
     """A column of a table.
 
@@ -84,10 +92,14 @@ class Column:
         """Format a value as text."""
         if value is None:
             return UNDEFINED
+        if isinstance(value, Cell):
+            return Column(self.name, value.format).show(value.value)
         return self.show(value.value) if isinstance(value, Estimate) else FORMATTERS[self.format](value)
 
     def interval(self, value: Any) -> str:
         """Format the interval of an estimate; ``""`` if there is none."""
+        if isinstance(value, Cell):
+            return Column(self.name, value.format).interval(value.value)
         if not isinstance(value, Estimate) or np.isnan(value.low) or np.isnan(value.high):
             return ""
         low, high = self.show(value.low).removesuffix("%"), self.show(value.high)
@@ -120,7 +132,8 @@ class Table:
     @staticmethod
     def sort_key(value: Any) -> str:
         """Return the number that a script sorts a cell by; ``""`` if it is sorted by text."""
-        number = value.value if isinstance(value, Estimate) else value
+        number = _plain(value)
+        number = number.value if isinstance(number, Estimate) else number
         is_number = isinstance(number, int | float | np.number) and not isinstance(number, bool)
         return repr(float(number)) if is_number and np.isfinite(number) else ""
 
@@ -197,14 +210,15 @@ class Table:
 
     def to_csv(self) -> bytes:
         """Return UTF-8 CSV with a header; an estimate has three columns, undefined values are empty."""
-        wide = [any(isinstance(row[index], Estimate) for row in self.rows) for index in range(len(self.columns))]
+        rows = [[_plain(value) for value in row] for row in self.rows]
+        wide = [any(isinstance(row[index], Estimate) for row in rows) for index in range(len(self.columns))]
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
         header: list[str] = []
         for column, is_wide in zip(self.columns, wide, strict=True):
             header += [column.name, f"{column.name} low", f"{column.name} high"] if is_wide else [column.name]
         writer.writerow(header)
-        for row in self.rows:
+        for row in rows:
             cells: list[Any] = []
             for value, is_wide in zip(row, wide, strict=True):
                 estimate = isinstance(value, Estimate)
@@ -222,7 +236,7 @@ class Table:
     def records(self) -> list[dict[str, Any]]:
         """Return the rows of :meth:`to_json`."""
         names = [column.name for column in self.columns]
-        return [dict(zip(names, json_ready(list(row)), strict=True)) for row in self.rows]
+        return [dict(zip(names, json_ready([_plain(value) for value in row]), strict=True)) for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -341,6 +355,11 @@ _LATEX = str.maketrans(
 def _latex(text: str) -> str:
     """Escape a text for LaTeX, with a proper minus sign before numbers."""
     return re.sub(r"(?<![\w\-])-(?=\.?\d)", "$-$", text.translate(_LATEX))
+
+
+def _plain(value: Any) -> Any:
+    """Return the value of a :class:`Cell`, or the value itself."""
+    return value.value if isinstance(value, Cell) else value
 
 
 def _csv_cell(value: Any) -> Any:

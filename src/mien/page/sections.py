@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
+from mien.evaluation.named_metrics import METRICS
 from mien.evaluation.results import (
     AnswerEvaluation,
     DistributionMetrics,
@@ -14,7 +15,7 @@ from mien.evaluation.results import (
 )
 from mien.page.blocks import Block, CaptionedChart, Column, Row, Table
 from mien.page.charts.overview import runs_chart
-from mien.page.wording import UNDEFINED, counted, decimal, headline, interval_text, percent, value_text
+from mien.page.wording import UNDEFINED, counted, decimal, initial, interval_text, percent, value_text
 
 COPIES_WORDS = (
     "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, or, "
@@ -45,10 +46,10 @@ def answer_cells(answer: AnswerEvaluation) -> list[tuple[str, str, str, str]]:
     """Return name, value, interval and meaning of each headline metric and of the largest class, as text."""
     cells = []
     for key, (name, meaning) in ANSWER_METRICS.items():
-        kind = "calibration_error" if key == "calibration_error" else "accuracy"
+        metric = METRICS["calibration_error" if key == "calibration_error" else "accuracy"]
         estimate: Estimate = getattr(answer, key)
-        cells.append((name, value_text(kind, estimate.value), interval_text(kind, estimate), meaning))
-    share = value_text("accuracy", answer.largest_share)
+        cells.append((name, value_text(metric, estimate.value), interval_text(metric, estimate), meaning))
+    share = percent(answer.largest_share)
     always = f"right if the answer were always {answer.largest_class}"
     return [*cells, (f"Largest class: {answer.largest_class}", share, UNDEFINED, always)]
 
@@ -67,8 +68,8 @@ def metrics_table(evaluation: Evaluation) -> Table:
     """Return a table of headline metrics with intervals."""
     columns = (Column("metric", "text"), Column("value", "number"), Column("95% interval", "number"))
     rows = [
-        (headline(key).name, value_text(key, estimate.value), interval_text(key, estimate))
-        for key, estimate in evaluation.headline.items()
+        (initial(metric.name), value_text(metric, estimate.value), interval_text(metric, estimate))
+        for metric, estimate in zip(evaluation.metrics, evaluation.headline.values(), strict=True)
     ]
     rows.insert(2, (f"Always '{evaluation.largest_class}'", percent(evaluation.largest_share), ""))
     return Table("metrics", columns, rows)
@@ -77,7 +78,8 @@ def metrics_table(evaluation: Evaluation) -> Table:
 def classification_report(evaluation: Evaluation) -> Table:
     """Return a table of precision, recall, F1 and ROC AUC of each class, and their averages."""
     columns = (
-        Column("class", "text"), Column("precision"), Column("recall"), Column("F1"), Column("AUC"),
+        Column("class", "text"), Column("precision", "percent"), Column("recall", "percent"), Column("F1", "percent"),
+        Column("AUC"),
         Column("samples", "count"),
     )  # fmt: skip
     metrics = (*evaluation.per_class, evaluation.macro, evaluation.weighted)
@@ -89,7 +91,7 @@ def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on") -
     """Return a table of accuracy and macro-F1 on subsets, such as all samples and those without copies."""
     columns = (
         Column("measured on", "text", header), Column("samples", "count"), Column("accuracy", "percent"),
-        Column("macro-F1"),
+        Column("macro-F1", "percent"),
     )  # fmt: skip
     return Table("without-copies", columns, [(each.value, each.count, each.accuracy, each.macro_f1) for each in parts])
 
@@ -124,7 +126,7 @@ def majority_table(votes: VoteEvaluation) -> Table:
     """Return a table of each output's accuracy and macro-F1, on all samples with a majority and without copies."""
     columns = (
         Column("output", "text"), Column("measured on", "text"), Column("samples", "count"),
-        Column("accuracy", "percent"), Column("macro-F1"),
+        Column("accuracy", "percent"), Column("macro-F1", "percent"),
     )  # fmt: skip
     rows = [
         (each.output, part.value, part.count, part.accuracy, part.macro_f1)

@@ -4,45 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 # Importing this at run time would double the imports of `mien predict`.
 if TYPE_CHECKING:
     from mien.base.recipe import StoppingRecipe
-    from mien.evaluation.results import Estimate
+    from mien.evaluation.results import Estimate, MetricInfo
 
 Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "p", "number"]
 UNDEFINED = "–"
 """Text for an undefined metric, such as the recall of a class without samples."""
-
-
-class Headline(NamedTuple):
-    """Name and meaning of a headline metric."""
-
-    name: str
-    meaning: str
-
-
-HEADLINES: dict[str, Headline] = {
-    "accuracy": Headline("Accuracy", "samples whose most probable class is the true class"),
-    "balanced_accuracy": Headline("Balanced accuracy", "mean recall over classes"),
-    "macro_f1": Headline("Macro-F1", "mean F1 over classes; 1 is best"),
-    "macro_auc": Headline("Macro-AUC", "mean one-vs-rest ROC AUC; 0.5 is chance, 1 is best"),
-    "log_loss": Headline("Log loss", "negative log-likelihood of the true class, in nats; 0 is best"),
-    "calibration_error": Headline("Calibration error", "gap between confidence and accuracy; 0 is best"),
-}
-"""Names and meanings of the keys in ``Evaluation.headline``, except those of ratings."""
-_RATED = {
-    "ccc": "agreement with people's ratings (concordance correlation); 0 is chance, 1 is best",
-    "rmse": "root mean squared error against people's ratings, -1..1; 0 is best",
-}
-
-
-def headline(key: str) -> Headline:
-    """Return the name and meaning of a headline metric; keys of ratings are such as ``valence_ccc``."""
-    name, _, metric = key.rpartition("_")
-    rated = Headline(f"{name.replace('_', ' ').capitalize()} {metric.upper()}", _RATED.get(metric, ""))
-    return HEADLINES.get(key, rated)
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -84,9 +55,9 @@ def duration_text(seconds: float, *, units: bool = False) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def value_text(key: str, value: float) -> str:
-    """Format a headline metric: accuracies in percent, others with three decimals."""
-    return percent(value) if key.endswith("accuracy") else decimal(value)
+def value_text(metric: MetricInfo, value: float) -> str:
+    """Format a value of a metric: in percent with one decimal, or with three decimals."""
+    return percent(value) if metric.percent else decimal(value)
 
 
 def share_text(share: Estimate) -> str:
@@ -95,11 +66,11 @@ def share_text(share: Estimate) -> str:
     return f"{percent(share.value)}{interval}"
 
 
-def interval_text(key: str, estimate: Estimate) -> str:
+def interval_text(metric: MetricInfo, estimate: Estimate) -> str:
     """Format an interval as ``"70.1–73.0%"`` or ``"0.690–0.720"``; a dash if there is none."""
     if math.isnan(estimate.low) or math.isnan(estimate.high):
         return UNDEFINED
-    low, high = value_text(key, estimate.low), value_text(key, estimate.high)
+    low, high = value_text(metric, estimate.low), value_text(metric, estimate.high)
     return f"{low.removesuffix('%')}–{high}"
 
 
@@ -108,6 +79,11 @@ def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
     if stopping.keep == "last":
         return f"{epoch}, the last of {epochs}"
     return f"{epoch}, the best of {epochs} by validation {stopping.metric.replace('_', '-')}"
+
+
+def initial(text: str) -> str:
+    """Return a text with a capital first letter: ``"macro-F1"`` -> ``"Macro-F1"``."""
+    return text[:1].upper() + text[1:]
 
 
 def points(value: float) -> str:

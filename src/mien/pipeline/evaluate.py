@@ -18,6 +18,7 @@ from mien.evaluation.calibration import reliability
 from mien.evaluation.curves import roc_curves
 from mien.evaluation.error_analysis import worst_mistakes
 from mien.evaluation.estimates import group_values
+from mien.evaluation.named_metrics import NamedMetric
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, Evaluation, VoteEvaluation
 from mien.inference.predictor import Predictor
@@ -44,12 +45,14 @@ class EvaluateOptions:
         by: column of the data to group metrics by; None for no grouping.
         tta: test-time augmentation: number of averaged views of each face; see :mod:`mien.inference.tta`.
         scheme: label scheme that merges the predicted classes; None keeps all classes.
+        metrics: further metrics.
     """
 
     split: str = "validation"
     by: str | None = None
     tta: int = 1
     scheme: LabelScheme | None = None
+    metrics: Sequence[NamedMetric] = ()
 
 
 def check_options(options: EvaluateOptions, predictor: Predictor) -> None:

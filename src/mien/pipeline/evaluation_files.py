@@ -15,6 +15,7 @@ from mien.base.files import whole_file
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import ALL, SPLITS
 from mien.data.read import ReadResult
+from mien.evaluation.named_metrics import NamedMetric
 from mien.evaluation.predictions import Predictions, read_predictions, save_predictions
 from mien.evaluation.results import Evaluation
 from mien.evaluation.robustness import NAME, RobustnessResult, read_robustness
@@ -98,6 +99,7 @@ class ReportInputs:
             from those of the predictions if a label scheme converts them.
         metadata: how the page was made, such as data and command.
         explain: whether to add attention maps, if data and model are given.
+        metrics: further metrics of the predictions.
     """
 
     predictions: Predictions
@@ -109,6 +111,7 @@ class ReportInputs:
     data: ReadResult | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     explain: bool = True
+    metrics: Sequence[NamedMetric] = ()
 
     @classmethod
     def find(
@@ -159,7 +162,7 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
     checked = None if model is None or split.faces is None else check_model(model, split.faces, predictions)
     if checked is not None:
         inputs = replace(inputs, predictions=replace(predictions, temperature=checked))
-    return write_measured(out, inputs, split, split.evaluate())
+    return write_measured(out, inputs, split, split.evaluate(inputs.metrics))
 
 
 def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evaluation: Evaluation) -> WrittenPage:

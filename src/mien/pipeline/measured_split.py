@@ -17,6 +17,7 @@ from mien.data.splits import group_identical, near_copy_groups
 from mien.evaluation.answers import evaluate_answers
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.metrics import Floats
+from mien.evaluation.named_metrics import Metric
 from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.vote_metrics import evaluate_votes
@@ -236,10 +237,10 @@ class MeasuredSplit:
         """Compute metrics on all samples and without copies; empty without data, and for the training split."""
         return evaluate_subsets(self.predictions, self.masks)
 
-    def evaluate(self) -> Evaluation:
-        """Compute all metrics: of answers, on all samples, without copies, by votes and by ratings."""
+    def evaluate(self, metrics: Sequence[Metric] = ()) -> Evaluation:
+        """Compute all metrics, and further ones: of answers, on all samples, without copies, by votes and ratings."""
         return replace(
-            evaluate_predictions(self.predictions),
+            evaluate_predictions(self.predictions, metrics=metrics),
             answer=evaluate_answers(self.predictions),
             subsets=tuple(self.subsets()),
             votes=evaluate_votes(self.predictions, self.masks),

@@ -1,10 +1,9 @@
 """Comparison of two models on the same samples: differences, tests, and the faces that only one predicts correctly."""
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,22 @@ from rich.console import Group
 from mien.base.errors import Notice
 from mien.base.run_folder import check_out
 from mien.data.dataset import Dataset
-from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import confusion_matrix
-from mien.evaluation.named_metrics import groups_of, resample
-from mien.evaluation.paired_tests import Difference, McNemar, bootstrap_p_value, match_samples, mcnemar_test
+from mien.evaluation.named_metrics import Metric, find_metrics, groups_of
+from mien.evaluation.paired_tests import Difference, McNemar, match_samples, mcnemar_test, paired_differences
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import SEED, SubsetMetrics, json_ready
-from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
+from mien.evaluation.results import SEED, MetricInfo, SubsetMetrics, fields_to_dict, json_ready
+from mien.page.blocks import Block, CaptionedChart, Cell, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.charts.overview import confusion_chart, differences_chart, runs_chart
 from mien.page.charts.svg import Chart
 from mien.page.page import Page
 from mien.page.rendering import data_address
 from mien.page.sections import COPIES_WORDS, WIDEST_CONFUSION, learning_curves, subsets_table
 from mien.page.terminal import as_text, rich_table, titled
-from mien.page.wording import counted, p_text
+from mien.page.wording import Format, counted, p_text
 
+COMPARED = ("accuracy", "macro_f1", "log_loss")
+"""Metrics of each comparison; the recall of each class and further metrics follow."""
 FACES_SHOWN = 16
 _HEAD = 24
 """Largest number of characters of a model's name in a column header."""
@@ -43,10 +43,8 @@ class Comparison:
         first, second: names of the models.
         samples: number of samples.
         classes: C class names.
-        accuracy: accuracies, 0..1, higher is better.
-        macro_f1: macro-F1 values, 0..1, higher is better.
-        log_loss: log losses in nats, lower is better.
-        recall: recalls of each class, in order; NaN for a class without samples.
+        metrics: the compared metrics, in order: :data:`COMPARED`, further ones, then the recall of each class.
+        differences: both models' values of each metric and their difference, by its name; NaN where undefined.
         mcnemar: test of equal accuracy, which needs no resampling.
         only_first: int64 (A,), ascending ids of the samples that only the first model predicts correctly.
         only_second: int64 (B,), ascending ids of the samples that only the second model predicts correctly.
@@ -62,10 +60,8 @@ class Comparison:
     second: str
     samples: int
     classes: tuple[str, ...]
-    accuracy: Difference
-    macro_f1: Difference
-    log_loss: Difference
-    recall: tuple[Difference, ...]
+    metrics: tuple[MetricInfo, ...]
+    differences: Mapping[str, Difference]
     mcnemar: McNemar
     only_first: npt.NDArray[np.int64]
     only_second: npt.NDArray[np.int64]
@@ -76,6 +72,26 @@ class Comparison:
     subsets: Sequence[tuple[SubsetMetrics, SubsetMetrics]] = ()
     faces: Dataset | None = field(default=None, repr=False)
     histories: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict, repr=False)
+
+    @property
+    def accuracy(self) -> Difference:
+        """Accuracies, 0..1, higher is better."""
+        return self.differences["accuracy"]
+
+    @property
+    def macro_f1(self) -> Difference:
+        """Macro-F1 values, 0..1, higher is better."""
+        return self.differences["macro_f1"]
+
+    @property
+    def log_loss(self) -> Difference:
+        """Log losses in nats, lower is better."""
+        return self.differences["log_loss"]
+
+    @property
+    def recall(self) -> tuple[Difference, ...]:
+        """Recalls of each class, in order; NaN for a class without samples."""
+        return tuple(self.differences[f"recall.{name}"] for name in self.classes)
 
     @property
     def p_value(self) -> float:
@@ -114,11 +130,10 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return both models' metrics, differences, intervals and p-values, also notes and subsets, JSON-ready."""
-        left_out = {"first_predictions", "second_predictions", "subsets", "faces", "histories"}
-        content = {
-            each.name: json_ready(getattr(self, each.name)) for each in fields(self) if each.name not in left_out
-        }
-        content["seed"] = SEED
+        left_out = ("first_predictions", "second_predictions", "subsets", "faces", "histories", "metrics")
+        content = fields_to_dict(self, (*left_out, "differences"))
+        content |= {key: each.to_dict() for key, each in self.differences.items() if not key.startswith("recall.")}
+        content |= {"recall": json_ready(self.recall), "seed": SEED}
         if self.notices:
             content["notes"] = "; ".join(self.notices)
         if self.subsets:
@@ -146,41 +161,24 @@ class Comparison:
 
 
 def compare_predictions(
-    first: Predictions, second: Predictions, resamples: int = 1000, *, names: tuple[str, str] = ("first", "second")
+    first: Predictions,
+    second: Predictions,
+    resamples: int = 1000,
+    *,
+    names: tuple[str, str] = ("first", "second"),
+    metrics: Sequence[Metric] = (),
 ) -> Comparison:
-    """Compare two models sample by sample.
+    """Compare two models sample by sample: accuracy, macro-F1, log loss, further ``metrics``, and recall of each class.
 
-    It uses the paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same samples for
-    both models. The p-values of accuracy and recalls are McNemar's; for a recall, the test uses the samples of the
-    class. The p-values of macro-F1 and log loss are twice the smaller fraction of resamples on one side of 0, with 1
-    added to numerator and denominator (Davison & Hinkley 1997, equation 4.11), so they are at least 2 / (resamples +
-    1), and at least 2^(1 - n) for n samples or groups. With groups in the predictions, whole groups are drawn and
-    McNemar's test is over groups.
+    Intervals and p-values are those of :func:`mien.evaluation.paired_tests.paired_differences`.
 
     Raises DataError if samples (in any order), labels, classes or data differ.
     """
     first, second = match_samples(first, second)
-    metrics = ["accuracy", "macro_f1", "log_loss", *(f"recall.{each}" for each in first.classes)]
-    of_first, of_second = resample((first, second), metrics, resamples)
-
     right = [predictions.probabilities.argmax(axis=1) == predictions.labels for predictions in (first, second)]
     only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
-    drawn = of_second.drawn - of_first.drawn
-    groups = groups_of((first, second))
-
-    def difference(index: int, p_value: float) -> Difference:
-        values = float(of_first.values[index]), float(of_second.values[index])
-        change = percentile_interval(values[1] - values[0], drawn[:, index])
-        return Difference(*values, change, math.nan if math.isnan(change.value) else p_value)
-
-    def of_class(label: int) -> McNemar:
-        inside = first.labels == label
-        return mcnemar_test(only_first & inside, only_second & inside, groups)
-
-    mcnemar = mcnemar_test(only_first, only_second, groups)
-    accuracy = difference(0, mcnemar.p_value)
-    macro_f1, log_loss = (difference(at, bootstrap_p_value(drawn[:, at], of_first.units)) for at in (1, 2))
-    recall = [difference(3 + label, of_class(label).p_value) for label in range(len(first.classes))]
+    further = [each for each in find_metrics(metrics) if each.key not in COMPARED]
+    chosen = find_metrics([*COMPARED, *further, *(f"recall.{name}" for name in first.classes)])
     return Comparison(
         first=names[0],
         second=names[1],
@@ -188,11 +186,9 @@ def compare_predictions(
         second_predictions=second,
         samples=len(first),
         classes=first.classes,
-        accuracy=accuracy,
-        macro_f1=macro_f1,
-        log_loss=log_loss,
-        recall=tuple(recall),
-        mcnemar=mcnemar,
+        metrics=tuple(chosen),
+        differences=paired_differences(first, second, chosen, resamples),
+        mcnemar=mcnemar_test(only_first, only_second, groups_of((first, second))),
         only_first=first.sample_ids[only_first],
         only_second=first.sample_ids[only_second],
         both_wrong=first.sample_ids[~right[0] & ~right[1]],
@@ -244,18 +240,18 @@ def short_names(first: str, second: str) -> tuple[str, str]:
 def comparison_table(found: Comparison, key: str = "comparison") -> Table:
     """Return a table of all metrics of both models, the differences with intervals, and the p-values."""
     first, second = short_names(found.first, found.second)
-    named = [
-        ("accuracy", found.accuracy),
-        ("macro-F1", found.macro_f1),
-        ("log loss", found.log_loss),
-        *((f"recall of {name}", each) for name, each in zip(found.classes, found.recall, strict=True)),
-    ]
     columns = (
         Column("metric", "text"), Column("first", head=first), Column("second", head=second),
         Column("difference", "signed"), Column("p", "p"),
     )  # fmt: skip
-    rows = [(name, each.first, each.second, each.difference, each.p_value) for name, each in named]
-    return Table(f"{key}-differences", columns, rows, f"Difference: {found.second} minus {found.first}.")
+    rows = []
+    for metric in found.metrics:
+        each = found.differences[metric.key]
+        shown: tuple[Format, Format] = ("percent", "points") if metric.percent else ("decimal", "signed")
+        values = (Cell(value, shown[0]) for value in (each.first, each.second))
+        rows.append((metric.name, *values, Cell(each.difference, shown[1]), each.p_value))
+    about = f"Difference: {found.second} minus {found.first}; of percentages in points."
+    return Table(f"{key}-differences", columns, rows, about)
 
 
 def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Table:
@@ -264,7 +260,7 @@ def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Tabl
     columns = (
         Column("measured on", "text"), Column("samples", "count"),
         *(Column(f"accuracy, {side}", "percent", f"accuracy, {name}") for side, name in sides),
-        *(Column(f"macro-F1, {side}", head=f"macro-F1, {name}") for side, name in sides),
+        *(Column(f"macro-F1, {side}", "percent", f"macro-F1, {name}") for side, name in sides),
     )  # fmt: skip
     rows = [
         (first.value, first.count, first.accuracy, second.accuracy, first.macro_f1, second.macro_f1)
@@ -292,7 +288,7 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
         Text(
             "Differences have 95% paired bootstrap intervals, unless all resamples give the same. p of accuracy and of "
             "a recall is McNemar's; it may exceed 0.05 although the interval excludes 0. For a recall it uses the "
-            "samples of the class. p of macro-F1 and of log loss is from the resamples.",
+            "samples of the class. Other p-values are from the resamples.",
             soft=True,
         ),
     ]

@@ -7,6 +7,7 @@ import numpy as np
 from mien.base.errors import Notice
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
+from mien.evaluation.named_metrics import METRICS
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.charts.curves import robustness_curves_chart
 from mien.page.rendering import data_address, probability_details
@@ -83,10 +84,10 @@ def robustness_section(context: ReportContext) -> Section | Notice:
     result = context.robustness
     if isinstance(result, Notice):
         return result
-    clean, mean = result.clean_accuracy, result.mean_accuracy
+    clean, mean, accuracy = result.clean_accuracy, result.mean_accuracy, METRICS["accuracy"]
     words = (
-        f"Accuracy on {result.faces:,} clean faces: {percent(clean.value)} ({interval_text('accuracy', clean)}). Mean "
-        f"over all corruptions and strengths: {percent(mean.value)} ({interval_text('accuracy', mean)}). Measured: "
+        f"Accuracy on {result.faces:,} clean faces: {percent(clean.value)} ({interval_text(accuracy, clean)}). Mean "
+        f"over all corruptions and strengths: {percent(mean.value)} ({interval_text(accuracy, mean)}). Measured: "
         f"{result.description}."
     )
     if result.groups is not None:

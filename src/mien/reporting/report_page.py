@@ -22,7 +22,7 @@ from mien.page.sections import (
     metrics_table,
     subsets_table,
 )
-from mien.page.wording import UNDEFINED, counted, headline
+from mien.page.wording import UNDEFINED, counted
 from mien.reporting.attention import attention_section
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import cell_faces, pairs_section, robustness_section, worst_section
@@ -66,7 +66,7 @@ def metrics_section(context: ReportContext) -> Section:
     evaluation = context.evaluation
     notice = evaluation.trained_on_notice
     units = "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
-    meanings = [headline(key).meaning for key in evaluation.headline]
+    meanings = [metric.meaning for metric in evaluation.metrics]
     meanings.insert(2, "accuracy of always answering the largest class")
     cards = tuple(
         Metric(name, value, interval or UNDEFINED, meaning)

@@ -14,7 +14,7 @@ from rich.text import Text as RichText
 from mien.base.errors import Notice, value_text
 from mien.base.recipe import dotted
 from mien.base.run_folder import RunFolder
-from mien.evaluation.named_metrics import VOTE_METRICS
+from mien.evaluation.named_metrics import find_metric
 from mien.evaluation.paired_tests import Spread
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
 from mien.page.charts.svg import COLOURS, INK, make_chart
@@ -26,18 +26,6 @@ from mien.runs.table import StudyTable, VariantComparison, VariantRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_NAMES = {
-    "accuracy": "accuracy",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "macro_f1": "macro-F1",
-    "macro_auc": "macro-AUC",
-    "log_loss": "log loss",
-    "calibration_error": "calibration error",
-    "majority_accuracy": "FER+ majority",
-    "agreed_accuracy": "accuracy where votes agree",
-}
 
 
 def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> WrittenPage:
@@ -88,7 +76,7 @@ def _sentences(table: StudyTable) -> Iterator[str]:
 
 
 def _best(metric: str, rows: Sequence[VariantRow]) -> VariantRow:
-    choose = min if metric in {"log_loss", "calibration_error"} else max
+    choose = min if find_metric(metric).lower_is_better else max
     return choose(rows, key=lambda row: row.metrics[metric].mean)
 
 
@@ -293,13 +281,12 @@ def _notices(table: StudyTable) -> Iterator[Notice]:
 
 def metric_name(metric: str) -> str:
     """Return a readable name: ``"macro_f1"`` -> ``"macro-F1"``, ``"recall.disgust"`` -> ``"recall of disgust"``."""
-    kind, _, of_class = metric.partition(".")
-    return f"{'F1' if kind == 'f1' else kind} of {of_class}" if of_class else _NAMES[metric]
+    return find_metric(metric).name
 
 
 def in_percent(metric: str) -> bool:
     """Return whether a metric is shown in percent."""
-    return metric in {"accuracy", *VOTE_METRICS}
+    return find_metric(metric).percent
 
 
 def metric_text(metric: str, value: float) -> str:

@@ -15,7 +15,7 @@ from mien.base.labels import parse_scheme
 from mien.base.recipe import Change, Recipe, StrictModel, dotted, load_recipe, name_of_file, tuned
 from mien.base.run_folder import RunFolder
 from mien.base.spec_file import SpecKind, is_path, toml_value
-from mien.evaluation.named_metrics import check_metric
+from mien.evaluation.named_metrics import find_metric
 from mien.inference.find_model import find_run, is_shipped
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")]
@@ -94,7 +94,7 @@ class Study(StrictModel):
     def _check_metrics_and_schemes(self) -> None:
         try:
             for metric in (*self.metrics, *(metric for variant in self.variants for metric in variant.published)):
-                check_metric(metric)
+                find_metric(metric)
             for scheme in [each.classes for each in self.variants] + [each.classes for each in self.comparisons]:
                 parse_scheme(scheme or "all")
         except DataError as error:
@@ -110,7 +110,7 @@ class Study(StrictModel):
         for metric, value in variant.published.items():
             if metric not in self.metrics:
                 raise ValueError(f"{who} has a published value of '{metric}', which is not in metrics")
-            if metric != "log_loss" and not -1 <= value <= 1:
+            if find_metric(metric).bounded and not 0 <= value <= 1:
                 raise ValueError(f"{who} has a published {metric} of {value:g}; 61% is 0.61")
         if bool(variant.after) != bool(variant.classes):
             raise ValueError(f"{who} needs 'after' and 'classes', or none of them")

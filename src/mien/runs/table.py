@@ -12,7 +12,7 @@ from mien.base.errors import DataError, StudyError
 from mien.base.labels import parse_scheme
 from mien.base.progress import track
 from mien.data.dataset import Dataset
-from mien.evaluation.named_metrics import Resampled, resample
+from mien.evaluation.named_metrics import Resampled, find_metric, resample
 from mien.evaluation.paired_tests import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict, json_ready
@@ -175,7 +175,9 @@ def _compare(
         if name != comparison.baseline:
             pairs = [baseline[seed] for seed in seeds], [drawn[name][seed] for seed in seeds]
             named = zip(metrics, compare_repeats(*pairs) if seeds else [], strict=False)
-            differences[name] = {metric: each if metric == "log_loss" else each.bounded() for metric, each in named}
+            differences[name] = {
+                metric: each.bounded() if find_metric(metric).bounded else each for metric, each in named
+            }
     return VariantComparison(comparison, len(shared[0]), _adjusted(differences), absent)
 
 
