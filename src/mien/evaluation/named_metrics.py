@@ -86,6 +86,10 @@ class NamedMetric(MetricInfo):
         assert self.hits is not None
         return split.mean(*(each.astype(np.float64) for each in self.hits(split.predictions)))
 
+    def value(self, predictions: Predictions) -> float:
+        """Compute the metric of predictions; NaN where undefined."""
+        return float(self.of(WeightedSplit(predictions, np.ones(len(predictions)))))
+
 
 Metric: TypeAlias = str | NamedMetric | Callable[[Labels, Floats], float]
 """A metric as a user gives it: its name, ``file.py:function``, or a function of labels and probabilities."""

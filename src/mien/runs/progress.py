@@ -4,13 +4,12 @@ import sys
 import time
 from collections.abc import Sequence
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.base.errors import Notice
 from mien.base.progress import bars_are_shown, is_quiet
-from mien.evaluation.named_metrics import WeightedMetrics
+from mien.evaluation.named_metrics import find_metric
 from mien.page.wording import duration_text
 from mien.runs.page import metric_name, metric_text
 from mien.runs.plan import CompletedRun, PlannedRun, StudyCallback
@@ -57,7 +56,7 @@ class StudyProgress(StudyCallback):
         how = record.failed
         if not how:
             predictions = completed.predictions()
-            (value,) = WeightedMetrics(predictions, [self._metric]).under(np.ones(len(predictions)))
+            value = find_metric(self._metric).value(predictions)
             how = f"{metric_name(self._metric)} {metric_text(self._metric, value)}, epoch kept {record.best_epoch} of "
             how += f"{record.epochs}, {duration_text(record.seconds)}"
         self.say(f"{run.variant}, seed {run.recipe.seed}: {how}")
