@@ -9,7 +9,7 @@ from mien.base.labels import EXPRESSIONS, colour_of
 from mien.faces.face import Box
 from mien.inference.prediction import Prediction
 from mien.video import page as timeline_page
-from mien.video.page import expressions_plot, longest_tracks, timeline_html, tracks_plot
+from mien.video.page import HALF_ROW, expressions_plot, longest_tracks, timeline_html
 from mien.video.timeline import Timeline
 from mien.video.tracker import TrackedFace, VideoFrame
 from support import page_codes
@@ -39,46 +39,53 @@ def page(made, **changes):
     return timeline_html(made, **{**words, **changes})
 
 
-def test_the_annotated_video_is_played_where_there_is_one(charts):
+def test_page_plays_the_annotated_video_if_there_is_one(charts):
     assert "<video" not in page(timeline(2))
     text = page(timeline(2), player="annotated.mp4")
     assert re.findall(r"<video[^>]*src=\"([^\"]*)\"", text) == ["annotated.mp4"]
     # Where time is in each chart, for the script that jumps to it.
-    assert [box.split()[:2] for box in re.findall(r'data-box="([^"]*)"', text)] == [["0", "4"]] * 3
+    assert [box.split()[:2] for box in re.findall(r'data-box="([^"]*)"', text)] == [["0", "4"]]
 
 
-def test_names_from_outside_are_escaped():
+def test_page_escapes_names():
     text = page(timeline(1, classes=("<b>a</b>", "b")), title="<script>x</script>.mp4", notes=["<i>note</i>"])
     assert "<script>x" not in text
     assert "<i>" not in text
     assert "<b>" not in text
 
 
-def test_no_face_is_said():
+def test_page_says_that_there_is_no_face():
     text = page(timeline(0))
     assert page_codes(text) == ["no-face"]
     assert page_codes(page(timeline(1))) == []
     assert "<svg" not in text
 
 
-def test_a_crowd_shows_its_longest_and_names_the_file_of_all(monkeypatch):
-    monkeypatch.setattr(timeline_page, "MOST_SHOWN", 4)
+def test_page_shows_the_longest_of_a_crowd_and_names_the_table_of_all(monkeypatch):
+    monkeypatch.setattr(timeline_page, "MAX_SHOWN", 4)
     made = timeline(9)
     assert [track.number for track in longest_tracks(made)] == [1, 2, 3, 4]
     text = page(made)
     (fewer,) = re.findall(r"<p[^>]*>([^<]*faces\.csv[^<]*)</p>", text)
     assert re.findall(r"\d+", fewer) == ["4", "9"]
-    assert text.count("<svg") == 5
+    assert (text.count("<svg"), text.count("<img")) == (1, 4)
 
 
-def test_the_bars_of_who_is_seen_are_as_long_as_they_are_seen():
-    """Oracle: the rectangles in the figure itself, in data coordinates."""
-    axes = tracks_plot(timeline(3, count=30), [1, 2, 3])._figure.axes[0]
-    bars = [(bar.get_x(), bar.get_width(), bar.get_y()) for bar in axes.patches]
-    assert bars == [pytest.approx((0.1 * n, 3.0 - 0.1 * n, n - 0.35)) for n in range(3)]
+def test_rows_show_stacked_probabilities_while_their_face_is_visible():
+    """Oracle: the areas in the figure itself, in data coordinates; row n begins at 0.1 n s."""
+    made = timeline(3, count=30)
+    areas = expressions_plot(made, [1, 2, 3])._figure.axes[0].collections
+    assert len(areas) == 3 * len(EXPRESSIONS)
+    for row in range(3):
+        corners = [area.get_paths()[0].vertices for area in areas[7 * row : 7 * row + 7]]
+        assert [(points[:, 0].min(), points[:, 0].max()) for points in corners] == [pytest.approx((0.1 * row, 3.0))] * 7
+        heights = [points[:, 1].max() - points[:, 1].min() for points in corners]
+        assert heights == pytest.approx(2 * HALF_ROW * made.tracks[row + 1].mean)
+        assert np.concatenate(corners)[:, 1].min() == pytest.approx(row - HALF_ROW)
+    assert len({colour_of(name, index) for index, name in enumerate(EXPRESSIONS)}) == 7
 
 
-def test_bars_in_doubt_are_faint():
+def test_times_in_doubt_are_faint():
     """Oracle: by hand. The first second is unsure, of the same class as the rest."""
     made = Timeline(EXPRESSIONS, 0.1)
     square, size = np.zeros((48, 48), dtype=np.uint8), len(EXPRESSIONS)
@@ -87,19 +94,6 @@ def test_bars_in_doubt_are_faint():
         scores[3] = 1 - scores[1] * (size - 1)
         one = Prediction("clip", EXPRESSIONS, scores, Box(0, 0, 20, 20), square, perceived=True)
         made.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), [TrackedFace(1, one)]))
-    bars = tracks_plot(made, [1])._figure.axes[0].patches
-    assert [(bar.get_x(), bar.get_width()) for bar in bars] == [pytest.approx((0, 1)), pytest.approx((1, 2))]
-    pale, full = (bar.get_facecolor() for bar in bars)
-    assert pale[:3] == full[:3]
-    assert pale[3] < 0.5 < full[3] == 1
-
-
-def test_the_stack_ends_at_a_hundred_and_each_class_has_its_colour():
-    made = timeline(1)
-    areas = expressions_plot(made, 1)._figure.axes[0].collections
-    assert len(areas) == 7
-    tops = [area.get_paths()[0].vertices[:, 1].max() for area in areas]
-    assert tops == pytest.approx(np.cumsum(100 * made.tracks[1].mean))
-    assert [area.get_paths()[0].vertices[:, 1].min() for area in areas] == pytest.approx([0, *tops[:-1]])
-    assert len({colour_of(name, index) for index, name in enumerate(EXPRESSIONS)}) == 7
-    assert colour_of("my own", 8) == colour_of("another", 2)
+    areas = expressions_plot(made, [1])._figure.axes[0].collections
+    assert [area.get_paths()[0].vertices[:, 0].max() for area in areas] == pytest.approx([1.0] * 7 + [3.0] * 7)
+    assert [area.get_facecolor()[0, 3] for area in areas] == [0.3] * 7 + [1.0] * 7

@@ -322,13 +322,11 @@ class Section:
         key: anchor in the page; unique within a page.
         title: heading.
         blocks: content in order.
-        beside: True puts its two blocks, faces and a chart, side by side on a wide screen.
     """
 
     key: str
     title: str
     blocks: tuple[Block, ...] = ()
-    beside: bool = False
 
     def parts(self) -> Iterator[Part]:
         """Yield the parts in order, including those inside rows."""

@@ -35,22 +35,15 @@ def open_port(host: str, port: int) -> socket.socket:
 
     Raises ServeError: the port is in use or not allowed, or the address is not on this machine (``port-unavailable``).
     """
-    listener = None
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # asyncio sets TCP_NODELAY on accepted connections only if the protocol is given, which socket.create_server
-        # does not do. Every answer would then wait 40 ms for the client's delayed acknowledgement.
-        listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(QUEUE)
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address, family=family, backlog=QUEUE)
     except (OSError, UnicodeError) as error:
-        if listener is not None:
-            listener.close()
         reason = getattr(error, "strerror", None) or str(error)
         words = f"Cannot listen on {host} port {port}: {reason}. Choose another address with --host and --port."
         raise ServeError(words, code="port-unavailable") from None
+    # Accepted connections inherit it. Otherwise every answer would wait 40 ms for the client's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 

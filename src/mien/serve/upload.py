@@ -7,7 +7,6 @@ than any body. ``Request.form`` is not used, because it limits neither the total
 import asyncio
 import base64
 import json
-import math
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -62,11 +61,10 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     is_image = kind.startswith(b"image/") or kind == b"application/octet-stream"
     if not is_image and kind not in {b"multipart/form-data", b"application/json"}:
-        raise ApiError(
-            f"Send multipart/form-data with a field '{FIELD}' that holds the image, the image itself as image/jpeg, or "
-            'JSON, {"image": "BASE64"}.',
-            code="not-a-form",
+        words = (
+            f"Send multipart/form-data with a field '{FIELD}' that holds the image, the image itself as image/jpeg, "
         )
+        raise ApiError(words + 'or JSON, {"image": "BASE64"}.', code="not-a-form")
     if kind == b"multipart/form-data" and not options.get(b"boundary"):
         raise ApiError("The content type multipart/form-data names no boundary.", code="malformed-form")
     try:
@@ -80,6 +78,15 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
         raise ApiError(words, code="body-too-slow") from None
     except ClientDisconnect:
         raise ApiError("The client closed the connection.", code="malformed-form") from None
+
+
+async def _bounded_chunks(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limits.max_bytes:
+            raise _too_many_bytes(limits)
+        yield chunk
 
 
 def _json_files(body: bytes, max_files: int) -> list[bytes]:
@@ -114,58 +121,50 @@ def _decoded(text: str) -> bytes:
     return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
 
 
-async def _bounded_chunks(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > limits.max_bytes:
-            raise _too_many_bytes(limits)
-        yield chunk
-
-
 class _Form(MultiPartParser):
-    """Starlette's multipart parser, in memory; it records whether the form was complete."""
+    """Starlette's parser of forms, in memory, which refuses a form without an end."""
 
     spool_max_size = sys.maxsize  # so that nothing is written to disk; _bounded_chunks limits the bytes
     is_complete = False
 
-    def on_headers_finished(self) -> None:
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
         # Old clients may send only filename*, in which other alphabets are encoded. The name does not matter.
-        disposition = self._current_part.content_disposition
-        if disposition is not None:
-            self._current_part.content_disposition = disposition.replace(b"filename*=", b"filename=")
-        super().on_headers_finished()
+        value = data[start:end].replace(b"filename*=", b"filename=")
+        super().on_header_value(value, 0, len(value))
 
     def on_end(self) -> None:
         self.is_complete = True
 
+    async def until_end(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async for chunk in chunks:
+            yield chunk
+        if not self.is_complete:
+            raise MultiPartException("It has no end.")
+
 
 async def _form_files(headers: Headers, chunks: AsyncGenerator[bytes, None], max_files: int) -> list[bytes]:
     """Return the contents of the files in the field ``file``, in order. Raises :class:`ApiError`."""
-    form = _Form(headers, chunks, max_files=max_files, max_fields=math.inf, max_part_size=sys.maxsize)
-    files = []
+    unknown = ApiError(f"The form has a field that is not '{FIELD}'; parameters go in the query.", code="unknown-field")
+    form = _Form(headers, chunks, max_files=max_files, max_fields=1, max_part_size=sys.maxsize)
+    form.stream = form.until_end(chunks)
     try:
-        items = (await form.parse()).multi_items()
-        if not form.is_complete:
-            raise MultiPartException("It has no end.")
-        for name, content in items:
-            if name != FIELD:
-                words = f"The form has a field that is not '{FIELD}'; parameters go in the query."
-                raise ApiError(words, code="unknown-field")
-            if isinstance(content, str):
-                words = f"The field '{FIELD}' holds text, not a file. With curl: -F {FIELD}=@photo.jpg"
-                raise ApiError(words, code="form-file-missing")
-            files.append(await content.read())
-    except MultiPartException:
-        if form._current_files > max_files:
+        parsed = await form.parse()
+    except MultiPartException as error:
+        if error.message.startswith("Too many files"):
             raise _too_many_files(max_files) from None
+        if error.message.startswith("Too many fields"):
+            raise unknown from None
         raise ApiError("The body is not a complete multipart form.", code="malformed-form") from None
+    try:
+        if parsed.keys() - {FIELD}:
+            raise unknown
+        files = parsed.getlist(FIELD)
+        if not files or any(isinstance(file, str) for file in files):
+            words = f"The form has no file in the field '{FIELD}'. With curl: -F {FIELD}=@photo.jpg"
+            raise ApiError(words, code="form-file-missing")
+        return [await file.read() for file in files if not isinstance(file, str)]
     finally:
-        for file in form._files_to_close_on_error:
-            file.close()
-    if not files:
-        raise ApiError(f"The form has no field '{FIELD}'.", code="form-file-missing")
-    return files
+        await parsed.close()
 
 
 def _too_many_files(limit: int) -> ApiError:
@@ -174,6 +173,5 @@ def _too_many_files(limit: int) -> ApiError:
 
 
 def _too_many_bytes(limits: Limits) -> ApiError:
-    return ApiError(
-        f"The body has more than {limits.max_bytes:,} bytes, the limit. Shrink the image.", code="too-many-bytes"
-    )
+    words = f"The body has more than {limits.max_bytes:,} bytes, the limit. Shrink the image."
+    return ApiError(words, code="too-many-bytes")

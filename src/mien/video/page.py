@@ -26,24 +26,25 @@ _LEGEND_COLUMNS = 5
 _WIDTH_INCHES = 7.9
 """Width of charts over time: they fill the page, and phones scroll them."""
 
+HALF_ROW = 0.42
+"""Half of the height of a face's row; rows are 1 apart."""
+
 _FAINT = 0.3
 
 
-def tracks_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
-    """Plot a line for each track while its face is visible, in the colour of the prediction; faint if in doubt."""
+def expressions_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
+    """Plot a row for each face: the stacked probabilities of its classes while it is visible; faint if in doubt."""
 
     def draw(axes: Axes) -> None:
         for row, number in enumerate(numbers):
-            for edges, means, in_doubt in timeline.runs(number):
-                tops = means.argmax(axis=1)
-                # Join neighbouring steps of one class into one bar, because thousands of bars are slow.
-                first = np.concatenate([[0], np.flatnonzero(np.diff(2 * tops + in_doubt)) + 1])
-                starts, ends = edges[first], edges[np.append(first[1:], len(tops))]
-                colours = [
-                    (colour_of(timeline.classes[top], top), _FAINT if doubt else 1.0)
-                    for top, doubt in zip(tops[first], in_doubt[first], strict=True)
-                ]
-                axes.barh(np.full(len(first), row), ends - starts, 0.7, left=starts, color=colours, linewidth=0)
+            for edges, shares, in_doubt in timeline.runs(number):
+                # Draw from the start of the first step to the end of the last, so that a single step is visible too.
+                at = np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
+                tops = np.cumsum(np.concatenate([shares[:1], shares, shares[-1:]]), axis=1)
+                levels = row + HALF_ROW * (1 - 2 * np.concatenate([np.zeros((len(at), 1)), tops], axis=1))
+                for index, name in enumerate(timeline.classes):
+                    colour = (colour_of(name, index), _FAINT if in_doubt else 1.0)
+                    axes.fill_between(at, levels[:, index], levels[:, index + 1], color=colour, linewidth=0)
         axes.set_yticks(range(len(numbers)), [f"face {number}" for number in numbers])
         axes.set_ylim(len(numbers) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
@@ -51,28 +52,8 @@ def tracks_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
         legend_above(axes, _LEGEND_COLUMNS, handlelength=1.0, handletextpad=0.4)
 
     legend = legend_inches([shorten(name) for name in timeline.classes], _LEGEND_COLUMNS)
-    return make_chart("tracks", draw, height_inches=0.85 + 0.22 * len(numbers) + legend, width_inches=_WIDTH_INCHES)
-
-
-def expressions_plot(timeline: Timeline, number: int) -> Chart:
-    """Plot the stacked probabilities of one face's classes over time, with the colours of :func:`tracks_plot`.
-
-    The chart is empty while the face is not visible.
-    """
-
-    def draw(axes: Axes) -> None:
-        for edges, shares, _ in timeline.runs(number):
-            # Draw from the start of the first step to the end of the last, so that a single step is visible too.
-            at = np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
-            tops = np.cumsum(100 * np.concatenate([shares[:1], shares, shares[-1:]]), axis=1)
-            below = np.zeros(len(at))
-            for index, name in enumerate(timeline.classes):
-                axes.fill_between(at, below, tops[:, index], color=colour_of(name, index), linewidth=0)
-                below = tops[:, index]
-        axes.set(ylim=(0, 100), ylabel="probability, %")
-        _finish(axes, timeline)
-
-    return make_chart(f"face-{number}", draw, height_inches=1.6, width_inches=_WIDTH_INCHES)
+    height = 0.85 + legend + len(numbers) * min(1.2, max(0.25, 4 / len(numbers)))
+    return make_chart("expressions", draw, height_inches=height, width_inches=_WIDTH_INCHES)
 
 
 def _finish(axes: Axes, timeline: Timeline) -> None:
@@ -100,8 +81,8 @@ def clock(seconds: float) -> str:
     return f"{seconds:.1f} s" if round(seconds, 1) < 60 else duration_text(seconds)
 
 
-MOST_SHOWN = 20
-"""At most so many faces get a section of their own: for a crowd, drawing the page would take minutes."""
+MAX_SHOWN = 20
+"""Largest number of faces on the page: for a crowd, drawing it would take minutes."""
 
 
 def timeline_html(
@@ -112,16 +93,15 @@ def timeline_html(
     ``lead`` is the introduction, ``player`` the annotated video
     beside the page, or ``""``. Raises MissingExtraError without matplotlib or jinja2.
     """
-    shown = longest_tracks(timeline)
-    sections = [_overview(timeline, shown, player), *(_face_section(timeline, track) for track in shown)]
+    section = _faces(timeline, longest_tracks(timeline), player)
     return Page(
-        title, lead, sections, metadata=metadata, notices=notes, subject="video", classes=timeline.classes
+        title, lead, [section], metadata=metadata, notices=notes, subject="video", classes=timeline.classes
     ).html()
 
 
 def longest_tracks(timeline: Timeline) -> list[TrackSummary]:
-    """Return the :data:`MOST_SHOWN` tracks with most frames, sorted by number."""
-    longest = sorted(timeline.tracks.values(), key=lambda track: (-len(track.frames), track.number))[:MOST_SHOWN]
+    """Return the :data:`MAX_SHOWN` tracks with most frames, sorted by number."""
+    longest = sorted(timeline.tracks.values(), key=lambda track: (-len(track.frames), track.number))[:MAX_SHOWN]
     return sorted(longest, key=lambda track: track.number)
 
 
@@ -150,20 +130,20 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
     return Table("faces", columns, rows)
 
 
-def _overview(timeline: Timeline, shown: Sequence[TrackSummary], player: str) -> Section:
+def _faces(timeline: Timeline, shown: Sequence[TrackSummary], player: str) -> Section:
     blocks: list[Block]
     if not shown:
         blocks = [Text(Notice("No face was found in this video.", code="no-face"))]
     else:
-        caption = (
-            "Each line is a face. Its colour is the likeliest expression, faint if most answers are in doubt. It is "
-            "empty while the face is not visible. All charts of this page have these colours."
-        )
+        caption = "Smoothed probabilities while a face is visible; faint where most answers are in doubt."
         if player:
-            caption += " A click on a chart, or on a time of the table, jumps to it in the video."
+            caption += " A click on the chart, or on a time of the table, jumps to it in the video."
+        chart = expressions_plot(timeline, [track.number for track in shown])
+        tiles = tuple(_tile(timeline, track) for track in shown)
         blocks = [
             *([Player(player)] if player else []),
-            CaptionedChart(tracks_plot(timeline, [track.number for track in shown]), caption, scrolls=True),
+            CaptionedChart(chart, caption, scrolls=True),
+            FaceRow("", tiles),
             tracks_table(shown),
         ]
     fewer = len(timeline.tracks) - len(shown)
@@ -173,18 +153,7 @@ def _overview(timeline: Timeline, shown: Sequence[TrackSummary], player: str) ->
     return Section("seen", "Faces over time", (*blocks, Text(words, soft=True)))
 
 
-def _face_section(timeline: Timeline, track: TrackSummary) -> Section:
-    name = f"Face {track.number}"
+def _tile(timeline: Timeline, track: TrackSummary) -> FaceTile:
     means = zip(timeline.classes, track.mean.tolist(), strict=True)
-    words = f"{clock(track.first_seconds)} to {clock(track.last_seconds)}, most often {track.answer}"
-    detail = tuple((each, f"{100 * share:.0f}%", share) for each, share in means)
-    caption = "Smoothed probability of each expression over time. Open the chart to see their means."
-    return Section(
-        f"face-{track.number}",
-        name,
-        (
-            FaceRow("", (FaceTile(data_address(track.crop), words, detail),)),
-            CaptionedChart(expressions_plot(timeline, track.number), caption, scrolls=True),
-        ),
-        beside=True,
-    )
+    detail = tuple((name, f"{100 * mean:.0f}%", mean) for name, mean in means)
+    return FaceTile(data_address(track.crop), f"face {track.number}: mostly {track.answer}", detail)

@@ -27,17 +27,17 @@ MAX_STEPS = 240
 
 
 class Run(NamedTuple):
-    """A period in which a face is visible without a break, in N time steps.
+    """A period in which a face is visible without a break, and in doubt or not, in N time steps.
 
     Attributes:
         edges: edges of the steps in seconds, float64 (N + 1,), rising.
         means: mean probabilities in each step, float64 (N, C).
-        in_doubt: whether most answers in the step are in doubt, bool (N,).
+        in_doubt: whether most answers in each step are in doubt.
     """
 
     edges: npt.NDArray[np.float64]
     means: npt.NDArray[np.float64]
-    in_doubt: npt.NDArray[np.bool_]
+    in_doubt: bool
 
 
 @dataclass
@@ -189,12 +189,13 @@ class Timeline:
         return sorted(alarms, key=lambda alarm: alarm["first_seconds"])
 
     def runs(self, number: int) -> list[Run]:
-        """Return the intervals in which a track is visible without a break, with at most :data:`MAX_STEPS` steps."""
+        """Return the periods in which a track is visible, with at most :data:`MAX_STEPS` steps; see :class:`Run`."""
         track, length = self.tracks[number], -(-self.frames // MAX_STEPS)
         edges = np.array([*self.starts_seconds[::length], self.end_seconds])
         seen, step, counts = np.unique(np.array(track.frames) // length, return_inverse=True, return_counts=True)
         means = np.zeros((len(seen), len(self.classes)))
         np.add.at(means, step, track.smoothed / counts[step, np.newaxis])
         in_doubt = 2 * np.bincount(step, track.doubts) > counts
-        parts = np.split(np.arange(len(seen)), np.flatnonzero(np.diff(seen) > 1) + 1)
-        return [Run(edges[seen[part[0]] : seen[part[-1]] + 2], means[part], in_doubt[part]) for part in parts]
+        ends = np.flatnonzero((np.diff(seen) > 1) | (np.diff(in_doubt.astype(np.int8)) != 0)) + 1
+        parts = np.split(np.arange(len(seen)), ends)
+        return [Run(edges[seen[part[0]] : seen[part[-1]] + 2], means[part], bool(in_doubt[part[0]])) for part in parts]
