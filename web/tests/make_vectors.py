@@ -21,9 +21,10 @@ from PIL import Image
 from mien.base.images import open_image
 from mien.base.preprocess import grey_square
 from mien.data.synthetic import render_faces
-from mien.faces.face import regions_around
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
+from mien.near_copies.alignment import aligned_correlation
+from mien.near_copies.finder import LEAST_CORRELATION
 
 MODEL = "fast-int8"
 """The model that ``make web`` puts into the page."""
@@ -49,7 +50,14 @@ def vectors() -> dict[str, Any]:
             }
         )
     classes = {name: list(output.classes) for name, output in outputs.items()}
-    return {"classes": classes, "size_px": size_px, "images": images, "resized": _resized(), "regions": _regions()}
+    return {
+        "classes": classes,
+        "size_px": size_px,
+        "images": images,
+        "resized": _resized(),
+        "coloured": _coloured(),
+        "copies": _copies(),
+    }
 
 
 def probabilities_of(predictor: Predictor, crop: npt.NDArray[np.uint8], output: str) -> list[float]:
@@ -94,13 +102,33 @@ def _resized() -> list[dict[str, Any]]:
     ]
 
 
-def _regions() -> list[dict[str, Any]]:
-    """Masks of cells with few and many hints, and the areas around these."""
-    rng = np.random.default_rng(9)
-    masks = [
-        rng.random((rows, columns)) < share for rows, columns, share in ((9, 14, 0.03), (20, 11, 0.06), (6, 6, 0.4))
-    ]
-    return [{"mask": mask.astype(int).tolist(), "areas": regions_around(mask, around=1)} for mask in masks]
+def _coloured() -> list[dict[str, Any]]:
+    """Noise in colour, resized by Pillow to several sizes as the detector's images are."""
+    image = Image.fromarray(np.random.default_rng(6).integers(0, 256, (43, 65, 3), dtype=np.uint8))
+    sizes = [(65, 43), (32, 21), (30, 20), (16, 11), (100, 60)]
+    copies = [image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0) for size in sizes]
+    return [{"width": each.width, "height": each.height, "data": np.asarray(each).ravel().tolist()} for each in copies]
+
+
+def _copies() -> dict[str, Any]:
+    """Rendered faces, each with two changed copies, and the correlation of each pair at its best alignment."""
+    rng = np.random.default_rng(7)
+    faces = render_faces(np.array([3, 0, 5, 4]), seed=12)
+    crops = list(faces)
+    for number, face in enumerate(faces):
+        lighter = np.clip(0.8 * face.astype(float) + 30 + rng.normal(0, 2, face.shape), 0, 255).astype(np.uint8)
+        crops.append(np.roll(lighter[:, :: -1 if number % 2 else 1], (number - 1, 2), axis=(0, 1)))
+        crops.append(np.asarray(Image.fromarray(face[3:46, 2:45]).resize((48, 48), Image.Resampling.BICUBIC)))
+    images = np.stack(crops)
+    first, second = np.triu_indices(len(images), k=1)
+    correlation = aligned_correlation(images, first, second)
+    return {
+        "crops": [base64.b64encode(image.tobytes()).decode() for image in images],
+        "pairs": np.stack([first, second], axis=1).tolist(),
+        "near": (correlation >= LEAST_CORRELATION).tolist(),
+        "least": round(float(correlation[correlation >= LEAST_CORRELATION].min()), 4),
+        "most": round(float(correlation[correlation < LEAST_CORRELATION].max()), 4),
+    }
 
 
 def _tinted(face: Image.Image, width: int, height: int) -> Image.Image:

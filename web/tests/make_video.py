@@ -31,7 +31,9 @@ def main(path: Path, shown: str) -> None:
         else:
             rate, count = {"slow": (1, 4), "large": (RATE, LARGE_FRAMES)}.get(shown, (RATE, FRAMES))
             stream = container.add_stream("libvpx", rate=rate, options={"deadline": "good", "cpu-used": "5"})
-            width, height = {"two": (2 * SIDE, SIDE), "large": (LARGE, LARGE)}.get(shown, (SIDE, SIDE))
+            width, height = {"two": (2 * SIDE, SIDE), "small": (2 * SIDE, SIDE), "large": (LARGE, LARGE)}.get(
+                shown, (SIDE, SIDE)
+            )
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.bit_rate = 4_000_000
             frames = []

@@ -11,10 +11,10 @@ import json
 import sys
 
 import numpy as np
-from mien.faces.network import NetworkDetector
 
 from mien.base.images import open_image
 from mien.faces.face import Box, Face
+from mien.faces.yunet import YuNet
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
@@ -26,7 +26,7 @@ def main(path: str, *box: int) -> None:
     """Detect, crop, predict, print."""
     rgb = np.asarray(open_image(path).convert("RGB"))
     predictor = Predictor(find_model(MODEL), threads=1)
-    detector = NetworkDetector()
+    detector = YuNet()
     faces = [Face(Box(*box), 1.0, {})] if box else detector.detect(rgb)[:1]
     answers = {}
     for output in predictor.manifest.outputs_to_choose:

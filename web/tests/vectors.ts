@@ -9,8 +9,10 @@ interface Vectors {
   size_px: number;
   images: { name: string; file: string; crop: string; probabilities: Record<string, number[]> }[];
   resized: { width: number; height: number; data: number[] }[];
-  /** Areas around the true cells of masks. */
-  regions: { mask: number[][]; areas: [number, number, number, number][] }[];
+  /** Crops of 48 pixels; which pairs of them Python takes for near-copies, with the lowest correlation of these and the highest of others. */
+  copies: { crops: string[]; pairs: [number, number][]; near: boolean[]; least: number; most: number };
+  /** Red, green and blue of noise, and of its copies. */
+  coloured: { width: number; height: number; data: number[] }[];
 }
 
 export const vectors = JSON.parse(

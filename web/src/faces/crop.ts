@@ -1,9 +1,9 @@
 import { luma } from "../preprocess/grey";
 import { type GreyImage, type RgbaImage, roundHalfEven } from "../preprocess/image";
-import type { Box, Features } from "./box";
+import type { Box, Landmarks } from "./box";
 
-/** Side of a crop framed like FER2013's, as a multiple of the box's longer side. As in mien.faces.network. */
-const MARGIN = 0.975;
+/** Side of a crop framed like FER2013's, as a multiple of the box's longer side. As in mien.faces.yunet. */
+const MARGIN = 0.94;
 
 /** Position of eyes and mouth in FER2013, as fractions of the image's side. As in mien.faces.crop. */
 const SPAN = 0.406;
@@ -31,11 +31,23 @@ export interface Square {
   tilt?: Tilt;
 }
 
+/** Points between the eyes, and between the corners of the mouth. */
+interface Features {
+  eyes: [number, number];
+  mouth: [number, number];
+}
+
+function featuresOf({ right_eye, left_eye, right_mouth_corner, left_mouth_corner }: Landmarks): Features {
+  const between = (one: [number, number], other: [number, number]): [number, number] => [(one[0] + other[0]) / 2, (one[1] + other[1]) / 2];
+  return { eyes: between(right_eye, left_eye), mouth: between(right_mouth_corner, left_mouth_corner) };
+}
+
 /** The square to cut out for a face, as in mien.faces.crop. The square's position depends on eyes and mouth, if they
  * are known. */
-export function squareAround(box: Box, features?: Features): Square {
+export function squareAround(box: Box, landmarks?: Landmarks): Square {
   let exact = MARGIN * Math.max(box.width, box.height);
   let [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+  const features = landmarks && featuresOf(landmarks);
   if (features) {
     const { eyes, mouth } = features;
     exact = Math.sqrt((exact * Math.hypot(mouth[0] - eyes[0], mouth[1] - eyes[1])) / SPAN);

@@ -1,225 +1,184 @@
-import { extended, fitted, resizeColour } from "../preprocess/colour_resize";
+import detectorFile from "../../../src/mien/faces/networks/detector.onnx?url";
+import { besidePage } from "../model/download";
+import { type Network, openModel, runtime } from "../model/runtime";
 import { type DecodedImage, type RgbaImage, roundHalfEven } from "../preprocess/image";
+import { resizeColour } from "../preprocess/resize";
 import { queue } from "../queue";
-import { type Box, type DetectedFace, iou, mergeAgreeing, suppressOverlaps } from "./box";
+import { type Box, type DetectedFace, iou, LANDMARKS, type Landmarks } from "./box";
 import { brightened } from "./brightness";
-import { Checker, reframed } from "./checker";
-import type { Look } from "./look";
-import { copySide, Proposer } from "./proposer";
 
-/** Lowest score of a face, unless the user chooses a higher one. As in mien.faces.network. */
-const MIN_SCORE = 0.45;
+/** All as in mien.faces.yunet: the lowest score of a face, unless the user chooses another, and where faces are searched. */
+const MIN_SCORE = 0.56;
+const MAX_PX = 640;
+const SURE = 0.87;
+const AGAIN = { weight: 0.35, px: 160, size: 3, iou: 0.4 };
+const FRAMED = { px: 192, border: 1 / 3 };
+const MAX_DOUBTFUL = 100;
 
-/** As in mien.faces.network. */
-const AGREEING_IOU = 0.4;
-const NMS_IOU = 0.3;
+/** A larger image is made smaller before it gets a frame, which would need too much memory. */
+const MAX_FRAMED_PX = 2560;
 
-/** Copies of a still image in which faces are searched. All values are those of mien.faces.network. */
-const FIRST_PX = 320;
-const CLOSER = [
-  { side: 640, hint: 0.005 },
-  { side: 1280, hint: 0.006 },
-];
-const TILTED = { side: 416, degrees: [30, -30] };
-const LARGEST_PX = 1280;
-const MIN_STEP = 1.25;
-const SURE = 0.6;
-const LARGE = 0.15;
-const SEEN = 0.5;
-const TILTED_HINT = 0.02;
-const KNOWN = 0.9;
-
-/** Search for a face that fills the image. As in mien.faces.network. */
-const CLOSE_UP = { sides: [96, 128, 192, 256], border: 1 / 3, minScore: 0.7 };
-
-/** Each frame of a video is resized to this longer side; the first network needs faces of about 30 pixels. */
+/** Longer side of a video frame's copy, and the largest number of doubtful faces in it that are looked at again. */
 const FRAME_PX = 320;
+const MAX_DOUBTFUL_IN_FRAME = 8;
 
-/** Seconds between searches for new faces; without known faces every frame is searched. */
-const LOOK_EVERY_SECONDS = 0.2;
-
-/** Seconds between searches for small faces in a live video; the searches take at most a fifth of the time. */
+/** Seconds between frames that are searched for small faces, in a copy as large as a still image's; for a camera these take
+ * at most a fifth of the time. */
 const SMALL_FACES_EVERY = { seconds: 0.4, durations: 5 };
-
-/** Largest number of proposals that are checked. */
-const MAX_PROPOSALS = { image: 1000, frame: 8 };
-
-/** Score of a known face as a proposal; the check decides whether it is still there. */
-const KNOWN_SCORE = 0.5;
 
 /** Detects faces in the frames of one video. `known` are the boxes of faces in earlier frames; `seconds` is the frame's time. */
 type FrameDetector = (frame: DecodedImage, known: Box[], seconds: number) => Promise<DetectedFace[]>;
 
-/** When new faces of a video are searched next, in seconds of the video. */
-interface Schedule {
-  isLive: boolean;
-  nextLook: number;
-  nextSmallFaces: number;
-}
+/** Number of values of a face: left, top, width, height, score, then x and y of each landmark. */
+const VALUES = 15;
 
-/** Detects faces as mien.faces.network does: one network proposes them in copies of the image, another checks them. */
+/** Detects faces as mien.faces.yunet does, with YuNet: Wu, Peng & Yu, Machine Intelligence Research 20, 2023. */
 export class Detector {
   minScore = MIN_SCORE;
   /** One image after another: two at once would show the first one later. */
   readonly #inTurn = queue();
 
-  private constructor(
-    private readonly proposer: Proposer,
-    private readonly checker: Checker,
-  ) {}
+  private constructor(private readonly network: Network) {}
 
   static async load(): Promise<Detector> {
-    return new Detector(...(await Promise.all([Proposer.load(), Checker.load()])));
+    return new Detector(await openModel(besidePage(detectorFile)));
   }
 
-  async dispose(): Promise<void> {
-    await Promise.all([this.proposer.dispose(), this.checker.dispose()]);
+  dispose(): Promise<void> {
+    return this.network.release();
   }
 
   /** Faces in a still image, the largest first; boxes in whole pixels of the image. */
   detectInImage(image: DecodedImage): Promise<DetectedFace[]> {
     return this.#inTurn(async () => {
-      const copy = fittingCopy(brightened(image.pixels));
-      const faces = await this.#checked(copy, await this.#proposals(copy));
-      return this.#chosen(image, copy, faces.length ? faces : await this.#closeUp(copy));
+      const pixels = brightened(image.pixels);
+      const faces = await this.#search(pixels, Math.min(MAX_PX, longerOf(pixels)));
+      return this.#chosen(faces.length ? faces : await this.#searchFramed(pixels));
     });
   }
 
-  /** Propose faces in a still image: the first copy is searched everywhere, larger ones where faces may be missing. */
-  async #proposals(copy: RgbaImage): Promise<DetectedFace[][]> {
-    const longer = Math.max(copy.width, copy.height);
-    const first = await this.proposer.look(copy, copySide(copy, FIRST_PX));
-    const isLarge = ({ width, height }: Box) => Math.sqrt(width * height) >= LARGE * longer;
-    const large = boxesFrom(first.faces, SURE).filter(isLarge);
-    const proposals = [first.faces, ...(await this.#closer(copy, first, large, LARGEST_PX))];
-    const known = [...large, ...boxesFrom(mergeAgreeing(proposals, AGREEING_IOU), KNOWN)];
-    const areas = first.areas(first.highest, TILTED_HINT, known);
-    for (const degrees of TILTED.degrees) {
-      proposals.push(await this.proposer.lookTilted(copy, copySide(copy, TILTED.side), areas, degrees));
-    }
-    return proposals;
-  }
-
-  /** Propose faces in larger copies, up to `largest` pixels: everywhere, or at hints beside known faces. */
-  async #closer(copy: RgbaImage, first: Look, known: Box[], largest: number): Promise<DetectedFace[][]> {
-    const looks = [first];
-    for (const { side, hint } of CLOSER) {
-      const before = looks.at(-1)!;
-      if (MIN_STEP * before.side >= copySide(copy, largest)) break;
-      const seen = [...known, ...boxesFrom(before.faces, SEEN)];
-      const areas = before === first && !known.length ? undefined : before.areas(before.smallest, hint, seen);
-      looks.push(await this.proposer.look(copy, copySide(copy, Math.min(side, largest)), areas));
-    }
-    return looks.slice(1).map(({ faces }) => faces);
-  }
-
-  /** Find a face that fills the image, in a small copy with mirrored borders. */
-  async #closeUp(copy: RgbaImage): Promise<DetectedFace[]> {
-    const small = resizeColour(copy, ...fitted(copy, copySide(copy, FIRST_PX)));
-    const longer = Math.max(small.width, small.height);
-    const border = roundHalfEven(CLOSE_UP.border * longer);
-    const padded = extended(small, small.width + 2 * border, small.height + 2 * border, mirrored(small.width, border), mirrored(small.height, border));
-    const looks: DetectedFace[][] = [];
-    for (const side of CLOSE_UP.sides) looks.push((await this.proposer.look(padded, side)).faces);
-    const faces = await this.#checked(padded, looks);
-    const scale = Math.max(copy.width, copy.height) / longer;
-    return faces.filter(({ score }) => score >= CLOSE_UP.minScore).map((face) => moved(face, border, [scale, scale]));
-  }
-
-  /**
-   * Start a camera (live) or a video file, whose results must not depend on the machine. In its frames only upright faces
-   * are detected, and new ones only in some frames. Known faces need no proposal.
-   */
+  /** Start a camera (live) or a video file, whose results must not depend on the machine. */
   startVideo(isLive: boolean): FrameDetector {
-    const schedule = { isLive, nextLook: 0, nextSmallFaces: 0 };
-    let latest = 0;
-    return (frame, known, seconds) => this.#inTurn(() => {
+    let [latest, nextSmall] = [0, 0];
+    return (frame, known, seconds) => this.#inTurn(async () => {
       // The video has jumped back.
-      if (seconds < latest) schedule.nextLook = schedule.nextSmallFaces = 0;
+      if (seconds < latest) nextSmall = 0;
       latest = seconds;
-      return this.#detectInFrame(frame, known, seconds, schedule);
+      if (seconds < nextSmall) return this.#detectInFrame(frame, known, FRAME_PX);
+      const start = performance.now();
+      const faces = await this.#detectInFrame(frame, known, MAX_PX);
+      const taken = isLive ? (performance.now() - start) / 1000 : 0;
+      nextSmall = seconds + Math.max(SMALL_FACES_EVERY.seconds, SMALL_FACES_EVERY.durations * taken);
+      return faces;
     });
   }
 
-  async #detectInFrame(frame: DecodedImage, known: Box[], seconds: number, schedule: Schedule): Promise<DetectedFace[]> {
-    const whole = brightened(frame.pixels);
-    const before = inPixelsOf(whole, frame, known.map((box) => ({ box, score: KNOWN_SCORE })));
-    const found = await this.checker.follow(whole, before);
-    const still = this.#suppressed(found);
-    if (still.length && seconds < schedule.nextLook) return this.#chosen(frame, whole, still);
-    // To resize a large frame takes longer than all before, so it is done only for a search.
-    const copy = fittingCopy(whole);
-    const scale: [number, number] = [copy.width / whole.width, copy.height / whole.height];
-    const [faces, followed] = [found, still].map((all) => all.map((face) => moved(face, 0, scale))) as [DetectedFace[], DetectedFace[]];
-    const looks = await this.#looksAtFrame(copy, boxesFrom(followed, 0), seconds, schedule);
-    const proposals = mergeAgreeing(looks, AGREEING_IOU).map(reframed);
-    const others = proposals.filter((face) => !followed.some(({ box }) => iou(box, face.box) > AGREEING_IOU));
-    faces.push(...(await this.checker.check(copy, others.slice(0, MAX_PROPOSALS.frame))));
-    return this.#chosen(frame, copy, this.#suppressed(faces));
+  /** Known faces need no second look; those that the copy of the frame does not show are looked for where they were. */
+  async #detectInFrame(frame: DecodedImage, known: Box[], px: number): Promise<DetectedFace[]> {
+    const pixels = brightened(frame.pixels);
+    const isSame = (box: Box) => (face: DetectedFace) => iou(box, face.box) > AGAIN.iou;
+    const faces: DetectedFace[] = [];
+    let left = MAX_DOUBTFUL_IN_FRAME;
+    for (const face of await this.#run(pixels, Math.min(px, longerOf(pixels)))) {
+      const isKnown = known.some((box) => isSame(box)(face));
+      if (!isKnown && face.score < SURE && (left -= 1) >= 0) face.score = await this.#scoreOfBoth(pixels, face);
+      if (face.score >= this.#least && (isKnown || left >= 0 || face.score >= SURE)) faces.push(face);
+    }
+    for (const box of known) {
+      const seen = faces.some(isSame(box)) ? null : await this.#around(pixels, box);
+      if (seen && seen.score >= this.#least && !faces.some(isSame(seen.box))) faces.push(seen);
+    }
+    return this.#chosen(faces);
   }
 
-  async #looksAtFrame(copy: RgbaImage, known: Box[], seconds: number, schedule: Schedule): Promise<DetectedFace[][]> {
-    const first = await this.proposer.look(copy, copySide(copy, FRAME_PX));
-    schedule.nextLook = seconds + LOOK_EVERY_SECONDS;
-    if (seconds < schedule.nextSmallFaces) return [first.faces];
-    const start = performance.now();
-    // Do not enlarge a camera's frame, which would stop the picture for half a second on a slow machine.
-    const largest = schedule.isLive ? Math.max(copy.width, copy.height) : LARGEST_PX;
-    const closer = await this.#closer(copy, first, known, largest);
-    const taken = (performance.now() - start) / 1000;
-    const pause = schedule.isLive ? SMALL_FACES_EVERY.durations * taken : 0;
-    schedule.nextSmallFaces = seconds + Math.max(SMALL_FACES_EVERY.seconds, pause);
-    return [first.faces, ...closer];
+  /** A lower limit of the user finds more. A higher one comes last: where faces are searched does not depend on it. */
+  get #least(): number {
+    return Math.min(MIN_SCORE, this.minScore);
   }
 
-  async #checked(image: RgbaImage, looks: DetectedFace[][]): Promise<DetectedFace[]> {
-    const proposals = mergeAgreeing(looks, AGREEING_IOU).slice(0, MAX_PROPOSALS.image).map(reframed);
-    return this.#suppressed(await this.checker.check(image, proposals));
+  /** Find faces in a copy of this longer side, and look at the doubtful ones again. */
+  async #search(image: RgbaImage, px: number): Promise<DetectedFace[]> {
+    const faces = await this.#run(image, px);
+    const doubtful = faces.filter(({ score }) => score < SURE);
+    for (const face of doubtful.slice(0, MAX_DOUBTFUL)) face.score = await this.#scoreOfBoth(image, face);
+    const dropped = new Set(doubtful.slice(MAX_DOUBTFUL));
+    return faces.filter((face) => face.score >= this.#least && !dropped.has(face));
   }
 
-  #suppressed(faces: DetectedFace[]): DetectedFace[] {
-    return suppressOverlaps(faces, NMS_IOU).filter(({ score }) => score >= Math.min(MIN_SCORE, this.minScore));
+  /** Find a face that fills the image, in a small copy with a black frame. */
+  async #searchFramed(image: RgbaImage): Promise<DetectedFace[]> {
+    const scale = Math.max(longerOf(image) / MAX_FRAMED_PX, 1);
+    const copy = scale > 1 ? resized(image, MAX_FRAMED_PX) : image;
+    const border = roundHalfEven(FRAMED.border * longerOf(copy));
+    const framed = cropped(copy, -border, -border, copy.width + 2 * border, copy.height + 2 * border);
+    return (await this.#search(framed, FRAMED.px)).map((face) => moved(face, scale, -border, -border));
   }
 
-  /** A higher limit of the user comes last: where faces are searched does not depend on it. */
-  #chosen(image: DecodedImage, copy: RgbaImage, faces: DetectedFace[]): DetectedFace[] {
-    return inPixelsOf(image, copy, faces.filter(({ score }) => score >= this.minScore));
+  /** The score of a doubtful face, averaged with that in an enlarged square around it; 0 if it is not found there. */
+  async #scoreOfBoth(image: RgbaImage, { box, score }: DetectedFace): Promise<number> {
+    const again = (await this.#around(image, box))?.score ?? 0;
+    return score + AGAIN.weight * (again - score);
+  }
+
+  /** The best face at a box, in an enlarged square around it. */
+  async #around(image: RgbaImage, box: Box): Promise<DetectedFace | undefined> {
+    const side = Math.max(roundHalfEven(AGAIN.size * Math.max(box.width, box.height)), 1);
+    const [left, top] = [roundHalfEven(box.left + box.width / 2 - side / 2), roundHalfEven(box.top + box.height / 2 - side / 2)];
+    const faces = await this.#run(cropped(image, left, top, side, side), AGAIN.px);
+    return faces.map((face) => moved(face, 1, left, top)).find((face) => iou(box, face.box) > AGAIN.iou);
+  }
+
+  /** Run the network on a copy of this longer side. Faces are in pixels of the image, the best score first. */
+  async #run(image: RgbaImage, px: number): Promise<DetectedFace[]> {
+    const copy = resized(image, px);
+    const { Tensor } = await runtime();
+    const pixels = new Tensor("uint8", new Uint8Array(copy.data.buffer, copy.data.byteOffset, copy.data.length), [copy.height, copy.width, 4]);
+    const { data } = (await this.network.run({ pixels }, ["faces"]))["faces"]!;
+    const rows = Array.from({ length: data.length / VALUES }, (_, at) => (data as Float32Array).subarray(at * VALUES, (at + 1) * VALUES));
+    return rows.map((row) => moved(faceOf(row), longerOf(image) / px));
+  }
+
+  /** The faces with the user's lowest score, in whole pixels, the largest first, then from left to right. */
+  #chosen(faces: DetectedFace[]): DetectedFace[] {
+    const whole = faces.filter(({ score }) => score >= this.minScore).map((face) => {
+      const { left, top, width, height } = face.box;
+      const [wide, high] = [Math.max(roundHalfEven(width), 1), Math.max(roundHalfEven(height), 1)];
+      return { ...face, box: { left: roundHalfEven(left), top: roundHalfEven(top), width: wide, height: high } };
+    });
+    return whole.sort(({ box: one }, { box: other }) => other.width * other.height - one.width * one.height || one.left - other.left || one.top - other.top);
   }
 }
 
-function fittingCopy(image: RgbaImage): RgbaImage {
-  return Math.max(image.width, image.height) > LARGEST_PX ? resizeColour(image, ...fitted(image, LARGEST_PX)) : image;
+function faceOf([left, top, width, height, score, ...points]: Float32Array): DetectedFace {
+  const landmarks = Object.fromEntries(LANDMARKS.map((name, at) => [name, [points[2 * at]!, points[2 * at + 1]!]])) as unknown as Landmarks;
+  return { box: { left: left!, top: top!, width: width!, height: height! }, score: score!, landmarks };
 }
 
-function boxesFrom(faces: DetectedFace[], minScore: number): Box[] {
-  return faces.filter(({ score }) => score >= minScore).map(({ box }) => box);
+/** Move a face, and multiply all that is in pixels. */
+function moved({ box, score, landmarks }: DetectedFace, scale: number, left = 0, top = 0): DetectedFace {
+  const point = ([x, y]: [number, number]): [number, number] => [(x + left) * scale, (y + top) * scale];
+  const [x, y] = point([box.left, box.top]);
+  const points = Object.fromEntries(Object.entries(landmarks ?? {}).map(([name, at]) => [name, point(at)])) as Landmarks;
+  return { box: { left: x, top: y, width: box.width * scale, height: box.height * scale }, score, landmarks: points };
 }
 
-/** The place in an image of a place in the image with a mirrored border. */
-function mirrored(size: number, border: number): (place: number) => number {
-  return (place) => {
-    const at = (((place - border) % (2 * size)) + 2 * size) % (2 * size);
-    return Math.min(at, 2 * size - 1 - at);
-  };
+function longerOf({ width, height }: { width: number; height: number }): number {
+  return Math.max(width, height);
 }
 
-/** Convert boxes in pixels of a copy to whole pixels of the image. */
-function inPixelsOf(image: { width: number; height: number }, copy: { width: number; height: number }, faces: DetectedFace[]): DetectedFace[] {
-  const scale: [number, number] = [image.width / copy.width, image.height / copy.height];
-  return faces.map((each) => {
-    const face = moved(each, 0, scale);
-    const { left, top, width, height } = face.box;
-    const [wide, high] = [Math.max(roundHalfEven(width), 1), Math.max(roundHalfEven(height), 1)];
-    return { ...face, box: { left: roundHalfEven(left), top: roundHalfEven(top), width: wide, height: high } };
-  });
+/** A copy whose longer side has this number of pixels. */
+function resized(image: RgbaImage, px: number): RgbaImage {
+  const fitted = (side: number) => Math.max(roundHalfEven(side * (px / longerOf(image))), 1);
+  return resizeColour(image, fitted(image.width), fitted(image.height));
 }
 
-/** Convert a face of a copy with a border to an image without border, scaled by `across` and `down`. */
-function moved({ box, features, score }: DetectedFace, border: number, [across, down]: [number, number]): DetectedFace {
-  const point = ([x, y]: [number, number]): [number, number] => [(x - border) * across, (y - border) * down];
-  const [left, top] = point([box.left, box.top]);
-  const placed = { box: { left, top, width: box.width * across, height: box.height * down }, score };
-  if (!features) return placed;
-  const landmarks = Object.entries(features.landmarks ?? {}).map(([name, at]) => [name, point(at)]);
-  return { ...placed, features: { eyes: point(features.eyes), mouth: point(features.mouth), landmarks: Object.fromEntries(landmarks) } };
+/** Cut out a rectangle of whole pixels, black outside the image. */
+function cropped(image: RgbaImage, left: number, top: number, width: number, height: number): RgbaImage {
+  const data = new Uint8Array(4 * width * height);
+  const [from, to] = [Math.max(left, 0), Math.min(left + width, image.width)];
+  for (let row = Math.max(top, 0); row < Math.min(top + height, image.height) && from < to; row += 1) {
+    const line = image.data.subarray(4 * (row * image.width + from), 4 * (row * image.width + to));
+    data.set(line, 4 * ((row - top) * width + from - left));
+  }
+  return { width, height, data };
 }

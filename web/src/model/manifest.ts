@@ -9,7 +9,7 @@ export interface Manifest extends AnswerFields {
   precision: string;
   /** Fields that a model keeps when it is trained further. */
   parameters?: number;
-  recipe?: Record<string, unknown>;
+  recipe?: { model?: unknown; augment?: { flip?: boolean; file?: string | null }; tuning?: { fit_head?: boolean } };
   licence?: string;
   mien_version?: string;
 }
@@ -47,6 +47,11 @@ export async function fetchManifest(address: URL): Promise<Manifest> {
 /** Full name, as mien.base.model_file.Manifest.full_name. */
 export function fullName({ name, precision }: Manifest): string {
   return precision === "int8" ? `${name}-int8` : name;
+}
+
+/** Whether training also saw mirrored faces, as mien.base.model_file.Manifest.mirrored: only then are views averaged. */
+export function seesMirrored({ recipe: { augment, tuning } = {} }: Manifest): boolean {
+  return Boolean(tuning?.fit_head || ((augment?.flip ?? true) && !augment?.file));
 }
 
 /** Whether the manifest of a user's file has what the page needs, and an output that says a class. */

@@ -29,7 +29,7 @@ export interface Options {
   model?: "default" | "fast" | "tiny" | URL;
   /** Output of the model to use, such as "fer2013" or "perceived"; by default the model's own choice. */
   output?: string;
-  /** The lowest score of a face, 0 to 1; by default 0.45. */
+  /** The lowest score of a face, 0 to 1; by default 0.56. */
   minScore?: number;
 }
 

@@ -41,6 +41,9 @@ export interface Answer {
   alternatives: string[];
 }
 
+/** Largest number of expressions that an answer names. Where more are nearly as probable, it is "unsure". */
+export const MAX_NAMED = 3;
+
 /** Whether the prediction's probabilities are shares of people. */
 export function areShares({ output, unsure }: Prediction): boolean {
   return unsure !== undefined && output !== ANSWER;
@@ -81,14 +84,14 @@ export function predictionOf(
 /** Round to a tenth of a pixel, as in Python. */
 function rounded(landmarks: Landmarks): Landmarks {
   const tenth = (value: number) => Math.round(10 * value) / 10;
-  return Object.fromEntries(Object.entries(landmarks).map(([name, [x, y]]) => [name, [tenth(x), tenth(y)]]));
+  return Object.fromEntries(Object.entries(landmarks).map(([name, [x, y]]) => [name, [tenth(x), tenth(y)]])) as Landmarks;
 }
 
-/** The answer of a prediction. The answer is "unsure" below `minConfidence`. */
+/** The answer of a prediction: "unsure" below `minConfidence`, and among too many expressions. */
 export function answerOf({ top, probabilities, alternatives, unsure }: Prediction, minConfidence: number): Answer {
   if (unsure !== undefined && top === NOT_A_FACE) return { kind: "not-a-face", name: top, probability: probabilities[top]!, alternatives: [] };
   const expressions = Object.entries(probabilities).filter(([name]) => unsure === undefined || !NO_EXPRESSION.includes(name));
   const [name, probability] = likeliest(Object.fromEntries(expressions));
-  const isSure = name === top && probability >= minConfidence;
+  const isSure = name === top && probability >= minConfidence && alternatives.length < MAX_NAMED;
   return { kind: isSure ? "expression" : "unsure", name, probability, alternatives: isSure ? alternatives : [] };
 }

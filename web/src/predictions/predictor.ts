@@ -6,7 +6,7 @@ import { cut, type Square, squareAround } from "../faces/crop";
 import { Detector } from "../faces/detector";
 import { Classifier } from "../model/classifier";
 import { LoadError } from "../model/download";
-import type { Manifest } from "../model/manifest";
+import { type Manifest, seesMirrored } from "../model/manifest";
 import type { Probabilities } from "../heads/votes";
 import { reasonOf } from "../page_error";
 import { toFaceCrop } from "../preprocess/face_crop";
@@ -115,20 +115,24 @@ export class Predictor {
     return this.classifier.probabilities(crops);
   }
 
-  /** Like Python's FaceReader: a face in a photograph is classified together with its mirror image. */
-  async #predictFaces(image: DecodedImage, faces: Given[], views: View[] = ["plain", "mirrored"]): Promise<PredictedFace[]> {
+  /**
+   * Like Python's FaceReader: a face in a photograph is classified together with its mirror image, unless the model was
+   * trained without mirrored faces.
+   */
+  async #predictFaces(image: DecodedImage, faces: Given[], wanted: View[] = ["plain", "mirrored"]): Promise<PredictedFace[]> {
     if (!faces.length) return [];
+    const views: View[] = seesMirrored(this.manifest) ? wanted : ["plain"];
     const side = this.manifest.input.size_px;
     const pixels = brightened(image.pixels);
-    const squares = faces.map(({ box, features }) => squareAround(box, features));
+    const squares = faces.map(({ box, landmarks }) => squareAround(box, landmarks));
     const crops = squares.map((square) => toFaceCrop(cut(pixels, square), side));
     const seen = views.flatMap((view) => (view === "plain" ? crops : crops.map((crop) => mirrored(crop, side))));
     const rows = await this.probabilities(seen);
-    return faces.map(({ box, score, features }, index) => {
+    return faces.map(({ box, score, landmarks }, index) => {
       const probabilities = meanOf(rows[index]!, rows.at(index - crops.length)!);
       // Keep a drawn box's object, because the gallery identifies the box by it.
       const inside = score === null ? box : clipped(box, image.width, image.height);
-      return { box: inside, score, landmarks: features?.landmarks, square: squares[index]!, crop: crops[index]!, probabilities };
+      return { box: inside, score, landmarks, square: squares[index]!, crop: crops[index]!, probabilities };
     });
   }
 }

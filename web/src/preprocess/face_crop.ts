@@ -1,5 +1,5 @@
 import { type GreyImage, roundHalfEven } from "./image";
-import { resize } from "./resize";
+import { resizeGrey } from "./resize";
 
 /**
  * Make the grey face crop for a model, like mien.base.preprocess: resize until the longer side fits, then pad with
@@ -8,7 +8,7 @@ import { resize } from "./resize";
 export function toFaceCrop(image: GreyImage, side: number): Uint8Array {
   const longer = Math.max(image.width, image.height);
   const fitted = (length: number) => Math.max(roundHalfEven((length * side) / longer), 1);
-  const small = longer === side ? image : resize(image, fitted(image.width), fitted(image.height));
+  const small = longer === side ? image : resizeGrey(image, fitted(image.width), fitted(image.height));
   return padded(small, side);
 }
 

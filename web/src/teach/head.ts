@@ -244,7 +244,7 @@ function logSumExp(logits: number[]): number {
 }
 
 /** Returns a function to call while computing: about thirty times a second, it lets the page react to the user. */
-function breather(): () => Promise<void> {
+export function breather(): () => Promise<void> {
   let last = performance.now();
   return async () => {
     if (performance.now() - last < 30) return;

@@ -5,13 +5,14 @@ import { Classifier } from "../model/classifier";
 import { type Head, headIn, withHead } from "../model/model_file";
 import { toFaceCrop } from "../preprocess/face_crop";
 import { mirrored } from "../predictions/predictor";
-import { teachHead } from "./head";
+import { breather, teachHead } from "./head";
+import { nearCopies } from "./near_copies";
 
 export interface TaughtFace {
   /** A grey face crop of side * side values. */
   crop: Uint8Array;
   side: number;
-  /** The recording that it is from: similar faces of one recording stay in one fold, as do equal crops. */
+  /** The recording that it is from: similar faces of one recording stay in one fold, as do near-copies. */
   recording?: string | undefined;
 }
 
@@ -69,7 +70,7 @@ export async function teach(classes: TaughtClass[], base: Classifier, origin: Or
   const crops = faces.map((face) => (face.side === side ? face.crop : toFaceCrop({ width: face.side, height: face.side, data: face.crop }, side)));
   const views = [crops, crops.map((crop) => mirrored(crop, side))];
   const [plain, turned] = await Promise.all(views.map(async (view) => Float64Array.from((await classifier.features(view)).flatMap((row) => [...row]))));
-  const groups = groupsOf(faces);
+  const groups = await groupsOf(faces, crops, side);
   const lesson = { plain: plain!, mirrored: turned!, labels, classes: classes.length, groups };
   const taught = await teachHead(lesson, onProgress, head && inOrder(head, places));
   const right = taught.answers?.filter((answer, at) => answer === labels[at]).length ?? 0;
@@ -80,7 +81,7 @@ export async function teach(classes: TaughtClass[], base: Classifier, origin: Or
   const manifest = {
     ...{ schema_version: 5, name: NAME, classes: names, input, precision: classifier.manifest.precision, temperature: 1 },
     parameters: classifier.manifest.parameters,
-    recipe: { name: NAME, description: "taught in the browser page", epochs: 1, input, model: recipe?.["model"] ?? {}, tuning: { fit_head: true } },
+    recipe: { name: NAME, description: "taught in the browser page", epochs: 1, input, model: recipe?.model ?? {}, tuning: { fit_head: true } },
     // Unknown values are empty, as in a predictions file.
     ...{ recipe_digest: "in the browser page", data_fingerprint: "unknown", epoch: 1, licence: classifier.manifest.licence ?? "MIT", mien_version: classifier.manifest.mien_version },
     scores: taught.answers ? { "cross-validated_accuracy": value } : {},
@@ -96,14 +97,20 @@ export async function teach(classes: TaughtClass[], base: Classifier, origin: Or
   };
 }
 
-/** The group of each face: its recording, or its crop. Groups with an equal crop are one. */
-function groupsOf(faces: TaughtFace[]): string[] {
-  const crops = faces.map(({ crop }) => crop.join());
-  let groups = faces.map(({ recording }, at) => recording ?? crops[at]!);
-  crops.forEach((crop, at) => {
-    const [one, other] = [groups[at], groups[crops.indexOf(crop)]!];
-    if (one !== other) groups = groups.map((group) => (group === one ? other : group));
-  });
+/** The group of each face: its recording. Groups with equal or nearly equal crops are one. */
+async function groupsOf(faces: TaughtFace[], crops: Uint8Array[], side: number): Promise<string[]> {
+  const pause = breather();
+  const areNear = nearCopies(crops, side);
+  const contents = crops.map((crop) => crop.join());
+  let groups = faces.map(({ recording }, at) => recording ?? contents[at]!);
+  for (let at = 0; at < faces.length; at += 1) {
+    for (let before = 0; before < at; before += 1) {
+      const [one, other] = [groups[at]!, groups[before]!];
+      if (one === other) continue;
+      await pause();
+      if (contents[at] === contents[before] || areNear(before, at)) groups = groups.map((group) => (group === one ? other : group));
+    }
+  }
   return groups;
 }
 

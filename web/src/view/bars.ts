@@ -1,10 +1,10 @@
 import { expression, percent, translate } from "../locales/translate";
-import type { Prediction } from "../predictions/prediction";
+import { MAX_NAMED, type Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
 import { element, resizeChildren } from "./elements";
 
-/** Number of bars shown until the user asks for all: the most probable classes, and any further one that the answer names. */
-const FEW = 3;
+/** Number of bars shown until the user asks for all: the most probable classes, so all that an answer names. */
+const FEW = MAX_NAMED;
 
 /** A bar for each expression, as long as its probability: all in the model's order, or only the most probable. */
 export class Bars {
@@ -21,8 +21,7 @@ export class Bars {
 
   show(classes: string[], prediction: Prediction | null): void {
     const all = classes.map((name, index) => ({ name, colour: colourOf(name, index), probability: prediction?.probabilities[name] ?? 0 }));
-    const few = Math.max(FEW, 1 + (prediction?.alternatives.length ?? 0));
-    const shown = this.#showsAll ? all : all.toSorted((one, other) => other.probability - one.probability).slice(0, few);
+    const shown = this.#showsAll ? all : all.toSorted((one, other) => other.probability - one.probability).slice(0, FEW);
     const rows = resizeChildren(this.#list, shown.length, makeRow);
     shown.forEach(({ name, colour, probability }, index) => {
       const [label, bar, number] = [...rows[index]!.children] as HTMLElement[];
@@ -37,7 +36,7 @@ export class Bars {
       fill.style.background = colour;
     });
     this.#list.classList.toggle("empty", !prediction);
-    this.#more.hidden = classes.length <= few;
+    this.#more.hidden = classes.length <= FEW;
     this.#more.textContent = this.#showsAll ? translate("fewer") : translate("more", { count: classes.length });
   }
 

@@ -122,7 +122,7 @@ test("a box drawn by hand is classified as this box is in Python, and stays when
   expectClose(prediction, predictBox(prediction.box!));
   // No face that is found has this score; then all of them again.
   await page.locator("#min-score").evaluate((slider: HTMLInputElement) => (slider.max = "100"));
-  for (const score of ["100", "45"]) {
+  for (const score of ["100", "56"]) {
     await page.fill("#min-score", score);
     await expect.poll(() => saved(page)).toEqual([prediction]);
   }
@@ -187,7 +187,7 @@ test("with a higher threshold of the detector fewer faces count", async () => {
   const count = async () => Number(/(\d+) faces/.exec((await page.textContent("#status"))!)?.[1] ?? 0);
   await expect.poll(count).toBeGreaterThan(2);
   const all = await count();
-  await page.fill("#min-score", "95");
+  await page.fill("#min-score", "96");
   await expect.poll(count).toBeLessThan(all);
   await page.context().close();
 });

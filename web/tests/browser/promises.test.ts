@@ -14,8 +14,8 @@ const MAX_BYTES = 4_000_000;
 /** Every request of the first visit with one thread, without the hashes in the names. */
 const FIRST_VISIT = [
   ...["bolivia-36", "haiti-22", "kyrgyzstan-34", "usa-74"].map((name) => `/assets/${name}.jpg`),
-  ...["/", "/assets/check.onnx", "/assets/index.css", "/assets/index.js", "/assets/onnxruntime.wasm.xz"],
-  ...["/assets/ort.wasm.bundle.min.js", "/assets/proposals.onnx", "/icon.svg", "/model.json", "/model.onnx", "/models.json"],
+  ...["/", "/assets/detector.onnx", "/assets/index.css", "/assets/index.js", "/assets/onnxruntime.wasm.xz"],
+  ...["/assets/ort.wasm.bundle.min.js", "/icon.svg", "/model.json", "/model.onnx", "/models.json"],
 ];
 
 let visit: Visit;

@@ -78,7 +78,8 @@ test("twenty images a class become a model that page and Python open again", { t
   const page = await open();
   for (const [at, name] of CLASSES.entries()) {
     await nameClass(page, at, name);
-    await give(page, at, pngs(name));
+    // To teach waits for images that are being read.
+    await page.locator("#teach-classes > li").nth(at).locator("input[type=file]").setInputFiles(pngs(name));
   }
   const { accuracy, faces: measured, from } = await teach(page);
   expect([measured, from]).toEqual(["40", ""]);
@@ -124,11 +125,12 @@ test("a model of mien train head is opened, and goes on learning", { timeout: 30
     await fresh.addInitScript(() => Object.defineProperty(navigator, "hardwareConcurrency", { get: () => 2 }));
     await fresh.route("**/models.json", (route) => route.fulfill({ json: ["default-int8", "fast-int8"] }));
   });
-  expect(await page.isVisible("#use-fast")).toBe(true);
+  const isOffered = () => page.locator("#fast-offer").evaluate((offer: HTMLElement) => !offer.hidden);
+  expect(await isOffered()).toBe(true);
   const run = path.join(faces, "run", "model.onnx");
   await page.setInputFiles("#model-file", run);
   await waitForText(page, "#answer-model", /head/);
-  expect(await page.isVisible("#use-fast"), "the fast model has other classes").toBe(false);
+  expect(await isOffered(), "the fast model has other classes").toBe(false);
   expect(expectPythons(run, await answers(page, pngs("happy-1")), 1e-4)).toBe("head");
   expect(await page.locator("#teach-classes input[type=text]").evaluateAll((all) => all.map((each) => (each as HTMLInputElement).value))).toEqual(CLASSES);
   for (const [at, name] of CLASSES.entries()) await give(page, at, pngs(name).slice(0, 5));
@@ -164,7 +166,7 @@ test("a clip is recorded while it is analysed, and face by face", { timeout: 120
   await page.context().close();
 });
 
-test("the camera is recorded: one recording is not measured, two are", { timeout: 120_000 }, async () => {
+test("the camera is recorded: recordings of one face are not measured, with other images they are", { timeout: 120_000 }, async () => {
   const page = await open();
   await page.click("#use-camera");
   await page.waitForSelector("#answer strong");
@@ -193,13 +195,15 @@ test("the camera is recorded: one recording is not measured, two are", { timeout
     await row.locator("button[aria-pressed=false]").click();
     expect(await row.locator("canvas").count()).toBe(before + count);
   }
-  // The fake camera films the same pictures again, which are one recording.
+  // Another recording of the same face has near-copies of its frames: they are one group.
   for (const at of [0, 1]) {
     await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
     await page.waitForSelector("#answer strong");
     await record(at);
   }
-  expect(Number((await teach(page)).faces)).toBeGreaterThan(13);
+  expect(await teach(page)).toMatchObject({ accuracy: "", faces: "" });
+  for (const [at, name] of CLASSES.entries()) await page.locator("#teach-classes > li").nth(at).locator("input[type=file]").setInputFiles(pngs(name).slice(0, 4));
+  expect(Number((await teach(page)).faces)).toBeGreaterThan(20);
   await page.context().close();
 });
 

@@ -1,16 +1,13 @@
-// Oracle: areas and sigmoids by hand.
-import { afterEach, describe, expect, test, vi } from "vitest";
+// Oracle: areas by hand, and the steps of mien.faces.yunet.
+import { beforeAll, describe, expect, test, vi } from "vitest";
 
-import { decodeBoxes } from "../../src/faces/anchors";
-import { clipped, iou, mergeAgreeing, suppressOverlaps } from "../../src/faces/box";
+import { type Box, clipped, iou } from "../../src/faces/box";
 import { brightened } from "../../src/faces/brightness";
-import { Checker, featuresOf } from "../../src/faces/checker";
 import { Detector } from "../../src/faces/detector";
-import { Look, regionsAround } from "../../src/faces/look";
-import { Proposer } from "../../src/faces/proposer";
 import { fetchBytes, Network } from "../../src/model/runtime";
 import type { DecodedImage } from "../../src/preprocess/image";
-import { vectors } from "../vectors";
+
+vi.mock("../../src/model/load_runtime", () => ({ loadRuntime: async () => ({ Tensor: class { constructor(_: string, __: Uint8Array, readonly dims: number[]) {} } }) }));
 
 const box = (left: number, top: number, side: number) => ({ left, top, width: side, height: side });
 
@@ -26,13 +23,6 @@ test("a dark image is stretched until its brightest pixels are white, each colou
   expect(stretched(200)).toEqual([10, 90, 1, 255]);
 });
 
-test("eyes and mouth lie between the landmarks of the check", () => {
-  const x = [0.3, 0.5, 0.9, 0.4, 0.8];
-  const y = [0.2, 0.4, 0.9, 0.7, 0.5];
-  const { eyes, mouth } = featuresOf({ left: 10, top: 20, side: 100 }, Float32Array.from([9, 9, 9, 9, 9, 9, ...x, ...y]));
-  [...eyes, ...mouth].forEach((value, index) => expect(value).toBeCloseTo([50, 50, 70, 80][index]!, 4));
-});
-
 test("IoU is intersection over union", () => {
   expect(iou(box(0, 0, 10), box(5, 0, 10))).toBeCloseTo(50 / 150, 12);
   expect(iou(box(0, 0, 10), box(10, 0, 10))).toBe(0);
@@ -43,152 +33,88 @@ test("a box is clipped to the image, and keeps a pixel", () => {
   expect(clipped(box(90, 90, 5), 50, 30)).toEqual({ left: 49, top: 29, width: 1, height: 1 });
 });
 
-test("the box with the best score of each face stays, and the largest comes first", () => {
-  const faces = [
-    { box: box(0, 0, 10), score: 0.6 },
-    { box: box(1, 0, 10), score: 0.9 },
-    { box: box(100, 0, 30), score: 0.7 },
-  ];
-  expect(suppressOverlaps(faces, 0.4)).toEqual([faces[2], faces[1]]);
-});
-
-test("of a box and one mostly inside it, the one with the better score stays", () => {
-  const faces = [
-    { box: box(0, 0, 30), score: 0.6 },
-    { box: box(2, 2, 10), score: 0.9 },
-    { box: box(25, 25, 10), score: 0.5 },
-  ];
-  expect(suppressOverlaps(faces, 0.3)).toEqual([faces[1], faces[2]]);
-});
-
-test("boxes of several looks that agree become their mean, weighted by squared scores, with the sum of the looks' scores", () => {
-  const looks = [
-    [
-      { box: box(0, 0, 10), score: 0.8 },
-      { box: box(0, 1, 10), score: 0.4 },
-    ],
-    [
-      { box: box(1, 0, 10), score: 0.4 },
-      { box: box(50, 50, 10), score: 0.9 },
-    ],
-  ];
-  const [both, alone] = mergeAgreeing(looks, 0.4);
-  // Weights 0.64, 0.16 and 0.16; of the first look only its best score counts.
-  expect(both!.score).toBeCloseTo(1.2, 12);
-  expect(both!.box.left).toBeCloseTo(0.16 / 0.96, 12);
-  expect(both!.box.top).toBeCloseTo(0.16 / 0.96, 12);
-  expect(both!.box.width).toBeCloseTo(10, 12);
-  expect(alone!.box.left).toBeCloseTo(50, 12);
-  expect(alone!.score).toBeCloseTo(0.9, 12);
-});
-
-test.each(vectors.regions)("the areas around hints are Python's", ({ mask, areas }) => {
-  const cells = mask.flat().map(Boolean);
-  expect(regionsAround(cells, mask.length, mask[0]!.length)).toEqual(areas);
-});
-
-test("an area is around cells with a hint that no box touches, in pixels of the image", () => {
-  // Cells of 64 pixels: the hints are in the cells (1, 1) and (5, 5) of 8 x 8, and a box lies on the second one.
-  const look = new Look(256, 64, 8, 8);
-  look.smallest[8 + 1] = look.smallest[8 * 5 + 5] = 0.02;
-  expect(look.areas(look.smallest, 0.01, [box(5 * 64 + 10, 5 * 64 + 10, 20)])).toEqual([[0, 0, 192, 192]]);
-  expect(look.areas(look.smallest, 0.03, [])).toEqual([]);
-  expect(look.cells([10, 70, 130, 600])).toEqual([0, 1, 3, 8]);
-});
-
-describe("boxes from cells", () => {
-  test("an anchor is in the middle of its cell, in its own size", () => {
-    const cells = new Float32Array(25 * 6);
-    // Second anchor, second row, third column of 2 x 3 cells; all other scores are 0.5 and not above it.
-    cells[(1 * 5 + 4) * 6 + 5] = 3;
-    const faces = decodeBoxes(cells, 2, 3, 0.5);
-    expect(faces).toHaveLength(1);
-    expect(faces[0]!.score).toBeCloseTo(1 / (1 + Math.exp(-3)), 6);
-    expect(faces[0]!.box.width).toBeCloseTo(6.041143 * 32, 4);
-    expect(faces[0]!.box.left + faces[0]!.box.width / 2).toBeCloseTo(2.5 * 32, 4);
-    expect(faces[0]!.box.top + faces[0]!.box.height / 2).toBeCloseTo(1.5 * 32, 4);
-  });
-});
-
-describe("copies that are searched", () => {
-  afterEach(() => {
-    vi.restoreAllMocks();
-    vi.unstubAllGlobals();
-  });
-
-  const imageOf = (longer: number) => {
-    const size = { width: longer, height: 8 };
-    return { ...size, pixels: { ...size, data: new Uint8ClampedArray(longer * 8 * 4).fill(255) } } as unknown as DecodedImage;
-  };
-
-  /** A detector whose networks see faces of these scores, and the sides of the copies that it searches, of images up to `longer`. */
-  const detectorOf = async (longer: number, ...scores: number[]) => {
-    vi.stubGlobal("OffscreenCanvas", class {});
-    const sides: number[] = [];
-    const look = async (image: { width: number }, side: number) => {
-      sides.push(side);
+describe("the detector", () => {
+  /** What the network finds in a copy of this size. */
+  let found: (width: number, height: number) => { box: Box; score: number }[];
+  /** Sizes of the copies that were searched. */
+  let searched: [number, number][] = [];
+  let detector: Detector;
+  beforeAll(async () => {
+    const run = async ({ pixels: { dims: [height, width] } }: { pixels: { dims: [number, number] } }) => {
+      searched.push([width, height]);
       await new Promise((resolve) => setTimeout(resolve));
-      return new Look(side, (32 * image.width) / side, 1, 1);
+      const rows = found(width, height).flatMap(({ box: { left, top, width, height }, score }) => [left, top, width, height, score, ...new Array<number>(10).fill(left)]);
+      return { faces: { data: Float32Array.from(rows) } };
     };
-    const seen = async () => scores.map((score) => ({ box: box(0, 0, longer / 4), score }));
-    vi.spyOn(Proposer, "load").mockResolvedValue({ look, lookTilted: async () => [] } as unknown as Proposer);
-    vi.spyOn(Checker, "load").mockResolvedValue({ check: seen, follow: seen } as unknown as Checker);
-    return { detector: await Detector.load(), sides };
+    detector = Reflect.construct(Detector, [{ run }]) as Detector;
+  });
+
+  const detect = async (given: typeof found, width = 640, height = 480) => {
+    [found, searched] = [given, []];
+    const pixels = { width, height, data: new Uint8ClampedArray(width * height * 4).fill(255) };
+    return detector.detectInImage({ width, height, pixels } as unknown as DecodedImage);
+  };
+  /** A frame of 640 px, 0.1 s after the one that is searched for small faces. */
+  const detectInFrame = async (given: typeof found, known: Box[]) => {
+    const detectNext = detector.startVideo(false);
+    const pixels = { width: 640, height: 480, data: new Uint8ClampedArray(640 * 480 * 4).fill(255) };
+    const frame = { width: 640, height: 480, pixels } as unknown as DecodedImage;
+    [found, searched] = [() => [], []];
+    await detectNext(frame, [], 5);
+    expect(searched).toEqual([[640, 480]]);
+    [found, searched] = [given, []];
+    return detectNext(frame, known, 5.1);
   };
 
-  const sidesOf = async (longer: number, isLive: boolean) => {
-    const { detector, sides } = await detectorOf(longer);
-    expect(await detector.startVideo(isLive)(imageOf(longer), [], 0)).toEqual([]);
-    return sides;
-  };
-
-  test("no close-up is searched where the face scores less than the user's limit", async () => {
-    const { detector } = await detectorOf(480, 0.6);
-    expect(await detector.detectInImage(imageOf(480))).toHaveLength(1);
-    detector.minScore = 0.8;
-    expect(await detector.detectInImage(imageOf(480))).toEqual([]);
+  test("searches a copy of at most 640 px, the largest face first, in pixels of the image", async () => {
+    const faces = await detect(() => [{ box: box(10, 20, 30), score: 0.95 }, { box: box(100, 20, 60.2), score: 0.9 }], 1280, 960);
+    expect(searched).toEqual([[640, 480]]);
+    expect(faces.map((face) => face.box)).toEqual([box(200, 40, 120), box(20, 40, 60)]);
+    expect(faces[1]!.landmarks!.nose).toEqual([20, 20]);
+    await detect(() => [{ box: box(10, 20, 30), score: 0.95 }], 300, 200);
+    expect(searched).toEqual([[300, 200]]);
   });
 
-  test("a lower limit of the user adds faces", async () => {
-    const { detector } = await detectorOf(480, 0.4);
-    expect(await detector.startVideo(true)(imageOf(480), [], 0)).toEqual([]);
-    detector.minScore = 0.3;
-    expect(await detector.startVideo(true)(imageOf(480), [], 0)).toHaveLength(1);
-    expect(await detector.detectInImage(imageOf(480))).toHaveLength(1);
+  test("looks at a doubtful face again, in a square of three times its side; the second score counts a third", async () => {
+    const square = [{ box: box(160 / 3, 160 / 3, 160 / 3), score: 0.5 }];
+    const faces = await detect((width) => (width === 160 ? square : [{ box: box(300, 200, 90), score: 0.8 }]));
+    expect(searched).toEqual([[640, 480], [160, 160]]);
+    expect(faces[0]!.score).toBeCloseTo(0.8 + 0.35 * (0.5 - 0.8), 6);
+    expect(await detect((width) => (width === 160 ? [] : [{ box: box(300, 200, 90), score: 0.8 }]))).toEqual([]);
   });
 
-  test("images wait for one another", async () => {
-    const { detector, sides } = await detectorOf(480, 0.6);
-    await Promise.all([480, 240].map((longer) => detector.detectInImage(imageOf(longer))));
-    expect(sides).toEqual([320, 640, 960, 320, 480]);
+  test("looks for a face that fills the image, in a small copy with a frame", async () => {
+    // 192 px show 640 and two thirds of it: a pixel is 5.56, and the frame is 213 px wide.
+    const faces = await detect((width) => (width === 192 ? [{ box: box(60, 50, 72), score: 0.95 }] : []));
+    expect(searched).toEqual([[640, 480], [192, 163]]);
+    const scale = (640 + 2 * 213) / 192;
+    expect(faces[0]!.box).toEqual(box(Math.round(60 * scale - 213), Math.round(50 * scale - 213), Math.round(72 * scale)));
   });
 
-  test("each video has its own times of search; after a jump back it is searched at once", async () => {
-    const { detector, sides } = await detectorOf(320, 0.9);
-    const [one, other] = [detector.startVideo(true), detector.startVideo(true)];
-    const isSearched = async (detect: typeof one, seconds: number) => {
-      sides.length = 0;
-      await detect(imageOf(320), [box(0, 0, 80)], seconds);
-      return sides.length > 0;
-    };
-    expect([await isSearched(one, 9), await isSearched(one, 9.1), await isSearched(other, 2), await isSearched(one, 9.15)]).toEqual([true, false, true, false]);
-    expect([await isSearched(one, 0), await isSearched(one, 0.1)]).toEqual([true, false]);
+  test("keeps faces by the user's limit: a lower one finds more, a higher one searches nothing else", async () => {
+    const given = (score: number) => (width: number) => (width === 192 ? [] : [{ box: width === 160 ? box(53, 53, 53) : box(300, 200, 90), score }]);
+    expect(await detect(given(0.5))).toEqual([]);
+    detector.minScore = 0.4;
+    expect(await detect(given(0.5))).toHaveLength(1);
+    detector.minScore = 0.95;
+    expect(await detect(given(0.9))).toEqual([]);
+    expect(searched).toEqual([[640, 480]]);
+    detector.minScore = 0.56;
   });
 
-  test.each([
-    [400, [320]],
-    [401, [320, 401]],
-    [480, [320, 480]],
-    [640, [320, 640]],
-    [960, [320, 640, 960]],
-    [1280, [320, 640, 1280]],
-  ])("a camera's of %d pixels is not enlarged", async (longer, sides) => {
-    expect(await sidesOf(longer, true)).toEqual(sides);
+  test("searches one image after another", async () => {
+    const doubtful: typeof found = (width) => (width === 160 ? [] : [{ box: box(10, 20, 30), score: 0.6 }]);
+    await Promise.all([detect(doubtful), detect(doubtful, 320, 240)]);
+    expect(searched).toEqual([[640, 480], [160, 160], [192, 163], [160, 160], [320, 240], [160, 160], [192, 163], [160, 160]]);
   });
 
-  test("a video file's is enlarged to at most twice its size", async () => {
-    expect(await sidesOf(480, false)).toEqual([320, 640, 960]);
-    expect(await sidesOf(1280, false)).toEqual([320, 640, 1280]);
+  test("searches a video's frame at 320 px, and a known face that is missed there where it was", async () => {
+    expect(await detectInFrame((width) => (width === 320 ? [{ box: box(100, 100, 40), score: 0.6 }] : []), [box(200, 200, 80)])).toHaveLength(1);
+    expect(searched, "a known face needs no second look").toEqual([[320, 240]]);
+    expect(await detectInFrame((width) => (width === 320 ? [{ box: box(100, 100, 40), score: 0.6 }] : []), [])).toEqual([]);
+    expect(searched, "a new one that is doubtful does").toEqual([[320, 240], [160, 160]]);
+    const followed = await detectInFrame((width) => (width === 160 ? [{ box: box(50, 56, 52), score: 0.7 }] : []), [box(200, 200, 40)]);
+    expect(followed.map((face) => face.box)).toEqual([box(198, 202, 39)]);
   });
 });
 

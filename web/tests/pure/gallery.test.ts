@@ -27,7 +27,7 @@ function galleryOf({ found = [] as Box[], areCrops = false, onDetect = () => {},
   Object.assign(image, { width, height });
   const settings = { areCrops };
   const predictor = {
-    minScore: 0.45,
+    minScore: 0.56,
     manifest: {},
     predictCrop: () => Promise.resolve([faceAt(null)]),
     predictImage: (_: unknown, drawn: Box[]) =>

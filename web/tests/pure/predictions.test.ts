@@ -8,7 +8,9 @@ import { defaultOutput, type Output, outputsOf } from "../../src/heads/votes";
 import { answerOf, predictionOf } from "../../src/predictions/prediction";
 import { mergeProbabilities, schemesFor } from "../../src/predictions/label_schemes";
 import { offeredModel } from "../../src/model/manifest";
+import { Predictor } from "../../src/predictions/predictor";
 import { Tracker } from "../../src/predictions/tracker";
+import type { DecodedImage } from "../../src/preprocess/image";
 import { settingsOf } from "../../src/view/settings";
 
 const PROBABILITIES = [0.1, 0.2, 0.05, 0.3, 0.15, 0.1, 0.1];
@@ -62,6 +64,16 @@ describe("prediction", () => {
     expect(answerOf(prediction, 0.3)).toEqual({ kind: "expression", name: "happy", probability: 0.3, alternatives: ["disgust"] });
     expect(answerOf(prediction, 0.31).kind).toBe("unsure");
   });
+});
+
+test("is unsure among four expressions, and names three", () => {
+  const answer = (...probabilities: number[]) => {
+    const prediction = predictionOf("a.png", { ...CROP, probabilities: { "": probabilities } }, LABEL, ALL!);
+    return answerOf(prediction, 0);
+  };
+  expect(answer(0.3, 0.25, 0.25, 0.2, 0, 0, 0)).toMatchObject({ kind: "unsure", name: "angry", alternatives: [] });
+  expect(answer(0.4, 0.31, 0.29, 0, 0, 0, 0)).toMatchObject({ kind: "expression", alternatives: ["disgust"] });
+  expect(answer(0.35, 0.34, 0.31, 0, 0, 0, 0)).toMatchObject({ kind: "expression", alternatives: ["disgust", "fear"] });
 });
 
 describe("what people would say", () => {
@@ -144,6 +156,22 @@ describe("outputs of a model", () => {
     expect(outputsOf(both).map(({ accuracy }) => accuracy)).toEqual([0.7, null]);
     expect(outputsOf({ ...both, outputs: {} })[0]!.accuracy).toBe(0.7);
   });
+});
+
+test.each([
+  ["no recipe", undefined, 0.5],
+  ["mirrored faces", { augment: { flip: true } }, 0.5],
+  ["no mirrored faces", { augment: { flip: false } }, 1],
+  ["own augmentation", { augment: { flip: true, file: "augment.py" } }, 1],
+  ["a fitted head", { augment: { flip: false }, tuning: { fit_head: true } }, 0.5],
+])("a face is averaged with its mirror image if training saw mirrored faces: %s", async (_, recipe, expected) => {
+  // The left half of the face is white. The model answers with its first pixel.
+  const data = Uint8ClampedArray.from({ length: 8 * 8 * 4 }, (_, at) => ((at / 4) % 8 < 4 ? 255 : 0));
+  const image = { width: 8, height: 8, pixels: { width: 8, height: 8, data } } as unknown as DecodedImage;
+  const probabilities = async (crops: Uint8Array[]) => crops.map((crop) => ({ "": [crop[0]! / 255] }));
+  const classifier = { manifest: { input: { size_px: 8 }, recipe }, probabilities };
+  const predictor = Reflect.construct(Predictor, [classifier, {}]) as Predictor;
+  expect((await predictor.predictBox(image, { left: 0, top: 0, width: 8, height: 8 })).probabilities).toEqual({ "": [expected] });
 });
 
 test("a slow device is offered the fast model, where there is one", () => {

@@ -1,11 +1,12 @@
 // Oracle: Pillow and mien.base.preprocess, through vectors.json; values by hand.
 import { describe, expect, test } from "vitest";
 
+import type { Landmarks } from "../../src/faces/box";
 import { cut, squareAround } from "../../src/faces/crop";
 import { toGrey } from "../../src/preprocess/grey";
 import { roundHalfEven } from "../../src/preprocess/image";
 import { toInput } from "../../src/preprocess/input";
-import { resize } from "../../src/preprocess/resize";
+import { resizeColour, resizeGrey } from "../../src/preprocess/resize";
 import { toFaceCrop } from "../../src/preprocess/face_crop";
 import { vectors } from "../vectors";
 
@@ -14,11 +15,14 @@ describe("resize", () => {
   const image = { width: noise!.width, height: noise!.height, data: Uint8Array.from(noise!.data) };
 
   test.each(wanted)("to $width x $height is Pillow's, bit for bit", ({ width, height, data }) => {
-    expect([...resize(image, width, height).data]).toEqual(data);
+    expect([...resizeGrey(image, width, height).data]).toEqual(data);
   });
 
-  test("to its own size changes nothing", () => {
-    expect(resize(image, image.width, image.height)).toBe(image);
+  test.each(vectors.coloured.slice(1))("in colour to $width x $height is Pillow's within a level", ({ width, height, data }) => {
+    const [source] = vectors.coloured;
+    const rgba = (of: number[]) => Uint8Array.from(of.flatMap((value, at) => (at % 3 === 2 ? [value, 255] : [value])));
+    const { data: ours } = resizeColour({ width: source!.width, height: source!.height, data: rgba(source!.data) }, width, height);
+    rgba(data).forEach((value, at) => at % 4 === 3 || expect(Math.abs(ours[at]! - value)).toBeLessThanOrEqual(1));
   });
 });
 
@@ -54,10 +58,11 @@ describe("input", () => {
 describe("cut", () => {
   test("the region is a square around the box, or lies where eyes and mouth are", () => {
     const box = { left: 10, top: 20, width: 40, height: 50 };
-    // 0.975 * 50 = 48.75.
-    expect(squareAround(box)).toEqual({ left: 6, top: 20, side: 49 });
-    // From (30, 30) to (34, 70) are 40.2: a side of 99.0 by them, so 69.47; the middle is (32, 50 - 5.9).
-    expect(squareAround(box, { eyes: [30, 30], mouth: [34, 70] })).toEqual({ left: -2, top: 10, side: 69 });
+    // 0.94 * 50 = 47.
+    expect(squareAround(box)).toEqual({ left: 6, top: 22, side: 47 });
+    // From (30, 30) to (34, 70) are 40.2: a side of 99.0 by them, so 68.2; the middle is (32, 50 - 5.8).
+    const landmarks: Landmarks = { right_eye: [20, 29], left_eye: [40, 31], nose: [0, 0], right_mouth_corner: [26, 68], left_mouth_corner: [42, 72] };
+    expect(squareAround(box, landmarks)).toEqual({ left: -2, top: 10, side: 68 });
   });
 
   test("border pixels repeat beyond the image", () => {

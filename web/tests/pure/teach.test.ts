@@ -9,7 +9,9 @@ import { headIn, manifestIn, withHead } from "../../src/model/model_file";
 import { dealGroups } from "../../src/teach/folds";
 import { type Lesson, logitsOf, teachHead } from "../../src/teach/head";
 import { type Origin, teach, wilson } from "../../src/teach/teach";
+import { nearCopies } from "../../src/teach/near_copies";
 import vectors from "../teach.json";
+import { vectors as imageVectors } from "../vectors";
 
 vi.mock("../../src/model/runtime", () => ({ runtime: async () => ({ Tensor: class {} }) }));
 
@@ -62,6 +64,13 @@ test("recordings that share a crop are one group, as is a crop that is given twi
   ];
   const taught = await teach(classes, { manifest, features, file: model } as unknown as Origin["classifier"], null, () => {});
   expect(taught).toMatchObject({ single: ["once"], accuracy: null });
+});
+
+test("near-copies are Python's: mirrored, shifted, cropped, lighter", () => {
+  const { crops, pairs, near } = imageVectors.copies;
+  const areNear = nearCopies(crops.map((crop) => new Uint8Array(Buffer.from(crop, "base64"))), 48);
+  expect(pairs.map(([one, other]) => areNear(one, other))).toEqual(near);
+  expect(near.filter(Boolean)).toHaveLength(12);
 });
 
 test.each([
