@@ -18,7 +18,9 @@ def test_the_vectors_of_the_page_are_fresh():
     assert [each["name"] for each in stored["images"]] == [each["name"] for each in fresh["images"]], advice
     assert stored["resized"] == fresh["resized"], advice
     assert stored["classes"] == fresh["classes"], advice
-    assert stored["regions"] == json.loads(json.dumps(fresh["regions"])), advice
+    assert stored["coloured"] == fresh["coloured"], advice
+    for key in ("crops", "pairs", "near"):
+        assert stored["copies"][key] == fresh["copies"][key], advice
     for old, new in zip(stored["images"], fresh["images"], strict=True):
         # Encoders of other versions write other bytes; the file keeps its own images.
         assert old["crop"] == _crop_of(old["file"], stored["size_px"]), f"{old['name']}: {advice}"
