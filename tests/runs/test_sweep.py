@@ -7,18 +7,15 @@ import signal
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import optuna
 import pytest
-from optuna.trial import TrialState
 
 from mien.base.errors import DataError, RecipeError, RunError, TrainingError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder, best_epoch
-from mien.runs.space import Pruning, load_space
-from mien.runs.sweep import SweepResult, TrialResult, _Pruning, best_first, check_networks, search
+from mien.runs.space import load_space
+from mien.runs.sweep import SweepResult, TrialResult, best_first, check_networks, search
 from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -29,7 +26,7 @@ def folders(out):
     return sorted((out / "trials").iterdir())
 
 
-def test_a_sweep_leaves_its_trials_the_best_recipe_and_a_page(tmp_path, faces, space_file):
+def test_a_sweep_writes_its_trials_and_the_best_recipe(tmp_path, faces, space_file):
     told = []
     space, out = load_space(str(space_file())), tmp_path / "out"
     found = search(space, faces, out, on_trial_end=told.append, metadata={"command": "mien <sweep>"})
@@ -58,7 +55,7 @@ def test_a_sweep_leaves_its_trials_the_best_recipe_and_a_page(tmp_path, faces, s
     assert outcome.history[outcome.best_epoch - 1]["validation_accuracy"] == pytest.approx(by_accuracy[0].accuracy)
 
 
-def test_trials_are_pruned_as_successive_halving_says(tmp_path, faces, space_file):
+def test_trials_are_pruned_by_successive_halving(tmp_path, faces, space_file):
     """Oracle: Li et al. 2020, section 3, over the trials in their order, from the histories alone."""
     parameters = "optim.lr = { log = [0.001, 1.0] }\nmodel.dropout = { uniform = [0.0, 0.6] }\n"
     file = space_file(parameters, trials=9, epochs=4, more="seed = 3\n[pruning]\nfirst_epoch = 1\nfactor = 2")
@@ -84,18 +81,7 @@ def test_trials_are_pruned_as_successive_halving_says(tmp_path, faces, space_fil
     assert {"complete", "pruned"} == {trial.outcome for trial in found.trials}
 
 
-def test_a_stopped_trial_does_not_compete_with_those_after_it(tiny_recipe):
-    """Oracle: by hand. One of 0.3, 0.2 and 0.1 goes on; the trial that was stopped at 0.1 counts once."""
-    study, ended = optuna.create_study(direction="maximize"), []
-    for accuracy, state in ((0.1, "FAIL"), (0.1, "COMPLETE"), (0.3, "COMPLETE"), (0.2, "PRUNED")):
-        history = [{"validation_accuracy": accuracy, "validation_loss": 1.0}]
-        run = SimpleNamespace(read_history=lambda lines=history: lines)
-        ended.append(_Pruning(trial := study.ask(), Pruning(first_epoch=1, factor=2), tiny_recipe, run).should_stop())
-        study.tell(trial, accuracy if state == "COMPLETE" else None, TrialState[state])
-    assert ended == [False, False, False, True]
-
-
-def test_more_trials_go_on_where_the_sweep_ended(tmp_path, faces, space_file):
+def test_a_sweep_continues_with_more_trials(tmp_path, faces, space_file):
     """Oracle: a sweep of three trials at once. Values follow from the seed and the number of the trial."""
     space, out = load_space(str(space_file(trials=1, epochs=1))), tmp_path / "out"
     first = search(space, faces, out).trials
@@ -107,7 +93,7 @@ def test_more_trials_go_on_where_the_sweep_ended(tmp_path, faces, space_file):
     assert len({trial.values["optim.lr"] for trial in whole}) == 3
 
 
-def test_values_that_diverge_or_do_not_go_together_are_trials_too(tmp_path, faces, space_file):
+def test_a_trial_may_diverge_or_have_contradicting_values(tmp_path, faces, space_file):
     parameters = "progressive_resizing = { choice = [[], [[0.5, 40]]] }\ninput.crop_px = { choice = [44, 32] }\n"
     space = load_space(str(space_file(f"{parameters}optim.lr = {{ choice = [0.05, 1e25] }}\n", trials=12, epochs=1)))
     told = []
@@ -121,7 +107,7 @@ def test_values_that_diverge_or_do_not_go_together_are_trials_too(tmp_path, face
     assert {trial.outcome for trial in found.trials} == {"complete", "diverged", "invalid"}
 
 
-def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, faces, space_file):
+def test_a_sweep_that_cannot_run_writes_nothing(tmp_path, faces, space_file):
     out = tmp_path / "out"
     with raises(RecipeError, "space-network", "'model.dropuot'", "'dropout'"):
         check_networks(load_space(str(space_file("model.dropuot = { uniform = [0.0, 0.5] }\n"))))
@@ -135,7 +121,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, faces, space
         search(space, faces, tmp_path / "space.toml")
 
 
-def test_a_fault_of_the_users_own_code_is_no_divergence(tmp_path, faces, space_file, monkeypatch):
+def test_an_error_in_a_users_code_ends_the_sweep(tmp_path, faces, space_file, monkeypatch):
     def fail(*given, **named):
         raise TrainingError("The loss fails.", code="loss-fails")
 
@@ -144,7 +130,7 @@ def test_a_fault_of_the_users_own_code_is_no_divergence(tmp_path, faces, space_f
         search(load_space(str(space_file())), faces, tmp_path / "out")
 
 
-def test_a_database_that_cannot_be_used_is_one_line(tmp_path, faces, space_file):
+def test_a_sweep_rejects_a_damaged_database(tmp_path, faces, space_file):
     space, out = load_space(str(space_file())), tmp_path / "out"
     out.mkdir()
     for content in (b"hello\n", b"SQLite format 3\0 and no more"):
@@ -154,7 +140,7 @@ def test_a_database_that_cannot_be_used_is_one_line(tmp_path, faces, space_file)
         assert (out / "trials.db").read_bytes() == content
 
 
-def test_another_space_and_other_data_are_refused(tmp_path, faces, voted_faces, space_file):
+def test_a_sweep_rejects_another_space_and_other_data(tmp_path, faces, voted_faces, space_file):
     """Oracle: what was drawn for the first votes is refused for others, where an output learns from them."""
     file = space_file(trials=1, epochs=1)
     text = (tmp_path / "tiny.toml").read_text()
@@ -186,7 +172,7 @@ class Interrupts(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_after_ctrl_c_the_same_sweep_continues_the_trial(tmp_path, faces, space_file):
+def test_a_sweep_continues_its_trial_after_ctrl_c(tmp_path, faces, space_file):
     """Oracle: a sweep without an interruption."""
     space, out = load_space(str(space_file())), tmp_path / "out"
     handler = signal.getsignal(signal.SIGINT)
@@ -203,6 +189,25 @@ def test_after_ctrl_c_the_same_sweep_continues_the_trial(tmp_path, faces, space_
     assert [trial.values for trial in resumed.trials] == [trial.values for trial in whole.trials]
 
 
+def test_machines_share_the_trials_of_a_database(tmp_path, faces, space_file):
+    """Oracle: the values that the first machine stopped at, and the database of both."""
+    space, url = load_space(str(space_file())), f"sqlite:///{tmp_path / 'shared.db'}"
+    lines = []
+    stopped = search(space, faces, tmp_path / "a", storage=url, callback=Interrupts(), on_trial_end=lines.append)
+    assert stopped.was_stopped
+    assert [trial.number for trial in stopped.trials] == [0]
+    begun = RunFolder(tmp_path / "a" / "trials" / "0001").read_recipe()
+    whole = search(space, faces, tmp_path / "b", storage=url, on_trial_end=lines.append)
+    assert len(whole.trials) == 3
+    assert whole.trials[0] == stopped.trials[0]
+    assert [folder.name for folder in folders(tmp_path / "b")] == ["0001", "0003"]
+    assert whole.trials[1].values["optim.lr"] == begun.optim.lr
+    for trial, line in zip(whole.trials, lines, strict=True):
+        assert f"optim.lr = {trial.values['optim.lr']:.4g}" in line
+    with raises(RunError, "sweep-database", "nosuch"):
+        search(space, faces, tmp_path / "c", storage="nosuch://host/db")
+
+
 def line(number, outcome="complete", accuracy=0.5):
     return TrialResult(number, outcome, accuracy, 3, 12.5, {"optim.lr": 0.1})
 
@@ -211,7 +216,7 @@ TRIALS = (line(0, accuracy=0.4), line(1, "pruned", 0.9), line(2, accuracy=0.6), 
           line(5, accuracy=0.6))  # fmt: skip
 
 
-def test_the_best_is_the_first_of_the_most_accurate_that_ran_to_their_end():
+def test_the_best_trial_is_the_first_complete_one_of_the_highest_accuracy():
     assert [trial.number for trial in best_first(TRIALS)] == [2, 5, 0, 1, 4]
     assert SweepResult(Path(), TRIALS, 5).best.number == 2
     assert SweepResult(Path(), TRIALS[1:2], 5).best is None

@@ -27,6 +27,7 @@ def sweep(
     trials: int | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
+    storage: str | None = None,
     notify: Callable[[str], None] = lambda line: None,
     callback: Callback | None = None,
 ) -> SweepResult:
@@ -39,6 +40,8 @@ def sweep(
         trials: number of trials; default: the space's.
         settings: changed keys of the base recipe of all trials: ``{"epochs": 5}``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        storage: address of a database that several machines share, as for Optuna: ``postgresql://host/db``; each
+            machine needs an ``out`` of its own. Default: ``trials.db`` in ``out``.
         notify: called with one line for each warning and each ended trial.
         callback: callback for the training of each trial.
 
@@ -68,6 +71,7 @@ def sweep(
         folder,
         trials=trials,
         device=device,
+        storage=storage,
         callback=callback,
         on_trial_end=notify,
         metadata=environment(data),

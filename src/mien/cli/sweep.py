@@ -29,6 +29,7 @@ def sweep(
     device: Device = "auto",
     out: Path | None = None,
     trials: Positive | None = None,
+    storage: str | None = None,
     json: bool = False,
 ) -> None:
     """Search for better hyperparameters: many short runs, compared on the validation split.
@@ -39,12 +40,15 @@ def sweep(
         space (SPACE): The search space: 'quick', or a .toml file (docs/sweep.md).
         out (DIR): Folder of the sweep. The default is sweeps/SPACE.
         trials (N): Number of trials. The default is that of the space.
+        storage (URL): Share the trials through this database: postgresql://HOST/DB. Run the same on each machine.
     """
     # Check this before loading torch, which takes seconds.
     chosen = load_space(space, plain.changes())
     source = data_options.at(data)
     source.check()
-    result = search(chosen, source, out=out, trials=trials, device=device, notify=notice, callback=TrainProgress())
+    result = search(
+        chosen, source, out=out, trials=trials, device=device, storage=storage, notify=notice, callback=TrainProgress()
+    )
     if json:
         show_json(result.to_dict())
     else:

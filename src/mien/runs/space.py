@@ -108,6 +108,10 @@ class Space(_SpaceFile):
         }
         return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Let Optuna draw the values of a trial."""
+        return self.values({key: each.suggest(trial, key) for key, each in self.parameters.items()})
+
     def values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         """Convert values drawn by :meth:`Range.suggest` to values of the recipe."""
         return {key: json.loads(value) if self.parameters[key].choice else value for key, value in drawn.items()}

@@ -1,36 +1,40 @@
-"""Search a space: train many short runs of one recipe with different values, one by one.
+"""Search a space: train many short runs of one recipe with different values.
 
-Each trial is a run folder in ``OUT/trials``. Optuna draws values, prunes, and stores trials in ``OUT/trials.db``. A
-finished trial keeps recipe, environment and history. Weights are removed to save disk space; to get the best ones
-again, train ``best.toml``.
+Each trial is a run folder in ``OUT/trials``. Optuna draws values, prunes, and stores trials in ``OUT/trials.db``, or in
+a database that several machines share. A finished trial keeps recipe, environment and history. Weights are removed to
+save disk space; to get the best ones again, train ``best.toml``.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
-from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import MaxTrialsCallback
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError
+from mien.base.errors import RecipeError, RunError, StoppedError, TrainingError, without_password
 from mien.base.files import write_bytes, write_text
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe, dump_recipe
 from mien.base.run_folder import HistoryLine, RunFolder, best_epoch
+from mien.base.spec_file import toml_value
 from mien.data.dataset import Dataset
 from mien.models.registry import starts_from_scratch
 from mien.page.blocks import Column, Table
-from mien.page.wording import counted
-from mien.runs.space import Pruning, Space
+from mien.page.wording import counted, duration_text, number, percent
+from mien.runs.space import Space
 from mien.training.callback import Callback, Callbacks, interruptible
 from mien.training.heads import target_fingerprints
 from mien.training.loop import train
@@ -39,6 +43,9 @@ from mien.training.state import check_network
 
 DATABASE = "trials.db"
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ExperimentalWarning)
+    _RETRY = RetryHeartbeatStaleTrialCallback()
 
 
 @dataclass(frozen=True)
@@ -106,13 +113,13 @@ class SweepResult:
 
 def search(
     space: Space, faces: Dataset, out: Path, *, trials: int | None = None, device: str = "auto",
-    callback: Callback | None = None, on_trial_end: Callable[[str], None] = lambda text: None,
-    metadata: Mapping[str, Any] | None = None,
+    storage: str | None = None, callback: Callback | None = None,
+    on_trial_end: Callable[[str], None] = lambda text: None, metadata: Mapping[str, Any] | None = None,
 ) -> SweepResult:  # fmt: skip
     """Run a sweep until all its trials are finished.
 
-    Raises DataError: the data lacks a split or a class that the recipe needs. Raises RunError: the folder is in use, or
-    has other content, such as a sweep of another space or other data.
+    Raises DataError: the data lacks a split or a class that the recipe needs. Raises RunError: the folder or database
+    is in use, or has other content, such as a sweep of another space or other data.
     """
     if (total := space.trials if trials is None else trials) < 1:
         raise RunError(f"A sweep has 1 or more trials; found {trials}.", code="sweep-trials")
@@ -121,33 +128,24 @@ def search(
     in_scheme.of_split("train")
     in_scheme.of_split("validation")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with RunFolder(out).alone(), _opened(space, faces, out) as study, interruptible() as interrupted:
-        result = _results(study, space, out, total)
-        # A process may have been killed right after storing a trial's result.
-        _write(space, result)
-        for number in range(len(result.trials), total):
-            # The seed depends only on the number, so a resumed trial draws the same values.
-            study.sampler = TPESampler(seed=int(np.random.SeedSequence((space.seed, number)).generate_state(1)[0]))
-            trial, run = study.ask(), RunFolder(out / "trials" / f"{number:04}")
-            options = {"callback": callback, "environment": {**(metadata or {}), "trial": number}, "device": device}
-            outcome, why, accuracy = _run_trial(space, faces, trial, run, options)
-            if outcome == "stopped":
-                study.tell(trial, state=TrialState.FAIL)
-                return replace(result, was_stopped=True)
-            history = run.read_history()
-            seconds = history[-1]["seconds"] if history else 0.0
-            for key, value in {"outcome": outcome, "epochs": len(history), "seconds": seconds}.items():
-                trial.set_user_attr(key, value)
-            study.tell(trial, accuracy, TrialState.PRUNED if accuracy is None else TrialState.COMPLETE)
-            for weights in (run.last, run.best):
-                weights.unlink(missing_ok=True)
-            result = _results(study, space, out, total)
-            _write(space, result)
-            reached = "" if accuracy is None else f", {accuracy:.1%}"
-            on_trial_end(f"trial {number}: {outcome}{why}, {counted(len(history), 'epoch')}{reached}, {seconds:.0f} s")
+    # Several processes may share a database, and then also a folder.
+    alone = RunFolder(out).alone() if storage is None else nullcontext()
+    with alone, _opened(space, faces, out, storage) as study, interruptible() as interrupted:
+        trainer = _Trainer(space, faces, out, storage is not None, device, callback, metadata or {})
+
+        def after(study: optuna.Study, trial: FrozenTrial) -> None:
+            if trial.state in _FINISHED:
+                _write(space, _results(study, space, out, total))
+                on_trial_end(_line(trial, space))
             if interrupted.is_set():
-                return replace(result, was_stopped=True)
-    return result
+                study.stop()
+
+        # A process may have been killed right after storing a trial's result.
+        _write(space, result := _results(study, space, out, total))
+        if len(result.trials) < total:
+            study.optimize(trainer, callbacks=[after, MaxTrialsCallback(total, _FINISHED)], catch=(StoppedError,))
+        result = _results(study, space, out, total)
+    return replace(result, was_stopped=interrupted.is_set() or trainer.was_stopped)
 
 
 def check_networks(space: Space) -> None:
@@ -165,62 +163,127 @@ def check_networks(space: Space) -> None:
 
 
 @contextmanager
-def _opened(space: Space, faces: Dataset, out: Path) -> Iterator[optuna.Study]:
+def _opened(space: Space, faces: Dataset, out: Path, url: str | None) -> Iterator[optuna.Study]:
     """Open or create the sweep's Optuna study in its database. Raises :class:`RunError`."""
     data = " ".join([faces.fingerprint_without_test, *target_fingerprints(space.base, faces).values()])
+    # Optuna takes a URL, in which a folder's ?, % and { have a meaning.
+    place = url or URL.create("sqlite", database=str(out / DATABASE)).render_as_string()
+    shown = out / DATABASE if url is None else without_password(url)
     try:
-        # Optuna takes a URL, in which a folder's ?, % and { have a meaning.
-        storage = RDBStorage(URL.create("sqlite", database=str(out / DATABASE)).render_as_string())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            # In a shared database, a process that sends no sign of life for two minutes counts as killed.
+            beat = None if url is None else 60
+            storage = RDBStorage(place, heartbeat_interval=beat, heartbeat_stale_trial_callback=_RETRY)
         try:
-            study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
+            study = optuna.create_study(
+                storage=storage,
+                study_name="sweep" if url is None else f"{space.name} {space.digest[7:15]}",
+                direction="maximize",
+                load_if_exists=True,
+                pruner=_pruner(space),
+            )
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
                 if study.user_attrs.get(key, value) != value:
                     raise RunError(
-                        f"{out} belongs to a sweep of {what}; nothing in it was changed. Choose another --out.",
+                        f"{shown} belongs to a sweep of {what} and was not changed. Choose another --out.",
                         code=f"sweep-other-{key}",
                     )
                 if key not in study.user_attrs:
                     study.set_user_attr(key, value)
+            if url is None:
+                # No other process uses this database, so their process was killed.
+                for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                    study.tell(trial.number, state=TrialState.FAIL)
             yield study
         finally:
             storage.remove_session()
             storage.engine.dispose()
-    except (StorageInternalError, SQLAlchemyError) as error:
-        words = f"{out / DATABASE} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. If it is damaged, "
+    except (StorageInternalError, SQLAlchemyError, ImportError) as error:
+        words = f"{shown} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. If it is damaged, "
         words += "choose another --out; else mend that, and the same command goes on with its trials."
         raise RunError(words, code="sweep-database") from error
 
 
-def _run_trial(
-    space: Space, faces: Dataset, trial: optuna.Trial, run: RunFolder, options: Mapping[str, Any]
-) -> tuple[str, str, float | None]:
-    """Train a trial in its folder. Return outcome, reason of invalid values, and the accuracy if complete."""
-    values = space.values({key: each.suggest(trial, key) for key, each in space.parameters.items()})
-    try:
-        recipe = space.recipe_for(values)
-        plan = plan_training(recipe, faces)
-        pruning = _Pruning(trial, space.pruning, recipe, run)
-        if not pruning.should_stop():
-            callback = Callbacks(options["callback"], pruning)
-            trained = train(plan, run, resume=True, **{**options, "callback": callback})
-    except RecipeError as error:
-        return "invalid", f": {error}", None
-    except StoppedError:
-        return "stopped", "", None
-    except TrainingError as error:
-        if error.code != "loss-not-finite":
+@dataclass
+class _Trainer:
+    """Trains the trials: the objective of Optuna's study."""
+
+    space: Space
+    faces: Dataset
+    out: Path
+    is_shared: bool
+    device: str
+    callback: Callback | None
+    metadata: Mapping[str, Any]
+    was_stopped: bool = False
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Train a trial and return its accuracy. Raises TrialPruned if it has none, StoppedError if it was stopped."""
+        number = self._number(trial)
+        trial.set_user_attr("number", number)
+        run, outcome, accuracy = RunFolder(self.out / "trials" / f"{number:04}"), "complete", None
+        try:
+            accuracy = self._accuracy(trial, number, run)
+        except optuna.TrialPruned:
+            outcome = "pruned"
+        except RecipeError as error:
+            outcome = "invalid"
+            trial.set_user_attr("reason", str(error))
+        except StoppedError:
+            self.was_stopped = True
+            trial.study.stop()
+            if self.is_shared:
+                # Optuna stores the trial as failed; let this or another machine try its values again.
+                _RETRY(trial.study, trial.study.get_trials(deepcopy=False)[trial.number])
             raise
-        return "diverged", "", None
-    if pruning.should_stop() or trained.was_stopped:
-        return "pruned" if pruning.should_stop() else "stopped", "", None
-    return "complete", "", _best_accuracy(run.read_history(), recipe)
+        except TrainingError as error:
+            if error.code != "loss-not-finite":
+                raise
+            outcome = "diverged"
+        history = run.read_history()
+        seconds = history[-1]["seconds"] if history else 0.0
+        for key, value in {"outcome": outcome, "epochs": len(history), "seconds": seconds}.items():
+            trial.set_user_attr(key, value)
+        for weights in (run.last, run.best):
+            weights.unlink(missing_ok=True)
+        if accuracy is None:
+            raise optuna.TrialPruned
+        return accuracy
+
+    def _number(self, trial: optuna.Trial) -> int:
+        """Return the number of a trial; a trial that was stopped and is tried again keeps it, and so its folder."""
+        failed = [] if self.is_shared else trial.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+        return int(trial.user_attrs.get("number", trial.number - len(failed)))
+
+    def _accuracy(self, trial: optuna.Trial, number: int, run: RunFolder) -> float:
+        # The seed depends only on the number, so that a sweep can be repeated.
+        seed = np.random.SeedSequence((self.space.seed, number)).generate_state(1)[0]
+        trial.study.sampler = TPESampler(seed=int(seed))
+        recipe = self.space.recipe_for(self.space.suggest(trial))
+        plan = plan_training(recipe, self.faces)
+        pruning = _Pruning(trial, recipe, run)
+        if not pruning.should_stop():
+            trained = train(
+                plan,
+                run,
+                resume=True,
+                callback=Callbacks(self.callback, pruning),
+                environment={**self.metadata, "trial": number},
+                device=self.device,
+            )
+            if trained.was_stopped and not pruning.should_stop():
+                raise StoppedError("The trial was stopped.", code="stopped-early")
+        if pruning.should_stop():
+            raise optuna.TrialPruned
+        return _best_accuracy(run.read_history(), recipe)
 
 
 class _Pruning(Callback):
-    """Reports each epoch to Optuna, also those of a run that was stopped before, and stops the run if it prunes."""
+    """Reports each epoch to Optuna, also those of before a resumption, and ends the trial if Optuna prunes it."""
 
-    def __init__(self, trial: optuna.Trial, rule: Pruning | None, recipe: Recipe, run: RunFolder) -> None:
-        self._trial, self._rule, self._recipe, self._run = trial, rule, recipe, run
+    def __init__(self, trial: optuna.Trial, recipe: Recipe, run: RunFolder) -> None:
+        self._trial, self._recipe, self._run = trial, recipe, run
         self._epochs, self._is_pruned = 0, False
         self._report()
 
@@ -234,22 +297,8 @@ class _Pruning(Callback):
         history = self._run.read_history()
         while self._epochs < len(history) and not self._is_pruned:
             self._epochs += 1
-            accuracy = _best_accuracy(history[: self._epochs], self._recipe)
-            self._trial.report(accuracy, self._epochs)
-            self._is_pruned = self._epochs < self._recipe.epochs and self._falls_behind(accuracy)
-
-    def _falls_behind(self, accuracy: float) -> bool:
-        """Apply successive halving among finished trials; Optuna's own also counts those that were stopped."""
-        if self._rule is None:
-            return False
-        at = self._rule.first_epoch
-        while at < self._epochs:
-            at *= self._rule.factor
-        if at != self._epochs:
-            return False
-        reports = [each.intermediate_values for each in self._trial.study.get_trials(False, _FINISHED)]
-        ranked = sorted([accuracy, *(each[at] for each in reports if at in each)], reverse=True)
-        return accuracy < ranked[max(len(ranked) // self._rule.factor, 1) - 1]
+            self._trial.report(_best_accuracy(history[: self._epochs], self._recipe), self._epochs)
+            self._is_pruned = self._epochs < self._recipe.epochs and self._trial.should_prune()
 
 
 def _best_accuracy(history: Sequence[HistoryLine], recipe: Recipe) -> float:
@@ -257,18 +306,36 @@ def _best_accuracy(history: Sequence[HistoryLine], recipe: Recipe) -> float:
     return history[best_epoch(history, recipe) - 1]["validation_accuracy"]
 
 
+def _pruner(space: Space) -> BasePruner:
+    if space.pruning is None:
+        return NopPruner()
+    return SuccessiveHalvingPruner(space.pruning.first_epoch, space.pruning.factor)
+
+
+def _line(trial: FrozenTrial, space: Space) -> str:
+    """Describe an ended trial in a line."""
+    found, values = trial.user_attrs, space.values(trial.params)
+    reason = f" ({found['reason']})" if "reason" in found else ""
+    reached = f", {percent(trial.value)}" if trial.state is TrialState.COMPLETE and trial.value is not None else ""
+    shown = ", ".join(
+        f"{key} = {number(value) if isinstance(value, float) else toml_value(value)}" for key, value in values.items()
+    )
+    ended = f"trial {found['number']}: {found['outcome']}{reason}{reached}"
+    return f"{ended}, {counted(found['epochs'], 'epoch')}, {duration_text(found['seconds'])}: {shown}"
+
+
 def _results(study: optuna.Study, space: Space, out: Path, total: int) -> SweepResult:
     finished = study.get_trials(deepcopy=False, states=_FINISHED)
     trials = [
         TrialResult(
-            number=number,
+            number=trial.user_attrs.get("number", index),
             outcome=trial.user_attrs["outcome"],
             accuracy=math.nan if trial.value is None else trial.value,
             epochs=trial.user_attrs["epochs"],
             seconds=trial.user_attrs["seconds"],
             values=space.values(trial.params),
         )
-        for number, trial in enumerate(finished)
+        for index, trial in enumerate(finished)
     ]
     return SweepResult(out, tuple(trials), total)
 
