@@ -93,8 +93,9 @@ format: .venv/.test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: .venv/.dev  ## docs/cli.md from the command line's own help, sizes into ARCHITECTURE.md
+docs: .venv/.dev  ## docs/cli.md from the command line's own help, docs/api/ from docstrings, sizes into ARCHITECTURE.md
 	$(BIN)/python docs/make_cli_page.py
+	$(BIN)/python docs/make_api_pages.py
 	$(BIN)/python docs/check_size.py --write
 
 docs-site: .venv/.dev  ## the site, into build/site; a warning is an error

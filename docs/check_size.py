@@ -60,7 +60,8 @@ def sizes() -> dict[str, float]:
         return [file for file in files if file.is_relative_to(ROOT / folder) and file.suffix == suffix]
 
     scripts = [file for folder in ("docs", "release", "benchmarks", "web/scripts") for file in inside(folder)]
-    pages = [ROOT / "README.md", *(file for file in inside("docs", ".md") if file.name != "cli.md")]
+    made = {ROOT / "docs" / "cli.md", *inside("docs/api", ".md")}
+    pages = [ROOT / "README.md", *(file for file in inside("docs", ".md") if file not in made)]
     results = [file for file in files if file.is_relative_to(ROOT / "benchmarks" / "results")]
     numbers = (
         _lines(inside("src/mien")),

@@ -1,4 +1,4 @@
-"""Hooks of the site for links that leave docs/, marks of docstrings, and its search."""
+"""Hooks of the site for links that leave docs/, and its search."""
 
 from __future__ import annotations
 
@@ -22,8 +22,3 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     up = page.file.src_uri.count("/") + 1
     outside = rf"\[([^\]]+)\]\((?:\.\./){{{up}}}(?!\.)([^)#]*)(?:#[^)]*)?\)"
     return re.sub(outside, lambda link: f"{link[1]} (`{link[2]}`)", markdown)
-
-
-def on_page_content(html: str, page: Any, **_: Any) -> str:
-    """Sphinx's marks in docstrings, such as :func:, are left out."""
-    return re.sub(r":(?:func|meth|class|attr|data|mod|exc):<code>(?:~|mien\.(?:\w+\.)*)?", "<code>", html)

@@ -21,6 +21,20 @@ def test_the_page_of_the_command_line_is_fresh():
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `make docs`"
 
 
+def test_the_python_reference_is_fresh_and_has_every_public_name():
+    module = load_script(ROOT / "docs" / "make_api_pages.py")
+    named = " ".join(module.PAGES.values()).split()
+    public = {name for name in mien.__all__ if name not in {"faces", "Box", "__version__"}}
+    assert public <= set(named)
+    assert {
+        f"faces.{name}" for name in dir(mien.faces) if name[0].isupper() or name in {"detect", "find_detector"}
+    } <= set(named)
+    assert len(named) == len(set(named))
+    for name in module.PAGES:
+        text = (module.FOLDER / f"{name}.md").read_text(encoding="utf-8")
+        assert text == module.page(name), "run `make docs`"
+
+
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda page: page.name)
 def test_links_between_documents_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
@@ -85,8 +99,10 @@ def test_every_extra_that_a_message_or_page_names_exists():
 
 
 @pytest.mark.parametrize("page", ["study", "extend"])
-def test_a_study_of_a_page_can_be_loaded(page):
+def test_a_study_of_a_page_can_be_loaded(page, tmp_path):
     """Without a name of its own it has the file's."""
     text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     (study,) = (block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[[variants]]" in block)
-    assert parse_study(study, "rates.toml").name == "rates"
+    for file in re.findall(r'file = "([^"]+)"', study):
+        (tmp_path / file).touch()
+    assert parse_study(study, "rates.toml", tmp_path).name == "rates"

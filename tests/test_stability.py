@@ -13,6 +13,9 @@ import pytest
 
 import mien
 from mien.base.recipe import Recipe
+from mien.base.run_folder import HISTORY_COLUMNS
+from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN
+from mien.inference.prediction import prediction_fields
 
 KEPT = Path(__file__).with_name("stability.json")
 
@@ -21,10 +24,28 @@ def surface():
     """Each promised thing by its place, and what belongs to it."""
     from mien.serve.app import create_app
 
-    found = {f"python {name}": members(getattr(mien, name)) for name in mien.__all__}
+    homes = {"mien": {name: getattr(mien, name) for name in mien.__all__}, "mien.faces": vars(mien.faces)}
+    things = {f"{at}.{name}": each for at, names in homes.items() for name, each in names.items() if callable(each)}
+    things["mien.serve.app.create_app"] = create_app
+    found = {"python": sorted(things)}
+    for name, thing in things.items():
+        found[f"python {name}"] = members(thing)
+        found[f"python {name} call"] = [] if isinstance(thing, type) else call(thing)
     help_page = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
     for part in re.split(r"^## mien ", help_page, flags=re.MULTILINE)[1:]:
         found[f"cli {part.splitlines()[0]}"] = sorted(set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", part, re.MULTILINE)))
+    found["cli exit codes"] = sorted(set(re.findall(r"exit code (?:is )?(\d+)", help_page)))
+    found["table predict"] = ["source", "detector", *FACE_COLUMNS, SCORE_COLUMN, *prediction_fields("", True, ())]
+    found["table history.csv"] = [*HISTORY_COLUMNS]
+    engine = (Path(__file__).parents[1] / "web" / "src" / "package" / "engine.ts").read_text(encoding="utf-8")
+    found["npm mien-web"] = sorted(
+        {
+            name
+            for names in re.findall(r"^export (?:type )?\{([^}]*)\}", engine, re.M)
+            for name in re.findall(r"\w+", names)
+        }
+        | set(re.findall(r"^export (?:async )?(?:function|class|const|interface|type) (\w+)", engine, re.MULTILINE))
+    )
     document = create_app(threads=1).openapi()
     for path, methods in document["paths"].items():
         for method, about in methods.items():
@@ -41,6 +62,16 @@ def surface():
     for name, part in {"Recipe": schema, **schema["$defs"]}.items():
         found[f"recipe {name}"] = sorted(part.get("properties", {}))
     return {place: names for place, names in found.items() if names}
+
+
+def call(function):
+    """Parameters that may be given by position, with their place, and defaults."""
+    shown = []
+    for place, each in enumerate(inspect.signature(function).parameters.values()):
+        shown += [f"{place} {each.name}"] if each.kind is each.POSITIONAL_OR_KEYWORD else []
+        simple = each.default is None or isinstance(each.default, str | int | float | tuple)
+        shown += [f"{each.name}={each.default!r}"] if simple else []
+    return shown
 
 
 def members(thing):

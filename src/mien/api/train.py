@@ -165,8 +165,29 @@ def _print(notices: Iterable[Notice]) -> None:
         sys.stderr.writelines(each.line + "\n" for each in notices)
 
 
-def distill(
-    recipe: str | os.PathLike[str] | Recipe, data: Data, teachers: Sequence[str | os.PathLike[str]], **options: Any
+def distill(  # noqa: D417 - the other arguments are train's
+    recipe: str | os.PathLike[str] | Recipe,
+    data: Data,
+    teachers: Sequence[str | os.PathLike[str]],
+    *,
+    tta: int = 10,
+    out: str | os.PathLike[str] | None = None,
+    init_from: str | os.PathLike[str] | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    classes: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    callback: Callback | Sequence[Callback] | None = None,
+    network: OwnModule | None = None,
+    loss: LossFunction | OwnModule | None = None,
+    augment: Augmentation | None = None,
+    optimizer: OptimizerMaker | None = None,
+    device: str = "auto",
+    time: str | float | None = None,
+    verbose: int = 1,
 ) -> TrainingResult:
     """Train a classifier on labels and on teachers' predictions: :func:`mien.train` with ``teachers``.
 
@@ -176,7 +197,8 @@ def distill(
         recipe: recipe, as in :func:`mien.train`; its table ``[distill]`` sets the weight of the teachers.
         data: data, as in :func:`mien.train`.
         teachers: at least one model or predictions file.
-        options: other arguments of :func:`mien.train`, such as ``tta``, ``out`` and ``settings``.
+        tta: number of views per face over which a teacher's predictions are averaged: 1, 2 or 10.
+        out: run folder to create, and all further arguments as in :func:`mien.train`.
 
     Raises:
         DataError: no teacher, or one for other classes or data, or without some of the faces.
@@ -184,7 +206,11 @@ def distill(
     """
     if not teachers:
         raise DataError("teachers must name at least one model or predictions file.", code="teachers-missing")
-    return train(recipe, data, teachers=teachers, **options)
+    return train(
+        recipe, data, out=out, init_from=init_from, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
+        classes=classes, settings=settings, resume=resume, callback=callback, network=network, loss=loss,
+        augment=augment, optimizer=optimizer, teachers=teachers, tta=tta, device=device, time=time, verbose=verbose,
+    )  # fmt: skip
 
 
 def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
