@@ -124,6 +124,40 @@ def test_merged_votes_are_data(faces, tmp_path, monkeypatch):
     assert 0.9 < mien.merge_votes(tmp_path, faces).ceiling.value <= 1
 
 
+def test_copies_of_a_ballot_and_other_files_are_named_and_windows_files_read(faces, tmp_path):
+    ballot = [Vote(IMAGES[at], ("happy", "sad")[at % 2]) for at in range(6)]
+    write_ballot(tmp_path / "anna.csv", ballot)
+    write_ballot(tmp_path / "anna_old.csv", ballot[::-1])
+    rows = "".join(f"{image};{answer}\r\n" for image, answer in ballot[:5])
+    (tmp_path / "ben.CSV").write_text(f"Image;Vote\r\n{rows}", encoding="utf-8-sig")
+    (tmp_path / "cleo.xlsx").write_bytes(b"PK")
+    merged = mien.merge_votes(tmp_path, faces)
+    assert merged.people == ("anna", "anna_old", "ben")
+    assert [(note.code, "anna" in note, "cleo.xlsx" in note) for note in merged.notices] == [
+        ("ballots-equal", True, False), ("files-skipped", False, True)
+    ]  # fmt: skip
+    assert ballot_file(tmp_path, "ben").name == "ben.CSV", "voting goes on in it"
+    write_ballot(tmp_path / "ben.csv", ballot)
+    with raises(DataError, "person-twice", "ben"):
+        mien.merge_votes(tmp_path, faces)
+
+
+def test_people_give_answers_of_their_own(faces, tmp_path):
+    answers = ("bored", "confused", "happy")
+    client = TestClient(create_label_app(faces, IMAGES, tmp_path / "anna.csv", answers), "http://127.0.0.1")
+    assert client.get("/next").json()["answers"] == [*answers]
+    for at, answer in enumerate(("bored", "confused")):
+        assert client.post("/vote", json={"image": IMAGES[at], "answer": answer, "votes": at}).json()["votes"] == at + 1
+    assert client.post("/vote", json={"image": IMAGES[2], "answer": "sad", "votes": 2}).status_code == 409
+    merged = mien.merge_votes(tmp_path, faces, answers)
+    assert set(mien.load_dataset(merged.table).classes) == {"bored", "confused"}
+    with raises(DataError, "ballot-answer", "bored"):
+        mien.merge_votes(tmp_path, faces)
+    for wrong in (["bored"], ["a", "a"], ["a", ""], [*"abcdefghijk"]):
+        with raises(DataError, "ballot-answers"):
+            mien.merge_votes(tmp_path, faces, wrong)
+
+
 @pytest.mark.parametrize("name", ["labels.csv", "ask_again.csv"])
 def test_a_table_of_somebody_else_is_left_as_it_is(faces, tmp_path, name):
     write_ballot(tmp_path / "anna.csv", vote_on_all("anna"))

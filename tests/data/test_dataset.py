@@ -24,6 +24,18 @@ def test_names_become_classes_and_validation_is_cut_as_readers_cut_it():
     assert found.rows.tolist() == list(range(40))
 
 
+def test_items_and_subsets_by_name():
+    found = Dataset.from_arrays(GREY, NAMES)
+    item = found[3]
+    assert (item.label, item.split, item.source, item.sample_id) == ("sad", found.split[3], "images[3]", 3)
+    assert np.array_equal(item.image, found.images[3])
+    assert len(found[10:14]) == 4
+    assert found.subset("validation").fingerprint == found.of_split("validation").fingerprint
+    assert len(list(found)) == 40
+    with raises(DataError, "split-unknown"):
+        found.subset("valid")
+
+
 def test_numbers_splits_ids_and_colour_are_kept():
     colour = np.repeat(GREY[:, :, :, None], 3, axis=3)
     splits = ["Training"] * 30 + ["val"] * 5 + ["test"] * 5

@@ -15,10 +15,10 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.data import decode, image_store
-from mien.data.decode import read_images
+from mien.data.decode import decode_images
 from mien.data.image_store import expect_random, is_mapped, new_images, take
 from mien.data.parquet import write_parquet
-from mien.data.read import ReadOptions, read_data
+from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.training.batches import image_tensor
 from support import raises
@@ -136,7 +136,6 @@ def test_decoded_images_keep_their_order_on_many_threads(tmp_path, monkeypatch):
         Image.new("L", (120, 120), index).save(tmp_path / f"{index:03}.png")
     (tmp_path / "100.png").write_bytes(b"no image")
     items = [(f"{index:03}.png", tmp_path / f"{index:03}.png") for index in range(250)]
-    nothing = {"split": [""] * 250, "split_origin": "", "source": [name for name, _ in items], "columns": {}}
-    table = read_images(items, ["happy", "sad"] * 125, ReadOptions(skip_bad=True), "decoding", **nothing)
-    assert table.faces.images[:, 5, 5].tolist() == table.faces.rows.tolist() == [i for i in range(250) if i != 100]
-    assert [name for name, _ in table.skipped] == ["100.png"]
+    (images,), kept, bad = decode_images(items, 250, [(48, 1)], "decoding", skip_bad=True)
+    assert images[:, 5, 5].tolist() == kept.tolist() == [i for i in range(250) if i != 100]
+    assert [name for name, _ in bad] == ["100.png"]

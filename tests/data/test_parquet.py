@@ -112,7 +112,7 @@ def test_labels_as_text_and_as_kaggles_numbers(tmp_path: Path, noise, monkeypatc
         load_dataset(write_foreign(tmp_path / "c.parquet", noise(4), label=[0, 3, 9, 6]))
     mapped = load_dataset(tmp_path / "c.parquet", class_map={"9": "contempt"})
     assert mapped.classes == ("angry", "happy", "neutral", "contempt")
-    monkeypatch.setattr("mien.data.parquet.read_images", None)  # refused before an image is decoded
+    monkeypatch.setattr("mien.data.table.decode_images", None)  # refused before an image is decoded
     with raises(DataError, "label-missing", "d.parquet row 2"):
         load_dataset(write_foreign(tmp_path / "d.parquet", noise(4), label=["sad", "fear", " ", "sad"]))
 

@@ -44,6 +44,53 @@ def test_splits_and_people_are_no_classes(tmp_path, names, code):
         read_data(tmp_path)
 
 
+def test_splits_inside_each_class_are_read(tmp_path):
+    write(tmp_path / "inside", *crossed(("happy", "sad"), ("train", "val", "test")))
+    found = read_data(tmp_path / "inside")
+    assert found.faces.counts_by_split() == {"train": [4, 4], "validation": [4, 4], "test": [4, 4]}
+    assert (found.split_origin, dict(found.faces.columns)) == ("as in the folders", {})
+    write(tmp_path / "inside", "fear")
+    with raises(DataError, "split-incomplete", "fear"):
+        read_data(tmp_path / "inside")
+    write(tmp_path / "people", *crossed(("happy", "sad"), ("anna", "val")))
+    assert set(read_data(tmp_path / "people").faces.columns) == {"folder1"}
+
+
+def test_an_imagefolder_with_a_table_in_each_split_is_read(tmp_path):
+    """Oracle: Hugging Face's layout, metadata.csv beside the images of a split."""
+    write(tmp_path, "train", "test", count=6)
+    for split in ("train", "test"):
+        rows = [f"{index}.png,{('happy', 'sad')[index % 2]},{20 + index}" for index in range(6)]
+        (tmp_path / split / "metadata.csv").write_text("\n".join(["file_name,label,age", *rows]))
+    found = read_data(tmp_path)
+    assert found.faces.classes == ("happy", "sad")
+    assert found.faces.counts("test").tolist() == [3, 3]
+    assert found.faces.source[0] == "test/0.png"
+    assert found.faces.columns["age"].tolist() == [*range(20, 26)] * 2
+    assert read_data(tmp_path).cached
+    (tmp_path / "test" / "metadata.csv").unlink()
+    with raises(DataError, "folders-are-splits", "metadata.csv"):
+        read_data(tmp_path)
+
+
+def test_images_in_several_rows_are_named(tmp_path):
+    """As crowd tables have them: a row for each person and image."""
+    write(tmp_path, "images", count=6)
+    rows = [f"images/{at % 4}.png,{'sad' if at % 4 == 0 and at else 'happy'},{at // 4}" for at in range(12)]
+    (tmp_path / "m.csv").write_text("\n".join(["path,label,worker", *rows]))
+    (note,) = read_data(tmp_path / "m.csv").notes
+    assert (note.code, note[:40]) == ("images-repeated", "4 images are in several rows, 1 with dif")
+
+
+def test_ids_with_leading_zeros_are_text(tmp_path):
+    write(tmp_path, "images", count=4)
+    rows = [f"images/{at}.png,{('happy', 'sad')[at % 2]},{at + 1:03},{at + 1}" for at in range(4)]
+    (tmp_path / "m.csv").write_text("\n".join(["path,label,id,number", *rows]))
+    faces = read_data(tmp_path / "m.csv").faces
+    assert faces.columns["id"].tolist() == ["001", "002", "003", "004"]
+    assert faces.columns["number"].tolist() == [1, 2, 3, 4]
+
+
 def test_folders_inside_a_class_and_classes_of_one_s_own_are_read(tmp_path):
     write(tmp_path / "people", *crossed(("happy", "sad"), ("S001", "S002")))
     assert read_data(tmp_path / "people").faces.classes == ("happy", "sad")

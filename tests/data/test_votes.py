@@ -96,7 +96,7 @@ def test_fer_plus_file_of_other_images_is_refused(tmp_path: Path, plain: Dataset
     [
         ("a,b\n", "votes-file", ""),
         (HEADER + "\n", "votes-file", ""),
-        (HEADER + "\nTraining,x.png,1,2\n", "votes-file-line", "line 2"),
+        (HEADER + "\nTraining,x.png,1,2\n", "csv-column-count", "line 2"),
         (HEADER + "\nTraining,x.png,1,-2,0,0,0,0,0,0,0,0\n", "votes-file-line", "line 2"),
         (HEADER + "\nTrainer,x.png,1,2,0,0,0,0,0,0,0,0\n", "votes-file-line", "line 2"),
     ],

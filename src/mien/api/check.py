@@ -276,9 +276,8 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
         words += " This cannot be chance: the model was probably trained on these samples."
     agree, high = proportion_among(predicted == seen, seen >= 0, found.groups), ceiling.best_answer.high
     panel = (
-        f"A second panel of annotators would choose the majority's class for {share_text(ceiling.second_panel)} of the "
-        f"samples, the best possible answers for {share_text(ceiling.best_answer)}; the predictions do for "
-        f"{share_text(agree)}."
+        f"The predictions agree with the annotators' majority on {share_text(agree)}. As many other people would on "
+        f"{share_text(ceiling.second_panel)}, nobody can on more than about {share_text(ceiling.best_answer)}."
     )
     return [
         ClaimFinding(keys[0], "wrong" if is_clear else "fine" if contradicted else "unknown", words),

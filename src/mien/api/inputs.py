@@ -8,8 +8,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from mien.base.errors import MienWarning
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.data.face_table import ReadOptions
 from mien.data.read import ReadResult, read_data, untrained_classes
+from mien.data.table import ReadOptions
 from mien.inference.find_model import find_run_of_model
 from mien.inference.predictor import Predictor, load
 

@@ -1,18 +1,27 @@
 """``mien.merge_votes``: merge several people's votes on the same faces into a data set."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mien.base.errors import DataError
+from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home, plain
-from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
-from mien.data.ballots import ASK_AGAIN, MERGED, Vote, ballot_file, read_ballot, write_rows
-from mien.data.face_table import read_names
+from mien.base.labels import NO_EXPRESSION
+from mien.data.ballots import (
+    ASK_AGAIN,
+    MERGED,
+    Vote,
+    ballot_file,
+    ballot_files,
+    check_answers,
+    read_ballot,
+    write_rows,
+)
+from mien.data.csv_file import CsvFile
 from mien.data.votes import VOTE_PREFIX
 from mien.evaluation.intervals import proportion
 from mien.evaluation.results import Estimate, json_ready
@@ -41,6 +50,7 @@ class MergedVotes:
         ask_again: images without a clear answer, the most disputed first.
         table: path of the written file: path, label, and a column of votes for each class.
         without_expression: number of images that most people gave ``unknown`` or ``not-a-face``; no file has them.
+        notices: files that are no ballots, and ballots with the same votes.
     """
 
     people: Sequence[str]
@@ -53,6 +63,7 @@ class MergedVotes:
     ask_again: Sequence[str] = field(repr=False)
     table: Path
     without_expression: int
+    notices: Sequence[Notice] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, JSON-ready."""
@@ -76,6 +87,7 @@ class MergedVotes:
             lines.append(f"{counted(len(self.ask_again), 'image')} without a clear answer: {again}")
         if self.without_expression:
             lines.append(f"{counted(self.without_expression, 'image')} without an expression, so left out")
+        lines += [each.line for each in self.notices]
         return "\n".join(lines)
 
 
@@ -101,7 +113,9 @@ def doubtful_first(
     return sorted(certainty, key=lambda name: certainty[name])
 
 
-def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) -> MergedVotes:
+def merge_votes(
+    votes: str | os.PathLike[str], faces: str | os.PathLike[str], answers: Sequence[str] | None = None
+) -> MergedVotes:
     """Merge the ballots written by ``mien label``, one per person, into ``labels.csv`` beside them.
 
     ``mien train`` and ``mien audit`` can read this file with columns path, label and ``votes_*``. It contains an image
@@ -110,28 +124,30 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     Args:
         votes: folder of the ballots, each named after a person.
         faces: folder of the images.
+        answers: answers that people could give, if not those of FER+.
 
     Raises:
         DataError: no ballot, a file that is none or not named after a person, or votes on images that are not there.
     """
-    folder, faces = expand_home(votes), expand_home(faces)
+    folder, faces, classes = expand_home(votes), expand_home(faces), check_answers(answers)
     images = relative_images(faces)
-    files = sorted(file for file in folder.glob("[!.]*.csv") if file.stem not in {MERGED, ASK_AGAIN})
-    ballots = {file.stem: ballot for file in files if (ballot := read_ballot(ballot_file(folder, file.stem), images))}
+    files, others = ballot_files(folder)
+    read = {file.stem: read_ballot(ballot_file(folder, file.stem), images, classes) for file in files}
+    ballots = {person: ballot for person, ballot in read.items() if ballot}
     if not ballots:
         raise DataError(f"{folder} contains no votes. Vote with: mien label FACES --name YOU", code="ballots-missing")
-    counts = {image: np.zeros(len(FERPLUS_CLASSES), dtype=np.int64) for image in images}
+    counts = {image: np.zeros(len(classes), dtype=np.int64) for image in images}
     within = {}
     for person, ballot in ballots.items():
         first, same = _first_and_same(ballot)
         for image, answer in first.items():
-            counts[image][FERPLUS_CLASSES.index(answer)] += 1
+            counts[image][classes.index(answer)] += 1
         if same:
             within[person] = proportion(sum(same), len(same))
     voted = {image: row for image, row in counts.items() if row.any()}
     table = np.array(list(voted.values()))
     share = table.max(axis=1) / table.sum(axis=1)
-    clear = (share > CLEAR) & np.array([FERPLUS_CLASSES[at] not in NO_EXPRESSION for at in table.argmax(axis=1)])
+    clear = (share > CLEAR) & np.array([classes[at] not in NO_EXPRESSION for at in table.argmax(axis=1)])
     names = list(voted)
     order = [names[at] for at in np.argsort(share, kind="stable") if share[at] <= CLEAR]
     written = folder / f"{MERGED}.csv"
@@ -140,22 +156,36 @@ def merge_votes(votes: str | os.PathLike[str], faces: str | os.PathLike[str]) ->
     except ValueError:  # two drives of Windows
         base = faces.resolve().as_posix()
     rows = [
-        (f"{base}/{name}", FERPLUS_CLASSES[int(row.argmax())], *row.tolist())
+        (f"{base}/{name}", classes[int(row.argmax())], *row.tolist())
         for name, row, kept in zip(names, table, clear, strict=True)
         if kept
     ]
     again = folder / f"{ASK_AGAIN}.csv"
-    columns = ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in FERPLUS_CLASSES))
+    columns = ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in classes))
     for file, own in ((written, columns), (again, ("image",))):
-        if file.exists() and read_names(file)[0] != own:
+        if file.exists() and CsvFile(file).names != own:
             words = f"{file} is not of an earlier merge. Move it, or give another folder of votes."
             raise DataError(words, code="file-exists")
     write_rows(written, columns, rows)
     write_rows(again, ("image",), [(name,) for name in order])
-    found = vote_ceiling(table, FERPLUS_CLASSES)
+    found = vote_ceiling(table, classes)
     ceiling = None if found is None else found.best_answer
     agreement, alpha, rest = pair_agreement(table), krippendorff_alpha(table), len(names) - len(rows) - len(order)
-    return MergedVotes(tuple(ballots), len(names), len(rows), within, agreement, alpha, ceiling, order, written, rest)
+    people, notices = tuple(ballots), tuple(_notices(ballots, others))
+    return MergedVotes(people, len(names), len(rows), within, agreement, alpha, ceiling, order, written, rest, notices)
+
+
+def _notices(ballots: Mapping[str, Sequence[Vote]], others: Sequence[str]) -> Iterator[Notice]:
+    """Return notices about copies of ballots, which would count one person twice, and about files that are no CSV."""
+    people: dict[tuple[Vote, ...], list[str]] = {}
+    for person, ballot in ballots.items():
+        people.setdefault(tuple(sorted(ballot)), []).append(person)
+    for same in (same for same in people.values() if len(same) > 1):
+        words = f"{' and '.join(same)} gave the same votes. If one file is a copy, move it away and merge again."
+        yield Notice(words, code="ballots-equal")
+    if others:
+        words = f"Files that are no CSV were left out: {len(others):,}, such as {others[0]}."
+        yield Notice(words, code="files-skipped")
 
 
 def _first_and_same(ballot: Sequence[Vote]) -> tuple[dict[str, str], list[bool]]:

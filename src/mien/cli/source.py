@@ -11,8 +11,8 @@ from mien.base.files import file_sha256
 from mien.base.labels import parse_map
 from mien.cli.output import environment, notice, show_notices
 from mien.data.clean import read_clean
-from mien.data.face_table import ReadOptions
 from mien.data.read import ReadResult, check_source, read_data
+from mien.data.table import ReadOptions
 from mien.data.votes import read_ferplus
 
 

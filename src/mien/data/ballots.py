@@ -14,7 +14,7 @@ import numpy as np
 from mien.base.errors import DataError
 from mien.base.files import write_text
 from mien.base.labels import FERPLUS_CLASSES
-from mien.data.face_table import csv_rows, read_names
+from mien.data.csv_file import CsvFile, normalize_header
 
 REPEAT_EVERY = 10
 """One question in ten shows a face again, to measure the person's agreement with themselves."""
@@ -30,10 +30,32 @@ _PERSON = re.compile(r"[\w-]{1,40}")
 
 
 class Vote(NamedTuple):
-    """One answer: the image's path in its folder, with ``/``, and a class of :data:`FERPLUS_CLASSES`."""
+    """One answer: the image's path in its folder, with ``/``, and the chosen class."""
 
     image: str
     answer: str
+
+
+def check_answers(answers: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Return the answers that people can give, FER+'s for None: 2 to 10, one for each key; text is split at commas.
+
+    Raises DataError: too few or too many, one twice, or one without a name.
+    """
+    if answers is None:
+        return FERPLUS_CLASSES
+    names = tuple(each.strip() for each in (answers.split(",") if isinstance(answers, str) else answers))
+    if not 2 <= len(names) <= len(FERPLUS_CLASSES) or len({*names, ""}) <= len(names):
+        words = f"--answers names 2 to {len(FERPLUS_CLASSES)} different answers; found '{','.join(names)}'."
+        raise DataError(words, code="ballot-answers")
+    return names
+
+
+def ballot_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the ballots in a folder, also ``ben.CSV`` of Windows; and the names of files that are no CSV."""
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = [file for file in inside if file.is_file() and file.name[0] != "."]
+    tables = [file for file in files if file.suffix.lower() == ".csv" and file.stem not in {MERGED, ASK_AGAIN}]
+    return tables, [file.name for file in files if file.suffix.lower() != ".csv"]
 
 
 def ballot_file(folder: Path, person: str) -> Path:
@@ -44,26 +66,32 @@ def ballot_file(folder: Path, person: str) -> Path:
     if not _PERSON.fullmatch(person) or person in {MERGED, ASK_AGAIN}:
         words = f"A name has 1 to 40 letters, digits, _ or -, and is not '{MERGED}' or '{ASK_AGAIN}'; found '{person}'."
         raise DataError(words, code="person-name")
-    return folder / f"{person}.csv"
+    own = [file for file in ballot_files(folder)[0] if file.stem == person]
+    if len(own) > 1:
+        words = f"{own[0].name} and {own[1].name} are both of '{person}'. Rename or remove one."
+        raise DataError(words, code="person-twice")
+    return own[0] if own else folder / f"{person}.csv"
 
 
-def read_ballot(path: Path, images: Sequence[str]) -> list[Vote]:
+def read_ballot(path: Path, images: Sequence[str], answers: Sequence[str] = FERPLUS_CLASSES) -> list[Vote]:
     """Read one person's votes in the order they were given; return none if there is no file.
 
     Raises DataError: not a ballot, an unknown answer, or an image that is not among ``images``.
     """
     if not path.exists():
         return []
-    names, delimiter = read_names(path)
-    if tuple(names) != _COLUMNS:
-        words = f"{path} is not a file of votes: its columns are {', '.join(names)}; expected {', '.join(_COLUMNS)}."
+    file = CsvFile(path)
+    if tuple(map(normalize_header, file.names)) != _COLUMNS:
+        words = (
+            f"{path} is not a file of votes: its columns are {', '.join(file.names)}; expected {', '.join(_COLUMNS)}."
+        )
         raise DataError(words, code="ballot-columns")
     known = set(images)
     votes = []
-    for line, (image, answer) in csv_rows(path, len(_COLUMNS), delimiter):
-        if answer not in FERPLUS_CLASSES:
-            expected = ", ".join(FERPLUS_CLASSES)
-            raise DataError(f"{path} line {line}: '{answer}' is not one of {expected}.", code="ballot-answer")
+    for line, (image, answer) in file.rows():
+        if answer not in answers:
+            words = f"{path} line {line}: '{answer}' is not one of {', '.join(answers)}. Other answers: "
+            raise DataError(f"{words}--answers NAME,NAME.", code="ballot-answer")
         if image not in known:
             words = f"{path} line {line}: '{image}' is not in the folder. Give the folder that the votes are about."
             raise DataError(words, code="ballot-image")

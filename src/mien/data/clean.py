@@ -33,7 +33,6 @@ PROVABLE_KINDS = ("blank", "conflict")
 BLANK_BELOW = 1.0
 """An image is blank if the standard deviation of its pixels is below this, in grey levels."""
 
-_VERSION = 1
 _HEAD = """\
 # Samples that could be dropped or relabelled, found by mien {version}: one sample per line. The data is not changed.
 # Review it: delete the lines that you disagree with, then give the file to any command except audit as --clean {name}.
@@ -57,11 +56,19 @@ class Change(BaseModel, extra="forbid", frozen=True):
     source: str
 
 
+class _Drop(Change, extra="forbid", frozen=True):
+    to: None = None
+
+
+class _Relabel(Change, extra="forbid", frozen=True):
+    to: str
+
+
 class _File(BaseModel, extra="forbid", frozen=True):
-    version: StrictInt
+    version: Literal[1]
     data_fingerprint: str
-    drop: tuple[Change, ...] = ()
-    relabel: tuple[Change, ...] = ()
+    drop: tuple[_Drop, ...] = ()
+    relabel: tuple[_Relabel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,26 +88,17 @@ class Clean:
             if change.row in seen:
                 raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean-row-twice")
             seen.add(change.row)
-            if change.split == "train":
-                continue
-            if change.to is not None:
-                raise DataError(
-                    f"{where}: a row of {change.split} keeps its label, which models are measured by. Delete the line.",
-                    code="clean-relabels-measured",
-                )
-            if change.kind not in PROVABLE_KINDS:
-                raise DataError(
-                    f"{where}: a row of {change.split} can be dropped only for a reason that the data itself proves "
-                    f"({' or '.join(PROVABLE_KINDS)}); found '{change.kind}'. Delete the line.",
-                    code="clean-drops-measured",
-                )
+            if change.split != "train" and (change.to is not None or change.kind not in PROVABLE_KINDS):
+                words = f"{where}: a row of {change.split} keeps its label, and is dropped only as "
+                words += f"{' or '.join(PROVABLE_KINDS)}; found '{change.kind}'. Delete the line."
+                raise DataError(words, code="clean-measured")
 
 
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
     """Write the list as TOML, whole or not at all. Raises :class:`mien.base.errors.RunError`."""
     lines = [
         _HEAD.format(version=__version__, name=Path(path).name),
-        dump_toml({"version": _VERSION, "data_fingerprint": clean.data_fingerprint}).strip(),
+        dump_toml({"version": 1, "data_fingerprint": clean.data_fingerprint}).strip(),
     ]
     for name, wanted in (("drop", False), ("relabel", True)):
         chosen = [each for each in clean.changes if (each.to is not None) == wanted]
@@ -118,28 +116,15 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
     refuse_pointer(path, DataError)
     try:
         file = _File.model_validate(parse_toml(expand_home(path).read_text(encoding="utf-8-sig")))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist. mien audit PATH writes such a file.", code="clean-missing") from None
+        changes = tuple(Change(**each.model_dump()) for each in (*file.drop, *file.relabel))
+        return Clean(file.data_fingerprint, changes)
     except ValidationError as error:
         raise DataError(f"{path} is not a clean.toml: it {fault_text(error.errors()[0])}.", code="clean-line") from None
-    except UnicodeDecodeError:
-        words = f"{path} is not a text file. --clean takes a clean.toml that mien audit PATH writes."
-        raise DataError(words, code="clean-not-text") from None
-    except (OSError, ValueError) as error:
-        # ValueError: the text is not TOML, or a number has more digits than Python allows.
-        words = f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}."
-        raise DataError(words, code="clean-unreadable") from None
-    if file.version != _VERSION:
-        words = f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again."
-        raise DataError(words, code="clean-version")
-    misplaced = [each for each in file.drop if each.to is not None] + [each for each in file.relabel if each.to is None]
-    if misplaced:
-        words = f"{path}, row {misplaced[0].row}: 'relabel' needs the new class as 'to'; 'drop' has none."
-        raise DataError(words, code="clean-to")
-    try:
-        return Clean(file.data_fingerprint, (*file.drop, *file.relabel))
     except DataError as error:
         raise DataError(f"{path}: {error}", code=error.code) from None
+    except (OSError, ValueError) as error:  # ValueError: no text, no TOML, or a number of too many digits
+        words = f"{path} is not a clean.toml that mien audit PATH writes: {getattr(error, 'strerror', None) or error}."
+        raise DataError(words, code="clean-unreadable") from None
 
 
 def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -> None:
@@ -147,7 +132,7 @@ def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -
     if clean.data_fingerprint != faces.fingerprint:
         raise DataError(
             f"{path} was made for data {clean.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
-            "Give the data and --map that were audited; if another mien version wrote it, audit again.",
+            f"Give the data and --map that were audited; if another mien version wrote it, audit again.",
             code="clean-other-data",
         )
 
@@ -167,24 +152,16 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
     classes = faces.classes
     for change in clean.changes:
         place = position.get(change.row)
-        if place is None:
-            words = f"The list of changes names row {change.row}, which the data does not have."
-            raise DataError(words, code="clean-row-missing")
-        found = str(faces.split[place]), classes[faces.labels[place]]
-        if found != (change.split, change.label):
-            raise DataError(
-                f"The list of changes says row {change.row} is {change.label} of {change.split}; it is {found[1]} of "
-                f"{found[0]}. Correct the line, or audit the data again.",
-                code="clean-row-differs",
-            )
+        found = None if place is None else (str(faces.split[place]), classes[faces.labels[place]])
+        if place is None or found != (change.split, change.label):
+            words = f"The list of changes says row {change.row} is {change.label} of {change.split}; the data has "
+            words += f"{f'{found[1]} of {found[0]}' if found else 'no such row'}. Correct the line, or audit again."
+            raise DataError(words, code="clean-row-differs")
         if change.to is None:
             kept[place] = False
         elif change.to not in classes:
-            raise DataError(
-                f"The list of changes relabels row {change.row}: the data has no class '{change.to}'."
-                + nearest(change.to, classes),
-                code="class-missing",
-            )
+            words = f"The list of changes relabels row {change.row}: the data has no class '{change.to}'."
+            raise DataError(words + nearest(change.to, classes), code="class-missing")
         else:
             labels[place] = classes.index(change.to)
     if not kept.any():

@@ -3,8 +3,9 @@
 import csv
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
 
@@ -14,134 +15,191 @@ import numpy.typing as npt
 from mien.base.cells import is_missing, parse_column
 from mien.base.errors import DataError, Notice
 from mien.base.progress import track
-from mien.data.dataset import FaceTable
-from mien.data.decode import read_images
-from mien.data.face_table import (
-    ClassNames,
-    Header,
-    ReadOptions,
-    csv_rows,
-    only_grey,
-    read_header,
-    split_of,
-)
-from mien.data.folders import holds_class_folders
+from mien.data.csv_file import PATH_HEADERS, CsvFile, find_column, normalize_header
+from mien.data.decode import only_grey
+from mien.data.folders import holds_class_folders, metadata_files
 from mien.data.image_store import new_images
-from mien.data.splits import OFFICIAL_ORIGIN, is_official
-from mien.data.votes import gather_votes
+from mien.data.table import LABEL_HEADERS, SPLIT_HEADERS, ReadOptions, Table, free_name, join_tables
 
 _DAMAGED = "The file is damaged; download it again."
 _PIXELS = "pixels must be whole numbers, 0..255, with spaces between them"
 _TO_SPACES = str.maketrans("[],;", "    ")
-_SMALLEST_SIDE_PX = 8
+_MIN_SIDE_PX = 8
+
+
+@dataclass(frozen=True)
+class Header:
+    """A CSV and the positions of known columns (None if absent) and of the others."""
+
+    file: CsvFile
+    label: int
+    pixels: int | None
+    path: int | None
+    split: int | None
+    others: dict[str, int]
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a CSV. Names match without case, quotes and outer spaces.
+
+    Raises DataError if the file is empty, not text, or has no columns for image and label, or another column twice.
+    """
+    file = CsvFile(path)
+    label, split = find_column(file.names, LABEL_HEADERS), find_column(file.names, SPLIT_HEADERS)
+    pixels, image = find_column(file.names, ("pixels",)), find_column(file.names, PATH_HEADERS)
+    if label is None or (pixels is None and image is None):
+        shown = ", ".join(normalize_header(name) for name in file.names[:12])[:200]
+        words = f"{path.name} line 1 has the columns: {shown or 'none'}. Expected emotion,pixels[,Usage] as on Kaggle, "
+        raise DataError(f"{words}or path,label[,split].", code="csv-columns")
+    others: dict[str, int] = {}
+    for position, name in enumerate(map(str.strip, file.names)):
+        if position in {label, pixels, image, split} or not name:
+            continue
+        if free_name(name) in others:
+            raise DataError(f"The column '{name}' occurs twice. Rename or remove one.", code="column-twice")
+        others[free_name(name)] = position
+    return Header(file, label, pixels, image, split, others)
 
 
 def referenced_files(path: Path) -> Iterator[Path]:
     """Yield the path of the image in each row of the table."""
     header = read_header(path)
-    for _, fields in csv_rows(path, len(header.names), header.delimiter):
-        yield _image_path(path, header, fields)
+    for _, fields in header.file.rows():
+        yield _image_path(header, fields)
 
 
-def read_csv(path: Path, options: ReadOptions) -> FaceTable:
-    """Read ``fer2013.csv`` (emotion,pixels,Usage), ``icml_face_data.csv`` and similar files, or path,label[,split].
+def read_pixels(path: Path, options: ReadOptions) -> Table:
+    """Read ``fer2013.csv`` (emotion,pixels,Usage), ``icml_face_data.csv`` and similar files.
 
-    Columns may be in any order; others are kept. Paths are relative to the CSV's folder. Raises DataError: a row with a
-    wrong number of columns, an unknown label or split, damaged pixels, a missing or undecodable image (the message
-    names file and line), or colour is asked for and there are pixels (``data-grey``).
+    Columns may be in any order; others are kept. Raises DataError: a row with a wrong number of columns or damaged
+    pixels (the message names file and line), or colour is asked for (``data-grey``).
     """
     header = read_header(path)
-    by_pixels = header.pixels is not None
-    if by_pixels and options.channels != 1:
+    assert header.pixels is not None
+    if options.channels != 1:
         raise only_grey()
     with path.open("rb") as stream:
         count = sum(1 for _ in stream) - 1
-    class_names = ClassNames(options.class_map)
     rows: list[tuple[int, list[str]]] = []
-    known: dict[str, str] = {}
-    names, splits = [], []
     skipped: list[tuple[str, str]] = []
-    faces, last = np.empty((0, 0, 0), dtype=np.uint8), 1
-    lines = _lines(path, count) if by_pixels else csv_rows(path, len(header.names), header.delimiter)
+    faces, last = np.empty((0, 0, 0), dtype=np.uint8), header.file.first_line - 1
     with warnings.catch_warnings():
         # Before NumPy 2.3, np.fromstring only warns about text that is not a number.
         warnings.simplefilter("error", DeprecationWarning)
-        for last, content in lines:
+        for last, line in _lines(header.file, count):
             place = f"{path.name} line {last}"
             try:
-                fields = content if isinstance(content, list) else _split_line(content, header, place)
-                label = fields[header.label]
-                # A class may be called "none".
-                if not by_pixels and is_missing(label) and label.strip().casefold() != "none":
-                    raise DataError(f"{place}: the label is missing ('{label}').", code="label-missing")
-                if not by_pixels and header.path is not None and is_missing(fields[header.path]):
-                    raise DataError(f"{place}: the path of the image is missing.", code="image-missing")
-                if label not in known:
-                    known[label] = class_names.numbered(label, place) if by_pixels else class_names.name(label)
-                split = "" if header.split is None else split_of(fields[header.split], place)
-                if header.pixels is not None:
-                    face = _parse_face(fields[header.pixels], place, faces.shape[1])
-                    fields[header.pixels] = ""  # the text would take four times the memory of the pixels
-                    if not rows:
-                        faces = new_images(count, face.shape)
-                    faces[len(rows)] = face
+                fields = _split_line(line, header.file, place)
+                face = _parse_face(fields[header.pixels], place, faces.shape[1])
             except DataError as error:
-                # An unknown label or split does not mean that a row is damaged.
-                if not (options.skip_bad and error.code.startswith(("csv-", "pixel-", "image-"))):
+                if not options.skip_bad:
                     raise
                 skipped.append((place, str(error)))
                 continue
+            fields[header.pixels] = ""  # the text would take four times the memory of the pixels
+            if not rows:
+                faces = new_images(count, face.shape)
+            faces[len(rows)] = face
             rows.append((last, fields))
-            names.append(known[label])
-            splits.append(split)
+    notes: tuple[Notice, ...] = ()
+    if empty := last - header.file.first_line + 1 - len(rows) - len(skipped):  # those at the end are not counted
+        notes = (Notice(f"Empty lines left out of {path.name}: {empty:,}.", code="lines-empty"),)
+    table = _table(header, rows, faces[: len(rows)], numbered=True, notes=notes, skipped=skipped)
+    # Predictions name a row of Kaggle's table by its place in the file, even if others are left out.
+    table.columns["row"] = np.array([line - header.file.first_line for line, _ in rows], dtype=np.int64)
+    return table
+
+
+def read_paths(path: Path, options: ReadOptions) -> Table:
+    """Read a CSV of path,label[,split]; other columns are kept. Paths are relative to the CSV's folder.
+
+    Raises DataError for a row with a wrong number of columns or without a path; the message names file and line.
+    """
+    header = read_header(path)
+    assert header.path is not None
+    rows, skipped = [], []
+    for line, fields in header.file.rows():
+        if is_missing(fields[header.path]):
+            words = f"{path.name} line {line}: the path of the image is missing."
+            if not options.skip_bad:
+                raise DataError(words, code="image-missing")
+            skipped.append((f"{path.name} line {line}", words))
+        else:
+            rows.append((line, fields))
+    if rows and not _image_path(header, rows[0][1]).exists() and holds_class_folders(path.parent):
+        words = f"{path.name} names {rows[0][1][header.path].strip()}, which does not exist; but {path.parent} has "
+        raise DataError(f"{words}class folders. To read these, move the table away.", code="image-missing")
+    images = [_image_path(header, fields) for _, fields in rows]
+    labels: dict[Path, list[str]] = {}
+    for image, (_, fields) in zip(images, rows, strict=True):
+        labels.setdefault(image, []).append(fields[header.label].strip())
+    notes: tuple[Notice, ...] = ()
+    if again := [found for found in labels.values() if len(found) > 1]:
+        differ = sum(len(set(found)) > 1 for found in again)
+        words = (
+            f"{len(again):,} images are in several rows, {differ:,} with different labels. For people's votes, write "
+        )
+        words += "one row for each image, with a column votes_CLASS for each class."
+        notes = (Notice(words, code="images-repeated"),)
+    return _table(header, rows, images, notes=notes, skipped=skipped)
+
+
+def read_metadata(folder: Path, options: ReadOptions) -> Table:
+    """Read Hugging Face's imagefolder: a ``metadata.csv`` in each split's folder, beside its images."""
+    tables = []
+    for split, file in metadata_files(folder):
+        table = read_paths(file, options)
+        where = file.parent.relative_to(folder).as_posix()
+        tables.append(
+            replace(
+                table,
+                places=[f"{where}/{place}" for place in table.places],
+                source=[f"{where}/{name}" for name in table.source],
+                splits=[word or split for word in table.splits],
+                split_origin="as in the folders",
+            )
+        )
+    return join_tables(tables, folder)
+
+
+def _table(
+    header: Header,
+    rows: Sequence[tuple[int, list[str]]],
+    images: Sequence[Path] | npt.NDArray[np.uint8],
+    *,
+    numbered: bool = False,
+    notes: tuple[Notice, ...],
+    skipped: Sequence[tuple[str, str]],
+) -> Table:
+    names, path = header.file.names, header.file.path
     if not rows:
-        that = f" that can be read. {_DAMAGED}" if by_pixels else "."
+        that = f" that can be read. {_DAMAGED}" if numbered else "."
         raise DataError(f"{path.name} has a header but no rows{that}", code="data-empty")
     places = [f"{path.name} line {line}" for line, _ in rows]
-    found = set() if header.split is None else {fields[header.split] for _, fields in rows}
-    notes = class_names.finish(path.name, header.names[header.label].strip())
-    columns, votes, vote_classes = gather_votes(
-        {name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in header.others.items()}, places
-    )
-    contents: Iterable[Path | npt.NDArray[np.uint8]]
-    if by_pixels:
-        source, contents = places, faces[: len(rows)]
-        origin = "" if header.split is None else f"as in the column '{header.names[header.split].strip()}'"
-        if empty := last - 1 - len(rows) - len(skipped):  # those at the end are not counted
-            notes.append(Notice(f"Empty lines left out of {path.name}: {empty:,}.", code="lines-empty"))
-    else:
-        assert header.path is not None
-        source, origin = [fields[header.path].strip() for _, fields in rows], "as in the table"
-        contents = (_image_path(path, header, fields) for _, fields in rows)
-        if not _image_path(path, header, rows[0][1]).exists() and holds_class_folders(path.parent):
-            raise DataError(
-                f"{path.name} names {source[0]}, which does not exist; but {path.parent} also holds class folders. To "
-                f"read these, move the table to another place.",
-                code="image-missing",
-            )
-    return read_images(
-        zip(places, contents, strict=True),
-        names,
-        options,
-        f"reading the images of {path.name}",
-        split=splits,
-        split_origin=OFFICIAL_ORIGIN if is_official(found) else origin,
-        source=source,
-        # Predictions name a row of Kaggle's table by its place in the file, even if others are left out.
-        rows=np.array([line - 2 for line, _ in rows]) if by_pixels else None,
-        columns=columns,
-        votes=votes,
-        vote_classes=vote_classes,
+    origin = "" if header.split is None else "as in the table"
+    if numbered and header.split is not None:
+        origin = f"as in the column '{names[header.split].strip()}'"
+    return Table(
+        path=path,
+        places=places,
+        images=images,
+        labels=[fields[header.label] for _, fields in rows],
+        splits=["" if header.split is None else fields[header.split] for _, fields in rows],
+        source=places if header.path is None or numbered else [fields[header.path].strip() for _, fields in rows],
+        columns={name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in header.others.items()},
+        label_column=names[header.label].strip(),
+        split_origin=origin,
+        numbered=numbered,
         notes=notes,
-        skipped=skipped,
+        skipped=tuple(skipped),
     )
 
 
-def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
+def _image_path(header: Header, fields: Sequence[str]) -> Path:
     assert header.path is not None
     # Windows writes backslashes; on other systems image names almost never contain one.
     named = fields[header.path].strip().replace("\\", "/")
-    image = Path(named) if "://" in named else path.parent / named
+    image = Path(named) if "://" in named else header.file.path.parent / named
     if not str(image).isascii() and not image.exists():
         # macOS decomposes accents in file names; tables from other systems have them composed.
         forms = (Path(unicodedata.normalize(form, str(image))) for form in ("NFC", "NFD"))
@@ -149,25 +207,22 @@ def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
     return image
 
 
-def _lines(path: Path, count: int) -> Iterator[tuple[int, str]]:
+def _lines(file: CsvFile, count: int) -> Iterator[tuple[int, str]]:
     """Yield number and text of each line below the header that is not blank."""
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
-        next(stream)
-        for number, line in enumerate(track(stream, count, f"reading {path.name}", "rows"), 2):
-            if not line.isspace():
+    with file.path.open(encoding=file.encoding, errors="replace", newline="\n") as stream:
+        for number, line in enumerate(track(stream, count, f"reading {file.path.name}", "rows"), 1):
+            if number >= file.first_line and not line.isspace():
                 yield number, line
 
 
-def _split_line(line: str, header: Header, where: str) -> list[str]:
+def _split_line(line: str, file: CsvFile, where: str) -> list[str]:
     """Split a line of Kaggle's table into fields. A quote that is not closed ends here, so no other row is lost."""
-    fields = line.rstrip("\r\n").split(header.delimiter)
     try:
-        if '"' in line:  # Kaggle quotes nothing, and csv would take a third of the time
-            fields = next(csv.reader([line], delimiter=header.delimiter, skipinitialspace=True))
+        fields = file.fields(line.rstrip("\r\n"))
     except csv.Error as error:
         raise DataError(f"{where} is not readable as CSV ({error}). {_DAMAGED}", code="csv-unreadable") from None
-    if len(fields) != len(header.names):
-        words = f"{where}: expected {len(header.names)} columns, found {len(fields)}. {_DAMAGED}"
+    if len(fields) != len(file.names):
+        words = f"{where}: expected {len(file.names)} columns, found {len(fields)}. {_DAMAGED}"
         raise DataError(words, code="csv-column-count")
     return fields
 
@@ -176,8 +231,8 @@ def _parse_face(text: str, where: str, side_px: int) -> npt.NDArray[np.uint8]:
     """Parse pixels to uint8 (S, S); ``side_px`` is that of the rows above, or 0."""
     values = _parse_pixels(text, where)
     side = isqrt(len(values))
-    if side * side != len(values) or side < _SMALLEST_SIDE_PX or side != (side_px or side):
-        square = f"a square of {_SMALLEST_SIDE_PX}x{_SMALLEST_SIDE_PX} or more, such as 2,304 pixels (48x48)"
+    if side * side != len(values) or side < _MIN_SIDE_PX or side != (side_px or side):
+        square = f"a square of {_MIN_SIDE_PX}x{_MIN_SIDE_PX} or more, such as 2,304 pixels (48x48)"
         if side_px:
             square = f"{side_px * side_px:,} pixels ({side_px}x{side_px}) as in the rows above"
         raise DataError(f"{where}: expected {square}, found {len(values):,}. {_DAMAGED}", code="pixel-count")

@@ -7,18 +7,19 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, MienWarning, Notice, nearest
+from mien.base.errors import DataError, MienWarning, nearest
 from mien.base.images import open_image_source
 from mien.base.labels import LabelScheme, order_classes
 from mien.base.preprocess import face_square
 from mien.base.progress import slices
-from mien.data.face_table import FINGERPRINT_PX as FINGERPRINT_PX
-from mien.data.face_table import ClassNames, check_form, only_grey
+from mien.data.class_names import ClassNames
+from mien.data.decode import FINGERPRINT_PX as FINGERPRINT_PX
+from mien.data.decode import check_form, only_grey
 from mien.data.groups import GROUP_COLUMN, check_groups
 from mien.data.image_store import take
 from mien.data.splits import canonical_split, settle_splits
@@ -27,6 +28,16 @@ SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
 ALL = "all"
 """Name that stands for all faces where a split is expected."""
+
+
+class Sample(NamedTuple):
+    """One face of a :class:`Dataset`: uint8 image, class name, split, origin, and the number that identifies it."""
+
+    image: npt.NDArray[np.uint8]
+    label: str
+    split: str
+    source: str
+    sample_id: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,8 +214,23 @@ class Dataset:
         order = np.argsort(self.rows, kind="stable")
         return np.asarray(order[np.searchsorted(self.rows[order], rows)], dtype=np.int64)
 
-    def subset(self, chosen: npt.NDArray[Any]) -> Dataset:
-        """Return the faces that ``chosen`` (bool (N,) or indices) selects, in that order."""
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Dataset: ...
+    def __getitem__(self, index: int | slice) -> Sample | Dataset:
+        """Return one sample; for a slice, a data set of its samples."""
+        if isinstance(index, slice):
+            return self.subset(np.arange(len(self))[index])
+        label = self.classes[self.labels[index]]
+        source = str(self.source[index])
+        return Sample(self.images[index], label, str(self.split[index]), source, int(self.rows[index]))
+
+    def subset(self, chosen: npt.NDArray[Any] | Sequence[int] | str) -> Dataset:
+        """Return the faces that ``chosen`` selects: bool (N,), indices in their order, or the name of a split."""
+        if isinstance(chosen, str):
+            return self.of_split(chosen)
+        chosen = np.asarray(chosen)
         return replace(
             self,
             images=take(self.images, chosen),
@@ -334,27 +360,6 @@ def _splits(given: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
         if split is None:
             raise DataError(f"'{name}' is not a split. Expected train, validation or test.", code="split-unknown")
     return np.array([meant[str(name)] for name in given.tolist()], dtype="<U10")
-
-
-@dataclass
-class FaceTable:
-    """Faces from one reader.
-
-    Attributes:
-        faces: faces at the requested size and channels; their ``split`` is ``""`` where the data has none.
-        usual: uint8 (N, 48, 48), the same images as grey squares of :data:`FINGERPRINT_PX`.
-        split_origin: text that says how the splits were formed.
-        skipped: corrupted images that were left out, as (source, reason).
-        notes: notices for the user about how the data was read.
-        complete: True if mien wrote this data, so its splits are final even if one is missing.
-    """
-
-    faces: Dataset
-    usual: npt.NDArray[np.uint8]
-    split_origin: str
-    skipped: Sequence[tuple[str, str]] = ()
-    notes: Sequence[Notice] = ()
-    complete: bool = False
 
 
 def _check_votes(faces: Dataset) -> None:

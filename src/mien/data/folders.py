@@ -1,10 +1,11 @@
-"""Class folders: folder names are the labels; split folders may contain the class folders."""
+"""Class folders: folder names are the labels. Split folders may contain them, or lie in each of them."""
 
 import os
 import re
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +14,22 @@ from mien.base.errors import DataError, Notice
 from mien.base.files import plain
 from mien.base.images import IMAGE_SUFFIXES, is_folder, is_left_out, is_system_folder
 from mien.base.labels import EXPRESSIONS, canonical_class
-from mien.data.dataset import FaceTable
-from mien.data.decode import read_images
-from mien.data.face_table import ClassNames, ReadOptions, file_state
-from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
+from mien.data.splits import canonical_split, is_official
+from mien.data.table import ReadOptions, Table
 
 # msambare/fer2013 names its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
 _OFFICIAL_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 _SYSTEM_FILES = frozenset({"Thumbs.db", "thumbs.db", "Desktop.ini", "desktop.ini"})
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # FER2013Train is split into three
 _BY_NAME = attrgetter("name")
+
+
+class ClassFolder(NamedTuple):
+    """A folder of images of one class, and of one split (``""`` if the data has none)."""
+
+    path: Path
+    name: str
+    split: str
 
 
 def is_image_name(name: str) -> bool:
@@ -36,67 +43,82 @@ def holds_class_folders(folder: Path) -> bool:
     return len(below) > 1 or any(canonical_split(each.name) and subfolders(each) for each in below)
 
 
+def metadata_files(folder: Path) -> list[tuple[str, Path]]:
+    """Return split and table of each split folder, if all have a ``metadata.csv`` beside their images."""
+    files = [(canonical_split(each.name) or "", each / "metadata.csv") for each in subfolders(folder)]
+    files = [(split, file) for split, file in files if split]
+    return files if all(file.is_file() and not holds_class_folders(file.parent) for _, file in files) else []
+
+
 def tree_state(folder: Path) -> Iterator[str]:
     """Yield path, size and times of each file for the cache's key. Takes about 3 µs per file."""
     class_folders, left_out = _tree(folder)
     yield from map(str, left_out)
-    for class_folder, _ in class_folders:
-        yield str(class_folder)
-        yield from (file_state(entry.path) for entry in _files(class_folder))
+    for each in class_folders:
+        yield str(each.path)
+        yield from (file_state(entry.path) for entry in _files(each.path))
 
 
-def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
-    """Read ``<class>/*.png``, or ``<split>/<class>/*.png``; folders inside a class folder belong to the class.
+def file_state(path: str | os.PathLike[str]) -> str:
+    """Describe a file for the cache's key; a missing file, such as a broken link, gives its error when it is read.
 
-    If all files are named as in msambare/fer2013 (Training_1.jpg, PublicTest_2.jpg, PrivateTest_3.jpg), their names
-    give FER2013's official splits. Raises DataError: no class folders, no images, an image that cannot be decoded.
+    The change time is included, because two files of equal size and modification time may have been swapped.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a Path for each of many files would take longer
+    except (OSError, ValueError):  # ValueError: the file name is impossible
+        return f"{path}\tmissing"
+    return f"{path}\t{status.st_size}\t{status.st_mtime_ns}\t{status.st_ctime_ns}"
+
+
+def read_folders(folder: Path, options: ReadOptions) -> Table:
+    """Read ``<class>/*.png``, ``<split>/<class>/*.png`` or ``<class>/<split>/*.png``.
+
+    Folders inside a class folder belong to the class. If all files are named as in msambare/fer2013 (Training_1.jpg,
+    PublicTest_2.jpg, PrivateTest_3.jpg), their names give FER2013's official splits. Raises DataError: no class
+    folders, or no images.
     """
     class_folders, left_out = _tree(folder)
-    class_names = ClassNames(options.class_map)
     files: list[str] = []
-    names: list[str] = []
+    labels: list[str] = []
     splits: list[str] = []
     below: list[tuple[str, ...]] = []
     others: list[str] = []
     notes: list[Notice] = []
-    for each in left_out:
-        if not is_image_name(each.name):
-            reason = "has no class folders" if canonical_split(each.name) else "is not in a split folder"
-            notes.append(Notice(f"{_relative(each, folder)} {reason} and was left out.", code="folder-skipped"))
-    for class_folder, split in class_folders:
-        entries = _files(class_folder)
+    for path in (path for path in left_out if not is_image_name(path.name)):
+        reason = "has no class folders" if canonical_split(path.name) else "is not in a split folder"
+        notes.append(Notice(f"{_relative(path, folder)} {reason} and was left out.", code="folder-skipped"))
+    for each in class_folders:
+        entries = _files(each.path)
         images = [entry.path for entry in entries if is_image_name(entry.name)]
         others += [entry.path for entry in entries if not is_image_name(entry.name)]
         if not images:
-            words = f"The class folder {_relative(class_folder, folder)} has no images and was left out."
+            words = f"The class folder {_relative(each.path, folder)} has no images and was left out."
             notes.append(Notice(words, code="class-folder-empty"))
-            continue
         files += images
-        names += [class_names.name(plain(class_folder.name))] * len(images)
-        splits += [split] * len(images)
-        below += [Path(file).parent.relative_to(class_folder).parts for file in images]
+        labels += [each.name] * len(images)
+        splits += [each.split] * len(images)
+        below += [Path(file).parent.relative_to(each.path).parts for file in images]
     if not files:
         words = f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them."
         raise DataError(words, code="data-empty")
-    notes += class_names.finish(folder)
     if others:
         words = f"Files without the suffix of an image were left out: {len(others):,}, e.g. {others[0]}."
         notes.append(Notice(words, code="files-skipped"))
-    if beside := [each for each in left_out if is_image_name(each.name)]:
+    if beside := [path for path in left_out if is_image_name(path.name)]:
         words = f"Images in no class folder were left out: {len(beside):,}, e.g. {beside[0]}."
         notes.append(Notice(words, code="files-skipped"))
-    official = _official_splits(files)
     sources = [plain(_relative(Path(file), folder)) for file in files]
-    return read_images(
-        zip(sources, files, strict=True),
-        names,
-        options,
-        f"decoding {folder.name}",
-        split=official or splits,
-        split_origin=OFFICIAL_ORIGIN if official else "as in the folders",
+    return Table(
+        path=folder,
+        places=sources,
+        images=files,
+        labels=labels,
+        splits=_official_splits(files) or splits,
         source=sources,
         columns=_folder_columns(below),
-        notes=notes,
+        split_origin="as in the folders",
+        notes=tuple(notes),
     )
 
 
@@ -108,8 +130,8 @@ def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.st
     }
 
 
-def _tree(folder: Path) -> tuple[list[tuple[Path, str]], list[Path]]:
-    """Return class folders, each with its split or ``""``; and folders not in a split, and images beside them all."""
+def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
+    """Return the class folders; and folders that are not in a split, and images beside the class folders."""
     root = descend(folder)
     below = subfolders(root)
     split_folders = [each for each in below if canonical_split(each.name) and subfolders(each)]
@@ -117,18 +139,27 @@ def _tree(folder: Path) -> tuple[list[tuple[Path, str]], list[Path]]:
     if split_folders:
         for each in split_folders:
             _check_classes(each, subfolders(each))
-        classes = [(each, canonical_split(split.name) or "") for split in split_folders for each in subfolders(split)]
+        classes = [
+            ClassFolder(each, plain(each.name), canonical_split(split.name) or "")
+            for split in split_folders
+            for each in subfolders(split)
+        ]
         return classes, [*(each for each in below if each not in split_folders), *images]
     if not below:
         count = sum(is_image_name(entry.name) for entry in _files(root))
-        found = f"{count:,} images but no class folders" if count else "nothing that can be read"
-        raise DataError(
-            f"{folder} holds {found}. Expected a folder for each class, such as {folder.name}/happy/face.png, "
-            f"a CSV or parquet.",
-            code="data-unknown",
-        )
+        words = f"{folder} holds {f'{count:,} images but no class folders' if count else 'nothing that can be read'}."
+        words += f" Expected a folder for each class, such as {folder.name}/happy/face.png, a CSV or parquet."
+        raise DataError(words, code="data-unknown")
     _check_classes(folder, below)
-    return [(each, "") for each in below], images
+    inner = {each: subfolders(each) for each in below}
+    names = {canonical_split(part.name) for parts in inner.values() for part in parts}
+    if "train" in names and None not in names:  # happy/train/1.png, happy/test/2.png
+        return [
+            ClassFolder(part, plain(each.name), canonical_split(part.name) or "")
+            for each in below
+            for part in (inner[each] or [each])
+        ], images
+    return [ClassFolder(each, plain(each.name), "") for each in below], images
 
 
 def _check_classes(folder: Path, below: Sequence[Path]) -> None:
@@ -138,7 +169,7 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     if len(splits) > 1 or len(splits) == len(below):
         raise DataError(
             f"{folder} has splits in the place of classes: {' and '.join(splits[:2])}. Name them train, validation "
-            "and test, with a folder for each class in them.",
+            "and test, with class folders or a metadata.csv in each.",
             code="folders-are-splits",
         )
     inner = {
@@ -149,9 +180,8 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     above = [name for name, expressions in inner.items() if len(expressions) > 1]
     if len(above) > 1:
         raise DataError(
-            f"{folder}: {' and '.join(above[:2])} hold class folders ({', '.join(sorted(inner[above[0]]))}). If they "
-            "are splits, name them train, validation and test; if they are people, put each below its class, "
-            f"{folder.name}/happy/{above[0]}/face.png, and group by --group folder1.",
+            f"{folder}: {' and '.join(above[:2])} hold class folders. Name splits train, validation and test; put "
+            f"people below their class, {folder.name}/happy/{above[0]}/face.png, with --group folder1.",
             code="folders-above-classes",
         )
 
@@ -192,10 +222,10 @@ def _files(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> list[o
 
 
 def _official_splits(files: list[str]) -> list[str]:
-    """Return FER2013's split of each file by its name; empty unless all files are named that way."""
+    """Return FER2013's name of each file's split; empty unless all files are named that way."""
     found = [_OFFICIAL_NAME.match(Path(file).name) for file in files]
     words = [match[1] for match in found if match is not None]
-    return [canonical_split(word) or "" for word in words] if len(words) == len(files) and is_official(words) else []
+    return words if len(words) == len(files) and is_official(words) else []
 
 
 def _relative(path: Path, folder: Path) -> str:

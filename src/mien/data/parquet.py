@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +18,12 @@ from PIL import Image
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import plain, refuse_pointer, whole_file
 from mien.base.images import encoded
-from mien.base.labels import FERPLUS_CLASSES
 from mien.base.progress import track
-from mien.data.dataset import Dataset, FaceTable
-from mien.data.decode import read_images
-from mien.data.face_table import (
-    LABEL_HEADERS,
-    OWN_HEADERS,
-    SPLIT_HEADERS,
-    ClassNames,
-    ReadOptions,
-    find_column,
-    free_name,
-    split_of,
-)
-from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
-from mien.data.votes import FERPLUS_COLUMN, VOTE_PREFIX, ferplus_votes, gather_votes, vote_columns
+from mien.data.csv_file import find_column
+from mien.data.dataset import Dataset
+from mien.data.splits import canonical_split
+from mien.data.table import LABEL_HEADERS, OWN_HEADERS, SPLIT_HEADERS, ReadOptions, Table, free_name, join_tables
+from mien.data.votes import FERPLUS_COLUMN, VOTE_PREFIX, ferplus_votes, vote_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,70 +43,32 @@ def parquet_files(path: Path) -> list[Path]:
         return [path]
     return sorted(
         file
-        for file in path.rglob("*.parquet")
-        if not any(part.startswith(".") for part in file.relative_to(path).parts)
+        for file in path.rglob("*")
+        if file.suffix.lower() == ".parquet" and not any(part.startswith(".") for part in file.relative_to(path).parts)
     )
 
 
-def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
+def read_parquet(path: Path, options: ReadOptions) -> Table:
     """Read one parquet file or a folder of them, one row group at a time.
 
-    Raises DataError: not parquet, a missing column, an unknown label or split, an image that cannot be decoded.
+    Raises DataError: not parquet, a missing column, an unknown label, an image that is only named.
     """
     # A file without rows gives no reliable column types.
     files = [file for each in parquet_files(path) if (file := ParquetFile(each, path)).count]
-    count = sum(file.count for file in files)
-    if count == 0:
+    if not files:
         raise DataError(f"{path} has no rows. Download or convert it again.", code="data-empty")
-    own = files[0] if len(files) == 1 and files[0].by_mien else None
-    class_names = ClassNames(options.class_map)
-    literal = own is not None and bool(own.declared) and not options.class_map
-    names = [name for file in files for name in file.class_names(class_names, literal)]
-    notes = class_names.finish(path.name, files[0].label)
-    found = [split for file in files for split in file.splits()]
-    official = is_official(set(found))
-    if class_names.guessed and any(found) and not official:
-        numbers = ",".join(f"{each}=NAME" for each in sorted(class_names.guessed))
-        raise DataError(
-            f"{path.name} has numbers as labels without class names. Name the classes: "
-            f"--map '{numbers}'. FER2013's are 0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, "
-            "6 neutral.",
-            code="labels-numbered",
-        )
-    columns = _join([file.columns() for file in files])
-    rows = columns.get("row", np.empty(0))
-    if usable := rows.dtype.kind == "i" and len(np.unique(rows)) == count:
-        del columns["row"]
-    elif "row" in columns:
-        columns["row_"] = columns.pop("row")
-    sources = [source for file in files for source in file.sources(literal=own is not None)]
-    ferplus = columns.pop(FERPLUS_COLUMN, None)
-    columns, votes, vote_classes = gather_votes(columns, sources)
-    if ferplus is not None:
-        votes, vote_classes = ferplus, FERPLUS_CLASSES
-    origins = sorted({f"as in the column '{file.split}'" for file in files if file.split is not None})
-    origin = OFFICIAL_ORIGIN if official else (origins or ["as in the file names"])[0]
-    about = {} if own is None else own.about
-    table = read_images(
-        (item for file in files for item in file.images(options.skip_bad)),
-        names,
-        options,
-        f"decoding {path.name}",
-        split=[split_of(split, source) for split, source in zip(found, sources, strict=True)],
-        split_origin=origin if official else str(about.get("split_origin") or origin),
-        source=sources,
-        rows=rows.astype(np.int64) if usable else None,
-        columns=columns,
-        votes=votes,
-        vote_classes=vote_classes,
-        notes=notes,
-        group_column=group if (group := str(about.get("group_column", ""))) in columns else "",
-        complete=own is not None,
+    table = join_tables([file.table(options.skip_bad) for file in files], path)
+    own = files[0]
+    if len(files) > 1 or not own.by_mien:
+        return table
+    return replace(
+        table,
+        source=[str(value) for value in own.cells["source"].to_pylist()],
+        classes=() if options.class_map else own.declared,
+        split_origin=str(own.about.get("split_origin") or table.split_origin),
+        group_column=str(own.about.get("group_column", "")),
+        complete=True,
     )
-    if own is not None and literal:
-        # Keep the order of the classes, and classes without faces.
-        table.faces = table.faces.with_classes(own.declared)
-    return table
 
 
 def write_parquet(
@@ -186,22 +139,6 @@ def _schema(faces: Dataset, split_origin: str | None) -> pa.Schema:
     )
 
 
-def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
-    """Concatenate the columns that all files have. Raises :class:`DataError` for votes that one file lacks."""
-    result = {}
-    names = list(dict.fromkeys(name for table in tables for name in table))
-    votes = {FERPLUS_COLUMN, *vote_columns(names)}
-    for name in names:
-        parts = [table[name] for table in tables if name in table]
-        kinds = {(part.shape[1:], part.dtype.kind == "U") for part in parts}
-        if len(parts) == len(tables) and len(kinds) == 1:
-            result[name] = np.concatenate(parts)
-        elif name in votes:
-            words = f"Votes need the same columns in each file; '{name}' is missing or of another type in some."
-            raise DataError(words, code="votes-columns")
-    return result
-
-
 class ParquetFile:
     """One parquet file with the roles of its columns. All columns except the images are in memory."""
 
@@ -219,9 +156,9 @@ class ParquetFile:
             if twice is not None:
                 words = f"{self.name}: the column '{twice}' occurs twice. Rename or remove one."
                 raise DataError(words, code="column-twice")
-            self.image: str = self._column(headers, _IMAGE_HEADERS, "an image column")
-            self.label: str = self._column(headers, LABEL_HEADERS, "a label column")
-            self.table: pa.Table = self.parquet.read(columns=[name for name in headers if name != self.image])
+            self.image: str = self._header(headers, _IMAGE_HEADERS, "an image column")
+            self.label: str = self._header(headers, LABEL_HEADERS, "a label column")
+            self.cells: pa.Table = self.parquet.read(columns=[name for name in headers if name != self.image])
         self.count: int = self.parquet.metadata.num_rows
         split = find_column(headers, SPLIT_HEADERS)
         self.split: str | None = None if split is None else headers[split]
@@ -231,82 +168,83 @@ class ParquetFile:
         self.about: dict[str, Any] = _json_of(metadata, MIEN_KEY)
         self.declared: tuple[str, ...] = _declared_classes(metadata, self.label)
 
-    def _column(self, headers: list[str], wanted: tuple[str, ...], what: str) -> str:
+    def _header(self, headers: list[str], wanted: tuple[str, ...], what: str) -> str:
         position = find_column(headers, wanted)
         if position is None:
             words = f"{self.name} lacks {what} ({' or '.join(wanted)}); it has: {', '.join(headers) or 'nothing'}."
             raise DataError(words, code="column-missing")
         return headers[position]
 
-    def images(self, skip_bad: bool) -> Iterator[tuple[str, bytes]]:
-        """Yield name and encoded image of each row, in small batches."""
-        row = 0
+    def table(self, skip_bad: bool) -> Table:
+        """Return the rows. A row's source is its file and number, counted from 0."""
+        places = [f"{self.name} row {row}" for row in range(self.count)]
+        return Table(
+            path=self.path,
+            places=places,
+            images=self._images(places, skip_bad),
+            labels=[self._label(value, place) for value, place in zip(self._column(self.label), places, strict=True)],
+            splits=self._splits(),
+            source=places,
+            columns=self._columns(),
+            label_column=self.label,
+            split_origin="as in the file names" if self.split is None else f"as in the column '{self.split}'",
+        )
+
+    def _column(self, name: str) -> list[Any]:
+        values: list[Any] = self.cells[name].to_pylist()
+        return values
+
+    def _images(self, places: list[str], skip_bad: bool) -> Iterator[bytes]:
+        """Yield the encoded image of each row, in small batches."""
+        remaining = iter(places)
         with _damage_as_one_line(self.path):
             # Read row groups one by one, because pyarrow keeps all groups of one request in memory.
             for group in range(self.parquet.num_row_groups):
                 batches = self.parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=[self.image])
                 for value in (value for batch in batches for value in batch.column(0).to_pylist()):
-                    source = f"{self.name} row {row}"
-                    row += 1
+                    place = next(remaining)
                     content = value.get("bytes") if isinstance(value, dict) else value
                     if not isinstance(content, bytes | None):
-                        words = f"{source}: '{self.image}' holds a {type(content).__name__}, not an encoded image."
+                        words = f"{place}: '{self.image}' holds a {type(content).__name__}, not an encoded image."
                         raise DataError(words, code="image-unreadable")
                     if content is None and isinstance(value, dict) and value.get("path") and not skip_bad:
-                        words = f"{source}: the image {value['path']} is only named. Write its bytes into the file."
+                        words = f"{place}: the image {value['path']} is only named. Write its bytes into the file."
                         raise DataError(words, code="image-unreadable")
-                    yield source, content or b""
+                    yield content or b""
 
-    def class_names(self, names: ClassNames, literal: bool) -> list[str]:
-        """Return the class of each row, from the schema's names, text labels or Kaggle's numbering."""
-        resolved: dict[Any, str] = {}
-        result = []
-        for row, value in enumerate(self.table[self.label].to_pylist()):
-            where = f"{self.name} row {row}"
-            if isinstance(value, list | dict):
-                words = f"{where}: the column '{self.label}' holds {value!r:.60}, not a label."
-                raise DataError(words, code="label-type")
-            if isinstance(value, float) and value.is_integer():  # pandas makes floats of integers with gaps
-                value = int(value)
-            if value not in resolved:
-                if self.declared and isinstance(value, int):
-                    if not 0 <= value < len(self.declared):
-                        words = f"{where}: label {value} is outside 0..{len(self.declared) - 1}, the file's classes."
-                        raise DataError(words, code="label-range")
-                    name = self.declared[value]
-                    resolved[value] = name if literal else names.name(name)
-                elif isinstance(value, str) and value.strip():
-                    resolved[value] = names.name(value)
-                else:
-                    resolved[value] = names.numbered("" if value is None else str(value), where)
-            result.append(resolved[value])
-        return result
+    def _label(self, value: Any, place: str) -> str | float:
+        """Return a label as a name, from the schema's names too, or as a number without a name."""
+        if isinstance(value, list | dict):
+            words = f"{place}: the column '{self.label}' holds {value!r:.60}, not a label."
+            raise DataError(words, code="label-type")
+        if isinstance(value, float) and value.is_integer():  # pandas makes floats of integers with gaps
+            value = int(value)
+        if not self.declared or not isinstance(value, int):
+            return value if isinstance(value, int | float) else str(value or "")
+        if not 0 <= value < len(self.declared):
+            words = f"{place}: label {value} is outside 0..{len(self.declared) - 1}, the file's classes."
+            raise DataError(words, code="label-range")
+        return self.declared[value]
 
-    def splits(self) -> list[str]:
+    def _splits(self) -> list[str]:
         """Return each row's split from its column, or from the file's or folder's name; ``""`` if there is none."""
         if self.split is not None:
-            return ["" if value is None else str(value) for value in self.table[self.split].to_pylist()]
+            return ["" if value is None else str(value) for value in self._column(self.split)]
         words = [re.split(r"[-_.]", part)[0] for part in reversed(Path(self.name).parts)]
         return [next((word for word in words if canonical_split(word)), "")] * self.count
 
-    def sources(self, literal: bool) -> list[str]:
-        """Return the origin of each face: file and row, counted from 0; ``literal`` keeps the file's own column."""
-        if literal:
-            return [str(value) for value in self.table["source"].to_pylist()]
-        return [f"{self.name} row {row}" for row in range(self.count)]
-
-    def columns(self) -> dict[str, npt.NDArray[Any]]:
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
         """Return other columns that hold numbers, truth values, text, dates, or lists of equal length."""
         result = {}
-        votes = vote_columns(self.table.column_names)
-        for name in self.table.column_names:
+        votes = vote_columns(self.cells.column_names)
+        for name in self.cells.column_names:
             if name in {self.label, self.split} or (self.by_mien and name == "source"):
                 continue
-            values = _to_array(self.table[name])
+            values = _to_array(self.cells[name])
             if name == FERPLUS_COLUMN:
-                values = ferplus_votes(self.table[name].to_pylist(), self.name)
+                values = ferplus_votes(self.cells[name].to_pylist(), self.name)
             if values is None and name in votes:
-                values = np.array(self.table[name].to_pylist(), dtype=object)  # the error will name the row
+                values = np.array(self.cells[name].to_pylist(), dtype=object)  # the error will name the row
             if values is not None:
                 result[name if name == "row" or self.by_mien else free_name(name)] = values
         return result

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,27 @@ from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home, refuse_pointer
 from mien.data import cache as face_cache
 from mien.data.clean import Clean, apply_clean, check_made_for, read_clean
-from mien.data.csv_table import read_csv, referenced_files
-from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset, FaceTable
-from mien.data.face_table import ReadOptions, file_state, read_header
-from mien.data.folders import descend, holds_class_folders, is_image_name, read_folders, subfolders, tree_state
-from mien.data.groups import group_column
+from mien.data.csv_file import CSV_SUFFIXES
+from mien.data.csv_table import read_header, read_metadata, read_paths, read_pixels, referenced_files
+from mien.data.dataset import FINGERPRINT_PX, Dataset
+from mien.data.folders import (
+    descend,
+    file_state,
+    holds_class_folders,
+    is_image_name,
+    metadata_files,
+    read_folders,
+    subfolders,
+    tree_state,
+)
 from mien.data.image_store import is_mapped
 from mien.data.parquet import parquet_files, read_parquet
-from mien.data.splits import settle_splits
-from mien.data.votes import rating_notices, with_votes
+from mien.data.table import ReadOptions as ReadOptions
+from mien.data.table import ReadResult as ReadResult
+from mien.data.table import Table, make_dataset
+from mien.data.votes import with_votes
 
 _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
-_CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 _USUAL_CSVS = ("fer2013.csv", "icml_face_data.csv")
 _EXPECTED = "Expected Kaggle's fer2013.csv, a CSV of path,label, a folder of class folders, or a parquet file"
 
@@ -36,12 +46,17 @@ class DataShape:
     """A shape of data: its name, its reader, and a function that describes its files for the cache's key."""
 
     name: str
-    read: Callable[[Path, ReadOptions], FaceTable]
+    read: Callable[[Path, ReadOptions], Table]
     state: Callable[[Path], Iterable[str]]
 
 
-_KAGGLE_CSV = DataShape("Kaggle CSV", read_csv, lambda path: [file_state(path)])
-_PATH_CSV = DataShape("CSV of image paths", read_csv, lambda path: map(file_state, [path, *referenced_files(path)]))
+_KAGGLE_CSV = DataShape("Kaggle CSV", read_pixels, lambda path: [file_state(path)])
+_PATH_CSV = DataShape("CSV of image paths", read_paths, lambda path: map(file_state, [path, *referenced_files(path)]))
+_METADATA = DataShape(
+    "folders with metadata.csv",
+    read_metadata,
+    lambda path: chain.from_iterable(_PATH_CSV.state(file) for _, file in metadata_files(path)),
+)
 _FOLDERS = DataShape("class folders", read_folders, tree_state)
 _PARQUET = DataShape("parquet", read_parquet, lambda path: map(file_state, parquet_files(path)))
 
@@ -73,7 +88,7 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
     refuse_pointer(path, DataError)
     if suffix == ".parquet":
         return path, _PARQUET
-    if suffix in _CSV_SUFFIXES:
+    if suffix in CSV_SUFFIXES:
         return path, _KAGGLE_CSV if read_header(path).pixels is not None else _PATH_CSV
     words = f"{path} is not a data set that mien can read. {_EXPECTED}. The name of a table ends in .csv."
     raise DataError(words, code="data-unknown")
@@ -84,7 +99,7 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
     for part in dict.fromkeys((folder, root, *subfolders(root))):
         with os.scandir(part) as entries:
             for name in (entry.name for entry in entries):
-                if name.endswith(".parquet") and name[0] != ".":
+                if name.lower().endswith(".parquet") and name[0] != ".":
                     return folder, _PARQUET
                 if part not in {folder, root} and is_image_name(name):  # a folder of images may hold thousands
                     break
@@ -96,6 +111,8 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
     # A single folder beside a table holds its images. Two or more folders are class or split folders.
     if len(subfolders(folder)) < 2 and (len(tables) == 1 or usual):
         return detect_shape((usual or tables)[0])
+    if metadata_files(folder):
+        return folder, _METADATA
     if holds_class_folders(folder):
         return folder, _FOLDERS
     if tables:
@@ -111,34 +128,6 @@ def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
 
 READER_VERSION = 21
 """Version of the readers. Increase it when their results or the cache's files change; this invalidates old entries."""
-
-
-@dataclass(frozen=True)
-class ReadResult:
-    """Faces, and how they were read.
-
-    Attributes:
-        faces: faces with read-only ``images``.
-        shape: kind of source, e.g. ``"Kaggle CSV"``.
-        split_origin: text that says how the splits were formed.
-        skipped: corrupted images that ``skip_bad`` left out, as (source, reason).
-        notes: further notices for the user.
-        cached: True if the faces came from the cache.
-        uncleaned: faces before a list of changes was applied; None if there was no list.
-    """
-
-    faces: Dataset
-    shape: str
-    split_origin: str
-    skipped: tuple[tuple[str, str], ...]
-    notes: tuple[Notice, ...]
-    cached: bool
-    uncleaned: Dataset | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the content, independent of ``size_px``; already known for cached faces."""
-        return self.faces.fingerprint
 
 
 def load_dataset(
@@ -241,7 +230,7 @@ def _read(path: Path, options: ReadOptions, cache: bool) -> ReadResult:
             skipped = tuple((str(name), str(reason)) for name, reason in facts.get("skipped", ()))
             notes = tuple(Notice(words, code=code) for code, words in facts.get("notes", ()))
             return ReadResult(faces, shape.name, str(facts.get("split_origin")), skipped, notes, cached=True)
-        result = _finish(shape.read(source, options), options, shape.name, source)
+        result = make_dataset(shape.read(source, options), options, shape.name)
     except OSError as error:
         raise unreadable(path, error) from None
     if cache:
@@ -252,55 +241,6 @@ def _read(path: Path, options: ReadOptions, cache: bool) -> ReadResult:
             # Keep only one copy of the images on disk.
             result = replace(result, faces=kept[0])
     return result
-
-
-def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) -> ReadResult:
-    """Set groups and splits. Splits and fingerprint come from the grey faces at :data:`FINGERPRINT_PX`."""
-    faces, origin = table.faces, table.split_origin
-    present = np.flatnonzero(faces.counts())
-    if len(present) < 2:
-        found = f"only '{faces.classes[present[0]]}'" if len(present) else "none"
-        layout = (
-            f" Expected a folder for each class, such as {source.name}/happy/face.png, or a CSV of path,label."
-            if source.is_dir()
-            else ""
-        )
-        raise DataError(f"{source} must have at least two classes; found {found}.{layout}", code="class-count")
-    unsaid = np.flatnonzero(faces.split == "")
-    if 0 < len(unsaid) < len(faces):
-        raise DataError(
-            f"{faces.source[unsaid[0]]} has no split, although other rows have one. Give every row a split, or none.",
-            code="split-incomplete",
-        )
-    if options.group is not None:
-        named, columns = group_column(options.group, faces.columns, faces.source)
-        faces = replace(faces, group_column=named, columns=columns)
-    if not table.complete:
-        groups = faces.columns[faces.group_column] if faces.group_column else None
-        split, origin = settle_splits(
-            faces.split, origin, table.usual, faces.labels, groups=groups, classes=faces.classes
-        )
-        faces = replace(faces, split=split)
-    if table.usual is not faces.images:
-        usual = replace(faces, images=table.usual)
-        faces = faces.with_fingerprints(usual.fingerprint, usual.fingerprint_without_test)
-    # Read-only as from the cache, so that code that writes to the images fails in the first run already.
-    faces.images.setflags(write=False)
-    notes = (*table.notes, *rating_notices(faces), *_crossing(faces))
-    return ReadResult(faces, shape, origin, tuple(table.skipped), notes, cached=False)
-
-
-def _crossing(faces: Dataset) -> Iterator[Notice]:
-    """Return a notice about groups that the data's own splits divide."""
-    if (groups := faces.groups) is None:
-        return
-    apart = int((np.bincount(np.concatenate([np.unique(groups[faces.split == name]) for name in SPLITS])) > 1).sum())
-    if apart:
-        yield Notice(
-            f"{apart:,} of {int(groups.max()) + 1:,} groups of '{faces.group_column}' have faces in more than one "
-            f"split. The splits of the data are kept.",
-            code="groups-cross-splits",
-        )
 
 
 def _cache_key(source: Path, shape: DataShape, options: ReadOptions) -> str:

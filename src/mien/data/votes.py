@@ -5,7 +5,6 @@ Distribution") asked ten annotators about every image of FER2013. In memory, vot
 :attr:`mien.data.dataset.Dataset.votes`, under the names :attr:`~mien.data.dataset.Dataset.vote_classes`.
 """
 
-import csv
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home
 from mien.base.heads.kinds import NAMES
 from mien.base.labels import FERPLUS_CLASSES, canonical_class
+from mien.data.csv_file import CsvFile, normalize_header
 from mien.data.dataset import Dataset
 from mien.data.splits import canonical_split
 
@@ -34,11 +34,11 @@ _FERPLUS_HEADER = (
     *("usage", "image name", "neutral", "happiness", "surprise", "sadness"),
     *("anger", "disgust", "fear", "contempt", "unknown", "nf"),
 )
-_LEAST_AGREEMENT = 0.4
+_MIN_AGREEMENT = 0.4
 """If majority and label agree less often than this, the rows do not match. They agree on about two thirds of FER2013,
 and on a fifth of shuffled rows."""
 
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 """Largest number of digits of a vote count, so that sums fit int64."""
 
 AFFECTNET_MISSING = -2.0
@@ -176,7 +176,7 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
     names = np.array(FERPLUS_CLASSES)[votes.argmax(axis=1)]
     shared = np.isin(names, faces.classes) & np.isin(faces.classes, FERPLUS_CLASSES)[faces.labels]
     agreement = float((names == np.array(faces.classes)[faces.labels])[shared].mean()) if shared.any() else 1.0
-    if agreement < _LEAST_AGREEMENT:
+    if agreement < _MIN_AGREEMENT:
         raise _other_images(
             f"{path}: the class with most votes is the label of only {agreement:.0%} of the images; expected about 66%"
         )
@@ -195,27 +195,22 @@ def _other_images(what: str) -> DataError:
 def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
     """Read the split and ten counts of each row of ``fer2013new.csv``, int64 (N, 10). Raises as :func:`with_votes`."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} cannot be read as CSV: {reason}.", code="votes-unreadable") from None
-    header = tuple(name.strip().lower() for name in lines[0]) if lines else ()
-    if header != _FERPLUS_HEADER or len(lines) == 1:
+        file = CsvFile(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as CSV: {error.strerror or error}.", code="votes-file") from None
+    splits, counts = [], []
+    for line, (usage, _, *cells) in file.rows() if tuple(map(normalize_header, file.names)) == _FERPLUS_HEADER else ():
+        split, numbers = canonical_split(usage), [cell.strip() for cell in cells]
+        if split is None or not all(cell.isdecimal() and len(cell) <= _MAX_DIGITS for cell in numbers):
+            words = (
+                f"{path} line {line}: expected Training, PublicTest or PrivateTest, a name, and whole numbers; found "
+            )
+            raise DataError(f"{words}{usage},..,{','.join(cells)}."[:200], code="votes-file-line")
+        splits.append(split)
+        counts.append([int(cell) for cell in numbers])
+    if not splits:
         words = f"{path} is not FER+'s fer2013new.csv: expected the columns {', '.join(_FERPLUS_HEADER)}, and rows."
         raise DataError(words, code="votes-file")
-    splits, counts = [], []
-    for number, line in enumerate(lines[1:], start=2):
-        if not line:
-            continue
-        split, cells = canonical_split(line[0]), [each.strip() for each in line[2:]]
-        whole = all(each.isdecimal() and len(each) <= _MOST_DIGITS for each in cells)
-        if split is None or len(cells) != len(FERPLUS_CLASSES) or not whole:
-            words = f"{path} line {number}: expected Training, PublicTest or PrivateTest, a name, and "
-            words += f"{len(FERPLUS_CLASSES)} whole numbers; found {','.join(line)[:60]}."
-            raise DataError(words, code="votes-file-line")
-        splits.append(split)
-        counts.append([int(cell) for cell in cells])
     return np.array(splits), np.array(counts, dtype=np.int64)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.base.cells import is_missing
 from mien.base.errors import DataError, Notice
-from mien.data.face_table import PATH_HEADERS, csv_rows, find_column, read_names
+from mien.data.csv_file import PATH_HEADERS, CsvFile, find_column
 from mien.evaluation.estimates import MOST_GROUPS, group_values, in_quarters, share_gaps
 from mien.evaluation.metrics import divide
 from mien.evaluation.results import GroupGap
@@ -28,14 +28,15 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
     :data:`MOST_GROUPS`, of two images on average; notices name the others, and files that are no image. Raises
     DataError: no column of files, or two of one name (``csv-columns``), or no column of groups (``groups-missing``).
     """
-    names, delimiter = read_names(table)
+    file = CsvFile(table)
+    names = file.names
     at = find_column(names, PATH_HEADERS)
     named = [name for name in names if name.strip()]  # a spreadsheet may add empty columns
     if at is None or len(set(named)) < len(named):
         words = f"{table} needs a column of files, such as {PATH_HEADERS[1]}, and no two columns of one name."
         raise DataError(f"{words} It has: {', '.join(names) or 'nothing'}.", code="csv-columns")
     find, found, unknown = by_file(images), dict[str, list[str]](), list[str]()
-    for line, fields in csv_rows(table, len(names), delimiter):
+    for line, fields in file.rows():
         row = [field.strip() for field in fields]
         if (index := find(row[at])) < 0:
             unknown.append(f"'{row[at]}' in line {line}")

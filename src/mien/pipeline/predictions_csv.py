@@ -11,8 +11,8 @@ import numpy.typing as npt
 from mien.base.cells import is_missing, parse_number
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS, NO_EXPRESSION, UNSURE, canonical_class, composed
+from mien.data.csv_file import PATH_HEADERS, CsvFile, find_column, normalize_header
 from mien.data.dataset import Dataset
-from mien.data.face_table import PATH_HEADERS, csv_rows, find_column, normalize_header, read_names
 from mien.evaluation.predictions import Predictions
 
 ID_HEADERS = ("sample_id", "sample_ids", "sample", "id", "row")
@@ -47,10 +47,10 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     a ``sample_id`` of another sample than the file's.
     """
     try:
-        names, delimiter = read_names(path)
+        file = CsvFile(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", code="predictions-missing") from None
-    chosen = dataset.of_split(split)
+    names, chosen = file.names, dataset.of_split(split)
     id_at, file_at = find_column(names, ID_HEADERS), find_column(names, FILE_HEADERS)
     if id_at is None and file_at is None:  # the index comes last: pandas also writes one that counts the table's rows
         id_at = find_column(names, ("index",))
@@ -66,7 +66,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     by_id = {str(sample_id): index for index, sample_id in enumerate(chosen.rows.tolist())}
     # pandas writes 3 as 3.0 in a column that had gaps.
     find = by_file(chosen.source.tolist())
-    rows = list(csv_rows(path, len(names), delimiter))
+    rows = list(file.rows())
     by_files = [-1 if file_at is None else find(fields[file_at].strip()) for _, fields in rows]
     by_ids = [-1 if id_at is None else by_id.get(re.sub(r"\.0+$", "", fields[id_at].strip()), -1) for _, fields in rows]
     is_own = id_at is not None and normalize_header(names[id_at]) in ID_HEADERS[:2]

@@ -31,7 +31,7 @@ class Question(BaseModel):
     number: int
     votes: int
     left: int
-    answers: tuple[str, ...] = FERPLUS_CLASSES
+    answers: tuple[str, ...]
 
 
 class Answer(BaseModel):
@@ -42,7 +42,9 @@ class Answer(BaseModel):
     votes: int
 
 
-def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastAPI:
+def create_label_app(
+    folder: Path, images: Sequence[str], ballot: Path, answers: Sequence[str] = FERPLUS_CLASSES
+) -> FastAPI:
     """Make the page for one person, who votes on the images (paths in the folder) in this order.
 
     The ballot file is read for each answer, so that the votes of a second page or process are kept.
@@ -52,18 +54,20 @@ def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastA
     def question(votes: Sequence[Vote]) -> Question:
         image = next_image(images, votes, ballot.stem)
         number, left = -1 if image is None else images.index(image), len(images) - len({vote.image for vote in votes})
-        return Question(person=ballot.stem, image=image, number=number, votes=len(votes), left=left)
+        return Question(
+            person=ballot.stem, image=image, number=number, votes=len(votes), left=left, answers=tuple(answers)
+        )
 
     @app.get("/next")
     def following() -> Question:
         with lock:
-            return question(read_ballot(ballot, images))
+            return question(read_ballot(ballot, images, answers))
 
     @app.post("/vote", response_model=None)
     def vote(given: Answer) -> Question | Response:
         with lock:
-            votes = read_ballot(ballot, images)
-            if (given.image, given.votes) != (question(votes).image, len(votes)) or given.answer not in FERPLUS_CLASSES:
+            votes = read_ballot(ballot, images, answers)
+            if (given.image, given.votes) != (question(votes).image, len(votes)) or given.answer not in answers:
                 return JSONResponse(question(votes).model_dump(), 409)
             write_ballot(ballot, votes := [*votes, Vote(given.image, given.answer)])
             return question(votes)
@@ -71,7 +75,7 @@ def create_label_app(folder: Path, images: Sequence[str], ballot: Path) -> FastA
     @app.post("/undo", response_model=None)
     def undo(votes: Annotated[int, Body(embed=True)]) -> Question | Response:
         with lock:
-            if votes != len(known := read_ballot(ballot, images)):
+            if votes != len(known := read_ballot(ballot, images, answers)):
                 return JSONResponse(question(known).model_dump(), 409)
             if known:
                 write_ballot(ballot, known := known[:-1])

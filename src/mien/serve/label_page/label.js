@@ -65,7 +65,12 @@ for (const buttons of [answers, undo]) {
   buttons.addEventListener("keydown", (event) => event.repeat && event.key !== "Tab" && event.preventDefault());
 }
 undo.addEventListener("click", takeBack);
+// Before the first face, and for one that cannot be shown, a browser would show a broken image.
+face.addEventListener("load", () => {
+  face.hidden = false;
+});
 face.addEventListener("error", () => {
+  face.hidden = true;
   problem.textContent = `${state.image} cannot be shown. Restore it, and reload this page.`;
 });
 ask("next");

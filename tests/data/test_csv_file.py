@@ -2,11 +2,44 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mien.base.errors import DataError
-from mien.data.face_table import ClassNames, read_header
+from mien.data.class_names import ClassNames
+from mien.data.csv_table import read_header
+from mien.data.read import load_dataset
 from support import raises
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "encoding"),
+    [
+        ("unix.csv", "path,label\na.png,happy\nb.png,sad\n", "utf-8"),
+        ("windows.CSV", "path;label\r\na.png;happy\r\nb.png;sad\r\n", "utf-8-sig"),
+        ("excel_unicode.txt", "path\tlabel\r\na.png\thappy\r\nb.png\tsad\r\n", "utf-16"),
+        ("excel_separator.csv", "sep=;\r\npath;label\r\na.png;happy\r\nb.png;sad\r\n", "utf-8"),
+        ("mac.csv", "path,label\ra.png,happy\rb.png,sad\r", "utf-8"),
+        ("r.csv", '"","path","label"\n"1","a.png","happy"\n"2","b.png","sad"\n', "utf-8"),
+        ("pandas.csv", ",path,label\n0,a.png,happy\n1,b.png,sad\n", "utf-8"),
+    ],
+)
+def test_tables_of_every_program_are_read(tmp_path: Path, noise, name: str, text: str, encoding: str) -> None:
+    """Oracle: the two images and their labels."""
+    for file, image in zip("ab", noise(2), strict=True):
+        Image.fromarray(image).save(tmp_path / f"{file}.png")
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    faces = load_dataset(tmp_path / name)
+    assert np.array_equal(faces.images, noise(2))
+    assert [faces.classes[label] for label in faces.labels] == ["happy", "sad"]
+    assert not faces.columns
+
+
+def test_a_pixel_table_in_utf_16_is_read(tmp_path: Path, noise, as_pixels) -> None:
+    rows = [f"{3 + at % 2}\t{as_pixels(image)}" for at, image in enumerate(noise(6))]
+    (tmp_path / "fer.txt").write_text("\r\n".join(["emotion\tpixels", *rows]), encoding="utf-16")
+    assert np.array_equal(load_dataset(tmp_path / "fer.txt").images, noise(6))
 
 
 def test_the_map_comes_before_synonyms_and_matches_without_case() -> None:
