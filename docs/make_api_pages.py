@@ -15,13 +15,13 @@ import mien
 
 FOLDER = Path(__file__).parent / "api"
 PAGES = {
-    "predict": "load Predictor Prediction Photo explain Explanation to_pandas to_supervision",
+    "predict": "load Predictor Prediction Photo explain Explanation Explanations to_pandas to_supervision",
     "video": "predict_video VideoResult track Tracker VideoFrame TrackedFace",
     "data": "load_dataset Dataset show crop audit AuditResult merge_votes",
     "train": "train distill TrainingResult load_network cross_validate CrossValidated find_lr LrSearch export "
     "ExportResult Recipe load_recipe list_recipes list_models Callback",
     "measure": "evaluate evaluate_file EvaluationResult Evaluation VoteEvaluation Estimate compare Comparison check "
-    "ClaimResult report robustness RobustnessResult",
+    "ClaimResult report robustness RobustnessResult plot_embeddings Chart Table",
     "studies": "study StudyTable StudyCallback sweep SweepResult",
     "faces": "faces.detect faces.find_detector faces.Detector faces.Face faces.Box faces.Margin",
     "errors": "MienError DataError RecipeError StudyError ModelError RunError TrainingError MissingExtraError "

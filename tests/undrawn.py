@@ -4,7 +4,6 @@
 """
 
 from functools import wraps
-from io import TextIOBase
 
 
 def undrawn(savefig, drawn=""):
@@ -15,6 +14,6 @@ def undrawn(savefig, drawn=""):
         if options["format"] == drawn:
             savefig(figure, stream, **options)
         else:
-            stream.write("<svg></svg>" if isinstance(stream, TextIOBase) else b"")
+            stream.write(b"<svg></svg>" if options["format"] == "svg" else b"")
 
     return write

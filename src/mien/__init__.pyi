@@ -9,9 +9,11 @@ from mien.api.compare import compare as compare
 from mien.api.crop import crop as crop
 from mien.api.cross_validate import CrossValidated as CrossValidated
 from mien.api.cross_validate import cross_validate as cross_validate
+from mien.api.embeddings import plot_embeddings as plot_embeddings
 from mien.api.evaluate import evaluate as evaluate
 from mien.api.evaluate import evaluate_file as evaluate_file
 from mien.api.explain import Explanation as Explanation
+from mien.api.explain import Explanations as Explanations
 from mien.api.explain import explain as explain
 from mien.api.export import ExportResult as ExportResult
 from mien.api.export import export as export
@@ -50,6 +52,8 @@ from mien.inference.prediction import Photo as Photo
 from mien.inference.prediction import Prediction as Prediction
 from mien.inference.predictor import Predictor as Predictor
 from mien.inference.predictor import load as load
+from mien.page.blocks import Table as Table
+from mien.page.charts.svg import Chart as Chart
 from mien.pipeline.evaluate import EvaluationResult as EvaluationResult
 from mien.pipeline.training_run import TrainingResult as TrainingResult
 from mien.reporting.comparison import Comparison as Comparison

@@ -200,12 +200,20 @@ def test_an_audit_takes_no_predictions_on_train_or_test(mien, tmp_path, faces, f
     refused(mien("audit", face_folder, "--predictions", tmp_path / "p.npz", "--out", tmp_path / "out"), code)
 
 
-def test_an_explanation_has_the_shape_of_its_face(tiny_run, faces):
+def test_an_explanation_has_the_shape_of_its_face(tiny_run, faces, tmp_path):
     images = list(np.asarray(faces.images[:2]))
     first, second = package.explain(tiny_run.path, images, crops=True)
     assert first.map.shape == (48, 48)
     assert first.target == first.prediction.top
     assert second._repr_png_().startswith(b"\x89PNG")
+    maps = package.explain(tiny_run.path, images, ["gradient", "occlusion"], crops=True, out=tmp_path / "maps")
+    assert [each.method for each in maps] == ["gradient", "occlusion"] * 2
+    assert np.array_equal(maps[1].map, first.map)
+    assert len(list((tmp_path / "maps").glob("*_occlusion.png"))) == 2
+    with raises(RunError, "file-exists"):
+        package.explain(tiny_run.path, images, crops=True, out=tmp_path / "maps")
+    assert len(maps.plot().figure.axes[0].images) == 6
+    assert len(maps.plot_means().figure.axes[0].images) == 2 * len({each.target for each in maps})
     with raises(DataError, "class-unknown"):
         package.explain(tiny_run.path, images, crops=True, target="bored")
 

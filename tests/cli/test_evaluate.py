@@ -16,6 +16,7 @@ from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import mean_over_views
 from mien.pipeline import measured_split
+from mien.pipeline.evaluation_files import file_names
 from support import make_predictions, refused
 
 
@@ -29,7 +30,7 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
         assert f"used {count} time" in answer.err
         assert run.test_uses() == count
         names = sorted(file.name for file in (tmp_path / f"out{count}").iterdir())
-        assert names == ["figures", "metrics.json", f"predictions_{split}.npz", "report.html", "tables"]
+        assert names == sorted(file_names(split))
     mien("evaluate", run.path, "--data", face_folder)
     assert run.test_uses() == 2, "validation is not the test split"
     refused(mien("evaluate", run.path, "--data", face_folder, "--out", run.path), "out-is-run")

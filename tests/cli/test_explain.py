@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from mien.api.explain import explain
-from mien.explanation.methods import METHODS
-from mien.explanation.overlay import LINE_PX
+from mien.explanation.explainer import METHODS
 from support import noted, refused, warned
 
 
@@ -25,14 +24,17 @@ def test_every_method_gives_a_png_beside_the_face_and_its_maps(mien, tiny_run, f
     assert [row["source"] for row in rows] == [str(file) for file in files]
     assert list(rows[0]["files"]) == list(METHODS)
     face = np.asarray(Image.open(files[0]))
-    assert (np.asarray(Image.open(rows[0]["files"]["occlusion"]))[3 * LINE_PX :: 6, : 6 * 48 : 6, 0] == face).all()
+    assert (np.asarray(Image.open(rows[0]["files"]["occlusion"]))[::6, : 6 * 48 : 6, 0] == face).all()
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
         assert (stored["maps"].shape, stored["maps"].dtype) == ((len(METHODS), 2, 48, 48), np.float32)
         assert stored["methods"].tolist() == list(METHODS)
         assert (stored["images"][0] == face).all()
         assert stored["classes"][stored["targets"][0]] == rows[0]["class"]
         assert stored["probabilities"].argmax(axis=1).tolist() == stored["targets"].tolist()
-    assert len(list((tmp_path / "out").iterdir())) == 2 * len(METHODS) + 1
+    figures = {f"{name}.{form}" for name in ("maps", "mean-maps") for form in ("svg", "png", "pdf")}
+    names = {each.name for each in (tmp_path / "out").iterdir()}
+    assert figures < names
+    assert len(names) == 2 * len(METHODS) + 1 + len(figures)
 
 
 def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astronaut, tmp_path):
@@ -58,7 +60,7 @@ def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astron
 
 
 def test_ctrl_c_leaves_no_part_of_the_maps(mien, tiny_run, files, tmp_path, monkeypatch):
-    monkeypatch.setattr("mien.cli.explain._write_maps", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("mien.api.explain.Explanations._arrays", Mock(side_effect=KeyboardInterrupt))
     assert mien("explain", *files, "--model", tiny_run.path, "--crops", "--out", tmp_path / "out").code == 130
     assert not (tmp_path / "out").exists()
 
@@ -98,7 +100,8 @@ def test_a_model_file_alone_is_enough_for_occlusion(mien, tiny_run, files, tmp_p
     answer = mien("explain", files[0], "--model", model, "--crops", "--out", tmp_path / "out", "--class", "sad")
     assert answer.code == 0, answer.err
     assert "sad" in answer.out
-    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [f"{files[0].stem}_occlusion.png", "maps.npz"]
+    names = {each.name for each in (tmp_path / "out").iterdir()}
+    assert names == {f"{files[0].stem}_occlusion.png", "maps.npz", "maps.svg", "maps.png", "maps.pdf"}
     refused(
         mien("explain", files[0], "--model", model, "--out", tmp_path / "other", "--method", "gradcam"),
         "weights-missing",
@@ -134,7 +137,7 @@ def test_earlier_maps_are_replaced_only_where_that_is_said(mien, tiny_run, files
     maps = tmp_path / "out" / "maps.npz"
     before = maps.read_bytes()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mien.cli.explain.Explainer", None)  # it is refused before a model is loaded
+        patch.setattr("mien.cli.explain.find_job", None)  # it is refused before a model is loaded
         refused(mien(*words, "--class", "sad"), "file-exists", "maps.npz", "--overwrite")
     assert maps.read_bytes() == before
     assert mien(*words, "--class", "Sadness", "--overwrite").code == 0

@@ -7,6 +7,7 @@ from torch import nn
 
 from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec
+from mien.explanation.explainer import Explainer
 from mien.explanation.gradient.torch_model import TorchModel, load_torch_model
 from mien.models.network import Network
 
@@ -40,6 +41,11 @@ def squares():
 @pytest.fixture(scope="session")
 def tiny_model(tiny_run):
     return load_torch_model(tiny_run, read_manifest(tiny_run.model).temperature)
+
+
+@pytest.fixture
+def explainer(tiny_model):
+    return Explainer(tiny_model.predict, tiny_model.spec.crop_px, tiny_model)
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ from mien.base.errors import DataError
 from mien.base.preprocess import InputSpec, to_input
 from mien.base.recipe import ModelRecipe
 from mien.explanation.gradient.gradcam import gradcam, last_maps
-from mien.explanation.gradient.gradients import gradient
-from mien.explanation.gradient.torch_model import TorchModel
+from mien.explanation.gradient.torch_model import TorchModel, gradient
 from mien.models.network import Network
 from mien.models.registry import build_model
 from support import raises
 
 
-def test_it_is_what_one_computes_by_hand(tiny_model, faces):
+def test_gradcam_equals_the_class_activation_map(tiny_model, faces):
     """In a network that ends in average pooling and a head, a mean gradient is the head's weight / places.
 
     Then Grad-CAM is the class activation map of Zhou et al. 2016, here with the head's own weights.
@@ -34,7 +33,7 @@ def test_it_is_what_one_computes_by_hand(tiny_model, faces):
     assert maps[:, :2].max() == 0
 
 
-def test_a_network_without_maps_is_one_line(linear):
+def test_gradcam_rejects_a_network_without_convolutions(linear):
     with raises(DataError, "no-convolutional-maps"):
         last_maps(linear)
 
@@ -52,7 +51,7 @@ def test_every_family_has_last_maps(name):
 
 
 @pytest.mark.parametrize("shape", [(2, 65, 8), (6, 6, 32), (3, 36, 36)])
-def test_what_is_not_channels_of_places_is_no_map(tiny_model, monkeypatch, shape):
+def test_gradcam_rejects_a_map_without_channels(tiny_model, monkeypatch, shape):
     """As a transformer's heads of tokens, maps with their channels last, and attention, which follow the maps."""
     network, (layer, _), later = tiny_model.network, last_maps(tiny_model), nn.Identity()
     features = network.features

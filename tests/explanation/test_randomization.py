@@ -1,6 +1,4 @@
 import math
-from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +7,9 @@ from scipy import stats
 
 from mien.base.errors import DataError
 from mien.evaluation.results import Estimate
-from mien.explanation.faithfulness import judge
-from mien.explanation.gradient import gradients
-from mien.explanation.gradient.randomization import check_randomization, randomized, spearman
-from mien.explanation.methods import METHODS
+from mien.explanation.explainer import METHODS, MapCheck
+from mien.explanation.gradient import torch_model
+from mien.explanation.gradient.randomization import randomized, rank_correlation, spearman
 from support import raises
 
 
@@ -26,21 +23,22 @@ def images(faces):
     return np.asarray(faces.images[:6])
 
 
-def test_a_method_that_ignores_the_network_is_found_out(tiny_model, images, monkeypatch):
-    monkeypatch.setitem(METHODS, "edges", "gradient.gradients")
-    monkeypatch.setattr(gradients, "edges", edges, raising=False)
-    assert check_randomization("edges", tiny_model, images).spearman.value == pytest.approx(1)
+def test_a_method_that_ignores_the_network_is_found_out(explainer, images, monkeypatch):
+    monkeypatch.setitem(METHODS, "edges", "gradient.torch_model")
+    monkeypatch.setattr(torch_model, "edges", edges, raising=False)
+    assert explainer.check(images, "edges").rank_correlation.value == pytest.approx(1)
 
 
-def test_gradients_depend_on_what_was_learnt(tiny_model, images):
-    result = check_randomization("gradient", tiny_model, images)
-    assert result.faces == len(images)
-    assert result.spearman.high < 0.7
-    assert check_randomization("gradient", tiny_model, images).to_dict() == result.to_dict()
+def test_gradients_depend_on_the_trained_weights(explainer, images):
+    found = explainer.check(images, "gradient")
+    assert found.faces == len(images)
+    assert found.rank_correlation.high < 0.7
+    assert rank_correlation("gradient", explainer.network, images, found.maps) == found.rank_correlation
     # The gradient draws nothing itself, and a mean over faces is not resampled: only the shuffled network is another.
-    assert check_randomization("gradient", tiny_model, images, seed=1).spearman.value != result.spearman.value
+    other = rank_correlation("gradient", explainer.network, images, found.maps, seed=1)
+    assert other.value != found.rank_correlation.value
     with raises(DataError, "no-faces"):
-        check_randomization("gradient", tiny_model, images[:0])
+        explainer.check(images[:0], "gradient")
 
 
 def test_every_tensor_keeps_its_values_in_another_order_and_the_network_is_left_alone(tiny_model):
@@ -66,27 +64,23 @@ def test_rank_correlation_with_ties():
     assert spearman(first, np.zeros_like(first)).tolist() == [0, 0, 0]
 
 
-measured = partial(SimpleNamespace, insertion_gain=Estimate(0.0, -0.1, 0.1), faces=20)
-GAIN, DIFFERENT = Estimate(0.2, 0.1, 0.3), Estimate(0.1, 0.0, 0.3)
-GOOD, BAD = measured(deletion_gain=GAIN), measured(deletion_gain=Estimate(0.2, -0.01, 0.3))
-OTHER, SAME = measured(spearman=DIFFERENT), measured(spearman=Estimate(0.45, 0.3, 0.55))
+GAIN, NONE, WORSE = Estimate(0.2, 0.1, 0.3), Estimate(0.2, -0.01, 0.3), Estimate(-0.2, -0.3, -0.1)
+EQUAL, OTHER, SAME = Estimate(0.0, -0.1, 0.1), Estimate(0.1, 0.0, 0.3), Estimate(0.45, 0.3, 0.55)
 
 
 @pytest.mark.parametrize(
-    ("faithful", "likeness", "verdict"),
+    ("faces", "deletion", "insertion", "correlation", "verdict"),
     [
-        (GOOD, OTHER, "passes"),
-        (GOOD, None, "passes"),
-        (BAD, OTHER, "fails"),
-        (BAD, None, "fails"),
-        (GOOD, SAME, "fails"),
-        (GOOD, measured(spearman=Estimate(1.0, math.nan, math.nan)), "fails"),
-        (GOOD, measured(spearman=Estimate(0.0, math.nan, math.nan)), "passes"),
-        (measured(deletion_gain=GAIN, insertion_gain=Estimate(-0.2, -0.3, -0.1)), OTHER, "fails"),
-        (measured(deletion_gain=GAIN, insertion_gain=Estimate(-0.2, -0.3, 0.1)), OTHER, "passes"),
-        (measured(deletion_gain=GAIN, faces=19), OTHER, "undecided"),
-        (GOOD, measured(spearman=DIFFERENT, faces=19), "undecided"),
+        (20, GAIN, EQUAL, OTHER, "passes"),
+        (20, GAIN, EQUAL, None, "passes"),
+        (20, NONE, EQUAL, OTHER, "fails"),
+        (20, NONE, EQUAL, None, "fails"),
+        (20, GAIN, EQUAL, SAME, "fails"),
+        (20, GAIN, EQUAL, Estimate(1.0, math.nan, math.nan), "fails"),
+        (20, GAIN, EQUAL, Estimate(0.0, math.nan, math.nan), "passes"),
+        (20, GAIN, WORSE, OTHER, "fails"),
+        (19, GAIN, EQUAL, OTHER, "undecided"),
     ],
 )
-def test_the_verdict_needs_both_and_faces_enough(faithful, likeness, verdict):
-    assert judge(faithful, likeness) == verdict
+def test_verdict_needs_both_checks_and_20_faces(faces, deletion, insertion, correlation, verdict):
+    assert MapCheck("gradient", faces, deletion, insertion, correlation).verdict == verdict

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from mien.explanation.methods import explain
+from mien.explanation.explainer import Explainer
 from mien.inference.predictor import load
 from mien.models.network import run_order
 
@@ -32,5 +32,6 @@ def test_grad_cam_explains_a_network_with_a_module_that_returns_a_tuple(tiny_mod
     model = replace(tiny_model, network=Recurrent())
     shapes = {name: shape for name, _, shape in run_order(model.network, 1, 44)}
     assert (shapes["maps"], shapes["lstm"], shapes["head"]) == ((2, 4, 42, 42), (), (2, 7))
-    (found,) = explain("gradcam", np.asarray(faces.images[:1]), np.array([3]), model=model)
+    explainer = Explainer(model.predict, 44, model)
+    (found,) = explainer.attribute(np.asarray(faces.images[:1]), np.array([3]), method="gradcam")
     assert found.shape == faces.images.shape[1:]

@@ -40,8 +40,11 @@ def test_a_run_folder_holds_all_that_it_promises(tiny_run):
         "trained_on.npy",
         "figures",
         "tables",
+        "methods.tex",
+        "hyperparameters.tex",
+        "references.bib",
     }
-    assert (tiny_run.path / "figures" / "confusion.pdf").is_file()
+    assert (tiny_run.path / "figures" / "confusion.svg").is_file()
     assert (tiny_run.path / "tables" / "classification-report.tex").read_text().startswith(r"\begin{table}")
 
 

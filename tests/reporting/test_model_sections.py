@@ -27,13 +27,13 @@ def context(faces):
 
 def test_without_the_extra_or_the_run_occlusion_is_left_and_the_reason_is_said(tiny_run, context, monkeypatch):
     model = load(tiny_run.path)
-    explainer, reason = build_explainer(model, None, context.faces.images)
+    explainer, reason = build_explainer(model, None)
     assert list(explainer.methods) == ["occlusion"]
     assert reason.code == "gradients-without-run"
     # Imported anew, whichever modules earlier tests imported.
-    monkeypatch.delitem(sys.modules, "mien.explanation.gradient.randomization", raising=False)
+    monkeypatch.delitem(sys.modules, "mien.explanation.gradient.torch_model", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
-    explainer, reason = build_explainer(model, tiny_run, context.faces.images)
+    explainer, reason = build_explainer(model, tiny_run)
     assert explainer.network is None
     assert reason.code == "gradients-without-extra"
     assert "pip install 'mien[train]'" in reason
@@ -44,27 +44,25 @@ def test_other_weights_than_the_models_explain_nothing(tiny_run, context, tmp_pa
     from mien.training import checkpoint
 
     model, run = load(tiny_run.path), RunFolder(tmp_path / "run")
-    assert build_explainer(model, tiny_run, context.faces.images)[1] is None
+    assert build_explainer(model, tiny_run)[1] is None
     shutil.copytree(tiny_run.path, run.path)
     tensors, facts = checkpoint.load(run.best)
     turned = {name: each.flatten().flip(0).reshape(each.shape).clone() for name, each in tensors.items()}
     checkpoint.save(run.best, turned, facts)
-    explainer, reason = build_explainer(model, run, context.faces.images)
+    explainer, reason = build_explainer(model, run)
     assert explainer.network is None
     assert reason.code == "gradients-other-weights"
     with raises(ModelError, "gradients-other-weights"):
         explain(run.path, context.faces.images[0], "gradient", crops=True)
     run.best.write_bytes(b"no checkpoint")
-    explainer, reason = build_explainer(model, run, context.faces.images)
+    explainer, reason = build_explainer(model, run)
     assert explainer.network is None
     assert reason.code == "checkpoint-damaged"
 
 
 @pytest.mark.parametrize("name", ["default", "fast-int8"])
 def test_a_model_in_fewer_bits_has_the_weights_that_it_was_made_of(name, faces):
-    explainer, reason = build_explainer(
-        load(name).for_labels(), find_run("fast" if "fast" in name else name), faces.images
-    )
+    explainer, reason = build_explainer(load(name).for_labels(), find_run("fast" if "fast" in name else name))
     assert (list(explainer.methods), reason) == (["gradient", "gradcam", "occlusion"], None)
 
 
@@ -81,7 +79,7 @@ def test_a_method_that_the_network_does_not_allow_is_named(tiny_run, context, mo
     predictions = Predictions(
         few.rows, few.labels, context.predictions.probabilities[:3], few.classes, "validation", ""
     )
-    explainer, reason = build_explainer(load(tiny_run.path), tiny_run, context.faces.images)
+    explainer, reason = build_explainer(load(tiny_run.path), tiny_run)
     assert "gradcam" not in explainer.methods
     assert explainer.methods == ["gradient", "occlusion"]
     assert reason.code == "methods-unsupported"

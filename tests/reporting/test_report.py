@@ -74,7 +74,7 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
     def codes(name, given, **more):
         page = write_report(tmp_path / name, given, **more).page.read_text(encoding="utf-8")
         assert 'id="attention"' not in page
-        (notices,) = re.findall('<ul class="notices">.*?</ul>', page, re.DOTALL)
+        (notices,) = re.findall('<section aria-labelledby="skipped">.*?</section>', page, re.DOTALL)
         return page_codes(notices)
 
     unmeasured = "robustness-not-measured"

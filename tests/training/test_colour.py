@@ -18,8 +18,8 @@ from mien.base.run_folder import RunFolder
 from mien.data.read import ReadOptions, load_dataset, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.evaluation.corruptions import CORRUPTIONS
+from mien.explanation.explainer import METHODS, Explainer
 from mien.explanation.gradient.torch_model import load_torch_model
-from mien.explanation.methods import METHODS, explain
 from mien.explanation.overlay import overlay
 from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load
@@ -94,7 +94,7 @@ def test_a_map_has_one_value_a_pixel(colour_run, colour_faces):
     for name in METHODS:
         if name == "gradcam":
             continue  # the tiny network has maps of its own; its other tests cover it
-        face_map = explain(name, images, model=network)
+        face_map = Explainer(network.predict, network.spec.crop_px, network).attribute(images, method=name)
         assert face_map.shape == (2, SIDE, SIDE), name
         assert np.abs(face_map).max() > 0
     assert overlay(images[0], np.zeros((SIDE, SIDE)), 1).tolist() == images[0].tolist()

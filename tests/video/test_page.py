@@ -1,5 +1,6 @@
 """The page of a video."""
 
+import json
 import re
 
 import numpy as np
@@ -44,7 +45,8 @@ def test_page_plays_the_annotated_video_if_there_is_one(charts):
     text = page(timeline(2), player="annotated.mp4")
     assert re.findall(r"<video[^>]*src=\"([^\"]*)\"", text) == ["annotated.mp4"]
     # Where time is in each chart, for the script that jumps to it.
-    assert [box.split()[:2] for box in re.findall(r'data-box="([^"]*)"', text)] == [["0", "4"]]
+    boxes = [json.loads(curves)["panels"][0]["box"] for curves in re.findall(r"data-curves='([^']*)'", text)]
+    assert [box[:2] for box in boxes] == [[0, 4]]
 
 
 def test_page_escapes_names():
@@ -74,7 +76,7 @@ def test_page_shows_the_longest_of_a_crowd_and_names_the_table_of_all(monkeypatc
 def test_rows_show_stacked_probabilities_while_their_face_is_visible():
     """Oracle: the areas in the figure itself, in data coordinates; row n begins at 0.1 n s."""
     made = timeline(3, count=30)
-    areas = expressions_plot(made, [1, 2, 3])._figure.axes[0].collections
+    areas = expressions_plot(made, [1, 2, 3]).figure.axes[0].collections
     assert len(areas) == 3 * len(EXPRESSIONS)
     for row in range(3):
         corners = [area.get_paths()[0].vertices for area in areas[7 * row : 7 * row + 7]]
@@ -94,6 +96,6 @@ def test_times_in_doubt_are_faint():
         scores[3] = 1 - scores[1] * (size - 1)
         one = Prediction("clip", EXPRESSIONS, scores, Box(0, 0, 20, 20), square, perceived=True)
         made.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), [TrackedFace(1, one)]))
-    areas = expressions_plot(made, [1])._figure.axes[0].collections
+    areas = expressions_plot(made, [1]).figure.axes[0].collections
     assert [area.get_paths()[0].vertices[:, 0].max() for area in areas] == pytest.approx([1.0] * 7 + [3.0] * 7)
     assert [area.get_facecolor()[0, 3] for area in areas] == [0.3] * 7 + [1.0] * 7

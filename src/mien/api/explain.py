@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import io
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from mien.api.inputs import Model, run_of
-from mien.base.errors import DataError, MienWarning, ModelError, Notice, nearest, needs_extra
+from mien.base.errors import DataError, MienWarning, MissingExtraError, ModelError, Notice, nearest
+from mien.base.files import check_replaceable, write_bytes
 from mien.base.images import encoded
 from mien.base.labels import canonical_class
 from mien.base.processes import usual_torch
 from mien.base.progress import slices, track
-from mien.explanation.methods import explain as make_maps
-from mien.explanation.methods import needs_torch
-from mien.explanation.overlay import overlay
+from mien.base.run_folder import check_out
+from mien.explanation.explainer import METHODS, Explainer, mean_maps, needs_torch
+from mien.explanation.overlay import beside, full_scale, overlay
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, is_several, load
-
-if TYPE_CHECKING:
-    from mien.explanation.gradient.torch_model import TorchModel
+from mien.page.charts.overview import face_sheet
+from mien.page.charts.svg import Chart, shorten
+from mien.page.wording import percent
 
 _BATCH = 8
 """Number of faces explained at a time."""
+MAX_DRAWN = 24
+"""Largest number of faces in the figure of :meth:`Explanations.plot`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,104 +44,211 @@ class Explanation:
         prediction: prediction of this face.
         target: explained class.
         map: float32 (S, S); larger values favour the class more, negative ones contradict it.
+        method: name of the method.
     """
 
     prediction: Prediction
     target: str
     map: npt.NDArray[np.float32] = field(repr=False)
+    method: str = "occlusion"
+
+    @property
+    def crop(self) -> npt.NDArray[np.uint8]:
+        """The explained face crop, uint8 (S, S[, 3])."""
+        assert self.prediction.crop is not None
+        return self.prediction.crop
+
+    @property
+    def full_scale(self) -> float:
+        """Value of the map that has the last colour; 0.0 if no pixel favours the class."""
+        return full_scale(self.map)
 
     def show(self) -> Image.Image:
         """Draw the map over its face, as an RGB image."""
-        assert self.prediction.crop is not None
-        return Image.fromarray(overlay(self.prediction.crop, self.map))
+        return Image.fromarray(overlay(self.crop, self.map))
 
     def _repr_png_(self) -> bytes:
         return encoded(self.show())
 
 
-class Explainer:
-    """A model with explanation methods. The constructor raises errors before any image is read.
+class Explanations(list[Explanation]):
+    """Explanations of several faces: those of the first face by each method, then those of the second, ..."""
 
-    Args:
-        model: model, as in :func:`explain`.
-        methods: names in ``mien.explanation.methods.METHODS``.
-        target: class to explain, as in :func:`explain`.
-        output: name of the output to explain. None uses the default of :func:`mien.load`; gradient methods use the
-            label's output, because the torch weights have no other.
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods."""
+        return list(dict.fromkeys(each.method for each in self))
+
+    def plot(self) -> Chart:
+        """Draw each face, and beside it its map by each method; at most :data:`MAX_DRAWN` faces."""
+        count = len(self.methods)
+        images, captions = [], []
+        for each in self[: MAX_DRAWN * count]:
+            if each.method == self.methods[0]:
+                images.append(each.crop)
+                captions.append(shorten(f"{each.target} {percent(each.prediction.probabilities[each.target], 0)}", 15))
+            images.append(overlay(each.crop, each.map))
+            captions.append(each.method)
+        return face_sheet(images, captions, columns=count + 1, name="maps")
+
+    def plot_means(self) -> Chart:
+        """Draw the mean map of each explained class over the mean of its faces, one row for each method."""
+        images, captions = [], []
+        for method in self.methods:
+            own = [each for each in self if each.method == method]
+            classes = list(dict.fromkeys(each.target for each in own))
+            targets = np.array([classes.index(each.target) for each in own])
+            for index, mean in mean_maps(np.stack([each.map for each in own]), targets).items():
+                of_class = [each.crop for each, target in zip(own, targets, strict=True) if target == index]
+                face = np.mean(of_class, axis=0).round().astype(np.uint8)
+                images.append(overlay(face, mean))
+                captions.append(shorten(f"{classes[index]} ({len(of_class)})", 15))
+        return face_sheet(images, captions, columns=len(images) // len(self.methods), name="mean-maps")
+
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
+        """Write a PNG for each face and method, ``maps.npz``, and with the extra ``report`` figures of all maps.
+
+        The figures are ``maps`` and, with several faces, ``mean-maps``, as .svg, .png and .pdf. Returns the PNGs of
+        faces, in order. Raises RunError if a file exists or cannot be written.
+        """
+        folder = check_out(folder)
+        check_free(folder, overwrite)
+        count = len(self.methods)
+        faces = len(self) // count
+        content: dict[str, bytes] = {}
+        for at, each in enumerate(self):
+            # Number the files: two images may have the same name, and an image may have several faces.
+            prefix = f"{at // count + 1:0{len(str(faces))}}_" if faces > 1 else ""
+            name = f"{prefix}{Path(each.prediction.source).stem}_{each.method}.png"
+            content[name] = encoded(Image.fromarray(beside(each.crop, each.map)))
+        pictures, arrays = [folder / name for name in content], self._arrays()
+        try:
+            for chart in (self.plot(), *([self.plot_means()] if faces > 1 else [])):
+                content |= {f"{chart.name}.{form}": chart.file(form) for form in ("svg", "png", "pdf")}
+        except MissingExtraError:
+            pass
+        for name, data in content.items():
+            write_bytes(folder / name, data)
+        # It is last: a command that was stopped leaves none.
+        write_bytes(folder / "maps.npz", arrays)
+        return pictures
+
+    def _arrays(self) -> bytes:
+        count = len(self.methods)
+        first = self[::count]
+        predictions = [each.prediction for each in first]
+        classes = predictions[0].classes
+        stream = io.BytesIO()
+        np.savez_compressed(
+            stream,
+            images=np.stack([each.crop for each in first]),
+            source=np.array([each.source for each in predictions], dtype=np.str_),
+            boxes=np.array([[*each.box] for each in predictions], dtype=np.int64),
+            targets=np.array([classes.index(each.target) for each in first], dtype=np.int64),
+            probabilities=np.stack([each.probability_vector for each in predictions]),
+            classes=np.array(classes, dtype=np.str_),
+            methods=np.array(self.methods, dtype=np.str_),
+            maps=np.stack([[each.map for each in self[at::count]] for at in range(count)]),
+        )
+        return stream.getvalue()
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Raise RunError if a folder has maps of an earlier call and ``overwrite`` is False."""
+    former = [each for each in folder.glob("*.png") if each.stem.rpartition("_")[2] in METHODS]
+    check_replaceable([folder / "maps.npz", *former], overwrite)
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainJob:
+    """A model with explanation methods, checked before any image is read.
 
     Attributes:
         predictor: model with the explained output in use.
+        methods: names of the methods.
+        target: class to explain; None for the predicted one.
         notices: notices that the output is not the default, or gradients are of the weights before quantization.
-
-    Raises:
-        DataError: no such method (``method-unknown``) or class (``class-unknown``).
-        ModelError: a gradient method for a model without torch weights (``weights-missing``), with different ones
-            (``gradients-other-weights``), or for another output than the label's (``output-gradients``).
-        MissingExtraError: torch is not installed.
     """
 
-    def __init__(
-        self, model: Model, methods: Sequence[str], target: str | None = None, output: str | None = None
-    ) -> None:
-        gradient = [name for name in methods if needs_torch(name)]
-        predictor = model if isinstance(model, Predictor) else load(model, output=output)
-        self.predictor: Predictor = predictor.for_labels() if gradient else predictor
-        if gradient and output not in {None, self.predictor.output.name}:
-            words = f"Only occlusion explains the output {output}; {gradient[0]} explains {self.predictor.output.name}."
-            raise ModelError(words, code="output-gradients")
-        self.notices: list[Notice] = []
-        if predictor.output.name != self.predictor.output.name:
-            words = (
-                f"The output {self.predictor.output.name} is explained, not {predictor.output.name}: {gradient[0]} "
-                f"supports no other."
-                + (f" For {predictor.output.name} give occlusion alone." if len(methods) > len(gradient) else "")
-            )
-            self.notices.append(Notice(words, code="output-explained"))
-        if gradient and self.predictor.manifest.precision == "int8":
-            words = "Gradients are computed with the weights before quantization."
-            self.notices.append(Notice(words, code="gradients-unquantized"))
-        self._network = self._load_network(model, gradient[0]) if gradient else None
-        classes = self.predictor.classes
-        self._target = target = target if target is None or target in classes else canonical_class(target)
-        if target is not None and target not in classes:
-            raise DataError(f"The model has no class '{target}'." + nearest(target, classes), code="class-unknown")
+    predictor: Predictor
+    explainer: Explainer
+    methods: Sequence[str]
+    target: str | None
+    notices: Sequence[Notice]
 
-    def _load_network(self, model: Model, method: str) -> TorchModel:
+    def explain(self, predictions: Sequence[Prediction]) -> Explanations:
+        """Explain predictions of :attr:`predictor`."""
+        classes = self.predictor.classes
+        targets = [self.target or each.top for each in predictions]
+        crops = [each.crop for each in predictions if each.crop is not None]
+        maps: dict[str, list[npt.NDArray[np.float32]]] = {method: [] for method in self.methods}
+        parts = slices(len(targets), _BATCH)
+        for method in self.methods:
+            for part in track(parts, total=len(parts), what=method, unit=f"batches of {_BATCH}"):
+                chosen = np.array([classes.index(name) for name in targets[part]], dtype=np.int64)
+                maps[method] += list(self.explainer.attribute(np.stack(crops[part]), chosen, method=method))
+        return Explanations(
+            Explanation(prediction, target, maps[method][at], method)
+            for at, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
+            for method in self.methods
+        )
+
+
+def find_job(
+    model: Model, method: str | Sequence[str], target: str | None = None, output: str | None = None
+) -> ExplainJob:
+    """Load a model for methods, ``"all"`` for all; gradient methods use the label's output.
+
+    Errors are those of :func:`explain`; and ModelError if a gradient method is to explain another output than the
+    label's (``output-gradients``).
+    """
+    given = [method] if isinstance(method, str) else method
+    methods = list(dict.fromkeys(name for each in given for name in (METHODS if each == "all" else (each,))))
+    gradient = [name for name in methods if needs_torch(name)]
+    loaded = model if isinstance(model, Predictor) else load(model, output=output)
+    predictor = loaded.for_labels() if gradient else loaded
+    if gradient and output not in {None, predictor.output.name}:
+        words = f"Only occlusion explains the output {output}; {gradient[0]} explains {predictor.output.name}."
+        raise ModelError(words, code="output-gradients")
+    notices = []
+    if loaded.output.name != predictor.output.name:
+        words = (
+            f"The output {predictor.output.name} is explained, not {loaded.output.name}: "
+            f"{gradient[0]} supports no other."
+            + (f" For {loaded.output.name} give occlusion alone." if len(methods) > len(gradient) else "")
+        )
+        notices.append(Notice(words, code="output-explained"))
+    if gradient and predictor.manifest.precision == "int8":
+        words = "Gradients are computed with the weights before quantization."
+        notices.append(Notice(words, code="gradients-unquantized"))
+    explainer = Explainer(predictor.probabilities, predictor.manifest.input.crop_px)
+    if gradient:
         run = run_of(model)
         if run is None or not run.best.is_file():
             raise ModelError(
-                f"{self.predictor.path} has no weights for torch, so only the method occlusion works; {method} needs a "
-                f"run folder with recipe.toml and best.safetensors.",
+                f"{predictor.path} has no weights for torch, so only occlusion works; {gradient[0]} needs a run folder "
+                f"with recipe.toml and best.safetensors.",
                 code="weights-missing",
             )
-        with needs_extra("train", f"The method {method}"):
-            from mien.explanation.gradient.torch_model import matching_torch_model
-        return matching_torch_model(run, self.predictor.manifest, self.predictor.probabilities)
-
-    def explain(self, predictions: Sequence[Prediction], method: str) -> list[Explanation]:
-        """Explain predictions of :attr:`predictor` with one of the methods."""
-        classes = self.predictor.classes
-        chosen = [self._target or each.top for each in predictions]
-        maps: list[npt.NDArray[np.float32]] = []
-        parts = slices(len(chosen), _BATCH)
-        for part in track(parts, total=len(parts), what=method, unit=f"batches of {_BATCH}"):
-            maps += list(
-                make_maps(
-                    method,
-                    np.stack([each.crop for each in predictions[part] if each.crop is not None]),
-                    np.array([classes.index(name) for name in chosen[part]], dtype=np.int64),
-                    predict=self.predictor.probabilities,
-                    model=self._network,
-                    crop_px=self.predictor.manifest.input.crop_px,
-                )
-            )
-        return [Explanation(*each) for each in zip(predictions, chosen, maps, strict=True)]
+        explainer = Explainer.with_gradients(run, predictor.manifest, predictor.probabilities)
+    target = target if target is None or target in predictor.classes else canonical_class(target)
+    if target is not None and target not in predictor.classes:
+        raise DataError(
+            f"The model has no class '{target}'." + nearest(target, predictor.classes), code="class-unknown"
+        )
+    return ExplainJob(predictor, explainer, methods, target, notices)
 
 
 @usual_torch()
 def explain(
-    model: Model, images: Any, method: str = "occlusion", *, crops: bool = False, target: str | None = None
-) -> list[Explanation]:
+    model: Model,
+    images: Any,
+    method: str | Sequence[str] = "occlusion",
+    *,
+    crops: bool = False,
+    target: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> Explanations:
     """Map which pixels favour the predicted expression, for each face in the images.
 
     The explained output is the model's current one: ``mien.load("default", output="fer2013")`` explains FER2013's
@@ -145,22 +258,32 @@ def explain(
         model: a loaded model or its name or path. Gradient methods need a run folder or a built-in name.
         images: one or several images, as in :meth:`mien.Predictor.predict`, or face crops as in
             :meth:`mien.Predictor.predict_crops`.
+        method: occlusion, gradient or gradcam, several of them, or ``"all"``.
         crops: True if each image is a face crop; then no face is detected.
-        method: a name in ``mien.explanation.methods.METHODS``: occlusion, gradient, gradcam.
         target: class to explain; by default the predicted one.
+        out: folder for the files of :meth:`Explanations.save`; by default none is written.
 
     Returns:
-        One explanation per face, image by image, the largest face first; an image without faces has none.
+        A list with one explanation per face and method, image by image, the largest face first; an image without faces
+        has none. ``plot()`` and ``plot_means()`` draw the maps.
 
     Raises:
-        DataError: no such method or class.
-        ModelError: a gradient method for a model without torch weights, or with different ones.
+        DataError: no such method (``method-unknown``) or class (``class-unknown``).
+        ModelError: a gradient method for a model without torch weights (``weights-missing``), or with different ones
+            (``gradients-other-weights``).
+        MissingExtraError: torch is not installed.
+        RunError: ``out`` has such files.
     """
-    explainer = Explainer(model, [method], target)
-    for each in explainer.notices:
+    job = find_job(model, method, target)
+    for each in job.notices:
         warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
-    predictor = explainer.predictor
+    if out is not None:
+        check_free(check_out(out), overwrite=False)
     if crops:
-        return explainer.explain(predictor.predict_crops(images), method)
-    photos = predictor.predict(images if is_several(images) else [images])
-    return explainer.explain([each for photo in photos for each in photo], method)
+        explanations = job.explain(job.predictor.predict_crops(images))
+    else:
+        photos = job.predictor.predict(images if is_several(images) else [images])
+        explanations = job.explain([each for photo in photos for each in photo])
+    if out is not None and explanations:
+        explanations.save(out)
+    return explanations

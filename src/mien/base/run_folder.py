@@ -12,7 +12,8 @@ model.int8.onnx          or everything in 8 bits
 trained_on.npy           8-byte digest of each training image
 predictions_<split>.npz  the predictions of the model on a split
 metrics.json report.html metrics on the validation split
-figures/ tables/         charts (.pdf, .svg, .png) and tables (.tex, .csv, .json) of the report
+figures/ tables/         charts (.svg) and tables (.tex, .csv, .json) of the report
+*.tex references.bib     methods and hyperparameters for a paper
 test_ledger.jsonl        one line per use of the test split
 """
 

@@ -7,11 +7,10 @@ the blurred face; a good map makes it rise early.
 By default a map is compared with the same map moved to a random position. Random orders of single pixels would be too
 easy to beat: any map that removes whole regions is better than they are.
 
-:func:`judge` combines this with the test of randomised weights (:mod:`mien.explanation.gradient.randomization`).
+:meth:`mien.explanation.explainer.Explainer.check` combines this with the test of randomised weights.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from mien.base.progress import slices
 from mien.evaluation.corruptions import gaussian_blur
 from mien.evaluation.intervals import bootstrap_mean
-from mien.evaluation.results import Estimate, JsonResult
+from mien.evaluation.results import Estimate
 from mien.explanation.occlusion import Predict
 
 Floats = npt.NDArray[np.float64]
@@ -27,22 +26,6 @@ _BATCH_FACES = 16
 
 BLUR_PX = 5.0
 """Standard deviation of the Gaussian blur, in pixels of a 48 px face."""
-
-
-@dataclass(frozen=True, eq=False)
-class Faithfulness(JsonResult):
-    """Deletion and insertion of N maps, compared with the same maps moved to a random position.
-
-    Attributes:
-        faces: number of faces N.
-        deletion_gain: area under the curve of the moved map minus that of the map, mean over faces, with an interval.
-            Above 0 the maps are better.
-        insertion_gain: area under the curve of the map minus that of the moved map, mean over faces, with an interval.
-    """
-
-    faces: int
-    deletion_gain: Estimate
-    insertion_gain: Estimate
 
 
 def measure_faithfulness(
@@ -53,8 +36,11 @@ def measure_faithfulness(
     crop_px: int | None = None,
     steps: int = 24,
     seed: int = 0,
-) -> Faithfulness:
+) -> tuple[Estimate, Estimate]:
     """Measure deletion and insertion of maps (N, S, S) of the predicted classes; larger is more important.
+
+    Returns two gains as means over faces, with intervals: the area under the curve of the moved map minus that of the
+    map (deletion), and that of the map minus that of the moved map (insertion). Above 0 the maps are better.
 
     ``predict`` maps faces, uint8 (n, S, S[, 3]), to probabilities (n, C). ``crop_px`` is the side of the central square
     that the model sees, ``steps`` the number of equal parts of the pixels. ``seed`` draws positions and breaks ties.
@@ -72,9 +58,7 @@ def measure_faithfulness(
 
     deletion, insertion = areas(pixel_ranks(maps, window, generator))
     random_deletion, random_insertion = areas(pixel_ranks(_moved_maps(maps, window, generator), window, generator))
-    return Faithfulness(
-        len(images), bootstrap_mean(random_deletion - deletion), bootstrap_mean(insertion - random_insertion)
-    )
+    return bootstrap_mean(random_deletion - deletion), bootstrap_mean(insertion - random_insertion)
 
 
 def pixel_ranks(maps: npt.NDArray[Any], window: slice, generator: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -124,44 +108,3 @@ def _moved_maps(
     moved = np.zeros(maps.shape, dtype=np.float32)
     moved[:, window, window] = [np.roll(each, offset, (0, 1)) for each, offset in zip(inside, offsets, strict=True)]
     return moved
-
-
-LEAST_FACES = 20
-"""Neither test gives a verdict for fewer faces, because an interval over few faces is meaningless."""
-
-LARGEST_CORRELATION = 0.5
-"""The interval of the rank correlation with the maps of the randomised network must lie below this. Adebayo et al. give
-no number. At 0.5, the maps still share a quarter (r squared) of their variation with those of an untrained network.
-"""
-
-
-@dataclass(frozen=True, eq=False)
-class RandomizationTest(JsonResult):
-    """Similarity of a method's maps before and after the network's weights are shuffled.
-
-    Attributes:
-        faces: number of faces N.
-        spearman: mean rank correlation over faces, -1..1, with an interval over faces.
-    """
-
-    faces: int
-    spearman: Estimate
-
-
-def judge(
-    faithfulness: Faithfulness, randomisation: RandomizationTest | None = None
-) -> Literal["passes", "fails", "undecided"]:
-    """Judge whether a method's maps of a model can be trusted.
-
-    Maps pass under three conditions. The interval of the deletion gain lies above 0: maps must be better than moved
-    maps. That of the insertion gain does not lie below 0. The maps change when the weights are randomised, if this was
-    tested. With fewer than :data:`LEAST_FACES` faces the result is
-    ``"undecided"``.
-    """
-    faces = min(faithfulness.faces, faithfulness.faces if randomisation is None else randomisation.faces)
-    if faces < LEAST_FACES:
-        return "undecided"
-    faithful = faithfulness.deletion_gain.low > 0 and faithfulness.insertion_gain.high >= 0
-    # Maps that are all alike have no interval.
-    ends = () if randomisation is None else (randomisation.spearman.value, randomisation.spearman.high)
-    return "passes" if faithful and all(not end >= LARGEST_CORRELATION for end in ends) else "fails"

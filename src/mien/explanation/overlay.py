@@ -1,11 +1,9 @@
-"""Draw a saliency map in colour over its face, and a figure with face, map and title."""
+"""Draw a saliency map in colour over its face."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
 # Every 16th colour of matplotlib's magma (Smith & van der Walt, CC0), which is perceptually uniform, also for
 # colour-blind people. Linear interpolation between them is off by at most 3 of 255.
@@ -51,19 +49,11 @@ def full_scale(face_map: npt.NDArray[np.floating[Any]]) -> float:
     return float(np.quantile(positive, SCALED_BY)) if len(positive) else 0.0
 
 
-FACE_PX, LINE_PX = 288, 21
-"""Smallest side of each of the two faces in a figure, and height of a line above them, in pixels."""
+FACE_PX = 288
+"""Smallest side of each of the two faces in :func:`beside`, in pixels."""
 
 
-def map_picture(
-    face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]], title: Sequence[str]
-) -> Image.Image:
-    """Draw lines of text above a face and the same face with its map, each a multiple of S pixels wide: RGB."""
+def beside(face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+    """Draw a face, and beside it the same face under its map, each a multiple of S pixels wide: RGB uint8."""
     enlarge = -(-FACE_PX // len(face))
-    faces = np.concatenate([overlay(face, shown, enlarge) for shown in (np.zeros_like(face_map), face_map)], axis=1)
-    image = Image.new("RGB", (faces.shape[1], faces.shape[0] + len(title) * LINE_PX), "white")
-    image.paste(Image.fromarray(faces), (0, len(title) * LINE_PX))
-    draw = ImageDraw.Draw(image)
-    for number, line in enumerate(title):
-        draw.text((4, number * LINE_PX), line, font=ImageFont.load_default(15), fill="black")
-    return image
+    return np.concatenate([overlay(face, shown, enlarge) for shown in (np.zeros_like(face_map), face_map)], axis=1)

@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +20,14 @@ from mien.base.errors import DataError, needs_extra
 from mien.base.files import write_bytes
 from mien.evaluation.results import Estimate, json_ready
 from mien.page.charts.svg import Chart
+from mien.page.latex import escape, table_environment
 from mien.page.rendering import render
-from mien.page.wording import FORMATTERS, UNDEFINED, Format
+from mien.page.wording import UNDEFINED, Cell, Format, interval, shown, with_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-MOST_ROWS = 500
+MAX_ROWS = 500
 """Largest number of rows in a page's table, unless ``shown`` is larger."""
 
 
@@ -42,19 +42,21 @@ class Text:
 
 @dataclass(frozen=True)
 class Metric:
-    """A headline metric, shown as a card.
-
-    Attributes:
-        name: name, such as ``"Accuracy"``.
-        value: value as text, such as ``"71.5%"``.
-        interval: 95% interval as text; a dash if there is none.
-        meaning: short explanation of the metric.
-    """
+    """A headline metric, shown as a card: its name, its value with a format, and a short explanation."""
 
     name: str
-    value: str
-    interval: str
+    value: Cell
     meaning: str
+
+    @property
+    def text(self) -> str:
+        """Value as text."""
+        return shown(self.value)
+
+    @property
+    def interval(self) -> str:
+        """95% interval as text; a dash if there is none."""
+        return interval(self.value) or UNDEFINED
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,6 @@ class MetricCards:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A value in a format other than its column's, such as an accuracy in a column of metrics."""
-
-    value: Any
-    format: Format
-
-
-@dataclass(frozen=True)
 class Column:
     """A column of a table.
 
@@ -81,36 +75,33 @@ class Column:
         name: header in files, and on the page unless ``head`` is set.
         head: header on the page and in a terminal, if it is not the name.
         format: how to write values: ``"points"`` is a signed difference in percentage points, ``"signed"`` a signed
-            decimal, ``"p"`` a p-value, ``"number"`` any number or text. An :class:`Estimate` also shows its interval.
+            decimal, ``"p"`` a p-value, ``"number"`` any number or text. An :class:`Estimate` also shows its interval;
+            a value in :class:`mien.page.wording.Cell` has its own format.
     """
 
     name: str
     format: Format = "decimal"
     head: str = ""
 
+    @property
+    def heading(self) -> str:
+        """Header on the page, in a terminal, in Markdown and in LaTeX."""
+        return self.head or self.name
+
     def show(self, value: Any) -> str:
-        """Format a value as text."""
-        if value is None:
-            return UNDEFINED
-        if isinstance(value, Cell):
-            return Column(self.name, value.format).show(value.value)
-        return self.show(value.value) if isinstance(value, Estimate) else FORMATTERS[self.format](value)
+        """Format a value as text, without its interval."""
+        return shown(value, self.format)
 
     def interval(self, value: Any) -> str:
         """Format the interval of an estimate; ``""`` if there is none."""
-        if isinstance(value, Cell):
-            return Column(self.name, value.format).interval(value.value)
-        if not isinstance(value, Estimate) or np.isnan(value.low) or np.isnan(value.high):
-            return ""
-        low, high = self.show(value.low).removesuffix("%"), self.show(value.high)
-        return f"{low} to {high}" if self.format in {"points", "signed"} else f"{low}–{high}"
+        return interval(value, self.format)
 
 
 @dataclass(frozen=True)
 class Table:
     """A table. The page shows the first ``shown`` rows (None: all); files contain all rows. Column names are unique.
 
-    With scripts, a partly shown table can be sorted, filtered and expanded to :data:`MOST_ROWS`. ``best`` lists cells,
+    With scripts, a partly shown table can be sorted, filtered and expanded to :data:`MAX_ROWS`. ``best`` lists cells,
     by row and column name, that are bold in LaTeX.
     """
 
@@ -127,7 +118,7 @@ class Table:
         """Rows in the page's HTML; empty if no row is shown."""
         if self.shown is None:
             return self.rows
-        return self.rows[: max(self.shown, MOST_ROWS)] if self.shown else ()
+        return self.rows[: max(self.shown, MAX_ROWS)] if self.shown else ()
 
     @staticmethod
     def sort_key(value: Any) -> str:
@@ -145,21 +136,22 @@ class Table:
         names = ", ".join(column.name for column in self.columns)
         return f"{self.name}: {len(self.rows):,} rows of {names}; .save(path) and .to_pandas() give all"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, caption: str = "", label: str = "") -> None:
         """Write all rows into a ``.csv``, ``.json``, ``.md`` (Markdown) or ``.tex`` (LaTeX) file, whole or not at all.
 
-        Raises DataError for another suffix, RunError if the file cannot be written.
+        ``caption`` and ``label`` are those of :meth:`to_latex`. Raises DataError for another suffix, RunError if the
+        file cannot be written.
         """
         file = Path(path)
         forms: dict[str, Callable[[], str | bytes]] = {
             ".csv": self.to_csv,
             ".json": self.to_json,
             ".md": self.to_markdown,
-            ".tex": self.to_latex,
+            ".tex": lambda: self.to_latex(caption, label),
         }
         if file.suffix.lower() not in forms:
             raise DataError(f"A table is saved as {', '.join(forms)}; found {file.name}.", code="table-suffix")
-        content: str | bytes = forms[file.suffix.lower()]()
+        content = forms[file.suffix.lower()]()
         write_bytes(file, content.encode("utf-8") if isinstance(content, str) else content)
 
     def to_pandas(self) -> DataFrame:
@@ -170,39 +162,35 @@ class Table:
 
     def to_markdown(self) -> str:
         """Return GitHub Markdown with numbers as on the page; intervals in brackets."""
-        head = [column.head or column.name for column in self.columns]
         rules = [":---" if column.format == "text" else "---:" for column in self.columns]
-        head, *rows = [[cell.replace("|", "\\|") for cell in row] for row in (head, *self._texts())]
+        head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in self._texts())
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rules, *rows))
 
-    def to_latex(self, title: str = "") -> str:
+    def to_latex(self, caption: str = "", label: str = "") -> str:
         """Return a LaTeX ``tabular`` for the package booktabs, with numbers as on the page and the best in bold.
 
-        With a caption it is wrapped in a ``table`` with the label ``tab:NAME``.
+        With a caption, by default the table's, it is in a ``table`` with a label, by default ``tab:NAME``.
         """
-        columns = "".join("l" if column.format == "text" else "r" for column in self.columns)
-        head, *rows = (
-            [_latex(cell) for cell in cells]
-            for cells in ([column.head or column.name for column in self.columns], *self._texts())
-        )
+        texts = [*self._texts()]
+        head, *rows = ([escape(cell) for cell in row] for row in texts)
         for place, name in self.best:
             at = [column.name for column in self.columns].index(name)
             rows[place][at] = f"\\textbf{{{rows[place][at]}}}"
         first, *others = (" & ".join(cells) + " \\\\\n" for cells in (head, *rows))
+        columns = "".join("l" if column.format == "text" else "r" for column in self.columns)
         body = f"\\toprule\n{first}\\midrule\n{''.join(others)}\\bottomrule\n"
         tabular = f"\\begin{{tabular}}{{{columns}}}\n{body}\\end{{tabular}}\n"
-        if not (caption := self.caption or title):
+        caption = caption or self.caption
+        if not (caption or label):
             return tabular
-        about = f"\\caption{{{_latex(caption)}}}\n\\label{{tab:{self.name}}}\n"
-        return f"\\begin{{table}}\n\\centering\n{about}{tabular}\\end{{table}}\n"
+        letters = sum(2 + max(map(len, cells)) for cells in zip(*texts, strict=True))
+        return table_environment(tabular, caption, label or f"tab:{self.name}", letters)
 
     def _texts(self) -> Iterator[list[str]]:
-        """Yield the cells of each row as text."""
+        """Yield the headings, and the cells of each row as text."""
+        yield [column.heading for column in self.columns]
         for row in self.rows:
-            pairs = [
-                (column.show(value), column.interval(value)) for column, value in zip(self.columns, row, strict=True)
-            ]
-            yield [f"{text} [{interval}]" if interval else text for text, interval in pairs]
+            yield [with_interval(value, column.format) for column, value in zip(self.columns, row, strict=True)]
 
     def _repr_html_(self) -> str:
         """Return all rows as HTML for a notebook."""
@@ -210,23 +198,20 @@ class Table:
 
     def to_csv(self) -> bytes:
         """Return UTF-8 CSV with a header; an estimate has three columns, undefined values are empty."""
-        rows = [[_plain(value) for value in row] for row in self.rows]
-        wide = [any(isinstance(row[index], Estimate) for row in rows) for index in range(len(self.columns))]
+        columns = [[_plain(value) for value in cells] for cells in zip(*self.rows, strict=True)] or [[]] * len(
+            self.columns
+        )
+        wide = [any(isinstance(value, Estimate) for value in cells) for cells in columns]
+        names = [
+            name
+            for column, is_wide in zip(self.columns, wide, strict=True)
+            for name in (column.name, *((f"{column.name} low", f"{column.name} high") if is_wide else ()))
+        ]
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        header: list[str] = []
-        for column, is_wide in zip(self.columns, wide, strict=True):
-            header += [column.name, f"{column.name} low", f"{column.name} high"] if is_wide else [column.name]
-        writer.writerow(header)
-        for row in rows:
-            cells: list[Any] = []
-            for value, is_wide in zip(row, wide, strict=True):
-                estimate = isinstance(value, Estimate)
-                parts = (
-                    [value.value, value.low, value.high] if estimate else [value, None, None] if is_wide else [value]
-                )
-                cells += [_csv_cell(part) for part in parts]
-            writer.writerow(cells)
+        writer.writerow(names)
+        for row in zip(*columns, strict=True):
+            writer.writerow([cell for value, is_wide in zip(row, wide, strict=True) for cell in _csv(value, is_wide)])
         return stream.getvalue().encode("utf-8")
 
     def to_json(self) -> bytes:
@@ -237,6 +222,18 @@ class Table:
         """Return the rows of :meth:`to_json`."""
         names = [column.name for column in self.columns]
         return [dict(zip(names, json_ready([_plain(value) for value in row]), strict=True)) for row in self.rows]
+
+
+def _plain(value: Any) -> Any:
+    """Return the value of a cell without its own format."""
+    return value.value if isinstance(value, Cell) else value
+
+
+def _csv(value: Any, is_wide: bool) -> list[Any]:
+    """Return one cell, or an estimate's value and the ends of its interval."""
+    parts = [value.value, value.low, value.high] if isinstance(value, Estimate) else [value]
+    parts += [None] * (3 - len(parts)) if is_wide else []
+    return ["" if part is None or (isinstance(part, float) and not np.isfinite(part)) else part for part in parts]
 
 
 @dataclass(frozen=True)
@@ -340,25 +337,3 @@ class Section:
     def charts(self) -> Iterator[Chart]:
         """Yield all charts."""
         return (each.chart for each in self.parts() if isinstance(each, CaptionedChart))
-
-
-_LATEX = str.maketrans(
-    {each: f"\\{each}" for each in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
-    | {each: f"${each}$" for each in "<>|"}
-)
-"""Replacements of characters with a special meaning in LaTeX."""
-
-
-def _latex(text: str) -> str:
-    """Escape a text for LaTeX, with a proper minus sign before numbers."""
-    return re.sub(r"(?<![\w\-])-(?=\.?\d)", "$-$", text.translate(_LATEX))
-
-
-def _plain(value: Any) -> Any:
-    """Return the value of a :class:`Cell`, or the value itself."""
-    return value.value if isinstance(value, Cell) else value
-
-
-def _csv_cell(value: Any) -> Any:
-    return "" if value is None or (isinstance(value, float) and not np.isfinite(value)) else value

@@ -13,7 +13,9 @@ from typing import Any, Literal
 from mien.base.errors import Notice, RunError
 from mien.base.files import plain, write_bytes, write_text
 from mien.base.labels import class_colours
-from mien.page.blocks import CellFaces, FaceRow, Section
+from mien.page.blocks import CaptionedChart, CellFaces, FaceRow, Section, Table
+from mien.page.charts.svg import svg_element
+from mien.page.latex import figure_environment, slug
 from mien.page.rendering import render
 
 
@@ -45,6 +47,8 @@ class Page:
         notices: sentences about missing or damaged parts; the page stores their codes as ``data-code``.
         subject: source of the faces on the page.
         classes: classes of the model or the data in order; they determine colours.
+        label: prefix of the labels in ``.tex`` files, such as the run's name; default: the title.
+        documents: further text files to write beside the page, by name.
     """
 
     title: str
@@ -54,6 +58,8 @@ class Page:
     notices: Sequence[Notice] = ()
     subject: Literal["data", "video"] = "data"
     classes: Sequence[str] = ()
+    label: str = ""
+    documents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shows_faces(self) -> bool:
@@ -62,26 +68,45 @@ class Page:
 
     def html(self) -> str:
         """Return the page as HTML. Equal pages give equal text. Raises MissingExtraError without jinja2."""
-        return render("page.html.j2", page=self, colours=class_colours(self.classes))
+        return self._html(self._svgs())
 
-    def write(self, folder: Path, name: str = "report.html") -> WrittenPage:
-        """Write ``figures/*.svg``, ``.png``, ``.pdf`` and ``tables/*.csv``, ``.json``, ``.tex``, and at last the page.
+    def _svgs(self) -> dict[str, bytes]:
+        return {chart.name: chart.file("svg") for section in self.sections for chart in section.charts()}
 
-        Raises MissingExtraError without matplotlib or jinja2, RunError if a file cannot be written.
+    def _html(self, svgs: Mapping[str, bytes]) -> str:
+        elements = {name: svg_element(file) for name, file in svgs.items()}
+        return render("page.html.j2", page=self, colours=class_colours(self.classes), svgs=elements)
+
+    def write(
+        self, folder: Path, name: str = "report.html", forms: Sequence[str] = ("svg", "png", "pdf")
+    ) -> WrittenPage:
+        """Write each chart into ``figures/``, each table into ``tables/``, the documents, and at last the page.
+
+        ``forms`` of charts; with ``"pdf"`` a chart also has a ``.tex`` file, as each table. Raises MissingExtraError
+        without matplotlib or jinja2, RunError if a file cannot be written.
         """
         if folder.is_file():
             raise RunError(f"{folder} is a file; --out needs a folder.", code="out-is-file")
-        html = self.html()
-        files: dict[Path, bytes] = {}
+        svgs = self._svgs()
+        html = self._html(svgs)
+        files: dict[Path, bytes] = {folder / key: text.encode("utf-8") for key, text in self.documents.items()}
+        run = slug(self.label or self.title)
         for section in self.sections:
-            for chart in section.charts():
-                for form in ("svg", "png", "pdf"):
-                    files[folder / "figures" / f"{chart.name}.{form}"] = chart.file(form)
-            for table in section.tables():
-                files[folder / "tables" / f"{table.name}.csv"] = table.to_csv()
-                files[folder / "tables" / f"{table.name}.json"] = table.to_json()
-                title = f"{section.title}: {table.name.replace('-', ' ')}"
-                files[folder / "tables" / f"{table.name}.tex"] = table.to_latex(title).encode("utf-8")
+            for part in section.parts():
+                if isinstance(part, CaptionedChart):
+                    place, chart = folder / "figures", part.chart
+                    for form in forms:
+                        content = svgs[chart.name] if form == "svg" else chart.file(form)
+                        files[place / f"{chart.name}.{form}"] = content
+                    if "pdf" in forms:
+                        text = figure_environment(chart.name, part.caption, f"fig:{run}-{chart.name}")
+                        files[place / f"{chart.name}.tex"] = text.encode("utf-8")
+                elif isinstance(part, Table):
+                    place, table = folder / "tables", part
+                    text = table.to_latex(table.caption or f"{section.title}.", f"tab:{run}-{table.name}")
+                    files[place / f"{table.name}.csv"] = table.to_csv()
+                    files[place / f"{table.name}.json"] = table.to_json()
+                    files[place / f"{table.name}.tex"] = text.encode("utf-8")
         _remove_earlier_files(folder / name)
         for path, content in files.items():
             write_bytes(path, content)
@@ -102,5 +127,5 @@ def _remove_earlier_files(page: Path) -> None:
     found = re.search(rf"<!-- {_LISTED}\n(.*)\n-->\s*$", page.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
     for listed in found[1].splitlines() if found else ():
         file = page.parent / listed
-        if re.fullmatch(r"(figures|tables)/[^/]+", listed) and file.is_file():
+        if re.fullmatch(r"(figures|tables)/[^/]+|\w+\.(tex|bib)", listed) and file.is_file():
             file.unlink()

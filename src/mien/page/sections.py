@@ -4,24 +4,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
-from mien.evaluation.named_metrics import METRICS
 from mien.evaluation.results import (
     AnswerEvaluation,
     DistributionMetrics,
-    Estimate,
     Evaluation,
     SubsetMetrics,
     VoteEvaluation,
 )
 from mien.page.blocks import Block, CaptionedChart, Column, Row, Table
 from mien.page.charts.overview import runs_chart
-from mien.page.wording import UNDEFINED, counted, decimal, initial, interval_text, percent, value_text
+from mien.page.wording import Cell, Format, counted, decimal, initial, metric_format
 
 COPIES_WORDS = (
     "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, or, "
     "for a test sample, in validation. Conflicting copies: an identical image has another label."
 )
-WIDEST_CONFUSION = 7
+MAX_UNSCROLLED_CLASSES = 7
 """A narrow screen shows at most so many classes without scrolling."""
 
 
@@ -42,16 +40,12 @@ def answer_words(answer: AnswerEvaluation) -> str:
     return f"Answers by {output}; the truth is {truth}: {counted(answer.samples, 'sample')}."
 
 
-def answer_cells(answer: AnswerEvaluation) -> list[tuple[str, str, str, str]]:
-    """Return name, value, interval and meaning of each headline metric and of the largest class, as text."""
-    cells = []
-    for key, (name, meaning) in ANSWER_METRICS.items():
-        metric = METRICS["calibration_error" if key == "calibration_error" else "accuracy"]
-        estimate: Estimate = getattr(answer, key)
-        cells.append((name, value_text(metric, estimate.value), interval_text(metric, estimate), meaning))
-    share = percent(answer.largest_share)
+def answer_cells(answer: AnswerEvaluation) -> list[tuple[str, Cell, str]]:
+    """Return name, value and meaning of each headline metric and of the largest class."""
+    kinds: dict[str, Format] = {key: "decimal" if key == "calibration_error" else "percent" for key in ANSWER_METRICS}
+    cells = [(name, Cell(getattr(answer, key), kinds[key]), text) for key, (name, text) in ANSWER_METRICS.items()]
     always = f"right if the answer were always {answer.largest_class}"
-    return [*cells, (f"Largest class: {answer.largest_class}", share, UNDEFINED, always)]
+    return [*cells, (f"Largest class: {answer.largest_class}", Cell(answer.largest_share, "percent"), always)]
 
 
 def answer_table(answer: AnswerEvaluation) -> Table:
@@ -61,39 +55,39 @@ def answer_table(answer: AnswerEvaluation) -> Table:
         Column("unsure", "percent"),
     )  # fmt: skip
     rows = [(each.name, each.samples, each.recall, each.unsure) for each in answer.per_class]
-    return Table("answers", columns, rows)
+    return Table("answers", columns, rows, "Right and unsure answers for each true class.")
 
 
 def metrics_table(evaluation: Evaluation) -> Table:
-    """Return a table of headline metrics with intervals."""
-    columns = (Column("metric", "text"), Column("value", "number"), Column("95% interval", "number"))
+    """Return a table of headline metrics with intervals, and the accuracy of always answering the largest class."""
     rows = [
-        (initial(metric.name), value_text(metric, estimate.value), interval_text(metric, estimate))
+        (initial(metric.name), Cell(estimate, metric_format(metric)))
         for metric, estimate in zip(evaluation.metrics, evaluation.headline.values(), strict=True)
     ]
-    rows.insert(2, (f"Always '{evaluation.largest_class}'", percent(evaluation.largest_share), ""))
-    return Table("metrics", columns, rows)
+    rows.insert(2, (f"Always '{evaluation.largest_class}'", Cell(evaluation.largest_share, "percent")))
+    caption = f"Metrics on {counted(evaluation.samples, 'sample')} with 95% intervals."
+    return Table("metrics", (Column("metric", "text"), Column("value", "number")), rows, caption)
 
 
 def classification_report(evaluation: Evaluation) -> Table:
     """Return a table of precision, recall, F1 and ROC AUC of each class, and their averages."""
     columns = (
         Column("class", "text"), Column("precision", "percent"), Column("recall", "percent"), Column("F1", "percent"),
-        Column("AUC"),
-        Column("samples", "count"),
+        Column("AUC"), Column("samples", "count"),
     )  # fmt: skip
     metrics = (*evaluation.per_class, evaluation.macro, evaluation.weighted)
     rows = [(each.name, each.precision, each.recall, each.f1, each.auc, each.support) for each in metrics]
-    return Table("classification-report", columns, rows)
+    return Table("classification-report", columns, rows, "Precision, recall, F1 and AUC of each class.")
 
 
-def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on") -> Table:
+def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on", caption: str = "") -> Table:
     """Return a table of accuracy and macro-F1 on subsets, such as all samples and those without copies."""
     columns = (
         Column("measured on", "text", header), Column("samples", "count"), Column("accuracy", "percent"),
         Column("macro-F1", "percent"),
     )  # fmt: skip
-    return Table("without-copies", columns, [(each.value, each.count, each.accuracy, each.macro_f1) for each in parts])
+    rows = [(each.value, each.count, each.accuracy, each.macro_f1) for each in parts]
+    return Table("without-copies", columns, rows, caption)
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Block]:
@@ -133,7 +127,7 @@ def majority_table(votes: VoteEvaluation) -> Table:
         for each in votes.majority
         for part in each.parts
     ]
-    return Table("ferplus-majority", columns, rows)
+    return Table("ferplus-majority", columns, rows, "Accuracy and macro-F1 on the majority of the annotators.")
 
 
 def distribution_table(metrics: DistributionMetrics) -> Table:
@@ -142,4 +136,5 @@ def distribution_table(metrics: DistributionMetrics) -> Table:
         (f"cross-entropy, nats; best {decimal(metrics.vote_entropy)}", metrics.cross_entropy),
         ("calibration error against annotators; 0 is best", metrics.calibration_error),
     ]
-    return Table("vote-distribution", (Column("metric", "text"), Column("value")), rows)
+    caption = "Distance between the predicted probabilities and the votes of the annotators."
+    return Table("vote-distribution", (Column("metric", "text"), Column("value")), rows, caption)

@@ -25,7 +25,7 @@ from mien.page.sections import (
 )
 from mien.page.wording import counted
 
-_LEAST_NUMBER = 7
+_MIN_NUMBER = 7
 """Minimum width of a column, so that its numbers never wrap, although its header may."""
 
 
@@ -43,10 +43,10 @@ def rich_table(table: Table) -> RichTable:
         # Use Text, because rich treats square brackets in a str as markup.
         justify: Literal["left", "right"] = "left" if column.format == "text" else "right"
         result.add_column(
-            Text(column.head or column.name),
+            Text(column.heading),
             justify=justify,
             no_wrap=column.format not in {"text", "number"} and not column.head,
-            min_width=_LEAST_NUMBER if column.head else None,
+            min_width=_MIN_NUMBER if column.head else None,
             overflow="fold",
         )
         if wide:
@@ -87,8 +87,8 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
 
 
 def _answers(answer: AnswerEvaluation) -> RenderableType:
-    columns = (Column("answers", "text"), Column("share", "number"), Column("95% interval", "number"))
-    table = rich_table(Table("answers", columns, [cells[:3] for cells in answer_cells(answer)]))
+    columns = (Column("answers", "text"), Column("share", "number"))
+    table = rich_table(Table("answers", columns, [cells[:2] for cells in answer_cells(answer)]))
     table.columns[1].style = "bold"
     return Group(titled("What users get", Text(answer_words(answer))), table, Text(), rich_table(answer_table(answer)))
 
@@ -122,7 +122,7 @@ def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
     """Yield accuracy by FER+'s protocol, and distances between distributions."""
     yield titled("Votes", Text(majority_words(votes)))
     for each in votes.majority:
-        yield titled(f"By the output '{each.output}'", rich_table(subsets_table(each.parts)))
+        yield titled(f"On the majority of the votes: output '{each.output}'", rich_table(subsets_table(each.parts)))
     if votes.distribution is not None:
         yield titled("Distribution of votes", rich_table(distribution_table(votes.distribution)))
 

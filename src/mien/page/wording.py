@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 # Importing this at run time would double the imports of `mien predict`.
 if TYPE_CHECKING:
@@ -26,9 +26,78 @@ def decimal(value: float) -> str:
     return UNDEFINED if math.isnan(value) else f"{value:.3f}"
 
 
+def points(value: float) -> str:
+    """Format a difference in percentage points: 0.012 -> ``"+1.2"``; NaN -> a dash."""
+    return UNDEFINED if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def signed(value: float) -> str:
+    """Format a signed decimal: 0.0123 -> ``"+0.012"``; NaN -> a dash."""
+    return UNDEFINED if math.isnan(value) else f"{round(value, 3) + 0.0:+.3f}"  # no -0.000
+
+
+def number(value: Any) -> str:
+    """Format a float with four digits: 0.000123456 -> ``"0.0001235"``; NaN -> a dash; others unchanged."""
+    if not isinstance(value, float):
+        return str(value)
+    return UNDEFINED if math.isnan(value) else f"{value:.4g}"
+
+
 def p_value_text(p_value: float) -> str:
     """Format a p-value: 0.0123 -> ``"0.012"``, 0.00001 -> ``"< 0.001"``."""
     return "< 0.001" if p_value < 0.001 else decimal(p_value)
+
+
+FORMATTERS: dict[Format, Callable[[Any], str]] = {
+    "text": str,
+    "count": lambda value: f"{value:,}",
+    "percent": percent,
+    "points": points,
+    "decimal": decimal,
+    "signed": signed,
+    "p": p_value_text,
+    "number": number,
+}
+"""Formatter for each kind of value."""
+
+
+class Cell(NamedTuple):
+    """A value with a format of its own, in a column whose rows are different metrics."""
+
+    value: Any
+    format: Format
+
+
+def shown(value: Any, form: Format = "decimal") -> str:
+    """Format a value or an estimate without its interval; None and NaN are a dash."""
+    value, form = value if isinstance(value, Cell) else (value, form)
+    value = getattr(value, "value", value)
+    return UNDEFINED if value is None else FORMATTERS[form](value)
+
+
+def interval(value: Any, form: Format = "decimal") -> str:
+    """Format the interval of an estimate: ``"70.1–73.0%"``, ``"-2.0 to +1.0"``; ``""`` if there is none."""
+    value, form = value if isinstance(value, Cell) else (value, form)
+    if not hasattr(value, "low") or math.isnan(value.low) or math.isnan(value.high):
+        return ""
+    low, high = shown(value.low, form).removesuffix("%"), shown(value.high, form)
+    return f"{low} to {high}" if form in {"points", "signed"} else f"{low}–{high}"
+
+
+def with_interval(value: Any, form: Format = "decimal") -> str:
+    """Format a value and its interval, if there is one: ``"71.0% [69.5–72.5%]"``."""
+    around = interval(value, form)
+    return f"{shown(value, form)} [{around}]" if around else shown(value, form)
+
+
+def share_text(share: Estimate) -> str:
+    """Format a fraction with its interval, if there is one, in percent: ``71.0% [69.5–72.5%]``."""
+    return with_interval(share, "percent")
+
+
+def metric_format(metric: MetricInfo) -> Format:
+    """Return the format of a metric's values."""
+    return "percent" if metric.percent else "decimal"
 
 
 def p_text(p_value: float) -> str:
@@ -55,25 +124,6 @@ def duration_text(seconds: float, *, units: bool = False) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def value_text(metric: MetricInfo, value: float) -> str:
-    """Format a value of a metric: in percent with one decimal, or with three decimals."""
-    return percent(value) if metric.percent else decimal(value)
-
-
-def share_text(share: Estimate) -> str:
-    """Format a fraction with its interval, if there is one, in percent: ``71.0% [69.5% to 72.5%]``."""
-    interval = "" if math.isnan(share.low) else f" [{percent(share.low)} to {percent(share.high)}]"
-    return f"{percent(share.value)}{interval}"
-
-
-def interval_text(metric: MetricInfo, estimate: Estimate) -> str:
-    """Format an interval as ``"70.1–73.0%"`` or ``"0.690–0.720"``; a dash if there is none."""
-    if math.isnan(estimate.low) or math.isnan(estimate.high):
-        return UNDEFINED
-    low, high = value_text(metric, estimate.low), value_text(metric, estimate.high)
-    return f"{low.removesuffix('%')}–{high}"
-
-
 def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
     """Say which epoch is kept and why: ``"9, the last of 9"``, ``"7, the best of 24 by validation loss"``."""
     if stopping.keep == "last":
@@ -84,33 +134,3 @@ def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
 def initial(text: str) -> str:
     """Return a text with a capital first letter: ``"macro-F1"`` -> ``"Macro-F1"``."""
     return text[:1].upper() + text[1:]
-
-
-def points(value: float) -> str:
-    """Format a difference in percentage points: 0.012 -> ``"+1.2"``; NaN -> a dash."""
-    return UNDEFINED if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}"
-
-
-def signed(value: float) -> str:
-    """Format a signed decimal: 0.0123 -> ``"+0.012"``; NaN -> a dash."""
-    return UNDEFINED if math.isnan(value) else f"{round(value, 3) + 0.0:+.3f}"  # no -0.000
-
-
-def number(value: Any) -> str:
-    """Format a float with four digits: 0.000123456 -> ``"0.0001235"``; NaN -> a dash; others unchanged."""
-    if not isinstance(value, float):
-        return str(value)
-    return UNDEFINED if math.isnan(value) else f"{value:.4g}"
-
-
-FORMATTERS: dict[Format, Callable[[Any], str]] = {
-    "text": str,
-    "count": lambda value: f"{value:,}",
-    "percent": percent,
-    "points": points,
-    "decimal": decimal,
-    "signed": signed,
-    "p": p_value_text,
-    "number": number,
-}
-"""Formatter for each kind of value."""

@@ -220,6 +220,8 @@ class EvaluationResult:
             class_counts=self.class_counts,
             history=[] if self.run is None else self.run.read_history(),
             best_epoch=None if self.run is None or self.model is None else self.model.manifest.epoch,
+            run=self.run,
+            parameters=0 if self.model is None else self.model.manifest.parameters,
         )
         metadata = {**(metadata or {}), **{name: words for name, words in about.items() if words}}
         return write_evaluation(folder, context, self._title, metadata)

@@ -22,11 +22,10 @@ from mien.evaluation.robustness import NAME, RobustnessResult, read_robustness
 from mien.inference.find_model import find_run, find_run_of_model, is_shipped
 from mien.inference.predictor import Predictor, load
 from mien.page.page import WrittenPage
-from mien.page.wording import counted, duration_text
 from mien.pipeline.measured_split import MeasuredSplit, check_model, holds_test
 from mien.reporting.context import NOT_MEASURED, ReportContext
+from mien.reporting.paper import methods_text
 from mien.reporting.report_page import SUMMARY, report_page
-from mien.version import __version__
 
 
 def headline_values(evaluation: Evaluation) -> dict[str, float]:
@@ -38,36 +37,24 @@ def headline_values(evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def made_words(run: RunFolder, parameters: int) -> str:
-    """Describe how a run was made, as a paragraph to cite; ``""`` for a built-in model, because its card says it."""
-    if not (run.path / "environment.json").is_file() or not (history := run.read_history()):
-        return ""
-    recipe, facts = run.read_recipe(), run.read_environment()
-    own = [f"{table} {part.name} ({part.file_sha256[:12]})" for table, part in recipe.own_parts.items()]
-    own += [f"{name} {given}" for name, given in facts.get("not_of_the_recipe", {}).items()]
-    network = f"The network {recipe.model.name} ({parameters:,} parameters)"
-    words = [
-        f"{network} was trained by mien {facts.get('mien version', __version__)} and the recipe {recipe.name} "
-        f"({recipe.digest[7:19]}), seed {recipe.seed}{', with ' + ', '.join(own) if own else ''}.",
-        f"It saw {counted(len(history), 'epoch')} of {facts.get('data', 'the data')} "
-        f"({facts['data_fingerprint'][7:19]}) in {duration_text(history[-1]['seconds'], units=True)} on "
-        f"{facts['device']}.",
-        f"The working folder was at commit {facts['commit'][:12]}." if "commit" in facts else "",
-    ]
-    return " ".join(words).strip()
-
-
 def file_names(split: str) -> tuple[str, ...]:
     """Return the names of the files and folders written by :func:`write_evaluation`."""
-    return f"predictions_{split}.npz", "metrics.json", "report.html", "figures", "tables"
+    paper = "methods.tex", "hyperparameters.tex", "references.bib"
+    return f"predictions_{split}.npz", "metrics.json", "report.html", "figures", "tables", *paper
 
 
 def write_evaluation(
-    folder: Path, context: ReportContext, title: str, metadata: Mapping[str, str], *, has_page: bool = True
+    folder: Path,
+    context: ReportContext,
+    title: str,
+    metadata: Mapping[str, str],
+    forms: Sequence[str] = ("svg", "png", "pdf"),
 ) -> Path | None:
     """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, the report with its files.
 
-    Returns the report's path; None without the extra ``report`` or ``has_page``, which also removes an earlier report.
+    ``forms`` of charts are those of :meth:`mien.page.page.Page.write`; without any there is no report.
+
+    Returns the report's path; None without a report, which also removes an earlier one.
     """
     # Move predictions and metrics into place only after the page, because a partial result cannot be used.
     with ExitStack() as files:
@@ -77,8 +64,9 @@ def write_evaluation(
         metrics = files.enter_context(whole_file(folder / "metrics.json"))
         metrics.write_text(json.dumps(context.evaluation.to_dict(), indent=2) + "\n", encoding="utf-8", newline="")
         with suppress(MissingExtraError):
-            if has_page:
-                return report_page(context, title, metadata, SUMMARY).write(folder).page
+            if forms:
+                page = report_page(context, title, metadata, SUMMARY, label=folder.resolve().name)
+                return page.write(folder, forms=forms).page
     # Remove an earlier report, because it does not match these metrics.
     (folder / "report.html").unlink(missing_ok=True)
     return None
@@ -180,10 +168,13 @@ def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evalua
         robustness=find_robustness(places, predictions, inputs.model_name),
         model=model,
         run=run,
+        parameters=0 if model is None else model.manifest.parameters,
         is_test=holds_test(predictions, split.faces),
         explain=inputs.explain,
     )
-    return report_page(context, inputs.title, _metadata(inputs)).write(out)
+    named = out.resolve().parent if run is None else run.path.resolve()
+    label = f"{named.name}-{predictions.split}"
+    return report_page(context, inputs.title, _metadata(inputs), label=label).write(out)
 
 
 def _metadata(inputs: ReportInputs) -> dict[str, str]:
@@ -192,7 +183,7 @@ def _metadata(inputs: ReportInputs) -> dict[str, str]:
     metadata["model"] = inputs.model_name or "not given"
     if inputs.run is not None:
         metadata["run"] = str(inputs.run.path)
-        if inputs.model is not None and (words := made_words(inputs.run, inputs.model.manifest.parameters)):
+        if inputs.model is not None and (words := methods_text(inputs.run, {}, inputs.model.manifest.parameters)):
             metadata["training"] = words
     if inputs.predictions.note:
         metadata["averaging"] = inputs.predictions.note

@@ -20,7 +20,7 @@ from mien.page.charts.svg import Chart
 from mien.page.sections import metrics_table
 from mien.page.wording import kept_epoch_text, percent
 from mien.pipeline.evaluate import EvaluationResult
-from mien.pipeline.evaluation_files import headline_values, made_words, write_evaluation
+from mien.pipeline.evaluation_files import headline_values, write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.run_checks import check_run
 from mien.pipeline.split_predictions import (
@@ -31,6 +31,7 @@ from mien.pipeline.split_predictions import (
 )
 from mien.pipeline.trained_on import read_trained_on, write_digests, write_trained_on
 from mien.reporting.context import ReportContext
+from mien.reporting.paper import methods_text
 from mien.training import checkpoint
 from mien.training.callback import Callback, Callbacks
 from mien.training.device import from_first
@@ -170,13 +171,19 @@ def finish_run(
         **({"head": cross_validated_text(cross_validated)} if cross_validated else {}),
         **({} if run.read_environment().get("precision", "fp32") == "fp32" else {"precision": _BF16}),
         **(metadata or {}),
-        "training": made_words(run, manifest.parameters),
+        "training": methods_text(run, split.class_counts, manifest.parameters),
     }
     context = ReportContext(
-        predictions, evaluation, class_counts=split.class_counts, history=outcome.history, best_epoch=outcome.best_epoch
+        predictions,
+        evaluation,
+        class_counts=split.class_counts,
+        history=outcome.history,
+        best_epoch=outcome.best_epoch,
+        run=run,
+        parameters=manifest.parameters,
     )
     title, words = f"{recipe.name}: validation", {name: str(value) for name, value in found.items()}
-    report = write_evaluation(run.path, context, title, words, has_page=has_page)
+    report = write_evaluation(run.path, context, title, words, forms=("svg",) if has_page else ())
     # Open the file again: the predictor above uses a temporary one, which other processes could not open.
     split = replace(split, model=Predictor(run.model).for_labels())
     return TrainingResult(

@@ -19,14 +19,14 @@ from mien.evaluation.named_metrics import Metric, find_metrics, groups_of
 from mien.evaluation.paired_tests import Difference, McNemar, match_samples, mcnemar_test, paired_differences
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import SEED, MetricInfo, SubsetMetrics, fields_to_dict, json_ready
-from mien.page.blocks import Block, CaptionedChart, Cell, Column, FaceRow, FaceTile, Row, Section, Table, Text
+from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.charts.overview import confusion_chart, differences_chart, runs_chart
 from mien.page.charts.svg import Chart
 from mien.page.page import Page
 from mien.page.rendering import data_address
-from mien.page.sections import COPIES_WORDS, WIDEST_CONFUSION, learning_curves, subsets_table
+from mien.page.sections import COPIES_WORDS, MAX_UNSCROLLED_CLASSES, learning_curves, subsets_table
 from mien.page.terminal import as_text, rich_table, titled
-from mien.page.wording import Format, counted, p_text
+from mien.page.wording import Cell, Format, counted, metric_format, p_text
 
 COMPARED = ("accuracy", "macro_f1", "log_loss")
 """Metrics of each comparison; the recall of each class and further metrics follow."""
@@ -246,12 +246,13 @@ def comparison_table(found: Comparison, key: str = "comparison") -> Table:
     )  # fmt: skip
     rows = []
     for metric in found.metrics:
-        each = found.differences[metric.key]
-        shown: tuple[Format, Format] = ("percent", "points") if metric.percent else ("decimal", "signed")
-        values = (Cell(value, shown[0]) for value in (each.first, each.second))
-        rows.append((metric.name, *values, Cell(each.difference, shown[1]), each.p_value))
-    about = f"Difference: {found.second} minus {found.first}; of percentages in points."
-    return Table(f"{key}-differences", columns, rows, about)
+        each, form = found.differences[metric.key], metric_format(metric)
+        change: Format = "points" if metric.percent else "signed"
+        rows.append(
+            (metric.name, Cell(each.first, form), Cell(each.second, form), Cell(each.difference, change), each.p_value)
+        )
+    caption = f"Difference: {found.second} minus {found.first}; of percentages in points."
+    return Table(f"{key}-differences", columns, rows, caption)
 
 
 def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Table:
@@ -313,15 +314,12 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
 
 def _matrices(found: Comparison, key: str) -> Row:
     """Return both confusion matrices side by side."""
-    charts = []
-    for side, name, each in (
-        ("first", found.first, found.first_predictions), ("second", found.second, found.second_predictions),
-    ):  # fmt: skip
-        confusion = confusion_matrix(each.labels, each.probabilities.argmax(axis=1), len(found.classes))
-        chart = confusion_chart(confusion, found.classes, name=f"{key}-confusion-{side}")
-        charts.append(
-            CaptionedChart(chart, f"Confusion matrix of {name}.", scrolls=len(found.classes) > WIDEST_CONFUSION)
-        )
+    classes, charts = found.classes, []
+    sides = {"first": (found.first, found.first_predictions), "second": (found.second, found.second_predictions)}
+    for side, (name, each) in sides.items():
+        confusion = confusion_matrix(each.labels, each.probabilities.argmax(axis=1), len(classes))
+        chart = confusion_chart(confusion, classes, name=f"{key}-confusion-{side}")
+        charts.append(CaptionedChart(chart, f"Confusion matrix of {name}.", len(classes) > MAX_UNSCROLLED_CLASSES))
     return Row(tuple(charts))
 
 
@@ -339,7 +337,8 @@ def _samples_table(found: Comparison, key: str) -> Table:
             ]
             file = "" if found.faces is None else str(found.faces.source[at])
             rows.append((file, int(found.first_predictions.sample_ids[at]), truth, name, *predicted))
-    return Table(f"{key}-samples", columns, rows, shown=0)
+    caption = f"Samples on which only one of {found.first} and {found.second} is correct."
+    return Table(f"{key}-samples", columns, rows, caption, 0)
 
 
 def _faces(found: Comparison, faces: Dataset, sample_ids: npt.NDArray[np.int64], title: str) -> FaceRow:

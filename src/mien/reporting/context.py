@@ -35,6 +35,8 @@ class ReportContext:
         history: one mapping per epoch, as from ``RunFolder.read_history``; may be empty.
         best_epoch: epoch whose weights were kept.
         robustness: result of ``mien robustness``, or the reason why it is not shown.
+        run: run folder of the model, for gradients and the texts for a paper.
+        parameters: number of parameters of the model.
         is_test: whether the samples are of the test split. The model must not predict a test split again.
         explain: whether to compute attention maps.
     """
@@ -48,6 +50,7 @@ class ReportContext:
     robustness: RobustnessResult | Notice = NOT_MEASURED
     model: Predictor | None = None
     run: RunFolder | None = None
+    parameters: int = 0
     is_test: bool = False
     explain: bool = True
 
@@ -67,15 +70,10 @@ class ReportContext:
         skipped = "Sections that need new predictions skipped"
         if self.is_test:
             return Notice(f"{skipped}: only mien evaluate may use the test split.", code="new-predictions-of-test")
-        if self.faces is None and self.model is None:
-            words = f"{skipped}: no data and no model was given. Give --data PATH and --model MODEL."
-            return Notice(words, code="new-predictions-without-data-or-model")
-        if self.faces is None:
-            words = f"{skipped}: no data was given. Give --data PATH."
-            return Notice(words, code="new-predictions-without-data")
-        if self.model is None:
-            words = f"{skipped}: no model was given. Give --model MODEL."
-            return Notice(words, code="new-predictions-without-model")
+        given = {"--data PATH": self.faces, "--model MODEL": self.model}
+        if missing := [option for option, value in given.items() if value is None]:
+            code = "-or-".join(option[2:].split()[0] for option in missing)
+            return Notice(f"{skipped}. Give {' and '.join(missing)}.", code=f"new-predictions-without-{code}")
         return None
 
     @cached_property

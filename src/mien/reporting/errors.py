@@ -7,11 +7,10 @@ import numpy as np
 from mien.base.errors import Notice
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
-from mien.evaluation.named_metrics import METRICS
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.charts.curves import robustness_curves_chart
 from mien.page.rendering import data_address, probability_details
-from mien.page.wording import counted, interval_text, percent
+from mien.page.wording import counted, percent, share_text
 from mien.reporting.context import ReportContext
 
 PAIRS_SHOWN = 12
@@ -33,7 +32,8 @@ def pairs_section(context: ReportContext) -> Section:
         Column("true class", "text"), Column("predicted", "text"), Column("samples", "count"),
         Column("of the true class", "percent"),
     )  # fmt: skip
-    return Section("pairs", "Confused pairs", (Table("confused-pairs", columns, rows, shown=PAIRS_SHOWN),))
+    caption = "Confused pairs, the most frequent first, in percent of the true class."
+    return Section("pairs", "Confused pairs", (Table("confused-pairs", columns, rows, caption, PAIRS_SHOWN),))
 
 
 def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
@@ -84,10 +84,10 @@ def robustness_section(context: ReportContext) -> Section | Notice:
     result = context.robustness
     if isinstance(result, Notice):
         return result
-    clean, mean, accuracy = result.clean_accuracy, result.mean_accuracy, METRICS["accuracy"]
+    clean, mean = result.clean_accuracy, result.mean_accuracy
     words = (
-        f"Accuracy on {result.faces:,} clean faces: {percent(clean.value)} ({interval_text(accuracy, clean)}). Mean "
-        f"over all corruptions and strengths: {percent(mean.value)} ({interval_text(accuracy, mean)}). Measured: "
+        f"Accuracy on {result.faces:,} clean faces: {share_text(clean)}. Mean "
+        f"over all corruptions and strengths: {share_text(mean)}. Measured: "
         f"{result.description}."
     )
     if result.groups is not None:
@@ -108,7 +108,7 @@ def robustness_section(context: ReportContext) -> Section | Notice:
         for name, accuracies in zip(result.corruptions, result.accuracy, strict=True)
     ]
     chart = CaptionedChart(robustness_curves_chart(result), "Accuracy by strength of each corruption; 0 is clean.")
-    blocks.append(Row((chart, Table("robustness", columns, rows, "Accuracy at each strength."))))
+    blocks.append(Row((chart, Table("robustness", columns, rows, "Accuracy at each strength of each corruption."))))
     return Section("robustness", "Robustness", tuple(blocks))
 
 
@@ -127,9 +127,9 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
 
 def _worst_table(context: ReportContext) -> Table:
     worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, 100)
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("file", "text"), Column("sample", "text"), Column("true class", "text"), Column("predicted", "text"),
-        Column("confidence"), Column("probability of the true class"), Column("votes", "text"),
+        Column("confidence", "percent"), Column("probability of the true class", "percent"), Column("votes", "text"),
     )  # fmt: skip
     rows: list[tuple[Any, ...]] = [
         (
@@ -146,4 +146,5 @@ def _worst_table(context: ReportContext) -> Table:
     # Drop the first column if there is no data, and the last if there are no votes.
     known = slice(0 if context.faces is not None else 1, None if any(row[-1] for row in rows) else -1)
     cut: list[tuple[Any, ...]] = [row[known] for row in rows]
-    return Table("worst-mistakes", tuple(list(columns)[known]), cut, shown=0 if context.faces is not None else 12)
+    caption = "Wrong predictions with the highest confidence."
+    return Table("worst-mistakes", columns[known], cut, caption, 0 if context.faces is not None else 12)

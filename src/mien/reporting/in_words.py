@@ -34,7 +34,8 @@ def _sentences(context: ReportContext) -> Iterator[str]:
     evaluation = context.evaluation
     present = [each for each in evaluation.per_class if each.support]
     by = "" if context.predictions.votes is None else " by label"
-    if evaluation.answer is not None:
+    # Without an output of its own, the answer is the most probable class.
+    if evaluation.answer is not None and evaluation.answer.output:
         right = percent(evaluation.answer.right.value)
         yield f"The answer that users get is right for {right}. The sentences below are about the label's output."
     best, worst = (choose(present, key=lambda each: each.recall) for choose in (max, min))

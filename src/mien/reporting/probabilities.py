@@ -40,7 +40,11 @@ def curves_section(context: ReportContext) -> Section:
         first: Block = Row((CaptionedChart(roc_chart(roc, context.classes), caption), of_recall))
     else:
         first = Row((Text("All samples are of one class, so there are no ROC curves."), of_recall))
-    return Section("curves", "ROC and precision-recall curves", (first, Table("areas", columns, rows)))
+    return Section(
+        "curves",
+        "ROC and precision-recall curves",
+        (first, Table("areas", columns, rows, "AUC and average precision of each class.")),
+    )
 
 
 def calibration_section(context: ReportContext) -> Section:
@@ -65,7 +69,8 @@ def calibration_section(context: ReportContext) -> Section:
     names = {"calibration_error": "calibration error (15 bins)", "brier": "Brier score", "log_loss": "log loss"}
     rows = [(name, getattr(calibration.before, key), getattr(calibration.after, key)) for key, name in names.items()]
     columns = (Column("metric, 0 is best", "text"), Column("as given"), Column("after temperature scaling"))
-    return Section("calibration", "Calibration", (Table("calibration", columns, rows), words, Row(charts)))
+    table = Table("calibration", columns, rows, "Calibration before and after temperature scaling.")
+    return Section("calibration", "Calibration", (table, words, Row(charts)))
 
 
 def _temperature_words(context: ReportContext, calibration: Calibration, fitted: bool) -> Text:

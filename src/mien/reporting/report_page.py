@@ -1,6 +1,7 @@
 """The report of a model's predictions as a page, with all possible sections or only the summary."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from mien.base.errors import Notice
@@ -8,10 +9,11 @@ from mien.evaluation.metrics import divide
 from mien.page.blocks import Block, CaptionedChart, CellFaces, Column, Metric, MetricCards, Row, Section, Table, Text
 from mien.page.charts.curves import vote_reliability_chart
 from mien.page.charts.overview import class_chart, confusion_chart, training_chart
+from mien.page.latex import slug
 from mien.page.page import Page
 from mien.page.sections import (
     COPIES_WORDS,
-    WIDEST_CONFUSION,
+    MAX_UNSCROLLED_CLASSES,
     answer_cells,
     answer_table,
     answer_words,
@@ -22,11 +24,12 @@ from mien.page.sections import (
     metrics_table,
     subsets_table,
 )
-from mien.page.wording import UNDEFINED, counted
+from mien.page.wording import counted
 from mien.reporting.attention import attention_section
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import cell_faces, pairs_section, robustness_section, worst_section
 from mien.reporting.in_words import next_section, summary_section
+from mien.reporting.paper import paper_files
 from mien.reporting.probabilities import calibration_section, curves_section
 
 SectionOf: TypeAlias = Callable[[ReportContext], Section | Notice | None]
@@ -68,17 +71,18 @@ def metrics_section(context: ReportContext) -> Section:
     units = "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
     meanings = [metric.meaning for metric in evaluation.metrics]
     meanings.insert(2, "accuracy of always answering the largest class")
-    cards = tuple(
-        Metric(name, value, interval or UNDEFINED, meaning)
-        for (name, value, interval), meaning in zip(metrics_table(evaluation).rows, meanings, strict=True)
-    )
+    table = replace(metrics_table(evaluation), shown=0)
+    named = zip(table.rows, meanings, strict=True)
     blocks: list[Block] = [
-        MetricCards(cards),
+        MetricCards(tuple(Metric(name, value, meaning) for (name, value), meaning in named)),
+        table,
         *(() if notice is None else (Text(notice),)),
         Text(_INTERVAL_WORDS.format(resamples=evaluation.resamples, units=units), soft=True),
     ]
     if evaluation.subsets:
-        blocks += [subsets_table(evaluation.subsets), Text(COPIES_WORDS + _TRAINED_WORDS, soft=True)]
+        caption = "Accuracy and macro-F1 without leaked samples and without conflicting copies."
+        words = Text(COPIES_WORDS + _TRAINED_WORDS, soft=True)
+        blocks += [subsets_table(evaluation.subsets, caption=caption), words]
     return Section("metrics", "Metrics", tuple(blocks))
 
 
@@ -100,7 +104,7 @@ def confusion_section(context: ReportContext) -> Section:
         confusion_chart(evaluation.confusion, classes, keys),
         "Each row is a true class, each column a predicted class. A cell shows the percentage of the row and the "
         "count. The diagonal is correct.",
-        scrolls=len(classes) > WIDEST_CONFUSION,
+        scrolls=len(classes) > MAX_UNSCROLLED_CLASSES,
     )
     names = Column(header, "text")
     of_classes = (chart, classification_report(evaluation))
@@ -108,8 +112,20 @@ def confusion_section(context: ReportContext) -> Section:
         *(of_classes if chart.scrolls else (Row(of_classes),)),
         *([CellFaces(cells)] if cells else []),
         Text(_METRIC_WORDS, soft=True),
-        Table("confusion-counts", (names, *(Column(name, "count") for name in classes)), counts, shown=0),
-        Table("confusion-percent", (names, *(Column(name, "percent") for name in classes)), rows, shown=0),
+        Table(
+            "confusion-counts",
+            (names, *(Column(name, "count") for name in classes)),
+            counts,
+            "Confusion matrix in samples.",
+            0,
+        ),
+        Table(
+            "confusion-percent",
+            (names, *(Column(name, "percent") for name in classes)),
+            rows,
+            "Confusion matrix in percent of each true class.",
+            0,
+        ),
     )
     return Section("confusion", "Confusion matrix", blocks)
 
@@ -135,7 +151,15 @@ def training_section(context: ReportContext) -> Section:
             )
         names = tuple(history[0])
         rows = [tuple(line.get(name) for name in names) for line in history]
-        blocks.append(Table("history", tuple(Column(name, "number") for name in names), rows, shown=0))
+        blocks.append(
+            Table(
+                "history",
+                tuple(Column(name, "number") for name in names),
+                rows,
+                "Training history, one row per epoch.",
+                0,
+            )
+        )
     else:
         blocks.append(
             Text(Notice("The training history is unknown: only the predictions were given.", code="history-unknown"))
@@ -147,7 +171,7 @@ def training_section(context: ReportContext) -> Section:
         splits = tuple(class_counts)
         rows = [(name, *(int(class_counts[split][at]) for split in splits)) for at, name in enumerate(context.classes)]
         columns = (Column("class", "text"), *(Column(split, "count") for split in splits))
-        blocks.append(Row((chart, Table("class-counts", columns, rows))))
+        blocks.append(Row((chart, Table("class-counts", columns, rows, "Samples of each class in each split."))))
     else:
         blocks.append(Text(Notice("The class balance of the data is unknown.", code="class-balance-unknown")))
     return Section("training", "Training", tuple(blocks))
@@ -201,12 +225,17 @@ SECTIONS: tuple[SectionOf, ...] = (
 
 
 def report_page(
-    context: ReportContext, title: str, metadata: Mapping[str, str], sections: Sequence[SectionOf] = SECTIONS
+    context: ReportContext,
+    title: str,
+    metadata: Mapping[str, str],
+    sections: Sequence[SectionOf] = SECTIONS,
+    label: str = "",
 ) -> Page:
     """Build the page of a report. No file is written.
 
-    Sections that need further inputs are listed as skipped at the top. ``metadata`` says how the page was made: model,
-    data, versions, command, in the order shown. Raises MissingExtraError without matplotlib.
+    Sections that need further inputs are listed as skipped at the end. ``metadata`` says how the page was made: model,
+    data, versions, command, in the order shown. ``label`` begins the labels of LaTeX, by default the title. With the
+    run of a model, texts for a paper are beside the page. Raises MissingExtraError without matplotlib.
     """
     built = [section(context) for section in sections]
     evaluation = context.evaluation
@@ -217,8 +246,22 @@ def report_page(
     return Page(
         title,
         lead,
-        [each for each in built if isinstance(each, Section)],
+        [*(each for each in built if isinstance(each, Section)), *_skipped(built)],
         metadata,
-        list(dict.fromkeys(each for each in built if isinstance(each, Notice))),
         classes=context.classes,
+        label=label,
+        documents=_documents(context, slug(label or title)),
     )
+
+
+def _skipped(built: Sequence[Section | Notice | None]) -> list[Section]:
+    """Return a last section with the reasons why others are missing, if any are."""
+    reasons = dict.fromkeys(each for each in built if isinstance(each, Notice))
+    texts = tuple(Text(each, soft=True) for each in reasons)
+    return [Section("skipped", "Not in this report", texts)] if texts else []
+
+
+def _documents(context: ReportContext, label: str) -> dict[str, str]:
+    if context.run is None or not context.parameters or not context.run.is_run:
+        return {}
+    return paper_files(context.run, context.class_counts, context.parameters, label)

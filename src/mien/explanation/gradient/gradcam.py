@@ -10,7 +10,7 @@ from mien.base.errors import DataError
 from mien.explanation.gradient.torch_model import TorchModel
 from mien.models.network import run_order
 
-LEAST_PLACES = 4
+MIN_SIDE = 4
 """Smallest side of a usable feature map. On a smaller map, an eye and the mouth would share a position."""
 
 
@@ -46,14 +46,14 @@ def gradcam(
             logits = model.network(inputs)
         maps = seen[-1]
         (slopes,) = torch.autograd.grad(logits.gather(1, chosen.unsqueeze(1)).sum(), maps)
-        places = torch.relu((slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True))
-        return functional.interpolate(places, (side, side), mode="bilinear", align_corners=False)[:, 0]
+        favoured = torch.relu((slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True))
+        return functional.interpolate(favoured, (side, side), mode="bilinear", align_corners=False)[:, 0]
 
     return model.maps(images, targets, map_of)
 
 
 def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
-    """Return the module that outputs the feature maps A_k, and their side: the last with :data:`LEAST_PLACES` or more.
+    """Return the module that outputs the feature maps A_k, and their side: the last with :data:`MIN_SIDE` or more.
 
     The raw output of a convolution, before norm and activation, is not used. Without a bias, its channels have
     arbitrary offsets, which would distort the ReLU of the map.
@@ -69,5 +69,5 @@ def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
     if not maps:
         words = "Grad-CAM needs a network with convolutional maps; this network has none. Choose another method."
         raise DataError(words, code="no-convolutional-maps")
-    finest = min(LEAST_PLACES, max(side for _, side in maps))
+    finest = min(MIN_SIDE, max(side for _, side in maps))
     return [each for each in maps if each[1] >= finest][-1]

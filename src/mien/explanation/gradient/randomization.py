@@ -12,35 +12,25 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mien.base.errors import DataError
 from mien.evaluation.intervals import bootstrap_mean
-from mien.explanation.faithfulness import Floats, RandomizationTest
+from mien.evaluation.results import Estimate
+from mien.explanation.explainer import Explainer
+from mien.explanation.faithfulness import Floats
 from mien.explanation.gradient.torch_model import TorchModel
-from mien.explanation.methods import explain
 from mien.models.network import run_order
 
 
-def check_randomization(
-    name: str,
-    model: TorchModel,
-    images: npt.NDArray[np.uint8],
-    *,
-    maps: npt.NDArray[np.float32] | None = None,
-    seed: int = 0,
-) -> RandomizationTest:
+def rank_correlation(
+    method: str, model: TorchModel, images: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], seed: int = 0
+) -> Estimate:
     """Compare a method's maps for a network with those for the same network with shuffled weights.
 
-    In both cases, the maps explain the classes predicted by the original network, whose ``maps`` may be given. Raises
-    DataError without faces, or for no such method.
+    ``maps`` explain the classes that the network predicts; the others explain the same classes. Returns the mean rank
+    correlation over faces, -1..1, with an interval over faces.
     """
-    if not len(images):
-        raise DataError("The check of randomised weights needs at least one face.", code="no-faces")
-    chosen = model.predict(images).argmax(axis=1)
-    window = model.spec.window
-    before = explain(name, images, chosen, model=model) if maps is None else maps
-    after = explain(name, images, chosen, model=randomized(model, seed))
-    alike = spearman(before[:, window, window], after[:, window, window])
-    return RandomizationTest(len(images), bootstrap_mean(alike))
+    chosen, window, shuffled = model.predict(images).argmax(axis=1), model.spec.window, randomized(model, seed)
+    after = Explainer(shuffled.predict, model.spec.crop_px, shuffled).attribute(images, chosen, method=method)
+    return bootstrap_mean(spearman(maps[:, window, window], after[:, window, window]))
 
 
 def randomized(model: TorchModel, seed: int) -> TorchModel:

@@ -87,3 +87,19 @@ def matching_torch_model(run: RunFolder, manifest: Manifest, predict: Predict) -
         words = f"{run.best} and the model file differ. Export the run again with mien export."
         raise ModelError(words, code="gradients-other-weights")
     return model
+
+
+def gradient(
+    model: TorchModel, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Compute the largest absolute gradient of the class's probability over channels.
+
+    Source: Simonyan, Vedaldi & Zisserman, Deep Inside Convolutional Networks, 2014, section 3. As in Study B, the
+    gradient is that of the probability after the softmax. Maps are 0 or more, and as in :meth:`TorchModel.maps`.
+    """
+
+    def map_of(inputs: Tensor, chosen: Tensor) -> Tensor:
+        (slope,) = torch.autograd.grad(model.probabilities(inputs).gather(1, chosen.unsqueeze(1)).sum(), inputs)
+        return slope.abs().amax(dim=1)
+
+    return model.maps(images, targets, map_of)

@@ -80,7 +80,7 @@ def _panels(name: str, panels: Sequence[_Panel], prepare: Callable[[Axes], None]
             for other in panels:
                 axes.plot(other.across, other.up, color=INK, alpha=0.15, linewidth=0.7)
             axes.plot(own.across, own.up, color=own.colour, linewidth=1.5, label=own.label)
-            axes.set_title(own.title, fontsize=8)
+            axes.set_title(own.title, fontsize="medium")
 
         return draw
 
@@ -145,7 +145,7 @@ def robustness_curves_chart(result: RobustnessResult) -> Chart:
     ]
 
     def prepare(axes: Axes) -> None:
-        axes.set_xticks(strengths, [str(each) for each in strengths], fontsize=7)
+        axes.set_xticks(strengths, [str(each) for each in strengths], fontsize="small")
         axes.set(xlabel="strength", ylabel="accuracy, %")
         axes.grid(axis="y")
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError, nearest
 from mien.evaluation.metrics import divide
+from mien.evaluation.named_metrics import METRICS
 from mien.evaluation.results import Estimate
 from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, legend_above, make_chart, readable_on, shorten
 
@@ -80,7 +81,8 @@ def _curves_chart(
     height_inches: float = 2.6,
 ) -> Chart:
     """Draw lines over epochs, each with label, history, key, colour and style."""
-    percent = 100 if metric.endswith("accuracy") else 1
+    known = METRICS.get(metric.removeprefix("train_").removeprefix("validation_"))
+    percent = 100 if known is not None and known.percent else 1
     longest = max(len(history) for _, history, *_ in curves)
 
     def draw(axes: Axes) -> None:
@@ -142,11 +144,12 @@ def confusion_chart(
     beside_inches = max(1.0, 0.4 + 0.065 * max(map(len, names)))
     # Cells are small enough for a phone, but large enough for their numbers.
     cell_inches = max(0.46, (WIDTH_INCHES - beside_inches) / max(count, 4))
-    letters = float(np.clip(cell_inches * 17, 7, 11))
 
     def draw(axes: Axes) -> None:
-        from matplotlib import colormaps
+        from matplotlib import colormaps, rcParams
         from matplotlib.patches import Rectangle
+
+        letters = rcParams["font.size"] / 9 * float(np.clip(cell_inches * 17, 7, 11))
 
         colours = colormaps["Blues"]
         axes.pcolormesh(fractions, cmap=colours, vmin=0, vmax=1, edgecolors="face", linewidth=0.3)
@@ -187,7 +190,7 @@ def class_chart(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str
             percentages = 100 * np.asarray(counts) / max(sum(counts), 1)
             at = positions + (index - (splits - 1) / 2) * thickness
             bars = axes.barh(at, percentages, 0.9 * thickness, color=COLOURS[index % len(COLOURS)], label=split)
-            axes.bar_label(bars, [f"{number:,}" for number in counts], padding=2, fontsize=7)
+            axes.bar_label(bars, [f"{number:,}" for number in counts], padding=2, fontsize="small")
         axes.set_yticks(positions, [shorten(name) for name in classes])
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
@@ -206,7 +209,9 @@ _GAP = 0.08
 """Gap between faces as a fraction of that size."""
 
 
-def face_sheet(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str], *, columns: int) -> Chart:
+def face_sheet(
+    images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str], *, columns: int, name: str = "faces"
+) -> Chart:
     """Draw faces, uint8 (H, W) or (H, W, 3), in rows at the same size, each with a line of text above."""
     rows = -(-len(images) // columns)
     # The unit of the axes is the size of one face.
@@ -219,11 +224,26 @@ def face_sheet(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str],
             pixels = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
             # "none" stores the original pixels in the file; the viewer enlarges them.
             axes.imshow(pixels, extent=(left, right, bottom, top), interpolation="none")
-            axes.text(left, top + 0.02, caption, va="bottom", fontsize=7)
+            axes.text(left, top + 0.02, caption, va="bottom", fontsize="small")
         axes.set(xlim=(0, columns - _GAP), ylim=(-rows * row_height, 0), aspect="equal")
         axes.set_axis_off()
 
-    return make_chart("faces", draw, height_inches=FACE_INCHES * rows * row_height, width_inches=FACE_INCHES * columns)
+    return make_chart(name, draw, height_inches=FACE_INCHES * rows * row_height, width_inches=FACE_INCHES * columns)
+
+
+def embedding_chart(
+    points: npt.NDArray[np.floating[Any]], groups: Mapping[str, tuple[str, Any]], axes_name: str
+) -> Chart:
+    """Draw points, float (N, 2), as a scatter plot; ``groups`` has the colour and the indices of each group by name."""
+
+    def draw(axes: Axes) -> None:
+        for name, (colour, members) in groups.items():
+            across, up = points[members].T
+            axes.scatter(across, up, s=7, color=colour, alpha=0.7, linewidth=0, label=shorten(name))
+        axes.set(xticks=[], yticks=[], xlabel=f"{axes_name} 1", ylabel=f"{axes_name} 2")
+        legend_above(axes, 4, markerscale=2, handletextpad=0.1)
+
+    return make_chart("embeddings", draw, height_inches=4.2)
 
 
 def differences_chart(name: str, named: Sequence[tuple[str, Estimate]]) -> Chart:

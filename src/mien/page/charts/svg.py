@@ -1,4 +1,8 @@
-"""Charts as SVG inside a page, and as SVG, PNG and PDF files. The same input gives the same bytes."""
+"""Charts: figures of matplotlib, as SVG in pages and as SVG, PNG and PDF files. The same input gives the same bytes.
+
+matplotlib's SVG is used as it is. Its dark letters and lines (:data:`INK`) get the colours of the page by
+``templates/style.css``, which also hides the white background.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,17 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.base.errors import DataError, needs_extra
+from mien.base.errors import DataError, nearest, needs_extra
 from mien.base.files import write_bytes
+from mien.page.latex import figure_environment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,32 +34,25 @@ WIDTH_INCHES = 4.2
 COLOURS: tuple[str, ...] = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 """Colours of Okabe & Ito (2008), which are distinct for colour-blind people, on white and on black."""
 
-INK = "#010203"
-"""Unique placeholder colour that becomes ``currentColor``, which follows the page's light or dark scheme."""
+INK = "#16181d"
+"""Colour of letters and lines; the stylesheet knows it, and makes it light on a dark page."""
 
-MOST_POINTS = 200
-"""For at most so many points of a curve, the page shows the values at the pointer."""
+MAX_POINTS = 200
+"""The page shows the values of at most so many points of a curve at the pointer."""
 
 LONGEST_NAME = 20
 """Longest name in charts; longer ones are shortened. Tables show full names."""
 
-_PAPER_INK = "#16181d"
-"""Colour that replaces INK in files, because files have no colour scheme."""
-
 _STYLE: Any = {
-    "svg.fonttype": "none",  # store letters as text: small, selectable, in the page's own font
-    "text.usetex": False,
-    "text.parse_math": False,  # keep dollar signs in class names
-    "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
     "axes.axisbelow": True,
-    "axes.titlesize": 10,
+    "axes.titlesize": "large",
     "axes.titlelocation": "left",
     "legend.frameon": False,
-    "legend.fontsize": 8,
+    "legend.fontsize": "small",
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
@@ -65,71 +62,128 @@ _STYLE: Any = {
     "grid.alpha": 0.15,
     "grid.linewidth": 0.6,
 }
+"""Defaults. A key of ``matplotlib.rcParams`` that was changed before the chart was made has the changed value."""
 
+_TEXT: Any = {
+    "svg.fonttype": "none",  # store letters as text: small, selectable, in the page's own font
+    "pdf.fonttype": 42,  # TrueType, because publishers refuse Type 3
+    "text.usetex": False,
+    "text.parse_math": False,  # keep dollar signs in class names
+}
 
 _MORE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS")
-"""Fonts on Linux, Windows and macOS for writing systems that matplotlib's default font lacks (PNG, PDF)."""
+"""Fonts on Linux, Windows and macOS for writing systems that matplotlib's default font lacks."""
 
-_MADE_BY = {
-    "svg": ("Date", "Creator", "Format", "Type"),
-    "png": ("Software",),
-    "pdf": ("CreationDate", "Creator", "Producer"),
+_NAMELESS: dict[str, Any] = {
+    "svg": dict.fromkeys(("Date", "Creator", "Format", "Type")),
+    "png": dict.fromkeys(("Software",)),
+    "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
 }
-"""Metadata that matplotlib would write into each form of file, and that would differ between two of them."""
+"""No metadata for each form of file, because matplotlib's would differ between two of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """A chart, rendered as SVG.
+    """A chart.
 
     Attributes:
         name: name of the chart and its files; unique within a page.
-        svg: an ``<svg>`` element for the page, in the page's colours.
+        figure: figure of matplotlib. Changes of it are in what is saved later.
     """
 
     name: str
-    svg: str = field(repr=False)
-    _figure: Figure = field(repr=False)
-    _text: str = field(repr=False)
+    figure: Figure = field(repr=False)
 
-    def __html__(self) -> str:
-        """Return the SVG, which jinja inserts without escaping."""
-        return self.svg
+    @property
+    def svg(self) -> str:
+        """The ``<svg>`` element: dark on white."""
+        return svg_element(self.file("svg"))
 
     def _repr_svg_(self) -> str:
-        """Return the SVG for a notebook: dark on white, because the notebook's colours are unknown."""
-        text = self.file("svg").decode("utf-8")
-        return text[text.index("<svg") :]
+        return self.svg
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    @property
+    def css_px(self) -> int:
+        """Natural width in CSS pixels."""
+        return round(96 * float(self.figure.get_size_inches()[0]))
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        width_cm: float | None = None,
+        height_cm: float | None = None,
+        font: str | None = None,
+        caption: str = "",
+        label: str = "",
+    ) -> None:
         """Write the chart to a ``.svg``, ``.png`` or ``.pdf`` file, whole or not at all.
 
-        Raises DataError for another suffix, RunError if the file cannot be written.
+        Fonts are embedded in PDF as TrueType; SVG keeps text as text.
+
+        Args:
+            path: file to write.
+            width_cm: width; letters keep their size. Default: 10.7 cm, wider for wide charts.
+            height_cm: height; by default in proportion to the width.
+            font: family of all letters, such as that of the document, ``"Times New Roman"``.
+            caption: sentence below the figure. With it or a label, a ``.tex`` file beside ``path`` includes the figure.
+            label: name for references; default: ``fig:`` and the chart's name.
+
+        Raises:
+            DataError: another suffix (``chart-suffix``), no such font (``font-missing``), no size above 0
+                (``chart-size``).
+            RunError: a file cannot be written.
         """
-        write_bytes(path, self.file(check_chart_name(Path(path))))
+        file = Path(path)
+        content = self.file(check_chart_name(file), width_cm=width_cm, height_cm=height_cm, font=font)
+        write_bytes(file, content)
+        if caption or label:
+            text = figure_environment(file.stem, caption, label or f"fig:{self.name}")
+            write_bytes(file.with_suffix(".tex"), text.encode())
 
-    def file(self, form: str) -> bytes:
-        """Return a complete file, ``"svg"``, ``"png"`` or ``"pdf"``: dark letters on white."""
-        if form == "svg":
-            return self._text.replace(INK, _PAPER_INK).encode("utf-8")
+    def file(
+        self, form: str, *, width_cm: float | None = None, height_cm: float | None = None, font: str | None = None
+    ) -> bytes:
+        """Return a complete file, ``"svg"``, ``"png"`` or ``"pdf"``; arguments as in :meth:`save`."""
         stream = io.BytesIO()
-        with _style(self.name):
-            from matplotlib import font_manager, text
+        with _style(self.name, font), _changed(self.figure, width_cm, height_cm, font):
+            self.figure.savefig(stream, format=form, facecolor="white", dpi=200, metadata=_NAMELESS[form])
+        if form != "svg":
+            return stream.getvalue()
+        # matplotlib numbers elements anew in every chart, but ids must be unique in a page. Nothing refers to these.
+        text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", stream.getvalue().decode("utf-8"))
+        return text.replace(' target="_blank"', "").encode("utf-8")
 
-            fonts = ["sans-serif", *sorted({*_MORE_FONTS} & {*font_manager.get_font_names()}, key=_MORE_FONTS.index)]
-            for each in self._figure.findobj(text.Text):
-                each.set_fontfamily(fonts)
-            # The layout was computed for the SVG; computing it again would take as long as drawing.
-            self._figure.set_layout_engine("none")
-            nameless: Any = dict.fromkeys(_MADE_BY[form])
-            self._figure.savefig(stream, format=form, facecolor="white", dpi=200, metadata=nameless)
-        return stream.getvalue()
+    def curves(self) -> dict[str, Any]:
+        """Return the named curves with their values for the page's script; empty without any. Call it after drawing.
+
+        Each pair of linear axes has a ``box``: the limits of x, their position in the SVG, and the same for y.
+        """
+        width, height = 72 * self.figure.get_size_inches()
+        panels = []
+        for axes in self.figure.axes:
+            lines = _named_lines(axes)
+            if lines and {axes.get_xscale(), axes.get_yscale()} == {"linear"}:
+                place = axes.get_position()
+                across, up = (place.x0 * width, place.x1 * width), ((1 - place.y0) * height, (1 - place.y1) * height)
+                box = [float(f"{each:.5g}") for each in (*axes.get_xlim(), *across, *axes.get_ylim(), *up)]
+                panels.append({"box": box, "curves": {name: _points(line) for name, line in lines}})
+        # Small multiples have labels only at the edges.
+        x = next((each.get_xlabel() for each in self.figure.axes if each.get_xlabel()), "")
+        y = next((each.get_ylabel() for each in self.figure.axes if each.get_ylabel()), "")
+        return {"x": x, "y": y, "panels": panels} if panels else {}
+
+
+def svg_element(file: bytes) -> str:
+    """Return the ``<svg>`` element of an SVG file."""
+    text = file.decode("utf-8")
+    return text[text.index("<svg") :].strip()
 
 
 def check_chart_name(file: Path) -> str:
     """Return the form of a chart's file, such as ``"svg"``. Raises :class:`DataError` (``chart-suffix``)."""
     form = file.suffix.lower().removeprefix(".")
-    if form not in _MADE_BY:
+    if form not in _NAMELESS:
         raise DataError(f"A chart is saved as .svg, .png or .pdf; found {file.name}.", code="chart-suffix")
     return form
 
@@ -139,7 +193,7 @@ def make_chart(
 ) -> Chart:
     """Make a chart with one pair of axes, on which ``draw`` draws; its natural size is in inches.
 
-    ``name`` is unique within a page, and the prefix of its elements' ids. Raises MissingExtraError without matplotlib.
+    ``name`` is unique within a page. Raises MissingExtraError without matplotlib.
     """
     return make_panels(name, [draw], columns=1, height_inches=height_inches, width_inches=width_inches)
 
@@ -153,13 +207,14 @@ def make_panels(
     width_inches: float = WIDTH_INCHES,
 ) -> Chart:
     """Make a chart of small multiples with the same scale, one panel for each of ``draws``; see :func:`make_chart`."""
-    stream = io.StringIO()
     with _style(name):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
+        figure.patch.set_gid(f"{name}-background")
         panels = figure.subplots(-(-len(draws) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
         for index, (panel, draw) in enumerate(zip(panels, draws, strict=False)):
+            panel.patch.set_visible(False)
             draw(panel)
             panel.label_outer()
             # The last row of panels may be incomplete, so some columns are shorter.
@@ -167,24 +222,10 @@ def make_panels(
                 panel.tick_params(axis="x", labelbottom=True)
         for panel in panels[len(draws) :]:
             panel.remove()
-        # All axes and named curves get an id in the SVG, under which their data is added.
-        for number, axes in enumerate(figure.axes):
-            axes.set_gid(f"axes-{number}")
-            for index, (_, line) in enumerate(_curves(axes)):
-                line.set_gid(f"curve-{number}-{index}")
-        figure.savefig(stream, format="svg", transparent=True, metadata=dict.fromkeys(_MADE_BY["svg"]), dpi=150)
-    whole = stream.getvalue()
-    text = whole[whole.index("<svg") :].strip().replace(INK, "currentColor")
-    # The page scales charts and needs the natural width (CSS: 96 px per inch).
-    text = re.sub(r'\bwidth="[^"]*"', f'style="--natural-width: {96 * width_inches:.0f}px"', text, count=1)
-    # matplotlib numbers ids from 1 in every chart, but ids must be unique in a page. Links lead to the page's faces.
-    text = re.sub(r'(<[^>]*?\bid="|href="#|url\(#)', rf"\g<1>{name}-", text).replace(' target="_blank"', "")
-    # In a file, a white background: its dark text would be unreadable on black.
-    on_white = re.sub(r"<svg[^>]*>", r'\g<0>\n <rect width="100%" height="100%" fill="#ffffff"/>', whole, count=1)
-    return Chart(name, _with_data(text, name, figure), figure, on_white)
+    return Chart(name, figure)
 
 
-def _curves(axes: Axes) -> list[tuple[str, Line2D]]:
+def _named_lines(axes: Axes) -> list[tuple[str, Line2D]]:
     """Return the named lines, including those of error bars. matplotlib's own names begin with an underscore."""
     from matplotlib.container import ErrorbarContainer
 
@@ -194,40 +235,37 @@ def _curves(axes: Axes) -> list[tuple[str, Line2D]]:
     return [(name.strip(), line) for line, name in names.items() if not name.startswith("_")]
 
 
-def _with_data(svg: str, name: str, figure: Figure) -> str:
-    """Add the values of named curves to the SVG as ``data-`` attributes, for the page's script.
-
-    Axes get ``data-box``: the limits of x, their position in the SVG, and the same for y. Curves get their name and at
-    most :data:`MOST_POINTS` points. Non-linear axes and their curves get no data.
-    """
-    width, height = 72 * figure.get_size_inches()
-    found: dict[str, dict[str, str]] = {}
-    for number, axes in enumerate(figure.axes):
-        curves = _curves(axes)
-        if not curves or {axes.get_xscale(), axes.get_yscale()} != {"linear"}:
-            continue
-        place = axes.get_position()
-        ends = place.x0 * width, place.x1 * width, *axes.get_ylim(), (1 - place.y0) * height, (1 - place.y1) * height
-        found[f"axes-{number}"] = {"box": " ".join(f"{each:.5g}" for each in (*axes.get_xlim(), *ends))}
-        for index, (label, line) in enumerate(curves):
-            points = np.asarray(line.get_xydata(), dtype=np.float64)
-            points = points[np.isfinite(points).all(axis=1)]
-            if not len(points):
-                continue
-            points = points[np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).astype(np.int64))]
-            words = " ".join(f"{x:.4g},{y:.4g}" for x, y in points)
-            found[f"curve-{number}-{index}"] = {"name": label, "points": words}
-    if not found:
-        return svg
-    for key, values in found.items():
-        svg = svg.replace(f'id="{name}-{key}"', f'id="{name}-{key}"{_data_attributes(values)}', 1)
-    labels = ([each.get_xlabel() for each in figure.axes], [each.get_ylabel() for each in figure.axes])
-    x, y = (next((label for label in names if label), "") for names in labels)
-    return svg.replace("<svg", f"<svg{_data_attributes({'x': x, 'y': y})}", 1)
+def _points(line: Line2D) -> list[list[float]]:
+    points = np.asarray(line.get_xydata(), dtype=np.float64)
+    points = points[np.isfinite(points).all(axis=1)]
+    places = np.linspace(0, max(len(points) - 1, 0), min(len(points), MAX_POINTS))
+    return [[float(f"{value:.4g}") for value in point] for point in points[np.unique(places.astype(np.int64))]]
 
 
-def _data_attributes(values: Mapping[str, str]) -> str:
-    return "".join(f' data-{key}="{escape(value)}"' for key, value in values.items())
+@contextmanager
+def _changed(figure: Figure, width_cm: float | None, height_cm: float | None, font: str | None) -> Iterator[None]:
+    """Give a figure another size and font for a while."""
+    from matplotlib import font_manager
+    from matplotlib.text import Text
+
+    if any(each is not None and not 0 < each < 500 for each in (width_cm, height_cm)):
+        raise DataError("The size of a chart is above 0 and below 500 cm.", code="chart-size")
+    if font is not None and font not in (names := font_manager.get_font_names()):
+        raise DataError(f"There is no font '{font}' on this machine." + nearest(font, names), code="font-missing")
+    width, height = map(float, figure.get_size_inches())
+    across = width_cm / 2.54 if width_cm else width if height_cm is None else width * height_cm / 2.54 / height
+    figure.set_size_inches(across, height_cm / 2.54 if height_cm else height * across / width)
+    if font is not None:
+        figure.draw_without_rendering()  # this makes the labels of all ticks
+    former = [(text, text.get_fontfamily()) for text in figure.findobj(Text)] if font is not None else []
+    for text, families in former:
+        text.set_fontfamily([str(font), *families])
+    try:
+        yield
+    finally:
+        figure.set_size_inches(width, height)
+        for text, families in former:
+            text.set_fontfamily(families)
 
 
 def import_matplotlib() -> None:
@@ -247,13 +285,17 @@ def import_matplotlib() -> None:
 
 
 @contextmanager
-def _style(name: str) -> Iterator[None]:
+def _style(name: str, font: str | None = None) -> Iterator[None]:
     with needs_extra("report", "A chart"):
         import_matplotlib()
-        import matplotlib
+        from matplotlib import font_manager, rc_context, rcParams, rcParamsDefault
 
+    own = {key: value for key, value in _STYLE.items() if rcParams[key] == rcParamsDefault[key]}
+    more = sorted({*_MORE_FONTS} & {*font_manager.get_font_names()}, key=_MORE_FONTS.index)
+    families = [*([] if font is None else [font]), *rcParams["font.family"], *more]
     # A fixed salt gives the same bytes for the same chart.
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+    fixed = {**_TEXT, "font.family": list(dict.fromkeys(families)), "svg.hashsalt": name}
+    with rc_context({**own, **fixed}), warnings.catch_warnings():
         # matplotlib's font may lack the letters of a class name, but browsers have fonts for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield

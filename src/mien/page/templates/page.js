@@ -84,39 +84,41 @@ const svgElement = (svg, tag, attributes) => {
   for (const [name, value] of Object.entries({ class: "at", ...attributes })) element.setAttribute(name, value);
   return element;
 };
-const placing = (axes) => {
-  const [x0, x1, left, right, y0, y1, bottom, top] = axes.dataset.box.split(" ").map(Number);
-  return { x: (x) => left + ((x - x0) / (x1 - x0)) * (right - left), y: (y) => bottom + ((y - y0) / (y1 - y0)) * (top - bottom), top, bottom };
-};
+const placing = ([x0, x1, left, right, y0, y1, bottom, top]) => ({
+  x: (x) => left + ((x - x0) / (x1 - x0)) * (right - left),
+  y: (y) => bottom + ((y - y0) / (y1 - y0)) * (top - bottom),
+});
+const inDrawing = (svg, { clientX, clientY }) => new DOMPoint(clientX, clientY).matrixTransform(svg.getScreenCTM().inverse());
 
 // Show the values of the point nearest to the pointer.
 const tip = add(document.body, "div", { className: "tip", hidden: true });
-for (const svg of all("figure svg[data-x]")) {
-  const points = all("[data-points]", svg).flatMap((curve) => {
-    const place = placing(curve.closest("[data-box]"));
-    return curve.dataset.points.split(" ").map((point) => {
-      const [x, y] = point.split(",").map(Number);
-      return { x: place.x(x), y: place.y(y), text: `${curve.dataset.name}: ${svg.dataset.x} ${x}, ${svg.dataset.y} ${y}` };
-    });
+for (const figure of all("figure[data-curves]")) {
+  const svg = figure.querySelector("svg");
+  const { x: across, y: up, panels } = JSON.parse(figure.dataset.curves);
+  const points = panels.flatMap(({ box, curves }) => {
+    const place = placing(box);
+    return Object.entries(curves).flatMap(([name, values]) =>
+      values.map(([x, y]) => ({ x: place.x(x), y: place.y(y), text: `${name}: ${across} ${x}, ${up} ${y}` })),
+    );
   });
   const mark = svgElement(svg, "circle", { r: 3, visibility: "hidden" });
-  const show = (point, event) => {
-    tip.hidden = !point;
-    mark.setAttribute("visibility", point ? "visible" : "hidden");
-    if (!point) return;
-    tip.textContent = point.text;
-    mark.setAttribute("cx", point.x);
-    mark.setAttribute("cy", point.y);
+  svg.onpointermove = (event) => {
+    const at = inDrawing(svg, event);
+    const distance = (point) => Math.hypot(point.x - at.x, point.y - at.y);
+    const nearest = points.reduce((best, point) => (distance(point) < distance(best) ? point : best), points[0]);
+    tip.hidden = !nearest || distance(nearest) > 25;
+    mark.setAttribute("visibility", tip.hidden ? "hidden" : "visible");
+    if (tip.hidden) return;
+    tip.textContent = nearest.text;
+    mark.setAttribute("cx", nearest.x);
+    mark.setAttribute("cy", nearest.y);
     tip.style.left = `${Math.max(0, Math.min(event.pageX + 12, document.documentElement.clientWidth - tip.offsetWidth - 4))}px`;
     tip.style.top = `${event.pageY + 14}px`;
   };
-  svg.onpointermove = (event) => {
-    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-    const distance = (point) => Math.hypot(point.x - at.x, point.y - at.y);
-    const nearest = points.reduce((best, point) => (distance(point) < distance(best) ? point : best), points[0]);
-    show(nearest && distance(nearest) < 25 ? nearest : null, event);
+  svg.onpointerleave = () => {
+    tip.hidden = true;
+    mark.setAttribute("visibility", "hidden");
   };
-  svg.onpointerleave = () => show(null);
 }
 
 // A video beside the page: a click on a time in a chart or table jumps there, and charts mark the current time.
@@ -133,18 +135,14 @@ if (player) {
     const { top, bottom } = player.parentElement.getBoundingClientRect();
     player.classList.toggle("away", bottom < 0 || top > innerHeight);
   };
-  const marks = all("figure svg").flatMap((svg) => {
-    const axes = svg.querySelector("[data-box]");
-    if (!axes) return [];
-    const [start, end, left, right] = axes.dataset.box.split(" ").map(Number);
-    const place = placing(axes);
-    const line = svgElement(svg, "line", { y1: place.top, y2: place.bottom });
+  const marks = all("figure[data-curves]").map((figure) => {
+    const svg = figure.querySelector("svg");
+    const [{ box }] = JSON.parse(figure.dataset.curves).panels;
+    const [start, end, left, right, , , bottom, top] = box;
+    const line = svgElement(svg, "line", { y1: top, y2: bottom });
     svg.style.cursor = "pointer";
-    svg.onclick = ({ clientX, clientY }) => {
-      const { x } = new DOMPoint(clientX, clientY).matrixTransform(svg.getScreenCTM().inverse());
-      jump(start + ((x - left) / (right - left)) * (end - start));
-    };
-    return [(seconds) => ["x1", "x2"].forEach((side) => line.setAttribute(side, place.x(seconds)))];
+    svg.onclick = (event) => jump(start + ((inDrawing(svg, event).x - left) / (right - left)) * (end - start));
+    return (seconds) => ["x1", "x2"].forEach((side) => line.setAttribute(side, placing(box).x(seconds)));
   });
   player.ontimeupdate = () => marks.forEach((move) => move(player.currentTime));
   player.ontimeupdate();

@@ -1,0 +1,194 @@
+"""Files for a paper about a run: a paragraph of methods, a table of hyperparameters, and references in BibTeX."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from mien.base.recipe import Recipe, dotted
+from mien.base.run_folder import RunFolder, best_epoch
+from mien.page.blocks import Column, Table
+from mien.page.latex import escape
+from mien.page.wording import counted, duration_text, kept_epoch_text
+from mien.version import __version__
+
+Sentence = tuple[str, Sequence[str]]
+"""A sentence without its full stop, and the keys of what it cites."""
+
+_FER2013_TRAIN = 28_709
+"""Number of training images of FER2013, by which it is recognised."""
+
+
+def paper_files(
+    run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameters: int, label: str
+) -> dict[str, str]:
+    """Return the texts of ``methods.tex``, ``hyperparameters.tex`` and ``references.bib`` by name.
+
+    ``class_counts`` has the number of samples of each class (C) by split; ``label`` is the prefix of the table's label.
+    """
+    sentences = methods(run, class_counts, parameters)
+    cited = {key for _, keys in sentences for key in keys}
+    paragraph = " ".join(escape(text) + (f"~\\cite{{{','.join(keys)}}}." if keys else ".") for text, keys in sentences)
+    table = hyperparameters(run.read_recipe())
+    entries = re.split(r"\n(?=@)", files("mien.reporting").joinpath("references.bib").read_text(encoding="utf-8"))
+    known = {each.partition("{")[2].partition(",")[0]: each.strip() for each in entries}
+    return {
+        "methods.tex": f"{paragraph}\n",
+        "hyperparameters.tex": table.to_latex(label=f"tab:{label}-hyperparameters"),
+        "references.bib": "\n\n".join(known[key] for key in sorted(cited)).replace("VERSION", __version__) + "\n",
+    }
+
+
+def methods_text(run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameters: int) -> str:
+    """Return :func:`methods` as plain text; ``""`` for a built-in model, because its card says how it was made."""
+    if not (run.path / "environment.json").is_file():
+        return ""
+    return " ".join(f"{text}." for text, _ in methods(run, class_counts, parameters))
+
+
+def hyperparameters(recipe: Recipe) -> Table:
+    """Return a table of the seed and of all keys of the recipe that differ from their defaults or always matter."""
+    always = {"seed", "epochs", "batch_size", "optim.name", "optim.lr", "optim.momentum", "schedule.name", "model.name"}
+    default = dotted(Recipe().resolved())
+    rows = [
+        (key, _setting(value))
+        for key, value in dotted(recipe.resolved()).items()
+        if key not in {"name", "description"} and (key in always or value != default.get(key))
+    ]
+    columns = (Column("hyperparameter", "text"), Column("value", "text"))
+    return Table("hyperparameters", columns, rows, f"Hyperparameters of the recipe {recipe.name}.")
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_setting, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def methods(run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameters: int) -> list[Sentence]:
+    """Describe how a run was trained: network, data, optimiser, schedule, augmentation, seed."""
+    recipe, history = run.read_recipe(), run.read_history()
+    # A built-in model has no environment.
+    facts = run.read_environment() if (run.path / "environment.json").is_file() else {}
+    given, name = recipe.input, recipe.model.name
+    version = facts.get("mien version", "")
+    seen = f", of which the network sees {given.crop_px} × {given.crop_px}" if given.crop_px < given.size_px else ""
+    grey = "grey-scale" if given.channels == 1 else "RGB"
+    sentences: list[Sentence] = [
+        (
+            f"The network {name} ({parameters:,} parameters) was trained by mien {version}".strip(),
+            ["mien", "torch", *(key for key in ("vgg", "resnet") if name.startswith(key))],
+        ),
+        (f"It classifies {grey} face crops of {given.size_px} × {given.size_px} pixels{seen}", ()),
+        *_data(recipe, facts, class_counts),
+        *_optimisation(recipe, len(history)),
+        *_augmentation(recipe),
+    ]
+    if facts.get("started_from"):
+        sentences.append((f"Training began with the weights of {facts['started_from']}", ()))
+    if facts.get("taught_by"):
+        weight, heat = recipe.distill.alpha, recipe.distill.temperature
+        text = f"It was distilled from {counted(len(facts['taught_by']), 'teacher')}"
+        sentences.append((f"{text} with weight {weight:g} at temperature {heat:g}", ["distillation"]))
+    own = [f"{table} {part.name} ({part.file_sha256[:12]})" for table, part in recipe.own_parts.items()]
+    if own := own + [f"{part} {given}" for part, given in facts.get("not_of_the_recipe", {}).items()]:
+        sentences.append((f"Own code: {', '.join(own)}", ()))
+    if history and not recipe.tuning.fit_head:
+        kept = kept_epoch_text(best_epoch(history, recipe), len(history), recipe.stopping)
+        sentences.append((f"The weights are of epoch {kept}", ()))
+    took = ""
+    if history and "device" in facts:
+        took = f"; training took {duration_text(history[-1]['seconds'], units=True)} on {facts['device']}"
+    sentences.append((f"The seed was {recipe.seed}, the recipe {recipe.name} ({recipe.digest[7:19]}){took}", ()))
+    if "commit" in facts:
+        sentences.append((f"The working folder was at commit {facts['commit'][:12]}", ()))
+    return sentences
+
+
+def _data(recipe: Recipe, facts: Mapping[str, Any], class_counts: Mapping[str, Sequence[int]]) -> Iterator[Sentence]:
+    sizes = {split: sum(counts) for split, counts in class_counts.items() if sum(counts)}
+    splits = _listed(f"{size:,} {split}" for split, size in sizes.items())
+    fer2013 = sizes.get("train") == _FER2013_TRAIN or "fer2013" in str(facts.get("data", "")).lower()
+    name, keys = ("FER2013", ["fer2013"]) if fer2013 else (f"{facts.get('data', 'The data')}", [])
+    digest = f" ({facts['data_fingerprint'][7:19]})" if "data_fingerprint" in facts else ""
+    yield f"The data is {name}{digest}" + (f" with {splits} images" if splits else ""), keys
+    if recipe.learns_votes:
+        votes = " and ".join(name for name, output in recipe.outputs.items() if output.target != "label")
+        yield f"The votes of the annotators are a target of the output {votes}", ["ferplus"] if fer2013 else ()
+
+
+def _optimisation(recipe: Recipe, epochs: int) -> Iterator[Sentence]:
+    optim, schedule = recipe.optim, recipe.schedule
+    if recipe.tuning.fit_head:
+        yield "Its head was fitted by cross-validated logistic regression on the features", ["linear-probe"]
+        return
+    names = {"sgd": "stochastic gradient descent", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+    momentum = (
+        f" with {'Nesterov ' if optim.nesterov else ''}momentum {optim.momentum:g}" if optim.name == "sgd" else ""
+    )
+    yield (
+        f"It was trained for {counted(epochs, 'epoch')} in batches of {recipe.batch_size} by "
+        f"{names.get(optim.name, optim.name)}{momentum}, a learning rate of {optim.lr:g} and a weight decay of "
+        f"{optim.weight_decay:g}",
+        [optim.name] if optim.name in {"adam", "adamw"} else (),
+    )
+    warmup = f" after rising from 0 in the first {100 * schedule.warmup:g}% of the steps" if schedule.warmup else ""
+    end = f"{schedule.final:g} of it" if schedule.final else "0"
+    match schedule.name:
+        case "constant":
+            words = "was constant"
+        case "step":
+            words = f"was multiplied by {schedule.factor:g} every {counted(schedule.step_epochs, 'epoch')}"
+        case "plateau":
+            patience = counted(schedule.patience, "epoch")
+            words = f"was multiplied by {schedule.factor:g} after {patience} without a lower loss"
+        case "cosine":
+            words = f"fell to {end} along a cosine"
+        case "one-cycle":
+            words = f"fell linearly to {end}"
+    keys = {"cosine": ["cosine"], "one-cycle": ["one-cycle"]}.get(schedule.name, [])
+    yield f"The learning rate {words}{warmup}", keys
+    extras = [
+        (f"label smoothing {recipe.label_smoothing:g}", recipe.label_smoothing, "label-smoothing"),
+        (f"class weights ({recipe.class_weights})", recipe.class_weights != "none", ""),
+        (f"{recipe.balance.sampling} sampling", recipe.balance.sampling != "none", ""),
+        (f"focal loss with gamma {recipe.balance.focal_gamma:g}", recipe.balance.focal_gamma, "focal"),
+        (f"logit adjustment {recipe.balance.logit_adjustment:g}", recipe.balance.logit_adjustment, "logit-adjustment"),
+        (f"self-adaptive targets ({recipe.self_adaptive:g})", recipe.self_adaptive, "self-adaptive"),
+        (f"an exponential moving average of the weights ({recipe.ema_decay:g})", recipe.ema_decay, ""),
+        (f"gradients clipped to norm {optim.clip_norm:g}", optim.clip_norm, ""),
+    ]
+    if used := [(text, key) for text, is_used, key in extras if is_used]:
+        yield f"It used {_listed(text for text, _ in used)}", [key for _, key in used if key]
+
+
+def _augmentation(recipe: Recipe) -> Iterator[Sentence]:
+    given = recipe.augment
+    low, high = given.brightness_range
+    steps = [
+        ("mirrored", given.flip, ""),
+        (f"shifted by up to {100 * given.translate:g}% of the side", given.translate, ""),
+        (f"rotated by up to {given.rotation_degrees:g} degrees", given.rotation_degrees, ""),
+        (f"zoomed by up to {100 * given.scale:g}%", given.scale, ""),
+        (f"sheared by up to {100 * given.shear:g}%", given.shear, ""),
+        (f"changed in brightness by up to {100 * given.brightness:g}% of white", given.brightness, ""),
+        (f"multiplied in brightness by {low:g} to {high:g}", (low, high) != (1, 1), ""),
+        (f"changed in contrast by up to {100 * given.contrast:g}%", given.contrast, ""),
+        (f"erased in a rectangle ({100 * given.random_erasing:g}%)", given.random_erasing, "random-erasing"),
+        (f"blurred ({100 * given.blur:g}%)", given.blur, ""),
+        (f"made noisy ({100 * given.noise:g}%)", given.noise, ""),
+        (f"reduced in resolution ({100 * given.low_resolution:g}%)", given.low_resolution, ""),
+        (f"mixed by mixup (alpha {given.mixup:g})", given.mixup, "mixup"),
+        (f"mixed by cutmix (alpha {given.cutmix:g})", given.cutmix, "cutmix"),
+    ]
+    used = [(text, key) for text, is_used, key in steps if is_used]
+    if used:
+        yield f"Training images were {_listed(text for text, _ in used)}", [key for _, key in used if key]
+    elif not given.file and not recipe.tuning.fit_head:
+        yield "Training images were not augmented", ()
+
+
+def _listed(parts: Iterable[str]) -> str:
+    """Join parts as in a sentence: ``"a, b and c"``."""
+    *first, last = [*parts] or [""]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,186 @@
+"""Oracles: csv, json, pandas and html.parser read back what was put in; texts by hand."""
+
+import csv
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from mien.base.errors import DataError
+from mien.base.labels import EXPRESSIONS
+from mien.evaluation.estimates import break_down, evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import BreakDown, Estimate
+from mien.page.blocks import Column, Table
+from mien.page.terminal import break_down_text, evaluation_text, rich_table
+from mien.page.wording import Cell, interval, shown, with_interval
+from mien.video.page import clock
+from support import raises
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text", "around"),
+    [
+        (Estimate(0.5, 0.25, 0.75), "percent", "50.0%", "25.0–75.0%"),
+        (Estimate(-0.012, -0.02, 0.01), "points", "-1.2", "-2.0 to +1.0"),
+        (Cell(Estimate(-0.0001, -0.02, 0.01), "signed"), "percent", "+0.000", "-0.020 to +0.010"),
+        (Estimate(0.5, math.nan, math.nan), "percent", "50.0%", ""),
+        (0.7154, "decimal", "0.715", ""),
+        (-0.0001, "points", "+0.0", ""),
+        (None, "percent", "–", ""),
+        (math.nan, "signed", "–", ""),
+        (1234, "count", "1,234", ""),
+        (1.5e-5, "number", "1.5e-05", ""),
+        (0.001, "p", "0.001", ""),
+        (0.0009, "p", "< 0.001", ""),
+    ],
+)
+def test_a_value_has_one_format(value, form, text, around):
+    assert (shown(value, form), interval(value, form)) == (text, around)
+    assert with_interval(value, form) == (f"{text} [{around}]" if around else text)
+
+
+def test_clock_has_no_sixty_seconds():
+    assert [clock(each) for each in (59.94, 59.96, 60)] == ["59.9 s", "1:00", "1:00"]
+
+
+def test_csv_and_json_hold_values_and_intervals():
+    columns = (Column("class", "text"), Column("share", "percent"), Column("rows", "count"))
+    first = ('a, "b"', Cell(Estimate(0.5, 0.25, math.nan), "points"), 1234)
+    table = Table("t", columns, [first, ("c", None, 0), ("d", math.nan, 7)])
+    lines = list(csv.reader(io.StringIO(table.to_csv().decode())))
+    assert lines == [
+        ["class", "share", "share low", "share high", "rows"],
+        ['a, "b"', "0.5", "0.25", "", "1234"],
+        ["c", "", "", "", "0"],
+        ["d", "", "", "", "7"],
+    ]
+    content = json.loads(table.to_json())
+    assert content[0] == {"class": 'a, "b"', "share": {"value": 0.5, "low": 0.25, "high": None}, "rows": 1234}
+    assert content[2]["share"] is None
+    assert Table("t", columns, []).to_csv() == b"class,share,rows\n"
+
+
+def test_save_chooses_the_form_by_the_suffix(tmp_path):
+    table = Table(
+        "t", (Column("class_1", "text"), Column("share", "percent", "p(|)")), [("a & b|<c>", Estimate(0.5, 0.25, 0.75))]
+    )
+    for suffix, expected in (
+        (".md", "| class_1 | p(\\|) |\n| :--- | ---: |\n| a & b\\|<c> | 50.0% [25.0–75.0%] |\n"),
+        (
+            ".tex",
+            "\\begin{tabular}{lr}\n\\toprule\nclass\\_1 & p($|$) \\\\\n\\midrule\n"
+            "a \\& b$|$$<$c$>$ & 50.0\\% [25.0--75.0\\%] \\\\\n\\bottomrule\n\\end{tabular}\n",
+        ),
+        (".csv", table.to_csv().decode()),
+        (".json", table.to_json().decode()),
+    ):
+        table.save(tmp_path / f"t{suffix}")
+        assert (tmp_path / f"t{suffix}").read_text(encoding="utf-8") == expected
+    frame = table.to_pandas()
+    assert frame.columns.tolist() == ["class_1", "share", "share low", "share high"]
+    assert frame.iloc[0].tolist() == ["a & b|<c>", 0.5, 0.25, 0.75]
+    with raises(DataError, "table-suffix", "t.xlsx"):
+        table.save(tmp_path / "t.xlsx")
+
+
+def test_latex_has_minus_signs_the_best_in_bold_caption_and_label(tmp_path):
+    rows = [("a-b", -0.196), ("-.5 c", 0.25)]
+    table = Table("t", (Column("x", "text"), Column("y", "signed")), rows, "50% of it.", best=frozenset({(1, "y")}))
+    expected = (
+        "\\begin{table}\n\\centering\n\\caption{50\\% of it.}\n\\label{tab:t}\n"
+        "\\begin{tabular}{lr}\n\\toprule\nx & y \\\\\n\\midrule\na-b & $-$0.196 \\\\\n"
+        "$-$.5 c & \\textbf{+0.250} \\\\\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+    )
+    assert table.to_latex() == expected
+    table.save(tmp_path / "t.tex", caption="61 ± 1.", label="tab:mine")
+    expected = expected.replace("50\\% of it.", "61 $\\pm$ 1.").replace("tab:t", "tab:mine")
+    assert (tmp_path / "t.tex").read_text() == expected
+
+
+class Cells(HTMLParser):
+    """The text of each cell, and all elements."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines, self.elements = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        if tag == "tr":
+            self.lines.append([])
+        elif tag in {"td", "th"}:
+            self.lines[-1].append("")
+
+    def handle_data(self, data):
+        if self.lines and self.lines[-1]:
+            self.lines[-1][-1] += data.strip()
+
+
+def test_notebook_shows_every_row_and_no_name_as_markup():
+    columns = (Column("class", "text"), Column("share", "percent"))
+    table = Table("t", columns, [("<img src=x>", Estimate(0.5, 0.25, 0.75)), ("b", None)], "Of <all> rows.", shown=0)
+    page = Cells()
+    page.feed(table._repr_html_())
+    assert page.lines == [["class", "share"], ["<img src=x>", "50.0%25.0–75.0%"], ["b", "–Of <all> rows."]]
+    assert "img" not in page.elements
+    assert "tables/" not in table._repr_html_()
+
+
+def terminal(renderable) -> str:
+    file = io.StringIO()
+    Console(width=80, file=file).print(renderable)
+    return file.getvalue()
+
+
+def perfect(classes, rows: int = 70, present: int | None = None) -> Predictions:
+    labels = np.arange(rows) % (present or len(classes))
+    return Predictions(np.arange(rows), labels, np.eye(len(classes))[labels], tuple(classes), "test", "")
+
+
+def test_terminal_puts_intervals_into_their_own_column():
+    columns = (Column("told [by]", "text"), Column("AUC"), Column("share", "percent"))
+    rows = [("light", Estimate(0.5, 0.4, 0.6), 0.1), ("edges", None, None)]
+    head, _, light, edges = terminal(rich_table(Table("t", columns, rows))).splitlines()
+    assert head.split("  ")[0].strip() == "told [by]"
+    assert "95% interval" in head
+    assert light.split() == ["light", "0.500", "0.400–0.600", "10.0%"]
+    assert edges.split() == ["edges", "–", "–"]
+    assert light.index("0.500") + len("0.500") == head.index("AUC") + len("AUC"), "numbers are right-aligned"
+
+
+def test_terminal_shows_a_dash_for_an_undefined_metric():
+    text = terminal(evaluation_text(evaluate_predictions(perfect(("a", "b", "c"), 1, 1), resamples=5)))
+    assert "test: 1 sample\n" in text.replace(" \n", "\n")
+    assert re.search(r"Macro-AUC +– ", text)
+    assert re.search(r"\nc +0\.0% +– +– +– +0", text)
+
+
+@pytest.mark.parametrize("count", [2, 7, 9, 40])
+def test_terminal_needs_80_columns(count):
+    names = EXPRESSIONS if count == 7 else [f"number {index}" for index in range(count)]
+    text = terminal(evaluation_text(evaluate_predictions(perfect(names), resamples=5)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    confusion = text[text.index("onfusion") :].rstrip().splitlines()
+    if count == 40:
+        assert "too wide" in text
+    else:
+        assert len(confusion) == 3 + count
+    if count == 9:
+        assert re.search(r"true class +1 +2 +3", text)
+        assert "4 number 3" in text
+
+
+def test_terminal_reads_no_name_as_markup():
+    predictions = perfect(("[red]a[/red]", "[/b]"))
+    assert "[red]a[/red]" in terminal(evaluation_text(evaluate_predictions(predictions, resamples=5)))
+    parts = tuple(break_down(predictions, np.array(["[i]x", "y"] * 35), resamples=5))
+    text = terminal(break_down_text(BreakDown("[u]column", parts)))
+    assert "By [u]column" in text
+    assert "[i]x" in text
