@@ -15,8 +15,8 @@ const AGAIN = { weight: 0.35, px: 160, size: 3, iou: 0.4 };
 const FRAMED = { px: 192, border: 1 / 3 };
 const MAX_DOUBTFUL = 100;
 
-/** A larger image is made smaller before it gets a frame, which would need too much memory. */
-const MAX_FRAMED_PX = 2560;
+/** Longer side of what is cut out at once. More would need too much memory, so it is cut out of a smaller copy. */
+const MAX_CUT_PX = 4000;
 
 /** Longer side of a video frame's copy, and the largest number of doubtful faces in it that are looked at again. */
 const FRAME_PX = 320;
@@ -107,8 +107,7 @@ export class Detector {
 
   /** Find a face that fills the image, in a small copy with a black frame. */
   async #searchFramed(image: RgbaImage): Promise<DetectedFace[]> {
-    const scale = Math.max(longerOf(image) / MAX_FRAMED_PX, 1);
-    const copy = scale > 1 ? resized(image, MAX_FRAMED_PX) : image;
+    const [copy, scale] = shrunk(image, (1 + 2 * FRAMED.border) * longerOf(image));
     const border = roundHalfEven(FRAMED.border * longerOf(copy));
     const framed = cropped(copy, -border, -border, copy.width + 2 * border, copy.height + 2 * border);
     return (await this.#search(framed, FRAMED.px)).map((face) => moved(face, scale, -border, -border));
@@ -122,10 +121,12 @@ export class Detector {
 
   /** The best face at a box, in an enlarged square around it. */
   async #around(image: RgbaImage, box: Box): Promise<DetectedFace | undefined> {
-    const side = Math.max(roundHalfEven(AGAIN.size * Math.max(box.width, box.height)), 1);
-    const [left, top] = [roundHalfEven(box.left + box.width / 2 - side / 2), roundHalfEven(box.top + box.height / 2 - side / 2)];
-    const faces = await this.#run(cropped(image, left, top, side, side), AGAIN.px);
-    return faces.map((face) => moved(face, 1, left, top)).find((face) => iou(box, face.box) > AGAIN.iou);
+    const [copy, scale] = shrunk(image, AGAIN.size * longerOf(box));
+    const side = Math.max(roundHalfEven((AGAIN.size * longerOf(box)) / scale), 1);
+    const corner = (start: number, size: number) => roundHalfEven((start + size / 2) / scale - side / 2);
+    const [left, top] = [corner(box.left, box.width), corner(box.top, box.height)];
+    const faces = await this.#run(cropped(copy, left, top, side, side), AGAIN.px);
+    return faces.map((face) => moved(face, scale, left, top)).find((face) => iou(box, face.box) > AGAIN.iou);
   }
 
   /** Run the network on a copy of this longer side. Faces are in pixels of the image, the best score first. */
@@ -170,6 +171,12 @@ function longerOf({ width, height }: { width: number; height: number }): number 
 function resized(image: RgbaImage, px: number): RgbaImage {
   const fitted = (side: number) => Math.max(roundHalfEven(side * (px / longerOf(image))), 1);
   return resizeColour(image, fitted(image.width), fitted(image.height));
+}
+
+/** An image from which this many pixels can be cut out at once, and how much larger the given one is. */
+function shrunk(image: RgbaImage, pixels: number): [RgbaImage, number] {
+  const px = Math.round((longerOf(image) * MAX_CUT_PX) / pixels);
+  return pixels > MAX_CUT_PX ? [resized(image, px), longerOf(image) / px] : [image, 1];
 }
 
 /** Cut out a rectangle of whole pixels, black outside the image. */

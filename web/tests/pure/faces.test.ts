@@ -91,6 +91,15 @@ describe("the detector", () => {
     expect(faces[0]!.box).toEqual(box(Math.round(60 * scale - 213), Math.round(50 * scale - 213), Math.round(72 * scale)));
   });
 
+  test("cuts squares and frames out of a smaller copy where they would need too much memory", async () => {
+    const wide = { left: 100, top: 20, width: 300, height: 60 };
+    const square = { left: 160 / 3, top: (160 - 32 / 3) / 2, width: 160 / 3, height: 32 / 3 };
+    const faces = await detect((width) => [{ box: width === 160 ? square : wide, score: 0.7 }], 6400, 1280);
+    expect(faces.map((face) => face.box)).toEqual([{ left: 1000, top: 200, width: 3000, height: 600 }]);
+    expect(faces[0]!.score).toBeCloseTo(0.7, 6);
+    expect(await detect((width) => (width === 192 ? [{ box: box(60, 50, 72), score: 0.95 }] : []), 5000, 1000)).toHaveLength(1);
+  });
+
   test("keeps faces by the user's limit: a lower one finds more, a higher one searches nothing else", async () => {
     const given = (score: number) => (width: number) => (width === 192 ? [] : [{ box: width === 160 ? box(53, 53, 53) : box(300, 200, 90), score }]);
     expect(await detect(given(0.5))).toEqual([]);
