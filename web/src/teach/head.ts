@@ -5,6 +5,7 @@
 
 import type { Head } from "../model/model_file";
 import { dealGroups } from "./folds";
+import { dot, type Matrix, product, turned } from "./matrix";
 
 const FOLDS = 5;
 const PENALTIES = [1, 0.1, 0.01, 0.001, 0.0001];
@@ -104,6 +105,7 @@ async function fitHead(rows: Float64Array, labels: number[], { penalty, origin, 
   const count = labels.length;
   const width = rows.length / count;
   const weights = classes * width;
+  const columns = turned(rows, count, width);
   // In the array, the bias follows the weights.
   let now: Float64Array = Float64Array.of(...from.weight, ...from.bias);
   let { loss, gradient, shares } = at(now);
@@ -178,28 +180,16 @@ async function fitHead(rows: Float64Array, labels: number[], { penalty, origin, 
   }
 
   /** Compute the logits of all rows with a head. */
-  function products(head: Float64Array): Float64Array {
-    const result = new Float64Array(count * classes);
-    for (let index = 0; index < count; index += 1) {
-      for (let label = 0; label < classes; label += 1) {
-        let sum = head[weights + label]!;
-        for (let each = 0; each < width; each += 1) sum += head[label * width + each]! * rows[index * width + each]!;
-        result[index * classes + label] = sum;
-      }
-    }
-    return result;
+  function products(head: Matrix): Matrix {
+    const logits = turned(product(head.subarray(0, weights), columns, classes, width, count), classes, count);
+    return logits.map((value, at) => value + head[weights + (at % classes)]!);
   }
 
   /** Compute the gradient for a head's weights and bias from the gradient for the logits. */
-  function transposed(byLogits: Float64Array): Float64Array {
+  function transposed(byLogits: Matrix): Matrix {
     const result = new Float64Array(weights + classes);
-    for (let index = 0; index < count; index += 1) {
-      for (let label = 0; label < classes; label += 1) {
-        const value = byLogits[index * classes + label]!;
-        for (let each = 0; each < width; each += 1) result[label * width + each]! += value * rows[index * width + each]!;
-        result[weights + label]! += value;
-      }
-    }
+    result.set(product(turned(byLogits, count, classes), rows, classes, count, width));
+    byLogits.forEach((value, at) => (result[weights + (at % classes)]! += value));
     return result;
   }
 }
@@ -226,12 +216,6 @@ function row(rows: Float64Array, at: number, width: number): Float64Array {
 
 function moved(place: Float64Array, direction: Float64Array, length: number): Float64Array {
   return place.map((value, at) => value + length * direction[at]!);
-}
-
-function dot(one: Float64Array, other: Float64Array): number {
-  let sum = 0;
-  for (let at = 0; at < one.length; at += 1) sum += one[at]! * other[at]!;
-  return sum;
 }
 
 function largest(values: Float64Array): number {

@@ -3,6 +3,8 @@
  * shift, which is near 1 for copies of any brightness. A page has few crops, so all pairs are compared.
  */
 
+import { between, dot, filled, type Matrix, product, turned } from "./matrix";
+
 /** Smallest correlation of near-copies, and smallest standard deviation of a crop that can be compared. */
 const MIN_CORRELATION = 0.91;
 const MIN_CONTRAST = 8;
@@ -19,9 +21,6 @@ const NOTHING = 1e-6;
 /** Numbers of frequencies down, and across. */
 const DOWN = CYCLES.max + 1;
 const ACROSS = 2 * CYCLES.max + 1;
-
-/** Rows of numbers, one after another. */
-type Matrix = Float64Array;
 
 /** Real and imaginary parts, one after the other. */
 type Spectrum = Matrix;
@@ -57,7 +56,8 @@ class Comparison {
     const reach = Math.max(1, Math.round(REACH * side));
     this.#shifts = Array.from({ length: 2 * reach + 1 }, (_, at) => at - reach);
     this.#blurs = BLURS.map((deviation) => {
-      const rows = filled(side, side, (row, column) => Math.exp(-(((row - column) / (deviation * side)) ** 2) / 2));
+      const weight = (distance: number) => Math.exp(-((distance / (deviation * side)) ** 2) / 2);
+      const rows = filled(side, side, (row, column) => (weight(row - column) < NOTHING ? 0 : weight(row - column)));
       const sums = product(rows, new Float64Array(side).fill(1), side, side, 1);
       return rows.map((value, at) => value / sums[Math.floor(at / side)]!);
     });
@@ -151,7 +151,7 @@ class Comparison {
   #step(one: Matrix, other: Matrix, { mirrored, zoom, down, across }: Placement): [number, number[]] {
     const { side } = this;
     const facing = mirrored ? other.map((_, at) => other[at - (at % side) + side - 1 - (at % side)]!) : other;
-    const laid = product(product(axis(side, zoom, down, true), facing, side, side, side), turned(axis(side, zoom, across, true), side, side), side, side, side);
+    const laid = between(axis(side, zoom, down, true), facing, axis(side, zoom, across, true), side);
     const [rows, columns] = [down, across].map((shift) => {
       const sums = product(axis(side, zoom, shift, false), new Float64Array(side).fill(1), side, side, 1);
       return sums.map((sum) => Number(sum > 0.75));
@@ -184,7 +184,7 @@ class Comparison {
     const covered = image.map((value, at) => value * inside[at]!);
     const [fine, coarse] = this.#blurs.map((blur) => {
       const [wide, high] = [columns, rows].map((part) => product(blur, part, side, side, 1));
-      return product(product(blur, covered, side, side, side), turned(blur, side, side), side, side, side).map((value, at) => value / Math.max(high![Math.floor(at / side)]! * wide![at % side]!, NOTHING));
+      return between(blur, covered, blur, side).map((value, at) => value / Math.max(high![Math.floor(at / side)]! * wide![at % side]!, NOTHING));
     });
     return inside.map((value, at) => value * (fine![at]! - coarse![at]!));
   }
@@ -212,31 +212,6 @@ function axis(side: number, zoom: number, shift: number, fill: boolean): Matrix 
     const place = centre + (row - centre - shift) / zoom;
     return Math.max(0, 1 - Math.abs((fill ? Math.min(Math.max(place, 0), side - 1) : place) - column));
   });
-}
-
-function filled(rows: number, columns: number, value: (row: number, column: number) => number): Matrix {
-  return Float64Array.from({ length: rows * columns }, (_, at) => value(Math.floor(at / columns), at % columns));
-}
-
-function product(one: Matrix, other: Matrix, rows: number, inner: number, columns: number): Matrix {
-  const result = new Float64Array(rows * columns);
-  for (let row = 0; row < rows; row += 1) {
-    for (let each = 0; each < inner; each += 1) {
-      const factor = one[row * inner + each]!;
-      if (factor) for (let column = 0; column < columns; column += 1) result[row * columns + column]! += factor * other[each * columns + column]!;
-    }
-  }
-  return result;
-}
-
-function turned(matrix: Matrix, rows: number, columns: number): Matrix {
-  return filled(columns, rows, (row, column) => matrix[column * columns + row]!);
-}
-
-function dot(one: Matrix, other: Matrix): number {
-  let sum = 0;
-  for (let at = 0; at < one.length; at += 1) sum += one[at]! * other[at]!;
-  return sum;
 }
 
 /** Solve three equations by Cramer's rule. */
