@@ -9,7 +9,7 @@ from PIL import Image
 import mien
 from mien.base.errors import DataError, ModelError
 from mien.faces.crop import crop_faces, square_around
-from mien.faces.face import Box, Margin
+from mien.faces.face import Box, Face, Margin
 from mien.faces.find import find_detector
 from mien.faces.yunet import YuNet
 from support import Fixed, encoded, raises
@@ -64,8 +64,6 @@ def test_something_else_is_no_image():
         (Box(10, 20, 30, 40), Box(10, 20, 30, 40)),
         (Box(-5, -6, 200, 30), Box(0, 0, 100, 24)),
         (Box(90, 50, 40, 40), Box(90, 50, 10, 10)),
-        (Box(-40, -40, 10, 10), Box(0, 0, 1, 1)),
-        (Box(150, 70, 10, 10), Box(99, 59, 1, 1)),
     ],
 )
 def test_boxes_never_leave_the_image(monkeypatch, box, inside):
@@ -77,3 +75,23 @@ def test_boxes_never_leave_the_image(monkeypatch, box, inside):
     assert [prediction.box for prediction in photo.predictions] == [inside]
     expected = crop_faces(scene, [square_around(box, Fixed.margin)], *mien.load("fast").manifest.input.stored_as)
     np.testing.assert_array_equal(photo.predictions[0].crop, expected[0])
+
+
+@pytest.mark.parametrize(
+    "face",
+    [
+        *(
+            Face(box, 0.5, {})
+            for box in (Box(-40, -40, 10, 10), Box(150, 70, 10, 10), Box(0, 0, 0, 5), Box(0, 0, 10**9, 9))
+        ),
+        *(Face(Box(1, 1, 9, 9), score, {}) for score in (1.5, -0.1, float("nan"))),
+    ],
+)
+def test_find_detector_rejects_impossible_faces(face):
+    with raises(ModelError, "detector-faces", "fixed"):
+        find_detector(Fixed(face)).detect(np.zeros((60, 100, 3), np.uint8))
+
+
+def test_predict_rejects_an_image_without_pixels():
+    with raises(DataError, "image-empty", "0 x 5"):
+        mien.load("fast").predict(Image.new("RGB", (0, 5)))

@@ -76,3 +76,15 @@ def test_known_faces_are_not_detected_again(predictor):
 def test_no_detector_is_loaded_for_face_crops(predictor, monkeypatch):
     monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: 1 / 0)
     assert FaceReader(predictor).classify(np.zeros((1, 48, 48), np.uint8)).shape == (1, 7)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_read_averages_mirrored_views_only_if_training_saw_them(predictor, flip, monkeypatch):
+    """Oracle: the probabilities of crops and mirrored crops, averaged by hand."""
+    recipe = predictor.manifest.recipe | {"augment": {"flip": flip}}
+    monkeypatch.setattr(predictor, "manifest", predictor.manifest.model_copy(update={"recipe": recipe}))
+    reader = FaceReader(predictor, Fixed(*FACES))
+    crops = reader.crop(RGB, FACES)
+    plain, mirrored = (predictor.probabilities(np.ascontiguousarray(view)) for view in (crops, crops[:, :, ::-1]))
+    expected = (plain + mirrored) / 2 if flip else plain
+    np.testing.assert_allclose([each.probability_vector for each in reader.read(RGB)], expected, atol=1e-6)

@@ -228,6 +228,8 @@ def _upright(image: Image, name: str) -> Image:
     from PIL import Image
 
     width, height = image.size
+    if not width * height:
+        raise DataError(f"{name} is empty: it has {width} x {height} pixels.", code="image-empty")
     if width * height > MAXIMUM_PIXELS:
         raise _too_large(name, f"{width} x {height}")
     image.load()

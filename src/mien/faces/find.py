@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 _own_detector = cache(YuNet)
 
+MAX_BOX = 4
+"""Longest side of a user's box, as a multiple of the image's longer side."""
+
 
 class OwnDetector:
     """Wrapper of a user's own detector that checks its faces, so that mistakes give a clear error.
 
-    ``detect`` raises ModelError for a result that is not a list of faces (``detector-faces``). The same holds for
-    landmarks that do not fit the box, such as fractions of the image (``landmarks-outside``).
+    ``detect`` raises ModelError (``detector-faces``): not a list of faces; a box without pixels of the image, or much
+    larger than it; a score that is no number of ``score_range``. Landmarks that do not fit the box, such as fractions
+    of the image, are ``landmarks-outside``.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -43,7 +47,21 @@ class OwnDetector:
             words = f"The detector {self.name} must return a list of mien.faces.Face: a Box of whole numbers (int), a "
             words += "score, and a dict of landmarks, each (x, y)."
             raise ModelError(words, code="detector-faces")
+        height, width = rgb.shape[:2]
+        low, high = self.score_range
         for face in faces:
+            left, top, right, bottom = face.box.xyxy
+            inside = (
+                left < width and top < height and min(right, bottom) > 0 and min(face.box.width, face.box.height) > 0
+            )
+            if not inside or max(face.box.width, face.box.height) > MAX_BOX * max(width, height):
+                words = f"The detector {self.name} gives the box {tuple(face.box)} in an image of {width} x {height} "
+                raise ModelError(
+                    words + "pixels. Boxes are left, top, width and height in pixels.", code="detector-faces"
+                )
+            if not low <= face.score <= high:
+                words = f"The detector {self.name} gives the score {face.score:g}, outside its score_range {low:g} to "
+                raise ModelError(f"{words}{high:g}.", code="detector-faces")
             if face.landmarks.keys() >= {*EYES, *MOUTH} and not _fit(face.box, face.landmarks):
                 raise ModelError(
                     f"The detector {self.name} gives landmarks that do not fit the face's box {tuple(face.box)}, such "
@@ -59,8 +77,8 @@ def _is_face(face: Any) -> bool:
     points = list(face.landmarks.values())
     if not all(isinstance(point, tuple) and len(point) == 2 for point in points):
         return False
-    numbers = [face.score, *(each for point in points for each in point)]
-    return all(isinstance(each, int) for each in face.box) and all(isinstance(each, int | float) for each in numbers)
+    numbers = [face.score, *(number for point in points for number in point)]
+    return all(isinstance(number, int) for number in face.box) and all(isinstance(x, int | float) for x in numbers)
 
 
 def _fit(box: Box, landmarks: Landmarks) -> bool:

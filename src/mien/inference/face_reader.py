@@ -2,8 +2,9 @@
 
     rgb ──detect──► faces ──crop──► face crops ──classify──► probabilities ──prediction──► [Prediction, ...]
 
-A face in a photograph is classified together with its mirror image, and the results are averaged. The second view takes
-little time compared to detection, and improves accuracy. A face crop is classified once, as in ``mien evaluate``.
+A face in a photograph is classified together with its mirror image, and the results are averaged, if training saw
+mirrored faces too. The second view takes little time and improves accuracy. A face crop is classified once, as in
+``mien evaluate``.
 
 Command line, Python, service and video all use this path. Video skips ``detect`` for tracked boxes.
 """
@@ -123,7 +124,13 @@ class FaceReader:
         return self.merge(self.classifier.rows(crops))
 
     def classify_found(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """Classify crops from a photograph: the mean over each crop and its mirror image. See :meth:`classify`."""
+        """Classify crops from a photograph; see :meth:`classify`.
+
+        Averages each crop and its mirror image, unless classes may depend on the side:
+        :attr:`mien.base.model_file.Manifest.mirrored`.
+        """
+        if not self.classifier.manifest.mirrored:
+            return self.classify(crops)
         rows = self.classifier.rows(np.concatenate([crops, crops[:, :, ::-1]]))
         return self.merge((rows[: len(crops)] + rows[len(crops) :]) / 2)
 

@@ -111,7 +111,7 @@ class Prediction:
 
     @property
     def unsure(self) -> bool | None:
-        """Whether no expression reaches :attr:`unsure_below`. None unless :attr:`perceived`.
+        """Whether no expression reaches :attr:`unsure_below`, or four or more compete. None unless :attr:`perceived`.
 
         False if the answer is "not-a-face".
         """

@@ -19,12 +19,17 @@ TIE_MARGIN = 0.1
 """Default margin. Expressions whose probability is below the highest by less than this are alternatives."""
 
 
+MAX_ALTERNATIVES = 2
+"""An answer with more alternatives is "unsure": four expressions out of seven say nothing."""
+
+
 class Decisions(NamedTuple):
     """The answers to N rows of probabilities.
 
     Attributes:
         top: the class of highest probability, int64 (N,).
-        likely: whether that class is an expression with a probability of at least ``unsure_below``, bool (N,).
+        likely: whether that class is an expression with a probability of at least ``unsure_below`` and at most
+            :data:`MAX_ALTERNATIVES` alternatives, bool (N,).
         tied: expressions nearly as likely as the first, bool (N, C). If the first is "not-a-face", all are False.
     """
 
@@ -39,7 +44,7 @@ def decide(
     """Choose the answer for each row of probabilities, (N, C), 0..1. ``web/src/heads/label.ts`` has the same rule.
 
     An answer with a probability below ``unsure_below`` is "unsure". Expressions whose probability is below the highest
-    by less than ``margin`` are tied with it.
+    by less than ``margin`` are tied with it. With more than :data:`MAX_ALTERNATIVES`, the answer is "unsure" too.
     """
     is_expression = np.array([name not in NO_EXPRESSION for name in classes])
     top = probabilities.argmax(axis=1)
@@ -47,7 +52,8 @@ def decide(
     tied = is_expression & (highest[:, np.newaxis] - probabilities < margin)
     tied[np.arange(len(top)), top] = False
     tied[np.array(classes)[top] == NOT_A_FACE_CLASS] = False
-    return Decisions(top, is_expression[top] & (highest >= unsure_below), tied)
+    likely = is_expression[top] & (highest >= unsure_below) & (tied.sum(axis=1) <= MAX_ALTERNATIVES)
+    return Decisions(top, likely, tied)
 
 
 def softmax(logits: Floats) -> Floats:
