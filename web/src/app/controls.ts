@@ -19,7 +19,10 @@ export function bindSources(app: App, page: Page): void {
   element("explain").onclick = () => void app.explain();
   page.drawing.onBox = (fractions) => void app.addFace(fractions);
   element("remove-box").onclick = () => void app.images.removeBox();
-  element("clear-images").onclick = () => app.images.clear();
+  element("clear-images").onclick = () => {
+    app.images.clear();
+    void app.examples.classify();
+  };
   element("copy").onclick = () => void app.copy();
   element("save").onclick = () => app.save();
   element("save-table").onclick = () => app.saveTable();
