@@ -19,7 +19,8 @@ import numpy as np
 from mien.base.recipe import check_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.read import load_dataset
-from mien.exporting.to_onnx import exporting
+from mien.exporting.to_onnx import export_run
+from mien.inference.predictor import Predictor
 from mien.models.registry import completed
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import with_model_classes
@@ -74,12 +75,12 @@ def main() -> None:
     facts |= {"recipe_digest": recipe.digest, "taught_by": facts_light["taught_by"] + facts["taught_by"]}
     run.create(recipe, facts)
     checkpoint.save(run.best, join(weights_light, weights_deep, wanted.share), facts)
-    with exporting(run) as export:
-        predictor, predictions = calibrate(export.file, faces)
-        write_trained_on(run, with_model_classes(predictor, faces), light)
-        write_digests(run, np.concatenate([read_trained_on(run), read_trained_on(deep)]))
-        evaluation = MeasuredSplit.resolve(predictions, faces, predictor).evaluate()
-        export.complete(predictor.manifest.model_copy(update={"scores": headline_values(evaluation)}))
+    export = export_run(run)
+    predictor, predictions = calibrate(Predictor.opened(export.session, export.manifest, run.model), faces)
+    write_trained_on(run, with_model_classes(predictor, faces), light)
+    write_digests(run, np.concatenate([read_trained_on(run), read_trained_on(deep)]))
+    evaluation = MeasuredSplit.resolve(predictions, faces, predictor).evaluate()
+    export.write(run.model, predictor.manifest.model_copy(update={"scores": headline_values(evaluation)}))
     sys.stdout.write(f"{run.path}: {evaluation.accuracy.value:.2%} of the label, parity {export.parity}\n")
 
 

@@ -34,7 +34,15 @@ def test_a_training_from_its_plan_to_its_checkpoint_passes_few_files(tmp_path, f
     plan = plan_training(tiny_recipe.model_copy(update={"epochs": 1}), faces)
     passed = files_passed(lambda: train(plan, RunFolder(tmp_path / "run")))
     assert "training/loop.py" in passed
-    assert len(passed) <= 25, passed
+    assert len(passed) <= 30, passed
+
+
+def test_the_command_train_passes_few_files(tmp_path, face_folder, mien):
+    words = ("train", "quick", "--data", face_folder, "--epochs", 1, "--quiet", "--out")
+    mien(*words, tmp_path / "first")  # modules are loaded once
+    passed = files_passed(lambda: mien(*words, tmp_path / "second"))
+    assert {"training/loop.py", "exporting/to_onnx.py"} < set(passed)
+    assert len(passed) <= 97, passed
 
 
 def test_a_photo_passes_few_files(astronaut):

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
@@ -103,20 +104,24 @@ def test_labels_keep_their_type_and_runs_repeat(recipe, faces, fitted):
     numbers = 10 * np.searchsorted(fitted.classes_, np.array(faces.classes))[faces.labels]
     again = ExpressionClassifier(recipe, random_state=0, device="cpu").fit(faces.images, numbers)
     assert set(again.predict(faces.images)) <= set(numbers.tolist())
-    np.testing.assert_array_equal(again.predict_proba(faces.images), fitted.predict_proba(faces.images))
+    # One predicts by its model file, the other by its network.
+    np.testing.assert_allclose(again.predict_proba(faces.images), fitted.predict_proba(faces.images), atol=1e-6)
     seeds = (np.random.RandomState(5), np.random.RandomState(5).randint(2**31 - 1), 0)
     own = load_recipe(recipe)
     one, same, other = (ExpressionClassifier(own, random_state=s).fit(faces.images, numbers).history_ for s in seeds)
     assert one[0]["train_loss"] == same[0]["train_loss"] != other[0]["train_loss"]
 
 
-def test_a_head_is_fitted_to_a_trained_network(faces):
+def test_a_head_is_fitted_to_a_trained_network(faces, tmp_path):
     """Oracle: the features of the built-in model."""
-    fitted = ExpressionClassifier("head", device="cpu").fit(faces.images, faces.labels)._classifier
+    fitted = mien.load(
+        ExpressionClassifier("head", device="cpu").fit(faces.images, faces.labels).save(tmp_path / "m.onnx")
+    )
     np.testing.assert_allclose(fitted.features(faces.images), mien.load().features(faces.images), atol=0.02)
 
 
-def test_cross_validation_runs(recipe, faces):
+def test_cross_validation_exports_nothing(recipe, faces, monkeypatch):
+    monkeypatch.setattr(torch.onnx, "export", None)
     estimator = ExpressionClassifier(recipe, settings={"epochs": 1})
     scores = cross_val_score(estimator, faces.images, faces.labels, cv=2, error_score="raise")
     assert (scores >= 0).tolist() == [True, True]

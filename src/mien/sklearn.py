@@ -23,6 +23,7 @@ from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.inference.onnx_classifier import OnnxClassifier
+from mien.pipeline.split_predictions import temperature_for_use
 
 with needs_extra("sklearn", "mien.sklearn"):
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -57,7 +58,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         classes_: (C,) sorted labels, of the type given to ``fit``.
         n_features_in_: number of pixel values per image.
         history_: one dict per epoch with loss and metrics of train and validation.
-        model_: content of the ``.onnx`` file. :meth:`save` writes it for use elsewhere in mien.
+        model_: content of the ``.onnx`` file, made when it is asked for, saved or pickled. :meth:`save` writes it for
+            use elsewhere in mien.
 
     >>> ExpressionClassifier("quick", settings={"epochs": 5}).get_params()["settings"]
     {'epochs': 5}
@@ -107,24 +109,36 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.classes_, numbers = np.unique(column_or_1d(labels), return_inverse=True)
         names = [str(label) for label in self.classes_.tolist()]
         job.check()
-        from mien.exporting.to_onnx import exporting
-        from mien.pipeline.training_run import calibrate
+        from mien.exporting.to_onnx import FittedNetwork
         from mien.training.loop import train
 
         try:
             size_px, channels = recipe.input.stored_as
             dataset = Dataset.from_arrays(pixels, numbers, names, size_px=size_px, channels=channels)
+            network = job.network(len(names))
             with TemporaryDirectory(prefix="mien-") as folder:
                 run = RunFolder(Path(folder) / "run")
-                self.history_ = train(job.plan(dataset), run, init_from=job.init_from, device=job.device).history
-                with exporting(run) as export:
-                    export.complete(calibrate(export.file, dataset)[0].manifest)
-                self.model_ = run.model.read_bytes()
+                plan = job.plan(dataset)
+                outcome = train(plan, run, init_from=job.init_from, device=job.device, network=network)
+                self.history_ = outcome.history
+                fitted = FittedNetwork.of_run(run)
+            probabilities = fitted.probabilities(plan.validation.images)
+            self._fitted = fitted.with_temperature(temperature_for_use(plan.validation.labels, probabilities))
         except DataError as error:
             raise PixelError(str(error), code=error.code) from error
-        self._classifier = _open(self.model_)
+        self.__dict__.pop("_classifier", None)
         return self
 
+    @property
+    def model_(self) -> bytes:
+        """Content of the ``.onnx`` file, which is made when it is first asked for."""
+        check_is_fitted(self)
+        if not hasattr(self, "_classifier"):
+            self._model = self._fitted.to_onnx()
+            self._classifier = _open(self._model)
+        return self._model
+
+    @usual_torch()
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:  # noqa: N803
         """Compute class probabilities of face crops.
 
@@ -139,12 +153,13 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             sklearn.exceptions.NotFittedError: before :meth:`fit`.
         """
         check_is_fitted(self)
-        size_px, channels = self._classifier.manifest.input.stored_as
+        classifier = getattr(self, "_classifier", None) or self._fitted
+        size_px, channels = classifier.manifest.input.stored_as
         flat, own_shape = _flat(X)
         pixels = self._pixels(
             validate_data(self, flat, dtype="numeric", reset=False), own_shape or self._shape, channels
         )
-        return self._classifier.probabilities(np.stack([face_square(image, size_px, channels) for image in pixels]))
+        return classifier.probabilities(np.stack([face_square(image, size_px, channels) for image in pixels]))
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
         """Predict the most probable label of each face crop, (N,). Arguments are as in :meth:`predict_proba`."""
@@ -157,7 +172,6 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         Raises:
             DataError: wrong suffix (``out-suffix``).
         """
-        check_is_fitted(self)
         if Path(path).suffix != ".onnx":
             raise DataError(f"path must name a .onnx file; found {path}.", code="out-suffix")
         write_bytes(path, self.model_)
@@ -170,13 +184,16 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        # Pickle only the file's content, because onnxruntime's session cannot be pickled.
-        return {name: value for name, value in super().__getstate__().items() if name != "_classifier"}
+        # Pickle only the content of the model file: neither a network nor onnxruntime's session.
+        if "_fitted" in self.__dict__:
+            self.model_  # noqa: B018 - this makes the file
+        hidden = {"_classifier", "_fitted"}
+        return {name: value for name, value in super().__getstate__().items() if name not in hidden}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if "model_" in state:
-            self._classifier = _open(self.model_)
+        if "_model" in state:
+            self._classifier = _open(self._model)
 
     def _pixels(self, flat: npt.NDArray[Any], own: tuple[int, ...] | None, channels: int) -> npt.NDArray[np.uint8]:
         """Reshape flat images to uint8 (N, H, W), or (N, H, W, 3) in colour. ``own`` is the shape of a stack's."""

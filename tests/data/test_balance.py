@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.base.errors import DataError
-from mien.base.recipe import BalanceRecipe
+from mien.base.recipe_tables import BalanceRecipe
 from mien.data.balance import balance, balanced_counts, balanced_order, check_counts
 from mien.data.dataset import Dataset
 from support import raises

@@ -10,7 +10,7 @@ import pytest
 
 from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES
-from mien.base.recipe import BalanceRecipe
+from mien.base.recipe_tables import BalanceRecipe
 from mien.data.balance import balance
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet

@@ -4,6 +4,7 @@ from pathlib import Path
 import onnx
 import torch
 
+import mien
 from mien.base.errors import ModelError, RunError
 from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
@@ -16,7 +17,9 @@ from support import raises
 
 def test_the_file_answers_as_torch_does_and_says_what_it_is(tmp_path, tiny_run, faces):
     file = tmp_path / "x.onnx"
-    parity = export_run(tiny_run, file)
+    exported = export_run(tiny_run)
+    exported.write(file)
+    parity = exported.parity
     assert parity.largest_difference < 1e-5
     assert parity.agreement == 1.0
     manifest = read_manifest(file)
@@ -34,7 +37,7 @@ def test_the_file_answers_as_torch_does_and_says_what_it_is(tmp_path, tiny_run, 
 def test_norms_are_in_the_weights_of_the_file_and_stay_in_the_network(tiny_run):
     network, _ = checkpoint.load_best(tiny_run)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    graph = onnx.load_model_from_string(export._to_onnx(network, 44, {})).graph
+    graph = onnx.load_model_from_string(export.to_graph(network, 44, {})).graph
     assert {node.op_type for node in graph.node} >= {"Conv", "MaxPool", "Relu"}
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
     assert network.state_dict().keys() == before.keys()
@@ -50,10 +53,10 @@ def test_a_file_that_answers_otherwise_is_never_written(tmp_path, tiny_run, monk
             network.head.bias -= 0.01 * torch.arange(7)
         return graph
 
-    original = export._to_onnx
-    monkeypatch.setattr(export, "_to_onnx", other_network)
+    original = export.to_graph
+    monkeypatch.setattr(export, "to_graph", other_network)
     with raises(ModelError, "export-parity"):
-        export_run(tiny_run, tmp_path / "x.onnx")
+        mien.export(tiny_run.path, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,14 +72,14 @@ def test_scores_of_another_epoch_are_not_carried_over(tmp_path, tiny_run):
     shutil.copytree(tiny_run.path, run.path)
     tensors, facts = checkpoint.load(run.best)
     checkpoint.save(run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
-    export_run(run)
+    export_run(run).write(run.model)
     assert read_manifest(run.model).scores == {}
 
 
 def test_the_rule_of_the_answer_is_carried_over(tmp_path):
     fast, run = find_run("fast"), RunFolder(tmp_path / "run")
     shutil.copytree(fast.path, run.path)
-    export_run(run)
+    export_run(run).write(run.model)
     assert read_manifest(run.model).answer == read_manifest(fast.model).answer is not None
 
 
@@ -87,7 +90,7 @@ def test_weights_that_are_not_numbers_are_not_exported(tmp_path, tiny_run):
     checkpoint.save(run.best, {**tensors, "head.bias": tensors["head.bias"] * float("nan")}, facts)
     before = run.model.read_bytes()
     with raises(ModelError, "export-parity"):
-        export_run(run)
+        mien.export(run.path)
     assert run.model.read_bytes() == before
 
 

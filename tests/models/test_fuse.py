@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mien.base.recipe import ModelRecipe
+from mien.base.recipe_tables import ModelRecipe
 from mien.models.fuse import Pairs, fuse_for_inference
 from mien.models.registry import build_model
 

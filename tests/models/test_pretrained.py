@@ -10,7 +10,7 @@ from PIL import Image
 
 from mien.base.errors import ModelError, RecipeError
 from mien.base.model_file import read_manifest
-from mien.base.recipe import ModelRecipe
+from mien.base.recipe_tables import ModelRecipe
 from mien.base.run_folder import RunFolder
 from mien.exporting.to_onnx import export_run
 from mien.models.registry import build_model
@@ -172,7 +172,7 @@ def test_a_run_begins_with_the_file_notes_it_and_needs_it_no_more(timm, tmp_path
     assert torch.equal(ours["backbone.layer2.0.conv1.weight"], theirs["layer2.0.conv1.weight"])
     assert torch.equal(ours["backbone.bn1.running_var"], theirs["bn1.running_var"])
     weights.unlink()
-    export_run(run)
+    export_run(run).write(run.model)
     manifest = read_manifest(run.model)
     assert manifest.recipe["model"]["weights"] == weights.name, "no folder of this machine travels in the file"
     assert manifest.licence == "that of the pretrained weights: not known"

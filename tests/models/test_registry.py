@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mien.base.errors import RecipeError
-from mien.base.recipe import ModelRecipe
+from mien.base.recipe_tables import ModelRecipe
 from mien.models.registry import MODELS, build_model, check_sizes, complete, model_settings, starts_from_scratch
 from support import raises
 
@@ -49,10 +49,10 @@ def test_export_answers_as_torch_does(name):
     """Oracle: the torch network itself, on batches of 1 and 3."""
     import onnxruntime
 
-    from mien.exporting.to_onnx import _to_onnx
+    from mien.exporting.to_onnx import to_graph
 
     network = narrow(name).eval()
-    session = onnxruntime.InferenceSession(_to_onnx(network, 48), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(to_graph(network, 48), providers=["CPUExecutionProvider"])
     for count in (1, 3):
         images = torch.randn(count, 1, 48, 48)
         with torch.inference_mode():

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from mien.base.recipe import ModelRecipe
+from mien.base.recipe_tables import ModelRecipe
 from mien.models.registry import build_model
 
 

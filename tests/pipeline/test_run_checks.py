@@ -16,7 +16,8 @@ from mien.evaluation.predictions import Predictions
 from mien.pipeline.run_checks import check_history, check_run
 from mien.training import checkpoint
 from mien.training.loop import train
-from mien.training.plan import Parts, plan_training
+from mien.training.own_parts import Parts
+from mien.training.plan import plan_training
 from support import noted
 from training_support import changed
 

@@ -13,7 +13,7 @@ from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.calibration import apply_temperature, fit_temperature
-from mien.evaluation.predictions import Predictions, read_predictions
+from mien.evaluation.predictions import read_predictions
 from mien.exporting import to_onnx as export
 from mien.inference.predictor import Predictor, load
 from mien.pipeline.split_predictions import HALF_WAY, temperature_for_use, vote_temperature_for_use
@@ -137,7 +137,7 @@ def test_the_temperature_of_validation_is_in_the_artifact_and_not_in_its_scores(
 
 def test_a_perfect_validation_stores_no_temperature():
     perfect = np.array([[0.8, 0.2], [0.3, 0.7]])
-    assert temperature_for_use(Predictions(np.arange(2), np.arange(2), perfect, ("a", "b"), "validation", "")) == 1.0
+    assert temperature_for_use(np.arange(2), perfect) == 1.0
 
 
 @pytest.mark.parametrize("count", [8, 800])
@@ -147,8 +147,7 @@ def test_few_faces_of_validation_say_little_of_the_temperature(count):
     labels = random.integers(0, 4, count)
     logits = random.normal(size=(count, 4)) + 3 * np.eye(4)[labels]
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    predictions = Predictions(np.arange(count), labels, np.exp(logits), tuple("abcd"), "validation", "")
-    share = np.log(temperature_for_use(predictions)) / np.log(fit_temperature(labels, predictions.probabilities))
+    share = np.log(temperature_for_use(labels, np.exp(logits))) / np.log(fit_temperature(labels, np.exp(logits)))
     assert share == pytest.approx({8: 0.074, 800: 0.889}[count], abs=1e-3)
 
 

@@ -8,7 +8,8 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 
 from mien.base.preprocess import InputSpec, to_input
-from mien.base.recipe import AugmentRecipe, Recipe
+from mien.base.recipe import Recipe
+from mien.base.recipe_tables import AugmentRecipe
 from mien.training.augment import alternate, as_shown, augment, blur_matrices, corrupt, mix, resolution_matrices
 from mien.training.batches import epoch_batches
 

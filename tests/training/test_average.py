@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from mien.base.preprocess import InputSpec, to_input
-from mien.base.recipe import ModelRecipe
+from mien.base.recipe_tables import ModelRecipe
 from mien.base.run_folder import RunFolder
 from mien.models.registry import build_model
 from mien.training import average, checkpoint
-from mien.training.average import WeightAverage, enough_of, recalibrate_bn
+from mien.training.average import WeightAverage, recalibrate_bn, some_images
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare
@@ -40,18 +40,18 @@ def test_faces_that_leave_one_over_are_no_batch_of_one():
 
 def test_enough_faces_are_some_of_them_each_once_and_always_the_same(monkeypatch):
     images = np.arange(50, dtype=np.uint8).reshape(50, 1, 1)
-    assert np.array_equal(enough_of(images), images)
-    monkeypatch.setattr(average, "ENOUGH", 20)
-    chosen = enough_of(images).ravel().tolist()
+    assert np.array_equal(some_images(images), images)
+    monkeypatch.setattr(average, "MAX_IMAGES", 20)
+    chosen = some_images(images).ravel().tolist()
     assert len(set(chosen)) == 20
-    assert chosen == enough_of(images).ravel().tolist()
+    assert chosen == some_images(images).ravel().tolist()
     assert chosen != list(range(20)), "the first ones may be of one class"
 
 
 def test_training_keeps_no_more_faces_for_statistics_than_it_looks_at(monkeypatch, faces, tiny_recipe):
-    monkeypatch.setattr(average, "ENOUGH", 20)
+    monkeypatch.setattr(average, "MAX_IMAGES", 20)
     kept = prepare(plan_training(changed(tiny_recipe, recalibrate_bn=True), faces)).recalibration_images
-    assert np.array_equal(kept, enough_of(np.asarray(faces.of_split("train").images)))
+    assert np.array_equal(kept, some_images(np.asarray(faces.of_split("train").images)))
     assert len(kept) == 20
     assert prepare(plan_training(tiny_recipe, faces)).recalibration_images is None
 

@@ -13,7 +13,8 @@ from PIL import Image
 from mien.base.errors import DataError, ModelError
 from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec, face_square, grey_square, grey_stack, in_pixels, normalise, to_input
-from mien.base.recipe import AugmentRecipe, ModelRecipe, Recipe
+from mien.base.recipe import Recipe
+from mien.base.recipe_tables import AugmentRecipe, ModelRecipe
 from mien.base.run_folder import RunFolder
 from mien.data.read import ReadOptions, load_dataset, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
@@ -54,7 +55,7 @@ def colour_recipe(tiny_run) -> Recipe:
 def colour_run(tmp_path_factory, colour_faces, colour_recipe) -> RunFolder:
     run = RunFolder(tmp_path_factory.mktemp("colour") / "run")
     train(plan_training(colour_recipe, colour_faces), run, device="cpu")
-    export_run(run)
+    export_run(run).write(run.model)
     return run
 
 

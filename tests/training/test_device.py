@@ -4,7 +4,7 @@ import weakref
 import torch
 
 from mien.base.errors import TrainingError
-from mien.training.device import check_device, keep_for_ever, make_fabric, sum_dtype
+from mien.training.device import _never_destroy, check_device, make_fabric, sum_dtype
 from support import raises
 
 
@@ -27,10 +27,10 @@ def test_auto_takes_bf16_only_where_the_cpu_computes_in_it(monkeypatch):
         assert make_fabric("auto")._precision.precision == precision
 
 
-def test_what_is_kept_for_ever_outlives_its_names():
+def test_a_distributed_model_outlives_its_names():
     """Oracle: a weak reference, which dies with its object."""
     kept, dropped = torch.nn.Identity(), torch.nn.Identity()
-    keep_for_ever(kept)
+    _never_destroy(kept)
     references = [weakref.ref(kept), weakref.ref(dropped)]
     del kept, dropped
     gc.collect()

@@ -18,7 +18,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import read_predictions
 from mien.training import checkpoint, state
-from mien.training.device import part_of_process
+from mien.training.device import TrainingFabric
 from mien.training.plan import plan_training
 from support import raises
 
@@ -26,7 +26,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="torchrun with g
 RATE = ["--lr", "0.01", "--batch-size", "63", "--set", "model.dropout=0"]
 
 
-class Fabric:
+class Fabric(TrainingFabric):
+    global_rank = world_size = device = None
+
     def __init__(self, rank, size, device="cpu"):
         self.global_rank, self.world_size, self.device = rank, size, torch.device(device)
 
@@ -35,8 +37,8 @@ class Fabric:
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 64])
-def test_parts_are_all_places_once(count):
-    parts = [range(count)[part_of_process(count, Fabric(rank, 3))] for rank in range(3)]
+def test_processes_share_all_items(count):
+    parts = [range(count)[Fabric(rank, 3).own_items(count)] for rank in range(3)]
     assert [place for part in parts for place in part] == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 

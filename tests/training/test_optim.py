@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn, optim
 
-from mien.base.recipe import ModelRecipe, OptimRecipe, ScheduleRecipe
+from mien.base.recipe_tables import ModelRecipe, OptimRecipe, ScheduleRecipe
 from mien.models.registry import build_model
 from mien.training.optim import build_optimizer, plateau_factor, rate_factor
 

@@ -20,8 +20,8 @@ from mien.inference.predictor import load
 from mien.models.registry import build_model
 from mien.pipeline.split_predictions import predict_split
 from mien.training import checkpoint
-from mien.training.heads import make_outputs, output_facts
 from mien.training.loop import train
+from mien.training.outputs import make_outputs, output_facts
 from mien.training.plan import plan_training
 from mien.training.state import load_init_weights
 from support import raises
@@ -39,7 +39,7 @@ def test_history_and_evaluation_measure_the_output_that_answers(tmp_path, tiny_r
     recipe = check_recipe(tomllib.loads(tiny_recipe_text + text), "several", ["epochs=1"])
     run = RunFolder(tmp_path / "run")
     train(plan_training(recipe, voted_faces), run)
-    export_run(run)
+    export_run(run).write(run.model)
     model = load(run.path)
     assert list(model.manifest.outputs) == ["fer2013", "a", "b"]
     assert model.output.name == "b"

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from mien.base.recipe import ModelRecipe, Recipe, load_recipe, tuned
+from mien.base.recipe import Recipe, load_recipe, tuned
+from mien.base.recipe_tables import ModelRecipe
 from mien.base.run_folder import RunFolder
 from mien.models.registry import MODELS, build_model
 from mien.training import checkpoint, loop

@@ -15,7 +15,7 @@ from mien.base.recipe import check_recipe
 from mien.base.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.batches import Batch
-from mien.training.heads import majority_targets, sampled_targets
+from mien.training.heads.votes import majority_targets, sampled_targets
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare

@@ -123,6 +123,7 @@ def run_folds(
     from mien.data.splits import split_groups
 
     dataset = read(data, *job.recipe.input.stored_as).faces
+    job.network(len(dataset.classes))
     groups = split_groups(dataset.images, dataset.groups)
     check_groups(dataset, groups, count)
     folds = make_folds(dataset, groups, count)

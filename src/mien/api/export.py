@@ -120,9 +120,11 @@ def export(
             raise DataError("--data needs --precision int8 or fp16; fp32 uses none.", code="options")
         with needs_extra("train", "Exporting"):
             # Import it here, because it imports torch, which the other precisions and `import mien` do not need.
-            from mien.exporting.to_onnx import export_run as export_fp32
+            from mien.exporting.to_onnx import export_run
         file = file or folder.model
-        parity = export_fp32(folder, file)
+        exported = export_run(folder)
+        exported.write(file)
+        parity = exported.parity
         return ExportResult(file, precision, parity.faces, parity.agreement, parity.largest_difference)
     if data is None:
         words = f"{precision} is measured on the validation split; give --data PATH."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from mien.base.progress import busy, is_quiet
 from mien.base.recipe import Change, Recipe, check_recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
+from mien.data.read import ReadResult
 from mien.inference.find_model import find_trained
 from mien.inference.tta import check_tta
 from mien.page.wording import counted
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from mien.models.network import Network
     from mien.models.own import Module, OwnModule
     from mien.pipeline.training_run import TrainingResult
-    from mien.training.heads import LossFunction
-    from mien.training.plan import Augmentation, OptimizerMaker, Parts, TrainingPlan
+    from mien.training.losses import LossFunction
+    from mien.training.own_parts import Augmentation, OptimizerMaker, Parts
+    from mien.training.plan import TrainingPlan
 
 _FEW = 50
 """Number of validation samples below which a notice is given. With 35 of 50 right, the 95% interval spans 25 points."""
@@ -110,7 +112,7 @@ def train(
         check_callback(each)
     with needs_extra("train", "Training"):
         from mien.models.own import source_of
-        from mien.training.plan import Parts
+        from mien.training.own_parts import Parts
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
     if time is not None and (epochs is not None or "epochs" in (settings or {})):
         raise RecipeError("time sets the number of epochs. Leave out epochs.", code="options")
@@ -125,16 +127,11 @@ def train(
     job = find_job(recipe, changes, init_from, device).writing(out, teachers, tta, resume).within(time)
     if any(each is not None for each in (loss, augment, optimizer, weights)):
         job = replace(job, parts=Parts(loss, augment, optimizer, weights))
-    network_to_train = job.check()
-    if not job.resumes:
-        check_outside(job.out.path, data)
-    plan = job.plan(data)
     shown = Callbacks(TrainProgress() if verbose else None, *callbacks)
+    result = job.run_on(data, shown, environment(data), _print if verbose else lambda notice: None)
     if verbose:
-        _print(job.notices(plan))
-    result = job.start(plan, data, shown, environment(data), network_to_train)
-    if verbose:
-        _print(result.notices)
+        for notice in result.notices:
+            _print(notice)
     return result
 
 
@@ -160,9 +157,9 @@ def load_network(run: str | os.PathLike[str]) -> Module:
     return network.whole_module() if isinstance(network, OwnNetwork) else network
 
 
-def _print(notices: Iterable[Notice]) -> None:
+def _print(notice: Notice) -> None:
     if not is_quiet() and sys.stderr is not None:
-        sys.stderr.writelines(each.line + "\n" for each in notices)
+        sys.stderr.write(notice.line + "\n")
 
 
 def distill(  # noqa: D417 - the other arguments are train's
@@ -248,6 +245,7 @@ class TrainingJob:
         resumes: whether ``run`` exists and is resumed.
         parts: functions and classes of the user that replace parts of the recipe.
         seconds: time limit from which the number of epochs is chosen.
+        distills: whether a key of ``[distill]`` was changed, which needs teachers.
     """
 
     recipe: Recipe
@@ -259,6 +257,7 @@ class TrainingJob:
     resumes: bool = False
     parts: Parts | None = None
     seconds: float | None = None
+    distills: bool = False
 
     @property
     def out(self) -> RunFolder:
@@ -287,36 +286,71 @@ class TrainingJob:
             return replace(self, recipe=self.recipe.model_copy(update={"epochs": self.out.read_recipe().epochs}))
         return replace(self, seconds=seconds_of(time))
 
-    def check(self) -> Network:
-        """Check everything before data is read. Returns the untrained network for :meth:`start`.
+    def run_on(
+        self,
+        data: Data,
+        callback: Callback | None,
+        metadata: Mapping[str, Any],
+        notify: Callable[[Notice], None],
+        on_read: Callable[[ReadResult], None] = lambda result: None,
+    ) -> TrainingResult:
+        """Check, read the data, train, export and evaluate: what :func:`train` and the commands do.
+
+        ``notify`` is called with each notice before the training starts, ``on_read`` with the data.
+        """
+        self.check()
+        if not self.resumes:
+            check_outside(self.out.path, data)
+        result = read(data, *self.recipe.input.stored_as)
+        on_read(result)
+        plan = self.plan(result)
+        for each in self.notices(plan):
+            notify(each)
+        return self.start(plan, data, callback, metadata)
+
+    def check(self) -> None:
+        """Check all that needs neither data nor a network.
 
         Raises:
             RunError: the folder has other content or cannot be resumed, or ``init_from`` has no weights.
-            RecipeError: the network does not exist or is too deep for its images, or an argument is incompatible with
-                fitting a head (``fit-head``).
+            RecipeError: the network or a part does not exist, or an argument is incompatible with fitting a head
+                (``fit-head``).
             TrainingError: the device does not exist.
             MissingExtraError: torch is not installed.
         """
         if self.recipe.tuning.fit_head and (self.teachers or self.parts is not None):
             words = "tuning.fit_head fits the head in its own way: leave out teachers, loss, augment and optimizer."
             raise RecipeError(words, code="fit-head")
+        if self.distills and not self.teachers:
+            raise RecipeError("The keys of [distill] have no effect without teachers.", code="recipe-value")
         if self.run is not None and not self.resumes and is_main_process():
             self.run.check_free(or_resume=True)
         with needs_extra("train", "Training"):
+            from mien.models.registry import completed
             from mien.training.device import check_device
-            from mien.training.state import check_network, check_resumable, file_digest
+            from mien.training.own_parts import Parts
+            from mien.training.state import check_resumable, file_digest
         check_device(self.device)
+        (self.parts or Parts()).with_files(completed(self.recipe))
         if self.init_from is not None:
             file_digest(self.init_from.best)  # this raises an error if the weights are missing
-        network = check_network(self.recipe)
+        if self.resumes and is_main_process():
+            with self.out.alone():
+                check_resumable(self.out, self.recipe, tunes=self.init_from is not None)
+
+    def network(self, logits: int) -> Network:
+        """Build the untrained network for a number of logits, and check that it can be trained and exported.
+
+        Raises RecipeError: the network is too deep for its images, or a setting is impossible.
+        """
+        from mien.training.state import check_network
+
+        network = check_network(self.recipe, logits)
         if self.recipe.model.file:
             from mien.exporting.to_onnx import check_export
 
             with busy("testing that the network can be exported"):
                 check_export(network, self.recipe)
-        if self.resumes and is_main_process():
-            with self.out.alone():
-                check_resumable(self.out, self.recipe, tunes=self.init_from is not None)
         return network
 
     def plan(self, data: Data) -> TrainingPlan:
@@ -387,17 +421,9 @@ class TrainingJob:
             yield Notice(f"{words}{' and '.join(splits)}: accuracy on them is too optimistic.", code="trained-on")
 
     def start(
-        self,
-        plan: TrainingPlan,
-        data: Data,
-        callback: Callback | None,
-        metadata: Mapping[str, Any],
-        network: Network | None = None,
+        self, plan: TrainingPlan, data: Data, callback: Callback | None, metadata: Mapping[str, Any]
     ) -> TrainingResult:
-        """Train, export and evaluate. Teachers first predict the train split of ``data``.
-
-        ``network`` is the result of :meth:`check`; it is trained.
-        """
+        """Build the network, train, export and evaluate. Teachers first predict the train split of ``data``."""
         from mien.pipeline.training_run import run_recipe
 
         own = self.recipe.input.stored_as
@@ -405,6 +431,7 @@ class TrainingJob:
         def read_at(spec: InputSpec) -> Dataset:
             return plan.dataset if spec.stored_as == own else read(data, *spec.stored_as).faces
 
+        network = self.network(plan.logits)
         return run_recipe(
             plan,
             self.out,
@@ -450,7 +477,10 @@ def find_job(
         recipe = load_recipe(recipe, changes)
     elif changes:
         recipe = check_recipe(recipe.model_dump(exclude_unset=True), recipe.name, changes)
+    recipe.check_files()
     if recipe.tuning.fit_head and init_from is None:
         init_from = "default"
     start = None if init_from is None else find_trained(init_from)
-    return TrainingJob(recipe if start is None else tuned(recipe, start.read_recipe(), changes), start, str(device))
+    recipe = recipe if start is None else tuned(recipe, start.read_recipe(), changes)
+    distills = any((each if isinstance(each, str) else each[0]).startswith("distill.") for each in changes)
+    return TrainingJob(recipe, start, str(device), distills=distills)

@@ -185,7 +185,9 @@ def nearest(name: object, known: Iterable[str], table: str = "") -> str:
     """
     known = sorted(known)
     lowered = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(str(name).lower(), lowered, n=1)
+    word = str(name).lower()
+    close = difflib.get_close_matches(word, lowered, n=1)
+    close = close or [each for each in lowered if len(word) > 4 and each.startswith(word[:4])]
     if close:
         return f" Did you mean '{table}{lowered[close[0]]}'?"
     return f" Known: {', '.join(table + each for each in known) or 'none'}."

@@ -215,18 +215,22 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def open_model(
-    path: str | Path, threads: int | None = None, provider: str = "CPUExecutionProvider"
+    path: str | Path,
+    threads: int | None = None,
+    provider: str = "CPUExecutionProvider",
+    content: bytes | None = None,
 ) -> tuple[InferenceSession, Manifest]:
     """Open a model file without reading any other file. A graph is a program: open only files that you trust.
 
     ``provider`` is ONNX Runtime's name of the device's provider; the CPU computes all other nodes. A prediction uses
-    ``threads``. Raises ModelError: the file is missing, damaged, not mien's, or of a newer schema.
+    ``threads``. With ``content``, that of a file which is not written yet, nothing is read. Raises ModelError: the
+    file is missing, damaged, not mien's, or of a newer schema.
     """
     stay_offline()
     import onnxruntime
 
     path = Path(path)
-    content = _read(path)
+    content = _read(path) if content is None else content
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     # Threads that spin while they wait slow down all other work: docs/lab-notebook.md.

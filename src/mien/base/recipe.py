@@ -13,26 +13,36 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import digits
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from mien.base.errors import DataError, RecipeError
 from mien.base.files import expand_home
-from mien.base.heads.kinds import HEADS, Target
+from mien.base.heads.kinds import HEADS
 from mien.base.labels import parse_scheme
 from mien.base.preprocess import InputSpec
+from mien.base.recipe_tables import (
+    OWN_PARTS,
+    AugmentRecipe,
+    BalanceRecipe,
+    DistillRecipe,
+    Fraction,
+    ModelRecipe,
+    OnlyWith,
+    OptimRecipe,
+    OutputName,
+    OutputRecipe,
+    OwnPart,
+    Probability,
+    ScheduleRecipe,
+    StoppingRecipe,
+    StrictModel,
+    TuningRecipe,
+    Weight,
+)
 from mien.base.spec_file import SpecKind, dump_toml, is_path, parse_toml
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Factor = Annotated[float, Field(ge=0, le=10)]
-
-_MOST = 1e30
-"""Upper limit of settings that are used in fp32; the largest fp32 number is 3e38."""
-Weight = Annotated[float, Field(ge=0, le=_MOST)]
 _DIGESTED_AS = (
     ("", "recalibrate_bn", "renew_statistics"),
     ("", "progressive_resizing", "early_sizes"),
@@ -42,173 +52,6 @@ _DIGESTED_AS = (
     ("distill", "alpha", "share"),
 )
 """Table, current name and old name of renamed keys. Digests use old names, so stored runs and models still match."""
-
-
-class StrictModel(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
-    """A table of a TOML file. A table is immutable and refuses unknown keys, infinity and NaN."""
-
-
-class ModelRecipe(BaseModel, extra="allow", frozen=True, allow_inf_nan=False):
-    """The network. Keys other than ``name`` are settings of the network's family, checked by ``mien.models.registry``.
-
-    With ``file``, ``name`` is a class in a user's Python file; ``file_sha256`` is the digest of its text.
-    """
-
-    name: str = "mien"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings of the network's family, e.g. ``{"widths": [32, 64, 128, 256]}``."""
-        return dict(self.model_extra or {})
-
-    @property
-    def file(self) -> str:
-        """Path of the user's Python file that defines the class ``name``; empty for a network of mien."""
-        return str(self.settings.get("file", ""))
-
-
-class OwnPart(StrictModel):
-    """A user's own function, given by file and name; ``file_sha256`` is the digest of the file's text."""
-
-    file: str = Field(default="", description="path of a Python file that defines the function name")
-    file_sha256: str = ""
-    name: str = ""
-
-    @model_validator(mode="after")
-    def _file_and_name(self) -> OwnPart:
-        if bool(self.file) != bool(self.name):
-            raise ValueError("needs both file and name, or none of them")
-        return self
-
-
-OWN_PARTS = ("loss", "augment", "optim")
-"""Tables of a recipe that may name a function in a user's file."""
-
-
-class OptimRecipe(StrictModel):
-    """The optimiser. Biases and normalisation layers get no weight decay."""
-
-    file: str = ""
-    file_sha256: str = ""
-    name: str = Field(default="sgd", description="sgd, adam, adamw, rmsprop, or a function in file")
-    lr: float = Field(default=0.1, gt=0, le=_MOST, description="peak learning rate")
-    momentum: Fraction = 0.9
-    nesterov: bool = True
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: small number added to divisors")
-    weight_decay: float = Field(default=0.0, ge=0, le=_MOST)
-    clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
-
-    @field_validator("name")
-    @classmethod
-    def _is_known(cls, name: str, info: ValidationInfo) -> str:
-        if name not in {"sgd", "adam", "adamw", "rmsprop"} and not info.data.get("file"):
-            raise PydanticCustomError("literal_error", "", {"expected": "'sgd', 'adam', 'adamw' or 'rmsprop'"})
-        return name
-
-
-class ScheduleRecipe(StrictModel):
-    """The learning rate over the run, as a factor of ``optim.lr``."""
-
-    name: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = "constant"
-    # With one-cycle, the rate rises during warmup and falls linearly afterwards.
-    warmup: Fraction = Field(default=0.0, description="fraction of the run in which the learning rate rises from 0")
-    final: Fraction = Field(default=0.0, description="cosine, one-cycle: final rate as a fraction of lr")
-    step_epochs: int = Field(default=10, ge=1, description="step: epochs between two cuts of the learning rate")
-    factor: float = Field(default=0.1, gt=0, lt=1, description="step, plateau: each cut multiplies the rate by this")
-    patience: int = Field(default=3, ge=1, description="plateau: epochs without a better loss before a cut")
-
-
-class AugmentRecipe(OwnPart):
-    """Random augmentation of training images, different in each epoch. Everything is off by default.
-
-    A function in ``file`` replaces everything except mixup and cutmix.
-    """
-
-    flip: bool = Field(default=False, description="mirror half of the images in one epoch, the other half in the next")
-    translate: Fraction = Field(default=0.0, description="largest shift, as a fraction of the side")
-    rotation_degrees: float = Field(default=0.0, ge=0, le=180)
-    scale: Fraction = Field(default=0.0, description="zoom between 1 - scale and 1 + scale")
-    shear: Fraction = Field(default=0.0, description="largest shear: horizontal shift as a fraction of the height")
-    brightness: float = Field(default=0.0, ge=0, le=1, description="largest change, as a fraction of white")
-    brightness_range: tuple[Factor, Factor] = Field(
-        default=(1.0, 1.0), description="[0.2, 1.2]: grey values are multiplied by 0.2 to 1.2"
-    )
-    contrast: Fraction = Field(default=0.0, description="contrast between 1 - contrast and 1 + contrast")
-    random_erasing: Probability = Field(default=0.0, description="fraction of images that lose a rectangle")
-    blur: Probability = Field(default=0.0, description="fraction of images that are blurred")
-    noise: Probability = Field(default=0.0, description="fraction of images with added Gaussian noise")
-    low_resolution: Probability = Field(default=0.0, description="fraction of images reduced to a lower resolution")
-    mixup: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
-    cutmix: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
-    mixup_probability: Probability = Field(default=1.0, description="fraction of batches that mixup and cutmix change")
-    mixup_off_epochs: Fraction = Field(default=0.0, description="last fraction of epochs without mixup and cutmix")
-
-    @field_validator("brightness_range")
-    @classmethod
-    def _range_rises(cls, ends: tuple[float, float]) -> tuple[float, float]:
-        if ends[0] > ends[1]:
-            raise ValueError(f"{ends[0]:g} is above {ends[1]:g}; the smaller number comes first")
-        return ends
-
-
-class BalanceRecipe(StrictModel):
-    """Settings against class imbalance, besides ``class_weights``. Everything is off by default."""
-
-    sampling: Literal["none", "undersample", "oversample", "batches"] = Field(
-        default="none",
-        description="undersample: reduce to the smallest class; oversample: repeat faces; batches: equal "
-        "shares of the classes in every batch",
-    )
-    share: float = Field(default=1.0, gt=0, le=1, description="oversample: up to this fraction of the largest class")
-    faces_per_class: int = Field(
-        default=0, ge=0, description="largest number of faces per class, drawn at random before sampling; 0 keeps all"
-    )
-    effective_beta: Fraction = Field(default=0.999, description="beta of class_weights = effective")
-    focal_gamma: float = Field(default=0.0, ge=0, description="focal loss: 0 is cross-entropy, 2 as in the paper")
-    logit_adjustment: float = Field(default=0.0, ge=0, description="tau of Menon et al.: 0 is off, 1 as in the paper")
-
-
-class DistillRecipe(StrictModel):
-    """Knowledge distillation from teachers. Distillation has no effect without teachers (``mien train``)."""
-
-    temperature: float = Field(default=3.0, gt=0, description="temperature of the teachers' and student's softmax")
-    alpha: float = Field(
-        default=0.9, gt=0, le=1, description="weight of the distillation loss; that of labels and votes is 1 - alpha"
-    )
-
-
-class StoppingRecipe(StrictModel):
-    """Which epoch is the best, and how long to wait for a better one."""
-
-    metric: Literal["accuracy", "loss", "macro_f1", "macro_auc"] = "accuracy"
-    keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights are kept and exported")
-    patience: int = Field(default=0, ge=0, description="stop after so many epochs without a better value; 0: never")
-
-
-class OutputRecipe(StrictModel):
-    """One output of the network: its training target and the weight of its loss."""
-
-    target: Target = Field(
-        default="label",
-        description="label: the data's label; votes: the distribution of votes; majority: the class with most votes; "
-        "sampled: one vote, drawn again each epoch; affect: ratings in the columns valence and arousal",
-    )
-    weight: float = Field(default=1.0, gt=0, le=_MOST, description="weight of this output's loss in the sum")
-
-
-class TuningRecipe(StrictModel):
-    """Fine-tuning settings for pretrained weights. By default, all layers train with the same learning rate."""
-
-    frozen_epochs: int = Field(default=0, ge=0, description="initial epochs in which only the head is trained")
-    layer_decay: float = Field(
-        default=1.0, gt=0, le=1, description="learning rate of a block, as a fraction of that of the next block"
-    )
-    fit_head: bool = Field(
-        default=False,
-        description="fit the head alone, by cross-validated logistic regression on features of images without "
-        "augmentation; the optimiser is not used",
-    )
 
 
 class Recipe(StrictModel):
@@ -275,10 +118,12 @@ class Recipe(StrictModel):
     @model_validator(mode="after")
     def _a_fitted_head_takes_one_epoch(self) -> Recipe:
         others = self.outputs or self.ema_decay or self.recalibrate_bn or self.self_adaptive or self.own_parts
-        if self.tuning.fit_head and (self.epochs > 1 or others):
+        tables = (self.optim, self.schedule, self.augment)
+        changed = [table for table in tables if table != type(table)()]
+        if self.tuning.fit_head and (self.epochs > 1 or others or changed):
             raise ValueError(
-                "tuning.fit_head needs epochs = 1, without outputs, ema_decay, recalibrate_bn, self_adaptive, or a "
-                "file of a loss, augmentation or optimiser"
+                "tuning.fit_head needs epochs = 1, without outputs, ema_decay, recalibrate_bn, self_adaptive, optim, "
+                "schedule, augment, or a file of a loss"
             )
         return self
 
@@ -313,18 +158,15 @@ class Recipe(StrictModel):
 
     @model_validator(mode="after")
     def _every_changed_key_has_an_effect(self) -> Recipe:
-        for table, name, works, needs in (
-            ("optim", "betas", self.optim.name in {"adam", "adamw"}, "optim.name = 'adam' or 'adamw'"),
-            ("schedule", "patience", self.schedule.name == "plateau", "schedule.name = 'plateau'"),
-            ("schedule", "step_epochs", self.schedule.name == "step", "schedule.name = 'step'"),
-            ("balance", "effective_beta", self.class_weights == "effective", "class_weights = 'effective'"),
-            ("balance", "share", self.balance.sampling == "oversample", "balance.sampling = 'oversample'"),
-        ):
+        for table in type(self).model_fields:
             values = getattr(self, table)
-            value = getattr(values, name)
-            # recipe.toml of a run lists every key, so defaults are allowed.
-            if not works and value != type(values).model_fields[name].default:
-                raise ValueError(f"{table}.{name} = {value} has no effect; it needs {needs}")
+            for name, info in type(values).model_fields.items() if isinstance(values, BaseModel) else ():
+                # recipe.toml of a run lists every key, so defaults are allowed.
+                changed = getattr(values, name) != info.default
+                for rule in info.metadata:
+                    if changed and isinstance(rule, OnlyWith) and not rule.holds(self):
+                        words = f"{table}.{name} = {getattr(values, name)} has no effect; it needs {rule.needs}"
+                        raise ValueError(words)
         return self
 
     def resolved(self) -> dict[str, Any]:
@@ -335,9 +177,16 @@ class Recipe(StrictModel):
         return content
 
     @property
-    def own_parts(self) -> dict[str, OwnPart | OptimRecipe]:
+    def own_parts(self) -> dict[str, OwnPart]:
         """The parts in :data:`OWN_PARTS` that name a file."""
         return {table: part for table in OWN_PARTS if (part := getattr(self, table)).file}
+
+    def check_files(self) -> None:
+        """Raise :class:`RecipeError` if a Python file that the recipe names is missing (``model-file-missing``)."""
+        parts: dict[str, ModelRecipe | OwnPart] = {"model": self.model, **self.own_parts}
+        for table, part in parts.items():
+            if part.file and not Path(part.file).is_file():
+                raise RecipeError(f"There is no file {part.file} ({table}.file).", code="model-file-missing")
 
     @property
     def learns_votes(self) -> bool:
@@ -389,7 +238,7 @@ def key_of(name: str) -> str:
     """Return the dotted key for a key's name here or in another package; ``""`` if none. A table is ``augment.KEY``."""
     key = _KIND.key_of(Recipe, name)
     kind = Recipe.model_fields[key].annotation if key in Recipe.model_fields else None
-    return f"{key}.KEY" if isinstance(kind, type) and issubclass(kind, StrictModel) else key
+    return f"{key}.KEY" if isinstance(kind, type) and issubclass(kind, BaseModel) else key
 
 
 def recipe_names() -> list[str]:

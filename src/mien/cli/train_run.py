@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from mien.api.train import TrainingJob, find_job
-from mien.base.files import check_outside
 from mien.base.processes import is_main_process, process_count
 from mien.base.run_folder import RunFolder
 from mien.cli.options import Device, PlainSettings
@@ -22,10 +21,10 @@ from mien.cli.usage import leave_out
 from mien.page.terminal import evaluation_text
 from mien.page.wording import kept_epoch_text
 from mien.pipeline.training_view import TrainProgress
-from mien.training.callback import Callbacks, Logger
+from mien.training.callback import Callbacks
+from mien.training.loggers import Logger
 
 if TYPE_CHECKING:
-    from mien.models.network import Network
     from mien.pipeline.training_run import TrainingResult
 
 
@@ -73,22 +72,20 @@ def train_and_show(
     job = find_options(options, changes, teachers, tta)
     # Create it in every process, so that all raise the error for a wrong name.
     logger = Logger(options.log, job.out) if options.log is not None else None
-    network = check(options, job)
-    if not job.resumes:
-        check_outside(job.out.path, options.source)
+    options.source.check()
     if options.resume and not job.resumes:
         notice(f"{job.out.path} contains no run to resume. A new run starts.", "nothing-to-resume")
-    data = options.source.read(*job.recipe.input.stored_as)
-    notice(
-        f"{options.source.path}: {data.shape}, {len(data.faces):,} faces of {len(data.faces.classes)} classes; "
-        f"splits: {data.split_origin}"
-    )
-    plan = job.plan(data)
-    show_notices(job.notices(plan))
     origins = {"fine-tuned from": options.init_from or "", "teachers": ", ".join(map(str, job.teachers))}
-    callback = Callbacks(TrainProgress(), logger if is_main_process() else None)
-    metadata = options.source.environment({name: value for name, value in origins.items() if value})
-    result = job.start(plan, options.source, callback, metadata, network)
+    result = job.run_on(
+        options.source,
+        Callbacks(TrainProgress(), logger if is_main_process() else None),
+        options.source.environment({name: value for name, value in origins.items() if value}),
+        lambda each: show_notices([each]),
+        lambda data: notice(
+            f"{options.source.path}: {data.shape}, {len(data.faces):,} faces of {len(data.faces.classes)} classes; "
+            f"splits: {data.split_origin}"
+        ),
+    )
     if not is_main_process():
         return
     if result.removed:
@@ -110,12 +107,6 @@ def find_options(
     # Check these before loading torch, because most mistakes are in a name, a path or a --set.
     job = find_job(options.recipe, changes, options.init_from, options.device)
     return job.writing(options.out, teachers, tta, options.resume).within(options.time)
-
-
-def check(options: TrainOptions, job: TrainingJob) -> Network:
-    """Check the options before data is read."""
-    options.source.check()
-    return job.check()
 
 
 def _show(result: TrainingResult) -> None:

@@ -10,14 +10,15 @@ from mien.api.train import find_job
 from mien.base.errors import MissingExtraError
 from mien.base.processes import available_cores, processor_name
 from mien.cli.output import notice, show, show_facts, show_json, show_notices
-from mien.cli.train_run import TrainOptions, check, find_options
+from mien.cli.train_run import TrainOptions, find_options
 from mien.page.wording import counted, duration_text
 
 
 def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
     """Time a few training steps and print an estimate for the whole training."""
     job = find_options(options, changes)
-    check(options, replace(job, run=None))  # nothing is written, so the run's folder may exist
+    options.source.check()
+    replace(job, run=None).check()  # nothing is written, so the run's folder may exist
     plan = job.plan(options.source)
     from mien.training.probe import estimate_training
 
@@ -44,7 +45,8 @@ def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bo
 def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
     """Run the learning-rate range test, print its suggestion, and draw its curve."""
     job = find_job(options.recipe, changes, options.init_from, options.device)
-    check(options, job)
+    options.source.check()
+    job.check()
     chart = Path("runs") / f"{job.recipe.name}-find-lr.svg"
     found, recipe = search_lr(job, options.source), job.recipe
     drawn = ""

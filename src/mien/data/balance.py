@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError
-from mien.base.recipe import BalanceRecipe
+from mien.base.recipe_tables import BalanceRecipe
 from mien.data.dataset import Dataset
 
 

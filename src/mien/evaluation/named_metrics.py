@@ -79,6 +79,11 @@ class NamedMetric(MetricInfo):
     resampled: bool = True
     headline: bool = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle only how the metric is shown: an evaluation passes between processes, its functions cannot."""
+        shown = {"percent": self.percent, "lower_is_better": self.lower_is_better}
+        return partial(MetricInfo, self.key, self.name, self.meaning, **shown), ()
+
     def of(self, split: WeightedSplit) -> Floats:
         """Compute the metric under the weights of a split: float64 (...), NaN where undefined."""
         if self.compute is not None:

@@ -2,22 +2,23 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from onnx import ModelProto
 from torch import Tensor, nn
 
 from mien.base.errors import ModelError
-from mien.base.files import whole_file
-from mien.base.model_file import Manifest, OutputManifest, attach_manifest, open_model, read_manifest
+from mien.base.files import write_bytes
+from mien.base.model_file import MANIFEST_KEY, Manifest, OutputManifest, open_model, read_manifest
 from mien.base.preprocess import face_square, to_input
 from mien.base.processes import one_thread
 from mien.base.progress import busy
@@ -28,15 +29,16 @@ from mien.models.fuse import fuse_for_inference
 from mien.models.network import Network
 from mien.models.own import OwnNetwork
 from mien.training import checkpoint
+from mien.training.average import compute_logits
 from mien.version import __version__
 
 PARITY_FACES = 256
-LARGEST_DIFFERENCE = 1e-4
+MAX_DIFFERENCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Agreement of the file with torch, both in fp32 on the CPU, on :data:`PARITY_FACES` synthetic faces.
+    """Agreement of the file with torch, both in fp32 on the CPU, on at most :data:`PARITY_FACES` faces.
 
     Attributes:
         faces: number of compared faces.
@@ -49,35 +51,49 @@ class Parity:
     agreement: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Export:
-    """A checked model file. The file moves to its final path when the block of :func:`exporting` ends.
+    """An exported network, checked and in memory.
 
     Attributes:
-        file: temporary path of the file.
+        graph: the serialised graph, without a manifest.
+        manifest: description of the model, with which the session was opened.
+        session: session of ONNX Runtime for the graph.
         parity: agreement with torch.
     """
 
-    file: Path
+    graph: bytes
+    manifest: Manifest
+    session: Any
     parity: Parity
 
-    def complete(self, manifest: Manifest) -> None:
-        """Replace the manifest of the file."""
-        self.file.write_bytes(attach_manifest(self.file.read_bytes(), manifest))
+    def to_bytes(self, manifest: Manifest | None = None) -> bytes:
+        """Return the content of the model file, with another manifest if one is given."""
+        return _with_manifest(self.graph, manifest or self.manifest)
+
+    def write(self, file: Path, manifest: Manifest | None = None) -> None:
+        """Write the model file, whole or not at all."""
+        write_bytes(file, self.to_bytes(manifest))
 
 
-@contextmanager
-def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
-    """Export the model of a run's best epoch to ``out``, or ``model.onnx`` in the run's folder.
-
-    The file is written at the end of the block, or not at all.
+def export_run(run: RunFolder, images: npt.NDArray[np.uint8] | None = None) -> Export:
+    """Export the network of a run's best epoch, and compare it with torch on ``images``, by default synthetic faces.
 
     Raises:
-        RunError: no such run, no finished epoch, a damaged checkpoint, or the disk is full.
-        ModelError: probabilities differ from torch's by more than :data:`LARGEST_DIFFERENCE`.
+        RunError: no such run, no finished epoch, or a damaged checkpoint.
+        ModelError: the network cannot be exported, or probabilities differ from torch's by more than
+            :data:`MAX_DIFFERENCE`.
     """
-    recipe = run.read_recipe()
     network, facts = checkpoint.load_best(run)
+    manifest = make_manifest(network, run.read_recipe(), facts, manifest_of_weights(run, facts))
+    return export_network(network, manifest, images)
+
+
+def make_manifest(network: Network, recipe: Recipe, facts: Mapping[str, Any], former: Manifest | None) -> Manifest:
+    """Describe a network from its recipe and its checkpoint's metadata.
+
+    Metrics, temperatures and the rule of the answer are those of ``former``, a manifest of the same weights.
+    """
     content = recipe.resolved()
     for key in {"weights", "file"} & content["model"].keys():
         content["model"][key] = Path(content["model"][key]).name  # paths mean nothing to others
@@ -85,12 +101,10 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
         name: OutputManifest(classes=tuple(each["classes"]), target=each["target"])
         for name, each in facts.get("outputs", {}).items()
     }
-    # Metrics, temperatures and the rule of the answer are kept if the run's current model has these weights.
-    former = manifest_of_weights(run, facts)
     measured: dict[str, Any] = {"outputs": outputs}
     if former is not None:
         measured = {name: getattr(former, name) for name in ("scores", "temperature", "outputs", "answer")}
-    manifest = Manifest(
+    return Manifest(
         name=recipe.name,
         classes=tuple(facts["classes"]),
         input=recipe.input,
@@ -106,28 +120,61 @@ def exporting(run: RunFolder, out: Path | None = None) -> Iterator[Export]:
         mien_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def export_network(network: Network, manifest: Manifest, images: npt.NDArray[np.uint8] | None = None) -> Export:
+    """Export a network in evaluation mode, and compare the graph with it. Raises ModelError as :func:`export_run`."""
     with busy("exporting model.onnx"):
-        graph = _to_onnx(network, recipe.input.crop_px, manifest.outputs, recipe.input.channels)
-    with whole_file(out or run.model) as temporary:
-        temporary.write_bytes(attach_manifest(graph, manifest))
-        parity = measure_parity(network, temporary)
-        # Write "not <=" instead of ">", so that NaN fails too.
-        if not parity.largest_difference <= LARGEST_DIFFERENCE:
-            words = f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
-            words += f"(allowed: {LARGEST_DIFFERENCE:g}). Nothing was written."
-            raise ModelError(words, code="export-parity")
-        yield Export(temporary, parity)
+        graph = to_graph(network, manifest.input.crop_px, manifest.outputs, manifest.input.channels)
+    session, _ = open_model("model.onnx", content=_with_manifest(graph, manifest))
+    parity = measure_parity(network, session, manifest, images)
+    # Write "not <=" instead of ">", so that NaN fails too.
+    if not parity.largest_difference <= MAX_DIFFERENCE:
+        words = f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
+        words += f"(allowed: {MAX_DIFFERENCE:g}). Nothing was written."
+        raise ModelError(words, code="export-parity")
+    return Export(graph, manifest, session, parity)
 
 
-def export_run(run: RunFolder, out: Path | None = None) -> Parity:
-    """Export the model of a run's best epoch. Arguments and errors are as in :func:`exporting`."""
-    with exporting(run, out) as export:
-        return export.parity
+@dataclass(frozen=True)
+class FittedNetwork:
+    """A trained network that predicts with torch, and is exported only when that is asked for."""
+
+    network: Network
+    manifest: Manifest
+
+    @classmethod
+    def of_run(cls, run: RunFolder) -> Self:
+        """Load the network of a run's best epoch."""
+        network, facts = checkpoint.load_best(run)
+        return cls(network, make_manifest(network, run.read_recipe(), facts, None))
+
+    def with_temperature(self, temperature: float) -> Self:
+        """Return the same network with another temperature of its labels."""
+        return replace(self, manifest=self.manifest.model_copy(update={"temperature": temperature}))
+
+    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """Compute probabilities of face crops, float64 (N, C)."""
+        head = self.manifest.all_outputs[0]
+        logits = compute_logits(self.network, images, self.manifest.input)
+        return head.values(logits[:, : len(head.classes)])
+
+    def to_onnx(self) -> bytes:
+        """Return the content of the model file. Raises ModelError as :func:`export_run`."""
+        return export_network(self.network, self.manifest).to_bytes()
 
 
 def check_export(network: Network, recipe: Recipe) -> None:
     """Export a user's network with its initial weights, so that ``export-failed`` occurs before training."""
-    _to_onnx(deepcopy(network).eval(), recipe.input.crop_px, channels=recipe.input.channels)
+    to_graph(deepcopy(network).eval(), recipe.input.crop_px, channels=recipe.input.channels)
+
+
+def _with_manifest(graph: bytes, manifest: Manifest) -> bytes:
+    """Add a manifest to a serialised graph without one: protobuf merges messages that follow one another."""
+    model = ModelProto()
+    model.metadata_props.add(key=MANIFEST_KEY, value=manifest.written())
+    entry: bytes = model.SerializeToString()
+    return graph + entry
 
 
 def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | None:
@@ -145,12 +192,15 @@ def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | Non
     return former if names == (facts["epoch"], facts["recipe_digest"], facts["data_fingerprint"], taught_by) else None
 
 
-def measure_parity(network: Network, file: Path) -> Parity:
-    """Compare a network in evaluation mode with a model file on synthetic faces, by the worst output."""
-    session, manifest = open_model(file)
+def measure_parity(
+    network: Network, session: Any, manifest: Manifest, faces: npt.NDArray[np.uint8] | None = None
+) -> Parity:
+    """Compare a network in evaluation mode with a session of its graph on face crops, by the worst output."""
     spec = manifest.input
-    faces = render_faces(draw_labels(PARITY_FACES, seed=0), seed=0, channels=spec.channels)
-    images = to_input(np.stack([face_square(face, spec.size_px, spec.channels) for face in faces]), spec)
+    if faces is None:
+        drawn = render_faces(draw_labels(PARITY_FACES, seed=0), seed=0, channels=spec.channels)
+        faces = np.stack([face_square(face, spec.size_px, spec.channels) for face in drawn])
+    images = to_input(np.asarray(faces[:PARITY_FACES]), spec)
     heads, sizes = manifest.all_outputs, _sizes(network, manifest.outputs)
     with torch.inference_mode():
         ours = torch.split(network(torch.from_numpy(images)), sizes, dim=1)
@@ -195,7 +245,7 @@ class _WithFeatures(nn.Module):
         return first, features, *others
 
 
-def _to_onnx(
+def to_graph(
     network: Network, crop_px: int, named: Mapping[str, OutputManifest] = MappingProxyType({}), channels: int = 1
 ) -> bytes:
     """Serialise a network with the input ``images`` of any batch size.

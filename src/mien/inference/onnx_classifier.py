@@ -67,6 +67,15 @@ class OnnxClassifier:
         self.output: LabelHead = self.manifest.output(output)
         self.further: tuple[LabelHead, ...] = self.manifest.further_outputs
 
+    @classmethod
+    def opened(cls, session: InferenceSession, manifest: Manifest, path: Path) -> Self:
+        """Return a classifier for an open session; ``path`` is where its file is, or will be."""
+        model = cls.__new__(cls)
+        model.path, model.manifest = path, manifest
+        model._session, model._threads, model._provider = session, None, None
+        model.output, model.further = manifest.output(None), manifest.further_outputs
+        return model
+
     def with_output(self, output: str | None) -> Self:
         """Return the same model with another output in use. Both share memory.
 

@@ -8,9 +8,9 @@ import linecache
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from mien.base.errors import RecipeError, nearest
 from mien.base.files import cache_folder, file_sha256, write_text
-from mien.base.recipe import ModelRecipe, OptimRecipe, OwnPart
+from mien.base.recipe_tables import ModelRecipe, OwnPart
 from mien.models.network import Network
 
 Module = nn.Module
@@ -247,10 +247,7 @@ def _names(file: str, digest: str, table: str = "model") -> Mapping[str, Any]:
     return _load(file, current)
 
 
-Part = TypeVar("Part", OwnPart, OptimRecipe)
-
-
-def complete_part(part: Part, table: str) -> Part:
+def complete_part(part: OwnPart, table: str) -> OwnPart:
     """Add the digest of the file to a part of a recipe, if it names one. Errors: see :func:`own_function`."""
     if not part.file:
         return part
@@ -258,24 +255,55 @@ def complete_part(part: Part, table: str) -> Part:
     return part.model_copy(update={"file_sha256": _digest(part.file, table)})
 
 
-def own_function(part: OwnPart | OptimRecipe, table: str) -> Callable[..., Any]:
-    """Return the function of a recipe's part; a class of ``nn.Module``, such as a loss, is instantiated.
+_CALLED_WITH = {"loss": 2, "augment": 1, "optim": 1}
+"""Number of arguments that the function of each table is called with in training."""
 
-    Raises RecipeError with the first three codes of :func:`build_own`.
+
+def own_function(part: OwnPart, table: str) -> Callable[..., Any]:
+    """Return the function of a recipe's part with its arguments; a class of a loss or augmentation is instantiated.
+
+    Raises RecipeError with the first three codes of :func:`build_own`, and for an argument that the function does not
+    have (``argument-unknown``).
     """
     names = _names(part.file, part.file_sha256, table)
     found = names.get(part.name)
-    if isinstance(found, type) and issubclass(found, nn.Module):
-        try:
-            found = found()
-        except Exception as error:  # noqa: BLE001 - the code is the user's
-            raise RecipeError(f"{part.file}: {part.name}() fails: {reason_of(error)}.", code="model-file") from None
     if not callable(found):
         known = [name for name, each in names.items() if getattr(each, "__module__", "") == names["__name__"]]
         raise RecipeError(
             f"{part.file} has no function '{part.name}' ({table}.name)." + nearest(part.name, known), code="model-file"
         )
-    return found
+    is_made = isinstance(found, type) and table != "optim"
+    arguments = _arguments(part, table, found, 0 if is_made else _CALLED_WITH[table])
+    if not is_made:
+        return partial(found, **arguments) if arguments else found
+    try:
+        made: Callable[..., Any] = found(**arguments)
+    except Exception as error:  # noqa: BLE001 - the code is the user's
+        raise RecipeError(f"{part.file}: {part.name}() fails: {reason_of(error)}.", code="model-file") from None
+    return made
+
+
+def _arguments(part: OwnPart, table: str, function: Callable[..., Any], given: int) -> dict[str, Any]:
+    """Return the arguments of a user's function: keys of their own, and changed keys of the recipe with their names."""
+    parameters = list(inspect.signature(function).parameters.values())[given:]
+    known = {each.name: each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD}
+    unknown = next((name for name in part.arguments if name not in known), None)
+    if unknown is not None and len(known) == len(parameters):
+        raise RecipeError(
+            f"{part.file}: {part.name} has no argument '{unknown}'." + nearest(unknown, known, f"{table}."),
+            code="argument-unknown",
+        )
+    keys = {name: info for name, info in type(part).model_fields.items() if name not in OwnPart.model_fields}
+    fields = {
+        name: getattr(part, name)
+        for name, info in keys.items()
+        if name in known and (getattr(part, name) != info.default or known[name].default is inspect.Parameter.empty)
+    }
+    arguments = fields | part.arguments
+    for name in arguments.keys() & known.keys():
+        if isinstance(known[name].default, tuple) and isinstance(arguments[name], list):
+            arguments[name] = tuple(arguments[name])  # TOML has no tuples
+    return arguments
 
 
 @lru_cache(maxsize=32)

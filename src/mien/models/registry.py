@@ -10,7 +10,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from mien.base.errors import RecipeError, nearest, place, rule_of, value_text
-from mien.base.recipe import ModelRecipe, Recipe
+from mien.base.recipe import Recipe
+from mien.base.recipe_tables import ModelRecipe
 from mien.models.joined import JoinedNet
 from mien.models.mien import MienNet, SeparableNet
 from mien.models.network import Network

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 # Importing this at run time would double the imports of `mien predict`.
 if TYPE_CHECKING:
-    from mien.base.recipe import StoppingRecipe
+    from mien.base.recipe_tables import StoppingRecipe
     from mien.evaluation.results import Estimate, MetricInfo
 
 Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "p", "number"]

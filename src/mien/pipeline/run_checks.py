@@ -11,8 +11,8 @@ from mien.base.run_folder import RunFolder
 from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.results import Evaluation
 from mien.training import checkpoint
-from mien.training.average import accuracy, batch_norms, enough_of, recalibrate_bn
-from mien.training.heads import HEADS
+from mien.training.average import accuracy, batch_norms, recalibrate_bn, some_images
+from mien.training.outputs import HEADS
 from mien.training.plan import TrainingPlan
 
 STALE = 0.05
@@ -103,7 +103,7 @@ def _check_norms(plan: TrainingPlan, run: RunFolder, steps: int, *, suspicious: 
     momenta = [norm.momentum for norm in batch_norms(network) if norm.momentum is not None]
     if not momenta or not (suspicious or (1 - min(momenta)) ** steps > STALE):
         return
-    faces = enough_of(plan.train.images)[:_NORM_FACES]
+    faces = some_images(plan.train.images)[:_NORM_FACES]
     own = accuracy(network, plan.validation, plan.recipe.input)
     recalibrate_bn(network, faces, plan.recipe.input)
     renewed = accuracy(network, plan.validation, plan.recipe.input)

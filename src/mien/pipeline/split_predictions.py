@@ -192,12 +192,15 @@ HALF_WAY = 100
 predicted correctly, the fit was 0.06, which made every answer certain."""
 
 
-def temperature_for_use(predictions: Predictions) -> float:
-    """Fit the temperature to store in a model on its validation predictions.
+def temperature_for_use(targets: npt.NDArray[Any], probabilities: npt.NDArray[np.float64]) -> float:
+    """Fit the temperature to store in a model on its validation predictions: of labels (N,), or of shares (N, C).
 
     With few samples, the temperature is moved towards 1 (no change); see :data:`HALF_WAY`.
     """
-    return _steadied(fit_temperature(predictions.labels, predictions.probabilities), len(predictions))
+    fitted = fit_temperature(targets, probabilities)
+    if not 1.01 * LEAST_TEMPERATURE < fitted < GREATEST_TEMPERATURE / 1.01:
+        return 1.0
+    return float(fitted ** (len(targets) / (len(targets) + HALF_WAY)))
 
 
 def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
@@ -213,7 +216,7 @@ def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
         return 1.0
     columns = [chosen.vote_classes.index(name) for name in predictor.classes]
     shares = vote_probabilities(check_votes(chosen))[:, columns]
-    return _steadied(fit_temperature(shares, predictor.probabilities(np.asarray(chosen.images), 1.0)), len(chosen))
+    return temperature_for_use(shares, predictor.probabilities(np.asarray(chosen.images), 1.0))
 
 
 def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predictions) -> dict[str, Any]:
@@ -223,13 +226,7 @@ def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predi
         if each.name is not None and each.perceived:
             temperature = vote_temperature_for_use(predictor.with_output(each.name), faces)
             outputs[each.name] = outputs[each.name].model_copy(update={"temperature": temperature})
-    return {"temperature": temperature_for_use(predictions), "outputs": outputs}
-
-
-def _steadied(fitted: float, samples: int) -> float:
-    if not 1.01 * LEAST_TEMPERATURE < fitted < GREATEST_TEMPERATURE / 1.01:
-        return 1.0
-    return float(fitted ** (samples / (samples + HALF_WAY)))
+    return {"temperature": temperature_for_use(predictions.labels, predictions.probabilities), "outputs": outputs}
 
 
 def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:

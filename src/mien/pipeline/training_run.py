@@ -13,7 +13,7 @@ from mien.base.recipe import Recipe
 from mien.base.run_folder import HistoryLine, RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions
-from mien.exporting.to_onnx import exporting, manifest_of_weights
+from mien.exporting.to_onnx import export_run, manifest_of_weights
 from mien.inference.predictor import Predictor
 from mien.page.charts.overview import training_chart
 from mien.page.charts.svg import Chart
@@ -151,13 +151,13 @@ def finish_run(
     """Export a run's best weights, evaluate the exported model on validation, and write the run folder."""
     recipe, faces = run.read_recipe(), plan.dataset
     removed = () if manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None else run.remove_derived()
-    with exporting(run) as export:
-        predictor, predictions = calibrate(export.file, faces)
-        write_trained_on(run, with_model_classes(predictor, faces), start)
-        split = MeasuredSplit.resolve(predictions, faces, predictor)
-        evaluation = split.evaluate()
-        manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
-        export.complete(manifest)
+    export = export_run(run, plan.validation.images)
+    predictor, predictions = calibrate(Predictor.opened(export.session, export.manifest, run.model), faces)
+    write_trained_on(run, with_model_classes(predictor, faces), start)
+    split = MeasuredSplit.resolve(predictions, faces, predictor)
+    evaluation = split.evaluate()
+    manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
+    export.write(run.model, manifest)
     cross_validated = run.read_environment().get("cross_validation") or {}
     found = {
         "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
@@ -184,8 +184,7 @@ def finish_run(
     )
     title, words = f"{recipe.name}: validation", {name: str(value) for name, value in found.items()}
     report = write_evaluation(run.path, context, title, words, forms=("svg",) if has_page else ())
-    # Open the file again: the predictor above uses a temporary one, which other processes could not open.
-    split = replace(split, model=Predictor(run.model).for_labels())
+    split = replace(split, model=predictor.with_manifest(manifest))
     return TrainingResult(
         **vars(outcome),
         run=run.path,
@@ -205,13 +204,13 @@ def cross_validated_text(found: Mapping[str, float]) -> str:
     return f"cross-validated accuracy: {percent(found['accuracy'])} of {images:,} train images in {folds} folds"
 
 
-def calibrate(file: Path, faces: Dataset) -> tuple[Predictor, Predictions]:
-    """Open an exported model and fit its temperatures on validation.
+def calibrate(model: Predictor, faces: Dataset) -> tuple[Predictor, Predictions]:
+    """Fit an exported model's temperatures on validation.
 
-    Returns the model with these temperatures in its manifest (the file is not changed), and its predictions for
+    Returns the model with these temperatures in its manifest (its file is not changed), and its predictions for
     validation at temperature 1.
     """
-    predictor = Predictor(file).for_labels()
-    predictions = predict_split(predictor, faces, "validation")
-    update = fitted_temperatures(predictor, faces, predictions)
-    return predictor.with_manifest(predictor.manifest.model_copy(update=update)), predictions
+    model = model.for_labels()
+    predictions = predict_split(model, faces, "validation")
+    update = fitted_temperatures(model, faces, predictions)
+    return model.with_manifest(model.manifest.model_copy(update=update)), predictions

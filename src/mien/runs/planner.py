@@ -10,7 +10,7 @@ from mien.inference.find_model import find_trained
 from mien.models.registry import completed
 from mien.runs.plan import FacesByForm, PlannedRun
 from mien.runs.spec import Study, Variant
-from mien.training.heads import count_logits, target_fingerprints
+from mien.training.outputs import target_fingerprints
 from mien.training.plan import plan_training, recipe_warnings
 from mien.training.state import check_network, file_digest
 
@@ -113,7 +113,7 @@ def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_bu
     faces = faces_by_form[recipe.input.stored_as]
     plan = plan_training(recipe, faces)
     model = find_trained(variant.init_from) if is_built_in else None
-    network = check_network(plan.recipe, count_logits(plan.outputs))
+    network = check_network(plan.recipe, plan.logits)
     weights = None if model is None else model.best
     if not variant.init_from:
         weights = network.load_pretrained()

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from mien.base.errors import RecipeError
-from mien.base.recipe import Change, Recipe, StrictModel, check_recipe, dotted, load_recipe
+from mien.base.recipe import Change, Recipe, check_recipe, dotted, load_recipe
+from mien.base.recipe_tables import StrictModel
 from mien.base.spec_file import SpecKind, is_path
 
 if TYPE_CHECKING:

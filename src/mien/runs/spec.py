@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from mien.base.errors import DataError, RecipeError, StudyError, nearest
 from mien.base.files import expand_home
 from mien.base.labels import parse_scheme
-from mien.base.recipe import Change, Recipe, StrictModel, dotted, load_recipe, name_of_file, tuned
+from mien.base.recipe import Change, Recipe, dotted, load_recipe, name_of_file, tuned
+from mien.base.recipe_tables import StrictModel
 from mien.base.run_folder import RunFolder
 from mien.base.spec_file import SpecKind, is_path, toml_value
 from mien.evaluation.named_metrics import find_metric
@@ -207,9 +208,7 @@ class Study(StrictModel):
                 return tuned(recipe, self.recipe_of(self.variant(variant.init_from), seed, given), [*own, *for_one])
             # If there is no parent, apply the changes for all variants here.
             recipe = tuned(recipe, model.read_recipe(), [*own, *changes])
-        for table, part in {"model": recipe.model, **recipe.own_parts}.items():
-            if part.file and not Path(part.file).is_file():
-                raise RecipeError(f"There is no file {part.file} ({table}.file).", code="model-file-missing")
+        recipe.check_files()
         return recipe
 
     def model_of(self, variant: Variant) -> RunFolder | None:

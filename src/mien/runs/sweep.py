@@ -36,8 +36,8 @@ from mien.page.blocks import Column, Table
 from mien.page.wording import counted, duration_text, number, percent
 from mien.runs.space import Space
 from mien.training.callback import Callback, Callbacks, interruptible
-from mien.training.heads import target_fingerprints
 from mien.training.loop import train
+from mien.training.outputs import target_fingerprints
 from mien.training.plan import plan_training
 from mien.training.state import check_network
 
@@ -156,7 +156,7 @@ def check_networks(space: Space) -> None:
     for key, recipe in space.recipes_at_the_ends():
         if key.startswith(("model.", "input.", "progressive_resizing")):
             try:
-                check_network(recipe)
+                check_network(recipe, 2)
             except RecipeError as error:
                 words = f"The search space {space.name} cannot vary '{key}': {error}"
                 raise RecipeError(words, code="space-network") from None

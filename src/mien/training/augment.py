@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.base.preprocess import InputSpec, in_pixels, normalise
-from mien.base.recipe import AugmentRecipe, Recipe
+from mien.base.recipe import Recipe
+from mien.base.recipe_tables import AugmentRecipe
 
 REFERENCE_PX = 48
 """Lengths in pixels refer to a face of this side."""

@@ -20,7 +20,7 @@ from mien.data.dataset import Dataset
 from mien.models.network import Network
 
 BATCH = 256
-ENOUGH = 4096
+MAX_IMAGES = 4096
 """Number of faces used after each epoch: `fast` is as accurate with so many as with all (docs/lab-notebook.md)."""
 
 
@@ -72,9 +72,9 @@ class WeightAverage:
                     value.copy_(own[name])
 
 
-def enough_of(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return a copy of at most :data:`ENOUGH` faces, uint8 (N, ...); the random choice is always the same."""
-    return images[np.sort(np.random.default_rng(0).permutation(len(images))[:ENOUGH])]
+def some_images(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return a copy of at most :data:`MAX_IMAGES` faces, uint8 (N, ...); the random choice is always the same."""
+    return images[np.sort(np.random.default_rng(0).permutation(len(images))[:MAX_IMAGES])]
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
@@ -83,13 +83,15 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
 
 
 @torch.inference_mode()
+def compute_logits(network: Network, images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.float32]:
+    """Compute logits of face crops, float32 (N, C), with a network on the CPU in evaluation mode."""
+    parts = (to_input(np.asarray(images[part]), spec) for part in slices(len(images), BATCH))
+    return np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts])
+
+
 def accuracy(network: Network, dataset: Dataset, spec: InputSpec) -> float:
     """Compute the accuracy, 0..1, of a network on the CPU that has only the label's output."""
-    right = 0
-    for part in slices(len(dataset), BATCH):
-        answers = network(torch.from_numpy(to_input(np.asarray(dataset.images[part]), spec))).argmax(1).numpy()
-        right += int((answers == dataset.labels[part]).sum())
-    return right / len(dataset)
+    return float((compute_logits(network, dataset.images, spec).argmax(1) == dataset.labels).mean())
 
 
 @torch.no_grad()

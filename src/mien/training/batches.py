@@ -42,6 +42,7 @@ class Batch:
         partner: int64 (B,), index of the face that each is mixed with; None without mixing.
         lam: weight of each image in its mix, 0..1; its partner has 1 - lam.
         index: index of the step in the epoch, from 0.
+        weight: factor of the batch's loss in the step; see :meth:`mien.training.device.TrainingFabric.own_part`.
     """
 
     images: Tensor
@@ -49,11 +50,12 @@ class Batch:
     partner: Tensor | None
     lam: float
     index: int
+    weight: float = 1.0
 
-    def part(self, places: slice) -> Batch:
+    def part(self, part: slice) -> Batch:
         """Return the part of the batch from one index to another."""
-        partner = None if self.partner is None else self.partner[places]
-        return replace(self, images=self.images[places], chosen=self.chosen[places], partner=partner)
+        partner = None if self.partner is None else self.partner[part]
+        return replace(self, images=self.images[part], chosen=self.chosen[part], partner=partner)
 
     def mixed(self, values: Tensor) -> Tensor:
         """Select the batch's values (B, C) from those of all faces (N, C), mixed like the faces."""

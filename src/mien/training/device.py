@@ -12,6 +12,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -20,12 +21,14 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.plugins.precision import MixedPrecision, Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.optim import Optimizer
 
 from mien.base.errors import TrainingError, nearest
 from mien.base.processes import process_count
 from mien.training.batches import Batch
 
+N = TypeVar("N", bound=nn.Module)
 Result = TypeVar("Result")
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -56,9 +59,89 @@ def default_device() -> str:
     return f"{name}, {'bf16' if _computes_bf16(on_gpu) else 'fp32'}, torch {torch.__version__}"
 
 
+class TrainingFabric(Fabric):
+    """Fabric with all that several processes of one training need; with one process, each of these changes nothing."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Device, precision, threads, torch and processes: what affects the exact result besides recipe and data."""
+        facts = {"device": str(self.device), "precision": self.precision, "threads": threads()}
+        facts |= {"torch": torch.__version__}
+        return facts | ({"processes": self.world_size} if self.world_size > 1 else {})
+
+    @property
+    def precision(self) -> str:
+        """Precision of the network's computation: ``"bf16"`` or ``"fp32"``."""
+        return "bf16" if isinstance(self.strategy.precision, MixedPrecision) else "fp32"
+
+    def join(self, images: int, facts: Callable[[], object]) -> None:
+        """Start the processes, and check that a batch has enough images, and that ``facts``, JSON-ready, are alike.
+
+        Raises TrainingError, in every process (``batch-too-small``, ``processes-differ``).
+        """
+        # A batch norm needs two images; on a CPU it sees those of its own process alone.
+        each = 2 if self.world_size > 1 and self.device.type == "cpu" else 1
+        if each * self.world_size > images:
+            words = f"{self.world_size} processes need {each} images each; a batch has {images}. Raise batch_size."
+            raise TrainingError(words, code="batch-too-small")
+        if self.world_size == 1:
+            return
+        self.launch()
+        digest = int(hashlib.sha256(json.dumps(facts(), sort_keys=True).encode()).hexdigest()[:12], 16)
+        own = torch.tensor(digest, dtype=torch.int64, device=self.device)
+        self.copy_first([first := own.clone()])
+        if self.any(bool(first != own)):
+            words = "The processes differ: recipe, data, teachers, and the run to start from or resume must be alike."
+            raise TrainingError(words, code="processes-differ")
+
+    def set_up(self, network: N, make: Callable[[N], Optimizer]) -> tuple[N, nn.Module, Optimizer]:
+        """Move a network to the device; return it, what to call in training, and its optimiser."""
+        # oneDNN and cuDNN compute bf16 convolutions fastest in channels-last layout.
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.world_size > 1 and self.device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        model, optimizer = self.setup(network, make(network))
+        if self.world_size > 1:
+            _never_destroy(model)
+        return network, model, optimizer
+
+    def own_items(self, count: int) -> slice:
+        """Return this process's contiguous part of ``count`` items; together the parts contain each item once."""
+        rank, size = self.global_rank, self.world_size
+        return slice(count * rank // size, count * (rank + 1) // size)
+
+    def own_part(self, batch: Batch) -> Batch:
+        """Return this process's part of a batch, weighted so that the processes' mean is the batch's mean."""
+        if self.world_size == 1:
+            return batch
+        part, count = self.own_items(len(batch.chosen)), len(batch.chosen)
+        return replace(batch.part(part), weight=(part.stop - part.start) * self.world_size / count)
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set in any process. All processes must call this."""
+        return bool(self.sum(torch.tensor(float(flag))) > 0)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Sum a value over all processes; each of them must call this. The sum is on the value's device."""
+        if self.world_size == 1:
+            return value
+        total: Any = self.all_reduce(value.to(self.device).clone(), reduce_op="sum")
+        return torch.as_tensor(total).to(value.device)
+
+    def mean(self, value: Tensor) -> float:
+        """Return the mean of a value over all processes."""
+        return float(self.sum(value)) / self.world_size
+
+    def copy_first(self, tensors: Iterable[Tensor]) -> None:
+        """Copy the first process's values to all processes."""
+        if self.world_size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
+
+
 def make_fabric(
     precision: Literal["auto", "bf16", "fp32"], device: str = "auto", *, may_leave_out: bool = False
-) -> Fabric:
+) -> TrainingFabric:
     """Make a Fabric for one device of :data:`DEVICES`, or under ``torchrun`` for one device per process.
 
     ``auto`` is bf16 by autocast if the device supports it natively, else fp32. With ``may_leave_out``, some weights may
@@ -82,7 +165,7 @@ def make_fabric(
         # Lightning's own launcher configures Fabric by LT_ variables.
         left_over = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("LT_")}
         try:
-            return Fabric(
+            return TrainingFabric(
                 accelerator=accelerator,
                 devices=here,
                 num_nodes=count // here,
@@ -109,11 +192,6 @@ def join_processes(device: str) -> None:
     distributed.init_process_group("nccl" if device in {"auto", "cuda"} and torch.cuda.is_available() else "gloo")
 
 
-def precision_name(fabric: Fabric) -> str:
-    """Return the precision of the network's computation: ``"bf16"`` or ``"fp32"``."""
-    return "bf16" if isinstance(fabric.strategy.precision, MixedPrecision) else "fp32"
-
-
 def _computes_bf16(on_gpu: bool) -> bool:
     if on_gpu:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -130,52 +208,7 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def part_of_process(count: int, fabric: Fabric) -> slice:
-    """Return this process's contiguous part of ``count`` items; together the parts contain each item once."""
-    rank, size = fabric.global_rank, fabric.world_size
-    return slice(count * rank // size, count * (rank + 1) // size)
-
-
-def part_of_batch(batch: Batch, fabric: Fabric) -> tuple[Batch, float]:
-    """Return this process's part of a batch, and its loss factor: the processes' mean is then the batch's mean."""
-    count = len(batch.chosen)
-    if fabric.world_size == 1:
-        return batch, 1.0
-    part = part_of_process(count, fabric)
-    return batch.part(part), (part.stop - part.start) * fabric.world_size / count
-
-
-def any_process(fabric: Fabric, flag: bool) -> bool:
-    """Return whether the flag is set in any process. All processes must call this."""
-    return bool(sum_of_processes(fabric, torch.tensor(float(flag))) > 0)
-
-
-def sum_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
-    """Sum a value over all processes; each of them must call this. The sum is on the value's device."""
-    if fabric.world_size == 1:
-        return value
-    total: Any = fabric.all_reduce(value.to(fabric.device).clone(), reduce_op="sum")
-    return torch.as_tensor(total).to(value.device)
-
-
-def check_alike(fabric: Fabric, facts: object) -> None:
-    """Raise :class:`TrainingError` in every process if these facts, JSON-ready, differ between them."""
-    digest = int(hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12], 16)
-    own = torch.tensor(digest, dtype=torch.int64, device=fabric.device)
-    share_first(fabric, [first := own.clone()])
-    if any_process(fabric, bool(first != own)):
-        words = "The processes differ: recipe, data, teachers, and the run to start from or resume must be the same."
-        raise TrainingError(words, code="processes-differ")
-
-
-def share_first(fabric: Fabric, tensors: Iterable[Tensor]) -> None:
-    """Copy the first process's values to all processes."""
-    if fabric.world_size > 1:
-        for tensor in tensors:
-            distributed.broadcast(tensor, 0)
-
-
-def keep_for_ever(model: object) -> None:
+def _never_destroy(model: object) -> None:
     """Prevent the destruction of a distributed model and its process group.
 
     The group's destructor waits for its threads while holding Python's lock. A thread that returns the last gradients

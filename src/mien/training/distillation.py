@@ -12,7 +12,7 @@ from mien.base.recipe import Recipe
 from mien.data.dataset import Dataset
 from mien.evaluation.calibration import apply_temperature
 from mien.evaluation.predictions import Predictions, Teacher, read_predictions
-from mien.training.heads import Output
+from mien.training.heads.head import Output
 
 LEAST_AGREEMENT = 0.9
 """If fewer labels than this fraction are equal, the predictions are for other data. A label review changes fewer than a

@@ -24,22 +24,12 @@ from mien.models.network import Network
 from mien.training.average import recalibrate_bn
 from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.callback import Callback, interruptible
-from mien.training.device import (
-    any_process,
-    leave,
-    part_of_batch,
-    part_of_process,
-    precision_name,
-    share_first,
-    sum_dtype,
-    sum_of_processes,
-    threads,
-)
+from mien.training.device import leave, sum_dtype
 from mien.training.head import fit_head
-from mien.training.heads import count_logits, output_facts
 from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
-from mien.training.plan import TrainingPlan, named
-from mien.training.state import TrainingState, file_digest, prepare, restore, save_epoch
+from mien.training.own_parts import named
+from mien.training.plan import TrainingPlan
+from mien.training.state import TrainingState, facts_of, prepare, restore, save_epoch
 
 READ_EVERY = 32
 """On a GPU, the loss is read, shown and checked only once in so many steps."""
@@ -78,10 +68,9 @@ def train(
     """Train a network and write a run folder with checkpoints and history.
 
     Samples of ``train`` are trained on, those of ``validation`` choose the best epoch, those of ``test`` are not used.
-    Trainings in several threads of a process wait for one another.
-    The folder is created in the first epoch; :meth:`RunFolder.alone` keeps other processes out. ``init_from``,
-    ``teachers`` and ``network`` are as in :func:`mien.training.state.prepare`; ``environment`` is added to
-    environment.json.
+    Trainings in several threads of a process wait for one another. The folder is created in the first epoch;
+    :meth:`RunFolder.alone` keeps other processes out. ``init_from``, ``teachers`` and ``network`` are as in
+    :func:`mien.training.state.prepare`; ``environment`` is added to environment.json.
 
     Raises what ``prepare`` raises, and:
         RunError: the folder exists (without ``resume``), belongs to another recipe or other data, was started with
@@ -89,62 +78,39 @@ def train(
         TrainingError: the loss is not a number (the best checkpoint is kept), or the device does not exist.
         StoppedError: the run was stopped before the first epoch ended.
     """
-    callback = callback or Callback()
+    callback, reason = callback or Callback(), None
     resume = resume and run.is_run
-    resumed = run.last if resume and run.last.is_file() else None
-    state = prepare(plan, init_from, resumed, teachers, device, network)
-    facts = {
-        "recipe_digest": plan.recipe.digest,
-        **plan.dataset.provenance,
-        "classes": list(plan.classes),
-        "started_from": None if state.init_checkpoint is None else file_digest(state.init_checkpoint),
-        "taught_by": [file_digest(each.file) for each in teachers],
-        **output_facts(plan.recipe, plan.outputs, plan.dataset),
-        **({"not_of_the_recipe": plan.parts.names()} if plan.parts.names() else {}),
-    }
-    writes = state.fabric.is_global_zero
+    state = prepare(plan, init_from, run.last if resume and run.last.is_file() else None, teachers, device, network)
+    facts = facts_of(state, teachers)
     if resume:
         facts = restore(state, run, facts)
-    elif writes:
+    elif state.fabric.is_global_zero:
         run.check_free()
-    reason = None
     try:
         callback.on_train_begin(state)
         with interruptible() as interrupted:
 
             def should_stop() -> bool:
-                return any_process(state.fabric, interrupted.is_set() or callback.should_stop())
+                return state.fabric.any(interrupted.is_set() or callback.should_stop())
 
             while (end := _reason_to_end(state)) is None:
-                line = _finished_epoch(state, callback, should_stop)
+                line = _run_epoch(state, callback, should_stop)
                 if line is None:
                     end = "interrupted" if interrupted.is_set() else "stopped"
                     break
                 state.history.append(line)
-                epoch = len(state.history)
-                if state.cross_validation is not None:
-                    facts["cross_validation"] = state.cross_validation
-                if writes and (epoch == 1 or not run.is_run):  # somebody may have removed the folder
-                    # All facts, besides recipe and data, that affect the exact result.
-                    fabric = state.fabric
-                    hardware = {"device": str(fabric.device), "precision": precision_name(fabric), "threads": threads()}
-                    hardware |= {"torch": torch.__version__}
-                    hardware |= {"processes": fabric.world_size} if fabric.world_size > 1 else {}
-                    run.create(plan.recipe, {**(environment or {}), **facts, **hardware})
-                if writes:
-                    save_epoch(state, run, facts)
-                callback.on_epoch_end(line, best_epoch(state.history, plan.recipe) == epoch)
+                save_epoch(state, run, facts, environment or {})
+                callback.on_epoch_end(line, best_epoch(state.history, plan.recipe) == len(state.history))
             reason = end
     finally:
         callback.on_train_end(reason)
     if not state.history:
         leave()
         raise StoppedError("The run was stopped before its first epoch ended; nothing is kept.", code="stopped-early")
-    assert reason is not None
-    return Outcome(state.history, best_epoch(state.history, plan.recipe), reason)
+    return Outcome(state.history, best_epoch(state.history, plan.recipe), end)
 
 
-def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Callable[[], bool]) -> HistoryLine | None:
+def _run_epoch(state: TrainingState, callback: Callback, should_stop: Callable[[], bool]) -> HistoryLine | None:
     """Train and validate one epoch and return its line of the history; None if it was stopped before its last step."""
     epoch, began = len(state.history) + 1, time.perf_counter()
     line = fit_head(state) if state.recipe.tuning.fit_head else _train_epoch(state, epoch, callback, should_stop)
@@ -152,7 +118,7 @@ def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Calla
         return None
     line |= {"epoch": epoch, **validate(state)}
     # After the last step, weights may be NaN although its loss was finite. Such an epoch is not kept.
-    _check_loss(state, epoch, epoch * state.plan.steps_per_epoch, line["validation_loss"])
+    _check_loss(state, epoch * state.plan.steps_per_epoch, line["validation_loss"])
     return line | {"seconds": (state.history[-1]["seconds"] if state.history else 0.0) + time.perf_counter() - began}
 
 
@@ -160,60 +126,94 @@ def _train_epoch(
     state: TrainingState, epoch: int, callback: Callback, should_stop: Callable[[], bool]
 ) -> HistoryLine | None:
     """Train one epoch; return rate, mean loss and accuracy on augmented images, or None if it was stopped."""
-    recipe = state.recipe
-    fabric = state.fabric
-    device = fabric.device
-    # Dropout uses the global generator, batches use another; both are seeded in each epoch.
-    torch.manual_seed(epoch_seed(recipe.seed, epoch) + fabric.global_rank * PROCESS_SEED)
-    cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
-    precise = sum_dtype(device)
-    total_loss = torch.zeros((), dtype=precise, device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    value, seen, rate = 0.0, 0, 0.0
-    state.model.train()
-    freeze(state.network, state.optimizer, epoch <= recipe.tuning.frozen_epochs)
-    for head in state.heads:
-        head.begin_epoch(epoch)
+    begin_epoch(state, epoch)
+    sums = _Sums(state)
     for batch in recipe_batches(state, epoch):
         if should_stop():
             return None
         step = (epoch - 1) * state.plan.steps_per_epoch + batch.index
-        rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.plan.steps_per_epoch, recipe.epochs)
-        set_rate(state.optimizer, rate)
-        rate = float(max(group["lr"] for group in state.optimizer.param_groups))  # a user's optimiser has its own rate
-        shown, share = part_of_batch(callback.on_step_begin(state, batch) or batch, fabric)
-        labels = state.labels[shown.chosen]
+        set_rate(state.optimizer, learning_rate(state, step))
+        shown = state.fabric.own_part(callback.on_step_begin(state, batch) or batch)
         logits, loss = forward_loss(state, shown)
-        if shown.index % _read_every(device) == 0:
-            value = float(sum_of_processes(fabric, share * loss.detach())) / fabric.world_size
-            _check_loss(state, epoch, step + 1, value)
-        take_step(state, share, loss)
+        sums.read(shown, loss, step)
+        take_step(state, shown, loss)
         state.average.update(step)
-        total_loss += loss.detach().to(precise) * len(labels)
-        correct += (logits.argmax(1) == labels).sum()
-        seen += len(labels)
-        callback.on_step_end(epoch, len(batch.chosen), value)
+        sums.add(shown, logits, loss)
+        callback.on_step_end(epoch, len(batch.chosen), sums.shown_loss)
     for head in state.heads:
-        head.exchange(fabric)
-    sums = torch.stack([total_loss, correct.to(precise), torch.tensor(seen, dtype=precise, device=device)])
-    lost, hits, all_seen = sum_of_processes(fabric, sums).tolist()
-    return {"learning_rate": rate, "train_loss": lost / max(all_seen, 1), "train_accuracy": hits / max(all_seen, 1)}
+        head.exchange(state.fabric)
+    return sums.line()
 
 
-def _read_every(device: torch.device) -> int:
-    return 1 if device.type == "cpu" else READ_EVERY
+def begin_epoch(state: TrainingState, epoch: int) -> None:
+    """Seed the epoch, and put network and heads into training mode."""
+    # Dropout uses the global generator, batches use another; both are seeded in each epoch.
+    torch.manual_seed(epoch_seed(state.recipe.seed, epoch) + state.fabric.global_rank * PROCESS_SEED)
+    state.model.train()
+    freeze(state.network, state.optimizer, epoch <= state.recipe.tuning.frozen_epochs)
+    for head in state.heads:
+        head.begin_epoch(epoch)
 
 
-def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> None:
+def learning_rate(state: TrainingState, step: int) -> float:
+    """Return the learning rate of a step, counted from 0 in the run."""
+    recipe = state.recipe
+    cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
+    return recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.plan.steps_per_epoch, recipe.epochs)
+
+
+class _Sums:
+    """Sums of loss and correct predictions over an epoch, on the device.
+
+    Attributes:
+        shown_loss: the last loss that was read, for progress bars; reading it waits for a GPU.
+    """
+
+    def __init__(self, state: TrainingState) -> None:
+        device = state.fabric.device
+        self._state = state
+        self._loss = torch.zeros((), dtype=sum_dtype(device), device=device)
+        self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._seen = 0
+        self._rate = 0.0
+        self.shown_loss: float = 0.0
+
+    def read(self, batch: Batch, loss: Tensor, step: int) -> None:
+        """Read and check the loss of a batch, on a GPU only now and then."""
+        if batch.index % _read_every(self._state) == 0:
+            self.shown_loss = self._state.fabric.mean(batch.weight * loss.detach())
+            _check_loss(self._state, step + 1, self.shown_loss)
+
+    def add(self, batch: Batch, logits: Tensor, loss: Tensor) -> None:
+        labels = self._state.labels[batch.chosen]
+        self._loss += loss.detach().to(self._loss.dtype) * len(labels)
+        self._correct += (logits.argmax(1) == labels).sum()
+        self._seen += len(labels)
+        # A user's optimiser has its own rate.
+        self._rate = float(max(group["lr"] for group in self._state.optimizer.param_groups))
+
+    def line(self) -> HistoryLine:
+        """Return the columns of the history about train, over all processes."""
+        seen = torch.tensor(self._seen, dtype=self._loss.dtype, device=self._loss.device)
+        sums = torch.stack([self._loss, self._correct.to(seen.dtype), seen])
+        lost, hits, count = self._state.fabric.sum(sums).tolist()
+        return {"learning_rate": self._rate, "train_loss": lost / max(count, 1), "train_accuracy": hits / max(count, 1)}
+
+
+def _read_every(state: TrainingState) -> int:
+    return 1 if state.fabric.device.type == "cpu" else READ_EVERY
+
+
+def _check_loss(state: TrainingState, step: int, value: float) -> None:
     if math.isfinite(value):
         return
     kept, where = "There is no finished epoch to keep.", ""
     if state.history:
         kept = f"The best checkpoint, of epoch {best_epoch(state.history, state.recipe)}, is kept."
         where = ", into another folder"
-    by = "at" if _read_every(state.fabric.device) == 1 else "by"
+    by = "at" if _read_every(state) == 1 else "by"
     raise TrainingError(
-        f"The loss is {value} {by} step {step} (epoch {epoch}): training cannot continue. {kept}",
+        f"The loss is {value} {by} step {step} (epoch {len(state.history) + 1}): training cannot continue. {kept}",
         f"Train again with a lower learning rate than optim.lr={state.recipe.optim.lr:g}{where}.",
         code="loss-not-finite",
     )
@@ -265,10 +265,10 @@ def _split(state: TrainingState, logits: Tensor) -> tuple[Tensor, ...]:
     return torch.split(logits, [len(head.output.classes) for head in state.heads], dim=1)
 
 
-def take_step(state: TrainingState, share: float, loss: Tensor) -> None:
-    """Update the weights with the loss of :func:`forward_loss`; ``share`` comes from :func:`part_of_batch`."""
+def take_step(state: TrainingState, batch: Batch, loss: Tensor) -> None:
+    """Update the weights with the loss of a batch."""
     recipe, fabric = state.recipe, state.fabric
-    fabric.backward(share * loss)
+    fabric.backward(batch.weight * loss)
     if recipe.optim.clip_norm:
         fabric.clip_gradients(state.model, state.optimizer, max_norm=recipe.optim.clip_norm, error_if_nonfinite=False)
     # LBFGS and SparseAdam cannot be used so.
@@ -281,7 +281,7 @@ def validate(state: TrainingState) -> HistoryLine:
     """Return the history's validation columns of all heads, with the weights that are kept."""
     plan, recipe = state.plan, state.recipe
     # On CPUs each process's batch norms saw only its part of a batch, so copy the first one's.
-    share_first(state.fabric, (*state.network.buffers(), *state.average.tensors.values()))
+    state.fabric.copy_first((*state.network.buffers(), *state.average.tensors.values()))
     with state.average.in_place():
         # Frozen norms keep their statistics, because the later layers are trained with them.
         if state.recalibration_images is not None and len(state.history) >= recipe.tuning.frozen_epochs:
@@ -298,9 +298,9 @@ def predict_validation(state: TrainingState) -> list[npt.NDArray[np.float64]]:
     """Predict the validation split with the torch model in evaluation mode: for each head float64 (N, C)."""
     state.model.eval()
     images, fabric = state.plan.validation.images, state.fabric
-    part = part_of_process(len(images), fabric)
+    part = fabric.own_items(len(images))
     # Each process fills its part and leaves zeros elsewhere, so the sum is exact.
-    whole = torch.zeros((len(images), count_logits(state.plan.outputs)), dtype=torch.float64)
+    whole = torch.zeros((len(images), state.plan.logits), dtype=torch.float64)
     with torch.inference_mode():
         for first in range(part.start, part.stop, _BATCH):
             rows = slice(first, min(first + _BATCH, part.stop))
@@ -308,4 +308,4 @@ def predict_validation(state: TrainingState) -> list[npt.NDArray[np.float64]]:
             logits = state.model(inputs.contiguous(memory_format=torch.channels_last)).float().cpu().double()
             parts = zip(state.heads, _split(state, logits), strict=True)
             whole[rows] = torch.cat([head.values(own) for head, own in parts], dim=1)
-    return [np.ascontiguousarray(each.numpy()) for each in _split(state, sum_of_processes(fabric, whole))]
+    return [np.ascontiguousarray(each.numpy()) for each in _split(state, fabric.sum(whole))]

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn, optim
 
-from mien.base.recipe import OptimRecipe, ScheduleRecipe
+from mien.base.recipe_tables import OptimRecipe, ScheduleRecipe
 from mien.models.network import Network
 
 

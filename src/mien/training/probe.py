@@ -106,7 +106,7 @@ def _step_seconds(state: TrainingState, side_px: int) -> float:
     began, steps = 0.0, -_WARM_UP
     for batch in endless_batches(replace(state, plan=replace(state.plan, recipe=recipe))):
         _, loss = forward_loss(state, batch)
-        take_step(state, 1.0, loss)
+        take_step(state, batch, loss)
         steps += 1
         if steps == 0:
             loss.item()  # reading the loss waits until the GPU has finished
@@ -168,7 +168,7 @@ def range_test(
             means.append(mean / (1 - SMOOTHING ** len(losses)))
             if means[-1] > EXPLODED * min(means):
                 break
-            take_step(state, 1.0, loss)
+            take_step(state, batch, loss)
     return RATES[: len(losses)].copy(), np.array(losses), np.array(means)
 
 

@@ -1,6 +1,6 @@
 """State of a training run: initial weights, files written after each epoch, and resuming."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from mien.base.errors import RecipeError, RunError, TrainingError
+from mien.base.errors import RecipeError, RunError
 from mien.base.files import file_sha256, write_text
 from mien.base.processes import one_thread
 from mien.base.recipe import Recipe, dotted
@@ -21,12 +20,13 @@ from mien.models.network import Network
 from mien.models.own import OwnNetwork
 from mien.models.registry import build_model, check_sizes, completed, starts_from_scratch
 from mien.training import checkpoint
-from mien.training.average import WeightAverage, enough_of
+from mien.training.average import WeightAverage, some_images
 from mien.training.batches import image_tensor
-from mien.training.device import check_alike, keep_for_ever, make_fabric
+from mien.training.device import TrainingFabric, make_fabric
 from mien.training.distillation import teacher_targets
-from mien.training.heads import HEADS, Head, LossFunction, Output, as_tensor, count_logits, target_fingerprints
-from mien.training.optim import build_optimizer, lr_scales
+from mien.training.heads.head import Head, Output
+from mien.training.losses import LossFunction, as_tensor
+from mien.training.outputs import HEADS, output_facts, target_fingerprints
 from mien.training.plan import TrainingPlan
 
 
@@ -36,7 +36,7 @@ class TrainingState:
 
     Attributes:
         plan: recipe and data.
-        fabric: device and precision.
+        fabric: device, precision and processes.
         network: network that is trained.
         model: ``network`` wrapped by ``fabric``; call this one.
         optimizer: optimiser of the network's weights.
@@ -53,7 +53,7 @@ class TrainingState:
     """
 
     plan: TrainingPlan
-    fabric: Fabric
+    fabric: TrainingFabric
     network: Network
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -73,7 +73,7 @@ class TrainingState:
         return self.plan.recipe
 
 
-def check_network(recipe: Recipe, classes: int = 7) -> Network:
+def check_network(recipe: Recipe, classes: int) -> Network:
     """Build the network with weights from the recipe's seed, and test it at every image size of the recipe."""
     with one_thread:
         torch.manual_seed(recipe.seed)
@@ -99,55 +99,22 @@ def prepare(
 ) -> TrainingState:
     """Build everything that a run needs, without writing files; ``resumed`` is a checkpoint to restore.
 
+    ``network`` is that of :func:`check_network` for this plan, and is trained; None builds it.
+
     Raises DataError for teachers of other data or classes, RecipeError for a network too deep for its images, RunError
     if ``init_from`` has no checkpoint of this network, ModelError for pretrained weights that cannot be used, and
     TrainingError for a device that does not exist, a batch with too few images for its processes, or processes that
     differ (``processes-differ``).
     """
-    recipe = plan.recipe
-    train_faces = plan.balanced_train
+    recipe, train_faces = plan.recipe, plan.balanced_train
     fabric = make_fabric(recipe.precision, device, may_leave_out=recipe.tuning.frozen_epochs > 0)
-    # A batch norm needs two images; on a CPU it sees those of its own process alone.
-    each = 2 if fabric.world_size > 1 and fabric.device.type == "cpu" else 1
-    if each * fabric.world_size > (shown := min(recipe.batch_size, len(train_faces))):
-        words = f"{fabric.world_size} processes need {each} images each; a batch has {shown}. Raise batch_size."
-        raise TrainingError(words, code="batch-too-small")
-    if fabric.world_size > 1:
-        fabric.launch()
-        start = [] if init_from is None else [init_from.best]
-        files = [*(each.file for each in teachers), *start, *([] if resumed is None else [resumed])]
-        # The name of a teacher's kept predictions tells the number of views.
-        views = [each.predictions.name for each in teachers if each.predictions != each.file]
-        data = plan.dataset.provenance | target_fingerprints(recipe, plan.dataset)
-        check_alike(fabric, [recipe.digest, data, views, *map(file_digest, files)])
-    if network is None or network.head.out_features != count_logits(plan.outputs):
-        network = check_network(recipe, count_logits(plan.outputs))
-    init_checkpoint = None if init_from is None else init_from.best
-    if resumed is None:
-        if init_from is None:
-            init_checkpoint = network.load_pretrained()
-        else:
-            load_init_weights(network, plan.outputs, init_from)
-        if plan.parts.weights is not None:
-            assert isinstance(network, OwnNetwork)
-            network.load_instance(plan.parts.weights)
-    # oneDNN and cuDNN compute bf16 convolutions fastest in channels-last layout.
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if fabric.world_size > 1 and fabric.device.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-    if plan.parts.optimizer is None:
-        made = build_optimizer(network, recipe.optim, lr_scales(network, recipe.tuning.layer_decay))
-    else:
-        made = plan.parts.make_optimizer(network, recipe.optim.lr)
-    model, optimizer = fabric.setup(network, made)
-    if fabric.world_size > 1:
-        keep_for_ever(model)
+    files = [each.file for each in teachers]
+    files += [file for file in (init_from and init_from.best, resumed) if file]
+    fabric.join(min(recipe.batch_size, len(train_faces)), lambda: _facts_to_compare(plan, teachers, files))
+    network = network or check_network(recipe, plan.logits)
+    init_checkpoint = _load_initial_weights(network, plan, init_from, is_resumed=resumed is not None)
+    network, model, optimizer = fabric.set_up(network, plan.make_optimizer)
     label_loss = plan.loss.to(fabric.device) if plan.parts.loss is None else plan.parts.label_loss
-    taught = teacher_targets(recipe, plan.outputs, teachers, train_faces) if teachers else [None] * len(plan.outputs)
-    heads = [
-        HEADS[output.target](output, recipe, train_faces, fabric.device, label_loss, as_tensor(values, fabric.device))
-        for output, values in zip(plan.outputs, taught, strict=True)
-    ]
     return TrainingState(
         plan=plan,
         fabric=fabric,
@@ -155,13 +122,62 @@ def prepare(
         model=model,
         optimizer=optimizer,
         average=WeightAverage(network, recipe.ema_decay),
-        recalibration_images=enough_of(np.asarray(plan.train.images)) if recipe.recalibrate_bn else None,
+        recalibration_images=some_images(np.asarray(plan.train.images)) if recipe.recalibrate_bn else None,
         images=image_tensor(train_faces.images, fabric.device),
         labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
         label_loss=label_loss,
-        heads=heads,
+        heads=_make_heads(plan, teachers, label_loss, fabric.device),
         init_checkpoint=init_checkpoint,
     )
+
+
+def _facts_to_compare(plan: TrainingPlan, teachers: Sequence[Teacher], files: Sequence[Path]) -> list[object]:
+    # The name of a teacher's kept predictions tells the number of views.
+    views = [each.predictions.name for each in teachers if each.predictions != each.file]
+    data = plan.dataset.provenance | target_fingerprints(plan.recipe, plan.dataset)
+    return [plan.recipe.digest, data, views, *map(file_digest, files)]
+
+
+def _load_initial_weights(
+    network: Network, plan: TrainingPlan, init_from: RunFolder | None, *, is_resumed: bool
+) -> Path | None:
+    """Load the weights to start from, unless a checkpoint will replace them; return their file, if there is one."""
+    if is_resumed:
+        return None if init_from is None else init_from.best
+    if init_from is None:
+        file = network.load_pretrained()
+    else:
+        load_init_weights(network, plan.outputs, init_from)
+        file = init_from.best
+    if plan.parts.weights is not None:
+        assert isinstance(network, OwnNetwork)
+        network.load_instance(plan.parts.weights)
+    return file
+
+
+def _make_heads(
+    plan: TrainingPlan, teachers: Sequence[Teacher], label_loss: LossFunction, device: torch.device
+) -> list[Head]:
+    faces, outputs = plan.balanced_train, plan.outputs
+    taught = teacher_targets(plan.recipe, outputs, teachers, faces) if teachers else [None] * len(outputs)
+    return [
+        HEADS[output.target](output, plan.recipe, faces, device, label_loss, as_tensor(values, device))
+        for output, values in zip(outputs, taught, strict=True)
+    ]
+
+
+def facts_of(state: TrainingState, teachers: Sequence[Teacher]) -> dict[str, Any]:
+    """Return metadata for checkpoints and environment.json: data, classes, outputs, and what the run started from."""
+    plan, own = state.plan, state.plan.parts.names()
+    return {
+        "recipe_digest": plan.recipe.digest,
+        **plan.dataset.provenance,
+        "classes": list(plan.classes),
+        "started_from": None if state.init_checkpoint is None else file_digest(state.init_checkpoint),
+        "taught_by": [file_digest(each.file) for each in teachers],
+        **output_facts(plan.recipe, plan.outputs, plan.dataset),
+        **({"not_of_the_recipe": own} if own else {}),
+    }
 
 
 def file_digest(path: Path) -> str:
@@ -194,8 +210,14 @@ def load_init_weights(network: Network, outputs: Sequence[Output], init_from: Ru
     checkpoint.load_matching(network, tensors, init_from.best)
 
 
-def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None:
-    """Write the files after an epoch. Raises :class:`RunError`."""
+def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any], environment: Mapping[str, Any]) -> None:
+    """Write the files after an epoch, in the first process; create the run folder if it is missing. Raises RunError."""
+    if not state.fabric.is_global_zero:
+        return
+    if state.cross_validation is not None:
+        facts["cross_validation"] = state.cross_validation
+    if len(state.history) == 1 or not run.is_run:  # somebody may have removed the folder
+        run.create(state.recipe, {**environment, **facts, **state.fabric.facts})
     tensors = (
         checkpoint.pack("model", state.network.state_dict())
         | checkpoint.pack("average", state.average.tensors)

@@ -1,0 +1,229 @@
+"""The tables of a recipe: network, optimiser, schedule, augmentation, and so on, each a strict value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from mien.base.heads.kinds import Target
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Factor = Annotated[float, Field(ge=0, le=10)]
+
+_MOST = 1e30
+"""Upper limit of settings that are used in fp32; the largest fp32 number is 3e38."""
+Weight = Annotated[float, Field(ge=0, le=_MOST)]
+
+
+class StrictModel(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
+    """A table of a TOML file. A table is immutable and refuses unknown keys, infinity and NaN."""
+
+
+class ModelRecipe(BaseModel, extra="allow", frozen=True, allow_inf_nan=False):
+    """The network. Keys other than ``name`` are settings of the network's family, checked by ``mien.models.registry``.
+
+    With ``file``, ``name`` is a class in a user's Python file; ``file_sha256`` is the digest of its text.
+    """
+
+    name: str = "mien"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the network's family, e.g. ``{"widths": [32, 64, 128, 256]}``."""
+        return dict(self.model_extra or {})
+
+    @property
+    def file(self) -> str:
+        """Path of the user's Python file that defines the class ``name``; empty for a network of mien."""
+        return str(self.settings.get("file", ""))
+
+
+class OnlyWith(NamedTuple):
+    """Marks a key that has an effect only if ``holds`` for the recipe; ``needs`` says so. A change of it is refused."""
+
+    needs: str
+    holds: Callable[[Any], bool]
+
+
+class OwnPart(BaseModel, extra="allow", frozen=True, allow_inf_nan=False):
+    """A user's own function or class, given by file and name. Keys without a field are its arguments."""
+
+    file: str = Field(default="", description="path of a Python file that defines name")
+    file_sha256: str = Field(default="", description="digest of the file's text")
+    name: str = ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keys that are arguments of the user's function."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if bool(self.file) != bool(self.name) and not type(self).model_fields["name"].default:
+            raise ValueError("needs both file and name, or none of them")
+        for key, value in self.arguments.items() if not self.file else ():
+            fault = InitErrorDetails(type="extra_forbidden", loc=(key,), input=value)
+            raise ValidationError.from_exception_data("recipe", [fault])
+        return self
+
+
+OWN_PARTS = ("loss", "augment", "optim")
+"""Tables of a recipe that may name a function in a user's file."""
+
+
+def _optimizer(*names: str) -> OnlyWith:
+    return OnlyWith(
+        "optim.name = " + " or ".join(map(repr, names)), lambda r: bool(r.optim.file) or r.optim.name in names
+    )
+
+
+class OptimRecipe(OwnPart):
+    """The optimiser. Biases and normalisation layers get no weight decay."""
+
+    name: str = Field(default="sgd", description="sgd, adam, adamw, rmsprop, or a function in file")
+    lr: float = Field(default=0.1, gt=0, le=_MOST, description="peak learning rate")
+    momentum: Annotated[Fraction, _optimizer("sgd", "rmsprop")] = 0.9
+    nesterov: bool = True
+    betas: Annotated[tuple[Fraction, Fraction], _optimizer("adam", "adamw")] = (0.9, 0.999)
+    epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: small number added to divisors")
+    weight_decay: float = Field(default=0.0, ge=0, le=_MOST)
+    clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str, info: ValidationInfo) -> str:
+        if name not in {"sgd", "adam", "adamw", "rmsprop"} and not info.data.get("file"):
+            raise PydanticCustomError("literal_error", "", {"expected": "'sgd', 'adam', 'adamw' or 'rmsprop'"})
+        return name
+
+
+def _schedule(*names: str) -> OnlyWith:
+    return OnlyWith("schedule.name = " + " or ".join(map(repr, names)), lambda r: r.schedule.name in names)
+
+
+class ScheduleRecipe(StrictModel):
+    """The learning rate over the run, as a factor of ``optim.lr``."""
+
+    name: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = "constant"
+    # With one-cycle, the rate rises during warmup and falls linearly afterwards.
+    warmup: Fraction = Field(default=0.0, description="fraction of the run in which the learning rate rises from 0")
+    final: Annotated[Fraction, _schedule("cosine", "one-cycle")] = Field(
+        default=0.0, description="cosine, one-cycle: final rate as a fraction of lr"
+    )
+    step_epochs: Annotated[int, _schedule("step")] = Field(
+        default=10, ge=1, description="step: epochs between two cuts of the learning rate"
+    )
+    factor: Annotated[float, _schedule("step", "plateau")] = Field(
+        default=0.1, gt=0, lt=1, description="step, plateau: each cut multiplies the rate by this"
+    )
+    patience: Annotated[int, _schedule("plateau")] = Field(
+        default=3, ge=1, description="plateau: epochs without a better loss before a cut"
+    )
+
+
+_MIXES = OnlyWith("augment.mixup or augment.cutmix", lambda r: bool(r.augment.mixup or r.augment.cutmix))
+
+
+class AugmentRecipe(OwnPart):
+    """Random augmentation of training images, different in each epoch. Everything is off by default.
+
+    A function in ``file`` replaces everything except mixup and cutmix.
+    """
+
+    flip: bool = Field(default=False, description="mirror half of the images in one epoch, the other half in the next")
+    translate: Fraction = Field(default=0.0, description="largest shift, as a fraction of the side")
+    rotation_degrees: float = Field(default=0.0, ge=0, le=180)
+    scale: Fraction = Field(default=0.0, description="zoom between 1 - scale and 1 + scale")
+    shear: Fraction = Field(default=0.0, description="largest shear: horizontal shift as a fraction of the height")
+    brightness: float = Field(default=0.0, ge=0, le=1, description="largest change, as a fraction of white")
+    brightness_range: tuple[Factor, Factor] = Field(
+        default=(1.0, 1.0), description="[0.2, 1.2]: grey values are multiplied by 0.2 to 1.2"
+    )
+    contrast: Fraction = Field(default=0.0, description="contrast between 1 - contrast and 1 + contrast")
+    random_erasing: Probability = Field(default=0.0, description="fraction of images that lose a rectangle")
+    blur: Probability = Field(default=0.0, description="fraction of images that are blurred")
+    noise: Probability = Field(default=0.0, description="fraction of images with added Gaussian noise")
+    low_resolution: Probability = Field(default=0.0, description="fraction of images reduced to a lower resolution")
+    mixup: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
+    cutmix: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
+    mixup_probability: Annotated[Probability, _MIXES] = Field(
+        default=1.0, description="fraction of batches that mixup and cutmix change"
+    )
+    mixup_off_epochs: Annotated[Fraction, _MIXES] = Field(
+        default=0.0, description="last fraction of epochs without mixup and cutmix"
+    )
+
+    @field_validator("brightness_range")
+    @classmethod
+    def _range_rises(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if ends[0] > ends[1]:
+            raise ValueError(f"{ends[0]:g} is above {ends[1]:g}; the smaller number comes first")
+        return ends
+
+
+class BalanceRecipe(StrictModel):
+    """Settings against class imbalance, besides ``class_weights``. Everything is off by default."""
+
+    sampling: Literal["none", "undersample", "oversample", "batches"] = Field(
+        default="none",
+        description="undersample: reduce to the smallest class; oversample: repeat faces; batches: equal "
+        "shares of the classes in every batch",
+    )
+    share: Annotated[
+        float, OnlyWith("balance.sampling = 'oversample'", lambda r: r.balance.sampling == "oversample")
+    ] = Field(default=1.0, gt=0, le=1, description="oversample: up to this fraction of the largest class")
+    faces_per_class: int = Field(
+        default=0, ge=0, description="largest number of faces per class, drawn at random before sampling; 0 keeps all"
+    )
+    effective_beta: Annotated[
+        Fraction, OnlyWith("class_weights = 'effective'", lambda r: r.class_weights == "effective")
+    ] = Field(default=0.999, description="beta of class_weights = effective")
+    focal_gamma: float = Field(default=0.0, ge=0, description="focal loss: 0 is cross-entropy, 2 as in the paper")
+    logit_adjustment: float = Field(default=0.0, ge=0, description="tau of Menon et al.: 0 is off, 1 as in the paper")
+
+
+class DistillRecipe(StrictModel):
+    """Knowledge distillation from teachers. Distillation has no effect without teachers (``mien train``)."""
+
+    temperature: float = Field(default=3.0, gt=0, description="temperature of the teachers' and student's softmax")
+    alpha: float = Field(
+        default=0.9, gt=0, le=1, description="weight of the distillation loss; that of labels and votes is 1 - alpha"
+    )
+
+
+class StoppingRecipe(StrictModel):
+    """Which epoch is the best, and how long to wait for a better one."""
+
+    metric: Literal["accuracy", "loss", "macro_f1", "macro_auc"] = "accuracy"
+    keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights are kept and exported")
+    patience: int = Field(default=0, ge=0, description="stop after so many epochs without a better value; 0: never")
+
+
+class OutputRecipe(StrictModel):
+    """One output of the network: its training target and the weight of its loss."""
+
+    target: Target = Field(
+        default="label",
+        description="label: the data's label; votes: the distribution of votes; majority: the class with most votes; "
+        "sampled: one vote, drawn again each epoch; affect: ratings in the columns valence and arousal",
+    )
+    weight: float = Field(default=1.0, gt=0, le=_MOST, description="weight of this output's loss in the sum")
+
+
+class TuningRecipe(StrictModel):
+    """Fine-tuning settings for pretrained weights. By default, all layers train with the same learning rate."""
+
+    frozen_epochs: int = Field(default=0, ge=0, description="initial epochs in which only the head is trained")
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="learning rate of a block, as a fraction of that of the next block"
+    )
+    fit_head: bool = Field(
+        default=False,
+        description="fit the head alone, by cross-validated logistic regression on features of images without "
+        "augmentation; the optimiser is not used",
+    )

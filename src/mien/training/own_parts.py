@@ -1,0 +1,158 @@
+"""A user's own loss, augmentation and optimiser: how they are called, and what they must return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mien.base.errors import TrainingError
+from mien.base.preprocess import InputSpec, denormalise, normalise
+from mien.base.recipe import Recipe
+from mien.base.recipe_tables import AugmentRecipe
+from mien.models.own import own_function, reason_of
+from mien.training.batches import Batch
+from mien.training.losses import LossFunction
+
+Augmentation = Callable[[Tensor], Tensor]
+OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Functions of the user that replace parts of a recipe; None means that the recipe's part is used.
+
+    They are given in Python, or by ``file`` and ``name`` in the recipe.
+
+    Attributes:
+        loss: function, or class of ``nn.Module``, of logits float32 (B, C) and labels int64 (B,) that returns a scalar;
+            replaces the label's loss.
+        augment: function of images float32 (B, channels, S, S), 0..1, that returns the same shape; replaces the
+            recipe's augmentation except mixup and cutmix.
+        optimizer: function of the trainable parameters that returns an optimiser. The schedule multiplies its rates.
+        weights: initial weights of the network, by name.
+        of_recipe: names of the parts that come from files in the recipe.
+    """
+
+    loss: LossFunction | type[nn.Module] | None = None
+    augment: Augmentation | None = None
+    optimizer: OptimizerMaker | None = None
+    weights: Mapping[str, Tensor] | None = None
+    of_recipe: frozenset[str] = frozenset()
+
+    def with_files(self, recipe: Recipe) -> Parts:
+        """Add the functions from files that the recipe names, for parts that are not given; make a loss of a class."""
+        loss = self.loss
+        if isinstance(loss, type):
+            with named(loss, "loss"):
+                loss = loss()
+        names = {table: "optimizer" if table == "optim" else table for table in recipe.own_parts}
+        found: dict[str, Any] = {
+            name: own_function(recipe.own_parts[table], table)
+            for table, name in names.items()
+            if getattr(self, name) is None
+        }
+        return replace(self, of_recipe=frozenset(found), **{"loss": loss, **found})
+
+    def names(self) -> dict[str, str]:
+        """Return the name of each given function, which the run records."""
+        given = {"loss": self.loss, "augment": self.augment, "optimizer": self.optimizer}
+        named = {name: _name(part) for name, part in given.items() if part is not None and name not in self.of_recipe}
+        return named | ({} if self.weights is None else {"weights": "of an instance"})
+
+    def label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Compute the user's loss of a batch.
+
+        Raises TrainingError: the loss is no scalar (``loss-not-scalar``), or has no gradient
+        (``loss-without-gradient``).
+        """
+        assert self.loss is not None
+        try:
+            with named(self.loss, "loss"):
+                value = self.loss(logits, labels)
+        except TrainingError:
+            if logits.isfinite().all():
+                raise
+            return logits.sum() * torch.nan  # The training has diverged; its check of the loss says so.
+        if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
+            rule = "loss must return a scalar tensor, the mean over the batch"
+            raise _wrong(rule, self.loss, value, "loss-not-scalar")
+        if logits.requires_grad and not value.requires_grad:
+            words = f"loss must depend on the logits; {_name(self.loss)} returns a tensor without a gradient."
+            raise TrainingError(words, code="loss-without-gradient")
+        return value
+
+    def recipe_shown(self, recipe: Recipe) -> Recipe:
+        """Return the recipe for making batches; a user's augmentation leaves only the recipe's mixup and cutmix."""
+        if self.augment is None:
+            return recipe
+        kept = {name: getattr(recipe.augment, name) for name in AugmentRecipe.model_fields if name.startswith("mixup")}
+        return recipe.model_copy(update={"augment": AugmentRecipe(**kept, cutmix=recipe.augment.cutmix)})
+
+    def augmented(self, batches: Iterable[Batch], spec: InputSpec) -> Iterator[Batch]:
+        """Apply the user's augmentation to the batches.
+
+        Raises TrainingError: the result has another shape, or values far from 0..1 or not finite (``augment-output``).
+        """
+        assert self.augment is not None
+        for batch in batches:
+            with named(self.augment, "augment"):
+                images = self.augment(denormalise(batch.images, spec) / 255)
+            right = isinstance(images, Tensor) and images.shape == batch.images.shape and images.is_floating_point()
+            # Noise may pass 1; images of 0 to 255 are a mistake.
+            if not right or not bool((images.abs() < 10).all()):
+                rule = f"augment must return float images of shape {tuple(batch.images.shape)}, 0..1, all finite"
+                rule += f", not up to {float(images.abs().max()):.4g}" if right else ""
+                raise _wrong(rule, self.augment, images, "augment-output")
+            shown = normalise(255 * images.float(), spec).contiguous(memory_format=torch.channels_last)
+            yield replace(batch, images=shown)
+
+    def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
+        """Make the user's optimiser; ``lr`` is the recipe's; the schedule gives factors of it.
+
+        Raises TrainingError: no optimiser (``optimizer-type``), or of other parameters (``optimizer-parameters``).
+        """
+        assert self.optimizer is not None
+        with named(self.optimizer, "optimizer"):
+            made: Any = self.optimizer([each for each in network.parameters() if each.requires_grad])
+        if not isinstance(made, torch.optim.Optimizer):
+            raise _wrong("optimizer must return a torch.optim.Optimizer", self.optimizer, made, "optimizer-type")
+        if not set(network.parameters()) & {each for group in made.param_groups for each in group["params"]}:
+            rule = "optimizer must use the parameters that it is given"
+            raise _wrong(rule, self.optimizer, made, "optimizer-parameters")
+        for group in made.param_groups:
+            group["lr_scale"] = group["lr"] / lr
+        return made
+
+
+NO_PARTS = Parts()
+
+
+@contextmanager
+def named(part: object, argument: str) -> Iterator[None]:
+    """Turn any error in a user's function into a TrainingError that names it; without a function, errors stay."""
+    try:
+        yield
+    except Exception as error:
+        if part is None:
+            raise
+        raise TrainingError(f"{argument} {_name(part)} fails: {reason_of(error)}.", code=f"{argument}-fails") from error
+
+
+def _wrong(rule: str, part: object, returned: object, code: str) -> TrainingError:
+    found = type(returned).__name__
+    if isinstance(returned, Tensor):
+        found = f"{tuple(returned.shape)} of {returned.dtype}" + ", not all finite" * (not returned.isfinite().all())
+    return TrainingError(f"{rule}; {_name(part)} returns {found}.", code=code)
+
+
+def _name(part: object) -> str:
+    part = part.func if isinstance(part, partial) else part
+    named = part if hasattr(part, "__qualname__") else type(part)
+    # A recipe's own file is a module with a digest as its name.
+    return named.__qualname__ if "mien_own_" in named.__module__ else f"{named.__module__}.{named.__qualname__}"
