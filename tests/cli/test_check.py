@@ -66,6 +66,8 @@ def test_a_right_file_a_permuted_one_and_one_that_lacks_samples(csv, faces, vali
     order = np.roll(np.arange(len(faces.classes)), 1)
     permuted = check(csv(order[validation.labels]), face_parquet, "validation", claimed=1.0)
     assert verdicts(permuted)["order of classes"] == verdicts(permuted)["claimed accuracy"] == "wrong"
+    order = [row[1] for row in permuted.table().rows]
+    assert order == sorted(order, key=["wrong", "caution", "fine", "unknown"].index), "the worst first"
     unsure = np.array(named(faces, validation.labels), dtype=object)
     unsure[0] = "unsure"
     # A file's name counts, not the index that pandas wrote beside it.

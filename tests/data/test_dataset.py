@@ -62,7 +62,7 @@ def test_images_of_various_sizes_and_of_pillow():
      ({"labels": [0, 2] * 20, "classes": ["a", "b"]}, "label-range"),
      ({"labels": [0.0, 1.0] * 20, "classes": ["a", "b"]}, "label-type"),
      ({"classes": ["happy", "sad"]}, "label-unknown"), ({"labels": ["sad"] * 40}, "class-count"),
-     ({"labels": ["", "angry"] * 20}, "label-missing"),
+     ({"labels": ["", "angry"] * 20}, "label-missing"), ({"labels": ["sad", "NA"] * 20}, "label-missing"),
      ({"labels": [0, 1] * 20, "classes": ["angry", ""]}, "label-missing"),
      ({"split": ["train", "somewhere"] * 20}, "split-unknown"), ({"sample_ids": [1] * 40}, "sample-ids"),
      ({"sample_ids": 2**63 + np.arange(40, dtype=np.uint64)}, "sample-ids"), ({"size_px": 4}, "image-size")],

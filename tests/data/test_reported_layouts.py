@@ -68,7 +68,11 @@ def test_an_imagefolder_with_a_table_in_each_split_is_read(tmp_path):
     assert found.faces.source[0] == "test/0.png"
     assert found.faces.columns["age"].tolist() == [*range(20, 26)] * 2
     assert read_data(tmp_path).cached
+    rows = [f"{split}/{at}.png,{('happy', 'sad')[at % 2]}" for split in ("test", "train") for at in range(6)]
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label", *rows]))
     (tmp_path / "test" / "metadata.csv").unlink()
+    assert read_data(tmp_path).fingerprint == found.fingerprint, "one table above both"
+    (tmp_path / "metadata.csv").unlink()
     with raises(DataError, "folders-are-splits", "metadata.csv"):
         read_data(tmp_path)
 

@@ -24,7 +24,7 @@ from mien.data.synthetic import render_faces
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 from mien.near_copies.alignment import aligned_correlation
-from mien.near_copies.finder import LEAST_CORRELATION
+from mien.near_copies.finder import MIN_CORRELATION
 
 MODEL = "fast-int8"
 """The model that ``make web`` puts into the page."""
@@ -125,9 +125,9 @@ def _copies() -> dict[str, Any]:
     return {
         "crops": [base64.b64encode(image.tobytes()).decode() for image in images],
         "pairs": np.stack([first, second], axis=1).tolist(),
-        "near": (correlation >= LEAST_CORRELATION).tolist(),
-        "least": round(float(correlation[correlation >= LEAST_CORRELATION].min()), 4),
-        "most": round(float(correlation[correlation < LEAST_CORRELATION].max()), 4),
+        "near": (correlation >= MIN_CORRELATION).tolist(),
+        "least": round(float(correlation[correlation >= MIN_CORRELATION].min()), 4),
+        "most": round(float(correlation[correlation < MIN_CORRELATION].max()), 4),
     }
 
 

@@ -82,9 +82,9 @@ class ClaimResult:
         return next((name for name in VERDICTS if any(item.verdict == name for item in self.findings)), "fine")
 
     def table(self) -> Table:
-        """Return a table with one finding per row."""
+        """Return a table with one finding per row, the worst first."""
         columns = (Column("question", "text"), Column("verdict", "text"), Column("answer", "text"))
-        return Table("findings", columns, [(item.key, item.verdict, item.words) for item in self.findings])
+        return Table("findings", columns, [(item.key, item.verdict, item.words) for item in self._worst_first()])
 
     def write_report(self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
         """Write ``report.html`` with verdict and findings into a folder, and return the page's path.
@@ -111,8 +111,11 @@ class ClaimResult:
 
     def __str__(self) -> str:
         width = max(len(item.key) for item in self.findings)
-        lines = [f"{item.key.ljust(width)}  {item.verdict.ljust(7)}  {item.words}" for item in self.findings]
+        lines = [f"{item.key.ljust(width)}  {item.verdict.ljust(7)}  {item.words}" for item in self._worst_first()]
         return "\n".join([f"{VERDICTS[self.verdict]} {self._measured()}", *lines])
+
+    def _worst_first(self) -> list[ClaimFinding]:
+        return sorted(self.findings, key=lambda item: [*VERDICTS, "unknown"].index(item.verdict))
 
     def _measured(self) -> str:
         return f"Accuracy {share_text(self.accuracy)} on {counted(self.samples, 'sample')} of '{self.split}'."

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from mien.page.wording import counted, share_text
 
 CLEAR = 0.5
 """Fraction of people above which an answer decides the label."""
+
+MIN_EQUAL = 3
+"""Fewer equal votes of two people are no sign of a copied file."""
 
 
 @dataclass(frozen=True)
@@ -177,12 +181,12 @@ def merge_votes(
 
 def _notices(ballots: Mapping[str, Sequence[Vote]], others: Sequence[str]) -> Iterator[Notice]:
     """Return notices about copies of ballots, which would count one person twice, and about files that are no CSV."""
-    people: dict[tuple[Vote, ...], list[str]] = {}
-    for person, ballot in ballots.items():
-        people.setdefault(tuple(sorted(ballot)), []).append(person)
-    for same in (same for same in people.values() if len(same) > 1):
-        words = f"{' and '.join(same)} gave the same votes. If one file is a copy, move it away and merge again."
-        yield Notice(words, code="ballots-equal")
+    for one, other in combinations(sorted(ballots, key=lambda person: len(ballots[person])), 2):
+        shorter, longer = ballots[one], ballots[other]
+        # A copy may be of an earlier day, or sorted by a spreadsheet.
+        if len(shorter) >= MIN_EQUAL and (shorter == longer[: len(shorter)] or sorted(shorter) == sorted(longer)):
+            words = f"{one} and {other} gave the same {len(shorter):,} votes. If one file is a copy, move it away."
+            yield Notice(words, code="ballots-equal")
     if others:
         words = f"Files that are no CSV were left out: {len(others):,}, such as {others[0]}."
         yield Notice(words, code="files-skipped")

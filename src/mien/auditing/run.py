@@ -100,12 +100,12 @@ class AuditFindings:
     not_checked: tuple[Notice, ...]
 
 
-def find_copies(faces: Dataset) -> NearCopies:
+def find_copies(dataset: Dataset) -> NearCopies:
     """Find identical images and near-copies, which cross-validation keeps together.
 
     Raises MissingExtraError without the extra ``audit``.
     """
-    images = _grey(faces.images)
+    images = _grey(dataset.images)
     with _one_thread():
         with busy("counting copies"):
             identical = group_identical(images)
@@ -124,45 +124,45 @@ def _one_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-def audit_faces(faces: Dataset, copies: NearCopies, predictions: Predictions | None = None) -> AuditFindings:
+def audit_faces(dataset: Dataset, copies: NearCopies, predictions: Predictions | None = None) -> AuditFindings:
     """Run all checks of an audit on a data set, all splits.
 
     The model of ``predictions`` has the data's classes, and was not trained on these samples or their copies; None
     skips the label review. Raises DataError for predictions for other data, MissingExtraError without ``audit``.
     """
     if predictions is not None:
-        faces = _with_classes_of(predictions, faces)
+        dataset = _with_classes_of(predictions, dataset)
     groups = copies.groups
     with _one_thread():
-        images = _grey(faces.images)
+        images = _grey(dataset.images)
         few_tones, deviation = tones(images), contrast(images)
-        review = None if predictions is None else _review_labels(faces, predictions, groups)
-        doubtful, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
+        review = None if predictions is None else _review_labels(dataset, predictions, groups)
+        doubtful, suggested = np.zeros(len(dataset), dtype=np.bool_), dataset.labels.copy()
         if review is not None:
             doubtful[review.indices], suggested[review.indices] = review.issues.sure, review.issues.suggested
-        blank, not_a_face = deviation < BLANK_BELOW, _most_saw_no_face(faces)
+        blank, not_a_face = deviation < BLANK_BELOW, _most_saw_no_face(dataset)
         return AuditFindings(
-            faces=faces,
+            faces=dataset,
             identical=copies.identical,
             near=copies,
-            identical_counts=count_copies(copies.identical, faces.labels, faces.split),
-            near_counts=count_copies(groups, faces.labels, faces.split),
+            identical_counts=count_copies(copies.identical, dataset.labels, dataset.split),
+            near_counts=count_copies(groups, dataset.labels, dataset.split),
             quality_issues=_quality_issues(images, deviation, few_tones),
             outliers=outlier_scores(images, [-few_tones]),
-            ceilings=_ceilings(faces),
+            ceilings=_ceilings(dataset),
             label_review=review,
-            changes=tuple(suggest_changes(faces, blank, not_a_face, copies.identical, groups, doubtful, suggested)),
-            not_checked=tuple(_not_checked(faces, review)),
+            changes=tuple(suggest_changes(dataset, blank, not_a_face, copies.identical, groups, doubtful, suggested)),
+            not_checked=tuple(_not_checked(dataset, review)),
         )
 
 
-def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
+def check_audit(dataset: Dataset, predictions: Predictions | None) -> None:
     """Raise an error for predictions that an audit cannot use, before the slow search for copies.
 
     Raises DataError: fewer than two classes, or predictions for other data, for the train or test split, or without
     samples of some class.
     """
-    present = [name for name, count in zip(faces.classes, faces.counts(), strict=True) if count]
+    present = [name for name, count in zip(dataset.classes, dataset.counts(), strict=True) if count]
     if len(present) < 2:
         raise DataError(f"An audit needs at least two classes; all samples are '{present[0]}'.", code="one-class")
     if predictions is None:
@@ -174,34 +174,34 @@ def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
             code="predictions-of-train",
         )
     if predictions.split == "test" or bool(
-        (np.isin(faces.rows, predictions.sample_ids) & (faces.split == "test")).any()
+        (np.isin(dataset.rows, predictions.sample_ids) & (dataset.split == "test")).any()
     ):
         words = "Only mien evaluate may use the test split. Give predictions on other samples."
         raise DataError(words, code="test-split")
-    renamed = _with_classes_of(predictions, faces)
+    renamed = _with_classes_of(predictions, dataset)
     predicted = np.isin(renamed.rows, predictions.sample_ids)
     of_train = predicted & (renamed.split == "train")
     evidence, what = (of_train, "train row") if of_train.any() else (predicted, "row")
     check_evidence(renamed.labels[evidence], len(renamed.classes), what)
 
 
-def _with_classes_of(predictions: Predictions, faces: Dataset) -> Dataset:
+def _with_classes_of(predictions: Predictions, dataset: Dataset) -> Dataset:
     """Return the faces with classes in the predictions' order. Raises DataError if they do not match."""
-    if set(predictions.classes) != set(faces.classes):
+    if set(predictions.classes) != set(dataset.classes):
         words = f"The predictions have the classes {', '.join(predictions.classes)}, the data has "
-        words += f"{', '.join(faces.classes)}. An audit needs predictions with the classes of the data."
+        words += f"{', '.join(dataset.classes)}. An audit needs predictions with the classes of the data."
         raise DataError(words, code="classes-differ")
-    check_fingerprint(faces, predictions)
-    renamed = faces.with_classes(predictions.classes)
+    check_fingerprint(dataset, predictions)
+    renamed = dataset.with_classes(predictions.classes)
     match_faces(renamed, predictions)
     return renamed
 
 
-def _most_saw_no_face(faces: Dataset) -> npt.NDArray[np.bool_]:
+def _most_saw_no_face(dataset: Dataset) -> npt.NDArray[np.bool_]:
     """Return whether more than half of an image's voters saw no face, bool (N,)."""
-    if faces.votes is None or NOT_A_FACE_CLASS not in faces.vote_classes:
-        return np.zeros(len(faces), dtype=np.bool_)
-    return np.asarray(vote_probabilities(faces.votes)[:, faces.vote_classes.index(NOT_A_FACE_CLASS)] > 0.5)
+    if dataset.votes is None or NOT_A_FACE_CLASS not in dataset.vote_classes:
+        return np.zeros(len(dataset), dtype=np.bool_)
+    return np.asarray(vote_probabilities(dataset.votes)[:, dataset.vote_classes.index(NOT_A_FACE_CLASS)] > 0.5)
 
 
 def _quality_issues(
@@ -219,8 +219,8 @@ def _quality_issues(
     }
 
 
-def _review_labels(faces: Dataset, predictions: Predictions, groups: npt.NDArray[np.int64]) -> LabelReview:
-    reviewed = faces.subset(indices := faces.places(predictions.sample_ids))
+def _review_labels(dataset: Dataset, predictions: Predictions, groups: npt.NDArray[np.int64]) -> LabelReview:
+    reviewed = dataset.subset(indices := dataset.places(predictions.sample_ids))
     if reviewed.groups is not None:
         predictions = replace(predictions, groups=reviewed.groups)
     with busy("looking for wrong labels"):
@@ -229,7 +229,9 @@ def _review_labels(faces: Dataset, predictions: Predictions, groups: npt.NDArray
     confirmed = None
     if reviewed.votes is not None:
         shares = vote_probabilities(reviewed.votes)
-        class_of = np.array([faces.classes.index(each) if each in faces.classes else -1 for each in faces.vote_classes])
+        class_of = np.array(
+            [dataset.classes.index(each) if each in dataset.classes else -1 for each in dataset.vote_classes]
+        )
         usable = shares.any(axis=1) & np.isin(predictions.labels, class_of)
         outvoted = (shares.max(axis=1) > 0.5) & (class_of[shares.argmax(axis=1)] != predictions.labels)
         if usable.any():
@@ -237,24 +239,24 @@ def _review_labels(faces: Dataset, predictions: Predictions, groups: npt.NDArray
     return LabelReview(indices, predictions, issues, confirmed)
 
 
-def _ceilings(faces: Dataset) -> dict[str, VoteCeiling]:
+def _ceilings(dataset: Dataset) -> dict[str, VoteCeiling]:
     found = {}
-    for split in faces.counts_by_split():
-        part = faces.of_split(split)
+    for split in dataset.counts_by_split():
+        part = dataset.of_split(split)
         ceiling = None if part.votes is None else vote_ceiling(part.votes, part.vote_classes, part.groups)
         if ceiling is not None:
             found[split] = ceiling
     return found
 
 
-def _not_checked(faces: Dataset, review: LabelReview | None) -> Iterator[Notice]:
-    voted = 0 if faces.votes is None else int(faces.votes.any(axis=1).sum())
+def _not_checked(dataset: Dataset, review: LabelReview | None) -> Iterator[Notice]:
+    voted = 0 if dataset.votes is None else int(dataset.votes.any(axis=1).sum())
     if not voted:
         words = "Votes not used: the data has none to confirm doubtful labels, or for a label-noise ceiling."
         yield Notice(words, code="votes-not-used")
-    elif voted < len(faces):
+    elif voted < len(dataset):
         yield Notice(
-            f"Samples without votes, ignored in checks of votes: {len(faces) - voted:,}.", code="votes-missing"
+            f"Samples without votes, ignored in checks of votes: {len(dataset) - voted:,}.", code="votes-missing"
         )
     if review is None:
         yield Notice(
@@ -267,11 +269,11 @@ def _not_checked(faces: Dataset, review: LabelReview | None) -> Iterator[Notice]
             f"Labels reviewed by a weak model ({review.predictions.accuracy:.1%} right): most of its doubts are wrong.",
             code="labels-weak-model",
         )
-    if review is not None and len(review.indices) < len(faces):
+    if review is not None and len(review.indices) < len(dataset):
         yield Notice(
-            f"Labels partly reviewed: the predictions cover {len(review.indices):,} of {len(faces):,} samples.",
+            f"Labels partly reviewed: the predictions cover {len(review.indices):,} of {len(dataset):,} samples.",
             code="labels-partly-reviewed",
         )
-    absent = [name for name in SPLITS if not (faces.split == name).any()]
+    absent = [name for name in SPLITS if not (dataset.split == name).any()]
     if absent:
         yield Notice(f"Leakage partly checked: the data has no split {' and no '.join(absent)}.", code="split-absent")

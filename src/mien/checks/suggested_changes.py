@@ -25,7 +25,7 @@ Found = Iterator[tuple[int, Kind, str, int | None]]
 
 
 def suggest_changes(
-    faces: Dataset,
+    dataset: Dataset,
     blank: Mask,
     not_a_face: Mask,
     identical: Groups,
@@ -38,18 +38,18 @@ def suggest_changes(
     ``identical`` images are also in one group of ``near``. In images of ``not_a_face``, most people saw no face. For
     samples of ``doubted``, model and neighbours are sure that the label is wrong; each has a suggested class.
     """
-    of_train = faces.split == "train"
+    of_train = dataset.split == "train"
     # An image without a face is dropped and does not count as a copy of others.
     train = np.flatnonzero(of_train & ~not_a_face)
     found: Found = chain(
         ((at, "blank", "blank image: about one grey level", None) for at in np.flatnonzero(blank).tolist()),
-        _conflicts_of_measured(faces, identical),
+        _conflicts_of_measured(dataset, identical),
         ((at, "no-face", "most voters saw no face", None) for at in np.flatnonzero(not_a_face & of_train).tolist()),
-        _leaks(faces, identical, near),
-        _conflicts_of_train(faces, train, identical, near),
-        _copies(faces, train, identical),
+        _leaks(dataset, identical, near),
+        _conflicts_of_train(dataset, train, identical, near),
+        _copies(dataset, train, identical),
         (
-            (at, "doubt", f"model and nearest neighbours predict {faces.classes[suggested[at]]}", to)
+            (at, "doubt", f"model and nearest neighbours predict {dataset.classes[suggested[at]]}", to)
             for at, to in enumerate(suggested.tolist())
             if doubted[at] and of_train[at]
         ),
@@ -58,71 +58,71 @@ def suggest_changes(
     for index, kind, reason, to in found:
         if index not in chosen:
             chosen[index] = Change(
-                row=int(faces.rows[index]),
-                split=str(faces.split[index]),
-                label=faces.classes[faces.labels[index]],
-                to=None if to is None else faces.classes[to],
+                row=int(dataset.rows[index]),
+                split=str(dataset.split[index]),
+                label=dataset.classes[dataset.labels[index]],
+                to=None if to is None else dataset.classes[to],
                 kind=kind,
                 reason=reason,
-                source=str(faces.source[index]),
+                source=str(dataset.source[index]),
             )
     return [chosen[index] for index in sorted(chosen)]
 
 
-def _conflicts_of_measured(faces: Dataset, identical: Groups) -> Found:
+def _conflicts_of_measured(dataset: Dataset, identical: Groups) -> Found:
     for split in ("validation", "test"):
-        members = np.flatnonzero(faces.split == split)
-        disputed = members[in_conflict(identical[members], faces.labels[members])]
+        members = np.flatnonzero(dataset.split == split)
+        disputed = members[in_conflict(identical[members], dataset.labels[members])]
         for copies in _by_group(identical, disputed):
             for index in copies.tolist():
-                other = copies[faces.labels[copies] != faces.labels[index]][0]
-                label = faces.classes[faces.labels[other]]
-                reason = f"identical to sample {faces.rows[other]} of {split}, whose label is {label}"
+                other = copies[dataset.labels[copies] != dataset.labels[index]][0]
+                label = dataset.classes[dataset.labels[other]]
+                reason = f"identical to sample {dataset.rows[other]} of {split}, whose label is {label}"
                 yield index, "conflict", reason, None
 
 
-def _leaks(faces: Dataset, identical: Groups, near: Groups) -> Found:
-    train = np.flatnonzero(faces.split == "train")
-    measured = np.flatnonzero(faces.split != "train")
+def _leaks(dataset: Dataset, identical: Groups, near: Groups) -> Found:
+    train = np.flatnonzero(dataset.split == "train")
+    measured = np.flatnonzero(dataset.split != "train")
     first_of = _first_member(near, measured)
     exact_of = _first_member(identical, measured)
     for index in train[np.isin(near[train], near[measured])].tolist():
         exact = exact_of.get(int(identical[index]))
         other = first_of[int(near[index])] if exact is None else exact
         how = "a near-copy" if exact is None else "a copy"
-        yield index, "leak", f"{how} of sample {faces.rows[other]} of {faces.split[other]}", None
+        yield index, "leak", f"{how} of sample {dataset.rows[other]} of {dataset.split[other]}", None
 
 
-def _conflicts_of_train(faces: Dataset, train: npt.NDArray[np.int64], identical: Groups, near: Groups) -> Found:
+def _conflicts_of_train(dataset: Dataset, train: npt.NDArray[np.int64], identical: Groups, near: Groups) -> Found:
     first_of = _first_member(identical, train)
     settled: set[int] = set()
     for groups, by_identity in ((near, False), (identical, True)):
-        disputed = train[in_conflict(groups[train], faces.labels[train])]
+        disputed = train[in_conflict(groups[train], dataset.labels[train])]
         for members in _by_group(groups, disputed):
             if int(near[members[0]]) in settled:
                 continue  # its near-copies decided the label already
-            counts = np.bincount(faces.labels[members], minlength=len(faces.classes))
+            counts = np.bincount(dataset.labels[members], minlength=len(dataset.classes))
             top = int(counts.argmax())
             if len(members) > 2 and counts[top] >= OUTVOTED_BY * len(members):
                 if not by_identity:
                     settled.add(int(near[members[0]]))
-                words = f"{counts[top]} of {len(members)} copies are labelled {faces.classes[top]}"
-                for index in members[faces.labels[members] != top].tolist():
+                words = f"{counts[top]} of {len(members)} copies are labelled {dataset.classes[top]}"
+                for index in members[dataset.labels[members] != top].tolist():
                     # The first of identical images is kept; the others are dropped as copies.
                     if first_of[int(identical[index])] == index:
                         yield index, "conflict", words, top
             elif by_identity:
-                names = ", ".join(f"{faces.classes[at]} {counts[at]}" for at in np.flatnonzero(counts))
+                names = ", ".join(f"{dataset.classes[at]} {counts[at]}" for at in np.flatnonzero(counts))
                 for index in members.tolist():
                     yield index, "conflict", f"identical images with different labels: {names}", None
 
 
-def _copies(faces: Dataset, train: npt.NDArray[np.int64], identical: Groups) -> Found:
+def _copies(dataset: Dataset, train: npt.NDArray[np.int64], identical: Groups) -> Found:
     first_of = _first_member(identical, train)
     for index in train.tolist():
         first = first_of[int(identical[index])]
         if first != index:
-            yield index, "copy", f"identical to sample {faces.rows[first]}", None
+            yield index, "copy", f"identical to sample {dataset.rows[first]}", None
 
 
 def _by_group(groups: Groups, members: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:

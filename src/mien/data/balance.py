@@ -13,13 +13,13 @@ from mien.base.recipe_tables import BalanceRecipe
 from mien.data.dataset import Dataset
 
 
-def balance(faces: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
+def balance(dataset: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
     """Apply ``recipe`` to training faces. Call :func:`check_counts` first."""
     if recipe.faces_per_class:
-        faces = draw_per_class(faces, recipe.faces_per_class, seed)
+        dataset = draw_per_class(dataset, recipe.faces_per_class, seed)
     if recipe.sampling == "undersample":
-        return draw_per_class(faces, int(faces.counts().min()), seed)
-    return oversample(faces, recipe.share, seed) if recipe.sampling == "oversample" else faces
+        return draw_per_class(dataset, int(dataset.counts().min()), seed)
+    return oversample(dataset, recipe.share, seed) if recipe.sampling == "oversample" else dataset
 
 
 def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt.NDArray[np.int64]:
@@ -35,27 +35,27 @@ def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt
             return np.maximum(counts, round(recipe.share * int(counts.max())))
 
 
-def draw_per_class(faces: Dataset, count: int, seed: int) -> Dataset:
+def draw_per_class(dataset: Dataset, count: int, seed: int) -> Dataset:
     """Draw at most ``count`` faces of each class at random, and keep their order.
 
     With the same seed, a larger count draws the same faces and additional ones.
     """
     generator = np.random.default_rng(seed)
-    kept = [generator.permutation(members)[:count] for members in _members(faces.labels, len(faces.classes))]
-    return faces.subset(np.sort(np.concatenate(kept)))
+    kept = [generator.permutation(members)[:count] for members in _members(dataset.labels, len(dataset.classes))]
+    return dataset.subset(np.sort(np.concatenate(kept)))
 
 
-def oversample(faces: Dataset, share: float, seed: int) -> Dataset:
+def oversample(dataset: Dataset, share: float, seed: int) -> Dataset:
     """Repeat faces of smaller classes until each class has ``share`` of the largest; repeated faces come last.
 
     No face is used a third time before all others of its class are used twice, and so on.
     """
     generator = np.random.default_rng(seed)
-    counts = faces.counts()
+    counts = dataset.counts()
     pending = balanced_counts(counts, BalanceRecipe(sampling="oversample", share=share)) - counts
-    members = _members(faces.labels, len(faces.classes))
+    members = _members(dataset.labels, len(dataset.classes))
     again = [_cycle(each, int(count), generator) for each, count in zip(members, pending, strict=True)]
-    return faces.subset(np.concatenate([np.arange(len(faces)), *again]))
+    return dataset.subset(np.concatenate([np.arange(len(dataset)), *again]))
 
 
 def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequence[int]) -> npt.NDArray[np.int64]:
@@ -76,13 +76,13 @@ def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequenc
     return order
 
 
-def check_counts(faces: Dataset, recipe: BalanceRecipe) -> None:
+def check_counts(dataset: Dataset, recipe: BalanceRecipe) -> None:
     """Raise :class:`DataError` if balancing needs faces of a class that has none."""
-    empty = np.flatnonzero(faces.counts() == 0)
+    empty = np.flatnonzero(dataset.counts() == 0)
     if recipe.sampling != "none" and len(empty):
         raise DataError(
             f"balance.sampling = '{recipe.sampling}' needs a face of every class; the train split has none of "
-            f"'{faces.classes[empty[0]]}'. Leave that class out with a label scheme (--classes), or choose "
+            f"'{dataset.classes[empty[0]]}'. Leave that class out with a label scheme (--classes), or choose "
             f"another sampling.",
             code="class-too-small",
         )

@@ -67,32 +67,34 @@ def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
     return faces.with_fingerprints(str(meta["fingerprint"]), str(meta["fingerprint_without_test"])), dict(meta["facts"])
 
 
-def write_entry(folder: Path, faces: Dataset, facts: dict[str, Any]) -> None:
+def write_entry(folder: Path, dataset: Dataset, facts: dict[str, Any]) -> None:
     """Write faces and metadata into an empty folder. Raises :class:`OSError`."""
-    np.save(folder / "images.npy", faces.images, allow_pickle=False)
-    values = {each.name: getattr(faces, each.name) for each in fields(faces) if each.name not in {"images", "columns"}}
+    np.save(folder / "images.npy", dataset.images, allow_pickle=False)
+    values = {
+        each.name: getattr(dataset, each.name) for each in fields(dataset) if each.name not in {"images", "columns"}
+    }
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-    columns = {_COLUMN_PREFIX + name: value for name, value in faces.columns.items()}
+    columns = {_COLUMN_PREFIX + name: value for name, value in dataset.columns.items()}
     np.savez(folder / "table.npz", allow_pickle=False, **arrays, **columns)
     meta = {
         "plain": {name: value for name, value in values.items() if name not in arrays},
-        "columns": list(faces.columns),
-        "fingerprint": faces.fingerprint,
-        "fingerprint_without_test": faces.fingerprint_without_test,
+        "columns": list(dataset.columns),
+        "fingerprint": dataset.fingerprint,
+        "fingerprint_without_test": dataset.fingerprint_without_test,
         "facts": facts,
     }
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
-def store(key: str, faces: Dataset, facts: dict[str, Any]) -> None:
-    """Store ``faces`` and ``facts`` (plain JSON values) under ``key``. If writing fails, warn once, in one line."""
+def store(key: str, dataset: Dataset, facts: dict[str, Any]) -> None:
+    """Store ``dataset`` and ``facts`` (plain JSON values) under ``key``. If writing fails, warn once, in one line."""
     parent = cache_folder("faces")
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_PART_PREFIX, dir=parent, ignore_cleanup_errors=True) as part:
             entry = Path(part) / key
             entry.mkdir()
-            write_entry(entry, faces, facts)
+            write_entry(entry, dataset, facts)
             with suppress(OSError):  # another process may have stored the same data meanwhile
                 entry.rename(parent / key)
         _remove_old(parent)

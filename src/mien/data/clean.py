@@ -127,32 +127,32 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
         raise DataError(words, code="clean-unreadable") from None
 
 
-def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -> None:
-    """Raise a DataError if the list was made for other data than ``faces``, which must not be cleaned yet."""
-    if clean.data_fingerprint != faces.fingerprint:
+def check_made_for(clean: Clean, dataset: Dataset, path: str | os.PathLike[str]) -> None:
+    """Raise a DataError if the list was made for other data than ``dataset``, which must not be cleaned yet."""
+    if clean.data_fingerprint != dataset.fingerprint:
         raise DataError(
-            f"{path} was made for data {clean.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
+            f"{path} was made for data {clean.data_fingerprint[:19]}..., found {dataset.fingerprint[:19]}.... "
             f"Give the data and --map that were audited; if another mien version wrote it, audit again.",
             code="clean-other-data",
         )
 
 
-def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> Dataset:
+def apply_clean(dataset: Dataset, clean: Clean, usual: Dataset | None = None) -> Dataset:
     """Drop and relabel faces as listed.
 
     The new fingerprint is computed from the data's fingerprint and the changes, so it is the same for every image size.
     ``usual`` are the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, from which the list was made. They must
-    prove that changes of validation and test rows are justified. None uses ``faces``.
+    prove that changes of validation and test rows are justified. None uses ``dataset``.
 
     Raises DataError: the data lacks a row, class or label of the list; a row of validation or test is dropped for a
     reason that the data does not prove; or no face is left.
     """
-    position = {row: at for at, row in enumerate(faces.rows.tolist())}
-    labels, kept = faces.labels.copy(), np.ones(len(faces), dtype=np.bool_)
-    classes = faces.classes
+    position = {row: at for at, row in enumerate(dataset.rows.tolist())}
+    labels, kept = dataset.labels.copy(), np.ones(len(dataset), dtype=np.bool_)
+    classes = dataset.classes
     for change in clean.changes:
         place = position.get(change.row)
-        found = None if place is None else (str(faces.split[place]), classes[faces.labels[place]])
+        found = None if place is None else (str(dataset.split[place]), classes[dataset.labels[place]])
         if place is None or found != (change.split, change.label):
             words = f"The list of changes says row {change.row} is {change.label} of {change.split}; the data has "
             words += f"{f'{found[1]} of {found[0]}' if found else 'no such row'}. Correct the line, or audit again."
@@ -166,12 +166,12 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
             labels[place] = classes.index(change.to)
     if not kept.any():
         raise DataError("The list of changes drops every row.", code="clean-drops-all")
-    _prove(faces if usual is None else usual, [(each, position[each.row]) for each in clean.changes])
-    before = (*faces.cleaned_from, faces.fingerprint, faces.fingerprint_without_test)
-    cleaned = replace(faces, labels=labels, cleaned_from=before).subset(kept)
+    _prove(dataset if usual is None else usual, [(each, position[each.row]) for each in clean.changes])
+    before = (*dataset.cleaned_from, dataset.fingerprint, dataset.fingerprint_without_test)
+    cleaned = replace(dataset, labels=labels, cleaned_from=before).subset(kept)
     trained_on = [each for each in clean.changes if each.split != "test"]
     return cleaned.with_fingerprints(
-        _fingerprint(faces.fingerprint, clean.changes), _fingerprint(faces.fingerprint_without_test, trained_on)
+        _fingerprint(dataset.fingerprint, clean.changes), _fingerprint(dataset.fingerprint_without_test, trained_on)
     )
 
 
@@ -185,19 +185,19 @@ def _fingerprint(before: str, changes: Sequence[Change]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _prove(faces: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
+def _prove(dataset: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
     """Check that images and labels prove the changes of validation and test rows, given as (change, index)."""
     groups = None
     for change, place in changes:
         if change.split == "train":
             continue
         if change.kind == "blank":
-            deviation = float(np.asarray(faces.images[place]).std(dtype=np.float64))
+            deviation = float(np.asarray(dataset.images[place]).std(dtype=np.float64))
             is_true = deviation < BLANK_BELOW
             found = f"its pixels have standard deviation {deviation:.1f}; a blank image has less than {BLANK_BELOW:g}"
         else:
-            groups = group_identical(np.asarray(faces.images)) if groups is None else groups
-            is_true = bool((faces.labels[groups == groups[place]] != faces.labels[place]).any())
+            groups = group_identical(np.asarray(dataset.images)) if groups is None else groups
+            is_true = bool((dataset.labels[groups == groups[place]] != dataset.labels[place]).any())
             found = "no identical image has another label"
         if not is_true:
             words = f"clean.toml drops row {change.row} of {change.split} as '{change.kind}', but {found}. Delete it."

@@ -13,7 +13,7 @@ csv.field_size_limit(1 << 27)
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PATH_HEADERS = ("image", "file", "filename", "file_name", "path", "filepath")
-_LONGEST_HEADER = 65536
+_MAX_HEADER = 65536
 
 
 class CsvFile:
@@ -34,10 +34,10 @@ class CsvFile:
             start = stream.read(2)
         self.encoding: str = "utf-16" if start in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
         with path.open(encoding=self.encoding, errors="replace", newline="") as stream:
-            line, self.first_line = stream.readline(_LONGEST_HEADER).strip("\r\n"), 2
+            line, self.first_line = stream.readline(_MAX_HEADER).strip("\r\n"), 2
             told = line[4:5] if line[:4].casefold() == "sep=" and len(line) == 5 else ""
             if told:
-                line, self.first_line = stream.readline(_LONGEST_HEADER).strip("\r\n"), 3
+                line, self.first_line = stream.readline(_MAX_HEADER).strip("\r\n"), 3
         if "\ufffd" in line or "\0" in line:
             words = f"{path} line {self.first_line - 1} is not text. Save it as a CSV in UTF-8, with a header."
             raise DataError(words, code="csv-not-text")

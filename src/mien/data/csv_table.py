@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import isqrt
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from mien.data.csv_file import PATH_HEADERS, CsvFile, find_column, normalize_hea
 from mien.data.decode import only_grey
 from mien.data.folders import holds_class_folders, metadata_files
 from mien.data.image_store import new_images
+from mien.data.splits import canonical_split
 from mien.data.table import LABEL_HEADERS, SPLIT_HEADERS, ReadOptions, Table, free_name, join_tables
 
 _DAMAGED = "The file is damaged; download it again."
@@ -145,20 +146,18 @@ def read_paths(path: Path, options: ReadOptions) -> Table:
 
 
 def read_metadata(folder: Path, options: ReadOptions) -> Table:
-    """Read Hugging Face's imagefolder: a ``metadata.csv`` in each split's folder, beside its images."""
+    """Read Hugging Face's imagefolder: split folders, with a ``metadata.csv`` in each or one above them."""
     tables = []
     for split, file in metadata_files(folder):
         table = read_paths(file, options)
-        where = file.parent.relative_to(folder).as_posix()
-        tables.append(
-            replace(
-                table,
-                places=[f"{where}/{place}" for place in table.places],
-                source=[f"{where}/{name}" for name in table.source],
-                splits=[word or split for word in table.splits],
-                split_origin="as in the folders",
-            )
-        )
+        where = f"{file.parent.name}/" if split else ""
+        splits = [
+            word or split or canonical_split(PurePosixPath(name).parts[0]) or ""
+            for word, name in zip(table.splits, table.source, strict=True)
+        ]
+        table = replace(table, splits=splits, split_origin="as in the folders")
+        table = replace(table, places=[where + each for each in table.places])
+        tables.append(replace(table, source=[where + each for each in table.source]))
     return join_tables(tables, folder)
 
 

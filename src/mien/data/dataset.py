@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.cells import is_missing
 from mien.base.errors import DataError, MienWarning, nearest
 from mien.base.images import open_image_source
 from mien.base.labels import LabelScheme, order_classes
@@ -341,6 +342,9 @@ def _labels(given: npt.NDArray[Any], classes: Sequence[str] | None) -> tuple[npt
     if given.dtype.kind not in "UO" or not all(isinstance(each, str) for each in given.tolist()):
         raise DataError(f"Labels must be whole numbers or class names; found {given.dtype}.", code="label-type")
     found = given.tolist()
+    known = {"none", "None", *(classes or ())}  # a class may be called "none"
+    if gaps := [index for index, label in enumerate(found) if is_missing(label) and label not in known]:
+        raise DataError(f"labels[{gaps[0]}] is missing, as {len(gaps):,} of {len(found):,} are.", code="label-missing")
     if classes is None:
         names = ClassNames({})
         found = [names.name(name) for name in found]

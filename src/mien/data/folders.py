@@ -44,10 +44,16 @@ def holds_class_folders(folder: Path) -> bool:
 
 
 def metadata_files(folder: Path) -> list[tuple[str, Path]]:
-    """Return split and table of each split folder, if all have a ``metadata.csv`` beside their images."""
-    files = [(canonical_split(each.name) or "", each / "metadata.csv") for each in subfolders(folder)]
-    files = [(split, file) for split, file in files if split]
-    return files if all(file.is_file() and not holds_class_folders(file.parent) for _, file in files) else []
+    """Return Hugging Face's ``metadata.csv`` of each split folder, with its split; or that of all, above them.
+
+    None if the data has another layout, such as class folders in the split folders.
+    """
+    parts = [each for each in subfolders(folder) if canonical_split(each.name)]
+    if not parts or any(holds_class_folders(each) for each in parts):
+        return []
+    files = [(canonical_split(each.name) or "", each / "metadata.csv") for each in parts]
+    above = ("", folder / "metadata.csv")
+    return next((found for found in (files, [above]) if all(file.is_file() for _, file in found)), [])
 
 
 def tree_state(folder: Path) -> Iterator[str]:

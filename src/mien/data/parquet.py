@@ -72,7 +72,7 @@ def read_parquet(path: Path, options: ReadOptions) -> Table:
 
 
 def write_parquet(
-    faces: Dataset, path: str | os.PathLike[str], *, overwrite: bool = False, split_origin: str | None = None
+    dataset: Dataset, path: str | os.PathLike[str], *, overwrite: bool = False, split_origin: str | None = None
 ) -> None:
     """Write faces to one parquet file in Hugging Face's layout, whole or not at all.
 
@@ -92,11 +92,11 @@ def write_parquet(
     if path.exists() and not overwrite:
         words = f"{path} exists already. Choose another name, or replace it with --overwrite."
         raise DataError(words, code="file-exists")
-    schema = _schema(faces, split_origin)
-    starts = range(0, len(faces), _GROUP_ROWS)
+    schema = _schema(dataset, split_origin)
+    starts = range(0, len(dataset), _GROUP_ROWS)
     with whole_file(path) as temporary, ParquetWriter(temporary, schema, compression="zstd") as writer:
         for start in track(starts, len(starts), f"writing {path.name}", f"groups of {_GROUP_ROWS:,} faces"):
-            part = faces.subset(np.arange(start, min(start + _GROUP_ROWS, len(faces))))
+            part = dataset.subset(np.arange(start, min(start + _GROUP_ROWS, len(dataset))))
             columns = {
                 "image": [{"bytes": encoded(Image.fromarray(image)), "path": None} for image in part.images],
                 "label": part.labels,
@@ -108,16 +108,16 @@ def write_parquet(
             writer.write_table(pa.table(columns, schema=schema))
 
 
-def _further(faces: Dataset) -> dict[str, npt.NDArray[Any]]:
+def _further(dataset: Dataset) -> dict[str, npt.NDArray[Any]]:
     """Return the columns other than mien's own, including votes."""
-    votes = {} if faces.votes is None else dict(zip(faces.vote_classes, faces.votes.T, strict=True))
+    votes = {} if dataset.votes is None else dict(zip(dataset.vote_classes, dataset.votes.T, strict=True))
     return {
         **{f"{VOTE_PREFIX}{name}": counts for name, counts in votes.items()},
-        **{free_name(name): values for name, values in faces.columns.items()},
+        **{free_name(name): values for name, values in dataset.columns.items()},
     }
 
 
-def _schema(faces: Dataset, split_origin: str | None) -> pa.Schema:
+def _schema(dataset: Dataset, split_origin: str | None) -> pa.Schema:
     import pyarrow as pa
 
     kinds = {
@@ -127,12 +127,12 @@ def _schema(faces: Dataset, split_origin: str | None) -> pa.Schema:
         "row": pa.int64(),
         "source": pa.string(),
     }
-    for name, values in _further(faces).items():
+    for name, values in _further(dataset).items():
         kind = pa.string() if values.dtype.kind == "U" else pa.from_numpy_dtype(values.dtype)
         kinds[name] = kind if values.ndim == 1 else pa.list_(kind, values.shape[1])
     # Hugging Face infers the types of the other columns.
-    features = {"image": {"_type": "Image"}, "label": {"names": list(faces.classes), "_type": "ClassLabel"}}
-    about = {"split_origin": split_origin, "group_column": faces.group_column}
+    features = {"image": {"_type": "Image"}, "label": {"names": list(dataset.classes), "_type": "ClassLabel"}}
+    about = {"split_origin": split_origin, "group_column": dataset.group_column}
     return pa.schema(
         list(kinds.items()),
         metadata={b"huggingface": json.dumps({"info": {"features": features}}), MIEN_KEY: json.dumps(about)},

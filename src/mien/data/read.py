@@ -90,7 +90,7 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
         return path, _PARQUET
     if suffix in CSV_SUFFIXES:
         return path, _KAGGLE_CSV if read_header(path).pixels is not None else _PATH_CSV
-    words = f"{path} is not a data set that mien can read. {_EXPECTED}. The name of a table ends in .csv."
+    words = f"{path} is not a data set that mien can read. {_EXPECTED}. Save other tables as .csv."
     raise DataError(words, code="data-unknown")
 
 
@@ -196,7 +196,7 @@ def untrained_classes(faces: Dataset) -> Iterator[Notice]:
     words = f"no training images for: {', '.join(names)}. A model trained on this data will almost never predict "
     words += "it." if len(names) == 1 else "them."
     if unlabelled := _NO_CLASSES & set(names):
-        words += f" If images of '{min(unlabelled)}' have no label, move them away and run mien predict --crops."
+        words += f" If '{min(unlabelled)}' has images without labels, run mien predict --crops on them."
     yield Notice(words, code="class-not-trained")
 
 

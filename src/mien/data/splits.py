@@ -14,7 +14,7 @@ from mien.base.files import cache_folder, whole_file
 from mien.base.preprocess import grey_square
 from mien.base.sample_groups import join_groups
 from mien.data.image_store import convert, take
-from mien.near_copies.finder import LEAST_CONTRAST, contrast, find_near_copies
+from mien.near_copies.finder import MIN_CONTRAST, contrast, find_near_copies
 
 VALIDATION_SHARE = 0.15
 NO_CUT = "no validation split, because no class has two different images"
@@ -100,7 +100,7 @@ def split_groups(
     if groups is None:
         return copies
     names, number = np.unique(groups, return_inverse=True)
-    blank = contrast(_small(images)) < LEAST_CONTRAST
+    blank = contrast(_small(images)) < MIN_CONTRAST
     copies = np.where(blank, copies.max(initial=0) + 1 + np.arange(len(images)), copies)
     return np.asarray(names[join_groups(len(images), number, copies)])
 
@@ -266,8 +266,8 @@ def check_class_groups(
                 code="class-too-small",
             )
         raise DataError(
-            f"The group '{own}' holds every face of '{classes[label]}', so a split by group leaves one side without "
-            "the class. Add faces of other groups, or merge the class into another one with --map.",
+            f"The group '{own}' holds every face of '{classes[label]}', so one side of a split would lack it. Add "
+            "other groups, or merge the class with --map.",
             code="group-holds-class",
         )
 

@@ -25,7 +25,7 @@ _FER2013_TRAINING_COUNTS = (3995, 436, 4097, 7215, 4830, 3171, 4965)
 EXPRESSION_PROPORTIONS: tuple[float, ...] = tuple(n / sum(_FER2013_TRAINING_COUNTS) for n in _FER2013_TRAINING_COUNTS)
 
 _CHUNK_FACES = 32  # temporaries of 32 * 48 * 48 float32 (295 kB) fit into the L2 cache
-SMALLEST_PX, LARGEST_PX = 16, 448
+MIN_PX, MAX_PX = 16, 448
 _TINTS = np.array([[0.1, 0.6], [-0.15, 0.15], [-0.6, -0.1]], dtype=np.float32)  # (lowest, highest) of each channel
 
 
@@ -50,8 +50,8 @@ def render_faces(
 
     Raises DataError for a negative seed, or an impossible size or number of channels.
     """
-    if not SMALLEST_PX <= size_px <= LARGEST_PX or channels not in {1, 3}:
-        words = f"Drawn faces have {SMALLEST_PX}..{LARGEST_PX} px and 1 or 3 channels; found {size_px} and {channels}."
+    if not MIN_PX <= size_px <= MAX_PX or channels not in {1, 3}:
+        words = f"Drawn faces have {MIN_PX}..{MAX_PX} px and 1 or 3 channels; found {size_px} and {channels}."
         raise DataError(words, code="image-size")
     generator, tints = _generator(seed, 1), _generator(seed, 3)
     bank = _generator(0, 2).standard_normal(NOISE_BANK, dtype=np.float32)
@@ -109,7 +109,7 @@ def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, 
     )
 
 
-def write_class_folders(faces: Dataset, folder: Path) -> None:
+def write_class_folders(dataset: Dataset, folder: Path) -> None:
     """Write the images as ``folder/SPLIT/CLASS/NUMBER.png``, which :func:`mien.load_dataset` can read.
 
     The folder is created under another name and renamed when it is complete. Raises DataError if it exists
@@ -120,8 +120,8 @@ def write_class_folders(faces: Dataset, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         whole = Path(temporary) / folder.name
-        for index in track(range(len(faces)), len(faces), f"writing {folder}", "images"):
-            place = whole / str(faces.split[index]) / faces.classes[faces.labels[index]]
+        for index in track(range(len(dataset)), len(dataset), f"writing {folder}", "images"):
+            place = whole / str(dataset.split[index]) / dataset.classes[dataset.labels[index]]
             place.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(faces.images[index]).save(place / f"{index:06}.png")
+            Image.fromarray(dataset.images[index]).save(place / f"{index:06}.png")
         whole.rename(folder)

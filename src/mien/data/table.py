@@ -231,8 +231,8 @@ def _class_names(table: Table, options: ReadOptions, *, foreign: bool) -> tuple[
     for label, place in zip(table.labels, table.places, strict=True):
         if label not in known:
             text = str(label)
-            # A class may be called "none".
-            if is_missing(text) and text.strip().casefold() != "none":
+            # A class may be called "none", and a folder by any name.
+            if table.label_column and is_missing(text) and text.strip().casefold() != "none":
                 raise DataError(f"{place}: the label is missing. Give every row one.", code="label-missing")
             is_number = table.numbered or not isinstance(label, str)
             known[label] = names.numbered(text, place) if is_number else names.name(text)

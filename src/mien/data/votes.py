@@ -48,21 +48,21 @@ _TOTALS = ("", "total", "sum", "count", "n")
 """Columns ``votes_NAME`` with these names hold a sum, not a class."""
 
 
-def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
+def check_votes(dataset: Dataset) -> npt.NDArray[np.float64]:
     """Return the votes that a recipe trains or evaluates on: float64 (N, V), all 0 for a face without votes.
 
     Raises DataError if the data has no votes, or none for any of these faces.
     """
-    if faces.votes is None:
-        words = "The data has no votes. A data set has them as columns 'votes_<class>' in a CSV or parquet, as a list "
-        words += "column 'ferplus_votes' in parquet, or from FER+'s fer2013new.csv (--votes FILE)."
+    if dataset.votes is None:
+        words = "The data has no votes. Write them in columns 'votes_<class>' of a CSV or parquet, or give FER+'s "
+        words += "fer2013new.csv with --votes FILE."
         raise DataError(words, code="votes-missing")
-    if not faces.votes.any():
-        splits = ", ".join(np.unique(faces.split).tolist())
-        words = f"None of the {len(faces):,} images of {splits} has votes. Training on votes needs some in "
+    if not dataset.votes.any():
+        splits = ", ".join(np.unique(dataset.split).tolist())
+        words = f"None of the {len(dataset):,} images of {splits} has votes. Training on votes needs some in "
         words += "train and in validation."
         raise DataError(words, code="votes-empty")
-    return faces.votes.astype(np.float64)
+    return dataset.votes.astype(np.float64)
 
 
 def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -72,9 +72,9 @@ def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.asarray(np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0))
 
 
-def votes_fingerprint(faces: Dataset) -> str:
+def votes_fingerprint(dataset: Dataset) -> str:
     """SHA-256 of votes, their classes and rows, as ``"sha256:..."``; the test split is ignored."""
-    learned = faces.subset(faces.split != "test")
+    learned = dataset.subset(dataset.split != "test")
     return _fingerprint(repr(learned.vote_classes), check_votes(learned), learned.rows)
 
 
@@ -156,7 +156,7 @@ def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
     return np.array(counts)
 
 
-def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
+def with_votes(dataset: Dataset, path: str | os.PathLike[str]) -> Dataset:
     """Add the votes in FER+'s official ``fer2013new.csv`` to FER2013, in place of any others.
 
     The file has a line for each image of Kaggle's ``fer2013.csv``, in its order: ``Usage,Image
@@ -165,23 +165,23 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
     Raises DataError: no such file, another kind of file, a damaged line, or lines about other images.
     """
     usages, votes = read_ferplus(expand_home(path))
-    beyond = np.flatnonzero((faces.rows < 0) | (faces.rows >= len(votes)))
+    beyond = np.flatnonzero((dataset.rows < 0) | (dataset.rows >= len(votes)))
     if len(beyond):
-        raise _other_images(f"{path} has {len(votes):,} rows, but the data has row {faces.rows[beyond[0]]}")
-    differ = np.flatnonzero(usages[faces.rows] != faces.split)
+        raise _other_images(f"{path} has {len(votes):,} rows, but the data has row {dataset.rows[beyond[0]]}")
+    differ = np.flatnonzero(usages[dataset.rows] != dataset.split)
     if len(differ):
-        row, own = faces.rows[differ[0]], faces.split[differ[0]]
+        row, own = dataset.rows[differ[0]], dataset.split[differ[0]]
         raise _other_images(f"{path}: row {row} belongs to {usages[row]}; in the data it belongs to {own}")
-    votes = votes[faces.rows]
+    votes = votes[dataset.rows]
     names = np.array(FERPLUS_CLASSES)[votes.argmax(axis=1)]
-    shared = np.isin(names, faces.classes) & np.isin(faces.classes, FERPLUS_CLASSES)[faces.labels]
-    agreement = float((names == np.array(faces.classes)[faces.labels])[shared].mean()) if shared.any() else 1.0
+    shared = np.isin(names, dataset.classes) & np.isin(dataset.classes, FERPLUS_CLASSES)[dataset.labels]
+    agreement = float((names == np.array(dataset.classes)[dataset.labels])[shared].mean()) if shared.any() else 1.0
     if agreement < _MIN_AGREEMENT:
         raise _other_images(
             f"{path}: the class with most votes is the label of only {agreement:.0%} of the images; expected about 66%"
         )
-    fingerprints = faces.fingerprint, faces.fingerprint_without_test
-    return replace(faces, votes=votes, vote_classes=FERPLUS_CLASSES).with_fingerprints(*fingerprints)
+    fingerprints = dataset.fingerprint, dataset.fingerprint_without_test
+    return replace(dataset, votes=votes, vote_classes=FERPLUS_CLASSES).with_fingerprints(*fingerprints)
 
 
 def _other_images(what: str) -> DataError:

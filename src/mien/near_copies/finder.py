@@ -18,17 +18,17 @@ from mien.base.sample_groups import connected_components, join_groups
 from mien.near_copies.alignment import Floats32, aligned_correlation
 from mien.near_copies.descriptor import Descriptor, fit_descriptor
 
-LEAST_CORRELATION = 0.91
+MIN_CORRELATION = 0.91
 """Smallest correlation of near-copies. docs/audit.md says how it was chosen."""
 
-LEAST_CONTRAST = 8.0
+MIN_CONTRAST = 8.0
 """Smallest standard deviation of the pixels of an image; images with less contrast cannot be compared."""
 
 _TABLES = 64  # number of tables up to _MANY images; it doubles with every 16 times as many images
 _MANY = 1 << 16
 _NEIGHBOURS = 8  # neighbours on either side, in each table
 _CODE_DIMENSIONS = 24  # first dimensions, which differ least between copies
-_MOST_CANDIDATES = 3  # nearest candidates kept per image, so that the work grows linearly
+_MAX_CANDIDATES = 3  # nearest candidates kept per image, so that the work grows linearly
 _FIRST_DIMENSIONS = 16  # dimensions compared first, which rule out most pairs
 _BLOCK = 1 << 12  # images per block, so that their descriptors fit the CPU cache
 _SEED = 0
@@ -44,7 +44,7 @@ class NearCopies:
     Attributes:
         first: int64 (P,), index of the first image of each pair.
         second: int64 (P,), index of the second image, greater than ``first``.
-        correlation: float32 (P,), correlation at the best alignment, :data:`LEAST_CORRELATION`..1.
+        correlation: float32 (P,), correlation at the best alignment, :data:`MIN_CORRELATION`..1.
         groups: int64 (N,), equal for samples connected by a chain of identical images or near-copies.
         identical: int64 (N,), equal for identical images.
     """
@@ -68,7 +68,7 @@ def find_near_copies(images: npt.NDArray[np.uint8], identical: npt.NDArray[np.in
     """
     _, representative = np.unique(identical, return_index=True)
     # Sort by number instead of position, so that the order of the files does not affect the result.
-    kept = representative[contrast(images)[representative] >= LEAST_CONTRAST]
+    kept = representative[contrast(images)[representative] >= MIN_CONTRAST]
     if len(kept) < 2:
         nothing = np.zeros(0, dtype=np.int64)
         return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical), identical)
@@ -76,7 +76,7 @@ def find_near_copies(images: npt.NDArray[np.uint8], identical: npt.NDArray[np.in
     descriptor = fit_descriptor(images, kept)
     one, other = (kept[each] for each in candidate_pairs(descriptor.of(images, kept), descriptor))
     correlation = aligned_correlation(images, one, other)
-    near = np.flatnonzero(correlation >= LEAST_CORRELATION)
+    near = np.flatnonzero(correlation >= MIN_CORRELATION)
     first, second = np.minimum(one[near], other[near]), np.maximum(one[near], other[near])
     return NearCopies(first, second, correlation[near], connect(first, second, identical), identical)
 
@@ -142,7 +142,7 @@ def _merged(parts: list[Found], count: int) -> Found:
     begins = np.flatnonzero(np.diff(own[order], prepend=-1))
     rank = np.arange(len(own)) - np.repeat(begins, np.diff(begins, append=len(own)))
     near = np.zeros(len(own), dtype=np.bool_)
-    near[order] = rank < _MOST_CANDIDATES
+    near[order] = rank < _MAX_CANDIDATES
     nearest = near.reshape(2, -1).any(axis=0)
     return pairs[nearest], distances[nearest]
 
