@@ -1,8 +1,8 @@
 """Write a WebM video of an astronaut (scikit-image's photo).
 
-Shown is it alone, small, large, beside a second one that leaves, as slides, frozen for a second, or only its sound.
+Shown is it alone, small, beside a second one that leaves, as slides, frozen for a second, or only its sound.
 
-python web/tests/make_video.py FILE astronaut|small|large|two|slow|frozen|sound
+python web/tests/make_video.py FILE astronaut|small|two|slow|frozen|sound
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from PIL import Image
 from skimage import data
 
 RATE, FRAMES, SIDE, SMALLER, SMALL = 30, 75, 240, 204, 60
-LARGE, LARGE_FRAMES = 1440, 12
 SOUND_RATE, SOUND_BLOCK = 48_000, 960
 
 
@@ -29,11 +28,9 @@ def main(path: Path, shown: str) -> None:
             stream: Any = container.add_stream("libopus", rate=SOUND_RATE, layout="mono")
             frames = [_tone(index) for index in range(FRAMES * SOUND_RATE // (RATE * SOUND_BLOCK))]
         else:
-            rate, count = {"slow": (1, 4), "large": (RATE, LARGE_FRAMES)}.get(shown, (RATE, FRAMES))
+            rate, count = (1, 4) if shown == "slow" else (RATE, FRAMES)
             stream = container.add_stream("libvpx", rate=rate, options={"deadline": "good", "cpu-used": "5"})
-            width, height = {"two": (2 * SIDE, SIDE), "small": (2 * SIDE, SIDE), "large": (LARGE, LARGE)}.get(
-                shown, (SIDE, SIDE)
-            )
+            width, height = (2 * SIDE if shown in {"two", "small"} else SIDE), SIDE
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.bit_rate = 4_000_000
             frames = []
@@ -53,8 +50,6 @@ def _picture(index: int, shown: str) -> Image.Image:
     photo = Image.fromarray(data.astronaut()).crop((110 - shift, 20, 110 - shift + SIDE, 20 + SIDE))
     if shown in {"astronaut", "slow", "frozen"}:
         return photo
-    if shown == "large":
-        return photo.resize((LARGE, LARGE))
     picture = Image.new("RGB", (2 * SIDE, SIDE))
     if shown == "small":
         picture.paste(photo.resize((SMALL, SMALL)), (SIDE, SMALL))

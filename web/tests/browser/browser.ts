@@ -211,7 +211,7 @@ export async function chooseOutput(page: Page, name: "answer" | "fer2013" | "per
  * A video of 2.5 s: of the astronaut, of two faces of which the larger (the left one) leaves halfway, of a face that is too
  * small for the look at each frame, or of sound only.
  */
-export function clip(shown: "astronaut" | "two" | "small" | "large" | "slow" | "frozen" | "sound"): Buffer {
+export function clip(shown: "astronaut" | "two" | "small" | "slow" | "frozen" | "sound"): Buffer {
   const file = path.join(folder, `${shown}.webm`);
   if (!existsSync(file)) python("make_video.py", file, shown);
   return readFileSync(file);

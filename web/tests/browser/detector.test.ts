@@ -4,7 +4,7 @@ import path from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { type Box, iou } from "../../src/faces/box";
+import type { Box } from "../../src/faces/box";
 import { BUILT, clip, drop, folder, frameCount, pageErrors, python, saved, Visit } from "./browser";
 
 interface Found {
@@ -43,18 +43,7 @@ test.each(["whole", "crowd", "tiny", "dark"])("the page finds Python's faces: %s
   expect(pageErrors).toEqual([]);
 });
 
-test("a face is followed in a frame of 1440 px where it was found in its copy of 1280", async () => {
-  const page = await visit.open();
-  await page.setInputFiles("#video-file", { name: "large.webm", mimeType: "video/webm", buffer: clip("large") });
-  await page.waitForSelector("#play:enabled", { timeout: 60_000 });
-  const boxes = ((await saved(page)) as unknown as Found[]).map(({ box }) => box);
-  expect(boxes).toHaveLength(12);
-  // Searches are 0.2 s apart: the first frame's box is of the copy, the next ones' of the frame. The photo moves by 24 px.
-  for (const box of boxes) expect(iou(box, boxes[0]!)).toBeGreaterThan(0.8);
-  await page.context().close();
-});
-
-test("a small face that was found once is found in each frame, though not each is searched for it", { timeout: 150_000 }, async () => {
+test("a small face is found in each frame, though few are searched for small ones", { timeout: 150_000 }, async () => {
   const page = await visit.open();
   await page.setInputFiles("#video-file", { name: "small.webm", mimeType: "video/webm", buffer: clip("small") });
   await page.waitForSelector("#play:enabled", { timeout: 120_000 });
