@@ -89,7 +89,8 @@ class Explanations(list[Explanation]):
                 captions.append(shorten(f"{each.target} {percent(each.prediction.probabilities[each.target], 0)}", 15))
             images.append(overlay(each.crop, each.map))
             captions.append(each.method)
-        return face_sheet(images, captions, columns=count + 1, name="maps")
+        faces = len(images) // (count + 1)
+        return face_sheet(images, captions, columns=(count + 1) * (1 if faces < 6 else 2), name="maps")
 
     def plot_means(self) -> Chart:
         """Draw the mean map of each explained class over the mean of its faces, one row for each method."""

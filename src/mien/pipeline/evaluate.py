@@ -16,13 +16,12 @@ from mien.base.run_folder import RunFolder, check_out
 from mien.data.dataset import Dataset
 from mien.evaluation.calibration import reliability
 from mien.evaluation.curves import roc_curves
-from mien.evaluation.error_analysis import worst_mistakes
 from mien.evaluation.estimates import group_values
 from mien.evaluation.named_metrics import NamedMetric
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, Evaluation, VoteEvaluation
 from mien.inference.predictor import Predictor
-from mien.page.blocks import Column, Table
+from mien.page.blocks import Table
 from mien.page.charts.curves import reliability_chart, roc_chart
 from mien.page.charts.overview import confusion_chart
 from mien.page.charts.svg import Chart
@@ -34,6 +33,7 @@ from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, votes_of, with_model_classes
 from mien.pipeline.trained_on import digests_of
 from mien.reporting.context import ReportContext
+from mien.reporting.errors import mistakes_table
 
 
 @dataclass(frozen=True)
@@ -167,16 +167,7 @@ class EvaluationResult:
         Use its ``save("mistakes.csv")`` (``.json``, ``.md``, ``.tex``), ``to_pandas()`` or ``rows``. ``file`` is empty
         for a predictions file.
         """
-        order = worst_mistakes(self.predictions.labels, self.predictions.probabilities, len(self.predictions))
-        faces, classes = self.measured.faces, self.classes
-        own = ("file", "sample", "label", "prediction")
-        columns = (*(Column(name, "text") for name in own), *(Column(f"p({name})") for name in classes))
-        rows = []
-        for at in order.tolist():
-            values, file = self.predictions.probabilities[at], "" if faces is None else str(faces.source[at])
-            names = classes[self.predictions.labels[at]], classes[int(values.argmax())]
-            rows.append((file, int(self.predictions.sample_ids[at]), *names, *values.tolist()))
-        return Table("mistakes", columns, rows)
+        return mistakes_table(self.predictions, self.measured.faces, len(self.predictions))
 
     def per_class(self) -> Table:
         """Return a table of precision, recall, F1, AUC and support of each class, and their averages."""
@@ -200,7 +191,7 @@ class EvaluationResult:
         """Draw accuracy by confidence; below the diagonal the model is overconfident."""
         confidence = self.predictions.probabilities.max(axis=1)
         correct = self.predictions.probabilities.argmax(axis=1) == self.predictions.labels
-        return reliability_chart(reliability(confidence, correct, groups=self.predictions.groups), None)
+        return reliability_chart({"predictions": reliability(confidence, correct, groups=self.predictions.groups)})
 
     def write(
         self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None, *, overwrite: bool = False

@@ -1,12 +1,15 @@
 """Sections about errors: confused pairs, worst mistakes, corrupted images."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mien.base.errors import Notice
+from mien.data.dataset import Dataset
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
+from mien.evaluation.predictions import Predictions
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
 from mien.page.charts.curves import robustness_curves_chart
 from mien.page.rendering import data_address, probability_details
@@ -15,8 +18,9 @@ from mien.reporting.context import ReportContext
 
 PAIRS_SHOWN = 12
 WORST = 24
+MAX_MISTAKES = 1000
 FACES_OF_A_CELL = 12
-MOST_IN_CELLS = 600
+MAX_IN_CELLS = 600
 CELL_FACE_PX = 48
 """Limits for faces in the confusion matrix: at most 600 faces of 48 pixels, which are 1.5 MB."""
 NO_MISTAKES: Notice = Notice("None: all predictions are correct.", code="no-mistakes")
@@ -43,7 +47,7 @@ def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
     labels, predicted, sure = context.predictions.labels, context.predicted, context.confidence
     found = {}
     cells = np.argwhere(context.evaluation.confusion)
-    most = max(1, min(FACES_OF_A_CELL, MOST_IN_CELLS // len(cells)))
+    most = max(1, min(FACES_OF_A_CELL, MAX_IN_CELLS // len(cells)))
     for true, said in cells.tolist():
         inside = np.flatnonzero((labels == true) & (predicted == said))
         ordered = inside[np.argsort(-sure[inside], kind="stable")]
@@ -66,14 +70,18 @@ def worst_section(context: ReportContext) -> Section:
     worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, WORST)
     if not len(worst):
         return Section("worst", "Worst mistakes", (Text(NO_MISTAKES),))
-    blocks: list[Block] = [_worst_table(context)]
+    shown = 0 if context.faces is not None else 12
+    table = mistakes_table(context.predictions, context.faces, MAX_MISTAKES, shown)
+    if context.faces is None:
+        table = replace(table, columns=table.columns[1:], rows=[row[1:] for row in table.rows])
+    blocks: list[Block] = [table]
     if context.faces is not None:
-        shown = FaceRow("", tuple(_mistake_tile(context, int(index)) for index in worst))
+        tiles = FaceRow("", tuple(_mistake_tile(context, int(index)) for index in worst))
         blocks = [
             Text(
                 "The wrong predictions with the highest confidence. Click a face to see all probabilities.", soft=True
             ),
-            shown,
+            tiles,
             *blocks,
         ]
     return Section("worst", "Worst mistakes", tuple(blocks))
@@ -125,26 +133,21 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     )
 
 
-def _worst_table(context: ReportContext) -> Table:
-    worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, 100)
-    columns: tuple[Column, ...] = (
-        Column("file", "text"), Column("sample", "text"), Column("true class", "text"), Column("predicted", "text"),
-        Column("confidence", "percent"), Column("probability of the true class", "percent"), Column("votes", "text"),
-    )  # fmt: skip
-    rows: list[tuple[Any, ...]] = [
-        (
-            context.file_of(int(index)),
-            int(context.predictions.sample_ids[index]),
-            context.classes[context.predictions.labels[index]],
-            context.classes[context.predicted[index]],
-            float(context.confidence[index]),
-            float(context.predictions.probabilities[index, context.predictions.labels[index]]),
-            "" if context.faces is None else context.faces.votes_on(int(index)),
-        )
-        for index in worst
-    ]
-    # Drop the first column if there is no data, and the last if there are no votes.
-    known = slice(0 if context.faces is not None else 1, None if any(row[-1] for row in rows) else -1)
-    cut: list[tuple[Any, ...]] = [row[known] for row in rows]
-    caption = "Wrong predictions with the highest confidence."
-    return Table("worst-mistakes", columns[known], cut, caption, 0 if context.faces is not None else 12)
+def mistakes_table(predictions: Predictions, faces: Dataset | None, most: int, shown: int | None = None) -> Table:
+    """Return a table of the most confident mistakes: file, label, prediction, all probabilities, and any votes.
+
+    ``file`` is empty without faces; ``shown`` is as for a :class:`Table`.
+    """
+    classes = predictions.classes
+    order = worst_mistakes(predictions.labels, predictions.probabilities, most).tolist()
+    votes = {} if faces is None else {at: faces.votes_on(at) for at in order}
+    with_votes = any(votes.values())
+    names = ("file", "sample", "label", "prediction", *(["votes"] if with_votes else []))
+    rows = []
+    for at in order:
+        values = predictions.probabilities[at]
+        own = (classes[predictions.labels[at]], classes[int(values.argmax())], *([votes[at]] if with_votes else []))
+        file = "" if faces is None else str(faces.source[at])
+        rows.append((file, int(predictions.sample_ids[at]), *own, *values.tolist()))
+    columns = (*(Column(name, "text") for name in names), *(Column(f"p({name})", "percent") for name in classes))
+    return Table("mistakes", columns, rows, "Wrong predictions, the most confident first.", shown)

@@ -53,7 +53,8 @@ def calibration_section(context: ReportContext) -> Section:
     calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, copies=context.identical)
     # With one sample, or only identical ones, there is no other fold for the fit.
     fitted = not np.isnan(calibration.after.calibration_error)
-    reliability = reliability_chart(calibration.before.reliability, calibration.after.reliability if fitted else None)
+    after = {"after temperature scaling": calibration.after.reliability} if fitted else {}
+    reliability = reliability_chart({"as given" if fitted else "predictions": calibration.before.reliability, **after})
     charts = (
         CaptionedChart(
             reliability,

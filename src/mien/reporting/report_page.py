@@ -7,7 +7,7 @@ from typing import TypeAlias
 from mien.base.errors import Notice
 from mien.evaluation.metrics import divide
 from mien.page.blocks import Block, CaptionedChart, CellFaces, Column, Metric, MetricCards, Row, Section, Table, Text
-from mien.page.charts.curves import vote_reliability_chart
+from mien.page.charts.curves import reliability_chart
 from mien.page.charts.overview import class_chart, confusion_chart, training_chart
 from mien.page.latex import slug
 from mien.page.page import Page
@@ -186,8 +186,9 @@ def votes_section(context: ReportContext) -> Section | None:
     if votes.majority:
         blocks += [majority_table(votes), Text(_PROTOCOL_WORDS, soft=True)]
     if votes.distribution is not None:
+        curves = {"predicted class": votes.distribution.reliability}
         chart = CaptionedChart(
-            vote_reliability_chart(votes.distribution.reliability),
+            reliability_chart(curves, name="vote-reliability", of="fraction of annotators"),
             "Fraction of annotators who chose the predicted class, by its probability, with 95% intervals. Below the "
             "dotted line the model is overconfident.",
         )

@@ -89,34 +89,23 @@ def _panels(name: str, panels: Sequence[_Panel], prepare: Callable[[Axes], None]
     return make_panels(name, [panel(each) for each in panels], columns=columns, height_inches=height)
 
 
-def reliability_chart(before: Reliability, after: Reliability | None) -> Chart:
-    """Draw accuracy by confidence with intervals, before and after temperature scaling (None: only before)."""
-    kinds = [("as given" if after is not None else "predictions", before, COLOURS[5], "o", -0.004)]
-    if after is not None:
-        kinds.append(("after temperature scaling", after, COLOURS[0], "s", 0.004))
-    return _reliability("reliability", kinds, "accuracy")
-
-
-def vote_reliability_chart(reliability: Reliability) -> Chart:
-    """Draw how many annotators chose the predicted class, as a fraction, by its probability; with intervals."""
-    kinds = [("predicted class", reliability, COLOURS[5], "o", 0.0)]
-    return _reliability("vote-reliability", kinds, "fraction of annotators")
-
-
-def _reliability(name: str, kinds: Sequence[tuple[str, Reliability, str, str, float]], up: str) -> Chart:
-    """Draw reliability diagrams, each with label, colour, marker and horizontal shift."""
+def reliability_chart(curves: Mapping[str, Reliability], *, name: str = "reliability", of: str = "accuracy") -> Chart:
+    """Draw the accuracy (or the fraction ``of`` something) by confidence with intervals; one or two curves by name."""
+    styles = ((COLOURS[5], "o"), (COLOURS[0], "s"))
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-        for label, each, colour, marker, shift in kinds:
+        for index, ((label, each), (colour, marker)) in enumerate(zip(curves.items(), styles, strict=False)):
             full = each.count > 0
-            at, height = each.confidence[full], each.accuracy[full]
+            # Intervals of two curves must not hide each other.
+            at = each.confidence[full] + (0.008 * index - 0.004) * (len(curves) > 1)
+            height = each.accuracy[full]
             reach = np.clip([height - each.low[full], each.high[full] - height], 0, 1)
             axes.errorbar(
-                at + shift, height, yerr=reach, color=colour, marker=marker, markersize=3.5, linewidth=1.1,
-                elinewidth=0.8, label=label,
+                at, height, yerr=reach, color=colour, marker=marker, markersize=3.5, linewidth=1.1, elinewidth=0.8,
+                label=label,
             )  # fmt: skip
-        _unit_square(axes, "confidence", up, 2)
+        _unit_square(axes, "confidence", of, 2)
 
     return make_chart(name, draw, height_inches=4.2)
 
