@@ -15,7 +15,7 @@ def files(face_folder):
     return sorted((face_folder / "test" / "happy").iterdir())[:2]
 
 
-def test_every_method_gives_a_png_beside_the_face_and_its_maps(mien, tiny_run, files, tmp_path):
+def test_explain_writes_a_png_for_each_face_and_method(mien, tiny_run, files, tmp_path):
     answer = mien(
         "explain", *files, "--model", tiny_run.path, "--crops", "--method", "all", "--out", tmp_path / "out", "--json"
     )
@@ -37,7 +37,7 @@ def test_every_method_gives_a_png_beside_the_face_and_its_maps(mien, tiny_run, f
     assert len(names) == 2 * len(METHODS) + 1 + len(figures)
 
 
-def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astronaut, tmp_path):
+def test_explain_finds_the_faces_that_predict_finds(mien, tiny_run, astronaut, tmp_path):
     """Oracle: `mien predict` on the same photo: boxes, and which class is predicted."""
     photo, blank = tmp_path / "two.png", tmp_path / "blank.png"
     Image.fromarray(np.concatenate([astronaut[:300], astronaut[:300]], axis=1)).save(photo)
@@ -59,14 +59,14 @@ def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astron
     assert not (tmp_path / "none").exists()
 
 
-def test_ctrl_c_leaves_no_part_of_the_maps(mien, tiny_run, files, tmp_path, monkeypatch):
+def test_explain_leaves_nothing_after_ctrl_c(mien, tiny_run, files, tmp_path, monkeypatch):
     monkeypatch.setattr("mien.api.explain.Explanations._arrays", Mock(side_effect=KeyboardInterrupt))
     assert mien("explain", *files, "--model", tiny_run.path, "--crops", "--out", tmp_path / "out").code == 130
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("output", [(), ("--output", "fer2013")])
-def test_the_answer_that_predict_gives_is_explained(mien, files, tmp_path, output):
+def test_explain_explains_the_answer_of_predict(mien, files, tmp_path, output):
     """Oracle: `mien predict` with the same model and output."""
     answer = mien("explain", files[0], "--model", "fast", "--crops", "--out", tmp_path / "out", "--json", *output)
     assert answer.code == 0, answer.err
@@ -76,7 +76,7 @@ def test_the_answer_that_predict_gives_is_explained(mien, files, tmp_path, outpu
     assert row["probability"] == face["probabilities"][face["top"]]
 
 
-def test_gradients_explain_the_output_of_labels_alone(mien, files, tmp_path):
+def test_gradients_reject_other_outputs_than_the_label(mien, files, tmp_path):
     given = ("explain", files[0], "--model", "fast", "--crops", "--method", "gradcam", "--out", tmp_path / "out")
     refused(mien(*given, "--output", "perceived"), "output-gradients", "perceived", "fer2013")
     assert not (tmp_path / "out").exists()
@@ -94,7 +94,7 @@ def test_gradients_explain_the_output_of_labels_alone(mien, files, tmp_path):
         explain("fast", np.zeros((48, 48), np.uint8), "gradcam", crops=True)
 
 
-def test_a_model_file_alone_is_enough_for_occlusion(mien, tiny_run, files, tmp_path):
+def test_occlusion_needs_a_model_file_alone(mien, tiny_run, files, tmp_path):
     model = tmp_path / "m.onnx"
     model.write_bytes(tiny_run.model.read_bytes())
     answer = mien("explain", files[0], "--model", model, "--crops", "--out", tmp_path / "out", "--class", "sad")
@@ -111,7 +111,7 @@ def test_a_model_file_alone_is_enough_for_occlusion(mien, tiny_run, files, tmp_p
     assert not (tmp_path / "other").exists()
 
 
-def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, files, tmp_path, monkeypatch):
+def test_explain_rejects_bad_input_and_writes_nothing(mien, tiny_run, files, tmp_path, monkeypatch):
     def attempt(*extra, images=files, out=tmp_path / "out"):
         return mien("explain", *images, "--model", tiny_run.path, "--crops", "--out", out, *extra)
 
@@ -131,7 +131,7 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, files, tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def test_earlier_maps_are_replaced_only_where_that_is_said(mien, tiny_run, files, tmp_path):
+def test_explain_keeps_earlier_maps_without_overwrite(mien, tiny_run, files, tmp_path):
     words = ("explain", files[0], "--model", tiny_run.path, "--crops", "--out", tmp_path / "out")
     assert mien(*words).code == 0
     maps = tmp_path / "out" / "maps.npz"

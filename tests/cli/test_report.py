@@ -20,7 +20,7 @@ def changed(path, source, **changes):
     return path
 
 
-def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, face_parquet, tmp_path, charts):
+def test_report_of_a_run_has_page_and_files(mien, tiny_run, face_parquet, tmp_path, charts):
     arguments = ("report", tiny_run.path, "--data", face_parquet, "--no-explain", "--json")
     answer = mien(*arguments, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
@@ -47,7 +47,7 @@ def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, face_p
     assert sum(line["samples"] for line in table) == (predictions.probabilities.argmax(1) != predictions.labels).sum()
 
 
-def test_a_run_called_like_a_shipped_model_is_the_run(tiny_run, tmp_path, monkeypatch):
+def test_report_prefers_a_run_named_as_a_built_in_model(tiny_run, tmp_path, monkeypatch):
     shutil.copytree(tiny_run.path, tmp_path / "default")
     monkeypatch.chdir(tmp_path)
     found = ReportInputs.find(Path("default"))
@@ -55,7 +55,7 @@ def test_a_run_called_like_a_shipped_model_is_the_run(tiny_run, tmp_path, monkey
     assert found.model.manifest == read_manifest(tiny_run.model)
 
 
-def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_path):
+def test_report_without_data_has_no_face(mien, tiny_run, tmp_path):
     folder = tmp_path / "evaluated"
     folder.mkdir()
     shutil.copy(tiny_run.predictions("validation"), folder)
@@ -79,7 +79,7 @@ def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_
     }
 
 
-def test_a_run_and_its_data_give_the_whole_report_by_themselves(mien, tiny_run, face_parquet, tmp_path):
+def test_report_of_a_run_with_data_has_all_sections(mien, tiny_run, face_parquet, tmp_path):
     """Maps and what mien robustness left in OUT are there without being asked for."""
     measured = mien("robustness", tiny_run.path, "--data", face_parquet, "--limit", 9, "--out", tmp_path / "out")
     assert measured.code == 0, measured.err
@@ -96,7 +96,7 @@ def test_a_run_and_its_data_give_the_whole_report_by_themselves(mien, tiny_run, 
     assert len(checks) == 3
 
 
-def test_bad_predictions_are_one_line_and_leave_nothing(mien, tiny_run, face_parquet, tmp_path):
+def test_report_rejects_bad_predictions_and_writes_nothing(mien, tiny_run, face_parquet, tmp_path):
     source = tiny_run.predictions("validation")
     predictions = read_predictions(source)
 

@@ -38,7 +38,7 @@ def test_equal_seeds_give_equal_gains(lit, spot):
     assert first[1].value != other[1].value
 
 
-def test_the_interval_is_of_percentiles_over_resampled_faces():
+def test_interval_has_percentiles_of_resampled_faces():
     """Oracle: numpy's quantiles of the means of the same draws."""
     values = np.random.default_rng(2).exponential(size=30)
     drawn = np.random.default_rng(0).integers(0, 30, (1000, 30))
@@ -48,14 +48,14 @@ def test_the_interval_is_of_percentiles_over_resampled_faces():
     assert [found.low, found.high] == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist(), abs=1e-12)
 
 
-def test_ranks_run_from_the_largest_and_stay_in_the_window():
+def test_pixel_ranks_begin_at_the_largest_inside_the_window():
     """Oracle: by hand."""
     maps = np.array([[[1.0, 5.0, 8.0], [3.0, 4.0, 7.0], [9.0, 6.0, 2.0]]])
     ranks = pixel_ranks(maps, slice(0, 2), np.random.default_rng(0))
     assert ranks.tolist() == [[[3, 0, -1], [2, 1, -1], [-1, -1, -1]]]
 
 
-def test_a_curve_turns_pixels_in_order():
+def test_removal_curves_change_pixels_in_order():
     before, after = np.full((1, 2, 2), 255, np.uint8), np.zeros((1, 2, 2), np.uint8)
     ranks = np.array([[[0, 1], [2, 3]]])
     seen = removal_curves(lambda x: x.reshape(-1, 4).sum(axis=1, keepdims=True) / 1020, before, after, ranks, [0], 4)
@@ -63,7 +63,7 @@ def test_a_curve_turns_pixels_in_order():
     assert area(seen) == pytest.approx([0.5])
 
 
-def test_only_the_crop_counts(lit, spot):
+def test_faithfulness_ignores_pixels_outside_the_crop(lit, spot):
     """Pixels that the model does not see must take no place in the order."""
     maps = true_maps(lit)
     expected = measure_faithfulness(spot, lit, maps, crop_px=12, steps=9)

@@ -39,7 +39,7 @@ def test_gradcam_rejects_a_network_without_convolutions(linear):
 
 
 @pytest.mark.parametrize("name", ["mien", "study-a", "study-b", "vgg11", "resnet18", "joined"])
-def test_every_family_has_last_maps(name):
+def test_last_maps_exist_for_every_family(name):
     settings = {"width": 4} if name.startswith(("vgg", "resnet", "joined")) else {}
     model = TorchModel(build_model(ModelRecipe.model_validate({"name": name, **settings}), 7, 48).eval(), InputSpec())
     layer, side = last_maps(model)
@@ -76,7 +76,7 @@ class Hidden(Network):
 
 
 @pytest.mark.parametrize(("shares", "in_place"), [(True, False), (False, True)])
-def test_neither_a_shared_activation_nor_one_in_place_changes_the_map(squares, shares, in_place):
+def test_gradcam_is_unchanged_by_shared_and_inplace_activations(squares, shares, in_place):
     """Oracle: the same network without either."""
     networks = Hidden(shares, in_place), Hidden(shares=False, in_place=False)
     models = [TorchModel(each.eval(), InputSpec(size_px=16, crop_px=12)) for each in networks]
@@ -85,7 +85,7 @@ def test_neither_a_shared_activation_nor_one_in_place_changes_the_map(squares, s
     assert found.tolist() == expected.tolist()
 
 
-def test_the_gradient_of_a_linear_network_is_its_closed_form(linear, squares):
+def test_gradient_equals_the_closed_form_of_a_linear_network(linear, squares):
     """Oracle: for p = softmax((W x + b) / T): dp_c / dx = p_c (W_c - sum_k p_k W_k) / T."""
     targets = np.array([0, 1, 2, 0, 1])
     weights, p = linear.network.head.weight.detach().numpy(), linear.predict(squares)

@@ -13,7 +13,7 @@ def one_pixel(images):
     return np.stack([share, 1 - share], axis=1)
 
 
-def test_a_model_of_one_pixel_is_found(squares):
+def test_occlusion_finds_the_pixel_of_a_one_pixel_model(squares):
     """By hand: every patch that covers the pixel makes the same drop, every other none."""
     squares[:, 5, 9] = 255
     maps = occlusion(one_pixel, squares, SEEN, patch_px=3, stride_px=1)
@@ -25,13 +25,13 @@ def test_a_model_of_one_pixel_is_found(squares):
     assert not maps[:, 8:].any()
 
 
-def test_the_explained_class_may_be_given(squares):
+def test_occlusion_explains_a_given_class(squares):
     squares[:, 5, 9] = 255
     for_the_other = occlusion(one_pixel, squares, np.ones(5, dtype=np.int64), patch_px=3, stride_px=1)
     assert for_the_other == pytest.approx(-occlusion(one_pixel, squares, SEEN, patch_px=3, stride_px=1))
 
 
-def test_patches_stay_in_the_crop_and_reach_its_edge():
+def test_patches_cover_the_crop_exactly():
     masks = patch_masks(16, 5, 3, 12)
     assert (masks.sum(axis=(1, 2)) == 25).all()
     covered = masks.any(axis=0)
@@ -39,7 +39,7 @@ def test_patches_stay_in_the_crop_and_reach_its_edge():
     assert covered.sum() == 144
 
 
-def test_the_patch_is_of_the_mean_grey_inside_the_crop(squares):
+def test_patch_has_the_mean_grey_of_the_crop(squares):
     """By hand: the drop says what the seen pixel was covered with; a white border has no part in it."""
     bordered = np.full_like(squares, 255)
     bordered[:, 2:14, 2:14] = squares[:, 2:14, 2:14] // 2

@@ -3,7 +3,7 @@ import numpy as np
 from mien.explanation.overlay import colour, overlay
 
 
-def test_the_colours_are_magmas():
+def test_colours_equal_magma():
     """Oracle: matplotlib."""
     import matplotlib
 
@@ -11,7 +11,7 @@ def test_the_colours_are_magmas():
     assert np.abs(colour(values) - matplotlib.colormaps["magma"](values)[:, :3] * 255).max() < 3
 
 
-def test_the_face_stays_where_the_map_is_empty_and_visible_where_it_is_full():
+def test_overlay_keeps_the_face_where_the_map_is_empty():
     face = np.array([[10, 200], [90, 90]], dtype=np.uint8)
     image = overlay(face, np.array([[0.0, -5.0], [0.0, 0.0]]), enlarge=3)
     assert image.shape == (6, 6, 3)
@@ -22,7 +22,7 @@ def test_the_face_stays_where_the_map_is_empty_and_visible_where_it_is_full():
     assert np.ptp(full[0, 0]) > 20, "and it is coloured"
 
 
-def test_a_single_pixel_does_not_hide_the_others():
+def test_overlay_ignores_a_single_outlier():
     """Of 1,000 equal values one is a thousand times as large: the others are coloured as strongly as without it."""
     face, even = np.full((40, 25), 100, dtype=np.uint8), np.ones((40, 25))
     outlier = even.copy()

@@ -23,7 +23,7 @@ def images(faces):
     return np.asarray(faces.images[:6])
 
 
-def test_a_method_that_ignores_the_network_is_found_out(explainer, images, monkeypatch):
+def test_check_detects_a_method_that_ignores_the_network(explainer, images, monkeypatch):
     monkeypatch.setitem(METHODS, "edges", "gradient.torch_model")
     monkeypatch.setattr(torch_model, "edges", edges, raising=False)
     assert explainer.check(images, "edges").rank_correlation.value == pytest.approx(1)
@@ -41,7 +41,7 @@ def test_gradients_depend_on_the_trained_weights(explainer, images):
         explainer.check(images[:0], "gradient")
 
 
-def test_every_tensor_keeps_its_values_in_another_order_and_the_network_is_left_alone(tiny_model):
+def test_randomized_shuffles_each_tensor_of_a_copy(tiny_model):
     before = {name: tensor.clone() for name, tensor in tiny_model.network.state_dict().items()}
     first, same, other = (randomized(tiny_model, seed).network.state_dict() for seed in (0, 0, 1))
     for name, tensor in first.items():
@@ -54,7 +54,7 @@ def test_every_tensor_keeps_its_values_in_another_order_and_the_network_is_left_
     assert all(torch.equal(before[name], tensor) for name, tensor in tiny_model.network.state_dict().items())
 
 
-def test_rank_correlation_with_ties():
+def test_spearman_equals_scipy_with_ties():
     """Oracle: scipy.stats.spearmanr."""
     generator = np.random.default_rng(0)
     first = generator.random((3, 20, 20))

@@ -9,7 +9,7 @@ from mien.inference.predictor import load
 from mien.models.network import run_order
 
 
-def test_it_answers_as_the_artifact_does(tiny_model, tiny_run, faces):
+def test_torch_model_predicts_as_the_model_file(tiny_model, tiny_run, faces):
     """Oracle: onnxruntime on the exported file."""
     images = np.asarray(faces.images[:70])
     assert tiny_model.predict(images) == pytest.approx(load(tiny_run.path).probabilities(images), abs=1e-5)
@@ -28,7 +28,7 @@ class Recurrent(nn.Module):
         return self.head(self.lstm(self.maps(images).mean(1))[0][:, -1])
 
 
-def test_grad_cam_explains_a_network_with_a_module_that_returns_a_tuple(tiny_model, faces):
+def test_gradcam_accepts_a_module_that_returns_a_tuple(tiny_model, faces):
     model = replace(tiny_model, network=Recurrent())
     shapes = {name: shape for name, _, shape in run_order(model.network, 1, 44)}
     assert (shapes["maps"], shapes["lstm"], shapes["head"]) == ((2, 4, 42, 42), (), (2, 7))

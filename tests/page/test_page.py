@@ -26,7 +26,7 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def test_names_are_text_and_nothing_is_loaded_from_elsewhere(faces, tmp_path):
+def test_page_escapes_names_and_loads_nothing(faces, tmp_path):
     chosen = faces.of_split("validation")
     names = (NASTY, *faces.classes[1:])
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(chosen))

@@ -35,7 +35,7 @@ def checks(faces, count, explainer):
     return dict(zip([column.name for column in table.columns], table.rows[0], strict=True))
 
 
-def test_the_verdict_of_a_model_that_goes_by_a_spot(faces):
+def test_occlusion_passes_for_a_model_of_one_spot(faces):
     found = checks(faces, 40, Explainer(spot, 48))
     assert found["method"] == "occlusion"
     assert found["verdict"] == "passes"
@@ -43,7 +43,7 @@ def test_the_verdict_of_a_model_that_goes_by_a_spot(faces):
 
 
 @pytest.mark.parametrize(("high", "verdict"), [(0.49, "passes"), (0.51, "fails")])
-def test_a_method_that_shows_edges_fails(faces, high, verdict):
+def test_method_fails_if_its_maps_ignore_the_weights(faces, high, verdict):
     asked = []
 
     class Tested(Explainer):
@@ -55,5 +55,5 @@ def test_a_method_that_shows_edges_fails(faces, high, verdict):
     assert asked == [24]
 
 
-def test_few_faces_are_undecided(faces):
+def test_method_is_undecided_below_20_faces(faces):
     assert checks(faces, 19, Explainer(spot, 48))["verdict"] == "undecided"

@@ -20,7 +20,7 @@ def pair():
     return compare_predictions(*made, resamples=20, names=("one", "value"))
 
 
-def test_the_tables_keys_do_not_depend_on_the_names(pair):
+def test_comparison_table_has_keys_independent_of_names(pair):
     line = json.loads(comparison_table(pair).to_json())[0]
     assert list(line) == ["metric", "first", "second", "difference", "p"]
     found = pair.accuracy
@@ -28,7 +28,7 @@ def test_the_tables_keys_do_not_depend_on_the_names(pair):
     assert re.findall("one|value", comparison_table(pair).caption) == ["value", "one"], "the second minus the first"
 
 
-def test_heads_are_the_names_of_the_models(pair):
+def test_comparison_tables_have_model_names_as_headings(pair):
     assert [column.head for column in comparison_table(pair).columns] == ["", "one", "value", "", ""]
     assert [column.head for column in comparison_subsets_table(pair).columns][2:] == [
         f"{metric}, {name}" for metric in ("accuracy", "macro-F1") for name in ("one", "value")
@@ -47,5 +47,5 @@ def test_heads_are_the_names_of_the_models(pair):
         ("x" * 50 + "1" + "y" * 50, "x" * 50 + "2" + "y" * 50, tuple(f"{n}: {'x' * 12}…{'y' * 11}" for n in (1, 2))),
     ],
 )
-def test_names_are_short_and_unlike(first, second, heads):
+def test_short_names_are_short_and_different(first, second, heads):
     assert short_names(first, second) == heads

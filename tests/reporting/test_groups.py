@@ -36,7 +36,7 @@ def intervals(content):
     return [each for part in parts for each in intervals(part)]
 
 
-def test_every_interval_of_a_report_knows_the_groups_of_the_data(tmp_path):
+def test_intervals_of_a_report_resample_groups_of_the_data(tmp_path):
     alone, thrice = tables(tmp_path / "alone", 1), tables(tmp_path / "thrice", 3)
     for name in TABLES:
         found, expected = intervals(thrice[name]), intervals(alone[name])

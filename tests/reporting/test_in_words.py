@@ -33,7 +33,7 @@ LABELS = [0] * 40 + [1] * 40 + [2] * 40
 READ = [0] * 20 + [2] * 20 + [1] * 40 + [2] * 36 + [0] * 4
 
 
-def test_five_sentences_say_what_was_measured():
+def test_summary_states_measured_values():
     """Recalls of 50, 100 and 90%; 20 of 40 angry ones read as sad; 96 of 120 right at a confidence of 80%."""
     found = words(summary_section(context_of(LABELS, READ)))
     assert len(found) == 5
@@ -55,11 +55,11 @@ def test_five_sentences_say_what_was_measured():
     ],
     ids=["collapsed", "all right", "all wrong", "one class"],
 )
-def test_what_is_wrong_has_a_code(labels, read, sure, codes):
+def test_summary_has_a_code_for_each_problem(labels, read, sure, codes):
     assert block_codes(summary_section(context_of(labels, read, sure))) == codes
 
 
-def test_leaked_samples_are_counted_and_lead_to_the_audit():
+def test_summary_counts_leaked_samples_and_advises_an_audit():
     context, one = context_of(LABELS, READ), Estimate(0.8, 0.7, 0.9)
     subsets = (SubsetMetrics("all samples", 120, one, one), SubsetMetrics("without leaked samples", 113, one, one))
     context = replace(context, evaluation=replace(context.evaluation, subsets=subsets))
@@ -71,7 +71,7 @@ def test_leaked_samples_are_counted_and_lead_to_the_audit():
     )
 
 
-def test_advice_goes_by_what_was_found():
+def test_advice_depends_on_the_metrics():
     good, bad = (" ".join(words(next_section(context_of(LABELS, read)))) for read in (LABELS, [1] * 120))
     for said in ("recalibrate_bn", "angry, sad"):
         assert said in bad

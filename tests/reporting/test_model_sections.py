@@ -25,7 +25,7 @@ def context(faces):
     return ReportContext(predictions, evaluate_predictions(predictions, 10), part)
 
 
-def test_without_the_extra_or_the_run_occlusion_is_left_and_the_reason_is_said(tiny_run, context, monkeypatch):
+def test_explainer_has_occlusion_alone_without_torch_or_run(tiny_run, context, monkeypatch):
     model = load(tiny_run.path)
     explainer, reason = build_explainer(model, None)
     assert list(explainer.methods) == ["occlusion"]
@@ -39,7 +39,7 @@ def test_without_the_extra_or_the_run_occlusion_is_left_and_the_reason_is_said(t
     assert "pip install 'mien[train]'" in reason
 
 
-def test_other_weights_than_the_models_explain_nothing(tiny_run, context, tmp_path):
+def test_explainer_rejects_other_weights(tiny_run, context, tmp_path):
     """Oracle: each tensor turned round, as if the run had gone on after its export; or no checkpoint at all."""
     from mien.training import checkpoint
 
@@ -61,12 +61,12 @@ def test_other_weights_than_the_models_explain_nothing(tiny_run, context, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["default", "fast-int8"])
-def test_a_model_in_fewer_bits_has_the_weights_that_it_was_made_of(name, faces):
+def test_explainer_accepts_the_weights_of_a_quantized_model(name, faces):
     explainer, reason = build_explainer(load(name).for_labels(), find_run("fast" if "fast" in name else name))
     assert (list(explainer.methods), reason) == (["gradient", "gradcam", "occlusion"], None)
 
 
-def test_a_method_that_the_network_does_not_allow_is_named(tiny_run, context, monkeypatch):
+def test_explainer_names_an_unsupported_method(tiny_run, context, monkeypatch):
     """As for a network without maps: Grad-CAM refuses."""
     from mien.explanation.gradient import gradcam
     from mien.reporting.attention import show_attention

@@ -14,7 +14,7 @@ from mien.pipeline.measured_split import faces_of_predictions, match_faces
 from support import make_predictions, page_codes, raises, write_report
 
 
-def test_a_named_scheme_leads_from_the_data_to_the_predictions(faces, tmp_path):
+def test_report_applies_the_label_scheme_of_the_predictions(faces, tmp_path):
     """Study B's two classes: neutral and disgust are dropped; the fingerprint is that of the data as it was read."""
     merged = faces.with_scheme(SCHEMES["binary"])
     part = merged.of_split("validation")
@@ -32,7 +32,7 @@ def test_a_named_scheme_leads_from_the_data_to_the_predictions(faces, tmp_path):
 @pytest.mark.parametrize(
     "labels", [[3], [3, 3, 3, 3], [0, 2, 3, 4, 5, 6] * 5], ids=["one row", "one class", "no disgust"]
 )
-def test_a_split_that_lacks_something_is_reported(labels, faces, tmp_path):
+def test_report_accepts_a_split_without_some_classes(labels, faces, tmp_path):
     written = write_report(tmp_path, make_predictions(labels, faces.classes), title="<lame>")
     page = written.page.read_text(encoding="utf-8")
     assert "&lt;lame&gt;" in page
@@ -43,14 +43,14 @@ def test_a_split_that_lacks_something_is_reported(labels, faces, tmp_path):
     assert again.page.read_bytes() == written.page.read_bytes()
 
 
-def test_a_row_that_is_right_for_certain(faces, tmp_path):
+def test_report_accepts_predictions_without_mistakes(faces, tmp_path):
     predictions = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
     write_report(tmp_path, predictions, title="right")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page_codes(page).count("no-mistakes") == 2, "pairs and worst mistakes"
 
 
-def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_predictions_call_them(faces, tiny_run, tmp_path):
+def test_report_does_not_predict_faces_of_the_test_split(faces, tiny_run, tmp_path):
     """The model's answers to test faces under another name: it is shown none of them again."""
     model = load(tiny_run.path)
     part = faces.of_split("test")
@@ -66,7 +66,7 @@ def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_prediction
     assert "new-predictions-of-test" in page_codes(page.read_text(encoding="utf-8"))
 
 
-def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_run, tmp_path, monkeypatch):
+def test_report_states_why_sections_are_missing(faces, tiny_run, tmp_path, monkeypatch):
     model = load(tiny_run.path)
     part = faces.of_split("validation")
     predictions = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "validation", "")
@@ -87,7 +87,7 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
     assert of_test == ["robustness-of-test", "new-predictions-of-test"]
 
 
-def test_a_report_replaces_its_own_files_and_no_others(faces, tmp_path):
+def test_report_replaces_only_its_own_files(faces, tmp_path):
     first = write_report(tmp_path, make_predictions([0, 2, 3, 4, 5, 6] * 5, faces.classes))
     ours = {file.relative_to(tmp_path) for file in first.files}
     others = [tmp_path / "figures" / "mine.png", tmp_path / "tables" / "audit.csv", tmp_path / "mine.csv"]

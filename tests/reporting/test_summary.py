@@ -81,7 +81,7 @@ def codes(text: str) -> list[str]:
     return [each for each in page_codes(text) if each not in {"copies-unknown"}]
 
 
-def test_the_page_says_what_it_is_of(tmp_path, charts):
+def test_page_states_split_samples_and_metrics(tmp_path, charts):
     page = Page(written(tmp_path))
     opening = page.words[: page.words.index("Accuracy")]
     for words in ("test", "1,234", "2 classes"):
@@ -95,14 +95,14 @@ def test_the_page_says_what_it_is_of(tmp_path, charts):
     assert page.tags.count("svg") == 5
 
 
-def test_ids_are_unique_and_labels_point_at_them(tmp_path, charts):
+def test_page_has_unique_ids(tmp_path, charts):
     page = Page(written(tmp_path))
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert {value for name, value in page.attributes if name == "aria-labelledby"} <= set(ids)
 
 
-def test_the_table_of_the_history_says_epochs_and_rates_as_they_are():
+def test_history_table_keeps_epochs_and_small_rates():
     """Oracle: the numbers by hand, of which a decimal with three places would be 1.000 and 0.000."""
     predictions = Predictions(np.arange(2), np.arange(2), np.eye(2), ("a", "b"), "validation", "")
     history = [{"epoch": 1, "learning_rate": 1.5e-5}]
@@ -111,7 +111,7 @@ def test_the_table_of_the_history_says_epochs_and_rates_as_they_are():
     assert [column.show(value) for column, value in zip(table.columns, table.rows[0], strict=True)] == ["1", "1.5e-05"]
 
 
-def test_what_is_not_known_is_said(tmp_path):
+def test_page_states_what_is_unknown(tmp_path):
     assert codes(written(tmp_path)) == []
     assert ("id", "metadata") in Page(written(tmp_path)).attributes
     text = written(tmp_path, history=(), class_counts={}, metadata={})
