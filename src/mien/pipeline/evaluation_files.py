@@ -154,7 +154,10 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
 
 
 def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evaluation: Evaluation) -> WrittenPage:
-    """Write a report for predictions that are already matched and measured. ``inputs.data`` is ignored."""
+    """Write a report for predictions that are already matched and measured.
+
+    ``inputs.data`` is used only to know whether the run was trained on it.
+    """
     model, run, predictions = inputs.model, inputs.run, inputs.predictions
     history = run.read_history() if run is not None else []
     places = [out, *([] if inputs.file is None else [inputs.file.parent]), *([] if run is None else [run.path])]
@@ -169,6 +172,11 @@ def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evalua
         model=model,
         run=run,
         parameters=0 if model is None else model.manifest.parameters,
+        is_training_data=(
+            model is not None
+            and inputs.data is not None
+            and inputs.data.faces.matches_training_data(model.manifest.data_fingerprint)
+        ),
         is_test=holds_test(predictions, split.faces),
         explain=inputs.explain,
     )

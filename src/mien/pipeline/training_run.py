@@ -181,6 +181,7 @@ def finish_run(
         best_epoch=outcome.best_epoch,
         run=run,
         parameters=manifest.parameters,
+        is_training_data=True,
     )
     title, words = f"{recipe.name}: validation", {name: str(value) for name, value in found.items()}
     report = write_evaluation(run.path, context, title, words, forms=("svg",) if has_page else ())

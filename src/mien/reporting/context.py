@@ -37,6 +37,7 @@ class ReportContext:
         robustness: result of ``mien robustness``, or the reason why it is not shown.
         run: run folder of the model, for gradients and the texts for a paper.
         parameters: number of parameters of the model.
+        is_training_data: whether ``class_counts`` are those of the data that the run was trained on.
         is_test: whether the samples are of the test split. The model must not predict a test split again.
         explain: whether to compute attention maps.
     """
@@ -51,6 +52,7 @@ class ReportContext:
     model: Predictor | None = None
     run: RunFolder | None = None
     parameters: int = 0
+    is_training_data: bool = False
     is_test: bool = False
     explain: bool = True
 

@@ -67,9 +67,7 @@ def _setting(value: Any) -> str:
 
 def methods(run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameters: int) -> list[Sentence]:
     """Describe how a run was trained: network, data, optimiser, schedule, augmentation, seed."""
-    recipe, history = run.read_recipe(), run.read_history()
-    # A built-in model has no environment.
-    facts = run.read_environment() if (run.path / "environment.json").is_file() else {}
+    recipe, history, facts = run.read_recipe(), run.read_history(), run.read_environment()
     given, name = recipe.input, recipe.model.name
     version = facts.get("mien version", "")
     seen = f", of which the network sees {given.crop_px} × {given.crop_px}" if given.crop_px < given.size_px else ""
@@ -109,7 +107,7 @@ def _data(recipe: Recipe, facts: Mapping[str, Any], class_counts: Mapping[str, S
     sizes = {split: sum(counts) for split, counts in class_counts.items() if sum(counts)}
     splits = _listed(f"{size:,} {split}" for split, size in sizes.items())
     fer2013 = sizes.get("train") == _FER2013_TRAIN or "fer2013" in str(facts.get("data", "")).lower()
-    name, keys = ("FER2013", ["fer2013"]) if fer2013 else (f"{facts.get('data', 'The data')}", [])
+    name, keys = ("FER2013", ["fer2013"]) if fer2013 else (facts.get("data", "unknown"), [])
     digest = f" ({facts['data_fingerprint'][7:19]})" if "data_fingerprint" in facts else ""
     yield f"The data is {name}{digest}" + (f" with {splits} images" if splits else ""), keys
     if recipe.learns_votes:

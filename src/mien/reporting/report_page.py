@@ -29,7 +29,7 @@ from mien.reporting.attention import attention_section
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import cell_faces, pairs_section, robustness_section, worst_section
 from mien.reporting.in_words import next_section, summary_section
-from mien.reporting.paper import paper_files
+from mien.reporting.paper import methods_text, paper_files
 from mien.reporting.probabilities import calibration_section, curves_section
 
 SectionOf: TypeAlias = Callable[[ReportContext], Section | Notice | None]
@@ -263,6 +263,9 @@ def _skipped(built: Sequence[Section | Notice | None]) -> list[Section]:
 
 
 def _documents(context: ReportContext, label: str) -> dict[str, str]:
-    if context.run is None or not context.parameters or not context.run.is_run:
+    """Return the texts for a paper about the run; empty without one, and for a built-in model."""
+    run = context.run
+    if run is None or not run.is_run or not methods_text(run, {}, context.parameters):
         return {}
-    return paper_files(context.run, context.class_counts, context.parameters, label)
+    counts = context.class_counts if context.is_training_data else {}
+    return paper_files(run, counts, context.parameters, label)
