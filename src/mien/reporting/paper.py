@@ -121,13 +121,11 @@ def _optimisation(recipe: Recipe, epochs: int) -> Iterator[Sentence]:
         yield "Its head was fitted by cross-validated logistic regression on the features", ["linear-probe"]
         return
     names = {"sgd": "stochastic gradient descent", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
-    momentum = (
-        f" with {'Nesterov ' if optim.nesterov else ''}momentum {optim.momentum:g}" if optim.name == "sgd" else ""
-    )
+    momentum = [f"{'Nesterov ' if optim.nesterov else ''}momentum {optim.momentum:g}"] if optim.name == "sgd" else []
+    settings = [*momentum, f"a learning rate of {optim.lr:g}", f"a weight decay of {optim.weight_decay:g}"]
     yield (
         f"It was trained for {counted(epochs, 'epoch')} in batches of {recipe.batch_size} by "
-        f"{names.get(optim.name, optim.name)}{momentum}, a learning rate of {optim.lr:g} and a weight decay of "
-        f"{optim.weight_decay:g}",
+        f"{names.get(optim.name, optim.name)} with {_listed(settings)}",
         [optim.name] if optim.name in {"adam", "adamw"} else (),
     )
     warmup = f" after rising from 0 in the first {100 * schedule.warmup:g}% of the steps" if schedule.warmup else ""
