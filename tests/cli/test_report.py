@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -32,6 +33,9 @@ def test_report_of_a_run_has_page_and_files(mien, tiny_run, face_parquet, tmp_pa
     assert f"epoch kept ({read_manifest(tiny_run.model).epoch})" in page
     assert "data:image/png;base64," in page
     assert "<script src" not in page
+    cells = set(re.findall(r'xlink:href="#(confusion-[^"]+)"', page))
+    assert cells
+    assert cells <= set(re.findall(r'id="([^"]+)"', page)), "a click on a cell leads to its faces"
     on_disk = {file for file in (tmp_path / "out").rglob("*.*") if file.name != "report.html"}
     assert {str(file) for file in on_disk} == set(content["files"])
     for stem in ("roc-classes", "reliability", "confusion", "accuracy-curve"):

@@ -71,7 +71,7 @@ def test_ids_are_unique_on_a_page_and_references_resolve():
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     references = {one or other for one, other in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page)}
-    assert references - set(ids) == {"k"}, "which the page has"
+    assert references - set(ids) == {"confusion-k"}, "which the page has"
 
 
 def test_files_are_dark_on_white_and_pdf_embeds_truetype(tmp_path):

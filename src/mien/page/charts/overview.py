@@ -134,7 +134,7 @@ def confusion_chart(
     """Draw the confusion matrix, int64 (C, C), rows are true classes. Colour and percentage refer to the true class.
 
     Colours go from white to blue, so that 2% and 12% look different, even in print. The smaller number is the count.
-    ``links`` gives, for some cells (row, column), the key of the page element that a click leads to.
+    ``links`` gives, for some cells (row, column), the key of the page element ``NAME-KEY`` that a click leads to.
     """
     count = len(classes)
     # If a class has no samples, its row is NaN and has no colour.
@@ -166,7 +166,7 @@ def confusion_chart(
             axes.text(*here, f"{confusion[row, column]:,}", va="top", fontsize=0.8 * letters, **style)
         for (row, column), key in (links or {}).items():
             # Place the link above the cell and its numbers, so that the whole cell is clickable.
-            axes.add_patch(Rectangle((column, row), 1, 1, facecolor="#ffffff00", zorder=9, url=f"#{key}"))
+            axes.add_patch(Rectangle((column, row), 1, 1, facecolor="#ffffff00", zorder=9, url=f"#{name}-{key}"))
         axes.invert_yaxis()
         ticks = np.arange(count) + 0.5
         axes.set_xticks(ticks, names, rotation=40, ha="right", rotation_mode="anchor")
