@@ -30,7 +30,8 @@ def test_missing_marks_cells_of_any_type():
 
 @pytest.mark.parametrize(
     ("texts", "expected"),
-    [(["1", "20"], [1, 20]), (["0.5", "1", "1"], [0.5, 1, 1]), (["0,5", "1"], [0.5, 1]), (["1e-05"], [1e-5])],
+    [(["1", "20"], [1, 20]), ([f"{10**18 + 1}", "5"], [10**18 + 1, 5]),
+     (["0.5", "1", "1"], [0.5, 1, 1]), (["0,5", "1"], [0.5, 1]), (["1e-05"], [1e-5])],
 )  # fmt: skip
 def test_columns_of_numbers_are_numbers(texts, expected):
     assert parse_column(texts).tolist() == expected
@@ -39,6 +40,7 @@ def test_columns_of_numbers_are_numbers(texts, expected):
 @pytest.mark.parametrize(
     "texts",
     [["001", "002"], ["1", "01"], ["1.1", "1.10"], [f"{10**20}", f"{10**20 + 1}"], ["1_0", "2"], ["12e4", "1"],
+     ["+49151", "+49152"], [f"{10**19}", f"{2 * 10**19}"], ["1.5", f"{10**16 + 1}"],
      ["1,234", "5"], ["18", "NA"], ["inf", "1"], ["a"]],
 )  # fmt: skip
 def test_columns_of_ids_stay_text(texts):

@@ -86,6 +86,24 @@ def test_images_in_several_rows_are_named(tmp_path):
     assert (note.code, note[:40]) == ("images-repeated", "4 images are in several rows, 1 with dif")
 
 
+def test_votes_in_rows_of_their_own_are_named_for_pixels_too(tmp_path):
+    """Oracle: FER2013 has a twentieth of copies, crowd tables more than half of their rows."""
+    images = [" ".join(map(str, NOISE.integers(0, 256, 64))) for _ in range(6)]
+    rows = [f"{('sad', 'happy')[at % 5 > 1]},{images[at % 6]},{at}" for at in range(18)]
+    (tmp_path / "t.csv").write_text("\n".join(["emotion,pixels,worker", *rows]))
+    assert [note.code for note in read_data(tmp_path / "t.csv").notes] == ["images-repeated"]
+    (tmp_path / "t.csv").write_text("\n".join(["emotion,pixels,worker", *rows[:8]]))
+    assert not read_data(tmp_path / "t.csv").notes
+
+
+def test_a_table_beside_class_folders_is_named(tmp_path):
+    write(tmp_path, "happy", "sad")
+    (tmp_path / "people.csv").write_text("file,person\n")
+    (tmp_path / "._people.csv").write_text("x")
+    (note,) = read_data(tmp_path).notes
+    assert (note.code, note.split()[0]) == ("files-skipped", "people.csv")
+
+
 def test_ids_with_leading_zeros_are_text(tmp_path):
     write(tmp_path, "images", count=4)
     rows = [f"images/{at}.png,{('happy', 'sad')[at % 2]},{at + 1:03},{at + 1}" for at in range(4)]

@@ -10,8 +10,9 @@ import numpy.typing as npt
 MISSING = frozenset({"", "na", "n/a", "#n/a", "#na", "nan", "-nan", "nat", "<na>", "none", "null", ".", "-", "–", "—"})
 """Cells that stand for no value, in small letters."""
 
-# An id such as 007, 1_0 or 12e4 is text: programs write no number in this form.
-_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]\d+)?", re.ASCII)
+# An id such as 007, 1_0, 12e4 or +49 is text: programs write no number in this form.
+_NUMBER = re.compile(r"-?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]\d+)?", re.ASCII)
+_LONG = re.compile(r"-?\d{16,}", re.ASCII)  # more digits than a fraction keeps
 _DECIMAL_COMMA = re.compile(r"([+-]?\d*),(\d+(?:[eE][+-]\d+)?)", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
@@ -50,7 +51,7 @@ def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
     distinct = {value: _plain_number(value) for value in set(values)}
     if all(distinct.values()):
         texts = [distinct[value] or "" for value in values]
-        for kind in (np.int64, np.float64):
+        for kind in (np.int64, np.float64)[: 1 if any(map(_LONG.fullmatch, texts)) else 2]:
             try:
                 numbers = np.array(texts).astype(kind)
             except (ValueError, OverflowError):

@@ -20,7 +20,7 @@ from mien.data.decode import only_grey
 from mien.data.folders import holds_class_folders, metadata_files
 from mien.data.image_store import new_images
 from mien.data.splits import canonical_split
-from mien.data.table import LABEL_HEADERS, SPLIT_HEADERS, ReadOptions, Table, free_name, join_tables
+from mien.data.table import LABEL_HEADERS, SPLIT_HEADERS, ReadOptions, Table, free_name, join_tables, repeat_notice
 
 _DAMAGED = "The file is damaged; download it again."
 _PIXELS = "pixels must be whole numbers, 0..255, with spaces between them"
@@ -131,17 +131,7 @@ def read_paths(path: Path, options: ReadOptions) -> Table:
         words = f"{path.name} names {rows[0][1][header.path].strip()}, which does not exist; but {path.parent} has "
         raise DataError(f"{words}class folders. To read these, move the table away.", code="image-missing")
     images = [_image_path(header, fields) for _, fields in rows]
-    labels: dict[Path, list[str]] = {}
-    for image, (_, fields) in zip(images, rows, strict=True):
-        labels.setdefault(image, []).append(fields[header.label].strip())
-    notes: tuple[Notice, ...] = ()
-    if again := [found for found in labels.values() if len(found) > 1]:
-        differ = sum(len(set(found)) > 1 for found in again)
-        words = (
-            f"{len(again):,} images are in several rows, {differ:,} with different labels. For people's votes, write "
-        )
-        words += "one row for each image, with a column votes_CLASS for each class."
-        notes = (Notice(words, code="images-repeated"),)
+    notes = tuple(repeat_notice(images, [fields[header.label].strip() for _, fields in rows]))
     return _table(header, rows, images, notes=notes, skipped=skipped)
 
 

@@ -92,6 +92,12 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
     others: list[str] = []
     notes: list[Notice] = []
     for path in (path for path in left_out if not is_image_name(path.name)):
+        if path.is_file():
+            words = (
+                f"{_relative(path, folder)} was not read, because there are class folders. To read it, give its path."
+            )
+            notes.append(Notice(words, code="files-skipped"))
+            continue
         reason = "has no class folders" if canonical_split(path.name) else "is not in a split folder"
         notes.append(Notice(f"{_relative(path, folder)} {reason} and was left out.", code="folder-skipped"))
     for each in class_folders:
@@ -141,7 +147,13 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
     root = descend(folder)
     below = subfolders(root)
     split_folders = [each for each in below if canonical_split(each.name) and subfolders(each)]
-    images = [each for part in (root, *split_folders) for each in sorted(part.iterdir()) if is_image_name(each.name)]
+    # Tables too: a table of people beside the class folders is easily believed to be read.
+    images = [
+        each
+        for part in (root, *split_folders)
+        for each in sorted(part.iterdir())
+        if is_image_name(each.name) or (each.name[0] != "." and each.suffix.lower() in {".csv", ".tsv"})
+    ]
     if split_folders:
         for each in split_folders:
             _check_classes(each, subfolders(each))

@@ -1,7 +1,7 @@
 """Labelled images as a reader finds them, and the one function that makes a data set of them."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -18,11 +18,14 @@ from mien.data.csv_file import normalize_header
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.decode import FINGERPRINT_PX, Content, check_form, decode_images, only_grey
 from mien.data.groups import group_column
-from mien.data.splits import OFFICIAL_ORIGIN, is_official, settle_splits
+from mien.data.splits import OFFICIAL_ORIGIN, group_identical, is_official, settle_splits
 from mien.data.votes import FERPLUS_COLUMN, gather_votes, rating_notices, vote_columns
 
 LABEL_HEADERS = ("label", "emotion", "class", "expression")
 SPLIT_HEADERS = ("split", "usage", "set")
+MANY_REPEATED = 0.5
+"""From this share of the rows on, equal images with different labels are taken for votes. FER2013 has a twentieth."""
+
 OWN_HEADERS = ("image", "label", "split", "row", "source")
 """Columns of mien's own parquet files. The user's columns with these names get an underscore."""
 
@@ -191,6 +194,8 @@ def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
             )
             notes.append(Notice(said, code="images-mixed"))
     labels, classes = index_classes([names[index] for index in kept.tolist()])
+    if len(kept) and not any(each.code == "images-repeated" for each in table.notes):
+        notes += repeat_notice(group_identical(images[-1]).tolist(), labels.tolist(), MANY_REPEATED)
     faces = Dataset(
         images=images[0],
         labels=labels,
@@ -221,6 +226,21 @@ def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
     faces.images.setflags(write=False)
     found = (*table.notes, *notes, *rating_notices(faces), *_crossing(faces))
     return ReadResult(faces, shape, origin, (*table.skipped, *bad), found, cached=False)
+
+
+def repeat_notice(images: Sequence[Hashable], labels: Sequence[object], share: float = 0.0) -> list[Notice]:
+    """Return a notice about images in several rows, if more than this share of the rows are theirs, as votes are."""
+    found: dict[Hashable, list[object]] = {}
+    for image, label in zip(images, labels, strict=True):
+        found.setdefault(image, []).append(label)
+    again = [labels for labels in found.values() if len(labels) > 1]
+    differ = sum(len(set(labels)) > 1 for labels in again)
+    if sum(map(len, again)) <= share * len(labels) or (share and not differ):
+        return []
+    words = (
+        f"{len(again):,} images are in several rows, {differ:,} with different labels. If these are people's votes, "
+    )
+    return [Notice(f"{words}write one row for each image, with columns votes_CLASS.", code="images-repeated")]
 
 
 def _class_names(table: Table, options: ReadOptions, *, foreign: bool) -> tuple[list[str], list[Notice]]:
