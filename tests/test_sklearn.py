@@ -48,7 +48,7 @@ def fitted(faces, tmp_path_factory, tiny_recipe_text):
 
 
 @pytest.mark.slow
-def test_scikit_learns_checks_pass_where_they_apply():
+def test_estimator_passes_scikit_learns_checks():
     """Oracle: check_estimator. Its data are no images: as pixels of a row they do where they are varied enough."""
     settings = {"epochs": 2, "batch_size": 32, "precision": "fp32", "progressive_resizing": []}
     settings |= {"input.size_px": 16, "input.crop_px": 16}
@@ -59,7 +59,7 @@ def test_scikit_learns_checks_pass_where_they_apply():
     assert sum(each["status"] == "passed" for each in results) >= 40
 
 
-def test_its_file_gives_the_same_probabilities(fitted, faces, tmp_path):
+def test_saved_estimator_predicts_the_same(fitted, faces, tmp_path):
     with raises(DataError, "out-suffix", "model.pkl"):
         fitted.save(tmp_path / "model.pkl")
     model = mien.load(fitted.save(tmp_path / "model.onnx"))
@@ -70,7 +70,7 @@ def test_its_file_gives_the_same_probabilities(fitted, faces, tmp_path):
     assert len(fitted.history_) == 2
 
 
-def test_flat_images_of_any_type_are_the_same_images(fitted, faces):
+def test_estimator_takes_flat_images_of_any_type(fitted, faces):
     expected = fitted.predict_proba(faces.images[:20])
     flat = faces.images[:20].reshape(20, -1)
     for same in (flat, flat.tolist(), list(faces.images[:20]), flat.astype(np.float32), np.clip(flat + 0.2, 0, 255)):
@@ -80,7 +80,7 @@ def test_flat_images_of_any_type_are_the_same_images(fitted, faces):
     assert accuracy_score(fitted.classes_[expected.argmax(1)], labels) == 1
 
 
-def test_a_stack_keeps_its_shape(fitted, faces):
+def test_estimator_keeps_the_shape_of_stacks(fitted, faces):
     """These images have as many pixels as a square. Oracle: mien's own squares of them."""
     wide = np.ascontiguousarray(faces.images.repeat(2, 2)[:20, 6:42, 16:80])
     expected = fitted.predict_proba(np.stack([face_square(image, 48) for image in wide]))
@@ -92,14 +92,14 @@ def test_a_stack_keeps_its_shape(fitted, faces):
     assert np.array_equal(flat._pixels(*_flat(wide.reshape(20, -1)), 1), wide)
 
 
-def test_a_pickle_holds_the_model(fitted, faces):
+def test_pickle_contains_the_model(fitted, faces):
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.predict_proba(faces.images), fitted.predict_proba(faces.images))
     with pytest.raises(NotFittedError):
         clone(fitted).predict(faces.images)
 
 
-def test_labels_keep_their_type_and_runs_repeat(recipe, faces, fitted):
+def test_estimator_keeps_label_type_and_repeats(recipe, faces, fitted):
     """Oracle: the fitted one, whose labels are the names of these numbers."""
     numbers = 10 * np.searchsorted(fitted.classes_, np.array(faces.classes))[faces.labels]
     again = ExpressionClassifier(recipe, random_state=0, device="cpu").fit(faces.images, numbers)
@@ -112,7 +112,7 @@ def test_labels_keep_their_type_and_runs_repeat(recipe, faces, fitted):
     assert one[0]["train_loss"] == same[0]["train_loss"] != other[0]["train_loss"]
 
 
-def test_a_head_is_fitted_to_a_trained_network(faces, tmp_path):
+def test_estimator_fits_a_head_on_a_trained_network(faces, tmp_path):
     """Oracle: the features of the built-in model."""
     fitted = mien.load(
         ExpressionClassifier("head", device="cpu").fit(faces.images, faces.labels).save(tmp_path / "m.onnx")
@@ -127,7 +127,7 @@ def test_cross_validation_exports_nothing(recipe, faces, monkeypatch):
     assert (scores >= 0).tolist() == [True, True]
 
 
-def test_bad_data_is_refused_as_a_value_error(recipe, faces):
+def test_fit_refuses_bad_data_as_value_error(recipe, faces):
     estimator, labels = ExpressionClassifier(recipe), faces.labels
     flat = faces.images.reshape(len(faces), -1).astype(float)
     for wrong, code in ((flat - 1, "pixel-range"), (2 * flat, "pixel-range"), (flat / 255, "pixel-range")):
@@ -169,7 +169,7 @@ def test_predict_refuses_another_size(fitted, faces):
 
 
 @pytest.mark.parametrize("scheme", ["binary", "seven"])
-def test_a_label_scheme_is_refused(recipe, faces, scheme):
+def test_fit_refuses_a_label_scheme(recipe, faces, scheme):
     """Of ``seven`` the columns would be the same classes in Kaggle's order: every answer would be another label."""
     labels = np.array(faces.classes)[faces.labels]
     with raises(RecipeError, "recipe-merges-classes", scheme):

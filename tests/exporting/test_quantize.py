@@ -22,7 +22,7 @@ def logits(graph, inputs):
     return session.run(["logits", "features"], {"images": inputs})[0]
 
 
-def test_half_is_the_same_network_with_rounded_matrices(tiny_run, inputs):
+def test_fp16_equals_fp32_with_rounded_matrices(tiny_run, inputs):
     """Oracle: the fp32 file after numpy rounded its matrices to fp16."""
     graph = tiny_run.model.read_bytes()
     rounded = onnx.load_model_from_string(graph)
@@ -39,7 +39,7 @@ def test_half_is_the_same_network_with_rounded_matrices(tiny_run, inputs):
     assert sum(name.endswith(".half") for name in kinds) >= 5
 
 
-def test_a_weight_beyond_fp16_is_refused(tiny_run):
+def test_to_fp16_refuses_weights_beyond_its_range(tiny_run):
     model = onnx.load_model_from_string(tiny_run.model.read_bytes())
     tensor = next(each for each in model.graph.initializer if each.name == "network.head.weight")
     tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * 1e7, tensor.name))
@@ -47,7 +47,7 @@ def test_a_weight_beyond_fp16_is_refused(tiny_run):
         to_fp16(model.SerializeToString())
 
 
-def test_int8_holds_bytes_with_a_scale_a_channel_and_answers_nearly_alike(tiny_run, inputs, capfd):
+def test_int8_has_scales_per_channel_and_nearly_equal_outputs(tiny_run, inputs, capfd):
     graph = tiny_run.model.read_bytes()
     small = to_int8(graph, inputs)
     assert capfd.readouterr() == ("", ""), "what onnxruntime says is not for users"
@@ -70,7 +70,7 @@ def test_int8_holds_bytes_with_a_scale_a_channel_and_answers_nearly_alike(tiny_r
     assert not np.array_equal(shares(small), shares(graph))
 
 
-def test_means_over_a_map_are_poolings_that_stay_in_8_bits(tiny_run, inputs):
+def test_int8_replaces_means_by_poolings(tiny_run, inputs):
     """Oracle: the fp32 graph; and of the 8-bit one its nodes: each pooling between 8 bits on either side."""
     graph = tiny_run.model.read_bytes()
     means = [node for node in onnx.load_model_from_string(graph).graph.node if node.op_type == "ReduceMean"]
@@ -85,7 +85,7 @@ def test_means_over_a_map_are_poolings_that_stay_in_8_bits(tiny_run, inputs):
         assert (made_by[node.input[0]], taken_by[node.output[0]]) == ("DequantizeLinear", "QuantizeLinear")
 
 
-def test_a_range_leaves_out_the_outermost_activations():
+def test_int8_ranges_omit_outermost_activations():
     """Oracle: all activations but one lie in 0..1, so that a step of 8 bits is about 1 / 255, not 1000 / 255."""
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     kernels = {"first": np.ones((1, 1, 1, 1), np.float32), "second": np.ones((3, 1, 1, 1), np.float32)}

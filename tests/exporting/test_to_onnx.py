@@ -15,7 +15,7 @@ from mien.training import checkpoint
 from support import raises
 
 
-def test_the_file_answers_as_torch_does_and_says_what_it_is(tmp_path, tiny_run, faces):
+def test_exported_file_equals_torch_and_has_its_manifest(tmp_path, tiny_run, faces):
     file = tmp_path / "x.onnx"
     exported = export_run(tiny_run)
     exported.write(file)
@@ -34,7 +34,7 @@ def test_the_file_answers_as_torch_does_and_says_what_it_is(tmp_path, tiny_run, 
     assert manifest.parameters == sum(t.numel() for name, t in tensors.items() if not name.endswith(running))
 
 
-def test_norms_are_in_the_weights_of_the_file_and_stay_in_the_network(tiny_run):
+def test_export_fuses_norms_in_the_file_only(tiny_run):
     network, _ = checkpoint.load_best(tiny_run)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     graph = onnx.load_model_from_string(export.to_graph(network, 44, {})).graph
@@ -44,7 +44,7 @@ def test_norms_are_in_the_weights_of_the_file_and_stay_in_the_network(tiny_run):
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_a_file_that_answers_otherwise_is_never_written(tmp_path, tiny_run, monkeypatch):
+def test_export_refuses_a_file_that_differs_from_torch(tmp_path, tiny_run, monkeypatch):
     def other_network(network, *rest):
         with torch.no_grad():
             network.head.bias += 0.01 * torch.arange(7)
@@ -60,14 +60,14 @@ def test_a_file_that_answers_otherwise_is_never_written(tmp_path, tiny_run, monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_path_of_the_machine_travels_in_the_file(tiny_run):
+def test_exported_file_contains_no_local_path(tiny_run):
     """The exporter notes stack traces; a file that is handed on must not tell of its maker's folders."""
     content = tiny_run.model.read_bytes()
     for trace in (b".py", b"site-packages", str(Path(export.__file__).parent).encode()):
         assert trace not in content
 
 
-def test_scores_of_another_epoch_are_not_carried_over(tmp_path, tiny_run):
+def test_export_drops_metrics_of_another_epoch(tmp_path, tiny_run):
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)
     tensors, facts = checkpoint.load(run.best)
@@ -76,14 +76,14 @@ def test_scores_of_another_epoch_are_not_carried_over(tmp_path, tiny_run):
     assert read_manifest(run.model).scores == {}
 
 
-def test_the_rule_of_the_answer_is_carried_over(tmp_path):
+def test_export_keeps_the_answer_rule(tmp_path):
     fast, run = find_run("fast"), RunFolder(tmp_path / "run")
     shutil.copytree(fast.path, run.path)
     export_run(run).write(run.model)
     assert read_manifest(run.model).answer == read_manifest(fast.model).answer is not None
 
 
-def test_weights_that_are_not_numbers_are_not_exported(tmp_path, tiny_run):
+def test_export_refuses_nan_weights(tmp_path, tiny_run):
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)
     tensors, facts = checkpoint.load(run.best)
@@ -94,7 +94,7 @@ def test_weights_that_are_not_numbers_are_not_exported(tmp_path, tiny_run):
     assert run.model.read_bytes() == before
 
 
-def test_a_run_without_a_finished_epoch_is_one_line(tmp_path, tiny_recipe):
+def test_export_refuses_a_run_without_finished_epoch(tmp_path, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     run.create(tiny_recipe, {})
     with raises(RunError, "checkpoint-missing", "best.safetensors is missing"):

@@ -54,7 +54,7 @@ def kinds(layers):
         ),
     ],
 )
-def test_the_copy_answers_as_the_network_does(settings, crop_px, stem, first, second):
+def test_fused_copy_equals_the_network(settings, crop_px, stem, first, second):
     network, images = trained(**settings), torch.randn(5, 1, crop_px, crop_px)
     with torch.inference_mode():
         before = network(images)
@@ -64,7 +64,7 @@ def test_the_copy_answers_as_the_network_does(settings, crop_px, stem, first, se
     assert (kinds(copy.stem), kinds(copy.stages[0].entry), kinds(copy.stages[1].entry)) == (stem, first, second)
 
 
-def test_a_negative_scale_after_pooling_stays_where_it_is():
+def test_negative_scale_after_pooling_is_not_fused():
     """It turns the largest of four into the smallest."""
     network, images = trained(), torch.randn(5, 1, 44, 44)
     network.stages[1].entry[2].weight.data[4] = -0.7
@@ -75,7 +75,7 @@ def test_a_negative_scale_after_pooling_stays_where_it_is():
     assert kinds(copy.stages[0].entry) == [Pairs, nn.MaxPool2d]
 
 
-def test_a_negative_scale_where_nothing_pools_is_taken_up():
+def test_negative_scale_without_pooling_is_fused():
     network, images = trained(stem_width=20), torch.randn(5, 1, 44, 44)
     network.stem[1].weight.data[4] = -0.7
     copy = fuse_for_inference(network, 44)
@@ -84,7 +84,7 @@ def test_a_negative_scale_where_nothing_pools_is_taken_up():
     assert kinds(copy.stem) == [nn.Conv2d, nn.ReLU]
 
 
-def test_a_last_stage_without_pooling_takes_up_its_norm_too():
+def test_last_stage_without_pooling_is_fused():
     network, images = trained(widths=[16, 24, 16], pool_last=False), torch.randn(5, 1, 48, 48)
     copy = fuse_for_inference(network, 48)
     with torch.inference_mode():
@@ -92,7 +92,7 @@ def test_a_last_stage_without_pooling_takes_up_its_norm_too():
     assert kinds(copy.stages[2].entry) == [Pairs]
 
 
-def test_of_two_networks_side_by_side_the_one_of_miens_own_is_fused():
+def test_joined_network_is_fused_in_its_mien_part():
     network, images = trained(name="joined", width=4), torch.randn(5, 1, 44, 44)
     copy = fuse_for_inference(network, 44)
     with torch.inference_mode():
@@ -100,7 +100,7 @@ def test_of_two_networks_side_by_side_the_one_of_miens_own_is_fused():
     assert kinds(copy.light.stages[0].entry) == [Pairs, nn.MaxPool2d]
 
 
-def test_other_networks_are_left_alone():
+def test_other_networks_are_not_fused():
     torch.manual_seed(0)
     network = build_model(ModelRecipe(name="study-b"), 7, 48)
     copy = fuse_for_inference(network, 48)

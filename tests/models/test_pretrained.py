@@ -50,9 +50,7 @@ def weights(timm, tmp_path):
 
 @pytest.mark.parametrize("backbone", MINIATURES)
 @pytest.mark.parametrize("classes", [1000, 3, 0], ids=["ImageNet's head", "another head", "no head"])
-def test_with_weights_from_a_file_features_are_timms_own_of_the_grey_picture_given_three_times(
-    timm, tmp_path, backbone, classes
-):
+def test_pretrained_grey_features_equal_timms_of_three_equal_channels(timm, tmp_path, backbone, classes):
     """Oracle: timm's colour network on (x, x, x), before its classifier."""
     theirs = trained(timm, backbone, num_classes=classes)
     file = saved(theirs, tmp_path / "w.safetensors")
@@ -68,7 +66,7 @@ def test_with_weights_from_a_file_features_are_timms_own_of_the_grey_picture_giv
     assert network.head.in_features == expected.shape[1]
 
 
-def test_enlarging_is_bilinear(timm, weights):
+def test_upsampling_is_bilinear(timm, weights):
     """Oracle: Pillow's resize, and the same network on what that gives."""
     images = torch.randn(2, 1, 48, 48)
     faces = [Image.fromarray(image[0].numpy()) for image in images]
@@ -80,7 +78,7 @@ def test_enlarging_is_bilinear(timm, weights):
         assert inside.features(images).numpy() != pytest.approx(network_of().eval().features(images).numpy(), rel=1e-2)
 
 
-def test_building_reads_no_file_and_pretrained_false_loads_none(timm, tmp_path):
+def test_building_reads_no_weights(timm, tmp_path):
     """A finished run is exported and explained where neither the file nor a network is at hand."""
     assert network_of(weights=str(tmp_path / "none.safetensors")).head.out_features == 7
     random = network_of(pretrained=False)
@@ -89,7 +87,7 @@ def test_building_reads_no_file_and_pretrained_false_loads_none(timm, tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in random.state_dict().items())
 
 
-def test_a_file_that_cannot_be_used_is_one_line(timm, tmp_path, weights):
+def test_train_refuses_a_network_file_that_cannot_be_used(timm, tmp_path, weights):
     content = weights.read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(content[: len(content) // 2])
     (tmp_path / "empty.safetensors").write_bytes(b"")
@@ -108,7 +106,7 @@ def test_a_file_that_cannot_be_used_is_one_line(timm, tmp_path, weights):
 
 @pytest.mark.parametrize("spoil", ["missing", "extra", "shape"])
 @pytest.mark.parametrize("classes", [1000, 3, 0])
-def test_a_file_that_fits_only_in_part_is_refused(timm, tmp_path, spoil, classes):
+def test_load_pretrained_refuses_a_partial_match(timm, tmp_path, spoil, classes):
     """Left to itself, timm would skip what does not fit, and leave those layers random."""
     tensors = trained(timm, "test_resnet", num_classes=classes).state_dict()
     if spoil == "missing":
@@ -122,13 +120,13 @@ def test_a_file_that_fits_only_in_part_is_refused(timm, tmp_path, spoil, classes
         network_of(weights=str(tmp_path / "w.safetensors")).load_pretrained()
 
 
-def test_the_licence_is_that_of_the_weights(timm):
+def test_licence_comes_from_the_weights(timm):
     assert "apache-2.0" in network_of().licence
     assert "not known" in network_of(weights="x.safetensors").licence
     assert network_of(pretrained=False).licence == "MIT"
 
 
-def test_what_the_hubs_cache_has_needs_no_network(timm, tmp_path, weights, monkeypatch):
+def test_cached_weights_need_no_connection(timm, tmp_path, weights, monkeypatch):
     """The cache as the hub's own client lays it out."""
     from huggingface_hub import constants
 
@@ -155,12 +153,12 @@ def test_what_the_hubs_cache_has_needs_no_network(timm, tmp_path, weights, monke
         ("test_vit3", "backbone-size", "model.upsample_px = 160"),
     ],
 )
-def test_a_backbone_that_cannot_be_had_is_one_line(timm, backbone, code, value):
+def test_building_refuses_unknown_backbones(timm, backbone, code, value):
     with raises(RecipeError, code, value):
         network_of(backbone)
 
 
-def test_a_run_begins_with_the_file_notes_it_and_needs_it_no_more(timm, tmp_path, faces, tiny_recipe, weights):
+def test_run_needs_its_weights_file_only_at_the_start(timm, tmp_path, faces, tiny_recipe, weights):
     """Oracle: a frozen epoch leaves the file's weights in the run, bit for bit, first layer folded."""
     model = {"name": "timm", "backbone": "test_resnet", "weights": str(weights)}
     content = {**tiny_recipe.model_dump(), "epochs": 1, "model": model, "tuning": {"frozen_epochs": 1}}

@@ -31,7 +31,7 @@ def narrow(name, classes=5):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_shapes_and_gradients(name):
+def test_networks_have_right_shapes_and_gradients(name):
     network = narrow(name)
     images = torch.randn(4, 1, 48, 48)
     assert network.features(images).shape == (4, network.head.in_features)
@@ -45,7 +45,7 @@ def test_shapes_and_gradients(name):
 
 
 @pytest.mark.parametrize("name", [each for each in MODELS if each not in {"vgg13", "vgg16", "resnet34"}])
-def test_export_answers_as_torch_does(name):
+def test_exported_networks_equal_torch(name):
     """Oracle: the torch network itself, on batches of 1 and 3."""
     import onnxruntime
 
@@ -72,7 +72,7 @@ def test_export_answers_as_torch_does(name):
      ("study-b", {}, 36), ("vgg11", NARROW["vgg11"], 32), ("resnet18", NARROW["resnet18"], 8),
      ("timm", {**NARROW["timm"], "upsample_px": 64}, 8)],
 )  # fmt: skip
-def test_the_smallest_input_works_and_a_smaller_one_is_refused(name, settings, smallest):
+def test_check_sizes_refuses_images_below_the_smallest(name, settings, smallest):
     """Oracle: torch, which gives an answer for a face of this side. A recipe's input has 8 px or more."""
     recipe = ModelRecipe.model_validate({"name": name, **settings})
     network = build_model(recipe, 3, smallest).eval()
@@ -84,7 +84,7 @@ def test_the_smallest_input_works_and_a_smaller_one_is_refused(name, settings, s
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_side_that_a_recipe_shows_is_tried(name):
+def test_check_sizes_tries_every_side(name):
     """Oracle: torch, which computes with the same weights on a larger side, or not."""
     network, recipe = narrow(name).eval(), ModelRecipe(name=name)
     try:
@@ -100,18 +100,18 @@ def test_every_side_that_a_recipe_shows_is_tried(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_same_seed_gives_the_same_weights(name):
+def test_seed_determines_initial_weights(name):
     first, second = narrow(name).state_dict(), narrow(name).state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_settings_are_written_out():
+def test_complete_writes_all_settings():
     assert complete(ModelRecipe(name="vgg16")).settings == {"width": 64, "dropout": 0.5}
     assert complete(ModelRecipe.model_validate({"name": "vgg16", "width": 8})).settings == {"width": 8, "dropout": 0.5}
     assert model_settings("study-b") == {}
 
 
-def test_what_begins_at_random():
+def test_starts_from_scratch_without_pretrained_weights():
     assert starts_from_scratch(ModelRecipe(name="mien"))
     assert not starts_from_scratch(ModelRecipe(name="timm"))
     assert starts_from_scratch(ModelRecipe.model_validate({"name": "timm", "pretrained": False}))
@@ -135,12 +135,12 @@ def test_what_begins_at_random():
         ({"name": "timm", "upsample_px": 40}, "model-setting", "model.upsample_px = 40"),
     ],
 )
-def test_a_bad_model_table_is_one_line(table, code, named):
+def test_build_model_refuses_bad_settings(table, code, named):
     with raises(RecipeError, code, named):
         build_model(ModelRecipe.model_validate(table), 7, 48)
 
 
-def test_a_joined_network_gives_the_weighted_mean_of_two():
+def test_joined_network_is_the_weighted_mean_of_two():
     """Oracle: the two networks themselves."""
     torch.manual_seed(0)
     light = build_model(ModelRecipe(name="mien", widths=[8, 8], convolutions=[2, 1]), 5, 48).eval()

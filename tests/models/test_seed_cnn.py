@@ -10,7 +10,7 @@ def study_b():
     return build_model(ModelRecipe(name="study-b"), 7, 48)
 
 
-def test_study_b_has_exactly_the_published_numbers():
+def test_study_b_has_the_published_parameter_counts():
     """Oracle: Keras' summary of the published network at seven classes."""
     network = study_b()
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_391_943
@@ -18,7 +18,7 @@ def test_study_b_has_exactly_the_published_numbers():
     assert sum(buffer.numel() for buffer in running) == 2_240
 
 
-def test_study_bs_layers_stand_in_the_published_order():
+def test_study_b_layers_have_the_published_order():
     network = study_b()
     kinds = [type(layer).__name__ for layer in (*network.stages, *network.dense, network.head)]
     stage = ["Conv2d", "ReLU", "BatchNorm2d"] * 2 + ["MaxPool2d", "Dropout"]

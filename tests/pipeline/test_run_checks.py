@@ -40,7 +40,7 @@ def evaluated(labels, answers):
         ([1] * 20 + [0] * 50 + [2] * 30, ["no-better-than-one-class"], ("30.0%", "33.3%")),
     ],
 )
-def test_a_model_that_answers_one_class_or_no_better_is_named(answers, codes, values):
+def test_check_run_names_a_model_of_one_class(answers, codes, values):
     """50 of 100 samples are happy, 20 angry, 30 sad."""
     notices = list(check_answers(evaluated([0] * 20 + [1] * 50 + [2] * 30, answers)))
     assert [each.code for each in notices] == codes
@@ -76,21 +76,21 @@ def lines(train_loss, validation_loss, train_accuracy=0.5, validation_accuracy=0
         (lines([-1, -2, -3, -4, -5, -6], [-1, -2, -3, -3, -3, -2]), "validation-loss-rises"),
     ],
 )
-def test_a_history_that_went_wrong_is_named(history, code):
+def test_check_history_names_bad_trainings(history, code):
     assert [each.code for each in check_history(history, len(history), 0.25, math.log(3))] == [code] * (
         code is not None
     )
 
 
 @pytest.mark.parametrize(("sampling", "advised"), [("none", True), ("oversample", False)])
-def test_weights_are_advised_only_where_classes_are_not_balanced_yet(faces, tiny_recipe, sampling, advised):
+def test_class_weights_are_advised_only_without_balancing(faces, tiny_recipe, sampling, advised):
     recipe = changed(tiny_recipe, balance={"sampling": sampling}, recalibrate_bn=True)
     missed = evaluated([0, 1, 2, 2], [1, 1, 2, 2])
     (told,) = check_run(plan_training(recipe, faces), RunFolder("none"), lines([1.0], [1.0]), 1, missed)
     assert (told.code, "class_weights" in told) == ("class-not-recognised", advised)
 
 
-def test_stale_batch_norms_are_named_with_what_new_ones_bring(tmp_path, faces, tiny_recipe):
+def test_check_run_names_stale_batch_norms(tmp_path, faces, tiny_recipe):
     """Oracle: statistics that a run was trained with are replaced by those it began with, 0 and 1."""
     bright = np.arange(len(faces)) % 3
     images = (faces.images // 2 + (bright * 60).astype(np.uint8)[:, None, None]).astype(np.uint8)
@@ -120,9 +120,7 @@ def test_stale_batch_norms_are_named_with_what_new_ones_bring(tmp_path, faces, t
     assert not check_run(recalibrates, run, outcome.history[:2], 2, good)
 
 
-def test_a_training_that_learns_nothing_is_said_on_the_command_line_and_in_python(
-    mien, tmp_path, tiny_recipe_text, face_folder, faces, capfd
-):
+def test_training_without_progress_is_noted(mien, tmp_path, tiny_recipe_text, face_folder, faces, capfd):
     from mien.api.train import train as train_and_export
 
     (tmp_path / "tiny.toml").write_text(tiny_recipe_text)

@@ -25,7 +25,7 @@ from mien.training.plan import plan_training
 from support import raises
 
 
-def test_a_run_folder_holds_all_that_it_promises(tiny_run):
+def test_run_folder_has_all_documented_files(tiny_run):
     names = {file.name for file in tiny_run.path.iterdir()}
     assert names == {
         "recipe.toml",
@@ -48,7 +48,7 @@ def test_a_run_folder_holds_all_that_it_promises(tiny_run):
     assert (tiny_run.path / "tables" / "classification-report.tex").read_text().startswith(r"\begin{table}")
 
 
-def test_an_output_of_votes_has_its_own_temperature(voted_run, voted_faces):
+def test_votes_output_has_its_own_temperature(voted_run, voted_faces):
     """Oracle: scipy's minimum of the cross-entropy between validation's votes and the output's own answers."""
     manifest = read_manifest(voted_run.model)
     validation = voted_faces.of_split("validation")
@@ -73,7 +73,7 @@ def test_an_output_of_votes_has_its_own_temperature(voted_run, voted_faces):
 
 
 @pytest.mark.parametrize("moment", ["in training", "while it is exported"])
-def test_a_run_is_one_commands_at_a_time(tmp_path, faces, tiny_recipe, monkeypatch, moment):
+def test_run_is_locked_while_it_trains_and_exports(tmp_path, faces, tiny_recipe, monkeypatch, moment):
     """Oracle: who comes second is refused, takes nothing away, and may go on after the first."""
     run, tried = RunFolder(tmp_path / "run"), []
     half_written = run.path / ".model.onnx.0.part"
@@ -105,13 +105,13 @@ def test_a_run_is_one_commands_at_a_time(tmp_path, faces, tiny_recipe, monkeypat
     assert not (run.path / ".mien.lock").exists()
 
 
-def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path, faces, tiny_recipe):
+def test_run_that_cannot_start_leaves_no_folder(tmp_path, faces, tiny_recipe):
     with pytest.raises(DataError):
         run_recipe(plan_training(tiny_recipe, faces.of_split("validation")), RunFolder(tmp_path / "a" / "b"))
     assert not list(tmp_path.iterdir())
 
 
-def test_the_artifact_scores_as_training_saw_it(tiny_run, faces):
+def test_model_files_metrics_equal_the_history(tiny_run, faces):
     """The history's best epoch, measured by torch, and the exported file agree on the validation split alone."""
     best = tiny_run.read_history()[read_manifest(tiny_run.model).epoch - 1]
     scores = read_manifest(tiny_run.model).scores
@@ -125,7 +125,7 @@ def test_the_artifact_scores_as_training_saw_it(tiny_run, faces):
     assert predictions.sample_ids.tolist() == faces.of_split("validation").rows.tolist()
 
 
-def test_the_temperature_of_validation_is_in_the_artifact_and_not_in_its_scores(tiny_run, faces):
+def test_temperature_is_stored_but_not_used_in_validation_metrics(tiny_run, faces):
     predictions = read_predictions(tiny_run.predictions("validation"))
     model, stored = Predictor(tiny_run.model), predictions.probabilities
     temperature = fit_temperature(predictions.labels, stored) ** (len(stored) / (len(stored) + HALF_WAY))
@@ -135,13 +135,13 @@ def test_the_temperature_of_validation_is_in_the_artifact_and_not_in_its_scores(
     assert np.allclose(model.probabilities(images), apply_temperature(stored, temperature), atol=1e-12)
 
 
-def test_a_perfect_validation_stores_no_temperature():
+def test_perfect_validation_gives_temperature_1():
     perfect = np.array([[0.8, 0.2], [0.3, 0.7]])
     assert temperature_for_use(np.arange(2), perfect) == 1.0
 
 
 @pytest.mark.parametrize("count", [8, 800])
-def test_few_faces_of_validation_say_little_of_the_temperature(count):
+def test_temperature_of_few_samples_is_moved_towards_1(count):
     """Oracle: the fit itself, in its logarithm. Sure and mostly right: 0.07 on 8 faces would make every answer sure."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 4, count)
@@ -151,7 +151,7 @@ def test_few_faces_of_validation_say_little_of_the_temperature(count):
     assert share == pytest.approx({8: 0.074, 800: 0.889}[count], abs=1e-3)
 
 
-def test_figures_that_are_undefined_do_not_spoil_the_artifact(tmp_path, faces, tiny_recipe):
+def test_manifest_omits_undefined_metrics(tmp_path, faces, tiny_recipe):
     """Validation holds one class of two: its AUC is undefined, the model is fine."""
     labels = np.where(faces.split == "validation", 0, np.arange(len(faces)) % 2)
     lame = Dataset(faces.images, labels, ("a", "b"), faces.split, faces.source, faces.rows)
@@ -163,7 +163,7 @@ def test_figures_that_are_undefined_do_not_spoil_the_artifact(tmp_path, faces, t
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_a_finished_run_is_measured_again_and_not_trained(tiny_run, tiny_recipe, faces, tmp_path, damaged):
+def test_resuming_a_finished_run_only_measures_it(tiny_run, tiny_recipe, faces, tmp_path, damaged):
     """Oracle: the files of the first time. A damaged model is exported again."""
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)
@@ -177,7 +177,7 @@ def test_a_finished_run_is_measured_again_and_not_trained(tiny_run, tiny_recipe,
     assert (run.path / "history.csv").read_bytes() == (tiny_run.path / "history.csv").read_bytes()
 
 
-def test_what_was_made_of_a_model_goes_with_it(tiny_run, tiny_recipe, faces, tmp_path):
+def test_new_weights_remove_derived_files(tiny_run, tiny_recipe, faces, tmp_path):
     """Measured again, a model keeps its smaller forms and soft labels; other weights in its place take them away."""
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)

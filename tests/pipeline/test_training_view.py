@@ -40,7 +40,7 @@ def shown(text):
     ]
 
 
-def test_each_epoch_is_a_line_in_python_with_a_star_for_the_best(tmp_path, faces, tiny_recipe, capsys):
+def test_progress_prints_a_line_per_epoch_with_a_star_for_the_best(tmp_path, faces, tiny_recipe, capsys):
     result = train_and_export(changed(tiny_recipe, epochs=4), faces, out=tmp_path / "run")
     printed = capsys.readouterr()
     assert shown(printed.err) == cells(result.history, 4)
@@ -51,7 +51,7 @@ def test_each_epoch_is_a_line_in_python_with_a_star_for_the_best(tmp_path, faces
     assert capsys.readouterr().err == ""
 
 
-def test_a_resumed_run_shows_its_own_epochs_alone(tmp_path, faces, tiny_recipe, capsys):
+def test_progress_of_a_resumed_run_shows_its_own_epochs(tmp_path, faces, tiny_recipe, capsys):
     run, plan = RunFolder(tmp_path / "run"), plan_training(changed(tiny_recipe, epochs=3), faces)
 
     class Stops(Recorder):
@@ -70,7 +70,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_bar_has_gone_before_the_export_shows_its_own(tmp_path, faces, tiny_recipe, monkeypatch):
+def test_progress_bar_ends_before_the_export(tmp_path, faces, tiny_recipe, monkeypatch):
     """Two live displays on one line would overwrite each other."""
     for name, value in {"TERM": "xterm", "COLUMNS": "100"}.items():
         monkeypatch.setenv(name, value)
@@ -87,7 +87,7 @@ def test_the_bar_has_gone_before_the_export_shows_its_own(tmp_path, faces, tiny_
     )
 
 
-def test_ctrl_c_ends_with_130_and_keeps_the_model(mien, tmp_path, tiny_recipe_text, face_folder, monkeypatch):
+def test_ctrl_c_exits_with_130_and_keeps_the_model(mien, tmp_path, tiny_recipe_text, face_folder, monkeypatch):
     recipe_file = tmp_path / "tiny.toml"
     recipe_file.write_text(tiny_recipe_text)
     monkeypatch.setattr(TrainProgress, "on_epoch_end", lambda *_: signal.raise_signal(signal.SIGINT))
@@ -100,7 +100,7 @@ def test_ctrl_c_ends_with_130_and_keeps_the_model(mien, tmp_path, tiny_recipe_te
     assert not (tmp_path / "none").exists()
 
 
-def test_a_notebook_has_one_table_that_grows(tmp_path, faces, tiny_recipe, monkeypatch, capsys):
+def test_notebook_shows_one_growing_table(tmp_path, faces, tiny_recipe, monkeypatch, capsys):
     """Oracle: IPython's own publisher of what a cell displays."""
 
     @dataclass
@@ -123,6 +123,6 @@ def test_a_notebook_has_one_table_that_grows(tmp_path, faces, tiny_recipe, monke
     assert not progress.is_quiet()
 
 
-def test_a_fitted_head_shows_no_epochs(tmp_path, faces, capsys):
+def test_fitted_head_shows_no_epochs(tmp_path, faces, capsys):
     train_and_export("head", faces, out=tmp_path / "run")
     assert shown(capsys.readouterr().err) == []

@@ -53,7 +53,7 @@ def recipe(tiny_recipe_text):
     return check_recipe(tomllib.loads(tiny_recipe_text + OUTPUTS), "rated", ["epochs=3"])
 
 
-def test_the_loss_is_one_minus_the_concordance_of_rated_images(recipe, rated):
+def test_ratings_loss_is_one_minus_ccc_of_rated_images(recipe, rated):
     head = prepare(plan_training(recipe, rated)).heads[1]
     logits = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
     x, y = np.tanh(logits.double().numpy()), head.ratings[:9].double().numpy()
@@ -63,7 +63,7 @@ def test_the_loss_is_one_minus_the_concordance_of_rated_images(recipe, rated):
     assert head.loss(logits, batch(torch.empty(9)), 0.5).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_run_learns_ratings_and_tells_them_wherever_derived_ones_stand(tmp_path, recipe, rated):
+def test_run_learns_ratings_and_predicts_them_everywhere(tmp_path, recipe, rated):
     result = run_recipe(plan_training(recipe, rated), RunFolder(tmp_path / "run"))
     kept = read_predictions(tmp_path / "run/predictions_validation.npz").rated
     known = ~np.isnan(kept.ratings[:, 1])
@@ -82,7 +82,7 @@ def test_a_run_learns_ratings_and_tells_them_wherever_derived_ones_stand(tmp_pat
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])
-def test_a_smaller_form_is_compared_in_ratings_too(tmp_path, rated_run, rated, form):
+def test_quantized_model_is_compared_in_ratings(tmp_path, rated_run, rated, form):
     out = mien.export(rated_run.path, tmp_path / "small.onnx", precision=form, data=rated)
     images = rated.of_split("validation").images
     rows = [mien.load(file).rows(np.asarray(images)) for file in (rated_run.model, out)]
@@ -91,7 +91,7 @@ def test_a_smaller_form_is_compared_in_ratings_too(tmp_path, rated_run, rated, f
     assert out.agreement > 0.9
 
 
-def test_parity_is_of_ratings_not_of_a_softmax(rated_run):
+def test_parity_compares_ratings_without_softmax(rated_run):
     """A softmax does not change if the same is added to both logits."""
     network, _ = checkpoint.load_best(rated_run)
     opened = open_model(rated_run.model)
@@ -101,7 +101,7 @@ def test_parity_is_of_ratings_not_of_a_softmax(rated_run):
     assert measure_parity(network, *opened).largest_difference > 0.1
 
 
-def test_guessing_has_the_loss_of_chance(tmp_path, recipe, rated, monkeypatch):
+def test_head_chance_is_loss_of_equal_logits(tmp_path, recipe, rated, monkeypatch):
     """Oracle: the losses themselves, of equal logits."""
     plan, told = plan_training(recipe.model_copy(update={"epochs": 1}), rated), []
     heads, nine = prepare(plan).heads, batch(torch.empty(9))
@@ -111,14 +111,14 @@ def test_guessing_has_the_loss_of_chance(tmp_path, recipe, rated, monkeypatch):
     assert told == [pytest.approx(sum(losses), rel=1e-5)]
 
 
-def test_ratings_of_another_scale_matter_only_to_a_model_of_ratings(rated_run, voted_run, rated):
+def test_prediction_refuses_ratings_of_another_scale(rated_run, voted_run, rated):
     from_1_to_9 = replace(rated, columns={"valence": np.full(len(rated), 5), "arousal": np.full(len(rated), 9)})
     assert predict_split(mien.load(voted_run.path).for_labels(), from_1_to_9, "test").rated is None
     with raises(DataError, "ratings-range"):
         predict_split(mien.load(rated_run.path), from_1_to_9, "test")
 
 
-def test_folds_keep_the_ratings(tmp_path, recipe, rated):
+def test_folds_keep_ratings(tmp_path, recipe, rated):
     folds = make_folds(rated, np.arange(len(rated)), 2)
     recipe = recipe.model_copy(update={"epochs": 1})
     found = predict_folds(recipe, folds, tmp_path, notify=lambda words: None)
@@ -128,19 +128,19 @@ def test_folds_keep_the_ratings(tmp_path, recipe, rated):
 
 
 @pytest.mark.parametrize("cells", [["-1", "", "1"], ["-1.0", " ", " 1"], ["-1", "None", "1"], [-1.0, np.nan, 1.0]])
-def test_blank_cells_have_no_rating(rated, cells):
+def test_blank_cells_give_no_rating(rated, cells):
     found = read_ratings(replace(rated.subset(np.arange(3)), columns={"valence": np.array(cells)}), ("valence",))
     assert np.array_equal(found[:, 0], [-1, np.nan, 1], equal_nan=True)
 
 
-def test_a_run_goes_on_only_with_its_ratings(tmp_path, recipe, rated):
+def test_resume_refuses_other_ratings(tmp_path, recipe, rated):
     train(plan_training(recipe, rated), RunFolder(tmp_path / "run"))
     others = replace(rated, columns={**rated.columns, "valence": rated.columns["valence"][::-1]})
     with raises(RunError, "run-other-ratings"):
         train(plan_training(recipe, others), RunFolder(tmp_path / "run"), resume=True)
 
 
-def test_ratings_that_are_missing_or_out_of_range_are_refused(recipe, rated, faces):
+def test_training_refuses_missing_or_impossible_ratings(recipe, rated, faces):
     in_train = np.where(rated.split == "train", rated.columns["arousal"], "")
     with raises(DataError, "ratings-missing", "validation split", "in arousal."):
         plan_training(recipe, replace(rated, columns={**rated.columns, "arousal": in_train}))

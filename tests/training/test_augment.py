@@ -29,13 +29,13 @@ def images():
     return torch.stack(waves).to(torch.uint8)
 
 
-def test_without_any_change_training_sees_what_serving_sees(images):
+def test_augment_without_changes_equals_serving_input(images):
     """Oracle: mien.base.preprocess.to_input, the path of serving."""
     batch = augment(images, AugmentRecipe(), SPEC, seeded())
     assert batch.numpy() == pytest.approx(to_input(images.numpy(), SPEC), abs=1e-6)
 
 
-def test_a_smaller_side_shows_the_same_crop_smaller(images):
+def test_augment_shrinks_the_same_crop(images):
     """Oracle: torch's own anti-aliased resize of the crop; these waves are smooth, so resampling agrees with it."""
     crop = torch.from_numpy(to_input(images.numpy(), SPEC))
     small = torch.nn.functional.interpolate(crop, size=28, mode="bilinear", antialias=True)
@@ -45,7 +45,7 @@ def test_a_smaller_side_shows_the_same_crop_smaller(images):
         assert batch.numpy() == pytest.approx(small.numpy(), abs=0.1)
 
 
-def test_mirrored_images_are_mirrored_and_the_others_not(images):
+def test_augment_mirrors_only_chosen_images(images):
     """Oracle: torch's flip of the same draws without mirroring: turned, scaled, moved, and then mirrored."""
     mirrored = torch.tensor([True, False] * 4)
     for recipe in (AugmentRecipe(), AugmentRecipe(rotation_degrees=20, scale=0.1, shear=0.2, translate=0.1)):
@@ -56,12 +56,12 @@ def test_mirrored_images_are_mirrored_and_the_others_not(images):
         assert not torch.allclose(batch[mirrored], plain[mirrored], atol=0.1)
 
 
-def test_beyond_the_border_its_pixels_repeat():
+def test_warp_repeats_border_pixels():
     white = torch.full((20, 48, 48), 255, dtype=torch.uint8)
     assert augment(white, AugmentRecipe(translate=0.3, rotation_degrees=30), WHOLE, seeded()).min() == pytest.approx(1)
 
 
-def test_each_image_is_mirrored_in_every_other_epoch():
+def test_alternate_mirrors_each_image_every_second_epoch():
     epochs = [alternate(1000, epoch, 7, torch.device("cpu")) for epoch in range(1, 5)]
     assert 400 < int(epochs[0].sum()) < 600
     assert torch.equal(epochs[0], ~epochs[1])
@@ -69,7 +69,7 @@ def test_each_image_is_mirrored_in_every_other_epoch():
     assert not torch.equal(epochs[0], alternate(1000, 1, 8, torch.device("cpu")))
 
 
-def test_people_are_shown_what_the_network_is_shown(images):
+def test_as_shown_equals_network_input(images):
     """Oracle: augment itself, its normalisation undone by hand."""
     arrays = images.numpy()
     plain = as_shown(arrays, Recipe(input=SPEC))
@@ -84,7 +84,7 @@ def test_people_are_shown_what_the_network_is_shown(images):
     assert not np.array_equal(shown, as_shown(arrays, Recipe(input=SPEC, augment=changes), seed=4))
 
 
-def test_shift_stays_within_its_bound():
+def test_translate_stays_within_its_bound():
     """Oracle: where a bright dot went. 10 % of 48 px is 4.8 px."""
     dot = torch.zeros(300, 48, 48, dtype=torch.uint8)
     dot[:, 24, 24] = 255
@@ -98,7 +98,7 @@ def test_shift_stays_within_its_bound():
         assert way.min() < -4
 
 
-def test_rotation_turns_by_at_most_its_degrees():
+def test_rotation_stays_within_its_degrees():
     """Oracle: the angle of a bright line from the centre."""
     line = torch.zeros(300, 48, 48, dtype=torch.uint8)
     line[:, 23:25, 24:44] = 255
@@ -119,7 +119,7 @@ def test_scale_zooms_within_its_bounds():
     assert 1.16 < zoom.max() < 1.21
 
 
-def test_shear_slants_columns_and_no_row():
+def test_shear_slants_columns_only():
     """Oracle: how far a bright dot above the centre goes sideways: at most the fraction of its height, 20 px."""
     dot = torch.zeros(300, 48, 48, dtype=torch.uint8)
     dot[:, 3:5, 23:25] = 255
@@ -156,7 +156,7 @@ def test_brightness_and_contrast_stay_within_bounds_and_in_range(images):
     assert harsh.max() <= 1
 
 
-def test_erasing_greys_a_rectangle_in_its_share_of_images(images):
+def test_random_erasing_greys_rectangles_in_its_fraction_of_images(images):
     many = images[:1].repeat(1000, 1, 1)
     erased = augment(many, AugmentRecipe(random_erasing=0.3), SPEC, seeded())
     changed = erased != augment(many, AugmentRecipe(), SPEC, seeded())
@@ -167,7 +167,7 @@ def test_erasing_greys_a_rectangle_in_its_share_of_images(images):
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0, 0.5), st.floats(0, 90), st.floats(0, 0.5), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**31))
-def test_any_recipe_gives_finite_batches_of_the_right_shape(shift, rotation, scale, brightness, erasing, seed):
+def test_augment_returns_finite_batches_of_right_shape(shift, rotation, scale, brightness, erasing, seed):
     images = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (5, 48, 48), dtype=np.uint8))
     recipe = AugmentRecipe(
         translate=shift, rotation_degrees=rotation, scale=scale, brightness=brightness, random_erasing=erasing
@@ -189,7 +189,7 @@ def test_mixup_blends_each_image_with_its_partner():
 
 
 @pytest.mark.parametrize("alpha", [0.001, 0.01, 0.05, 0.2, 1.0])
-def test_shares_are_of_the_beta_distribution(alpha):
+def test_mix_weights_follow_the_beta_distribution(alpha):
     """Oracle: scipy's, in three parts of 0..1; 4,000 draws are within four standard errors of its shares."""
     generator = seeded()
     batch = torch.zeros(2, 1, 8, 8)
@@ -200,7 +200,7 @@ def test_shares_are_of_the_beta_distribution(alpha):
         assert found == pytest.approx(expected, abs=4 * max(np.sqrt(expected * (1 - expected) / 4000), 1e-3))
 
 
-def test_cutmix_pastes_a_square_whose_area_is_the_partners_share():
+def test_cutmix_pastes_a_square_of_the_partners_weight():
     """Oracle: Yun et al. 2019: every pixel is one's own or the partner's, and the label follows the area."""
     batch = torch.randn(6, 1, 20, 20)
     for seed in range(20):
@@ -240,14 +240,14 @@ def test_low_resolution_is_pillows_box_and_bilinear():
 
 
 @pytest.mark.parametrize("key", ["blur", "noise", "low_resolution"])
-def test_the_fraction_of_images_is_changed(key):
+def test_corruptions_change_their_fraction_of_images(key):
     images = noise_of(1000)
     changed = (corrupted(images, **{key: 0.3}) != images).flatten(1).any(1)
     assert changed.float().mean().item() == pytest.approx(0.3, abs=0.05)
     assert (corrupted(images, **{key: 1.0}) != images).flatten(1).any(1).float().mean() > 0.99
 
 
-def test_a_grey_image_stays_grey_and_pixels_in_range():
+def test_corruptions_keep_grey_and_range():
     grey = torch.full((50, 1, 44, 44), 90.0)
     assert torch.allclose(corrupted(grey, blur=1.0, low_resolution=1.0), grey, atol=1e-3)
     noisy = corrupted(noise_of(50), noise=1.0)
@@ -255,7 +255,7 @@ def test_a_grey_image_stays_grey_and_pixels_in_range():
     assert noisy.max() <= 255
 
 
-def test_everything_follows_from_the_generator_and_nothing_is_drawn_when_off(tiny_recipe):
+def test_augment_repeats_with_its_generator_and_draws_nothing_when_off(tiny_recipe):
     images = noise_of(20)
     keys = {"blur": 0.5, "noise": 0.5, "low_resolution": 0.5}
     assert torch.equal(corrupted(images, **keys), corrupted(images, **keys))
@@ -268,7 +268,7 @@ def test_everything_follows_from_the_generator_and_nothing_is_drawn_when_off(tin
     assert torch.equal(first.get_state(), second.get_state())
 
 
-def test_a_share_of_batches_is_mixed():
+def test_mixup_probability_mixes_its_fraction_of_batches():
     images, labels = torch.zeros(4000, 48, 48, dtype=torch.uint8), torch.zeros(4000, dtype=torch.int64)
     tables = {"mixup": 1.0, "mixup_probability": 0.5}
 

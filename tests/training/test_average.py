@@ -17,7 +17,7 @@ from mien.training.state import prepare
 from training_support import changed
 
 
-def test_statistics_leave_the_network_as_it_was_otherwise(tiny_run, faces):
+def test_recalibrate_bn_changes_only_running_statistics(tiny_run, faces):
     network, _ = checkpoint.load_best(tiny_run)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     momenta = [module.momentum for module in network.modules() if hasattr(module, "momentum")]
@@ -28,7 +28,7 @@ def test_statistics_leave_the_network_as_it_was_otherwise(tiny_run, faces):
         assert torch.equal(before[name], value) != ("running" in name), name
 
 
-def test_faces_that_leave_one_over_are_no_batch_of_one():
+def test_recalibrate_bn_makes_no_batch_of_one():
     """257 of them: Study B's network norms vectors, of which one alone has no variance."""
     images = np.random.default_rng(0).integers(0, 256, (257, 48, 48), dtype=np.uint8)
     network = build_model(ModelRecipe(name="study-b"), 7, 48)
@@ -38,7 +38,7 @@ def test_faces_that_leave_one_over_are_no_batch_of_one():
     assert not torch.equal(means, before)
 
 
-def test_enough_faces_are_some_of_them_each_once_and_always_the_same(monkeypatch):
+def test_some_images_returns_the_same_random_subset(monkeypatch):
     images = np.arange(50, dtype=np.uint8).reshape(50, 1, 1)
     assert np.array_equal(some_images(images), images)
     monkeypatch.setattr(average, "MAX_IMAGES", 20)
@@ -48,7 +48,7 @@ def test_enough_faces_are_some_of_them_each_once_and_always_the_same(monkeypatch
     assert chosen != list(range(20)), "the first ones may be of one class"
 
 
-def test_training_keeps_no_more_faces_for_statistics_than_it_looks_at(monkeypatch, faces, tiny_recipe):
+def test_prepare_keeps_only_images_for_recalibration(monkeypatch, faces, tiny_recipe):
     monkeypatch.setattr(average, "MAX_IMAGES", 20)
     kept = prepare(plan_training(changed(tiny_recipe, recalibrate_bn=True), faces)).recalibration_images
     assert np.array_equal(kept, some_images(np.asarray(faces.of_split("train").images)))
@@ -56,14 +56,14 @@ def test_training_keeps_no_more_faces_for_statistics_than_it_looks_at(monkeypatc
     assert prepare(plan_training(tiny_recipe, faces)).recalibration_images is None
 
 
-def test_a_network_without_norms_is_left_alone():
+def test_recalibrate_bn_leaves_network_without_norms():
     network = build_model(ModelRecipe(name="study-a"), 7, 48)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     recalibrate_bn(network, np.zeros((2, 48, 48), dtype=np.uint8), InputSpec())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def test_a_run_keeps_weights_with_statistics_of_the_faces_as_served(tmp_path, faces, tiny_recipe):
+def test_run_saves_statistics_of_images_without_augmentation(tmp_path, faces, tiny_recipe):
     """By update_bn on the train faces, for the averaged weights and for a run without an average."""
     train_faces = faces.of_split("train")
     for decay in (0.0, 0.9):
@@ -84,7 +84,7 @@ def test_a_run_keeps_weights_with_statistics_of_the_faces_as_served(tmp_path, fa
 
 @pytest.mark.parametrize("frozen", [0, 2])
 @pytest.mark.parametrize("decay", [0.0, 0.9])
-def test_what_is_learnt_is_the_same_with_and_without(tmp_path, faces, tiny_recipe, tiny_run, decay, frozen):
+def test_recalibration_changes_no_trained_weight(tmp_path, faces, tiny_recipe, tiny_run, decay, frozen):
     """Training itself norms by its own batches, so that weights and their average come out alike to the bit."""
     weights = []
     tuning = {"frozen_epochs": frozen}
@@ -103,7 +103,7 @@ def network():
     return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
 
 
-def test_it_follows_the_written_formula():
+def test_weight_average_follows_its_formula():
     """Oracle: the recurrence in the docstring, by hand, for weights and running statistics."""
     net = network()
     average = WeightAverage(net, 0.9)
@@ -121,7 +121,7 @@ def test_it_follows_the_written_formula():
         assert average.tensors[name].numpy() == pytest.approx(value.numpy(), rel=1e-5)
 
 
-def test_in_place_swaps_and_gives_back_even_after_an_error():
+def test_in_place_restores_weights_after_an_error():
     net = network()
     average = WeightAverage(net, 0.9)
     own = net[0].weight.clone()
@@ -133,7 +133,7 @@ def test_in_place_swaps_and_gives_back_even_after_an_error():
     assert (average.tensors["0.weight"] == 7).all()
 
 
-def test_a_decay_of_0_is_the_network_itself():
+def test_weight_average_with_decay_0_is_the_network():
     net = network()
     average = WeightAverage(net, 0.0)
     average.update(0)

@@ -17,7 +17,7 @@ def epoch(faces, number=1, seed=0, mixing=True, side_px=None, augment=None):
 MIXED = {"flip": True, "rotation_degrees": 10, "translate": 0.1, "random_erasing": 0.5, "mixup": 0.4}
 
 
-def test_an_epoch_shows_each_face_once_but_for_a_last_smaller_batch(faces):
+def test_epoch_shows_each_image_once_without_a_smaller_last_batch(faces):
     count = len(faces.of_split("train"))
     batches = epoch(faces)
     shown = torch.cat([each.chosen for each in batches])
@@ -26,7 +26,7 @@ def test_an_epoch_shows_each_face_once_but_for_a_last_smaller_batch(faces):
     assert [each.index for each in batches] == list(range(len(batches)))
 
 
-def test_an_epoch_is_its_seed_and_number(faces):
+def test_epoch_depends_on_seed_and_number_only(faces):
     first, again, other, later = (
         epoch(faces, number, seed, augment=MIXED) for number, seed in ((1, 0), (1, 0), (1, 1), (2, 0))
     )
@@ -35,12 +35,12 @@ def test_an_epoch_is_its_seed_and_number(faces):
     assert not torch.equal(first[0].images, later[0].images)
 
 
-def test_mixing_can_be_off(faces):
+def test_batches_are_not_mixed_when_off(faces):
     assert all(each.partner is not None for each in epoch(faces, augment=MIXED))
     assert all(each.partner is None and each.lam == 1 for each in epoch(faces, mixing=False, augment=MIXED))
 
 
-def test_a_smaller_side_shows_the_same_faces_moved_and_mixed_alike(faces):
+def test_smaller_side_keeps_choice_and_mixing(faces):
     """Soft labels were predicted from the large image, and are used for the small one too."""
     large, small = epoch(faces, augment=MIXED), epoch(faces, augment=MIXED, side_px=lambda index: 24)
     for one, two in zip(large, small, strict=True):

@@ -12,7 +12,7 @@ from mien.training.loop import train
 from mien.training.plan import plan_training
 
 
-def test_the_first_ctrl_c_is_noted_the_second_stops():
+def test_first_ctrl_c_is_noted_and_second_raises():
     with interruptible() as interrupted:
         assert not interrupted.is_set()
         signal.raise_signal(signal.SIGINT)
@@ -21,7 +21,7 @@ def test_the_first_ctrl_c_is_noted_the_second_stops():
             signal.raise_signal(signal.SIGINT)
 
 
-def test_ctrl_c_inside_a_block_ends_the_blocks_around_it_too():
+def test_nested_interruptible_shares_the_outer_event():
     with interruptible() as outer:
         with interruptible() as inner:
             signal.raise_signal(signal.SIGINT)
@@ -30,7 +30,7 @@ def test_ctrl_c_inside_a_block_ends_the_blocks_around_it_too():
         assert not later.is_set()
 
 
-def test_callbacks_see_and_change_network_rate_and_batch(tmp_path, faces, tiny_recipe):
+def test_callbacks_change_rate_and_batch(tmp_path, faces, tiny_recipe):
     """Oracles: weights that stay where the rate is 0; the shapes of the batch; what the next callback is given."""
     told = []
 

@@ -12,7 +12,7 @@ from support import raises
 FACTS = {"recipe_digest": "a", "data_fingerprint": "b", "classes": ["ä"], "history": [{"loss": 0.1}]}
 
 
-def test_tensors_and_facts_come_back(tmp_path):
+def test_checkpoint_returns_tensors_and_facts(tmp_path):
     tensors = {"a": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last), "n": torch.tensor(3)}
     checkpoint.save(tmp_path / "c", tensors, FACTS)
     loaded, facts = checkpoint.load(tmp_path / "c")
@@ -20,7 +20,7 @@ def test_tensors_and_facts_come_back(tmp_path):
     assert facts == FACTS
 
 
-def test_equal_checkpoints_are_equal_files(tmp_path):
+def test_equal_checkpoints_give_equal_files(tmp_path):
     """A header with several entries would be in any order: files that were equal would not be, one time in two."""
     files = [tmp_path / str(number) for number in range(12)]
     for file in files:
@@ -28,7 +28,7 @@ def test_equal_checkpoints_are_equal_files(tmp_path):
     assert len({file.read_bytes() for file in files}) == 1
 
 
-def test_what_was_loaded_does_not_live_in_the_file(tmp_path):
+def test_loaded_tensors_do_not_use_the_file(tmp_path):
     """Oracle: the file overwritten where it lies. What maps it would change with it, and on Windows keep it there."""
     checkpoint.save(tmp_path / "c", {"a": torch.ones(4096)}, FACTS)
     loaded, _ = checkpoint.load(tmp_path / "c")
@@ -60,7 +60,7 @@ class Slower(optim.Optimizer):
         lambda p: Slower(p),
     ],
 )
-def test_an_optimiser_goes_on_as_if_never_stopped(tmp_path, make):
+def test_restored_optimizer_continues_identically(tmp_path, make):
     """Oracle: the same optimiser, not interrupted."""
 
     def steps(net, optimizer, count):
@@ -84,13 +84,13 @@ def test_an_optimiser_goes_on_as_if_never_stopped(tmp_path, make):
     assert torch.equal(whole.weight, cut.weight)
 
 
-def test_prefixes():
+def test_unpack_inverts_pack():
     packed = checkpoint.pack("model", {"a.b": torch.zeros(1)}) | checkpoint.pack("modelling", {"a": torch.zeros(1)})
     assert list(checkpoint.unpack("model", packed)) == ["a.b"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
-def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
+def test_load_refuses_other_files(tmp_path, content):
     with raises(RunError, "checkpoint-missing"):
         checkpoint.load(tmp_path / "c")
     (tmp_path / "c").write_bytes(content)

@@ -59,7 +59,7 @@ def colour_run(tmp_path_factory, colour_faces, colour_recipe) -> RunFolder:
     return run
 
 
-def test_the_model_file_says_its_channels_and_answers_as_torch(colour_run, colour_faces, monkeypatch):
+def test_colour_model_file_equals_torch(colour_run, colour_faces, monkeypatch):
     """Oracle: torch, by way of another code path than the exported file's."""
     assert read_manifest(colour_run.model).input == SPEC
     model = load(colour_run.path)
@@ -76,7 +76,7 @@ def test_the_model_file_says_its_channels_and_answers_as_torch(colour_run, colou
     assert service_models(colour_run.model, guarded=False)[0] == Path("default")
 
 
-def test_a_colour_photo_and_a_grey_one_are_predicted(colour_run, colour_faces):
+def test_colour_model_predicts_colour_and_grey_photos(colour_run, colour_faces):
     model = load(colour_run.path)
     face = colour_faces.images[5]
     (ours,) = model.predict_crops(Image.fromarray(face))
@@ -89,7 +89,7 @@ def test_a_colour_photo_and_a_grey_one_are_predicted(colour_run, colour_faces):
     )
 
 
-def test_a_map_has_one_value_a_pixel(colour_run, colour_faces):
+def test_colour_map_has_one_value_per_pixel(colour_run, colour_faces):
     network = load_torch_model(colour_run, 1.0)
     images = colour_faces.images[:2]
     for name in METHODS:
@@ -102,14 +102,14 @@ def test_a_map_has_one_value_a_pixel(colour_run, colour_faces):
 
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"timm"}))
-def test_every_network_sees_colour(name):
+def test_every_network_takes_three_channels(name):
     settings = {"width": 2} if name.startswith(("vgg", "resnet", "joined")) else {}
     network = build_model(ModelRecipe.model_validate({"name": name, **settings}), 5, 64, 3).eval()
     image = torch.rand(1, 3, 64, 64)
     assert not torch.equal(network(image), network(image.flip(1))), "channels are told apart"
 
 
-def test_colours_are_augmented_like_three_grey_images():
+def test_augment_treats_channels_like_grey_images():
     """Oracle: an image with three equal channels stays grey, and is what the grey image becomes; but for noise."""
     recipe = AugmentRecipe(
         flip=True, translate=0.1, rotation_degrees=9, scale=0.1, brightness=0.1, contrast=0.3, blur=0.5,
@@ -129,7 +129,7 @@ def test_colours_are_augmented_like_three_grey_images():
         assert torch.allclose(found[:, channel : channel + 1], expected, atol=1e-5)
 
 
-def test_each_channel_has_its_own_mean_and_deviation(colour_faces):
+def test_normalise_uses_mean_and_std_per_channel(colour_faces):
     """Oracle: the formula, written out for one pixel of each channel; and what it undoes."""
     inputs = to_input(colour_faces.images[:2], SPEC)
     assert inputs.shape == (2, 3, CROP, CROP)
@@ -143,7 +143,7 @@ def test_each_channel_has_its_own_mean_and_deviation(colour_faces):
     assert np.array_equal(as_shown(colour_faces.images[:2], Recipe(input=SPEC)), middle)
 
 
-def test_a_colour_square_is_the_grey_one_in_three_channels(colour_faces):
+def test_colour_square_equals_grey_square_per_channel(colour_faces):
     """Oracle: Pillow's luma of the colour square, which resizing leaves within rounding."""
     wide = np.ascontiguousarray(colour_faces.images[0][:40])
     for size_px in (24, SIDE, 80):
@@ -155,7 +155,7 @@ def test_a_colour_square_is_the_grey_one_in_three_channels(colour_faces):
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_corruption_of_colour_is_that_of_grey(name, colour_faces):
+def test_corruption_of_colour_equals_grey_per_channel(name, colour_faces):
     """Oracle: the corrupted grey image, for an image with three equal channels; JPEG and noise alone know of colour."""
     grey = grey_stack(colour_faces.images[:4])
     found = corrupt(np.repeat(grey[..., None], 3, axis=3), name, 3)
@@ -165,7 +165,7 @@ def test_a_corruption_of_colour_is_that_of_grey(name, colour_faces):
         assert np.abs(found.astype(int) - corrupt(grey, name, 3)[..., None]).max() <= (2 if name == "jpeg" else 0)
 
 
-def test_files_in_colour_are_read_again_under_the_same_fingerprint_and_splits(tmp_path, colour_faces):
+def test_colour_reading_keeps_fingerprint_and_splits(tmp_path, colour_faces):
     write_class_folders(colour_faces, tmp_path / "drawn")
     grey, colour = (load_dataset(tmp_path / "drawn", size_px=SIDE, channels=channels) for channels in (1, 3))
     assert colour.images.shape == (84, SIDE, SIDE, 3)
@@ -178,7 +178,7 @@ def test_files_in_colour_are_read_again_under_the_same_fingerprint_and_splits(tm
     assert np.array_equal(again.images, colour.images)
 
 
-def test_grey_images_are_no_colour_data(tmp_path, colour_faces, colour_recipe):
+def test_colour_recipe_refuses_grey_arrays(tmp_path, colour_faces, colour_recipe):
     drawn = tmp_path / "drawn"
     write_class_folders(colour_faces, drawn)
     files = sorted(drawn.glob("train/*/*.png"))
@@ -198,7 +198,7 @@ def test_grey_images_are_no_colour_data(tmp_path, colour_faces, colour_recipe):
         plan_training(colour_recipe, replace(colour_faces, images=grey_stack(colour_faces.images)))
 
 
-def test_the_estimator_takes_rgb():
+def test_estimator_takes_rgb():
     pytest.importorskip("sklearn")
     from mien.sklearn import ExpressionClassifier, _flat
 

@@ -8,7 +8,7 @@ from mien.training.device import _never_destroy, check_device, make_fabric, sum_
 from support import raises
 
 
-def test_a_device_is_what_was_asked_for_or_refused(monkeypatch):
+def test_make_fabric_uses_or_refuses_a_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for device in ("auto", "cpu"):
@@ -19,7 +19,7 @@ def test_a_device_is_what_was_asked_for_or_refused(monkeypatch):
             make_fabric("fp32", device)
 
 
-def test_auto_takes_bf16_only_where_the_cpu_computes_in_it(monkeypatch):
+def test_auto_precision_is_bf16_only_on_cpus_with_bf16(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     for able, precision in ((True, "bf16-mixed"), (False, "32-true")):
@@ -37,7 +37,7 @@ def test_a_distributed_model_outlives_its_names():
     assert [reference() is None for reference in references] == [False, True]
 
 
-def test_an_apple_gpu_sums_without_float64():
+def test_sum_dtype_is_float32_on_apple_gpus():
     """Oracle: torch's list of types that MPS lacks."""
     assert sum_dtype(torch.device("mps")) is torch.float32
     assert sum_dtype(torch.device("cpu")) is sum_dtype(torch.device("cuda")) is torch.float64

@@ -51,7 +51,7 @@ def by_hand(logits, teacher, hard, share, temperature):
 
 
 @pytest.mark.parametrize(("temperature", "share"), [(1.0, 1.0), (3.0, 0.9), (4.0, 0.3)])
-def test_the_loss_is_the_papers_formula(faces, tiny_recipe, temperature, share):
+def test_distillation_loss_is_the_papers_formula(faces, tiny_recipe, temperature, share):
     predictions = drawn(faces)
     recipe = changed(tiny_recipe, distill={"alpha": share, "temperature": temperature})
     head = prepare(plan_training(recipe, faces)).heads[0]
@@ -63,12 +63,12 @@ def test_the_loss_is_the_papers_formula(faces, tiny_recipe, temperature, share):
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_mixed_faces_have_mixed_targets():
+def test_distillation_mixes_targets_like_images():
     targets = batch(torch.empty(0), torch.tensor([2, 0]), torch.tensor([0, 2]), 0.7).mixed(torch.eye(4))
     assert torch.allclose(targets, torch.tensor([[0.3, 0, 0.7, 0], [0.7, 0, 0.3, 0]]))
 
 
-def test_soft_labels_go_by_row_and_by_class_name(faces):
+def test_soft_labels_match_by_row_and_class(faces):
     """The same answers, rows shuffled and classes reversed, of a student that has only every third row."""
     predictions = drawn(faces)
     order = np.random.default_rng(3).permutation(len(predictions))
@@ -82,7 +82,7 @@ def test_soft_labels_go_by_row_and_by_class_name(faces):
     assert soft_labels([("x", turned)], chosen, 1.0) == pytest.approx(predictions.probabilities[::3], abs=1e-12)
 
 
-def test_teachers_are_averaged_softened_and_may_know_a_part_each(faces):
+def test_teachers_are_softened_and_averaged_per_row(faces):
     train_faces = faces.of_split("train")
     first, second = drawn(faces, 0), drawn(faces, 1)
     half = second.subset(np.arange(len(second)) < 50)
@@ -95,7 +95,7 @@ def test_teachers_are_averaged_softened_and_may_know_a_part_each(faces):
         soft_labels([("b", half)], train_faces, 2.0)
 
 
-def test_predictions_of_other_data_or_classes_are_refused(faces):
+def test_soft_labels_refuse_other_data_or_classes(faces):
     train_faces, predictions = faces.of_split("train"), drawn(faces)
     other = replace(predictions, labels=np.roll(predictions.labels, 1))
     with raises(DataError, "teacher-other-data") as caught:
@@ -112,7 +112,7 @@ def test_predictions_of_other_data_or_classes_are_refused(faces):
     assert len(soft_labels([("x", relabelled)], train_faces, 3.0)) == len(train_faces)
 
 
-def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
+def test_teacher_with_more_classes_follows_the_scheme(tmp_path, faces):
     """Oracle: the sums made by hand, of the rows that are left."""
     predictions = drawn(faces)
     scheme = "glad=happy+surprise,low=sad+angry"
@@ -131,7 +131,7 @@ def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
     assert targets == pytest.approx(roots / roots.sum(axis=1, keepdims=True), abs=1e-6)
 
 
-def test_a_student_says_what_its_teacher_says(tmp_path, faces, tiny_recipe):
+def test_student_agrees_with_its_teacher(tmp_path, faces, tiny_recipe):
     """Every soft label is the class two further on: a student of share 1 learns these, not the labels.
 
     Oracle: bright and dark images, which anything that learns at all tells apart.
@@ -159,7 +159,7 @@ class Cut(Callback):
 
 
 @pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4, "cutmix": 1.0}])
-def test_a_student_that_was_cut_off_ends_bit_identical(tmp_path, faces, tiny_recipe, teacher, mixing):
+def test_resumed_student_is_bit_identical(tmp_path, faces, tiny_recipe, teacher, mixing):
     recipe = changed(tiny_recipe, epochs=3, batch_size=16, augment=mixing)
     whole, cut, plain = (RunFolder(tmp_path / name) for name in ("whole", "cut", "plain"))
     train(plan_training(recipe, faces), whole, teachers=[teacher])
@@ -172,7 +172,7 @@ def test_a_student_that_was_cut_off_ends_bit_identical(tmp_path, faces, tiny_rec
     assert not torch.equal(ours["model.head.weight"], other["model.head.weight"])
 
 
-def test_a_run_goes_on_with_its_own_teachers_alone(tmp_path, faces, tiny_recipe, teacher):
+def test_resume_refuses_other_teachers(tmp_path, faces, tiny_recipe, teacher):
     run = RunFolder(tmp_path / "run")
     train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=[teacher])
     other = Teacher(tmp_path / "other.npz", tmp_path / "other.npz")
@@ -182,13 +182,13 @@ def test_a_run_goes_on_with_its_own_teachers_alone(tmp_path, faces, tiny_recipe,
             train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=teachers, resume=True)
 
 
-def test_teachers_do_not_change_how_a_student_begins(faces, tiny_recipe, teacher):
+def test_teachers_do_not_change_initial_weights(faces, tiny_recipe, teacher):
     plan = plan_training(tiny_recipe, faces)
     first, other = (prepare(plan, teachers=teachers).network.state_dict() for teachers in ([], [teacher]))
     assert all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_a_teacher_teaches_each_output_of_the_same_name(tmp_path, voted_faces, voted_run, tiny_run):
+def test_teacher_targets_match_outputs_by_name(tmp_path, voted_faces, voted_run, tiny_run):
     """Oracle: the exported file's output of votes at temperature 1; a teacher of labels alone has no part in it."""
     recipe = changed(voted_run.read_recipe(), distill={"temperature": 2.0}, augment={"mixup": 0.0})
     teachers = [each.model for each in (tiny_run, voted_run)]
@@ -214,7 +214,7 @@ def test_a_teacher_teaches_each_output_of_the_same_name(tmp_path, voted_faces, v
     assert alone.heads[1].taught is None, "the data's votes stay alone"
 
 
-def test_faces_that_balancing_repeated_have_their_rows_soft_label(faces, tiny_recipe, teacher):
+def test_repeated_images_use_their_rows_soft_label(faces, tiny_recipe, teacher):
     state = prepare(plan_training(changed(tiny_recipe, balance={"sampling": "oversample"}), faces), teachers=[teacher])
     train_faces = faces.of_split("train")
     assert len(state.labels) > len(train_faces)

@@ -85,7 +85,7 @@ def test_two_processes_train_as_one(folder, mien):
     assert mien("train", *command(folder, "two", *words, "--resume")).code == 0, "by one process"
 
 
-def test_a_script_goes_on_after_training_in_every_process(folder):
+def test_script_continues_after_training_in_every_process(folder):
     """Oracle: the metrics that the run folder keeps. The network has batch norms; each validates with the same."""
     script = folder / "script.py"
     script.write_text(
@@ -99,7 +99,7 @@ def test_a_script_goes_on_after_training_in_every_process(folder):
     assert [float(line.split()[1]) for line in ended.stdout.splitlines()] == [pytest.approx(accuracy, abs=1e-6)] * 2
 
 
-def test_processes_with_other_recipes_are_refused(folder):
+def test_training_refuses_processes_with_other_recipes(folder):
     """The mean of two networks' gradients would train neither."""
     script = folder / "second.py"
     script.write_text(
@@ -111,7 +111,7 @@ def test_processes_with_other_recipes_are_refused(folder):
     assert not (folder / "differ").exists()
 
 
-def test_a_machine_does_not_wait_for_one_that_ended_before_training(folder):
+def test_process_does_not_wait_for_one_that_ended_early(folder):
     """Without data the second ends at once. torch would let the first wait for half an hour."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -133,7 +133,7 @@ def test_a_machine_does_not_wait_for_one_that_ended_before_training(folder):
     assert "[process-lost]" in said[0]
 
 
-def test_processes_without_two_images_of_each_batch_are_refused(faces, tiny_recipe, monkeypatch):
+def test_training_refuses_processes_without_two_images_per_batch(faces, tiny_recipe, monkeypatch):
     size = tiny_recipe.batch_size
     monkeypatch.setattr(state, "make_fabric", lambda *_, **__: Fabric(0, size // 2 + 1))
     with raises(TrainingError, "batch-too-small", size, size // 2 + 1):

@@ -19,7 +19,7 @@ from support import raises
 from training_support import Recorder, changed, same_weights
 
 
-def test_a_run_learns_and_leaves_its_folder(tmp_path, faces, tiny_recipe):
+def test_run_learns_and_writes_its_folder(tmp_path, faces, tiny_recipe):
     """Dark against bright images: anything that learns at all tells them apart."""
     bright = np.arange(len(faces)) % 2
     images = (faces.images // 2 + (bright * 120).astype(np.uint8)[:, None, None]).astype(np.uint8)
@@ -40,7 +40,7 @@ def test_a_run_learns_and_leaves_its_folder(tmp_path, faces, tiny_recipe):
     assert environment["threads"] == 1
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, faces, tiny_recipe):
+def test_seed_determines_the_run(tmp_path, faces, tiny_recipe):
     runs = [RunFolder(tmp_path / name) for name in "abc"]
     train(plan_training(tiny_recipe, faces), runs[0])
     train(plan_training(tiny_recipe, faces), runs[1])
@@ -50,7 +50,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, fac
     assert not torch.equal(first["head.weight"], third["head.weight"])
 
 
-def test_the_test_split_is_not_touched(tmp_path, faces, tiny_recipe):
+def test_training_does_not_use_the_test_split(tmp_path, faces, tiny_recipe):
     """Oracle: other pixels in the test split change no weight and no history."""
     images = np.array(faces.images)
     images[faces.split == "test"] = 0
@@ -68,7 +68,7 @@ def test_only_the_train_split_is_balanced(faces, tiny_recipe):
     assert state.plan.validation.counts().tolist() == faces.counts("validation").tolist()
 
 
-def test_what_an_epoch_says_of_itself(faces, tiny_recipe, monkeypatch):
+def test_epoch_reports_loss_accuracy_and_rate(faces, tiny_recipe, monkeypatch):
     """Oracle: scikit-learn on answers drawn for each face; the rate is that of the last step, before it is nothing."""
     recipe = changed(tiny_recipe, batch_size=29, optim={"lr": 0.5}, schedule={"name": "one-cycle", "warmup": 0.0})
     state = prepare(plan_training(recipe, faces))
@@ -87,7 +87,7 @@ def test_what_an_epoch_says_of_itself(faces, tiny_recipe, monkeypatch):
     assert line["learning_rate"] == pytest.approx(0.5 / 22)
 
 
-def test_a_gradient_is_clipped_to_the_recipes_norm(faces, tiny_recipe):
+def test_gradient_is_clipped_to_clip_norm(faces, tiny_recipe):
     """Oracle: plain SGD moves the weights by the rate times the gradient, here of the norm that was allowed."""
     moved = []
     for clip_norm in (0.0, 1e-3):
@@ -103,7 +103,7 @@ def test_a_gradient_is_clipped_to_the_recipes_norm(faces, tiny_recipe):
     assert moved[1] == pytest.approx(0.5 * 1e-3, rel=1e-3)
 
 
-def test_a_plateau_cuts_the_rate(faces, tiny_recipe):
+def test_plateau_cuts_the_learning_rate(faces, tiny_recipe):
     schedule = {"name": "plateau", "patience": 2, "factor": 0.25}
     state = prepare(plan_training(changed(tiny_recipe, epochs=9, schedule=schedule, optim={"lr": 0.5}), faces))
     for losses, cut in (((3.0, 2.0), 1), ((2.0, 3.0, 4.0), 0.25)):
@@ -112,14 +112,14 @@ def test_a_plateau_cuts_the_rate(faces, tiny_recipe):
         assert line["learning_rate"] == pytest.approx(0.5 * cut)
 
 
-def test_the_last_epochs_mix_nothing(faces, tiny_recipe):
+def test_mixup_off_epochs_mix_nothing(faces, tiny_recipe):
     recipe = changed(tiny_recipe, epochs=20, augment={"mixup": 0.2, "mixup_off_epochs": 0.15})
     state = prepare(plan_training(recipe, faces))
     mixed = [next(loop.recipe_batches(state, epoch)).partner is not None for epoch in range(1, 21)]
     assert mixed == [True] * 17 + [False] * 3
 
 
-def test_a_loss_that_is_read_seldom_changes_no_weight_and_is_still_checked(tmp_path, faces, tiny_recipe, monkeypatch):
+def test_reading_the_loss_seldom_changes_no_weight(tmp_path, faces, tiny_recipe, monkeypatch):
     """As on a GPU. Oracle: the run that reads every step."""
     train(plan_training(tiny_recipe, faces), RunFolder(tmp_path / "often"))
     monkeypatch.setattr(loop, "_read_every", lambda device: 3)
@@ -136,7 +136,7 @@ def test_a_loss_that_is_read_seldom_changes_no_weight_and_is_still_checked(tmp_p
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch knows")
-def test_a_gpu_trains_and_goes_on(tmp_path, faces, tiny_recipe):
+def test_gpu_run_trains_and_resumes(tmp_path, faces, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     steps = prepare(plan_training(tiny_recipe, faces)).steps_per_epoch
     interrupted = Recorder(at_step=steps + 1, act=lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -149,7 +149,7 @@ def test_a_gpu_trains_and_goes_on(tmp_path, faces, tiny_recipe):
     assert outcome.history[-1]["train_loss"] < outcome.history[0]["train_loss"]
 
 
-def test_a_label_scheme_is_applied_and_the_fingerprint_stays_the_datas(tmp_path, faces, tiny_recipe):
+def test_label_scheme_keeps_the_datas_fingerprint(tmp_path, faces, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     train(plan_training(changed(tiny_recipe, classes="binary"), faces), run)
     facts = checkpoint.load(run.best)[1]
@@ -157,7 +157,7 @@ def test_a_label_scheme_is_applied_and_the_fingerprint_stays_the_datas(tmp_path,
     assert facts["data_fingerprint"] == faces.fingerprint_without_test
 
 
-def test_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):
+def test_train_with_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     with pytest.raises(RecipeError):
         train(plan_training(changed(tiny_recipe, model={"widths": [0]}), faces), run)
@@ -178,7 +178,7 @@ def test_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):
     assert not run.path.exists()
 
 
-def test_fine_tuning_from_another_network_is_one_line(tmp_path, faces, tiny_recipe, tiny_run):
+def test_fine_tuning_refuses_another_network(tmp_path, faces, tiny_recipe, tiny_run):
     with raises(RunError, "weights-mismatch"):
         train(
             plan_training(changed(tiny_recipe, model={"widths": [4, 9]}), faces),

@@ -44,7 +44,7 @@ def test_focal_loss_is_the_formula_with_weights_and_smoothing(batch, smoothing, 
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_a_gamma_of_0_or_near_it_is_torchs_cross_entropy(batch, smoothing):
+def test_focal_loss_with_gamma_0_is_torchs_cross_entropy(batch, smoothing):
     weights = torch.tensor(balanced_weights(COUNTS), dtype=torch.float32)
     expected = functional.cross_entropy(*batch, weight=weights, label_smoothing=smoothing)
     assert Loss(weights, smoothing, 1e-9)(*batch).item() == pytest.approx(expected.item(), rel=1e-5)
@@ -54,7 +54,7 @@ def test_a_gamma_of_0_or_near_it_is_torchs_cross_entropy(batch, smoothing):
 
 @pytest.mark.parametrize("gamma", [0.0, 2.0])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_loss_of_distributions_is_that_of_labels_where_they_are_labels(batch, weighted, gamma):
+def test_loss_of_one_hot_distributions_equals_loss_of_labels(batch, weighted, gamma):
     weights = torch.tensor(balanced_weights(COUNTS), dtype=torch.float32) if weighted else None
     loss = Loss(weights, 0.0, gamma, torch.linspace(-1, 1, 7))
     torch.testing.assert_close(loss.of_distributions(batch[0], functional.one_hot(batch[1], 7).float()), loss(*batch))
@@ -63,14 +63,14 @@ def test_a_loss_of_distributions_is_that_of_labels_where_they_are_labels(batch, 
     torch.testing.assert_close(loss.of_distributions(logits, halves), loss(logits.repeat(2, 1), torch.tensor([0, 2])))
 
 
-def test_focal_loss_has_a_finite_slope_where_the_network_is_quite_sure():
+def test_focal_loss_has_finite_gradient_at_certainty():
     logits = torch.tensor([[60.0, -60.0, 0.0]], requires_grad=True)
     for label in (0, 1):
         Loss(focal_gamma=0.5)(logits, torch.tensor([label])).backward()
         assert torch.isfinite(logits.grad).all()
 
 
-def test_logit_adjustment_is_equation_10(batch):
+def test_logit_adjustment_is_menons_equation_10(batch):
     """-log of pi_y^tau e^f_y / sum of pi_k^tau e^f_k, with the shares to a power and no logarithm of them."""
     recipe = Recipe(balance={"logit_adjustment": 1.5})
     shares = COUNTS / COUNTS.sum()
@@ -89,14 +89,14 @@ def test_class_weights_are_n_over_k_nc():
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.9, 0.999, 0.9999])
-def test_effective_numbers_are_the_sum_of_a_series(beta):
+def test_effective_weights_are_the_sum_of_a_series(beta):
     """Cui et al. 2019, proposition 1: the effective number of n is the sum of beta^i for i below n."""
     counts = np.array([1, 2, 50, 436])
     series = np.array([sum(beta**power for power in range(count)) for count in counts])
     assert effective_weights(counts, beta) == pytest.approx(4 / series / (1 / series).sum())
 
 
-def test_effective_numbers_lie_between_no_weights_and_balanced_ones():
+def test_effective_weights_lie_between_equal_and_balanced_ones():
     none, near = effective_weights(COUNTS, 0.0), effective_weights(COUNTS, 1 - 1e-9)
     assert none == pytest.approx(np.ones(7))
     balanced = balanced_weights(COUNTS)
@@ -105,7 +105,7 @@ def test_effective_numbers_lie_between_no_weights_and_balanced_ones():
     assert effective_weights(np.array([3, 0, 1]), 0.999)[1] == 0
 
 
-def test_a_loss_is_made_as_the_recipe_says(faces, batch):
+def test_make_loss_follows_the_recipe(faces, batch):
     counts = faces.counts()
     assert make_loss(Recipe(label_smoothing=0.1), counts, faces.classes) == Loss(None, 0.1)
     balanced = make_loss(Recipe(class_weights="balanced"), counts, faces.classes)
@@ -115,13 +115,13 @@ def test_a_loss_is_made_as_the_recipe_says(faces, batch):
     assert make_loss(Recipe(balance={"focal_gamma": 2.0}), counts, faces.classes).focal_gamma == 2
 
 
-def test_a_class_without_a_face_has_no_share_to_adjust_by(faces):
+def test_logit_adjustment_refuses_an_empty_class(faces):
     counts = faces.subset(faces.labels != 1).counts()
     with raises(DataError, "class-empty", "'disgust'"):
         make_loss(Recipe(balance={"logit_adjustment": 1.0}), counts, faces.classes)
 
 
-def test_classes_weigh_what_a_table_says():
+def test_class_weights_follow_a_table():
     """Oracle: torch's cross-entropy. A class that the table leaves out weighs 1."""
     names = tuple("abcdefg")
     recipe = Recipe.model_validate({"class_weights": {"b": 5.0}})

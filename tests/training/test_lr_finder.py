@@ -25,7 +25,7 @@ def _plain(recipe: Recipe) -> Recipe:
     return Recipe.model_validate(tables)
 
 
-def test_the_steps_are_those_of_plain_sgd_with_rising_rates(faces, tiny_recipe):
+def test_range_test_equals_plain_sgd_with_rising_rates(faces, tiny_recipe):
     """Oracle: torch's own SGD and cross-entropy on the same batches, the running mean as a weighted mean."""
     recipe = _plain(tiny_recipe)
     plan = plan_training(recipe, faces)
@@ -54,7 +54,7 @@ def test_the_steps_are_those_of_plain_sgd_with_rising_rates(faces, tiny_recipe):
     assert means == pytest.approx([np.average(seen[: len(each)], weights=each) for each in weights], rel=1e-4)
 
 
-def test_the_suggestion_is_where_the_loss_still_falls():
+def test_suggested_rate_is_where_the_loss_still_falls():
     """Oracle: a loss that falls from 0.001 to 0.1, and rises from 1 on, from where it would fall more steeply again."""
     places = np.log10(RATES)
     losses = 2 - np.clip(places + 3, 0, 2) + np.random.default_rng(0).normal(0, 0.03, len(RATES))
@@ -63,12 +63,12 @@ def test_the_suggestion_is_where_the_loss_still_falls():
 
 
 @pytest.mark.parametrize("losses", [[], [2.0, 3.0], list(np.linspace(1, 2, 60))])
-def test_a_loss_that_never_falls_is_one_line(losses):
+def test_suggested_rate_refuses_a_loss_that_never_falls(losses):
     with raises(TrainingError, "lr-not-found"):
         suggested_rate(RATES[: len(losses)], np.array(losses), np.array(losses))
 
 
-def test_noise_is_no_suggestion():
+def test_suggested_rate_refuses_noise():
     """Oracle: where losses fall that differ from batch to batch: from a rate of 0.001 to 0.1, or nowhere."""
     weights = [SMOOTHING ** np.arange(count)[::-1] for count in range(1, len(RATES) + 1)]
     taken_for_falls = 0
@@ -85,7 +85,7 @@ def test_noise_is_no_suggestion():
     assert taken_for_falls <= 2
 
 
-def test_python_and_command_line_suggest_the_same_and_write_no_run(
+def test_find_lr_suggests_the_same_in_python_and_command(
     mien, tmp_path, face_folder, tiny_recipe_text, monkeypatch, charts
 ):
     """Oracle: each other; that rate lies where the curve itself says."""
@@ -106,6 +106,6 @@ def test_python_and_command_line_suggest_the_same_and_write_no_run(
     assert [each.name for each in tmp_path.glob("runs/*")] == ["tiny-find-lr.svg"]
 
 
-def test_options_of_a_run_are_refused(mien, tmp_path):
+def test_find_lr_refuses_options_of_a_run(mien, tmp_path):
     for options in (("--out", tmp_path / "run"), ("--resume",), ("--folds", "2"), ("--log", "tensorboard")):
         refused(mien("train", "quick", "--data", tmp_path, "--find-lr", *options), "options", "--find-lr")

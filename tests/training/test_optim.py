@@ -27,21 +27,21 @@ def one_parameter():
     return optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
 
 
-def test_cosine_is_torchs():
+def test_cosine_equals_torchs_schedule():
     """Oracle: torch.optim.lr_scheduler.CosineAnnealingLR."""
     optimizer = one_parameter()
     theirs = torch_rates(optim.lr_scheduler.CosineAnnealingLR(optimizer, 100, eta_min=0.1), optimizer, 100)
     assert rates(ScheduleRecipe(name="cosine", final=0.1)) == pytest.approx(theirs, abs=1e-6)
 
 
-def test_step_is_torchs():
+def test_step_equals_torchs_schedule():
     """Oracle: torch.optim.lr_scheduler.StepLR, counted in steps of 30."""
     optimizer = one_parameter()
     theirs = torch_rates(optim.lr_scheduler.StepLR(optimizer, 30, gamma=0.5), optimizer, 100)
     assert rates(ScheduleRecipe(name="step", step_epochs=3, factor=0.5)) == pytest.approx(theirs)
 
 
-def test_one_cycle_rises_then_falls_in_straight_lines():
+def test_one_cycle_rises_and_falls_linearly():
     """Oracle: Smith & Topin 2018, figure 1a."""
     seen = rates(ScheduleRecipe(name="one-cycle", warmup=0.2, final=0.05))
     assert max(seen) == pytest.approx(1.0)
@@ -53,7 +53,7 @@ def test_one_cycle_rises_then_falls_in_straight_lines():
     assert 0.05 < seen[-1] < 0.07
 
 
-def test_constant_with_warm_up():
+def test_constant_rises_during_warmup():
     seen = rates(ScheduleRecipe(warmup=0.1))
     assert seen[0] > 0
     assert seen[:10] == sorted(seen[:10])
@@ -61,7 +61,7 @@ def test_constant_with_warm_up():
 
 
 @pytest.mark.parametrize("losses", [[5, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8], [3, 2, 1], []])
-def test_plateau_is_torchs(losses):
+def test_plateau_equals_torchs_schedule(losses):
     """Oracle: torch's ReduceLROnPlateau without threshold; its patience counts one less than ours."""
     optimizer = one_parameter()
     theirs = optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2, threshold=0.0, eps=0)
@@ -71,7 +71,7 @@ def test_plateau_is_torchs(losses):
     assert plateau_factor(recipe, losses) == pytest.approx(optimizer.param_groups[0]["lr"])
 
 
-def test_other_schedules_know_no_plateau():
+def test_plateau_factor_is_1_for_other_schedules():
     assert plateau_factor(ScheduleRecipe(name="cosine"), [1.0] * 50) == 1.0
     assert not math.isnan(plateau_factor(ScheduleRecipe(name="plateau"), [math.nan] * 3))
 
@@ -85,7 +85,7 @@ def test_other_schedules_know_no_plateau():
         ("rmsprop", {"momentum": 0.7, "eps": 1e-4}),
     ],
 )
-def test_an_optimiser_has_the_recipes_settings(name, expected):
+def test_build_optimizer_uses_the_recipes_settings(name, expected):
     """None of them is torch's own default."""
     recipe = OptimRecipe(name=name, lr=0.03, momentum=0.7, nesterov=False, betas=(0.8, 0.9), epsilon=1e-4)
     optimizer = build_optimizer(nn.Linear(2, 2), recipe)
@@ -95,12 +95,12 @@ def test_an_optimiser_has_the_recipes_settings(name, expected):
         assert group["lr"] == 0.03
 
 
-def test_sgd_without_momentum_is_allowed_though_nesterov_is_the_default():
+def test_sgd_without_momentum_ignores_nesterov():
     assert not build_optimizer(nn.Linear(2, 2), OptimRecipe(momentum=0.0)).param_groups[0]["nesterov"]
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
-def test_every_weight_has_its_share_of_the_rate_and_norms_and_biases_no_decay(name):
+def test_optimizer_groups_have_lr_scale_and_no_decay_for_vectors(name):
     network = build_model(ModelRecipe(name="study-b"), 7, 48)
     shares = {network.head.weight: 1.0, network.head.bias: 1.0}
     shares = {p: shares.get(p, 0.5) for p in network.parameters()}
@@ -112,7 +112,7 @@ def test_every_weight_has_its_share_of_the_rate_and_norms_and_biases_no_decay(na
         assert seen[id(parameter)] == (shares[parameter], 0.1 if is_weight else 0.0), key
 
 
-def test_without_shares_the_groups_are_the_former_two():
+def test_optimizer_without_scales_has_two_groups():
     """Their order is that of the optimiser's state in last.safetensors: runs of an older mien are resumed."""
     network = build_model(ModelRecipe(name="study-b"), 7, 48)
     first, second = build_optimizer(network, OptimRecipe()).param_groups

@@ -33,7 +33,7 @@ def recipe(tiny_recipe_text):
     return check_recipe(tomllib.loads(tiny_recipe_text + OUTPUTS), "votes")
 
 
-def test_history_and_evaluation_measure_the_output_that_answers(tmp_path, tiny_recipe_text, voted_faces):
+def test_history_and_evaluation_measure_the_default_output(tmp_path, tiny_recipe_text, voted_faces):
     """Oracle: of two outputs the one of the whole distribution, by its own logits, though the other's name is first."""
     text = '[outputs.fer2013]\n[outputs.a]\ntarget = "majority"\n[outputs.b]\ntarget = "votes"\n'
     recipe = check_recipe(tomllib.loads(tiny_recipe_text + text), "several", ["epochs=1"])
@@ -53,14 +53,14 @@ def test_history_and_evaluation_measure_the_output_that_answers(tmp_path, tiny_r
     assert line["validation_votes_loss"] != pytest.approx(sample_cross_entropies(shares, other).mean(), rel=1e-3)
 
 
-def test_the_label_output_comes_first_and_the_rest_by_name(recipe, voted_faces):
+def test_outputs_are_sorted_with_label_first(recipe, voted_faces):
     assert list(recipe.outputs) == ["fer2013", "perceived"]
     outputs = make_outputs(recipe, voted_faces)
     assert [output.classes for output in outputs] == [voted_faces.classes, FERPLUS_CLASSES]
     assert check_recipe(tomllib.loads(dump_recipe(recipe)), "again") == recipe
 
 
-def test_without_outputs_nothing_changes(tiny_recipe, voted_faces, faces):
+def test_recipe_without_outputs_has_one_output(tiny_recipe, voted_faces, faces):
     (only,) = make_outputs(tiny_recipe, voted_faces)
     assert (only.target, only.weight, only.classes) == ("label", 1.0, faces.classes)
     assert output_facts(tiny_recipe, (only,), voted_faces) == {}
@@ -79,12 +79,12 @@ def test_without_outputs_nothing_changes(tiny_recipe, voted_faces, faces):
         ("[outputs.A-b]", "recipe-value", "outputs.A-b"),
     ],
 )
-def test_impossible_outputs_are_refused(text, code, value):
+def test_recipe_refuses_impossible_outputs(text, code, value):
     with raises(RecipeError, code, value):
         check_recipe(tomllib.loads(text), "bad")
 
 
-def test_history_measures_the_votes(voted_run, voted_faces):
+def test_history_has_votes_columns(voted_run, voted_faces):
     """Oracle: the kept network asked again, its softmax over the last ten logits."""
     kept = voted_run.read_history()[checkpoint.load(voted_run.best)[1]["epoch"] - 1]
     network, _ = checkpoint.load_best(voted_run)
@@ -101,7 +101,7 @@ def test_history_measures_the_votes(voted_run, voted_faces):
     assert kept["validation_accuracy"] == pytest.approx(right, abs=1e-6)
 
 
-def test_a_run_does_not_go_on_with_other_votes(tmp_path, recipe, voted_faces):
+def test_resume_refuses_other_votes(tmp_path, recipe, voted_faces):
     run = RunFolder(tmp_path / "run")
     train(plan_training(changed(recipe, epochs=1), voted_faces), run)
     other = replace(voted_faces, votes=voted_faces.votes + 1)
@@ -109,7 +109,7 @@ def test_a_run_does_not_go_on_with_other_votes(tmp_path, recipe, voted_faces):
         train(plan_training(changed(recipe, epochs=1), other), run, resume=True)
 
 
-def test_fine_tuning_fills_rows_by_output_and_class(recipe, voted_faces, tiny_run, voted_run):
+def test_fine_tuning_matches_rows_by_output_and_class(recipe, voted_faces, tiny_run, voted_run):
     """From one output: its rows are the label output's, the rest stays fresh. From two: each its own, in any order."""
     outputs = make_outputs(recipe, voted_faces)
     trained = checkpoint.load(tiny_run.best)[0]["head.weight"]
@@ -128,7 +128,7 @@ def test_fine_tuning_fills_rows_by_output_and_class(recipe, voted_faces, tiny_ru
     assert torch.equal(network.head.weight[7:], fresh[7:])
 
 
-def test_the_label_scheme_merges_the_label_output_alone(recipe, voted_faces):
+def test_label_scheme_merges_the_label_output_only(recipe, voted_faces):
     few = voted_faces.with_scheme(parse_scheme("happy=happy,glum=sad+angry"))
     assert [output.classes for output in make_outputs(recipe, few)] == [("happy", "glum"), FERPLUS_CLASSES]
 
@@ -146,7 +146,7 @@ def test_keep_last_exports_the_last_epoch(tmp_path, recipe, voted_faces):
     assert all(torch.equal(kept[name], value) for name, value in average.items())
 
 
-def test_the_file_has_both_outputs_and_agrees_with_torch(voted_run, voted_faces):
+def test_model_file_with_two_outputs_equals_torch(voted_run, voted_faces):
     session, manifest = open_model(voted_run.model)
     assert list(manifest.outputs) == ["fer2013", "perceived"]
     assert manifest.outputs["perceived"].classes == FERPLUS_CLASSES
@@ -162,7 +162,7 @@ def test_the_file_has_both_outputs_and_agrees_with_torch(voted_run, voted_faces)
         assert np.allclose(only_label(torch.from_numpy(images)).numpy(), expected[:, :7], atol=1e-6)
 
 
-def test_a_replaced_temperature_is_that_of_the_first_output(voted_run, tmp_path):
+def test_manifest_temperature_belongs_to_the_first_output(voted_run, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(voted_run.model.read_bytes())
     path.write_bytes(attach_manifest(path.read_bytes(), read_manifest(path).model_copy(update={"temperature": 1.7})))

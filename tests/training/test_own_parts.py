@@ -103,7 +103,7 @@ def mine(tmp_path, tiny_recipe_text):
 
 
 @pytest.mark.parametrize("is_copied", [False, True])
-def test_a_run_killed_as_its_first_files_are_written_is_resumed(tmp_path, mine, faces, monkeypatch, is_copied):
+def test_run_killed_while_writing_its_first_files_resumes(tmp_path, mine, faces, monkeypatch, is_copied):
     plan, run, write = plan_training(load_recipe(str(mine)), faces), RunFolder(tmp_path / "run"), run_folder.write_bytes
 
     def write_and_die(path, content):
@@ -118,7 +118,7 @@ def test_a_run_killed_as_its_first_files_are_written_is_resumed(tmp_path, mine, 
     assert (run.path / "mine.py").is_file()
 
 
-def test_every_command_finds_the_network_in_its_run(mien, tmp_path, mine, face_folder, monkeypatch):
+def test_commands_use_the_network_stored_in_the_run(mien, tmp_path, mine, face_folder, monkeypatch):
     """Oracle: the commands, once the file that the run began with is gone."""
     run, data = tmp_path / "run", ("--data", face_folder)
     trained = mien("train", mine, *data, "--out", run)
@@ -164,7 +164,7 @@ def test_every_command_finds_the_network_in_its_run(mien, tmp_path, mine, face_f
         (MINE, ("model.file=other.py",), "model-file-missing", "other.py"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_one_line(
+def test_train_refuses_a_network_file_that_cannot_be_used(
     mien, tmp_path, mine, face_folder, monkeypatch, text, changes, code, value
 ):
     monkeypatch.chdir(tmp_path)
@@ -176,7 +176,7 @@ def test_a_file_that_cannot_be_used_is_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_network_answers_as_the_users_module_does(tmp_path, mine):
+def test_own_network_equals_the_users_module(tmp_path, mine):
     """Oracle: the class itself, with the same random numbers. One without a last linear layer keeps its logits.
 
     A setting that is a tuple in the class is a list in the recipe that the run stores.
@@ -197,7 +197,7 @@ def test_a_network_answers_as_the_users_module_does(tmp_path, mine):
             assert torch.equal(network.head(network.features(images)), plain(images))
 
 
-def test_a_class_is_its_own_where_it_inherits_forward(tmp_path, mine):
+def test_source_of_a_subclass_is_its_own_file(tmp_path, mine):
     """Oracle: the class itself. Its file is the one that it stands in, and not that of its base."""
     (tmp_path / "base.py").write_text(MINE)
     (tmp_path / "child.py").write_text("import base\n\nclass MyNet(base.Wider):\n    pass\n")
@@ -214,7 +214,7 @@ def test_a_class_is_its_own_where_it_inherits_forward(tmp_path, mine):
     assert chain.head.in_features == 3
 
 
-def test_without_a_last_linear_layer_the_same_classes_can_be_tuned(mien, tmp_path, mine, face_folder):
+def test_network_without_linear_head_tunes_only_as_a_whole(mien, tmp_path, mine, face_folder):
     """There is no head that could learn alone; `frozen_epochs = 0` is what the error names."""
     run, tune = tmp_path / "run", tmp_path / "tune.toml"
     tune.write_text("epochs = 1\n[tuning]\nfrozen_epochs = 1\n")
@@ -228,7 +228,7 @@ def test_without_a_last_linear_layer_the_same_classes_can_be_tuned(mien, tmp_pat
     assert mien(*whole).code == 0
 
 
-def test_a_digest_is_of_the_text_and_not_of_the_place(tmp_path, mine):
+def test_recipe_digest_covers_a_files_text_not_its_path(tmp_path, mine):
     first = completed(load_recipe(str(mine)))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -247,7 +247,7 @@ def plain_sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, nesterov=True)
 
 
-def test_own_loss_and_optimiser_that_are_the_recipes_train_alike(tmp_path, faces, tiny_recipe):
+def test_own_loss_and_optimizer_equal_the_recipes(tmp_path, faces, tiny_recipe):
     """Oracle: the recipe, bit for bit. The run says that they are not of it, and is resumed with them alone."""
     recipe = changed(tiny_recipe, optim={"weight_decay": 0.0})
     own, plain = RunFolder(tmp_path / "own"), RunFolder(tmp_path / "plain")
@@ -300,7 +300,7 @@ class Rated(Counting):
 """
 
 
-def test_parts_of_a_recipes_file_train_as_the_same_from_python(tmp_path, faces, tiny_recipe_text):
+def test_parts_from_a_file_equal_parts_from_python(tmp_path, faces, tiny_recipe_text):
     """Oracle: the functions given in Python, bit for bit. The run keeps the file, and is resumed from it."""
     (tmp_path / "parts.py").write_text(PARTS)
     recipe = tmp_path / "tiny.toml"
@@ -337,7 +337,7 @@ def test_parts_of_a_recipes_file_train_as_the_same_from_python(tmp_path, faces, 
         (["loss.file=parts.py", "loss.name=smoothed", "loss.logits=1"], "argument-unknown", "logits"),
     ],
 )
-def test_a_part_that_is_not_there_is_refused(tmp_path, faces, recipe_of, settings, code, value):
+def test_plan_refuses_a_missing_part(tmp_path, faces, recipe_of, settings, code, value):
     with raises(RecipeError, code, value):
         plan_training(recipe_of(PARTS, settings), faces)
 
@@ -355,7 +355,7 @@ def recipe_of(tmp_path, tiny_recipe_text, monkeypatch):
     return make
 
 
-def test_a_class_of_a_loss_is_made(faces, recipe_of):
+def test_loss_class_is_instantiated_once(faces, recipe_of):
     """Once: this loss counts. From a file and from Python."""
     recipe = recipe_of(PARTS, ["loss.file=parts.py", "loss.name=Counting"])
     names = {}
@@ -408,7 +408,7 @@ def test_keys_of_the_recipe_are_arguments_of_a_users_parts(faces, recipe_of):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
-def test_the_rate_recorded_is_that_of_the_users_optimiser(tmp_path, faces, tiny_recipe, schedule):
+def test_history_has_the_rate_of_the_users_optimizer(tmp_path, faces, tiny_recipe, schedule):
     """Oracle: the optimiser, asked after the epoch's last step."""
     seen = []
 
@@ -426,7 +426,7 @@ def test_the_rate_recorded_is_that_of_the_users_optimiser(tmp_path, faces, tiny_
     assert 0 < seen[-1][0] <= 0.002
 
 
-def test_own_augmentation_sees_pixels_and_takes_the_place_of_the_recipes(faces, tiny_recipe):
+def test_own_augmentation_replaces_the_recipes(faces, tiny_recipe):
     """Oracle: batches without augmentation, turned over by hand."""
     seen = []
 
@@ -460,13 +460,13 @@ def test_own_augmentation_sees_pixels_and_takes_the_place_of_the_recipes(faces, 
         ({"optimizer": torch.optim.LBFGS}, "optimizer-fails", "closure"),
     ],
 )
-def test_parts_that_cannot_be_used_are_one_line(tmp_path, faces, tiny_recipe, parts, code, value):
+def test_train_refuses_parts_that_cannot_be_used(tmp_path, faces, tiny_recipe, parts, code, value):
     with raises(TrainingError, code, value):
         train_and_export(tiny_recipe, faces, out=tmp_path / "run", verbose=0, **parts)
     assert not (tmp_path / "run").exists()
 
 
-def test_an_own_loss_that_refuses_what_is_not_finite_diverges_as_others_do():
+def test_own_loss_that_fails_on_nan_counts_as_diverged():
     logits, labels = torch.full((2, 7), torch.nan), torch.zeros(2, dtype=torch.long)
     assert Parts(loss=lambda logits, _: 1 / 0).label_loss(logits, labels).isnan()
 
@@ -490,7 +490,7 @@ class Beside(FromPython):
         super().__init__(len(PARTS))
 
 
-def test_python_takes_a_class_or_an_instance(tmp_path, faces, tiny_recipe_text, monkeypatch):
+def test_train_takes_a_network_class_or_instance(tmp_path, faces, tiny_recipe_text, monkeypatch):
     """A class of a notebook is kept by its source; an instance's weights are the first ones."""
     (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
     monkeypatch.setattr(FromPython, "__module__", "__main__")

@@ -12,7 +12,7 @@ from support import refused
 from training_support import changed
 
 
-def test_the_time_is_that_of_all_steps_and_validations(faces, tiny_recipe, monkeypatch):
+def test_estimate_is_the_time_of_all_steps_and_validations(faces, tiny_recipe, monkeypatch):
     plan = plan_training(changed(tiny_recipe, progressive_resizing=((0.25, 28),)), faces)
     # A clock that ticks a second each time it is read; steps of 28 px take 2 s, those of 44 px 4 s.
     monkeypatch.setattr(probe, "_step_seconds", lambda state, side: {28: 2.0, 44: 4.0}[side])
@@ -24,7 +24,7 @@ def test_the_time_is_that_of_all_steps_and_validations(faces, tiny_recipe, monke
     assert found.parameters == sum(each.numel() for each in build_model(plan.recipe.model, 7, 44).parameters())
 
 
-def test_steps_are_timed_after_a_warm_up(faces, tiny_recipe, monkeypatch):
+def test_step_seconds_skips_the_warm_up(faces, tiny_recipe, monkeypatch):
     """Oracle: by hand: read at the start, after each step until more than 3 s have gone, and at the end.
 
     The recipe has two steps, and seven are done, all at the side.
@@ -43,7 +43,7 @@ def test_steps_are_timed_after_a_warm_up(faces, tiny_recipe, monkeypatch):
     assert sides == [28] * 7
 
 
-def test_a_dry_run_writes_nothing_and_refuses_what_belongs_to_a_run(
+def test_dry_run_writes_nothing_and_refuses_options_of_a_run(
     mien, tmp_path, tiny_recipe_text, face_folder, monkeypatch
 ):
     recipe_file = tmp_path / "tiny.toml"

@@ -28,7 +28,7 @@ def break_off(plan, run, step, **options):
         train(plan, run, callback=Recorder(step, die), **options)
 
 
-def test_a_folder_that_somebody_removes_is_made_again(tmp_path, faces, tiny_recipe):
+def test_removed_run_folder_is_created_again(tmp_path, faces, tiny_recipe):
     """In the first step of the last epoch: after it, the folder must be a run with its weights."""
     plan, run = plan_training(tiny_recipe, faces), RunFolder(tmp_path / "run")
     steps = -(-len(plan.train) // tiny_recipe.batch_size)
@@ -40,7 +40,7 @@ def test_a_folder_that_somebody_removes_is_made_again(tmp_path, faces, tiny_reci
 @pytest.mark.parametrize(
     ("mixing", "sampling"), [({}, "none"), ({"mixup": 0.2, "cutmix": 1.0, "mixup_off_epochs": 0.2}, "batches")]
 )
-def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, faces, tiny_recipe, mixing, sampling):
+def test_killed_and_resumed_run_is_bit_identical(tmp_path, faces, tiny_recipe, mixing, sampling):
     """Real SIGKILLs at random moments, the first before any checkpoint, with dropout, averaging and momentum on."""
     recipe = changed(tiny_recipe, epochs=12, augment=mixing, balance={"sampling": sampling})
     whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
@@ -85,7 +85,7 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, fac
         ),
     ],
 )
-def test_a_run_cut_off_ends_bit_identical_by_every_kind_of_recipe(tmp_path, voted_faces, tiny_recipe, changes):
+def test_resumed_run_is_bit_identical_for_every_kind_of_recipe(tmp_path, voted_faces, tiny_recipe, changes):
     plan = plan_training(changed(tiny_recipe, epochs=3, batch_size=16, **changes), voted_faces)
     whole, cut, plain = (RunFolder(tmp_path / name) for name in ("whole", "cut", "plain"))
     train(plan, whole)
@@ -99,7 +99,7 @@ def test_a_run_cut_off_ends_bit_identical_by_every_kind_of_recipe(tmp_path, vote
     assert not all(torch.equal(first[name], other[name]) for name in first), "the change changes something"
 
 
-def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_and_data(tmp_path, faces, tiny_recipe):
+def test_train_refuses_an_existing_run_or_another_recipe(tmp_path, faces, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     train(plan_training(tiny_recipe, faces), run)
     before = run.best.read_bytes()
@@ -120,9 +120,7 @@ def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_a
 
 
 @pytest.mark.parametrize(("epoch", "moment"), [(1, "before last"), (2, "before last"), (2, "after last")])
-def test_a_run_killed_as_an_epoch_is_written_ends_bit_identical(
-    tmp_path, faces, tiny_recipe, monkeypatch, epoch, moment
-):
+def test_run_killed_while_writing_an_epoch_is_bit_identical(tmp_path, faces, tiny_recipe, monkeypatch, epoch, moment):
     """Oracle: a run that was not killed. Its second epoch is the best: weights change with the history that says so."""
     recipe = changed(tiny_recipe, stopping={"metric": "loss"})
     run, alone = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "alone")
@@ -145,7 +143,7 @@ def test_a_run_killed_as_an_epoch_is_written_ends_bit_identical(
     assert same_weights(run, alone)
 
 
-def test_a_recipe_written_otherwise_is_the_same_recipe(tmp_path, faces, tiny_recipe):
+def test_resume_accepts_an_equal_recipe(tmp_path, faces, tiny_recipe):
     """A run from before a setting of its network was there, and 0 where 0.0 stands."""
     run = RunFolder(tmp_path / "run")
     train(plan_training(changed(tiny_recipe, model={"dropout": 0}), faces), run)
@@ -158,7 +156,7 @@ def test_a_recipe_written_otherwise_is_the_same_recipe(tmp_path, faces, tiny_rec
         train(plan_training(changed(again, model={"pool_last": False}), faces), run, resume=True)
 
 
-def test_a_run_broken_off_before_its_first_epoch_leaves_nothing(tmp_path, faces, tiny_recipe, tiny_run):
+def test_run_stopped_before_its_first_epoch_leaves_nothing(tmp_path, faces, tiny_recipe, tiny_run):
     """Oracle: the folder takes a run of other first weights."""
     whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
     break_off(plan_training(tiny_recipe, faces), run, 2, init_from=tiny_run)
@@ -168,7 +166,7 @@ def test_a_run_broken_off_before_its_first_epoch_leaves_nothing(tmp_path, faces,
     assert same_weights(whole, run)
 
 
-def test_a_run_stays_the_one_that_began_with_its_weights(tmp_path, faces, tiny_recipe, tiny_run):
+def test_resume_refuses_other_initial_weights(tmp_path, faces, tiny_recipe, tiny_run):
     """They need not be at hand any more when an epoch is done, but others are not taken for them."""
     whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
     recipe = changed(tiny_recipe, epochs=3)
@@ -182,7 +180,7 @@ def test_a_run_stays_the_one_that_began_with_its_weights(tmp_path, faces, tiny_r
     assert same_weights(whole, cut)
 
 
-def test_a_run_without_its_checkpoint_is_not_resumed(tmp_path, faces, tiny_recipe):
+def test_resume_refuses_a_run_without_checkpoint(tmp_path, faces, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     train(plan_training(tiny_recipe, faces), run)
     run.last.unlink()

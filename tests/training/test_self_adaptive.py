@@ -28,7 +28,7 @@ def by_hand(targets):
     return -(targets * np.log(shares)).sum(1).mean(), shares
 
 
-def test_targets_are_labels_at_first_and_then_follow_predictions_of_faces_that_are_not_mixed():
+def test_self_adaptive_targets_follow_predictions_of_unmixed_images():
     moving = SelfAdaptive(LABELS, 3, Recipe(label_smoothing=0.1, self_adaptive=0.7), Loss())
     given = np.eye(3)[LABELS] * 0.9 + 0.1 / 3
     assert float(moving.loss(LOGITS, BATCH, START - 0.01)) == pytest.approx(by_hand(given[[1, 3]])[0], rel=1e-6)
@@ -56,7 +56,7 @@ class Fabric:
         return value + next(self.others)
 
 
-def test_processes_exchange_what_they_moved_and_take_the_mean_where_both_did():
+def test_processes_combine_self_adaptive_targets():
     """Oracle: by hand. A class with few faces shows one again and again; a target stays a distribution."""
     moving = SelfAdaptive(LABELS, 3, Recipe(self_adaptive=0.7), Loss())
     ours, theirs = torch.tensor([-0.9, 0.4, 0.5]), torch.tensor([-0.5, 0.5, 0.0])
@@ -71,7 +71,7 @@ def test_processes_exchange_what_they_moved_and_take_the_mean_where_both_did():
         torch.testing.assert_close(moving.moving, given)
 
 
-def test_a_loss_of_ones_own_takes_the_place_of_moving_targets(tmp_path, faces, tiny_recipe):
+def test_own_loss_replaces_self_adaptive_targets(tmp_path, faces, tiny_recipe):
     runs = [RunFolder(tmp_path / name) for name in ("off", "on")]
     for run, share in zip(runs, (0.0, 0.7), strict=True):
         recipe = changed(tiny_recipe, epochs=2, self_adaptive=share)

@@ -17,7 +17,7 @@ from support import raises
 from training_support import Recorder, changed, same_weights
 
 
-def test_ctrl_c_ends_the_run_with_its_best_model(tmp_path, faces, tiny_recipe):
+def test_ctrl_c_keeps_the_best_model(tmp_path, faces, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     recipe = changed(tiny_recipe, epochs=50)
     outcome = train(
@@ -29,7 +29,7 @@ def test_ctrl_c_ends_the_run_with_its_best_model(tmp_path, faces, tiny_recipe):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_callback_stops_a_run_which_can_be_resumed(tmp_path, faces, tiny_recipe):
+def test_run_stopped_by_a_callback_resumes(tmp_path, faces, tiny_recipe):
     """Oracle: an unbroken run ends with the same weights."""
 
     class StopAfterTwo(Callback):
@@ -50,7 +50,7 @@ def test_a_callback_stops_a_run_which_can_be_resumed(tmp_path, faces, tiny_recip
     assert same_weights(cut, whole)
 
 
-def test_ctrl_c_in_the_first_epoch_says_that_there_is_nothing_to_keep(tmp_path, faces, tiny_recipe):
+def test_ctrl_c_in_the_first_epoch_keeps_nothing(tmp_path, faces, tiny_recipe):
     with raises(TrainingError, "stopped-early"):
         train(
             plan_training(tiny_recipe, faces),
@@ -60,7 +60,7 @@ def test_ctrl_c_in_the_first_epoch_says_that_there_is_nothing_to_keep(tmp_path, 
 
 
 @pytest.mark.parametrize("frozen", [0, 4])
-def test_early_stopping_waits_for_its_patience_once_all_layers_learn(tmp_path, faces, tiny_recipe, frozen):
+def test_patience_counts_only_epochs_of_all_layers(tmp_path, faces, tiny_recipe, frozen):
     """A rate of almost 0 changes nothing, so the first epoch stays the best."""
     stopping, tuning = {"metric": "macro_f1", "patience": 3}, {"frozen_epochs": frozen}
     recipe = changed(tiny_recipe, epochs=30, ema_decay=0.0, optim={"lr": 1e-12}, stopping=stopping, tuning=tuning)
@@ -69,7 +69,7 @@ def test_early_stopping_waits_for_its_patience_once_all_layers_learn(tmp_path, f
     assert len(outcome.history) == max(outcome.best_epoch, frozen) + 3
 
 
-def test_weights_that_the_last_step_spoilt_never_become_the_best(tmp_path, faces, tiny_recipe, monkeypatch):
+def test_epoch_with_nan_weights_is_not_kept(tmp_path, faces, tiny_recipe, monkeypatch):
     """Every loss of the epoch was still finite; what validation sees is not."""
 
     def spoiling_epoch(state, epoch, *others):
@@ -90,7 +90,7 @@ def test_weights_that_the_last_step_spoilt_never_become_the_best(tmp_path, faces
     assert len(run.read_history()) == 1
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, faces, tiny_recipe):
+def test_full_disk_keeps_the_last_checkpoint(tmp_path, faces, tiny_recipe):
     """A file-size limit set after the first epoch makes the checkpoint's write fail as a full disk would."""
     run = RunFolder(tmp_path / "run")
     former = resource.getrlimit(resource.RLIMIT_FSIZE)

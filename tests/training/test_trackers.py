@@ -68,7 +68,7 @@ def wandb_history(run):
     return sorted(found, key=lambda each: each["_step"])
 
 
-def test_wandb_has_each_epoch_once_after_a_resume(faces, tiny_recipe, tmp_path, monkeypatch):
+def test_wandb_logs_each_epoch_once_after_resume(faces, tiny_recipe, tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="wandb is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
     run = RunFolder(tmp_path / "run")
@@ -86,7 +86,7 @@ def test_wandb_has_each_epoch_once_after_a_resume(faces, tiny_recipe, tmp_path, 
 
 # MLflow's SQL store uses calls that SQLAlchemy has deprecated.
 @pytest.mark.filterwarnings("ignore")
-def test_mlflow_has_each_epoch_once_after_a_resume(faces, tiny_recipe, tmp_path, monkeypatch):
+def test_mlflow_logs_each_epoch_once_after_resume(faces, tiny_recipe, tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
     from mlflow.tracking import MlflowClient
 
@@ -104,7 +104,7 @@ def test_mlflow_has_each_epoch_once_after_a_resume(faces, tiny_recipe, tmp_path,
         assert [each.value for each in history] == pytest.approx(values)
 
 
-def test_a_tracker_that_fails_is_one_line(faces, tiny_recipe, tmp_path, monkeypatch):
+def test_logger_refuses_a_failing_tracker(faces, tiny_recipe, tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")
     run = RunFolder(tmp_path / "run")
@@ -113,7 +113,7 @@ def test_a_tracker_that_fails_is_one_line(faces, tiny_recipe, tmp_path, monkeypa
     assert len(run.read_history()) == 1
 
 
-def test_a_tracker_that_cannot_be_closed_is_one_line(faces, tiny_recipe, tmp_path, monkeypatch):
+def test_logger_names_a_tracker_that_cannot_close(faces, tiny_recipe, tmp_path, monkeypatch):
     def lost(ended_well):
         raise ConnectionError("no server")
 
@@ -124,7 +124,7 @@ def test_a_tracker_that_cannot_be_closed_is_one_line(faces, tiny_recipe, tmp_pat
         train(plan_training(tiny_recipe, faces), run, callback=Logger("json", run))
 
 
-def test_wandb_without_a_login_is_refused_before_anything_is_read(mien, tmp_path, face_folder, monkeypatch):
+def test_wandb_without_login_is_refused_before_reading_data(mien, tmp_path, face_folder, monkeypatch):
     pytest.importorskip("wandb", reason="wandb is not installed")
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
@@ -145,7 +145,7 @@ def scalars(run):
     return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
 
 
-def test_tensorboard_has_each_epoch_once_after_a_resume(faces, tiny_recipe, tmp_path):
+def test_tensorboard_logs_each_epoch_once_after_resume(faces, tiny_recipe, tmp_path):
     """Also if it had finished without a tracker."""
     run = RunFolder(tmp_path / "run")
     train_twice("tensorboard", run, tiny_recipe, faces)
@@ -160,7 +160,7 @@ def test_tensorboard_has_each_epoch_once_after_a_resume(faces, tiny_recipe, tmp_
         assert scalars(run)[name] == [(1 + at, pytest.approx(value, rel=1e-6)) for at, value in enumerate(values)]
 
 
-def test_the_command_opens_the_tracker(mien, tiny_run, face_folder, tmp_path):
+def test_train_command_opens_the_tracker(mien, tiny_run, face_folder, tmp_path):
     run = RunFolder(tmp_path / "run")
     words = ("train", tiny_run.recipe_file, "--data", face_folder, "--out", run.path, "--log", "tensorboard")
     assert mien(*words).code == 0
@@ -168,7 +168,7 @@ def test_the_command_opens_the_tracker(mien, tiny_run, face_folder, tmp_path):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_another_logger_is_refused_by_every_process_before_anything_is_read(mien, tmp_path, monkeypatch, rank):
+def test_unknown_logger_is_refused_by_every_process(mien, tmp_path, monkeypatch, rank):
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": str(rank)}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(device, "join_processes", lambda _: None)

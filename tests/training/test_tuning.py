@@ -21,7 +21,7 @@ def small(name):
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "timm"])
-def test_every_parameter_is_in_one_block_and_the_head_is_the_last(name):
+def test_blocks_contain_each_parameter_once_with_head_last(name):
     network = small(name)
     found = blocks(network)
     numbers = [id(parameter) for block in found for parameter in block]
@@ -42,16 +42,16 @@ def test_every_parameter_is_in_one_block_and_the_head_is_the_last(name):
         ("joined", 1 + 8 + 1),  # those of the ResNet; the other network's are in the last of them
     ],
 )
-def test_blocks_are_those_that_one_counts_in_the_papers_figure(name, count):
+def test_blocks_match_the_papers_figure(name, count):
     assert len(blocks(small(name))) == count
 
 
-def test_a_norm_is_in_its_convolutions_block():
+def test_norm_joins_its_convolutions_block():
     found = blocks(small("study-b"))
     assert [len(block) for block in found] == [4] * 7 + [2], "weight and bias, of convolution and norm"
 
 
-def test_timms_blocks(timm):
+def test_blocks_of_timm_backbones(timm):
     """By hand: three convolutions of its stem, a residual block in each of four layers, the head; a ViT's embedding."""
     network = build_model(ModelRecipe.model_validate({"name": "timm", "backbone": "test_resnet"}), 5, 48)
     assert len(blocks(network)) == 3 + 4 + 1
@@ -61,7 +61,7 @@ def test_timms_blocks(timm):
     assert sum(map(len, found)) == len(list(network.parameters()))
 
 
-def test_rates_fall_by_the_factor_from_the_head_down():
+def test_lr_scales_fall_by_layer_decay():
     """Oracle: Howard & Ruder 2018, section 3.2: the rate of block l - 1 is that of block l times the factor."""
     network = small("resnet18")
     shares = lr_scales(network, 0.5)
@@ -72,7 +72,7 @@ def test_rates_fall_by_the_factor_from_the_head_down():
     assert set(lr_scales(network, 1.0).values()) == {1.0}
 
 
-def test_each_groups_rate_in_training_is_the_schedules_times_its_share(faces, tiny_recipe):
+def test_group_rates_are_schedule_times_lr_scale(faces, tiny_recipe):
     recipe = changed(tiny_recipe, tuning={"layer_decay": 0.25})
     state = prepare(plan_training(recipe, faces))
     loop._train_epoch(state, 1, Callback(), lambda: False)
@@ -85,7 +85,7 @@ def test_each_groups_rate_in_training_is_the_schedules_times_its_share(faces, ti
     assert rate_of_stem == {min(group["lr"] for group in state.optimizer.param_groups)}
 
 
-def test_freezing_leaves_the_head_alone_and_is_undone():
+def test_freeze_trains_only_the_head_and_is_undone():
     network = small("study-b").train()
     optimizer = build_optimizer(network, Recipe().optim)
     freeze(network, optimizer, frozen=True)
@@ -101,7 +101,7 @@ def test_freezing_leaves_the_head_alone_and_is_undone():
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_after_frozen_epochs_all_but_the_head_is_what_it_was_bit_for_bit(tmp_path, faces, tiny_recipe, tiny_run, name):
+def test_frozen_epochs_change_only_the_head(tmp_path, faces, tiny_recipe, tiny_run, name):
     """With weight decay, momentum and averaging on; the epoch after it, everything has moved."""
     recipe = changed(tiny_recipe, epochs=3, optim={"name": name, "lr": 0.01}, tuning={"frozen_epochs": 2})
     recipe = changed(recipe, optim={"weight_decay": 0.1})
@@ -123,7 +123,7 @@ def test_after_frozen_epochs_all_but_the_head_is_what_it_was_bit_for_bit(tmp_pat
             assert not torch.equal(value, start[key]), key
 
 
-def test_seven_classes_then_five_then_two_without_any_network(tmp_path, faces, tiny_recipe, tiny_run):
+def test_models_are_tuned_from_seven_to_five_to_two_classes(tmp_path, faces, tiny_recipe, tiny_run):
     """Each run begins with the former one's weights; heads by class name. Oracle: the start of a run of no steps."""
     recipe = load_recipe("tune", ["epochs=1", "tuning.frozen_epochs=1", "batch_size=32"])
     start = tiny_run
@@ -162,7 +162,7 @@ def test_seven_classes_then_five_then_two_without_any_network(tmp_path, faces, t
         (load_recipe("tune", ["model.name=timm", "model.pretrained=false"]), None, False, "weights-random-frozen", ""),
     ],
 )
-def test_what_one_should_know_before_training_is_said(recipe, faces, from_run, code, value):
+def test_recipe_warnings_name_surprises(recipe, faces, from_run, code, value):
     found = list(recipe_warnings(recipe, from_run=from_run, train_faces=faces))
     assert [each.code for each in found] == [code] * (code is not None)
     assert value in "".join(found)

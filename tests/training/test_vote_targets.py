@@ -28,7 +28,7 @@ def recipe(tiny_recipe_text):
     return check_recipe(tomllib.loads(tiny_recipe_text + OUTPUTS), "votes")
 
 
-def test_targets_of_an_epoch():
+def test_vote_targets_of_an_epoch():
     """Oracles: by hand for the majority; the mean of many drawn epochs for sampled votes."""
     shares = np.array([[0.5, 0.5, 0.0], [0.2, 0.1, 0.7]])
     assert majority_targets(shares).tolist() == [[0.5, 0.5, 0], [0, 0, 1]]
@@ -43,7 +43,7 @@ def test_targets_of_an_epoch():
     ("target", "taught"),
     [("votes", ()), ("votes", ("label",)), ("votes", ("label", "votes")), ("majority", ("label", "votes"))],
 )
-def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
+def test_step_loss_is_the_weighted_sum_of_outputs(recipe, voted_faces, target, taught):
     """Oracle: torch's cross-entropy and KL divergence on each image and its partner, written out."""
     perceived = recipe.outputs["perceived"].model_copy(update={"target": target})
     distill = recipe.distill.model_copy(update={"temperature": 2.0})
@@ -76,7 +76,7 @@ def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
 
 
 @pytest.mark.parametrize("target", ["votes", "sampled", "majority"])
-def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces, target):
+def test_images_without_votes_have_only_label_loss(tmp_path, recipe, voted_faces, target):
     """Oracle: the loss of the same batch by the label's output alone; then a run of such data goes through."""
     asked = np.arange(len(voted_faces)) % 2 == 0
     some = replace(voted_faces, votes=np.where(asked[:, None], voted_faces.votes, 0), vote_classes=FERPLUS_CLASSES)
@@ -107,7 +107,7 @@ def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces
         plan_training(recipe, never)
 
 
-def test_teachers_stand_in_where_there_are_no_votes(recipe, voted_faces):
+def test_teachers_replace_missing_votes(recipe, voted_faces):
     """By hand: a face with votes has a tenth of them; of a mix with one without, that part is the teachers' alone."""
     head = prepare(plan_training(recipe, voted_faces)).heads[1]
     head.targets, head.taught = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
