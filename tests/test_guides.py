@@ -27,7 +27,8 @@ LEFT = {
     "extend": ["runs/mynet/mine.py", "runs/parts/model.onnx", "runs/brighter/model.onnx"],
     "predict": [],
     "predictions": ["predictions_test.npz"],
-    "report": ["out/report.html"],
+    "explain": ["maps/maps.npz", "mean.pdf"],
+    "report": ["out/report.html", "confusion.tex", "tsne.pdf"],
     "serve": [],
     "study": [],  # see NAMED
     "training": ["runs/ten/model.onnx", "model.onnx"],
