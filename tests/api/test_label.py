@@ -40,21 +40,21 @@ def vote_on_all(person, images=IMAGES, answer=lambda image: "happy"):
     return votes
 
 
-def test_alpha_of_krippendorffs_example():
+def test_krippendorff_alpha_equals_his_example():
     # Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section C: 12 units, 4 observers, alpha 0.743.
     given = ["11.1", "2232", "3333", "3333", "2222", "1234", "4444", "1121", "2222", ".555", "..11", ".3.."]
     counts = np.array([[unit.count(str(value)) for value in range(1, 6)] for unit in given])
     assert krippendorff_alpha(counts) == pytest.approx(0.743, abs=5e-4)
 
 
-def test_agreement_by_hand():
+def test_pair_agreement_equals_a_count_by_hand():
     counts = np.array([[3, 0], [2, 1], [1, 0]])
     assert pair_agreement(counts).value == pytest.approx((1 + 1 / 3) / 2)
     assert pair_agreement(counts[2:]) is None
     assert math.isnan(krippendorff_alpha(counts[:1]))
 
 
-def test_each_face_is_asked_and_one_in_ten_twice():
+def test_next_image_repeats_one_face_in_ten():
     votes = vote_on_all("anna")
     times = Counter(vote.image for vote in votes)
     assert set(times) == set(IMAGES)
@@ -64,7 +64,7 @@ def test_each_face_is_asked_and_one_in_ten_twice():
     assert votes != vote_on_all("ben")
 
 
-def test_the_page_saves_each_vote_and_goes_on_after_a_kill(faces, tmp_path):
+def test_label_app_saves_votes_and_resumes(faces, tmp_path):
     file = tmp_path / "votes" / "anna.csv"
     client, again = (TestClient(create_label_app(faces, IMAGES, file), "http://127.0.0.1") for _ in range(2))
     question = client.get("/next").json()
@@ -88,13 +88,13 @@ def test_the_page_saves_each_vote_and_goes_on_after_a_kill(faces, tmp_path):
     assert (unsaved.status_code, "anna.csv" in unsaved.json()["error"]) == (409, True)
 
 
-def test_the_page_shows_formats_that_browsers_do_not(tmp_path):
+def test_label_app_converts_formats_for_browsers(tmp_path):
     Image.new("L", (48, 48), 90).save(tmp_path / "a.tiff")
     client = TestClient(create_label_app(tmp_path, ["a.tiff"], tmp_path / "anna.csv"), "http://127.0.0.1")
     assert client.get("/image/0").content.startswith(b"\x89PNG")
 
 
-def test_merged_votes_are_data(faces, tmp_path, monkeypatch):
+def test_merge_votes_writes_data(faces, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     answers = {
         "anna": lambda image: "happy" if image < "20" else "sad",
@@ -124,7 +124,7 @@ def test_merged_votes_are_data(faces, tmp_path, monkeypatch):
     assert 0.9 < mien.merge_votes(tmp_path, faces).ceiling.value <= 1
 
 
-def test_copies_of_a_ballot_and_other_files_are_named_and_windows_files_read(faces, tmp_path):
+def test_merge_votes_names_copies_and_reads_windows_files(faces, tmp_path):
     ballot = [Vote(IMAGES[at], ("happy", "sad")[at % 2]) for at in range(6)]
     write_ballot(tmp_path / "anna.csv", ballot)
     write_ballot(tmp_path / "anna_old.csv", ballot[::-1])
@@ -142,7 +142,7 @@ def test_copies_of_a_ballot_and_other_files_are_named_and_windows_files_read(fac
         mien.merge_votes(tmp_path, faces)
 
 
-def test_people_give_answers_of_their_own(faces, tmp_path):
+def test_label_app_takes_other_answers(faces, tmp_path):
     answers = ("bored", "confused", "happy")
     client = TestClient(create_label_app(faces, IMAGES, tmp_path / "anna.csv", answers), "http://127.0.0.1")
     assert client.get("/next").json()["answers"] == [*answers]
@@ -159,7 +159,7 @@ def test_people_give_answers_of_their_own(faces, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "ask_again.csv"])
-def test_a_table_of_somebody_else_is_left_as_it_is(faces, tmp_path, name):
+def test_merge_votes_rejects_a_table_of_another_program(faces, tmp_path, name):
     write_ballot(tmp_path / "anna.csv", vote_on_all("anna"))
     (tmp_path / name).write_text("path,label\n00.png,sad\n")
     with raises(DataError, "file-exists", name):
@@ -168,7 +168,7 @@ def test_a_table_of_somebody_else_is_left_as_it_is(faces, tmp_path, name):
     assert len(list(tmp_path.iterdir())) == 2, "nothing was written"
 
 
-def test_the_most_doubtful_come_first(tmp_path):
+def test_doubtful_first_sorts_by_entropy(tmp_path):
     """Oracle: SciPy's entropy. A file that cannot be read is named and left out."""
     entropy, model, skipped = pytest.importorskip("scipy.stats").entropy, mien.load("tiny"), []
     for name, face in zip(IMAGES, render_faces(np.arange(len(IMAGES)) % 7, seed=3), strict=True):
@@ -192,13 +192,13 @@ def test_the_most_doubtful_come_first(tmp_path):
         ("image,vote\nother.png,happy\n", "ballot-image"),
     ],
 )
-def test_files_that_are_refused(faces, tmp_path, content, code):
+def test_read_ballot_rejects_other_files(faces, tmp_path, content, code):
     (tmp_path / "anna.csv").write_text(content)
     with raises(DataError, code, "anna.csv"):
         mien.merge_votes(tmp_path, faces)
 
 
-def test_folders_and_names_that_are_refused(faces, tmp_path):
+def test_ballot_file_rejects_names_of_no_person(faces, tmp_path):
     with raises(DataError, "ballots-missing"):
         mien.merge_votes(tmp_path, faces)
     shutil.copytree(faces, tmp_path / "copy")

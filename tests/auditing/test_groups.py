@@ -35,7 +35,7 @@ def people(times):
     )
 
 
-def test_intervals_of_the_ceiling_draw_whole_groups():
+def test_ceilings_resample_whole_groups():
     found, nothing = [], np.zeros(0, dtype=np.int64)
     for times in (1, 3):
         faces = people(times)
@@ -48,7 +48,7 @@ def test_intervals_of_the_ceiling_draw_whole_groups():
         assert thrice == pytest.approx(alone, abs=0.02), "panels are drawn by sample, so only about"
 
 
-def test_no_fold_splits_a_person_or_a_copy():
+def test_split_groups_keeps_people_and_copies_of_an_audit_together():
     """Each person, and each pair of copies, has one number."""
     faces = replace(people(1), columns={"person": np.arange(COUNT) // 3})
     images = np.asarray(faces.images).copy()

@@ -72,7 +72,7 @@ def copies(data):
     return find_copies(data)
 
 
-def test_what_was_planted_is_counted(data, copies):
+def test_audit_counts_planted_faults(data, copies):
     audited = audit_faces(data, copies)
     found = audit_values(audited)
     exact, near = found["identical"], found["identical_or_near"]
@@ -91,7 +91,7 @@ def test_what_was_planted_is_counted(data, copies):
     assert found["not_checked"] == list(audited.not_checked)
 
 
-def test_the_score_beside_itself_without_copies(data):
+def test_check_gives_the_accuracy_without_copies(data):
     """Oracle: the rows that were planted; near-copies count as leaks, and conflicts by identical pixels."""
     predictions = predictions_of(data, "validation")
     parts = MeasuredSplit.resolve(predictions, data).subsets()
@@ -102,7 +102,7 @@ def test_the_score_beside_itself_without_copies(data):
     assert MeasuredSplit.resolve(predictions_of(data, "train"), data).subsets() == []
 
 
-def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
+def test_audit_relabels_doubted_samples_of_train_only(data, copies):
     labels = data.labels.copy()
     turned = np.concatenate([np.flatnonzero(data.split == split)[20:26] for split in ("train", "validation")])
     labels[turned] = (labels[turned] + 4) % 7
@@ -126,14 +126,14 @@ def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
         assert left.labels[left.rows == row] == data.labels[row], "it has the label that it had before"
 
 
-def test_without_votes_what_needs_them_is_left_out_and_named(data, copies):
+def test_audit_names_checks_that_need_votes(data, copies):
     found = audit_faces(replace(data, votes=None), copies, predictions_of(data, "validation"))
     assert found.label_review.flagged_confirmed is None
     assert found.ceilings == {}
     assert found.not_checked[0].code == "votes-not-used"
 
 
-def test_votes_of_other_people_are_evidence_too(data, copies):
+def test_audit_confirms_flags_by_votes(data, copies):
     """Oracle: an audit of FER+'s ten columns. These columns lack the class not-a-face, so its findings are missing."""
     own = replace(
         data, votes=data.votes[:, :7], vote_classes=("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
@@ -144,7 +144,7 @@ def test_votes_of_other_people_are_evidence_too(data, copies):
     assert found.ceilings["validation"].samples == usual.ceilings["validation"].samples
 
 
-def test_each_check_has_values_a_table_and_blocks(data, copies):
+def test_checks_have_values_table_and_blocks(data, copies):
     """A new check is a file and an entry. Oracle of one: the list of changes, each with its sample."""
     found = audit_faces(data, copies, predictions_of(data, "validation"))
     keys = [key for check in CHECKS for key in check.values(found)]
@@ -154,7 +154,7 @@ def test_each_check_has_values_a_table_and_blocks(data, copies):
     assert [row[0] for row in listed.rows] == [change.row for change in found.changes]
 
 
-def test_fer2013_keeps_its_facts(fer2013_faces):
+def test_audit_of_fer2013_repeats_stored_counts(fer2013_faces):
     found = MeasuredSplit.resolve(predictions_of(fer2013_faces, "validation"), fer2013_faces).subsets()
     counts = [part.count for part in found]
     # 967 of PublicTest have a copy or near-copy in Training. Processors differ in the last bit of the rotations.
@@ -162,7 +162,7 @@ def test_fer2013_keeps_its_facts(fer2013_faces):
     assert [counts[0], counts[2]] == [3589, 3575]
 
 
-def test_scores_without_a_row_of_some_class_are_refused_before_copies_are_sought(data):
+def test_check_audit_rejects_predictions_without_a_class(data):
     every, sad = predictions_of(data, "out-of-fold"), data.classes.index("sad")
     check_audit(data, every)
     train = np.isin(every.sample_ids, data.rows[data.split == "train"])

@@ -13,12 +13,12 @@ GAPS = ["", " ", "NA", "N/A", "n/a", "#N/A", "None", "null", "NULL", "NaN", "NaT
 
 
 @pytest.mark.parametrize("cell", [*GAPS, None, float("nan")])
-def test_every_program_s_missing_value_is_missing(cell):
+def test_is_missing_knows_the_values_of_all_programs(cell):
     assert is_missing(cell)
 
 
 @pytest.mark.parametrize("cell", ["0", "na\u00efve", "Nathan", "no", "--x", 0, False])
-def test_values_are_not_missing(cell):
+def test_is_missing_rejects_values(cell):
     assert not is_missing(cell)
 
 
@@ -33,7 +33,7 @@ def test_missing_marks_cells_of_any_type():
     [(["1", "20"], [1, 20]), ([f"{10**18 + 1}", "5"], [10**18 + 1, 5]),
      (["0.5", "1", "1"], [0.5, 1, 1]), (["0,5", "1"], [0.5, 1]), (["1e-05"], [1e-5])],
 )  # fmt: skip
-def test_columns_of_numbers_are_numbers(texts, expected):
+def test_parse_column_converts_numbers(texts, expected):
     assert parse_column(texts).tolist() == expected
 
 
@@ -43,11 +43,11 @@ def test_columns_of_numbers_are_numbers(texts, expected):
      ["+49151", "+49152"], [f"{10**19}", f"{2 * 10**19}"], ["1.5", f"{10**16 + 1}"],
      ["1,234", "5"], ["18", "NA"], ["inf", "1"], ["a"]],
 )  # fmt: skip
-def test_columns_of_ids_stay_text(texts):
+def test_parse_column_keeps_ids_as_text(texts):
     assert parse_column(texts).tolist() == texts
 
 
-def test_parse_number_takes_a_decimal_comma_and_refuses_thousands():
+def test_parse_number_takes_a_decimal_comma_but_no_thousands():
     assert [parse_number(each) for each in ("0,5", "-,5", " 3 ", "1e3")] == [0.5, -0.5, 3, 1000]
     assert math.isnan(parse_number("N/A"))
     for text in ("1,234", "x"):

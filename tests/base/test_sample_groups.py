@@ -11,7 +11,7 @@ from mien.evaluation.calibration import assign_folds
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
-def test_joined_groups_are_the_connected_components(pairs):
+def test_join_groups_equals_connected_components(pairs):
     people, copies = (np.array(column) for column in zip(*pairs, strict=True))
     found = join_groups(len(pairs), people, None, copies)
     together = [[a == c or b == d for c, d in pairs] for a, b in pairs]

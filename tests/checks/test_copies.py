@@ -21,7 +21,7 @@ def columns(rows):
 
 
 @given(ROWS)
-def test_masks_agree_with_a_look_at_every_pair(rows):
+def test_copy_masks_equal_a_search_of_all_pairs(rows):
     groups, labels, split = columns(rows)
 
     def any_other(index, wanted):
@@ -43,7 +43,7 @@ def test_masks_agree_with_a_look_at_every_pair(rows):
 
 
 @given(ROWS)
-def test_counts_are_those_of_sets(rows):
+def test_count_copies_equals_sets(rows):
     groups, labels, split = columns(rows)
     members = {group: [row for row in rows if row[0] == group] for group in {row[0] for row in rows}}
     several = [each for each in members.values() if len(each) > 1]
@@ -56,7 +56,7 @@ def test_counts_are_those_of_sets(rows):
         assert leak.samples == len(found)
 
 
-def test_fer2013_has_the_copies_that_are_known(fer2013_faces):
+def test_find_near_copies_finds_the_known_copies_of_fer2013(fer2013_faces):
     images = np.asarray(fer2013_faces.images)
     counts = count_copies(group_identical(images), fer2013_faces.labels, fer2013_faces.split)
     assert counts == CopyCounts(1274, 2800, 47, 119, (Leak("validation", "train", 280),))

@@ -18,19 +18,19 @@ def text():
     return np.asarray(image)
 
 
-def test_text_has_few_tones_and_drawn_faces_have_many(drawn):
+def test_tones_are_few_for_text(drawn):
     assert tones(text()[np.newaxis])[0] < FEW_TONES_BELOW
     assert np.mean(tones(drawn[:200]) < FEW_TONES_BELOW) < 0.05
 
 
-def test_enlarged_pictures_have_little_detail(drawn):
+def test_detail_is_low_for_enlarged_images(drawn):
     faces = drawn[:100]
     assert np.mean(detail(np.stack([enlarged(face) for face in faces])) < LITTLE_DETAIL_BELOW) > 0.9
     assert np.mean(detail(faces) < LITTLE_DETAIL_BELOW) < 0.1
     assert detail(np.zeros((1, 48, 48), dtype=np.uint8)) == 0
 
 
-def test_what_is_no_face_comes_first(drawn):
+def test_audit_lists_images_without_faces_first(drawn):
     random = np.random.default_rng(0)
     checks = ((np.indices((48, 48)).sum(axis=0) // 6) % 2 * 255).astype(np.uint8)
     stripes = np.tile((np.arange(48) // 4 % 2 * 200).astype(np.uint8), (48, 1))

@@ -22,7 +22,7 @@ def judged(count=800, turned=0.1, seed=0):
     return labels, truth, probabilities, labels != truth
 
 
-def test_turned_labels_are_doubted():
+def test_rank_label_issues_flags_changed_labels():
     labels, truth, probabilities, wrong = judged()
     found = rank_label_issues(labels, probabilities, np.arange(len(labels)))
     assert roc_auc_score(wrong, found.suspicion) > 0.95
@@ -33,7 +33,7 @@ def test_turned_labels_are_doubted():
     assert (found.suggested[found.sure] != labels[found.sure]).all()
 
 
-def test_neighbours_are_those_of_a_full_search():
+def test_neighbour_labels_equal_a_full_search():
     labels, _, probabilities, _ = judged(120)
     groups = np.arange(120) // 2  # every row has one copy
     evidence = np.random.default_rng(3).random(120) < 0.8
@@ -47,7 +47,7 @@ def test_neighbours_are_those_of_a_full_search():
         assert found[at] == pytest.approx(np.bincount(labels[others], minlength=CLASSES) / len(others))
 
 
-def test_labels_of_validation_have_no_say_in_what_is_said_of_train():
+def test_rank_label_issues_ignores_validation_labels_for_train():
     labels, _, probabilities, _ = judged()
     of_train = np.random.default_rng(5).random(len(labels)) < 0.7
     other = np.where(of_train, labels, (labels + 1) % CLASSES)
@@ -61,7 +61,7 @@ def test_labels_of_validation_have_no_say_in_what_is_said_of_train():
         assert np.array_equal(mine, getattr(alone, name)), name
 
 
-def test_rows_of_validation_are_ranked_by_what_train_says():
+def test_rank_label_issues_ranks_validation_by_train():
     labels, _, probabilities, wrong = judged()
     of_train = np.arange(len(labels)) % 2 == 0
     found = rank_label_issues(labels, probabilities, np.arange(len(labels)), of_train)
@@ -74,7 +74,7 @@ def test_rows_of_validation_are_ranked_by_what_train_says():
     assert nobody.sure.any()
 
 
-def test_a_class_without_rows_is_refused():
+def test_rank_label_issues_rejects_a_class_without_samples():
     with raises(DataError, "class-without-evidence"):
         rank_label_issues(np.array([0, 1]), np.full((2, 3), 1 / 3), np.arange(2))
     with raises(DataError, "class-without-evidence"):
@@ -89,7 +89,7 @@ FLAGGED = {
 """Which of 150 labels, a bit each, by the seed."""
 
 
-def test_contradicted_labels_are_cleanlabs():
+def test_contradicted_labels_equal_cleanlab():
     """Oracle: cleanlab 2.9.0, ``find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate")``."""
     for seed, flagged in FLAGGED.items():
         labels, _, probabilities, _ = judged(150, 0.2 + 0.05 * seed, seed)

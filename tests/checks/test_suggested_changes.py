@@ -40,7 +40,7 @@ ROWS = st.lists(
 
 
 @given(ROWS)
-def test_the_rules_hold_whatever_the_data(rows):
+def test_suggest_changes_keeps_its_rules_for_any_data(rows):
     faces = faces_of(rows)
     identical = np.array([row[0] for row in rows])
     near = identical // 2  # pairs of images are near-copies
@@ -68,7 +68,7 @@ def test_the_rules_hold_whatever_the_data(rows):
     assert len(set(was[train].tolist())) == train.sum(), "no identical images are left in train"
 
 
-def test_a_majority_of_copies_changes_the_label_that_stands_alone():
+def test_suggest_changes_relabels_an_outvoted_copy():
     faces = faces_of([(0, 1, "train"), (1, 1, "train"), (2, 0, "train"), (9, 0, "train")])
     near = np.array([0, 0, 0, 9])
     nobody = np.zeros(4, dtype=bool)
@@ -78,7 +78,7 @@ def test_a_majority_of_copies_changes_the_label_that_stands_alone():
 
 
 @pytest.mark.parametrize("labels", [[1, 0, 0, 0], [0, 1, 0, 0]])
-def test_what_near_copies_have_settled_two_identical_ones_do_not_unsettle(labels):
+def test_suggest_changes_prefers_near_copies_to_identical_ones(labels):
     """Rows 0 and 1 are identical, and alone have no majority; with 2 and 3 they have one, in whatever order."""
     faces = faces_of([(at, label, "train") for at, label in enumerate(labels)])
     nobody = np.zeros(4, dtype=bool)
@@ -88,7 +88,7 @@ def test_what_near_copies_have_settled_two_identical_ones_do_not_unsettle(labels
     assert left.labels.tolist() == [0, 0, 0]
 
 
-def test_doubted_rows_of_train_alone_get_the_suggested_label():
+def test_suggest_changes_relabels_doubted_samples_of_train_only():
     faces = faces_of([(0, 0, "train"), (1, 0, "validation"), (2, 0, "test")])
     everybody, nobody = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
     changes = suggest_changes(faces, nobody, nobody, np.arange(3), np.arange(3), everybody, np.array([2, 2, 2]))

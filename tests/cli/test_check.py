@@ -46,7 +46,7 @@ def named(faces, indices):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_best_order_is_that_of_all_orders(seed):
+def test_best_exchange_equals_a_search_of_all_orders(seed):
     confusion = np.random.default_rng(seed).integers(0, 50, (5, 5))
     correct = {order: sum(confusion[order[at], at] for at in range(5)) for order in permutations(range(5))}
     found = best_exchange(confusion)
@@ -54,12 +54,12 @@ def test_the_best_order_is_that_of_all_orders(seed):
     assert found.accuracy == max(correct.values()) / confusion.sum()
 
 
-def test_noise_is_no_exchange_and_many_classes_are_not_searched():
+def test_best_exchange_ignores_noise_and_many_classes():
     assert not best_exchange(np.random.default_rng(0).multinomial(300, np.full(49, 1 / 49)).reshape(7, 7)).is_clear
     assert best_exchange(np.eye(MAX_CLASSES + 1, dtype=np.int64)) is None
 
 
-def test_a_right_file_a_permuted_one_and_one_that_lacks_samples(csv, faces, validation, face_parquet):
+def test_check_finds_permuted_classes_and_missing_samples(csv, faces, validation, face_parquet):
     right = check(csv(named(faces, validation.labels)), face_parquet, "validation", claimed=1.0)
     assert (right.accuracy.value, verdicts(right)["labels"]) == (1, "unknown")
     assert {right.verdict, *verdicts(right).values()} <= {"fine", "unknown", "caution"}
@@ -78,7 +78,7 @@ def test_a_right_file_a_permuted_one_and_one_that_lacks_samples(csv, faces, vali
     assert verdicts(lacking)["all samples"] == "caution"
 
 
-def test_the_file_names_the_sample_beside_a_table_s_own_numbers(csv, faces, validation, face_parquet):
+def test_check_prefers_the_file_to_the_id(csv, faces, validation, face_parquet):
     """Oracle: every answer is right by its file; pandas numbered the rows the other way round."""
     answers = named(faces, validation.labels)
     own = csv(answers, "id,prediction,image", validation.rows[::-1], [validation.source])
@@ -93,13 +93,13 @@ def test_the_file_names_the_sample_beside_a_table_s_own_numbers(csv, faces, vali
     assert check(same, face_parquet, "validation").accuracy.value == 1
 
 
-def test_missing_answers_of_other_programs_are_no_classes(csv, faces, validation, face_parquet):
+def test_check_takes_missing_values_for_no_answer(csv, faces, validation, face_parquet):
     answers = np.array(named(faces, validation.labels), dtype=object)
     answers[:3] = ["NA", "None", "<NA>"]
     assert check(csv(answers), face_parquet, "validation").samples == len(validation) - 3
 
 
-def test_probabilities_and_labels_of_a_table(csv, faces, validation, face_parquet):
+def test_check_reads_probabilities_and_labels(csv, faces, validation, face_parquet):
     probabilities = np.full((len(validation.labels), len(faces.classes)), 0.01)
     probabilities[np.arange(len(probabilities)), validation.labels] = 1.01 - 0.01 * len(faces.classes)
     header = f"sample_id,{faces.classes[0]},label,{','.join(faces.classes[1:])}"
@@ -110,7 +110,7 @@ def test_probabilities_and_labels_of_a_table(csv, faces, validation, face_parque
     assert (result.accuracy.value, verdicts(result)["labels"]) == (1, "wrong")
 
 
-def test_the_predicted_class_counts_beside_probabilities(csv, faces, validation, face_parquet):
+def test_check_prefers_the_predicted_class_to_probabilities(csv, faces, validation, face_parquet):
     numbers, ids = validation.labels.astype(float), validation.rows.astype(float)  # pandas: 3.0 in a column with gaps
     first = [['"0,5"' if at < 2 else "0"] * len(ids) for at in range(len(faces.classes))]  # the first class, in Excel
     for columns, accuracy in (("prediction", 1), ("emotion", (validation.labels == 0).mean())):
@@ -118,7 +118,7 @@ def test_the_predicted_class_counts_beside_probabilities(csv, faces, validation,
         assert check(file, face_parquet, "validation").accuracy.value == accuracy
 
 
-def test_a_name_goes_before_a_number():
+def test_class_index_prefers_names_to_numbers():
     found = [_class_index(text, ("v1.0", "1.0", "v2"), "line 1") for text in ("1.0", "v1.0", "2.0", "0")]
     assert found == [1, 0, 2, 0]
     assert [_class_index(text, ("Bored", "happy"), "line 1") for text in ("bored", "BORED", "Happiness")] == [0, 0, 1]
@@ -126,7 +126,7 @@ def test_a_name_goes_before_a_number():
     assert [_class_index(text, ("1.0", "2.0"), "line 1") for text in ("1.0", "2.0", "1")] == [0, 1, 1]
 
 
-def test_rounded_probabilities_and_capital_headers_are_read(csv, faces, validation, face_parquet):
+def test_check_takes_rounded_probabilities_and_capital_headers(csv, faces, validation, face_parquet):
     rounded = np.full((len(validation.labels), len(faces.classes)), 0.02)  # sums to 1.02
     rounded[np.arange(len(rounded)), validation.labels] = 1.04 - 0.02 * len(faces.classes)
     file = csv(rounded[:, 0], f"id,{','.join(faces.classes).upper()}", more=rounded[:, 1:].T)
@@ -136,7 +136,7 @@ def test_rounded_probabilities_and_capital_headers_are_read(csv, faces, validati
         check(csv(rounded[:, 0], f"id,{','.join(faces.classes)}", more=rounded[:, 1:].T), face_parquet, "validation")
 
 
-def test_the_claim_is_compared_as_it_is_printed(csv, faces, validation, face_parquet):
+def test_check_compares_the_claim_as_printed(csv, faces, validation, face_parquet):
     """Oracle: one or two decimals of the percentage."""
     some = check(csv(np.roll(validation.labels, 1)), face_parquet, "validation").accuracy.value
     for claimed in (some, round(some, 3), some + 0.0011, some - 0.0011):
@@ -145,7 +145,7 @@ def test_the_claim_is_compared_as_it_is_printed(csv, faces, validation, face_par
     assert _claimed(0.5015, proportion_among(np.arange(3589) < 1800)).verdict == "fine"
 
 
-def test_samples_of_an_own_split_and_of_dropped_classes_are_not_missing(faces, validation, face_parquet):
+def test_check_counts_no_missing_samples_of_dropped_classes(faces, validation, face_parquet):
     own = make_predictions(validation.labels, faces.classes, validation.rows, "mine", faces.fingerprint)
     assert verdicts(check(own, face_parquet))["all samples"] == "fine"
     two = validation.with_scheme(parse_scheme("a=happy,b=sad"))
@@ -155,12 +155,12 @@ def test_samples_of_an_own_split_and_of_dropped_classes_are_not_missing(faces, v
     assert verdicts(check(kept, face_parquet))["all samples"] == "fine"
 
 
-def test_a_file_name_matches_in_both_forms_of_unicode():
+def test_by_file_matches_both_forms_of_unicode():
     find = by_file(["a/Zoe\u0308.png", "b/n\xef.png", "b/ni\u0308.png"])
     assert [find(name) for name in ("Zo\xeb.png", "b\\Zo\xeb.png", "b/n\xef.png")] == [0, -1, -1]
 
 
-def test_labels_known_by_heart_and_a_second_panel():
+def test_check_finds_memorised_labels():
     generator = np.random.default_rng(0)
     seen = generator.integers(0, 3, 600)
     labels = np.where(generator.random(600) < 0.4, (seen + 1) % 3, seen)
@@ -182,7 +182,7 @@ def test_labels_known_by_heart_and_a_second_panel():
     assert (contradicted, repeated.value) == ((labels != seen).sum(), 1)
 
 
-def test_better_than_one_class_and_another_file_by_a_test():
+def test_check_tests_against_one_class_and_another_file():
     """Oracle: the sign-flip test of three samples, or groups, has a p-value of 1/4 at least."""
     labels = np.repeat([0, 1], [97, 3])
     images = np.random.default_rng(0).integers(0, 255, (100, 48, 48), dtype=np.uint8)
@@ -199,7 +199,7 @@ def test_better_than_one_class_and_another_file_by_a_test():
     assert verdicts(check(claim(labels, groups), data, against=claim(1 - labels, groups)))[key] == "caution"
 
 
-def test_against_another_file(csv, faces, validation, face_parquet):
+def test_check_compares_with_another_file(csv, faces, validation, face_parquet):
     sure = np.eye(len(faces.classes))[validation.labels]
     good = Predictions(validation.rows, validation.labels, sure, faces.classes, "validation", "")
     bad = csv(np.zeros(len(validation.labels), dtype=np.int64))
@@ -211,7 +211,7 @@ def test_against_another_file(csv, faces, validation, face_parquet):
         check(good, face_parquet, against=replace(good, labels=good.labels[::-1]))
 
 
-def test_the_command(mien, csv, faces, validation, face_parquet, tmp_path):
+def test_command_writes_json_and_report(mien, csv, faces, validation, face_parquet, tmp_path):
     file = csv(named(faces, validation.labels))
     answer = mien("check", file, "--data", face_parquet, "--split", "validation", "--out", tmp_path / "out", "--json")
     assert answer.code == 0, answer.err
@@ -229,13 +229,13 @@ def test_the_command(mien, csv, faces, validation, face_parquet, tmp_path):
         ("id,prediction", {0: 99}, "class-unknown"),
     ],
 )
-def test_tables_that_are_refused(csv, faces, validation, face_parquet, columns, change, code):
+def test_check_rejects_bad_tables(csv, faces, validation, face_parquet, columns, change, code):
     predicted = [change.get(at, name) for at, name in enumerate(named(faces, validation.labels))]
     with raises(Exception, code):
         check(csv(predicted, columns), face_parquet, "validation")
 
 
-def test_samples_that_are_refused(csv, faces, validation):
+def test_check_rejects_bad_samples(csv, faces, validation):
     """A path matches an end of the data's, or the other way round, but no path that only ends in the same name."""
     predicted = named(faces, validation.labels)
     data, paths = replace(faces, source=np.char.add("b/c/", faces.source)), validation.source

@@ -9,7 +9,7 @@ from mien.data.ballots import Vote, write_ballot
 from support import refused
 
 
-def test_votes_are_merged_and_options_refused(mien, tmp_path):
+def test_command_merges_votes_and_rejects_options(mien, tmp_path):
     Image.fromarray(np.full((48, 48), 90, dtype=np.uint8)).save(tmp_path / "a.png")
     for person in ("anna", "ben"):
         write_ballot(tmp_path / "votes" / f"{person}.csv", [Vote("a.png", "sad")])

@@ -31,11 +31,11 @@ def balanced(faces, sampling, seed=0, **settings):
 
 
 @pytest.mark.parametrize("sampling", ["none", "batches"])
-def test_what_changes_no_face(few, sampling):
+def test_balance_without_options_keeps_faces(few, sampling):
     assert balanced(few, sampling) is few
 
 
-def test_undersampling_leaves_every_class_as_large_as_the_smallest(few):
+def test_undersample_equals_the_smallest_class(few):
     kept = balanced(few, "undersample")
     assert kept.counts().tolist() == [2, 2, 2, 2]
     assert len(set(kept.rows)) == 8
@@ -46,7 +46,7 @@ def test_undersampling_leaves_every_class_as_large_as_the_smallest(few):
     assert (kept.columns["v"] == at * 10).all()
 
 
-def test_faces_per_class_limits_what_is_sampled_from(few):
+def test_faces_per_class_limits_oversampling(few):
     """Oracle: the smaller of the class's size and the limit, counted."""
     sizes = few.counts()
     for limit in (3, 5):
@@ -64,7 +64,7 @@ def test_faces_per_class_limits_what_is_sampled_from(few):
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, [20, 20, 20, 20]), (0.5, [10, 10, 10, 20])])
-def test_filling_up_keeps_every_face_and_reaches_the_share(few, share, expected):
+def test_oversample_keeps_faces_and_reaches_the_share(few, share, expected):
     filled = balanced(few, "oversample", share=share)
     assert filled.counts().tolist() == expected
     for name in ("images", "labels", "rows", "source", "split"):
@@ -74,7 +74,7 @@ def test_filling_up_keeps_every_face_and_reaches_the_share(few, share, expected)
     assert (filled.columns["v"][len(few) :] == made * 10).all()
 
 
-def test_oversampling_repeats_each_face_as_often_as_any_other_of_its_class(few):
+def test_oversample_repeats_faces_of_a_class_equally(few):
     filled = balanced(few, "oversample")
     for label in range(4):
         _, often = np.unique(filled.rows[filled.labels == label], return_counts=True)
@@ -84,7 +84,7 @@ def test_oversampling_repeats_each_face_as_often_as_any_other_of_its_class(few):
 
 
 @pytest.mark.parametrize("sampling", ["undersample", "oversample"])
-def test_the_same_seed_gives_the_same_faces_and_another_others(few, sampling):
+def test_draw_per_class_repeats_for_equal_seeds(few, sampling):
     first, again, other = (balanced(few, sampling, seed) for seed in (1, 1, 2))
     assert first.fingerprint == again.fingerprint
     assert first.fingerprint != other.fingerprint
@@ -95,7 +95,7 @@ def test_the_same_seed_gives_the_same_faces_and_another_others(few, sampling):
     st.sampled_from(["none", "undersample", "oversample", "batches"]),
     st.floats(0.05, 1),
 )
-def test_the_counts_are_foretold(counts, sampling, share):
+def test_balanced_counts_equal_balance(counts, sampling, share):
     labels = np.repeat(np.arange(len(counts)), counts)
     blank = np.zeros((len(labels), 2, 2), dtype=np.uint8)
     words = np.full(len(labels), "train")
@@ -105,14 +105,14 @@ def test_the_counts_are_foretold(counts, sampling, share):
 
 
 @pytest.mark.parametrize("sampling", ["undersample", "oversample", "batches"])
-def test_a_class_without_a_face_is_one_line(few, sampling):
+def test_balance_rejects_a_class_without_faces(few, sampling):
     pending = few.subset(few.labels != 1)
     with raises(DataError, "class-too-small", "'b'", "classes"):
         check_counts(pending, BalanceRecipe(sampling=sampling))
 
 
 @given(st.lists(st.integers(1, 40), min_size=2, max_size=7), st.integers(2, 40))
-def test_every_batch_holds_equal_shares_of_the_classes(counts, batch_size):
+def test_balanced_order_fills_batches_with_equal_shares(counts, batch_size):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     order = balanced_order(labels, batch_size, (0, 1))
     assert len(order) == max(len(labels) // batch_size, 1) * batch_size

@@ -33,7 +33,7 @@ def faces(noise) -> Dataset:
     )
 
 
-def test_what_is_stored_loads_equal_as_a_memory_map_without_hashing(faces: Dataset, monkeypatch) -> None:
+def test_cache_loads_a_memory_map_without_hashing(faces: Dataset, monkeypatch) -> None:
     cache.store("key", faces, {"notes": ["one"]})
     fingerprint = faces.fingerprint
     monkeypatch.setattr("mien.data.dataset.hashlib.sha256", None)
@@ -53,7 +53,7 @@ def test_what_is_stored_loads_equal_as_a_memory_map_without_hashing(faces: Datas
     }
 
 
-def test_an_entry_is_found_by_path_size_and_time_and_options(kaggle_table: Path) -> None:
+def test_cache_key_depends_on_path_size_time_and_options(kaggle_table: Path) -> None:
     assert not read_data(kaggle_table).cached
     assert read_data(kaggle_table).cached
     assert not read_data(kaggle_table, ReadOptions(size_px=44)).cached
@@ -68,7 +68,7 @@ def test_an_entry_is_found_by_path_size_and_time_and_options(kaggle_table: Path)
     assert not read_data(other).cached
 
 
-def test_cached_and_fresh_results_agree_in_everything(kaggle_table: Path) -> None:
+def test_cache_returns_what_was_read(kaggle_table: Path) -> None:
     fresh, cached = (read_data(kaggle_table, ReadOptions(skip_bad=True)) for _ in range(2))
     assert cached.cached
     assert (cached.shape, cached.split_origin, cached.skipped, cached.notes) == (
@@ -80,7 +80,7 @@ def test_cached_and_fresh_results_agree_in_everything(kaggle_table: Path) -> Non
 
 @pytest.mark.parametrize("name", ["images.npy", "table.npz", "meta.json"])
 @pytest.mark.parametrize("left", [0, 0.5])
-def test_a_damaged_entry_is_rebuilt(kaggle_table: Path, cache_in_tmp: Path, name: str, left: float) -> None:
+def test_cache_rebuilds_a_damaged_entry(kaggle_table: Path, cache_in_tmp: Path, name: str, left: float) -> None:
     """As a power cut leaves it."""
     before = read_data(kaggle_table).fingerprint
     (file,) = cache_in_tmp.glob(f"faces/*/{name}")
@@ -91,7 +91,7 @@ def test_a_damaged_entry_is_rebuilt(kaggle_table: Path, cache_in_tmp: Path, name
     assert read_data(kaggle_table).cached
 
 
-def test_a_kill_before_the_rename_leaves_nothing_that_counts(kaggle_table: Path, cache_in_tmp: Path) -> None:
+def test_cache_ignores_an_entry_of_a_killed_process(kaggle_table: Path, cache_in_tmp: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path\nPath.rename = lambda *_: os._exit(9)\n"
         "from mien.data.read import read_data; read_data(sys.argv[1])"
@@ -107,7 +107,7 @@ def test_a_kill_before_the_rename_leaves_nothing_that_counts(kaggle_table: Path,
     assert not left.exists()
 
 
-def test_a_cache_that_cannot_be_written_warns_once_and_reading_goes_on(
+def test_cache_warns_once_if_it_cannot_be_written(
     kaggle_table: Path, cache_in_tmp: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache_in_tmp.write_text("a file where the folder should be")
@@ -120,7 +120,7 @@ def test_a_cache_that_cannot_be_written_warns_once_and_reading_goes_on(
     assert "\n" not in record.getMessage()
 
 
-def test_only_the_most_recently_used_entries_stay(faces: Dataset, cache_in_tmp: Path) -> None:
+def test_cache_keeps_the_most_recently_used_entries(faces: Dataset, cache_in_tmp: Path) -> None:
     now = time.time()
     for index in range(cache.KEPT_ENTRIES):
         cache.store(f"key{index}", faces, {})
@@ -133,7 +133,7 @@ def test_only_the_most_recently_used_entries_stay(faces: Dataset, cache_in_tmp: 
     assert len(list((cache_in_tmp / "faces").iterdir())) == cache.KEPT_ENTRIES
 
 
-def test_files_of_one_size_and_time_that_change_places_are_read_again(tmp_path: Path, noise, write_tree) -> None:
+def test_cache_misses_when_files_swap_names(tmp_path: Path, noise, write_tree) -> None:
     """As in images of containers, where all times are one."""
     names = [f"{name}/{index}.bmp" for name in ("happy", "sad") for index in range(3)]
     folder = write_tree(tmp_path / "faces", dict(zip(names, noise(6), strict=True)))

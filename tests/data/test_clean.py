@@ -26,7 +26,7 @@ def change(faces, at, to=None, kind="copy", **other):
 @given(reason=st.text(), source=st.text(st.characters(categories=None)), label=st.text())
 @example(reason="", source="caf\udce9.png", label="")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_written_is_read(tmp_path, reason, source, label):
+def test_read_clean_reads_what_write_clean_wrote(tmp_path, reason, source, label):
     path = tmp_path / "clean.toml"
     wanted = Change(row=3, split="train", label=label, to="happy", kind="conflict", reason=reason, source="s")
     gone = Change(row=4, split="test", label="x", kind="blank", reason="", source=source)
@@ -38,7 +38,7 @@ def test_what_is_written_is_read(tmp_path, reason, source, label):
     assert found.changes[1] == wanted
 
 
-def test_dropped_and_relabelled_rows(faces):
+def test_apply_clean_drops_and_relabels_rows(faces):
     drop, turn = np.flatnonzero(faces.split == "train")[:2]
     other = next(name for name in faces.classes if name != faces.classes[faces.labels[turn]])
     found = apply_clean(faces, Clean(faces.fingerprint, (change(faces, drop), change(faces, turn, to=other))))
@@ -51,7 +51,7 @@ def test_dropped_and_relabelled_rows(faces):
         assert np.array_equal(getattr(found, name), getattr(faces, name)[faces.rows != faces.rows[drop]])
 
 
-def test_the_fingerprint_is_that_of_data_and_changes_at_every_size(faces):
+def test_apply_clean_gives_one_fingerprint_at_every_size(faces):
     small = faces.subset(np.arange(len(faces))).with_fingerprints(faces.fingerprint, faces.fingerprint_without_test)
     first, second = np.flatnonzero(faces.split == "train")[:2]
     clean = Clean(faces.fingerprint, (change(faces, first), change(faces, second)))
@@ -62,13 +62,13 @@ def test_the_fingerprint_is_that_of_data_and_changes_at_every_size(faces):
     assert apply_clean(faces, Clean(faces.fingerprint, (change(faces, first),))).fingerprint not in prints
 
 
-def test_other_data_is_refused(faces):
+def test_check_made_for_rejects_other_data(faces):
     with raises(DataError, "clean-other-data", "sha256:0"):
         check_made_for(Clean("sha256:0", ()), faces, "clean.toml")
     check_made_for(Clean(faces.fingerprint, ()), faces, "clean.toml")
 
 
-def test_lists_that_do_not_fit_the_rows(faces):
+def test_apply_clean_rejects_changes_of_other_rows(faces):
     train = faces.of_split("train").with_fingerprints(faces.fingerprint, faces.fingerprint_without_test)
     for bad, code, named in (
         (change(faces, 0, row=10**6), "clean-row-differs", 10**6),
@@ -93,7 +93,7 @@ def measured(faces):
     return replace(faces, images=images, labels=labels), validation, test
 
 
-def test_what_is_dropped_from_validation_and_test_is_proved_by_the_data(faces):
+def test_apply_clean_needs_proof_for_validation_and_test(faces):
     faces, (blank, disputed, copied), test = measured(faces)
     proved = tuple(
         change(faces, at, kind=kind) for at, kind in ((blank, "blank"), (disputed, "conflict"), (test[0], "conflict"))
@@ -114,7 +114,7 @@ def test_what_is_dropped_from_validation_and_test_is_proved_by_the_data(faces):
         apply_clean(faces, Clean(faces.fingerprint, (change(faces, disputed, to="happy", kind="conflict"),)))
 
 
-def test_a_list_of_test_rows_makes_no_other_data_for_a_model(faces):
+def test_apply_clean_keeps_the_training_fingerprint_for_test_rows(faces):
     faces, _, test = measured(replace(faces, rows=faces.rows + 1000))
     before = faces.fingerprint, faces.fingerprint_without_test
     assert before[0] != before[1]
@@ -143,7 +143,7 @@ def test_a_list_of_test_rows_makes_no_other_data_for_a_model(faces):
     assert left(of_train)[0] != left(of_train, of_test)[0]
 
 
-def test_the_proof_is_of_the_faces_that_the_list_was_made_from(faces):
+def test_apply_clean_proves_changes_at_the_original_size(faces):
     """At another size two images may differ that were alike; they count as they were when the list was made."""
     faces, (_, disputed, _), _ = measured(faces)
     images = np.asarray(faces.images).copy()
@@ -179,13 +179,13 @@ def line(row=1, split="train", label="happy", to="", kind="copy"):
         (f"relabel = [{line(split='test', to=TO, kind='conflict')}]", "clean-measured", "test"),
     ],
 )
-def test_what_is_wrong_with_a_list_is_one_line(text, code, named, tmp_path):
+def test_read_clean_rejects_bad_lines(text, code, named, tmp_path):
     path = tmp_path / "clean.toml"
     path.write_text(("" if "version" in text or text == "nonsense" else 'version = 1\ndata_fingerprint = "x"\n') + text)
     with raises(DataError, code, named, path):
         read_clean(path)
 
 
-def test_a_missing_list(tmp_path):
+def test_read_clean_rejects_a_missing_file(tmp_path):
     with raises(DataError, "clean-unreadable", "mien audit"):
         read_clean(tmp_path / "none.toml")

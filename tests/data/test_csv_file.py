@@ -25,7 +25,7 @@ from support import raises
         ("pandas.csv", ",path,label\n0,a.png,happy\n1,b.png,sad\n", "utf-8"),
     ],
 )
-def test_tables_of_every_program_are_read(tmp_path: Path, noise, name: str, text: str, encoding: str) -> None:
+def test_read_paths_reads_tables_of_every_program(tmp_path: Path, noise, name: str, text: str, encoding: str) -> None:
     """Oracle: the two images and their labels."""
     for file, image in zip("ab", noise(2), strict=True):
         Image.fromarray(image).save(tmp_path / f"{file}.png")
@@ -36,13 +36,13 @@ def test_tables_of_every_program_are_read(tmp_path: Path, noise, name: str, text
     assert not faces.columns
 
 
-def test_a_pixel_table_in_utf_16_is_read(tmp_path: Path, noise, as_pixels) -> None:
+def test_read_pixels_reads_utf_16(tmp_path: Path, noise, as_pixels) -> None:
     rows = [f"{3 + at % 2}\t{as_pixels(image)}" for at, image in enumerate(noise(6))]
     (tmp_path / "fer.txt").write_text("\r\n".join(["emotion\tpixels", *rows]), encoding="utf-16")
     assert np.array_equal(load_dataset(tmp_path / "fer.txt").images, noise(6))
 
 
-def test_the_map_comes_before_synonyms_and_matches_without_case() -> None:
+def test_class_names_apply_the_map_before_synonyms() -> None:
     names = ClassNames({"Contempt": "disgust", "joy": "Surprise", "3": "sad"})
     assert names.name(" contempt ") == "disgust"
     assert names.name("Joy") == "surprise"
@@ -64,7 +64,7 @@ def test_the_map_comes_before_synonyms_and_matches_without_case() -> None:
         ("filename,class,usage,age", 1, None, 0, 2),
     ],
 )
-def test_columns_are_found_whatever_their_case_space_quotes_and_delimiter(
+def test_read_header_ignores_case_spaces_quotes_and_delimiter(
     tmp_path: Path, line: str, label: int, pixels: int | None, path: int | None, split: int | None
 ) -> None:
     file = tmp_path / "table.csv"
@@ -73,14 +73,14 @@ def test_columns_are_found_whatever_their_case_space_quotes_and_delimiter(
     assert (header.label, header.pixels, header.path, header.split) == (label, pixels, path, split)
 
 
-def test_a_table_of_something_else_is_refused_with_what_it_has(tmp_path: Path) -> None:
+def test_read_header_rejects_a_table_without_images(tmp_path: Path) -> None:
     file = tmp_path / "weather.csv"
     file.write_text("day,rain\n")
     with raises(DataError, "csv-columns", "weather.csv line 1", "day, rain", "emotion,pixels"):
         read_header(file)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_read_header_rejects_bytes_without_text(tmp_path: Path) -> None:
     file = tmp_path / "image.csv"
     file.write_bytes(b"\x89PNG\r\n\xff\xfe")
     with raises(DataError, "csv-not-text", "line 1"):

@@ -14,7 +14,7 @@ GREY = np.random.default_rng(0).integers(0, 256, (40, 60, 50), dtype=np.uint8)
 NAMES = ["Happiness", "sad"] * 20
 
 
-def test_names_become_classes_and_validation_is_cut_as_readers_cut_it():
+def test_from_arrays_cuts_validation_as_readers_do():
     found = Dataset.from_arrays(GREY, NAMES)
     assert found.classes == ("happy", "sad")
     assert found.labels.tolist() == [0, 1] * 20
@@ -24,7 +24,7 @@ def test_names_become_classes_and_validation_is_cut_as_readers_cut_it():
     assert found.rows.tolist() == list(range(40))
 
 
-def test_items_and_subsets_by_name():
+def test_dataset_gives_items_and_subsets_by_name():
     found = Dataset.from_arrays(GREY, NAMES)
     item = found[3]
     assert (item.label, item.split, item.source, item.sample_id) == ("sad", found.split[3], "images[3]", 3)
@@ -36,7 +36,7 @@ def test_items_and_subsets_by_name():
         found.subset("valid")
 
 
-def test_numbers_splits_ids_and_colour_are_kept():
+def test_from_arrays_keeps_numbers_splits_ids_and_colour():
     colour = np.repeat(GREY[:, :, :, None], 3, axis=3)
     splits = ["Training"] * 30 + ["val"] * 5 + ["test"] * 5
     found = Dataset.from_arrays(colour, [1, 0] * 20, ["b", "a"], splits, size_px=44, sample_ids=range(100, 140))
@@ -47,7 +47,7 @@ def test_numbers_splits_ids_and_colour_are_kept():
     assert found.rows[-1] == 139
 
 
-def test_images_of_various_sizes_and_of_pillow():
+def test_from_arrays_takes_images_of_various_sizes_and_of_pillow():
     palette = Image.fromarray(GREY[2]).convert("P")
     found = Dataset.from_arrays([GREY[0], GREY[1][:30], palette], [*"aba"], split=["train", *["validation"] * 2])
     assert found.images.shape == (3, 48, 48)
@@ -67,12 +67,12 @@ def test_images_of_various_sizes_and_of_pillow():
      ({"split": ["train", "somewhere"] * 20}, "split-unknown"), ({"sample_ids": [1] * 40}, "sample-ids"),
      ({"sample_ids": 2**63 + np.arange(40, dtype=np.uint64)}, "sample-ids"), ({"size_px": 4}, "image-size")],
 )  # fmt: skip
-def test_what_cannot_be_used_is_one_line(change, code):
+def test_from_arrays_rejects_bad_arguments(change, code):
     with raises(DataError, code):
         Dataset.from_arrays(**{"images": GREY, "labels": NAMES, **change})
 
 
-def test_faces_at_the_prompt_are_a_line_that_counts_them(faces):
+def test_repr_counts_faces_in_one_line(faces):
     shown = repr(faces)
     assert shown.startswith(f"<Dataset: {len(faces)} faces of 48 x 48, classes angry, disgust, fear, happy, ")
     for name in ("train", "validation", "test"):
@@ -80,7 +80,7 @@ def test_faces_at_the_prompt_are_a_line_that_counts_them(faces):
     assert len(shown) < 200
 
 
-def test_words_of_one_meaning_become_one_class_with_a_warning():
+def test_from_arrays_warns_of_labels_of_one_class():
     with pytest.warns(MienWarning, match="'happy' and 'joy'.*classes="):
         faces = Dataset.from_arrays(GREY[:6], ["happy", "joy", "sad"] * 2)
     assert faces.counts().tolist() == [4, 2]

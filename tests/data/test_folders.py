@@ -28,7 +28,7 @@ def many(*folders: str, count: int = 20) -> list[str]:
     return [f"{folder}/{index:03}.png" for folder in folders for index in range(count)]
 
 
-def test_names_as_in_msambare_fer2013_carry_the_official_splits(tree) -> None:
+def test_read_folders_takes_official_splits_from_file_names(tree) -> None:
     names = [
         f"{folder}/{expression}/{usage}_{number}.png"
         for folder, usage in (("train", "Training"), ("test", "PublicTest"), ("test", "PrivateTest"))
@@ -44,14 +44,14 @@ def test_names_as_in_msambare_fer2013_carry_the_official_splits(tree) -> None:
     assert sorted(result.faces.source) == sorted(names)
 
 
-def test_names_of_one_official_split_only_leave_the_word_to_the_folders(tree) -> None:
+def test_read_folders_prefers_folders_to_names_of_one_split(tree) -> None:
     folders = ("train/sad", "train/fear", "val/sad", "val/fear")
     result = read_data(tree(*[f"{folder}/Training_{number}.png" for folder in folders for number in (1, 2)]))
     assert result.split_origin == "as in the folders"
     assert result.faces.counts("validation").tolist() == [2, 2]
 
 
-def test_train_and_test_folders_without_such_names_get_a_cut(tree) -> None:
+def test_read_folders_cuts_validation_from_train(tree) -> None:
     result = read_data(tree(*many("train/anger", "train/Happiness", "test/anger", "test/Happiness")))
     faces = result.faces
     assert faces.classes == ("angry", "happy")
@@ -62,19 +62,19 @@ def test_train_and_test_folders_without_such_names_get_a_cut(tree) -> None:
 
 
 @pytest.mark.parametrize("validation", ["validation", "val", "Valid"])
-def test_three_split_folders_are_taken_as_they_are(tree, validation: str) -> None:
+def test_read_folders_keeps_three_splits(tree, validation: str) -> None:
     result = read_data(tree(*many("Train/sad", "Train/fear", f"{validation}/sad", f"{validation}/fear", "test/sad")))
     assert result.split_origin == "as in the folders"
     assert result.faces.counts("validation").tolist() == [20, 20]
     assert result.faces.counts("test").tolist() == [0, 20]
 
 
-def test_a_tree_inside_another_folder_is_found(tree, tmp_path: Path) -> None:
+def test_read_folders_descends_into_a_single_folder(tree, tmp_path: Path) -> None:
     tree(*many("archive/train/sad", "archive/train/fear", "archive/test/sad"))
     assert read_data(tmp_path / "faces").faces.source[0] == "archive/test/sad/000.png"
 
 
-def test_pixels_are_those_of_the_one_pixel_path_for_any_size_and_colour(tmp_path: Path, write_tree) -> None:
+def test_read_folders_converts_images_as_grey_square_does(tmp_path: Path, write_tree) -> None:
     generator = np.random.default_rng(0)
     images = {
         "happy/a.png": generator.integers(0, 256, (48, 48), dtype=np.uint8),
@@ -92,7 +92,7 @@ def test_pixels_are_those_of_the_one_pixel_path_for_any_size_and_colour(tmp_path
     assert faces.rows.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_hidden_files_are_ignored_and_other_leftovers_are_told(tree) -> None:
+def test_read_folders_ignores_hidden_files_and_notes_others(tree) -> None:
     folder = tree(*many("sad", "fear", count=3))
     (folder / "sad" / ".DS_Store").write_bytes(b"x")
     (folder / "sad" / "Thumbs.db").write_bytes(b"x")
@@ -110,7 +110,7 @@ def test_hidden_files_are_ignored_and_other_leftovers_are_told(tree) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not an image", b"", None])
-def test_a_bad_image_is_named_and_skip_bad_goes_on(tree, content: bytes | None) -> None:
+def test_read_folders_names_a_bad_image_or_skips_it(tree, content: bytes | None) -> None:
     folder = tree(*many("sad", "fear", count=3))
     bad = folder / "fear" / "001.png"
     bad.write_bytes(bad.read_bytes()[:1000] if content is None else content)  # None: cut off
@@ -124,12 +124,12 @@ def test_a_bad_image_is_named_and_skip_bad_goes_on(tree, content: bytes | None) 
     assert result.faces.counts().tolist() == [2, 3]
 
 
-def test_one_class_is_refused(tree) -> None:
+def test_read_folders_rejects_one_class(tree) -> None:
     with raises(DataError, "class-count", "'happy'", "happy/face.png"):
         read_data(tree(*many("happy")))
 
 
-def test_names_that_become_one_class_are_told(tree) -> None:
+def test_read_folders_notes_names_of_one_class(tree) -> None:
     folder = tree(*many("happy", "Joy", "joy", "sad", count=3))
     result = read_data(folder)
     assert result.faces.counts().tolist() == [9, 3]
@@ -138,7 +138,7 @@ def test_names_that_become_one_class_are_told(tree) -> None:
     assert not read_data(folder, ReadOptions(class_map={"joy": "delight"})).notes
 
 
-def test_a_table_of_missing_images_beside_class_folders_names_the_folders(tree, tmp_path: Path) -> None:
+def test_read_paths_names_class_folders_beside_missing_images(tree, tmp_path: Path) -> None:
     """As RAF-DB lies on Kaggle: DATASET/train/1/..., and a table beside it."""
     tree(*many("DATASET/train/happy", "DATASET/train/sad", count=3))
     (tmp_path / "faces" / "labels.csv").write_text("image,label\n1.jpg,4\n2.jpg,5\n")
@@ -146,19 +146,19 @@ def test_a_table_of_missing_images_beside_class_folders_names_the_folders(tree, 
         read_data(tmp_path / "faces")
 
 
-def test_images_without_class_folders_are_refused(tree) -> None:
+def test_read_folders_rejects_images_without_class_folders(tree) -> None:
     with raises(DataError, "data-unknown", "2 images"):
         read_data(tree("a.png", "b.png"))
 
 
-def test_class_folders_without_images_are_refused(tmp_path: Path) -> None:
+def test_read_folders_rejects_class_folders_without_images(tmp_path: Path) -> None:
     (tmp_path / "faces" / "happy").mkdir(parents=True)
     (tmp_path / "faces" / "sad").mkdir()
     with raises(DataError, "data-empty"):
         read_data(tmp_path / "faces")
 
 
-def test_names_that_are_no_utf_8_are_read_as_text(tmp_path: Path, noise) -> None:
+def test_read_folders_takes_names_without_utf_8(tmp_path: Path, noise) -> None:
     """Oracle: what Python shows of such a name. Reports and tables are UTF-8."""
     for place, image in zip((b"caf\xe9/a.png", b"happy/\xe9.png", b"happy/b.png"), noise(3), strict=True):
         file = tmp_path / "faces" / os.fsdecode(place)
@@ -170,7 +170,7 @@ def test_names_that_are_no_utf_8_are_read_as_text(tmp_path: Path, noise) -> None
 
 
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to("gone"), lambda path: path.symlink_to(path), os.mkfifo])
-def test_links_without_a_target_and_pipes_are_bad_images(tree, tmp_path: Path, make) -> None:
+def test_read_folders_names_broken_links_and_pipes(tree, tmp_path: Path, make) -> None:
     """As DVC and git-annex leave links. Oracle: the data without them."""
     folder = tree(*many("happy", "sad"))
     clean = read_data(folder).fingerprint
@@ -181,7 +181,7 @@ def test_links_without_a_target_and_pipes_are_bad_images(tree, tmp_path: Path, m
     assert (result.fingerprint, [name for name, _ in result.skipped]) == (clean, ["happy/zz.png"])
 
 
-def test_a_link_to_a_folder_above_is_left_out(tree) -> None:
+def test_read_folders_skips_links_to_a_folder_above(tree) -> None:
     """Oracle: the data without it. With it, each class had the images of both, many times."""
     folder = tree(*many("happy", "sad"))
     clean = read_data(folder).fingerprint
@@ -194,7 +194,9 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n"
 
 @pytest.mark.parametrize(("text", "command"), [(LFS, "git lfs pull"), ("/annex/objects/MD5-s1--2.png\n", "annex get")])
 @pytest.mark.parametrize("file", ["faces/happy/000.png", "faces.csv", "faces.parquet", "faces/a.parquet"])
-def test_a_pointer_of_git_lfs_or_annex_is_named(tree, tmp_path: Path, file: str, text: str, command: str) -> None:
+def test_read_data_names_pointers_of_git_lfs_and_annex(
+    tree, tmp_path: Path, file: str, text: str, command: str
+) -> None:
     tree(*many("happy", "sad"))
     (tmp_path / file).write_text(text)
     with pytest.raises(DataError, match=command):
@@ -202,7 +204,7 @@ def test_a_pointer_of_git_lfs_or_annex_is_named(tree, tmp_path: Path, file: str,
 
 
 @pytest.mark.parametrize(("name", "advice"), [("disgust", ""), ("images", "--crops")])
-def test_a_class_that_train_lacks_is_noted(tree, name: str, advice: str) -> None:
+def test_read_data_notes_a_class_without_training_images(tree, name: str, advice: str) -> None:
     folder = tree(*many("train/happy", "train/sad", f"test/{name}"))
     (note,) = [each for each in read_data(folder).notes if each.code == "class-not-trained"]
     assert name in note

@@ -38,7 +38,7 @@ def people_folder(tmp_path, noise, write_tree):
 
 
 @pytest.mark.parametrize("group", ["folder1", "/(p[0-9]+)/"])
-def test_a_folder_level_or_a_pattern_keeps_people_on_one_side(people_folder, group):
+def test_group_option_keeps_people_in_one_split(people_folder, group):
     result = read_data(people_folder, ReadOptions(group=group))
     found = sides(result.faces)
     assert len(found) == 12
@@ -51,14 +51,14 @@ def test_a_folder_level_or_a_pattern_keeps_people_on_one_side(people_folder, gro
     assert dataset_info(again)["groups"]["count"] == 12
 
 
-def test_a_pixel_table_reads_its_column_of_groups(tmp_path, noise, write_csv, as_pixels):
+def test_read_pixels_reads_a_column_of_groups(tmp_path, noise, write_csv, as_pixels):
     rows = [(3 + i % 2, f"person {i // 4}", as_pixels(image)) for i, image in enumerate(noise(40))]
     faces = load_dataset(write_csv(tmp_path / "fer.csv", "emotion, who,pixels", rows), group="who")
     assert faces.columns["who"].tolist() == [who for _, who, _ in rows]
     assert all(len(each) == 1 for each in sides(faces).values())
 
 
-def test_groups_pass_through_parquet_subsets_and_lists_of_changes(people_folder, tmp_path):
+def test_groups_survive_parquet_subset_and_clean(people_folder, tmp_path):
     faces = load_dataset(people_folder, group="folder1")
     write_parquet(faces, tmp_path / "faces.parquet")
     again = load_dataset(tmp_path / "faces.parquet")
@@ -71,7 +71,7 @@ def test_groups_pass_through_parquet_subsets_and_lists_of_changes(people_folder,
     assert cleaned.columns["folder1"].tolist() == np.delete(faces.columns["folder1"], row).tolist()
 
 
-def test_splits_of_the_data_are_kept_and_groups_across_them_are_told(tmp_path, noise, write_tree):
+def test_read_data_notes_groups_across_splits(tmp_path, noise, write_tree):
     names = [
         f"{split}/{name}/p{who}/1.png" for split in ("train", "val") for name in ("happy", "sad") for who in (1, 2)
     ]
@@ -87,17 +87,17 @@ def test_splits_of_the_data_are_kept_and_groups_across_them_are_told(tmp_path, n
     [("person", "column-missing"), ("(", "group-pattern"), ("(a)(b)", "group-pattern"), ("(x)", "group-unmatched"),
      ("/(p01)/", "group-incomplete")],
 )  # fmt: skip
-def test_groups_that_cannot_be_read_are_refused(people_folder, group, code):
+def test_group_column_rejects_bad_columns_and_patterns(people_folder, group, code):
     with raises(DataError, code):
         read_data(people_folder, ReadOptions(group=group))
 
 
-def test_a_group_that_holds_every_face_of_a_class_is_refused(noise):
+def test_from_arrays_rejects_a_group_that_holds_a_class(noise):
     with raises(DataError, "group-holds-class", "'a'"):
         Dataset.from_arrays(noise(6), ["sad", "sad", "happy", "happy", "happy", "fear"], groups=[*"aabbca"])
 
 
-def test_groups_of_arrays(noise):
+def test_from_arrays_keeps_groups_together(noise):
     faces = Dataset.from_arrays(noise(40), ["sad", "happy"] * 20, groups=np.arange(40) // 4)
     assert all(len(each) == 1 for each in sides(faces).values())
     with raises(DataError, "length"):
@@ -106,7 +106,7 @@ def test_groups_of_arrays(noise):
         Dataset.from_arrays(noise(4), ["sad", "happy"] * 2, groups=[0.5, 1, 2, 3])
 
 
-def test_near_copies_stay_on_one_side_without_groups():
+def test_from_arrays_keeps_near_copies_in_one_split():
     """Oracle: three frames of each sequence, made by the test; before, identical images alone were kept together."""
     images, labels, _ = rendered_people(20, 5, 3, seed=3)
     faces = Dataset.from_arrays(images, labels, classes=[*"abcdefg"])
@@ -126,7 +126,7 @@ def test_split_groups_joins_people_by_near_copies_but_not_by_blank_images(noise)
 
 
 @pytest.mark.parametrize("cell", ["NA", "n/a", "None", "NaN", "<NA>", "-", ""])
-def test_group_refuses_every_missing_value(tmp_path, noise, write_csv, as_pixels, cell):
+def test_group_column_rejects_missing_values(tmp_path, noise, write_csv, as_pixels, cell):
     rows = [(3 + i % 2, "ann" if i else cell, as_pixels(image)) for i, image in enumerate(noise(8))]
     with raises(DataError, "group-incomplete", "line 2"):
         load_dataset(write_csv(tmp_path / "fer.csv", "emotion,who,pixels", rows), group="who")
@@ -134,7 +134,7 @@ def test_group_refuses_every_missing_value(tmp_path, noise, write_csv, as_pixels
 
 @pytest.mark.parametrize("nearest", [False, True])
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 3)), min_size=2, max_size=120), st.integers(0, 3))
-def test_every_cut_keeps_groups_whole_and_classes_on_both_sides(nearest, pairs, seed):
+def test_cuts_keep_groups_whole_and_classes_in_both_splits(nearest, pairs, seed):
     """Also: the order of the samples does not matter."""
     groups, labels = (np.array(each) for each in zip(*pairs, strict=True))
     classes = [*"abcd"]
@@ -164,7 +164,7 @@ def rare_class(first):
 
 
 @pytest.mark.parametrize("labels", [rare_class(first) for first in range(12)])
-def test_of_twelve_groups_two_are_cut_also_where_a_class_is_rare(labels):
+def test_settle_splits_cuts_two_of_twelve_groups_for_a_rare_class(labels):
     """Oracle: two groups of twelve are 16.7%, three 25%; 15% are wanted. The greedy cut alone takes three."""
     assert len(set(TWELVE[cut_groups(TWELVE, labels)])) == 3
     split, origin = settle_splits(

@@ -42,7 +42,7 @@ def mapped(images):
 
 
 @pytest.mark.usefixtures("large")
-def test_many_images_are_mapped_and_few_are_not(images):
+def test_new_images_maps_many_images(images):
     assert np.array_equal(mapped(images), images)
     assert is_mapped(mapped(images))
     assert not is_mapped(mapped(images[:5]))
@@ -62,7 +62,7 @@ def test_many_images_are_mapped_and_few_are_not(images):
         (np.array([-2, -1, 0, *range(1, 20)]), False),
     ],
 )
-def test_taken_images_are_those_that_numpy_takes(images, chosen, stays):
+def test_take_equals_numpy_indexing(images, chosen, stays):
     source = mapped(images)
     taken = take(source, chosen)
     assert np.array_equal(taken, images[chosen])
@@ -71,7 +71,7 @@ def test_taken_images_are_those_that_numpy_takes(images, chosen, stays):
 
 
 @pytest.mark.usefixtures("large")
-def test_a_full_disk_is_one_error(monkeypatch):
+def test_new_images_rejects_a_full_disk(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -83,7 +83,7 @@ def test_a_full_disk_is_one_error(monkeypatch):
 @pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("cache", [True, False])
 @pytest.mark.parametrize("shape", ["csv", "folders", "parquet"])
-def test_data_is_the_same_mapped_and_in_memory(tmp_path, monkeypatch, shape, cache):
+def test_read_data_gives_equal_faces_mapped_and_in_memory(tmp_path, monkeypatch, shape, cache):
     # Larger than the squares: past the first block, such files are decoded by threads.
     source = write(synthetic_faces(120, seed=3, size_px=96), tmp_path, shape)
     on_disk = read_data(source, cache=cache).faces
@@ -114,7 +114,7 @@ def write(faces, folder, shape):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a map was advised")
 @pytest.mark.usefixtures("large")
-def test_training_takes_single_images_of_a_map_without_reading_ahead(images):
+def test_image_tensor_disables_reading_ahead(images):
     """Oracle: Linux' flag "rr" of this map, MADV_RANDOM in the manual of /proc/PID/smaps."""
     stored = mapped(images)
     assert "rr" not in flags(stored)
@@ -129,7 +129,7 @@ def flags(images):
     return re.search("VmFlags: (.*)", entry)[1].split()
 
 
-def test_decoded_images_keep_their_order_on_many_threads(tmp_path, monkeypatch):
+def test_decode_images_keeps_the_order_on_many_threads(tmp_path, monkeypatch):
     """Oracle: the brightness of each image is its number."""
     monkeypatch.setattr(decode, "available_cores", lambda: 4)
     for index in range(250):

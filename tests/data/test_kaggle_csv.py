@@ -16,7 +16,7 @@ HEADERS = {"fer2013.csv": "emotion,pixels,Usage", "icml_face_data.csv": "emotion
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_both_kaggle_tables_hold_the_faces_of_the_parquet(
+def test_read_pixels_equals_the_parquet_for_both_kaggle_tables(
     name: str, fer2013_faces: Dataset, tmp_path: Path, write_csv, as_pixels
 ) -> None:
     expected = fer2013_faces.subset(np.r_[:60, -60:0])
@@ -81,13 +81,15 @@ GOOD = [7] * 2304
         ("3", "csv-column-count", (3, 1)),
     ],
 )
-def test_a_damaged_row_is_named_by_file_and_line(table, changed: str, code: str, values: tuple[object, ...]) -> None:
+def test_read_pixels_names_file_and_line_of_a_damaged_row(
+    table, changed: str, code: str, values: tuple[object, ...]
+) -> None:
     with raises(DataError, code, *values) as caught:
         read_data(table(12, changed))
     assert str(caught.value).startswith("fer2013.csv line 12: ")
 
 
-def test_skip_bad_goes_on_and_lists_the_rows(table) -> None:
+def test_skip_bad_lists_rows_of_pixels(table) -> None:
     result = read_data(table(12, row_with([300, *GOOD[1:]]) + "\n"), ReadOptions(skip_bad=True))
     assert (len(result.faces), [note.code for note in result.notes]) == (39, ["lines-empty"])
     assert 10 not in result.faces.rows
@@ -101,7 +103,7 @@ def test_skip_bad_goes_on_and_lists_the_rows(table) -> None:
             read_data(table(12, row), ReadOptions(skip_bad=True))
 
 
-def test_a_damaged_line_harms_no_other(table) -> None:
+def test_read_pixels_skips_damaged_lines_only(table) -> None:
     """Oracle: the other rows. A quote that is not closed, a byte that is no text, and a row that was cut short."""
     path = table()
     path.write_bytes(path.read_bytes().replace(b"Usage", b"person").replace(b"Training", "René".encode("latin-1")))
@@ -117,7 +119,7 @@ def test_a_damaged_line_harms_no_other(table) -> None:
             read_data(path, ReadOptions(skip_bad=True))
 
 
-def test_a_table_without_usage_is_cut(table) -> None:
+def test_read_pixels_cuts_a_table_without_usage(table) -> None:
     path = table()
     lines = [line.rpartition(",")[0] for line in path.read_text().splitlines()]
     path.write_text("\r\n".join(lines) + "\r\n\r\n")  # line ends of Windows, a blank line at the end
@@ -127,7 +129,7 @@ def test_a_table_without_usage_is_cut(table) -> None:
     assert set(result.faces.split) == {"train", "validation"}
 
 
-def test_quoted_fields_and_a_byte_order_mark_are_read_alike(table) -> None:
+def test_read_pixels_takes_quotes_and_a_byte_order_mark(table) -> None:
     path = table()
     plain = read_data(path).faces
     header, *lines = path.read_text().splitlines()
@@ -141,7 +143,7 @@ def test_quoted_fields_and_a_byte_order_mark_are_read_alike(table) -> None:
 @pytest.mark.parametrize(
     ("before", "between", "after"), [("", " ", ""), ("", "  ", ""), ("[", ", ", "]"), ("", ",", ""), ("", ";", "")]
 )
-def test_pixels_and_labels_as_pandas_and_numpy_write_them(table, form, before, between, after) -> None:
+def test_read_pixels_reads_what_pandas_and_numpy_write(table, form, before, between, after) -> None:
     """Oracle: the plain table."""
     path = table()
     plain = read_data(path).faces
@@ -153,7 +155,7 @@ def test_pixels_and_labels_as_pandas_and_numpy_write_them(table, form, before, b
     assert read_data(path).fingerprint == plain.fingerprint
 
 
-def test_other_squares_are_read_and_resized_by_the_one_pixel_path(tmp_path: Path, noise, write_csv, as_pixels) -> None:
+def test_read_pixels_resizes_other_squares(tmp_path: Path, noise, write_csv, as_pixels) -> None:
     from mien.base.preprocess import grey_square
 
     images = noise(6, side=64)
@@ -163,7 +165,7 @@ def test_other_squares_are_read_and_resized_by_the_one_pixel_path(tmp_path: Path
     assert np.array_equal(read_data(path).faces.images, [grey_square(image, 48) for image in images])
 
 
-def test_the_map_names_further_labels_and_merges_known_ones(table) -> None:
+def test_read_pixels_applies_the_map(table) -> None:
     path = table(12, row_with(GOOD, label=7))
     faces = read_data(path, ReadOptions(class_map={"7": "contempt", "disgust": "anger"})).faces
     assert len(read_data(path, ReadOptions(class_map={"7": "Gloom", "disgust": "gloom"})).faces.classes) == 7

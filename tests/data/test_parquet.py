@@ -59,7 +59,7 @@ def faces(noise) -> Dataset:
     )
 
 
-def test_written_faces_read_back_equal(faces: Dataset, tmp_path: Path) -> None:
+def test_read_parquet_reads_what_write_parquet_wrote(faces: Dataset, tmp_path: Path) -> None:
     write_parquet(faces, tmp_path / "faces.parquet", split_origin="as in a test")
     result = read_data(tmp_path / "faces.parquet")
     assert same(faces, result.faces)
@@ -67,7 +67,7 @@ def test_written_faces_read_back_equal(faces: Dataset, tmp_path: Path) -> None:
     assert result.split_origin == "as in a test"
 
 
-def test_a_target_that_exists_is_kept_unless_overwriting(faces: Dataset, tmp_path: Path) -> None:
+def test_write_parquet_keeps_an_existing_file(faces: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "faces.parquet"
     path.write_bytes(b"precious")
     with raises(DataError, "file-exists", "faces.parquet"):
@@ -77,12 +77,12 @@ def test_a_target_that_exists_is_kept_unless_overwriting(faces: Dataset, tmp_pat
     assert len(load_dataset(path)) == 30
 
 
-def test_a_column_named_as_one_of_the_layout_gets_an_underscore(faces: Dataset, tmp_path: Path) -> None:
+def test_write_parquet_adds_an_underscore_to_reserved_columns(faces: Dataset, tmp_path: Path) -> None:
     write_parquet(replace(faces, columns={"label": faces.rows}), tmp_path / "faces.parquet")
     assert load_dataset(tmp_path / "faces.parquet").columns["label_"].tolist() == faces.rows.tolist()
 
 
-def test_hugging_face_layout_with_class_names_in_the_metadata(tmp_path: Path, noise) -> None:
+def test_read_parquet_reads_class_names_of_hugging_face(tmp_path: Path, noise) -> None:
     names = {"label": {"names": ["sadness", "happiness", "contempt"], "_type": "ClassLabel"}}
     labels = [0, 1, 2, 1] * 5
     for name, seed in (("train", 0), ("validation", 1), ("test", 2)):
@@ -103,7 +103,7 @@ def test_hugging_face_layout_with_class_names_in_the_metadata(tmp_path: Path, no
     assert load_dataset(tmp_path / "hub").classes == ("happy", "sad", "contempt")
 
 
-def test_labels_as_text_and_as_kaggles_numbers(tmp_path: Path, noise, monkeypatch) -> None:
+def test_read_parquet_takes_labels_as_text_and_numbers(tmp_path: Path, noise, monkeypatch) -> None:
     text = load_dataset(write_foreign(tmp_path / "a.parquet", noise(4), emotion=["Anger", "joy", "joy", "Neutral"]))
     assert [text.classes[label] for label in text.labels] == ["angry", "happy", "happy", "neutral"]
     numbers = load_dataset(write_foreign(tmp_path / "b.parquet", noise(4), label=[0, 3, 3, 6]))
@@ -118,7 +118,7 @@ def test_labels_as_text_and_as_kaggles_numbers(tmp_path: Path, noise, monkeypatc
 
 
 @pytest.mark.parametrize("label", [-1, 2])
-def test_a_label_outside_the_declared_classes_is_named(tmp_path: Path, noise, label: int) -> None:
+def test_read_parquet_rejects_a_label_outside_its_classes(tmp_path: Path, noise, label: int) -> None:
     names = {"label": {"names": ["sad", "happy"], "_type": "ClassLabel"}}
     path = write_foreign(tmp_path / "a.parquet", noise(3), names, label=[0, 1, label])
     with raises(DataError, "label-range", "a.parquet row 2", f"label {label}", "0..1"):
@@ -126,13 +126,13 @@ def test_a_label_outside_the_declared_classes_is_named(tmp_path: Path, noise, la
 
 
 @pytest.mark.parametrize("label", [[0, 1], {"angry": 1}])
-def test_labels_that_are_lists_or_structs_are_refused(tmp_path: Path, noise, label: object) -> None:
+def test_read_parquet_rejects_labels_as_lists(tmp_path: Path, noise, label: object) -> None:
     path = write_foreign(tmp_path / "t.parquet", noise(2), label=[label, label])
     with raises(DataError, "label-type", "row 0", "'label'"):
         read_data(path)
 
 
-def test_two_files_of_mien_in_one_folder_have_each_face_once(tmp_path: Path, faces: Dataset) -> None:
+def test_read_parquet_numbers_faces_of_two_files_anew(tmp_path: Path, faces: Dataset) -> None:
     """Both number their faces alike, so that the numbers name none; those of one file do."""
     for name in ("a", "b"):
         write_parquet(faces, tmp_path / "two" / f"{name}.parquet")
@@ -141,7 +141,7 @@ def test_two_files_of_mien_in_one_folder_have_each_face_once(tmp_path: Path, fac
     assert both.columns["row_"].tolist() == faces.rows.tolist() * 2
 
 
-def test_columns_that_have_no_place_are_left_out_and_others_keep_their_kind(tmp_path: Path, noise) -> None:
+def test_read_parquet_keeps_the_types_of_columns(tmp_path: Path, noise) -> None:
     path = write_foreign(
         tmp_path / "a.parquet",
         noise(4),
@@ -165,7 +165,7 @@ def test_columns_that_have_no_place_are_left_out_and_others_keep_their_kind(tmp_
     assert np.array_equal(faces.columns["age"], [1, np.nan, 3, 4], equal_nan=True)
 
 
-def test_a_shard_without_rows_changes_nothing(tmp_path: Path, noise) -> None:
+def test_read_parquet_ignores_a_shard_without_rows(tmp_path: Path, noise) -> None:
     data = {"label": ["a", "b", "a", "b"], "who": ["p", "q", "p", "q"]}
     write_foreign(tmp_path / "data" / "0.parquet", noise(4), **data)
     alone = load_dataset(tmp_path / "data")
@@ -174,7 +174,7 @@ def test_a_shard_without_rows_changes_nothing(tmp_path: Path, noise) -> None:
     assert load_dataset(tmp_path / "data").columns["who"].tolist() == alone.columns["who"].tolist() == data["who"]
 
 
-def test_a_bad_image_is_named_by_its_row_and_skip_bad_goes_on(tmp_path: Path, noise) -> None:
+def test_read_parquet_names_a_bad_image_or_skips_it(tmp_path: Path, noise) -> None:
     path = tmp_path / "a.parquet"
     contents = [encoded(image) for image in noise(10)]
     contents[4] = contents[4][:500]
@@ -201,7 +201,7 @@ def test_a_bad_image_is_named_by_its_row_and_skip_bad_goes_on(tmp_path: Path, no
     assert np.array_equal(result.faces.images, np.delete(noise(10), [4, 6], axis=0))
 
 
-def test_damaged_and_foreign_files_are_refused(tmp_path: Path, noise, faces: Dataset) -> None:
+def test_read_parquet_rejects_damaged_and_foreign_files(tmp_path: Path, noise, faces: Dataset) -> None:
     path = tmp_path / "a.parquet"
     write_parquet(faces, path)
     path.write_bytes(path.read_bytes()[:-100])

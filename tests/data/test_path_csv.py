@@ -24,7 +24,7 @@ def rows(*extra: list[object]) -> list[list[object]]:
     return [[*row, *(column[index] for column in extra)] for index, row in enumerate(base)]
 
 
-def test_paths_labels_splits_and_columns(tmp_path: Path, images, write_csv) -> None:
+def test_read_paths_reads_labels_splits_and_columns(tmp_path: Path, images, write_csv) -> None:
     splits = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
     ages = list(range(20, 32))
     scores = [index / 4 for index in range(12)]
@@ -50,21 +50,21 @@ def test_paths_labels_splits_and_columns(tmp_path: Path, images, write_csv) -> N
     assert faces.columns["person"].tolist() == people
 
 
-def test_semicolons_windows_paths_and_absolute_paths_are_read(tmp_path: Path, images) -> None:
+def test_read_paths_takes_semicolons_and_windows_paths(tmp_path: Path, images) -> None:
     lines = ["Path;Label", "images\\0.png;happy", f"{tmp_path / 'images/1.png'};sad"]
     path = tmp_path / "labels.csv"
     path.write_text("\r\n".join(lines), encoding="utf-8-sig")
     assert np.array_equal(read_data(path).faces.images, images[:2])
 
 
-def test_spaces_before_quotes_and_case_change_no_class(tmp_path: Path, images) -> None:
+def test_read_paths_ignores_spaces_and_case_of_classes(tmp_path: Path, images) -> None:
     lines = ['"path", "label"', *(f'"images/{row}.png", "{("Bored", "BORED ", "sad")[row % 3]}"' for row in range(12))]
     path = tmp_path / "labels.csv"
     path.write_text("\n".join(lines))
     assert read_data(path).faces.counts().tolist() == [4, 8]
 
 
-def test_a_folder_with_images_and_one_table_is_read_by_the_table(tmp_path: Path, images, write_csv) -> None:
+def test_read_data_uses_the_only_table_of_a_folder(tmp_path: Path, images, write_csv) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
     (tmp_path / "images").rename(folder / "images")
@@ -85,7 +85,9 @@ def test_a_folder_with_images_and_one_table_is_read_by_the_table(tmp_path: Path,
         ("images/3.png,happy,", "split-incomplete", ("images/3.png",)),
     ],
 )
-def test_a_bad_row_is_named(tmp_path: Path, images, write_csv, line: str, code: str, named: tuple[object, ...]) -> None:
+def test_read_paths_names_a_bad_row(
+    tmp_path: Path, images, write_csv, line: str, code: str, named: tuple[object, ...]
+) -> None:
     path = write_csv(tmp_path / "labels.csv", "path,label,split", rows(["train"] * 12))
     lines = path.read_text().splitlines()
     lines[4] = line
@@ -94,7 +96,7 @@ def test_a_bad_row_is_named(tmp_path: Path, images, write_csv, line: str, code: 
         read_data(path)
 
 
-def test_skip_bad_leaves_out_missing_images_and_keeps_columns_in_step(tmp_path: Path, images, write_csv) -> None:
+def test_skip_bad_drops_missing_images_with_their_columns(tmp_path: Path, images, write_csv) -> None:
     lines = [*rows(list(range(12)), ["train", "train", "val"] * 4), ["", "happy", 1, "val"]]
     path = write_csv(tmp_path / "labels.csv", "path,label,age,split", lines)
     (tmp_path / "images/3.png").unlink()
@@ -107,9 +109,7 @@ def test_skip_bad_leaves_out_missing_images_and_keeps_columns_in_step(tmp_path: 
     assert np.array_equal(result.faces.images, np.delete(images, 3, axis=0))
 
 
-def test_a_changed_image_is_noticed_though_the_table_is_not(
-    tmp_path: Path, images, noise, write_csv, write_tree
-) -> None:
+def test_cache_misses_when_an_image_of_a_table_changes(tmp_path: Path, images, noise, write_csv, write_tree) -> None:
     path = write_csv(tmp_path / "labels.csv", "path,label", rows())
     before = read_data(path).fingerprint
     assert read_data(path).cached
@@ -119,13 +119,13 @@ def test_a_changed_image_is_noticed_though_the_table_is_not(
     assert after.fingerprint != before
 
 
-def test_a_table_in_another_encoding_is_refused(tmp_path: Path, images) -> None:
+def test_read_paths_rejects_latin_1(tmp_path: Path, images) -> None:
     (tmp_path / "labels.csv").write_bytes("path,label\nimages/0.png,happy\nimages/1.png,müde\n".encode("latin-1"))
     with raises(DataError, "csv-not-text", "labels.csv", "UTF-8"):
         read_data(tmp_path / "labels.csv")
 
 
-def test_identifiers_that_python_would_read_as_numbers_stay_text(tmp_path: Path, images, write_csv) -> None:
+def test_read_paths_keeps_ids_with_underscores_as_text(tmp_path: Path, images, write_csv) -> None:
     people = [f"1_{index}" for index in range(12)]
     path = write_csv(tmp_path / "labels.csv", "path,label,person", rows(people))
     assert read_data(path).faces.columns["person"].tolist() == people

@@ -22,24 +22,24 @@ from support import raises
         ("notes.docx", b"x", "data-unknown", "notes.docx"),
     ],
 )
-def test_what_is_no_data_gets_one_line(tmp_path: Path, name: str, content: bytes | None, code: str, named: str) -> None:
+def test_read_data_rejects_other_files(tmp_path: Path, name: str, content: bytes | None, code: str, named: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with raises(DataError, code, named):
         read_data(tmp_path / name)
 
 
-def test_a_missing_file_names_what_it_may_have_been(kaggle_table: Path) -> None:
+def test_read_data_suggests_a_similar_file_name(kaggle_table: Path) -> None:
     with raises(DataError, "data-missing", "fer2103.csv", "'fer2013.csv'"):
         read_data(kaggle_table.with_name("fer2103.csv"))
 
 
-def test_a_run_folder_is_no_data(tiny_run):
+def test_read_data_rejects_a_run_folder(tiny_run):
     with raises(DataError, "data-is-a-run"):
         read_data(tiny_run.path)
 
 
-def test_a_folder_with_kaggles_table_among_others_is_read_by_it(kaggle_table: Path, write_csv) -> None:
+def test_read_data_prefers_kaggles_table_in_a_folder(kaggle_table: Path, write_csv) -> None:
     folder = kaggle_table.parent
     write_csv(folder / "example_submission.csv", "id,emotion", [])
     assert len(load_dataset(folder)) == 20
@@ -48,7 +48,9 @@ def test_a_folder_with_kaggles_table_among_others_is_read_by_it(kaggle_table: Pa
         load_dataset(folder)
 
 
-def test_a_table_and_folders_give_the_same_faces(kaggle_table: Path, tmp_path: Path, noise, write_tree) -> None:
+def test_read_data_gives_equal_faces_for_table_and_folders(
+    kaggle_table: Path, tmp_path: Path, noise, write_tree
+) -> None:
     images = {f"{('angry', 'disgust')[row % 2]}/{row}.png": image for row, image in enumerate(noise(20))}
     sets = (load_dataset(write_tree(tmp_path / "tree", images)), load_dataset(kaggle_table))
     contents = [
@@ -60,7 +62,7 @@ def test_a_table_and_folders_give_the_same_faces(kaggle_table: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("native", [30, 48, 100])
-def test_fingerprint_and_splits_do_not_depend_on_the_size(tmp_path: Path, noise, write_tree, native: int) -> None:
+def test_fingerprint_and_splits_ignore_the_size(tmp_path: Path, noise, write_tree, native: int) -> None:
     """Without splits in the data: the cut goes by pixels, and must be the same for models of every size."""
     images = noise(40, side=native)
     tree = write_tree(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": images[row] for row in range(40)})
@@ -75,7 +77,7 @@ def test_fingerprint_and_splits_do_not_depend_on_the_size(tmp_path: Path, noise,
             assert found.split_origin == usual.split_origin
 
 
-def test_each_image_is_opened_once_at_every_size(tmp_path: Path, noise, write_tree, monkeypatch) -> None:
+def test_read_data_opens_images_once_at_every_size(tmp_path: Path, noise, write_tree, monkeypatch) -> None:
     """Oracle: the number of files; fingerprint and cut are those of 48 px all the same."""
     opened = []
     monkeypatch.setattr("mien.data.decode.open_image", lambda each: opened.append(each) or open_image(each))
@@ -84,9 +86,7 @@ def test_each_image_is_opened_once_at_every_size(tmp_path: Path, noise, write_tr
     assert len(opened) == 8
 
 
-def test_data_with_the_test_split_and_without_is_the_same_to_a_model(
-    tmp_path: Path, noise, write_csv, as_pixels
-) -> None:
+def test_matches_training_data_ignores_the_test_split(tmp_path: Path, noise, write_csv, as_pixels) -> None:
     """As Kaggle's whole file is to one who learnt from Training and PublicTest; every other change is none."""
     usages = ["Training"] * 6 + ["PublicTest"] * 3 + ["PrivateTest"] * 3
     rows = [
@@ -114,9 +114,7 @@ def test_data_with_the_test_split_and_without_is_the_same_to_a_model(
     assert test.fingerprint_without_test == test.fingerprint
 
 
-def test_data_whose_rows_are_counted_through_has_other_scores_without_its_test_split(
-    tmp_path: Path, noise, write_tree
-) -> None:
+def test_fingerprint_for_predictions_includes_test_where_rows_shift(tmp_path: Path, noise, write_tree) -> None:
     """In class folders a face is known by its place: scores of the one would be of other faces of the other."""
     images = noise(12)
     learnt = [

@@ -38,13 +38,13 @@ def crossed(first, second):
         (crossed(("train/S001", "train/S002", "test/S003"), ("angry", "happy")), "folders-above-classes"),
     ],
 )
-def test_splits_and_people_are_no_classes(tmp_path, names, code):
+def test_read_folders_rejects_splits_and_people_as_classes(tmp_path, names, code):
     write(tmp_path, *names, count=1)
     with raises(DataError, code):
         read_data(tmp_path)
 
 
-def test_splits_inside_each_class_are_read(tmp_path):
+def test_read_folders_reads_splits_inside_classes(tmp_path):
     write(tmp_path / "inside", *crossed(("happy", "sad"), ("train", "val", "test")))
     found = read_data(tmp_path / "inside")
     assert found.faces.counts_by_split() == {"train": [4, 4], "validation": [4, 4], "test": [4, 4]}
@@ -56,7 +56,7 @@ def test_splits_inside_each_class_are_read(tmp_path):
     assert set(read_data(tmp_path / "people").faces.columns) == {"folder1"}
 
 
-def test_an_imagefolder_with_a_table_in_each_split_is_read(tmp_path):
+def test_read_metadata_reads_an_imagefolder(tmp_path):
     """Oracle: Hugging Face's layout, metadata.csv beside the images of a split."""
     write(tmp_path, "train", "test", count=6)
     for split in ("train", "test"):
@@ -77,7 +77,7 @@ def test_an_imagefolder_with_a_table_in_each_split_is_read(tmp_path):
         read_data(tmp_path)
 
 
-def test_images_in_several_rows_are_named(tmp_path):
+def test_read_paths_notes_images_in_several_rows(tmp_path):
     """As crowd tables have them: a row for each person and image."""
     write(tmp_path, "images", count=6)
     rows = [f"images/{at % 4}.png,{'sad' if at % 4 == 0 and at else 'happy'},{at // 4}" for at in range(12)]
@@ -86,7 +86,7 @@ def test_images_in_several_rows_are_named(tmp_path):
     assert (note.code, note[:40]) == ("images-repeated", "4 images are in several rows, 1 with dif")
 
 
-def test_votes_in_rows_of_their_own_are_named_for_pixels_too(tmp_path):
+def test_make_dataset_notes_votes_in_rows_of_pixels(tmp_path):
     """Oracle: FER2013 has a twentieth of copies, crowd tables more than half of their rows."""
     images = [" ".join(map(str, NOISE.integers(0, 256, 64))) for _ in range(6)]
     rows = [f"{('sad', 'happy')[at % 5 > 1]},{images[at % 6]},{at}" for at in range(18)]
@@ -96,7 +96,7 @@ def test_votes_in_rows_of_their_own_are_named_for_pixels_too(tmp_path):
     assert not read_data(tmp_path / "t.csv").notes
 
 
-def test_a_table_beside_class_folders_is_named(tmp_path):
+def test_read_folders_notes_a_table_beside_class_folders(tmp_path):
     write(tmp_path, "happy", "sad")
     (tmp_path / "people.csv").write_text("file,person\n")
     (tmp_path / "._people.csv").write_text("x")
@@ -104,7 +104,7 @@ def test_a_table_beside_class_folders_is_named(tmp_path):
     assert (note.code, note.split()[0]) == ("files-skipped", "people.csv")
 
 
-def test_ids_with_leading_zeros_are_text(tmp_path):
+def test_read_paths_keeps_ids_with_leading_zeros_as_text(tmp_path):
     write(tmp_path, "images", count=4)
     rows = [f"images/{at}.png,{('happy', 'sad')[at % 2]},{at + 1:03},{at + 1}" for at in range(4)]
     (tmp_path / "m.csv").write_text("\n".join(["path,label,id,number", *rows]))
@@ -113,14 +113,14 @@ def test_ids_with_leading_zeros_are_text(tmp_path):
     assert faces.columns["number"].tolist() == [1, 2, 3, 4]
 
 
-def test_folders_inside_a_class_and_classes_of_one_s_own_are_read(tmp_path):
+def test_read_folders_reads_subfolders_and_own_classes(tmp_path):
     write(tmp_path / "people", *crossed(("happy", "sad"), ("S001", "S002")))
     assert read_data(tmp_path / "people").faces.classes == ("happy", "sad")
     write(tmp_path / "own", "bored", "contest", "tested positive", count=3)
     assert read_data(tmp_path / "own").faces.classes == ("bored", "contest", "tested positive")
 
 
-def test_folders_of_a_nas_hold_no_samples(tmp_path):
+def test_read_folders_ignores_folders_of_a_nas(tmp_path):
     """Its thumbnails and what was deleted, beside the classes and within one."""
     write(tmp_path, "happy", "sad", "happy/@eaDir/0.png", "@eaDir", "#recycle/angry", "$RECYCLE.BIN")
     faces = read_data(tmp_path).faces
@@ -130,7 +130,7 @@ def test_folders_of_a_nas_hold_no_samples(tmp_path):
     assert len(list(walk_images(tmp_path))) == len(read_data(tmp_path).faces) == 9
 
 
-def test_an_accent_is_one_however_it_is_written(tmp_path):
+def test_read_data_matches_both_forms_of_unicode(tmp_path):
     """Oracle: macOS's form of a name (NFD) and the other one (NFC) look the same."""
     for form, split in (("NFC", "train"), ("NFD", "test")):
         write(tmp_path / "data" / split, *(unicodedata.normalize(form, name) for name in ("fröhlich", "müde")))
@@ -143,7 +143,7 @@ def test_an_accent_is_one_however_it_is_written(tmp_path):
     assert len(read_data(table).faces) == 2
 
 
-def test_numbers_without_names_are_not_guessed(tmp_path):
+def test_read_parquet_rejects_numbers_without_names(tmp_path):
     """RAF-DB's and AffectNet's order is not FER2013's."""
     pa = pytest.importorskip("pyarrow")
     write(tmp_path, "noise", count=14)
@@ -162,7 +162,7 @@ def test_numbers_without_names_are_not_guessed(tmp_path):
 
 
 @pytest.mark.parametrize(("header", "codes"), [("emotion", []), ("label", ["labels-numbered"])])
-def test_numbers_of_a_pixel_table_are_fer2013_s_or_a_notice_says_so(tmp_path, header, codes):
+def test_read_pixels_notes_numbers_read_as_fer2013s(tmp_path, header, codes):
     rows = [f'{index % 7},"{" ".join(map(str, NOISE.integers(0, 256, 2304)))}"' for index in range(14)]
     (tmp_path / "t.csv").write_text("\n".join([f"{header},pixels", *rows]))
     assert [note.code for note in read_data(tmp_path / "t.csv").notes] == codes

@@ -24,25 +24,25 @@ from support import raises
      ("Valid", "validation"), ("public_test", "validation"), ("PrivateTest", "test"), ("private", "test"),
      (" TEST ", "test"), ("happy", None), ("", None)],
 )  # fmt: skip
-def test_split_names_mean_what_people_mean(found: str, split: str | None) -> None:
+def test_canonical_split_knows_common_names(found: str, split: str | None) -> None:
     assert canonical_split(found) == split
 
 
-def test_official_names_are_told_from_others() -> None:
+def test_is_official_needs_two_official_names() -> None:
     assert is_official(["Training", "PublicTest", "Training"])
     assert is_official(["Training", "PublicTest", "PrivateTest"])
     assert not is_official(["Training", "test"])
     assert not any(is_official(words) for words in (["Training"], []))
 
 
-def test_cut_does_not_depend_on_the_order_of_the_images(noise) -> None:
+def test_cut_validation_ignores_the_order_of_images(noise) -> None:
     images, labels = noise(200), np.arange(200) % 4
     order = np.random.default_rng(1).permutation(200)
     assert np.array_equal(cut_validation(images, labels)[order], cut_validation(images[order], labels[order]))
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_class_with_two_groups_is_on_both_sides(noise, seed: int) -> None:
+def test_cut_validation_keeps_classes_of_two_groups_in_both_splits(noise, seed: int) -> None:
     generator = np.random.default_rng(seed)
     group_of = generator.integers(0, 30, 60)
     images, labels = noise(30, side=8, seed=seed)[group_of], generator.integers(0, 8, 30)[group_of]
@@ -53,7 +53,7 @@ def test_every_class_with_two_groups_is_on_both_sides(noise, seed: int) -> None:
     assert not set(group_of[validation]) & set(group_of[~validation])
 
 
-def test_settling_cuts_only_where_validation_is_missing(noise) -> None:
+def test_settle_splits_cuts_only_a_missing_validation(noise) -> None:
     images, labels = noise(100, side=8), np.arange(100) % 2
 
     def settle(*names: str) -> tuple[dict[str, int], str]:
@@ -74,7 +74,7 @@ def test_settling_cuts_only_where_validation_is_missing(noise) -> None:
 @pytest.mark.parametrize(
     ("given", "origin"), [("", f"{NO_CUT}; there is no test split"), ("train", f"as given; validation: {NO_CUT}")]
 )
-def test_where_nothing_can_be_cut_that_is_said(given, origin):
+def test_settle_splits_says_that_nothing_can_be_cut(given, origin):
     """Of each class one image, and one that is there twice."""
     images = np.array([[[1]], [[2]], [[2]]], dtype=np.uint8)
     split, said = settle_splits(np.full(3, given), "as given", images, np.array([0, 1, 1]))
@@ -85,7 +85,7 @@ def test_where_nothing_can_be_cut_that_is_said(given, origin):
 PIXELS = np.arange(60, dtype=np.uint8).reshape(60, 1, 1)
 
 
-def test_a_cut_stays_what_it_was() -> None:
+def test_cut_validation_repeats_a_stored_cut() -> None:
     """Oracle: the cuts of 0.1. A version that cuts otherwise would validate on what earlier runs were trained on."""
     labels = np.arange(60) % 3
     people = np.array([f"person {number // 4}" for number in range(60)])
@@ -101,14 +101,14 @@ def test_a_cut_stays_what_it_was() -> None:
     assert group_identical(PIXELS[[3, 1, 3, 0]]).tolist() == [0, 1, 0, 2]
 
 
-def test_the_share_is_filled_to_the_last_face_and_else_the_smallest_group_goes() -> None:
+def test_cut_validation_fills_its_share() -> None:
     """Oracle: counted by hand. 15% of twenty is three; of five it is less than a face, so the group of two goes."""
     assert cut_validation(PIXELS[:20], np.zeros(20, np.int64)).sum() == 3
     for order in ([0, 0, 0, 1, 1], [1, 1, 1, 0, 0]):
         assert cut_validation(PIXELS[order], np.zeros(5, np.int64)).tolist() == [False, False, False, True, True]
 
 
-def test_a_class_in_two_groups_may_be_cut_and_one_in_one_group_not() -> None:
+def test_check_class_groups_rejects_a_class_in_one_group() -> None:
     labels = np.array([0, 1, 0, 1])
     check_class_groups(np.array(["a", "a", "b", "b"]), labels, ("x", "y"))
     with raises(DataError, "group-holds-class", "'b'", "'y'"):

@@ -11,7 +11,7 @@ from support import raises
 FER2013_TRAINING_COUNTS = [3995, 436, 4097, 7215, 4830, 3171, 4965]
 
 
-def test_same_count_and_seed_give_identical_bytes_and_another_seed_does_not() -> None:
+def test_synthetic_faces_repeat_for_equal_seeds() -> None:
     first, again, other = synthetic_faces(70, 5), synthetic_faces(70, 5), synthetic_faces(70, 6)
     assert first.fingerprint == again.fingerprint
     assert first.source.tolist() == again.source.tolist()
@@ -19,7 +19,7 @@ def test_same_count_and_seed_give_identical_bytes_and_another_seed_does_not() ->
     assert not np.array_equal(render_faces(first.labels, 5), render_faces(first.labels, 6))
 
 
-def test_a_face_depends_on_seed_position_and_label_alone() -> None:
+def test_render_faces_depends_on_seed_index_and_label_only() -> None:
     labels = draw_labels(60, 1)
     images = render_faces(labels, 1)
     assert np.array_equal(render_faces(labels[:31], 1), images[:31])
@@ -28,7 +28,7 @@ def test_a_face_depends_on_seed_position_and_label_alone() -> None:
     assert np.flatnonzero((render_faces(changed, 1) != images).any(axis=(1, 2))).tolist() == [30]
 
 
-def test_proportions_are_fer2013s_and_at_its_size_the_counts_too() -> None:
+def test_draw_labels_has_the_proportions_of_fer2013() -> None:
     total = sum(FER2013_TRAINING_COUNTS)
     assert pytest.approx([count / total for count in FER2013_TRAINING_COUNTS]) == EXPRESSION_PROPORTIONS
     labels = draw_labels(total, 0)
@@ -36,7 +36,7 @@ def test_proportions_are_fer2013s_and_at_its_size_the_counts_too() -> None:
     assert np.bincount(labels).tolist() == FER2013_TRAINING_COUNTS
 
 
-def test_face_set_is_split_80_10_10_within_each_class() -> None:
+def test_synthetic_faces_are_split_80_10_10_within_classes() -> None:
     """Oracle: largest remainder, so each class's share of a split is within one face of exact."""
     faces = synthetic_faces(1000, 4)
     assert faces.classes == EXPRESSIONS
@@ -49,13 +49,13 @@ def test_face_set_is_split_80_10_10_within_each_class() -> None:
 
 
 @pytest.mark.parametrize("count", [6, 0, -1])
-def test_too_few_faces_are_a_data_error(count: int) -> None:
+def test_synthetic_faces_rejects_too_few_faces(count: int) -> None:
     with raises(DataError, "count-too-small", 7, count):
         synthetic_faces(count)
     with raises(DataError, "count-too-small", 7, count):
         draw_labels(count, 0)
 
 
-def test_a_negative_seed_is_a_data_error() -> None:
+def test_synthetic_faces_rejects_a_negative_seed() -> None:
     with raises(DataError, "seed-range", -1):
         synthetic_faces(7, seed=-1)

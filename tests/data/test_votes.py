@@ -51,7 +51,7 @@ def write_ferplus(path: Path, faces: Dataset, votes: np.ndarray) -> Path:
     return path
 
 
-def test_a_votes_file_is_read_beside_the_data(voted: Dataset, plain: Dataset, tmp_path: Path) -> None:
+def test_read_data_adds_votes_of_a_file(voted: Dataset, plain: Dataset, tmp_path: Path) -> None:
     """Oracle: the votes that were written; seven and three an image. The file adds nothing to the fingerprint."""
     data = tmp_path / "faces.parquet"
     write_parquet(plain, data)
@@ -64,7 +64,7 @@ def test_a_votes_file_is_read_beside_the_data(voted: Dataset, plain: Dataset, tm
     assert read_data(data).faces.votes is None
 
 
-def test_votes_in_words(plain: Dataset) -> None:
+def test_votes_on_ranks_answers(plain: Dataset) -> None:
     """Oracle: the words by hand; equal numbers keep the order of the classes."""
     votes = np.zeros((len(plain), 3))
     votes[0] = (2, 3.25, 2)
@@ -72,14 +72,14 @@ def test_votes_in_words(plain: Dataset) -> None:
     assert (faces.votes_on(0), faces.votes_on(1), plain.votes_on(0)) == ("sad 3.25, happy 2, unsure 2", "", "")
 
 
-def test_oversampled_rows_keep_their_votes(voted: Dataset) -> None:
+def test_balance_keeps_votes_of_repeated_rows(voted: Dataset) -> None:
     """Oracle: every row's votes name its own label, so they must in each copy."""
     for sampling in ("oversample", "undersample"):
         made = balance(voted.of_split("train"), BalanceRecipe(sampling=sampling), seed=0)
         assert np.array_equal(made.votes, votes_for(made))
 
 
-def test_fer_plus_file_of_other_images_is_refused(tmp_path: Path, plain: Dataset) -> None:
+def test_with_votes_rejects_votes_on_other_images(tmp_path: Path, plain: Dataset) -> None:
     votes = votes_for(plain)
     path = write_ferplus(tmp_path / "v.csv", plain, np.roll(votes, 1, axis=1))
     with raises(DataError, "votes-other-data"):
@@ -101,13 +101,13 @@ def test_fer_plus_file_of_other_images_is_refused(tmp_path: Path, plain: Dataset
         (HEADER + "\nTrainer,x.png,1,2,0,0,0,0,0,0,0,0\n", "votes-file-line", "line 2"),
     ],
 )
-def test_a_damaged_fer_plus_file_is_named(tmp_path: Path, plain: Dataset, text: str, code: str, named: str) -> None:
+def test_with_votes_names_a_damaged_line(tmp_path: Path, plain: Dataset, text: str, code: str, named: str) -> None:
     (tmp_path / "v.csv").write_text(text)
     with raises(DataError, code, named):
         with_votes(plain, tmp_path / "v.csv")
 
 
-def test_bad_votes_are_refused_where_they_are_used(voted: Dataset, plain: Dataset) -> None:
+def test_check_votes_rejects_bad_votes(voted: Dataset, plain: Dataset) -> None:
     with raises(DataError, "votes-missing"):
         check_votes(plain)
     votes = votes_for(plain)
@@ -124,7 +124,7 @@ def test_bad_votes_are_refused_where_they_are_used(voted: Dataset, plain: Datase
         replace(plain, votes=np.ones((60, 2)), vote_classes=("sad", "happy", "fear"))
 
 
-def test_distributions_and_fingerprint(voted: Dataset) -> None:
+def test_votes_fingerprint_depends_on_votes_without_test(voted: Dataset) -> None:
     """Other votes, another fingerprint; votes of the test split do not count."""
     assert np.allclose(vote_probabilities(check_votes(voted))[:, FERPLUS_CLASSES.index("unknown")], 0.3)
     assert np.allclose(vote_probabilities(check_votes(voted)).sum(axis=1), 1)
@@ -135,7 +135,7 @@ def test_distributions_and_fingerprint(voted: Dataset) -> None:
         assert (votes_fingerprint(replace(voted, votes=votes, vote_classes=FERPLUS_CLASSES)) != before) == differs
 
 
-def test_csv_columns_are_votes(tmp_path: Path, noise, write_tree, write_csv) -> None:
+def test_read_paths_gathers_votes(tmp_path: Path, noise, write_tree, write_csv) -> None:
     write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
     rows = [[f"{index}.png", ("happy", "sad")[index % 2], 3 - index % 2, index % 2] for index in range(4)]
     faces = read_data(write_csv(tmp_path / "faces.csv", "path,label,votes_happiness,votes_unsure", rows)).faces
@@ -144,7 +144,7 @@ def test_csv_columns_are_votes(tmp_path: Path, noise, write_tree, write_csv) -> 
     assert "votes_happiness" not in faces.columns
 
 
-def test_pixel_tables_have_votes_too(tmp_path: Path, noise, write_csv, as_pixels) -> None:
+def test_read_pixels_gathers_votes(tmp_path: Path, noise, write_csv, as_pixels) -> None:
     """Oracle: the numbers that were written, in a table with other columns and one of groups between them."""
     rows = [(row % 2, as_pixels(image), row, "Training", f"p{row}", 9 - row) for row, image in enumerate(noise(4))]
     header = "emotion,pixels,votes_happy,Usage,person,votes_Anger"
@@ -159,7 +159,7 @@ def test_pixel_tables_have_votes_too(tmp_path: Path, noise, write_csv, as_pixels
         read_data(write_csv(tmp_path / "bad.csv", header, [*rows[:2], (0, rows[2][1], "many", *rows[2][3:]), rows[3]]))
 
 
-def test_parquet_columns_are_votes_too(tmp_path: Path, plain: Dataset) -> None:
+def test_read_parquet_gathers_votes(tmp_path: Path, plain: Dataset) -> None:
     """Oracle: the numbers that were written; a row of nulls is one that nobody was asked about."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     write_parquet(plain, tmp_path / "plain.parquet")
@@ -189,7 +189,7 @@ def test_parquet_columns_are_votes_too(tmp_path: Path, plain: Dataset) -> None:
         read_data(tmp_path / "shards")
 
 
-def test_a_bad_number_of_votes_is_named_by_its_line(tmp_path: Path, noise, write_tree, write_csv) -> None:
+def test_votes_name_the_line_of_a_bad_number(tmp_path: Path, noise, write_tree, write_csv) -> None:
     """By hand: the third row is line 4; a row with no number at all is one that nobody was asked about."""
     write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
     good = [["0.png", "happy", 3, 0], ["1.png", "sad", 0, 2.5], ["2.png", "happy", "", ""], ["3.png", "sad", 1, 1]]
@@ -205,7 +205,7 @@ def test_a_bad_number_of_votes_is_named_by_its_line(tmp_path: Path, noise, write
             read_data(write_csv(tmp_path / "bad.csv", "path,label,votes_happy,votes_sad", rows))
 
 
-def test_missing_ratings_are_counted_and_others_named(tmp_path, noise, write_tree, write_csv) -> None:
+def test_rating_notices_count_missing_ratings(tmp_path, noise, write_tree, write_csv) -> None:
     """Oracle: AffectNet marks a missing rating by -2; self-assessment manikins go from 1 to 9."""
     write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
     valence, arousal = ["0.5", '"-0,5"', "NA", -2], [3, 5, 1, 9]
@@ -229,14 +229,14 @@ def test_missing_ratings_are_counted_and_others_named(tmp_path, noise, write_tre
         ("path,label,votes_happy,votes_sad", [1, "many"], "votes-not-numbers"),
     ],
 )
-def test_csv_votes_that_are_none_are_refused(tmp_path, noise, write_tree, write_csv, header, values, code) -> None:
+def test_read_paths_rejects_bad_columns_of_votes(tmp_path, noise, write_tree, write_csv, header, values, code) -> None:
     write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(2))})
     path = write_csv(tmp_path / "f.csv", header, [["0.png", "happy", *values], ["1.png", "sad", *values]])
     with raises(DataError, code):
         read_data(path)
 
 
-def test_parquet_rows_of_another_length_are_named(tmp_path: Path, plain: Dataset) -> None:
+def test_read_parquet_names_rows_of_another_length(tmp_path: Path, plain: Dataset) -> None:
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     write_parquet(plain, tmp_path / "plain.parquet")
     lists = FERPLUS.tolist()

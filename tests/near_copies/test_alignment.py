@@ -11,14 +11,14 @@ def pairs_of(images, copies):
     return np.concatenate([images, copies]), np.arange(count), count + np.arange(count)
 
 
-def test_a_picture_is_itself_and_its_mirror(drawn):
+def test_aligned_correlation_is_one_for_an_image_and_its_mirror(drawn):
     faces = drawn[:20]
     for copies in (faces, faces[:, :, ::-1]):
         assert aligned_correlation(*pairs_of(faces, copies)) == pytest.approx(np.ones(20), abs=1e-4)
 
 
 @pytest.mark.parametrize("offset", [(3, 3), (-3, 2), (0, -3)])
-def test_a_shifted_picture_is_found_where_it_overlaps(drawn, offset):
+def test_aligned_correlation_finds_a_shifted_image(drawn, offset):
     """What came in at the border is black, and does not count."""
     faces = drawn[:20]
     moved = np.zeros_like(faces)

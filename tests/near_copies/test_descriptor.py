@@ -6,14 +6,14 @@ import pytest
 from mien.near_copies.descriptor import _disturbances, fit_descriptor, spectra
 
 
-def test_a_mirror_and_light_leave_spectra_as_they_are(drawn):
+def test_spectra_ignore_mirroring_and_brightness(drawn):
     faces = drawn[:10].astype(np.float32)
     plain = spectra(faces)
     assert spectra(faces[:, :, ::-1]) == pytest.approx(plain, abs=1e-3)
     assert spectra(0.5 * faces + 30) == pytest.approx(plain, abs=1e-3)
 
 
-def test_directions_tell_pictures_apart_more_than_copies(drawn):
+def test_descriptor_separates_images_more_than_copies(drawn):
     found = fit_descriptor(drawn, np.arange(1500))
     other, copies = drawn[1500:1600], _disturbances(48)[0](drawn[1500:1600])
     all_of = np.arange(100)

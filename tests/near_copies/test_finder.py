@@ -57,13 +57,13 @@ def share_found(images, random, copies_of_a_kind):
     return dict(zip(KINDS, own.reshape(chosen.shape).mean(axis=1), strict=True)), int(others.sum())
 
 
-def test_made_copies_are_found_and_different_faces_are_not(drawn):
+def test_find_near_copies_finds_made_copies_only(drawn):
     shares, wrong = share_found(drawn, np.random.default_rng(5), 100)
     assert min(shares.values()) >= 0.95, shares
     assert wrong == 0, "of 2 million pairs"
 
 
-def test_the_order_of_the_images_changes_nothing(drawn):
+def test_find_near_copies_ignores_the_order_of_images(drawn):
     random = np.random.default_rng(7)
     few = drawn[:800]
     together = np.concatenate([few, *(np.stack([kind(face, random) for face in few[:60]]) for kind in KINDS)])
@@ -74,7 +74,7 @@ def test_the_order_of_the_images_changes_nothing(drawn):
 
 
 @pytest.mark.slow
-def test_made_copies_of_real_faces_are_found(fer2013_faces):
+def test_find_near_copies_finds_made_copies_of_real_faces(fer2013_faces):
     images = np.asarray(fer2013_faces.images)
     _, first = np.unique(group_identical(images), return_index=True)
     images = images[first[contrast(images[first]) > 8]]
@@ -83,14 +83,14 @@ def test_made_copies_of_real_faces_are_found(fer2013_faces):
 
 
 @pytest.mark.slow
-def test_at_most_one_false_pair_in_ten_million():
+def test_find_near_copies_has_few_false_pairs():
     from mien.data.synthetic import draw_labels, render_faces
 
     images = render_faces(draw_labels(20_000, 3), 3)
     assert len(find_near_copies(images, group_identical(images)).first) <= 20_000 * 19_999 / 2 / 1e7
 
 
-def test_blocks_early_sorting_and_threads_change_no_pair(drawn, monkeypatch):
+def test_candidate_pairs_do_not_depend_on_blocks_and_threads(drawn, monkeypatch):
     """Oracle: the pairs of one block and one thread. Blocks of seven leave the last one short at every step."""
     monkeypatch.setattr("mien.near_copies.finder.available_cores", lambda: 1)
     usable = np.arange(len(drawn))
@@ -103,7 +103,7 @@ def test_blocks_early_sorting_and_threads_change_no_pair(drawn, monkeypatch):
     assert np.array_equal(candidate_pairs(described, descriptor), whole)
 
 
-def test_blank_and_identical_pictures(drawn):
+def test_find_near_copies_ignores_blank_images(drawn):
     images = np.concatenate([drawn[:3], drawn[:2], np.zeros((4, 48, 48), dtype=np.uint8)])
     found = find_near_copies(images, group_identical(images))
     assert len(found.first) == 0

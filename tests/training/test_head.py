@@ -27,7 +27,7 @@ def tones(faces):
     return Dataset.from_arrays(np.repeat(images, 2, axis=0), np.repeat(tone, 2), ("dark", "middle", "bright"))
 
 
-def test_a_fit_is_scikit_learns(tones, tiny_run):
+def test_fit_equals_scikit_learn(tones, tiny_run):
     """Its C is 1 / (N penalty): it sums the losses that are averaged here."""
     trained = tiny_run.read_recipe()
     recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
@@ -43,7 +43,7 @@ def test_a_fit_is_scikit_learns(tones, tiny_run):
         assert (plain @ ours[0].T + ours[1]).softmax(1).numpy() == pytest.approx(expected, abs=2e-3)
 
 
-def test_classes_are_weighted_and_a_class_of_one_group_is_not_cross_validated(tones, tiny_run):
+def test_fit_weights_classes_and_needs_two_groups_a_class(tones, tiny_run):
     """With weights N / (K n_c) all classes count alike: oracle, scikit-learn's ``class_weight="balanced"``."""
     trained = tiny_run.read_recipe()
     recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
@@ -59,7 +59,7 @@ def test_classes_are_weighted_and_a_class_of_one_group_is_not_cross_validated(to
     assert state.cross_validation is None
 
 
-def test_the_penalty_is_that_of_the_least_cross_validated_loss(tones, tiny_run):
+def test_penalty_has_the_lowest_cross_validated_loss(tones, tiny_run):
     """Oracle: scikit-learn's fits and log loss on the same folds."""
     trained = tiny_run.read_recipe()
     recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
@@ -92,7 +92,7 @@ def test_cross_validation_deals_near_copies_into_one_fold(faces, tiny_run):
     assert state.cross_validation["accuracy"] < 0.7
 
 
-def test_what_a_fitted_head_has_no_use_for_is_refused(tones, tiny_run):
+def test_head_rejects_own_augmentation_and_find_lr(tones, tiny_run):
     from mien import find_lr, train
 
     with raises(RecipeError, "fit-head"):
@@ -101,7 +101,7 @@ def test_what_a_fitted_head_has_no_use_for_is_refused(tones, tiny_run):
         find_lr("head", tones, init_from=tiny_run.path)
 
 
-def test_a_head_of_other_classes_leaves_the_network_as_it_was(tmp_path, tones, tiny_run):
+def test_train_head_changes_only_the_last_layer(tmp_path, tones, tiny_run):
     from mien import load, train
 
     run = RunFolder(tmp_path / "run")
@@ -119,7 +119,7 @@ def test_a_head_of_other_classes_leaves_the_network_as_it_was(tmp_path, tones, t
     assert run.best.read_bytes() == before, "another run may have started from these weights"
 
 
-def test_without_from_it_takes_the_default_model_and_says_what_does_not_go_together():
+def test_find_job_starts_head_from_the_default_model():
     from mien.api.train import find_job
 
     job = find_job("head", ["seed=3"], None)
