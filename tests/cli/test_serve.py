@@ -10,7 +10,7 @@ from mien.base.errors import MissingExtraError
 from support import note_codes, raises, refused
 
 
-def test_a_port_in_use_is_one_line(mien):
+def test_serve_rejects_a_port_in_use(mien):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused(mien("serve", "--port", taken.getsockname()[1]), "port-unavailable", "--port", taken.getsockname()[1])
 
@@ -25,11 +25,11 @@ def test_a_port_in_use_is_one_line(mien):
         (("--threads", "0"), "usage", "threads"),
     ],
 )
-def test_what_cannot_start_is_one_line(mien, arguments, code, value):
+def test_serve_rejects_bad_options(mien, arguments, code, value):
     refused(mien("serve", *arguments), code, value)
 
 
-def test_without_the_extra_it_names_it(mien, monkeypatch):
+def test_serve_names_the_missing_extra(mien, monkeypatch):
     for name in [each for each in sys.modules if each.startswith("mien.serve.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
@@ -39,7 +39,7 @@ def test_without_the_extra_it_names_it(mien, monkeypatch):
 
 
 @pytest.mark.parametrize(("arguments", "warned"), [((), False), (("--host", "0.0.0.0"), True)])
-def test_it_warns_where_everybody_may_ask(mien, monkeypatch, arguments, warned):
+def test_serve_notes_an_open_service(mien, monkeypatch, arguments, warned):
     started = []
     monkeypatch.setattr("mien.serve.server.run", lambda app, listener, limits: started.append(listener.close()))
     monkeypatch.delenv("MIEN_TOKEN", raising=False)

@@ -33,7 +33,7 @@ def rows_of(path):
     return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
 
-def test_a_video_becomes_three_files(mien, tmp_path, smiling):
+def test_video_writes_three_files(mien, tmp_path, smiling):
     answer = mien("video", smiling, "--out", tmp_path / "out", "--model", "fast", "--output", "fer2013")
     assert answer.code == 0, answer.err
     assert {file.name for file in (tmp_path / "out").iterdir()} == NAMES
@@ -56,7 +56,7 @@ def test_a_video_becomes_three_files(mien, tmp_path, smiling):
     assert "YuNet" in page
 
 
-def test_json_sums_up(mien, tmp_path, smiling):
+def test_video_json_sums_up_the_tracks(mien, tmp_path, smiling):
     answer = mien("video", smiling, "--out", tmp_path / "out", "--json", "--alarm", "happy:0.5", "--alarm", "sad:0.9")
     said = json.loads(answer.out)
     assert said["video"] == {"width": 240, "height": 220, "frames": 12, "seconds": pytest.approx(0.8)}
@@ -71,7 +71,7 @@ def test_json_sums_up(mien, tmp_path, smiling):
         assert Path(path).stat().st_size > 0
 
 
-def test_what_is_there_is_not_replaced_unasked(mien, tmp_path, smiling):
+def test_video_replaces_files_only_with_overwrite(mien, tmp_path, smiling):
     (tmp_path / "faces.csv").write_text("mine")
     refused(mien("video", smiling, "--out", tmp_path), "file-exists", "faces.csv", "--overwrite")
     assert {file.name for file in tmp_path.iterdir()} == {"faces.csv"}
@@ -82,7 +82,7 @@ def test_what_is_there_is_not_replaced_unasked(mien, tmp_path, smiling):
     assert len(rows_of(tmp_path / "faces.csv")) == 12
 
 
-def test_without_out_the_folder_is_named_for_the_clip(mien, tmp_path, smiling, monkeypatch):
+def test_video_names_its_default_folder_after_the_file(mien, tmp_path, smiling, monkeypatch):
     """In the current folder, not beside the clip; what is there is kept as in any other."""
     monkeypatch.chdir(tmp_path)
     answer = mien("video", smiling, "--no-annotate")
@@ -95,13 +95,13 @@ def test_without_out_the_folder_is_named_for_the_clip(mien, tmp_path, smiling, m
 
 
 @pytest.mark.parametrize("alarms", [["happy"], ["joy:0.7"], ["happy:7"], ["happy:much"], ["happy:0.5", "happy:0.9"]])
-def test_an_alarm_needs_a_class_and_a_limit(mien, tmp_path, smiling, alarms):
+def test_video_rejects_malformed_alarms(mien, tmp_path, smiling, alarms):
     given = [word for alarm in alarms for word in ("--alarm", alarm)]
     refused(mien("video", smiling, "--out", tmp_path / "out", *given), "alarm", "CLASS:LIMIT", alarms[-1])
     assert not (tmp_path / "out").exists()
 
 
-def test_the_video_itself_is_never_replaced(mien, tmp_path, smiling):
+def test_video_never_replaces_its_input(mien, tmp_path, smiling):
     clip = tmp_path / "annotated.mp4"
     clip.write_bytes(smiling.read_bytes())
     for options in ([], ["--overwrite"], ["--overwrite", "--no-annotate"]):
@@ -109,13 +109,13 @@ def test_the_video_itself_is_never_replaced(mien, tmp_path, smiling):
     assert clip.read_bytes() == smiling.read_bytes()
 
 
-def test_the_password_of_a_camera_is_not_shown(mien):
+def test_video_hides_passwords(mien):
     answer = mien("video", "rtsp://ann:s3cret@127.0.0.1:9/front")
     refused(answer, "video-live", "ann:***@127.0.0.1:9/front")
     assert "s3cret" not in answer.err
 
 
-def test_without_the_extra_nothing_is_begun(mien, tmp_path, smiling, monkeypatch):
+def test_video_names_the_missing_extra_before_it_starts(mien, tmp_path, smiling, monkeypatch):
     for package in ("av", "jinja2", "matplotlib"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, package, None)
@@ -126,7 +126,7 @@ def test_without_the_extra_nothing_is_begun(mien, tmp_path, smiling, monkeypatch
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_command_leaves_nothing_half_written(tmp_path, encode_video, astronaut, number):
+def test_stopped_video_leaves_nothing_behind(tmp_path, encode_video, astronaut, number):
     clip = encode_video(tmp_path / "long.mp4", [np.ascontiguousarray(astronaut[20:240, 110:350])] * 600)
     out = tmp_path / "out"
     command_line = [sys.executable, "-m", "mien", "video", str(clip), "--out", str(out), "--detect-every", "0"]

@@ -11,7 +11,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 
-def test_it_opens_the_browser_at_the_page_of_a_service_without_a_token(mien, tmp_path, monkeypatch):
+def test_webcam_opens_the_page_of_an_open_service(mien, tmp_path, monkeypatch):
     """A guarded page would classify with a model of its own."""
     from starlette.testclient import TestClient
 
@@ -41,7 +41,7 @@ def test_it_opens_the_browser_at_the_page_of_a_service_without_a_token(mien, tmp
     assert status not in {401, 200}
 
 
-def test_a_page_that_is_not_built_is_one_line(mien, tmp_path, monkeypatch):
+def test_webcam_names_a_page_that_is_not_built(mien, tmp_path, monkeypatch):
     from mien.serve import built_page
 
     monkeypatch.setattr(built_page, "STATIC", tmp_path / "static")

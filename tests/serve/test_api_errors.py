@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from mien.serve.api_errors import CODES, ApiError, add_error_handlers
 
 
-def test_every_error_has_the_shape_and_the_codes_of_all_errors_of_mien():
+def test_errors_have_one_shape_and_hyphenated_codes():
     """Oracle: MienError's words joined by hyphens, and HTTP's ranges of status."""
     for code, (status, _) in CODES.items():
         error, scope = ApiError("Sentence.", code=code), {}
@@ -23,7 +23,7 @@ def test_every_error_has_the_shape_and_the_codes_of_all_errors_of_mien():
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "not-found"), (404, "not-found"), (405, "method-not-allowed")])
-def test_the_frameworks_errors_have_documented_codes(status, code):
+def test_framework_errors_have_documented_codes(status, code):
     """Starlette answers 401 of a file that it may not read."""
     app = FastAPI()
     add_error_handlers(app)
@@ -37,7 +37,7 @@ def test_the_frameworks_errors_have_documented_codes(status, code):
     assert (response.status_code, response.headers["allow"]) == (CODES[code][0], "GET")
 
 
-def test_every_error_and_its_status_is_documented():
+def test_documentation_lists_every_error_and_status():
     """Oracle: the table of docs/serve.md."""
     page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", page, re.MULTILINE)

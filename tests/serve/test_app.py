@@ -23,7 +23,7 @@ from mien.serve.limits import Limits
 from support import encoded, raises
 
 
-def test_a_crop_is_predicted_as_in_python(service, face):
+def test_predict_equals_python_on_a_crop(service, face):
     expected = mien.load().predict_crops(face)[0].to_dict()
     answer = service.predict(face).json()
     (found,) = answer["faces"]
@@ -40,7 +40,7 @@ def test_a_crop_is_predicted_as_in_python(service, face):
     }
 
 
-def test_a_photo_is_predicted_as_in_python(service, astronaut):
+def test_predict_equals_python_on_a_photo(service, astronaut):
     """Three faces: the photo twice beside itself, once smaller."""
     wide = np.zeros((512, 1400, 3), np.uint8)
     wide[:, :512], wide[:, 512:1024] = astronaut, astronaut
@@ -60,7 +60,7 @@ def test_a_photo_is_predicted_as_in_python(service, astronaut):
     assert service.predict(encoded(wide), "min_score=1").json()["faces"] == []
 
 
-def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, astronaut):
+def test_predict_hints_at_photos_as_crops_and_crops_as_photos(service, astronaut):
     """With the code of the notice that `mien predict` gives."""
     head, grey = astronaut[30:200, 140:310], np.full((300, 300, 3), 128, np.uint8)
     for image, query, code in (
@@ -76,7 +76,7 @@ def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, as
         assert ("hint" in answer, answer.get("hint_code")) == (code is not None, code), (image.shape, query, answer)
 
 
-def test_a_photo_is_drawn_into(service, astronaut):
+def test_draw_marks_the_face_in_the_photo(service, astronaut):
     """Oracle: the photo, and where its face is: the lines of the box are there and nowhere below it."""
     files = {"file": encoded(astronaut)}
     answer = service.ask("POST", "/v1/draw?max_faces=1", files=files)
@@ -88,14 +88,12 @@ def test_a_photo_is_drawn_into(service, astronaut):
     assert service.refusal(service.ask("POST", "/v1/draw?crops=true", files=files), 422) == "bad-parameter"
 
 
-def test_classes_merge(service, face):
+def test_predict_merges_classes(service, face):
     seven = service.predict(face).json()["faces"][0]["probabilities"]
     kept = sum(seven[name] for name in ("angry", "fear", "sad", "happy", "surprise"))
     positive = (seven["happy"] + seven["surprise"]) / kept
     (merged,) = service.predict(face, "crops=true&classes=binary").json()["faces"]
     assert merged["probabilities"] == pytest.approx({"negative": 1 - positive, "positive": positive}, abs=1e-6)
-    own = service.predict(face, "crops=true&classes=good%3Dhappy%2Csour%3Dangry%2Bsad").json()["faces"][0]
-    assert set(own["probabilities"]) == {"good", "sour"}
 
 
 @pytest.mark.parametrize(
@@ -105,13 +103,13 @@ def test_classes_merge(service, face):
      ("min_size=0", "'min_size'"), ("min_score=-1", "'min_score'"), ("crops=true&max_faces=1", "'max_faces'"),
      ("draw=true", "'draw'"), ("max_faces=many", "'max_faces'")],
 )  # fmt: skip
-def test_an_impossible_query_is_refused(service, face, query, named):
+def test_predict_rejects_bad_parameters(service, face, query, named):
     response = service.predict(face, query)
     assert service.refusal(response, 422) == "bad-parameter"
     assert named in response.json()["error"]["message"]
 
 
-def test_a_batch_answers_in_order_with_errors_in_their_place(service):
+def test_batch_answers_in_order_with_errors_in_place(service):
     pixels = synthetic_faces(30, seed=3).images
     images = [encoded(each) for each in pixels]
     files = [*images[:4], b"no image", images[4][:-60], b"", *images[4:]]
@@ -128,7 +126,7 @@ def test_a_batch_answers_in_order_with_errors_in_their_place(service):
     assert [each["faces"][0]["source"] for each in predicted] == [f"image {n}" for n in (1, 2, 3, 4, *range(8, 34))]
 
 
-def test_thirty_two_clients_each_get_their_own_answer(service):
+def test_concurrent_clients_get_their_own_answers(service):
     """Oracle: the same model on each face alone. Answers that a batch mixed up would differ."""
     faces = synthetic_faces(160, seed=9).images
     with ThreadPoolExecutor(32) as pool:
@@ -139,7 +137,7 @@ def test_thirty_two_clients_each_get_their_own_answer(service):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_the_model_has_its_manifest_and_digest(service):
+def test_model_has_manifest_and_digest(service):
     file = find_model("default")
     answer = service.ask("GET", "/v1/model").json()
     assert answer["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -147,14 +145,14 @@ def test_the_model_has_its_manifest_and_digest(service):
     assert answer["detector"] == "YuNet"
 
 
-def test_other_addresses_and_methods_are_refused_in_the_same_shape(service):
+def test_unknown_addresses_and_methods_have_the_error_shape(service):
     assert service.refusal(service.ask("GET", "/v1/nothing"), 404) == "not-found"
     response = service.ask("GET", "/v1/predict")
     assert service.refusal(response, 405) == "method-not-allowed"
     assert response.headers["allow"] == "POST"
 
 
-def test_the_document_says_what_an_image_is_and_how_many(service):
+def test_openapi_describes_images_and_operations(service):
     paths = service.ask("GET", "/openapi.json").json()["paths"]
     files = {
         path: methods["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["file"]
@@ -178,7 +176,7 @@ def test_the_document_says_what_an_image_is_and_how_many(service):
 
 
 @pytest.mark.parametrize(("prefix", "asked"), [("", ""), ("/faces", ""), ("/faces", "/faces")])
-def test_a_proxy_may_offer_it_under_a_prefix(start, face, prefix, asked):
+def test_service_works_under_a_prefix(start, face, prefix, asked):
     """Whether the proxy takes the prefix off or not. Oracle: the addresses that a browser makes of the page's own."""
     service = start(root_path=prefix)
     assert service.ask("POST", f"{asked}/v1/predict?crops=true", files={"file": face}).status_code == 200
@@ -197,12 +195,12 @@ def test_a_proxy_may_offer_it_under_a_prefix(start, face, prefix, asked):
 
 
 @pytest.mark.parametrize("prefix", ["faces", "/faces/", "/", "https://a.org/faces", "/a b"])
-def test_what_is_no_prefix_is_refused(prefix):
+def test_create_app_rejects_malformed_prefixes(prefix):
     with raises(ServeError, "root-path", prefix):
         create_app(root_path=prefix)
 
 
-def test_it_can_be_mounted_in_an_application(face):
+def test_service_can_be_mounted(face):
     app = FastAPI()
     app.mount("/faces", create_app(threads=1))
     client = TestClient(app, "http://127.0.0.1")
@@ -210,7 +208,7 @@ def test_it_can_be_mounted_in_an_application(face):
     assert client.get("/faces/docs/swagger-ui.css").status_code == 200
 
 
-def test_a_defect_is_answered_and_counted_as_one(start, face, monkeypatch):
+def test_bug_is_answered_and_counted_as_internal(start, face, monkeypatch):
     service = start()
     monkeypatch.setattr("mien.serve.prediction_service.PredictionService.reader", lambda *others: 1 / 0)
     assert service.refusal(service.predict(face), 500) == "internal"

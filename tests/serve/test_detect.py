@@ -61,28 +61,28 @@ DRAWINGS = [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe-3.0 EPSF-
 
 
 @pytest.mark.parametrize("data", [b"hello", *DRAWINGS, b"PK\x03\x04", bytes(5000)])
-def test_files_that_are_not_images_are_refused(refusal, data):
+def test_predict_image_rejects_other_files(refusal, data):
     assert refusal(data) == "image-format"
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "BMP", "PPM"])
-def test_formats_that_are_decoded_slowly_or_noisily_are_refused(refusal, kind):
+def test_predict_image_rejects_formats_that_are_not_served(refusal, kind):
     assert refusal(encoded(Image.new("L", (9, 9)), kind)) == "image-format"
 
 
 @pytest.mark.parametrize("size", [(5001, 5000), (10_000, 10_000), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
-def test_bombs_are_refused_before_they_are_decoded(refusal, size, monkeypatch):
+def test_predict_image_rejects_bombs_before_decoding(refusal, size, monkeypatch):
     monkeypatch.setattr(detect, "open_image", None)
     assert refusal(png_of_size(*size)) == "image-pixels"
 
 
-def test_the_limit_of_pixels_is_exact(predict, refusal):
+def test_pixel_limit_is_exact(predict, refusal):
     limits = Limits(max_pixels=600)
     assert predict(encoded(Image.new("L", (30, 20))), limits=limits).width == 30
     assert refusal(encoded(Image.new("L", (30, 21))), limits=limits) == "image-pixels"
 
 
-def test_a_crowd_is_refused_or_its_largest_faces_are_kept(predict, refusal):
+def test_predict_image_limits_the_number_of_faces(predict, refusal):
     data = encoded(Image.new("L", (200, 50)))
     assert refusal(data, everywhere(101)) == "too-many-faces"
     assert refusal(data, everywhere(101), max_faces=101) == "too-many-faces"
@@ -92,7 +92,7 @@ def test_a_crowd_is_refused_or_its_largest_faces_are_kept(predict, refusal):
     assert seen.found == 101
 
 
-def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(predict):
+def test_predict_image_rejects_a_jpeg_with_many_scans(predict):
     """Each repeats a few bytes and costs a pass over all pixels."""
     plain = encoded(Image.new("L", (640, 480), 99), "JPEG", progressive=True)
     assert predict(plain).width == 640
@@ -102,7 +102,7 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(predict):
         predict(plain[:end] + 200 * plain[scan:end] + plain[end:])
 
 
-def test_fill_bytes_before_a_marker_hide_no_scan(refusal):
+def test_scan_count_includes_markers_after_fill_bytes(refusal):
     """ITU-T T.81, B.1.1.2: any marker may have any number of them before it."""
     plain = encoded(Image.new("L", (64, 48), 99), "JPEG")
     assert refusal(plain[:-2] + 150 * b"\xff\xff\xff\xda\0\x02" + plain[-2:]) == "too-much-work"

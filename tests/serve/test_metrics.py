@@ -14,7 +14,7 @@ def samples(service):
     return {(each.name, tuple(sorted(each.labels.items()))): each.value for each in found}
 
 
-def test_requests_faces_and_refusals_are_counted(service, face):
+def test_metrics_count_requests_faces_and_refusals(service, face):
     before = samples(service)
     no_face = encoded(np.zeros((64, 64), np.uint8))
     for _ in range(3):
@@ -46,7 +46,7 @@ def test_requests_faces_and_refusals_are_counted(service, face):
     assert after["process_resident_memory_bytes", ()] > 1e6
 
 
-def test_no_client_adds_a_label(service):
+def test_metrics_have_no_labels_from_clients(service):
     service.ask("GET", "/healthz")
     before = {name for name, _ in samples(service)}
     for number in range(20):

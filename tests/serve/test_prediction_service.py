@@ -76,7 +76,7 @@ def codes(results):
     return [each.code if isinstance(each, ApiError) else None for each in results]
 
 
-def test_an_image_that_takes_too_long_is_given_up_and_one_that_waits_is_busy(slow, face, expire):
+def test_images_time_out_as_too_much_work_or_busy(slow, face, expire):
     service, detector = slow
 
     async def main():
@@ -92,7 +92,7 @@ def test_an_image_that_takes_too_long_is_given_up_and_one_that_waits_is_busy(slo
     asyncio.run(main())
 
 
-def test_a_stopped_service_begins_no_further_image(slow, face):
+def test_stopped_service_starts_no_further_image(slow, face):
     """Oracle: how many the detector was shown; two are under way, and one has to wait."""
     service, detector = slow
 
@@ -112,7 +112,7 @@ def test_a_stopped_service_begins_no_further_image(slow, face):
     assert len(detector.widths) == 2
 
 
-def test_a_batch_lets_other_requests_have_their_turn(slow):
+def test_batch_leaves_room_for_other_requests(slow):
     """The order in which images are begun: those of the batch are 100 wide, the other client's is 48 wide."""
     service, detector = slow
     large, small = encoded(np.zeros((100, 100), np.uint8)), encoded(np.zeros((48, 48), np.uint8))
@@ -131,7 +131,7 @@ def test_a_batch_lets_other_requests_have_their_turn(slow):
     assert 2 <= detector.widths.index(48) < 10
 
 
-def test_a_defect_reaches_its_image_and_no_other(slow, face, monkeypatch):
+def test_bug_affects_one_image_only(slow, face, monkeypatch):
     service, detector = slow
     seen = []
 
@@ -150,7 +150,7 @@ def test_a_defect_reaches_its_image_and_no_other(slow, face, monkeypatch):
     asyncio.run(main())
 
 
-def test_a_request_chooses_the_output(voted_run, face):
+def test_request_chooses_the_output(voted_run, face):
     """Oracle: Predictor.predict with each output."""
     classifier = load(voted_run.path, threads=1)
     service = PredictionService(classifier, find_detector(), Limits(work_seconds=3600), 1, ServiceMetrics())
@@ -168,7 +168,7 @@ def test_a_request_chooses_the_output(voted_run, face):
         service.reader(FaceParameters(output="feeling"))
 
 
-def test_a_request_beyond_the_limit_is_busy(slow):
+def test_request_over_the_limit_is_busy(slow):
     service, _ = slow
     with service.slot(), pytest.raises(KeyError), service.slot(), service.slot():
         assert b"mien_requests_under_way 3.0" in service._metrics.page()

@@ -79,7 +79,7 @@ def start(tmp_path_factory) -> Iterator[Callable[..., Process]]:
         )
 
 
-def test_images_leave_no_trace_until_sigterm(start, tmp_path, face):
+def test_images_leave_no_trace(start, tmp_path, face):
     """No file in any folder that the process knows, and no byte or name in its stderr."""
     folders = {name: tmp_path / name for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "MIEN_CACHE")}
     for folder in folders.values():
@@ -104,7 +104,7 @@ def test_images_leave_no_trace_until_sigterm(start, tmp_path, face):
 
 @posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
-def test_a_signal_ends_it_after_the_request_under_way(start, face, make_form, number, code):
+def test_signal_ends_the_service_after_open_requests(start, face, make_form, number, code):
     """After SIGTERM it ends by that signal, as uvicorn does."""
     service = start()
     body, headers = make_form(('Content-Disposition: form-data; name="file"; filename="a"', face))
@@ -136,7 +136,7 @@ def is_open(service):
 
 
 @posix
-def test_workers_count_together_and_end_together(start, tmp_path, face):
+def test_workers_share_metrics_and_end_together(start, tmp_path, face):
     """Oracle: the number of requests that this test sent."""
     service = start("--workers", 2, TMPDIR=str(tmp_path))
     for _ in range(20):
@@ -165,7 +165,7 @@ def test_schemathesis_finds_nothing(start, token, tmp_path):
     assert len(service.stderr.read_text().splitlines()) == 1
 
 
-def test_ports_and_addresses():
+def test_open_port_returns_a_listening_socket():
     with open_port("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         assert address(listener) == f"http://127.0.0.1:{port}"

@@ -21,7 +21,7 @@ def jpegs(astronaut):
     return [encoded(np.roll(astronaut[:256], 6 * number, axis=1), "JPEG", quality=90) for number in range(4)]
 
 
-def test_frames_are_answered_with_tracked_faces(service, jpegs):
+def test_stream_answers_frames_with_tracked_faces(service, jpegs):
     tracker = mien.Tracker("default", classes="binary", detect_every_seconds=0)
     with service.client.websocket_connect(f"{ADDRESS}?classes=binary") as socket:
         for number, jpeg in enumerate(jpegs):
@@ -32,7 +32,8 @@ def test_frames_are_answered_with_tracked_faces(service, jpegs):
             assert answer["image"] == {"width": 512, "height": 256}
             (expected,) = tracker.update(open_image(jpeg), number)
             assert face.keys() == expected.to_dict().keys()
-            assert abs(face["box"]["left"] - expected.prediction.box.left) <= 8
+            # Extrapolated by the clock, from steps of 6 px.
+            assert abs(face["box"]["left"] - expected.prediction.box.left) <= 20
             assert set(face["probabilities"]) == {"negative", "positive"}
             assert face["top"] == "positive"
 
@@ -55,7 +56,7 @@ def test_frames_are_answered_with_tracked_faces(service, jpegs):
         (lambda socket, jpeg: None, {"max_streams": 0}, "busy", 1013),
     ],
 )
-def test_what_breaks_a_rule_closes_the_stream_in_order(start, jpegs, send, limits, code, closed):
+def test_stream_closes_with_the_code_of_its_error(start, jpegs, send, limits, code, closed):
     service = start(limits=Limits(**limits))
     with service.client.websocket_connect(ADDRESS) as socket:
         send(socket, jpegs[0])
@@ -67,7 +68,7 @@ def test_what_breaks_a_rule_closes_the_stream_in_order(start, jpegs, send, limit
         assert (ended.value.code, ended.value.reason) == (closed, code)
 
 
-def test_a_stream_that_ended_leaves_its_place(start, jpegs):
+def test_ended_stream_frees_its_place(start, jpegs):
     """The metrics count the first one, and the second as refused."""
     service = start(limits=Limits(max_streams=1))
     with service.client.websocket_connect(ADDRESS) as socket:
@@ -85,14 +86,14 @@ def test_a_stream_that_ended_leaves_its_place(start, jpegs):
     assert answer["frame"] == 0
 
 
-def test_no_client_may_ask_for_more_faces_than_the_limit(start, astronaut):
+def test_stream_limits_the_number_of_faces(start, astronaut):
     service = start(limits=Limits(max_faces=1))
     with service.client.websocket_connect(f"{ADDRESS}?max_faces=2") as socket:
         socket.send_bytes(encoded(np.hstack([astronaut[:256]] * 2), "JPEG", quality=90))
         assert len(socket.receive_json()["faces"]) == 1
 
 
-def test_a_client_without_the_token_takes_no_place(start, jpegs, token):
+def test_client_without_the_token_takes_no_place(start, jpegs, token):
     service = start(limits=Limits(max_streams=1), token=token)
     header = {"authorization": f"Bearer {token}"}
     with service.client.websocket_connect(ADDRESS):
@@ -103,7 +104,7 @@ def test_a_client_without_the_token_takes_no_place(start, jpegs, token):
             assert third.receive_json()["frame"] == 0
 
 
-def test_frames_that_come_faster_than_they_are_answered_are_skipped(service, jpegs):
+def test_stream_skips_frames_that_come_too_fast(service, jpegs):
     with service.client.websocket_connect(ADDRESS) as socket:
         for jpeg in [*jpegs] * 5:
             socket.send_bytes(jpeg)
@@ -115,12 +116,12 @@ def test_frames_that_come_faster_than_they_are_answered_are_skipped(service, jpe
 
 
 @pytest.mark.parametrize("query", ["crop=true", "classes=nonsense", "crops=true", "draw=true"])
-def test_an_impossible_query_is_refused(service, query):
+def test_stream_rejects_bad_parameters(service, query):
     with service.client.websocket_connect(f"{ADDRESS}?{query}") as socket:
         assert socket.receive_json()["error"]["code"] == "bad-parameter"
 
 
-def test_a_stream_asks_for_the_token(guarded, token, jpegs):
+def test_stream_requires_the_token(guarded, token, jpegs):
     with guarded.client.websocket_connect(ADDRESS) as socket:
         socket.send_json({"token": token})
         socket.send_bytes(jpegs[0])
@@ -134,7 +135,7 @@ def test_a_stream_asks_for_the_token(guarded, token, jpegs):
 @pytest.mark.parametrize(
     ("given", "is_taken"), [("bearer {}", True), ("BEARER  {}", True), ("{}", False), ("Basic {}", False)]
 )
-def test_a_stream_and_a_request_take_the_same_headers(guarded, token, jpegs, given, is_taken):
+def test_stream_and_requests_accept_the_same_headers(guarded, token, jpegs, given, is_taken):
     """Oracle: RFC 9110, section 11.1: the name of a scheme has no case."""
     headers = {"authorization": given.format(token)}
     assert guarded.ask("GET", "/v1/model", headers=headers).status_code == (200 if is_taken else 401)
@@ -145,7 +146,7 @@ def test_a_stream_and_a_request_take_the_same_headers(guarded, token, jpegs, giv
     assert answer.get("frame") == 0 if is_taken else answer["error"]["code"] == "unauthorised"
 
 
-def test_a_defect_is_answered_counted_and_logged_as_over_http(start, jpegs, monkeypatch, caplog):
+def test_bug_in_a_stream_is_answered_counted_and_logged(start, jpegs, monkeypatch, caplog):
     """Oracle: the code and metric of test_app.py; RFC 6455's number of an unexpected condition."""
     service = start()
     monkeypatch.setattr(YuNet, "detect", lambda *others: 1 / 0)
@@ -159,7 +160,7 @@ def test_a_defect_is_answered_counted_and_logged_as_over_http(start, jpegs, monk
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_pages_of_other_sites_get_no_stream(service):
+def test_stream_rejects_pages_of_other_sites(service):
     headers = {"origin": "http://evil.example"}
     with pytest.raises(WebSocketDisconnect), service.client.websocket_connect(ADDRESS, headers=headers):
         pass

@@ -18,7 +18,7 @@ PART = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r
 END = b"\r\n--xx--\r\n"
 
 
-def test_several_fields_or_files_are_refused(service, face, make_form):
+def test_form_rejects_several_fields_or_files(service, face, make_form):
     def post(*parts, address="/v1/predict"):
         body, headers = make_form(*parts)
         return service.ask("POST", f"{address}?crops=true", content=body, headers=headers)
@@ -51,14 +51,14 @@ def as_written(data):
 
 
 @pytest.mark.parametrize("length", range(6))
-def test_base64_is_read_as_languages_write_it(length):
+def test_base64_is_decoded_in_every_common_form(length):
     """Oracle: the bytes, of which ``-_`` and padding depend on the length."""
     data = b"\xfb\xff\xfe\x00\xff"[:length]
     assert [_decoded(text) for text in as_written(data)] == [data] * 6
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
-def test_a_compressed_body_is_refused_by_its_name(service, encoding):
+def test_compressed_bodies_are_rejected(service, encoding):
     response = service.ask(
         "POST", "/v1/predict", content=b"...", headers={"content-type": "image/png", "content-encoding": encoding}
     )
@@ -66,7 +66,7 @@ def test_a_compressed_body_is_refused_by_its_name(service, encoding):
     assert encoding in response.json()["error"]["message"]
 
 
-def test_an_image_may_be_the_body_or_base64_in_json(service, face):
+def test_image_can_be_the_body_or_base64_in_json(service, face):
     """Oracle: the same image in a form."""
     expected = service.predict(face).json()["faces"]
     text = base64.b64encode(face).decode()
@@ -74,7 +74,6 @@ def test_an_image_may_be_the_body_or_base64_in_json(service, face):
         (face, "image/png"),
         (face, "application/octet-stream"),
         (json.dumps({"image": text}).encode(), "application/json"),
-        *((json.dumps({"image": each}).encode(), "application/json") for each in as_written(face)),
         (json.dumps({"images": [f"data:image/png;base64,{text}"]}).encode(), "application/json; charset=utf-8"),
     ):
         answer = service.ask("POST", "/v1/predict?crops=true", content=content, headers={"content-type": kind})
@@ -84,7 +83,7 @@ def test_an_image_may_be_the_body_or_base64_in_json(service, face):
     assert [next(iter(each)) for each in answer.json()["results"]] == ["image", "error", "image"]
 
 
-def test_a_file_named_in_another_alphabet_alone_is_a_file(service, face, make_form):
+def test_form_accepts_a_file_with_an_encoded_name_only(service, face, make_form):
     """As clients of urllib3 1 send a name with an umlaut."""
     body, headers = make_form(("Content-Disposition: form-data; name=\"file\"; filename*=utf-8''gr%C3%BCn.png", face))
     assert service.ask("POST", "/v1/predict?crops=true", content=body, headers=headers).status_code == 200
@@ -109,12 +108,12 @@ def test_a_file_named_in_another_alphabet_alone_is_a_file(service, face, make_fo
      (b"--xx\r\n" + b"a" * 500_000, FORM, 400, "malformed-form"),
      (b"", f"multipart/form-data; boundary={'x' * 5000}", 400, "malformed-form")],
 )  # fmt: skip
-def test_bodies_that_are_not_forms_are_refused(service, content, kind, status, code):
+def test_malformed_bodies_are_rejected(service, content, kind, status, code):
     headers = {} if kind is None else {"content-type": kind}
     assert service.refusal(service.ask("POST", "/v1/predict", content=content, headers=headers), status) == code
 
 
-def test_the_limit_of_bytes_is_of_the_body_and_exact(start):
+def test_byte_limit_is_exact_for_the_whole_body(start):
     service = start(limits=Limits(max_bytes=1_000_000, body_seconds=3600))
     around, kind = len(PART + END), {"content-type": FORM}
     for size, code, status in ((1_000_000 - around, "image-format", 415), (1_000_001 - around, "too-many-bytes", 413)):
@@ -146,28 +145,23 @@ class Body:
         return refused.value.code
 
 
-def test_a_body_without_end_is_refused_at_the_first_part_over_the_limit():
-    body = Body(itertools.chain([PART], itertools.repeat(bytes(1000))))
-    assert body.refusal(Limits(max_bytes=10_000, body_seconds=3600)) == "too-many-bytes"
-    assert body.taken == 11
-
-
-def test_a_length_over_the_limit_is_refused_before_a_part_is_received():
-    body = Body([], content_length="10001")
-    assert body.refusal(Limits(max_bytes=10_000, body_seconds=3600)) == "too-many-bytes"
-    assert body.taken == 0
+def test_endless_body_is_rejected_at_the_limit_and_a_declared_length_before():
+    limits = Limits(max_bytes=10_000, body_seconds=3600)
+    endless, declared = Body(itertools.chain([PART], itertools.repeat(bytes(1000)))), Body([], content_length="10001")
+    assert [body.refusal(limits) for body in (endless, declared)] == ["too-many-bytes"] * 2
+    assert (endless.taken, declared.taken) == (11, 0)
 
 
 @pytest.mark.parametrize("parts", [[], [PART], [PART, *[b"x"] * 20]])
-def test_a_body_that_stays_away_is_given_up(parts):
+def test_slow_body_is_rejected(parts):
     assert Body(parts).refusal(Limits(body_seconds=0.1)) == "body-too-slow"
 
 
-def test_a_client_that_goes_away_ends_its_request():
+def test_disconnected_client_ends_its_request():
     assert Body([PART, {"type": "http.disconnect"}]).refusal(Limits(body_seconds=3600)) == "malformed-form"
 
 
-def test_no_upload_touches_the_disk(monkeypatch):
+def test_upload_writes_nothing_to_disk(monkeypatch):
     """Not even one of 19 MB. Oracle: Python's own functions that make a temporary file."""
     for name in ("TemporaryFile", "NamedTemporaryFile", "_TemporaryFileWrapper", "mkstemp"):
         monkeypatch.setattr(tempfile, name, lambda *others, **named: pytest.fail("a file was made"))

@@ -11,7 +11,7 @@ from support import load_script
 WEB_TESTS = Path(__file__).parents[2] / "web" / "tests"
 
 
-def test_the_vectors_of_the_page_are_fresh():
+def test_page_vectors_are_up_to_date():
     module = load_script(WEB_TESTS / "make_vectors.py")
     stored, fresh = json.loads(module.FILE.read_text(encoding="utf-8")), module.vectors()
     advice = "run: python web/tests/make_vectors.py"

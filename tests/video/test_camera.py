@@ -52,7 +52,7 @@ def opened(monkeypatch):
 
 
 @pytest.mark.parametrize(("source", "error"), [(0, None), (0, OSError()), ("rtsp://a/b", OSError())])
-def test_what_is_lost_is_opened_again(opened, source, error):
+def test_lost_camera_is_reopened(opened, source, error):
     first, second = Container(10, error), Container(20, error)
     opened(first, None, second)
     shown = []
@@ -62,6 +62,6 @@ def test_what_is_lost_is_opened_again(opened, source, error):
     assert (shown, first.closed, second.closed) == ([10, 20], True, True)
 
 
-def test_a_stream_that_ends_is_not_lost(opened):
+def test_ended_stream_is_not_reopened(opened):
     opened(Container(10))
     assert [rgb.max() for _, rgb in camera.live_frames("rtsp://a/b")] == [10]

@@ -51,7 +51,7 @@ def images(path):
         return np.stack([frame.rgb for frame in video.frames()]).astype(int)
 
 
-def test_what_is_no_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
+def test_false_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
     """Oracle: the copy differs from the video at the face's box in each frame, and nowhere near the lamp's."""
     model = load("fast-int8", output="fer2013")
     with pytest.warns(MienWarning):
@@ -63,7 +63,7 @@ def test_what_is_no_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
     assert not difference[:, LAMP.top : LAMP.top + LAMP.height, LAMP.left : LAMP.left + LAMP.width].any()
 
 
-def test_each_face_of_a_frame_has_its_own_track(tmp_path, clip):
+def test_faces_of_a_frame_have_their_own_tracks(tmp_path, clip):
     """Oracle: where the detector puts two faces."""
 
     class Two(OnceMistaken):
@@ -77,7 +77,7 @@ def test_each_face_of_a_frame_has_its_own_track(tmp_path, clip):
     assert rows == [(str(n), track, box.left) for n in range(5) for track, box in (("1", FACE), ("2", LAMP))]
 
 
-def test_the_table_says_what_was_predicted(tmp_path, clip):
+def test_table_equals_the_tracked_frames(tmp_path, clip):
     """Oracle: the frames themselves."""
     made = write_video(tmp_path / "out", VideoFile(clip), predictor(), annotate=False, overwrite=False, metadata={})
     rows = csv.DictReader(made.files["table"].read_text().splitlines())
@@ -90,7 +90,7 @@ def test_the_table_says_what_was_predicted(tmp_path, clip):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")
-def test_a_pipe_is_read_once_without_the_copy(tmp_path, clip):
+def test_pipe_is_read_once_without_the_copy(tmp_path, clip):
     """Oracle: the table of the file itself. With the copy, which would read it twice, it is refused."""
     pipe, tables, out = tmp_path / "pipe", [], tmp_path / "out"
     os.mkfifo(pipe)

@@ -34,7 +34,7 @@ def numbered(count, height=32, width=48):
     return [np.full((height, width, 3), 10 + 200 * n // max(count - 1, 1), dtype=np.uint8) for n in range(count)]
 
 
-def test_all_frames_come_in_order_at_their_times(tmp_path, encode_video):
+def test_frames_come_in_order_with_their_times(tmp_path, encode_video):
     frames = numbered(30)
     path = encode_video(tmp_path / "clip.mp4", frames, rate=15)
     with VideoFile(path) as video:
@@ -48,7 +48,7 @@ def test_all_frames_come_in_order_at_their_times(tmp_path, encode_video):
     assert (video.damaged, video.missing_seconds) == (0, 0)
 
 
-def test_time_begins_with_the_file(tmp_path, encode_video):
+def test_times_begin_with_the_file(tmp_path, encode_video):
     """A recording that was cut out of a longer one begins at its own five seconds."""
     path = encode_video(tmp_path / "clip.mkv", numbered(3), seconds=[5.0, 5.1, 5.3])
     with VideoFile(path) as video:
@@ -70,7 +70,7 @@ MATRICES = {
 
 
 @pytest.mark.parametrize("turn", MATRICES)
-def test_phones_are_put_upright(tmp_path, encode_video, turn):
+def test_rotated_videos_are_turned_upright(tmp_path, encode_video, turn):
     (a, b, c, d), expected = MATRICES[turn]
     path = encode_video(tmp_path / "clip.mp4", [corner_frame()] * 3)
     # Written into the file's own track header, as a phone does.
@@ -89,7 +89,7 @@ def test_phones_are_put_upright(tmp_path, encode_video, turn):
         assert corners(rgb) == expected
 
 
-def test_pixels_that_are_not_square_are_made_so(tmp_path, encode_video):
+def test_pixels_become_square(tmp_path, encode_video):
     path = encode_video(tmp_path / "clip.mp4", [corner_frame()] * 2, aspect=Fraction(4, 3))
     with VideoFile(path) as video:
         assert (video.width, video.height) == (64, 32)
@@ -107,7 +107,7 @@ def test_other_containers_are_read(tmp_path, encode_video, name):
     assert (video.damaged, video.missing_seconds) == (0, 0)
 
 
-def test_raw_streams_without_times_get_them(tmp_path, encode_video):
+def test_raw_streams_get_times(tmp_path, encode_video):
     path = encode_video(tmp_path / "clip.h264", numbered(8), rate=25)
     with VideoFile(path) as video:
         seconds = [frame.seconds for frame in video.frames()]
@@ -115,7 +115,7 @@ def test_raw_streams_without_times_get_them(tmp_path, encode_video):
     assert (np.diff(seconds) > 0).all()
 
 
-def test_times_that_go_back_follow_the_last_frame(tmp_path, encode_video):
+def test_times_never_go_back(tmp_path, encode_video):
     """Two recordings joined: each has times of its own. None is lost, and time goes on at the mean rate."""
     (tmp_path / "joined.ts").write_bytes(2 * encode_video(tmp_path / "part.ts", numbered(20)).read_bytes())
     with VideoFile(tmp_path / "joined.ts") as video:
@@ -139,7 +139,7 @@ def test_frames_keep_their_own_size(tmp_path, encode_video, sizes):
         assert np.abs(rgb.astype(int) - part).mean() < 8
 
 
-def test_a_gif_is_a_video(tmp_path):
+def test_gif_is_a_video(tmp_path):
     from PIL import Image
 
     first, *others = [Image.fromarray(frame) for frame in numbered(4)]

@@ -39,7 +39,7 @@ def shades(count, height=32, width=48):
     [None, [0, 0.03, 0.5, 0.51, 2.0, 2.25], [0.2, 0.3, 0.4, 0.5, 0.6, 0.7]],
     ids=["equal", "variable", "late"],
 )
-def test_frames_out_are_frames_in_at_their_times(tmp_path, encode_video, seconds):
+def test_writer_keeps_frames_and_times(tmp_path, encode_video, seconds):
     frames = shades(6)
     encode_video(tmp_path / "in.mp4", frames, seconds=seconds)
     at = copied(tmp_path / "in.mp4", tmp_path / "out.mp4")
@@ -53,7 +53,7 @@ def test_frames_out_are_frames_in_at_their_times(tmp_path, encode_video, seconds
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 47), (1, 1), (2, 301)])
-def test_odd_sizes_grow_by_their_last_pixels(tmp_path, encode_video, height, width):
+def test_writer_makes_odd_sizes_even(tmp_path, encode_video, height, width):
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     encode_video(tmp_path / "in.mkv", [frame] * 3, codec="ffv1")
     copied(tmp_path / "in.mkv", tmp_path / "out.mp4", lambda rgb: np.full_like(rgb, 99))
@@ -63,7 +63,7 @@ def test_odd_sizes_grow_by_their_last_pixels(tmp_path, encode_video, height, wid
     assert written[1][1].mean() == pytest.approx(99, abs=4)
 
 
-def test_a_frame_of_another_shape_has_bars(tmp_path, encode_video):
+def test_writer_fits_frames_of_another_size_between_bars(tmp_path, encode_video):
     """Oracle: 32 x 48 fits into 48 x 32 as 21 x 32, in the middle."""
     encode_video(tmp_path / "in.mkv", [np.full((32, 48, 3), 200, dtype=np.uint8)] * 2, codec="ffv1")
     copied(tmp_path / "in.mkv", tmp_path / "out.mp4", lambda rgb: rgb.transpose(1, 0, 2))
@@ -72,7 +72,7 @@ def test_a_frame_of_another_shape_has_bars(tmp_path, encode_video):
     assert (bright.sum(), bright[14:35].all()) == (21, True)
 
 
-def test_what_the_encoder_refuses_is_said_in_a_line(tmp_path, encode_video):
+def test_writer_names_the_size_that_the_encoder_rejects(tmp_path, encode_video):
     """x264 knows no frame wider than 16,384 pixels."""
     encode_video(tmp_path / "in.mkv", [np.zeros((2, 17_000, 3), dtype=np.uint8)], codec="ffv1")
     with raises(RunError, "video-unwritable", "17000 x 2"):
@@ -87,7 +87,7 @@ def heard(path, track=0):
 
 
 @pytest.mark.parametrize(("name", "sound", "fits"), [("in.mp4", "aac", True), ("in.avi", "pcm_mulaw", False)])
-def test_sound_is_copied_where_an_mp4_can_hold_it(tmp_path, encode_video, name, sound, fits):
+def test_writer_copies_sound_that_an_mp4_can_hold(tmp_path, encode_video, name, sound, fits):
     encode_video(tmp_path / name, shades(30), sound=sound)
     copied(tmp_path / name, tmp_path / "out.mp4")
     source, copy = heard(tmp_path / name), heard(tmp_path / "out.mp4")
@@ -117,7 +117,7 @@ def test_writer_copies_every_sound_track_with_its_language(tmp_path, encode_vide
         assert [track.language for track in out.streams.audio] == ["und", "deu"]
 
 
-def test_sound_of_an_unknown_codec_is_left_out(tmp_path, encode_video):
+def test_writer_leaves_out_sound_of_an_unknown_codec(tmp_path, encode_video):
     encode_video(tmp_path / "in.mkv", shades(30), sound="aac")
     content = (tmp_path / "in.mkv").read_bytes()
     assert content.count(b"A_AAC") == 1
@@ -126,7 +126,7 @@ def test_sound_of_an_unknown_codec_is_left_out(tmp_path, encode_video):
     assert heard(tmp_path / "out.mp4") == []
 
 
-def test_sound_whose_times_go_back_is_copied_up_to_there(tmp_path, encode_video):
+def test_writer_copies_sound_until_its_times_go_back(tmp_path, encode_video):
     """Two streams one after the other, as recorders split them."""
     encode_video(tmp_path / "one.ts", shades(30), sound="aac")
     (tmp_path / "two.ts").write_bytes((tmp_path / "one.ts").read_bytes() * 2)

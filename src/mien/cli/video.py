@@ -4,7 +4,6 @@ import re
 import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -49,8 +48,10 @@ def video(
     opened = VideoFile(file)
     detector = detection.detector()
     predictor = load(model, threads=1, output=output, provider=provider)
-    reader = Tracker(predictor, detector=detector, source=str(file), classes=classes, detect_every_seconds=detect_every)
-    limits = _limits(alarm or (), reader.reader.classes)
+    tracker = Tracker(
+        predictor, detector=detector, source=str(file), classes=classes, detect_every_seconds=detect_every
+    )
+    limits = _limits(alarm or (), tracker.reader.classes)
     metadata = {
         "video": str(file),
         "model": model,
@@ -58,20 +59,17 @@ def video(
         "detector": f"{detector.name}, every {detect_every:g} s",
         **{name: fact for name, fact in environment(file).items() if name != "data"},
     }
-    # Do not write into the video's folder, which may be on a camera's memory card.
-    folder = Path(f"{file.stem}-mien") if out is None else out
     # A batch system or container ends it so; as after Ctrl-C, nothing half-written remains.
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with opened:
-            result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, metadata=metadata)
+        result = write_video(out, opened, tracker, annotate=annotate, overwrite=overwrite, metadata=metadata)
     finally:
         signal.signal(signal.SIGTERM, former)
     show_notices(result.notes)
-    note_left_out(reader.reader.left_out)
+    note_left_out(tracker.reader.left_out)
     alarms = result.timeline.alarms(limits)
     if json:
-        show_json({**_content(opened, result, detector.name, reader.reader.answers), "alarms": alarms})
+        show_json({**result.to_dict(), "alarms": alarms})
         return
     _show_table(result, detector.name)
     for each in alarms:
@@ -89,37 +87,6 @@ def _limits(given: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
             raise DataError(f"{words} Classes: {', '.join(classes)}.", code="alarm")
         limits[name] = float(limit)
     return limits
-
-
-def _content(file: VideoFile, result: VideoResult, detector: str, answers: tuple[str, ...]) -> dict[str, Any]:
-    timeline = result.timeline
-    return {
-        "source": str(file.path),
-        "video": {
-            "width": file.width,
-            "height": file.height,
-            "frames": timeline.frames,
-            "seconds": timeline.end_seconds,
-        },
-        "damaged_frames": file.damaged,
-        "missing_seconds": file.missing_seconds,
-        "detector": detector,
-        "tracks": [
-            {
-                "track": track.number,
-                "first_seconds": track.first_seconds,
-                "last_seconds": track.last_seconds,
-                "frames": len(track.frames),
-                "detection_score": track.detection_score,
-                "answer": track.answer,
-                "frames_in_doubt": sum(track.doubts),
-                "frames_by_answer": {name: track.frames_by_answer[name] for name in answers},
-                "probabilities": dict(zip(timeline.classes, track.mean.tolist(), strict=True)),
-            }
-            for track in timeline.tracks.values()
-        ],
-        "files": {what: str(path) for what, path in result.files.items()},
-    }
 
 
 def _show_table(result: VideoResult, detector: str) -> None:

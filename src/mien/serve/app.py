@@ -4,9 +4,8 @@ import logging
 import os
 import re
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Any
 
@@ -33,7 +32,7 @@ with needs_extra("serve", "The service"):
     from mien.serve.detect import PredictedImage
     from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
     from mien.serve.pages import HEADERS, AddHeaders, UnderPrefix, add_docs, add_page
-    from mien.serve.prediction_service import PredictionService
+    from mien.serve.prediction_service import PredictionService, Slots
     from mien.serve.schemas import (
         BatchResponse,
         FaceParameters,
@@ -203,28 +202,18 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
 def _add_stream(
     app: FastAPI, service: PredictionService, limits: Limits, token: str | None, metrics: ServiceMetrics
 ) -> None:
-    taken = Counter[str]()
-
-    @contextmanager
-    def place(what: str) -> Iterator[None]:
-        if taken[what] >= limits.max_streams:
-            raise ApiError(f"{limits.max_streams} {what} are active, which is the limit.", code="busy")
-        taken[what] += 1
-        try:
-            yield
-        finally:
-            taken[what] -= 1
+    # A client without the token must not count as a stream.
+    streams, logins = Slots(limits.max_streams, "streams"), Slots(limits.max_streams, "logins")
 
     @app.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
         """Receive JPEG frames; send the faces of each frame with their track numbers."""
         await socket.accept()
         try:
-            # A client without the token must not count as a stream.
             if token is not None and not sends_token(socket, token):
-                with place("logins"):
+                with logins:
                     await receive_token(socket, token, limits.idle_seconds)
-            with place("streams"):
+            with streams:
                 try:
                     parameters = FaceParameters.model_validate(dict(socket.query_params))
                 except ValidationError as error:

@@ -22,6 +22,22 @@ from mien.video.tracker import Tracker
 _LOG = logging.getLogger("uvicorn.error")
 
 
+class Slots:
+    """A context for at most ``limit`` clients at a time. Raises :class:`ApiError` beyond the limit (``busy``)."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._limit, self._what, self._taken = limit, what, 0
+
+    def __enter__(self) -> None:
+        if self._taken >= self._limit:
+            words = f"{self._limit} {self._what} are active, which is the limit. Try again later."
+            raise ApiError(words, code="busy")
+        self._taken += 1
+
+    def __exit__(self, *error: object) -> None:
+        self._taken -= 1
+
+
 class PredictionService:
     """Predicts the images of all requests. One image more than ``threads`` (cores) is processed at a time."""
 
@@ -32,7 +48,7 @@ class PredictionService:
         self._limits, self._metrics = limits, metrics
         # Use one thread more than cores: one decodes while the others run networks.
         self.pool: ThreadPoolExecutor = ThreadPoolExecutor(threads + 1, thread_name_prefix="images")
-        self._requests = 0
+        self._requests = Slots(limits.max_requests, "requests")
 
     def stop(self) -> None:
         """Finish the images in progress, and start no others."""
@@ -40,16 +56,9 @@ class PredictionService:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Count a request while it is received and processed. Raises :class:`ApiError` beyond the limit (``busy``)."""
-        if self._requests >= self._limits.max_requests:
-            raise ApiError(f"{self._requests} requests are active, which is the limit. Try again later.", code="busy")
-        self._requests += 1
-        self._metrics.under_way.inc()
-        try:
+        """Count a request while it is received and processed; see :class:`Slots`."""
+        with self._requests, self._metrics.under_way.track_inprogress():
             yield
-        finally:
-            self._requests -= 1
-            self._metrics.under_way.dec()
 
     def reader(self, parameters: FaceParameters) -> FaceReader:
         """Check a request's parameters and return a reader for them. Raises :class:`ApiError`."""

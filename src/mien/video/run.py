@@ -1,13 +1,14 @@
 """Steps of ``mien video``: predict all frames, draw the predictions, and write three files."""
 
 import csv
-import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,9 @@ import numpy.typing as npt
 from mien.base.errors import DataError, MienWarning, Notice, RunError, needs_extra
 from mien.base.files import check_replaceable, expand_home, whole_file
 from mien.base.progress import track
-from mien.faces.face import Box, Detector
+from mien.faces.face import Detector
 from mien.inference.drawing import draw_predictions
+from mien.inference.face_reader import FaceReader
 from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, csv_cell, probability_columns
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor
@@ -24,7 +26,7 @@ from mien.page.rendering import import_page_packages
 from mien.page.wording import counted
 from mien.version import __version__
 from mien.video.page import TABLE, timeline_html
-from mien.video.timeline import BEFORE_VECTORS, Timeline
+from mien.video.timeline import Timeline
 from mien.video.tracker import Tracker, in_background, track_file
 from mien.video.video_file import DecodedFrame, VideoFile
 from mien.video.writer import VideoWriter
@@ -45,6 +47,35 @@ class VideoResult:
     timeline: Timeline
     files: dict[str, Path]
     notes: list[Notice]
+    _video: VideoFile
+    _reader: FaceReader
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``mien video --json`` prints, without alarms."""
+        video, timeline = self._video, self.timeline
+        size = {"width": video.width, "height": video.height}
+        return {
+            "source": str(video.path),
+            "video": {**size, "frames": timeline.frames, "seconds": timeline.end_seconds},
+            "damaged_frames": video.damaged,
+            "missing_seconds": video.missing_seconds,
+            "detector": self._reader.detector.name,
+            "tracks": [
+                {
+                    "track": track.number,
+                    "first_seconds": track.first_seconds,
+                    "last_seconds": track.last_seconds,
+                    "frames": len(track.frames),
+                    "detection_score": track.detection_score,
+                    "answer": track.answer,
+                    "frames_in_doubt": sum(track.doubts),
+                    "frames_by_answer": {name: track.frames_by_answer[name] for name in self._reader.answers},
+                    "probabilities": dict(zip(timeline.classes, track.mean.tolist(), strict=True)),
+                }
+                for track in timeline.tracks.values()
+            ],
+            "files": {what: str(path) for what, path in self.files.items()},
+        }
 
 
 def predict_video(
@@ -71,62 +102,69 @@ def predict_video(
         RunError: files exist already, the folder is a file (``output-file``), or writing failed.
         MissingExtraError: PyAV, matplotlib or jinja2 is not installed.
     """
-    source = str(video)
+    source = os.fspath(video)
+    opened = VideoFile(video)
     tracker = Tracker(
         model, detector=detector, source=source, classes=classes, detect_every_seconds=detect_every_seconds
     )
     name = model.manifest.full_name if isinstance(model, Predictor) else str(model)
     metadata = {"video": source, "model": name, "mien version": __version__}
-    how = {"annotate": annotate, "overwrite": overwrite}
-    folder = expand_home(f"{Path(source).stem}-mien" if out is None else out)
-    with VideoFile(video) as opened:
-        result = write_video(folder, opened, tracker, **how, metadata=metadata)
+    result = write_video(out, opened, tracker, annotate=annotate, overwrite=overwrite, metadata=metadata)
     for note in result.notes:
         warnings.warn(MienWarning(str(note), code=note.code), stacklevel=2)
     return result
 
 
 def write_video(
-    out: Path, video: VideoFile, predictor: Tracker, *, annotate: bool, overwrite: bool, metadata: Mapping[str, str]
+    out: str | os.PathLike[str] | None,
+    video: VideoFile,
+    tracker: Tracker,
+    *,
+    annotate: bool,
+    overwrite: bool,
+    metadata: Mapping[str, str],
 ) -> VideoResult:
     """Predict a newly opened video and write its files: all or none. Raises as :func:`predict_video`."""
+    # Do not write into the video's folder, which may be on a camera's memory card.
+    out = expand_home(f"{video.path.stem}-mien" if out is None else out)
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
-    if annotate and not video.path.is_file():
-        words = f"{video.path} is not a regular file, but {ANNOTATED} needs a second pass over it. Save it to a file "
-        words += "first, or write no copy: --no-annotate, annotate=False."
-        raise DataError(words, code="video-pipe")
-    _check(out, video, paths, overwrite)
-    with needs_extra("video", "The timeline"):
-        import_page_packages()
-    if not annotate:
-        del paths["annotated"]
-    reader = predictor.reader
-    timeline = Timeline(reader.classes, float(1 / video.frame_rate), reader.detector.score_range)
-    # Close the generator of frames before the video, because a thread decodes ahead.
-    with closing(track_file(video, predictor)) as frames, _folder(out), ExitStack() as stack:
-        parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
-        for frame in track(frames, video.expected_frames, f"predicting {video.path.name}", "frames"):
-            timeline.add(frame)
-        # Only now is it known which tracks are faces.
-        no_faces = timeline.drop_false_faces()
-        write_table(parts["table"], timeline, predictor)
-        notes = list(_notes(video, no_faces))
-        if annotate:
-            notes += write_annotated(parts["annotated"], video.path, timeline, predictor)
-        page = timeline_html(
-            timeline,
-            title=video.path.name,
-            lead=f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels in "
-            f"{timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}.",
-            notes=notes,
-            metadata=metadata,
-            player=ANNOTATED if annotate else "",
-        )
-        parts["timeline"].write_text(page, encoding="utf-8")
+    with closing(video):
+        if annotate and not video.path.is_file():
+            words = (
+                f"{video.path} is not a regular file, but {ANNOTATED} needs a second pass over it. Save it to a file "
+            )
+            raise DataError(f"{words}first, or leave out the copy (--no-annotate).", code="video-pipe")
+        _check(out, video, paths, overwrite)
+        with needs_extra("video", "The timeline"):
+            import_page_packages()
+        if not annotate:
+            del paths["annotated"]
+        reader = tracker.reader
+        timeline = Timeline(reader.classes, float(1 / video.frame_rate), reader.detector.score_range)
+        # Close the generator of frames before the video, because a thread decodes ahead.
+        with closing(track_file(video, tracker)) as frames, _folder(out), ExitStack() as stack:
+            parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
+            for frame in track(frames, video.expected_frames, f"predicting {video.path.name}", "frames"):
+                timeline.add(frame)
+            # Only now is it known which tracks are faces.
+            notes = [*_notes(video, timeline.drop_false_faces())]
+            write_table(parts["table"], timeline, tracker)
+            if annotate:
+                notes += write_annotated(parts["annotated"], video.path, timeline, tracker)
+            page = timeline_html(
+                timeline,
+                title=video.path.name,
+                lead=f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels in "
+                f"{timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}.",
+                notes=notes,
+                metadata=metadata,
+                player=ANNOTATED if annotate else "",
+            )
+            parts["timeline"].write_text(page, encoding="utf-8")
     if not annotate:
         # Remove the annotated copy of an earlier video, which would be confusing.
         (out / ANNOTATED).unlink(missing_ok=True)
-    return VideoResult(timeline, paths, notes)
+    return VideoResult(timeline, paths, notes, video, reader)
 
 
 def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
@@ -179,65 +217,54 @@ def _folder(out: Path) -> Iterator[None]:
         raise
 
 
-def write_table(table: Path, timeline: Timeline, predictor: Tracker) -> None:
+def write_table(table: Path, timeline: Timeline, tracker: Tracker) -> None:
     """Write a row for each frame and face, with smoothed probabilities."""
-    reader = predictor.reader
+    reader = tracker.reader
     with table.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         place = ("frame", "time_seconds", "track", *FACE_COLUMNS[1:], SCORE_COLUMN)
         writer.writerow((*place, *reader.fields, *probability_columns(reader.classes, reader.fields)))
-        for frame, faces in timeline.by_frame():
-            for track, row in faces:
-                prediction = _prediction(row, predictor)
+        for frame, seconds in enumerate(timeline.starts_seconds):
+            for number, prediction in _predictions(timeline, frame, tracker):
                 said = (getattr(prediction, name) for name in (SCORE_COLUMN, *prediction.fields))
-                values = (
-                    frame,
-                    timeline.starts_seconds[frame],
-                    track,
-                    *prediction.box,
-                    *said,
-                    *prediction.probability_vector.tolist(),
-                )
+                values = (frame, seconds, number, *prediction.box, *said, *prediction.probability_vector.tolist())
                 writer.writerow([csv_cell(value) for value in values])
 
 
-def _prediction(row: npt.NDArray[np.float64], predictor: Tracker) -> Prediction:
-    """Return the smoothed prediction in a row of :meth:`mien.video.timeline.Timeline.by_frame`."""
-    *sides, score = row[:BEFORE_VECTORS].tolist()
-    vector, box = row[BEFORE_VECTORS:], Box(*map(int, sides))
-    score = None if math.isnan(score) else score
-    return predictor.reader.prediction(predictor.source, vector, None, box=box, detection_score=score)
+def _predictions(timeline: Timeline, frame: int, tracker: Tracker) -> list[tuple[int, Prediction]]:
+    """Return the track and the smoothed prediction of each face of a frame."""
+    make = partial(tracker.reader.prediction, tracker.source, crop=None)
+    return [
+        (face.track, make(row=face.row.astype(np.float64), box=face.box, detection_score=face.score))
+        for face in timeline.faces(frame)
+    ]
 
 
-def write_annotated(path: Path, source: Path, timeline: Timeline, predictor: Tracker) -> list[Notice]:
+def write_annotated(path: Path, source: Path, timeline: Timeline, tracker: Tracker) -> list[Notice]:
     """Copy a video with boxes and predictions of its faces, and its sound; return notices of what is left out.
 
     Only at the end of a video is it known which tracks are faces, and its frames do not fit into memory. The video is
-    therefore decoded a second time, for a timeline without tracks that are not faces.
+    therefore decoded a second time.
 
     Raises DataError if the video cannot be decoded, RunError if the copy cannot be written (``video-unwritable``).
     """
-    faces = timeline.by_frame()
 
-    def annotated(frames: Iterable[DecodedFrame]) -> Iterator[DecodedFrame]:
-        number, drawn = next(faces, (-1, []))
-        for frame in frames:
-            if frame.number != number:
-                yield frame
-                continue
-            rows, tracks = [_prediction(row, predictor) for _, row in drawn], [track for track, _ in drawn]
-            yield replace(frame, rgb=np.asarray(draw_predictions(frame.rgb, rows, tracks), dtype=np.uint8))
-            number, drawn = next(faces, (-1, []))
+    def annotated(frame: DecodedFrame) -> tuple[npt.NDArray[np.uint8], int]:
+        faces = _predictions(timeline, frame.number, tracker)
+        if not faces:
+            return frame.rgb, frame.pts
+        tracks, predictions = zip(*faces, strict=True)
+        return np.asarray(draw_predictions(frame.rgb, predictions, tracks), dtype=np.uint8), frame.pts
 
     # Use three threads: one decodes, one draws, and this one encodes.
     with (
         VideoFile(source) as video,
         VideoWriter(path, video) as writer,
         closing(in_background(video.frames(), 2)) as decoded,
-        closing(in_background(annotated(decoded), 2)) as frames,
+        closing(in_background(map(annotated, decoded), 2)) as frames,
     ):
-        for frame in track(frames, video.expected_frames, f"annotating {source.name}", "frames"):
-            writer.add(frame.rgb, frame.pts)
+        for rgb, pts in track(frames, video.expected_frames, f"annotating {source.name}", "frames"):
+            writer.add(rgb, pts)
     return [
         Notice(f"{ANNOTATED} leaves out the {kind} of {source}: {', '.join(codecs)}.", code=f"{kind}-left-out")
         for kind, codecs in writer.left_out.items()

@@ -1,11 +1,10 @@
-"""Summary of a whole video: the predictions of each track over time, about 200 bytes per face and frame."""
+"""Summary of a whole video: the predictions of each track over time, some hundred bytes per face and frame."""
 
-import heapq
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, product
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,14 +12,12 @@ import numpy.typing as npt
 
 from mien.base.heads.label import AGREEMENT
 from mien.base.labels import NOT_A_FACE_CLASS
+from mien.faces.face import Box
 from mien.video.tracker import VideoFrame
 
 WEAK = 0.45
 """A detection score below this fraction of the detector's range is weak. On the photographs of docs/lab-notebook.md, a
 weak score with an "unsure" answer occurs for three of six false boxes and three of 236 faces."""
-
-BEFORE_VECTORS = 5
-"""Number of columns in :attr:`TrackSummary.rows` before the probabilities."""
 
 MAX_STEPS = 240
 """Largest number of time steps of a video: more cannot be distinguished on a page."""
@@ -47,10 +44,9 @@ class TrackSummary:
     Attributes:
         crop: best face crop, uint8 (S, S[, 3]). The best crop is detected, completely inside the frame, and has a high
             score and a large size.
+        probabilities: smoothed probabilities in each of these frames, float32 (C,).
         frames: numbers of the frames in which the face is visible, rising.
-        rows: float32 (5 + C) for each of these frames: left, top, width and height of the box, the detector's score
-            (NaN if it has none), the smoothed probabilities.
-        further: values of :attr:`mien.inference.prediction.Prediction.further` for each of these frames.
+        scores: the detector's score in each frame, NaN if it has none; between detections that of the last one.
         doubts: whether each answer is in doubt; see :attr:`mien.Prediction.in_doubt`.
         unlikely: number of frames whose answer is "unsure", or for a model without votes has a probability below 0.5.
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
@@ -61,28 +57,23 @@ class TrackSummary:
     crop: npt.NDArray[np.uint8]
     first_seconds: float
     last_seconds: float
+    probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
-    rows: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    further: list[list[float]] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
     doubts: list[bool] = field(default_factory=list)
     unlikely: int = 0
     frames_by_answer: Counter[str] = field(default_factory=Counter)
     crop_quality: tuple[bool, bool, float] = (False, False, 0.0)
 
     @property
-    def smoothed(self) -> npt.NDArray[np.float64]:
-        """Smoothed probabilities of N frames, float64 (N, C)."""
-        return np.array(self.rows, dtype=np.float64)[:, BEFORE_VECTORS:]
-
-    @property
     def mean(self) -> npt.NDArray[np.float64]:
         """Mean of the smoothed probabilities, float64 (C,)."""
-        return np.asarray(self.smoothed.mean(axis=0))
+        return np.asarray(np.mean(self.probabilities, axis=0, dtype=np.float64))
 
     @property
     def detection_score(self) -> float | None:
-        """Mean detection score over all frames; between detections, the last score is used. None without scores."""
-        score = float(np.mean([row[BEFORE_VECTORS - 1] for row in self.rows], dtype=np.float64))
+        """Mean detection score over all frames. None without scores."""
+        score = float(np.mean(self.scores))
         return None if math.isnan(score) else score
 
     @property
@@ -97,9 +88,16 @@ class TrackSummary:
         """
         no_face, frames = self.frames_by_answer[NOT_A_FACE_CLASS], len(self.frames)
         weak = self.detection_score is not None and self.detection_score < weak_score
-        if weak and 2 * (no_face + self.unlikely) > frames:
-            return False
-        return 2 * no_face <= frames
+        return 2 * (no_face + self.unlikely * weak) <= frames
+
+
+class TimelineFace(NamedTuple):
+    """A face in one frame; :meth:`mien.inference.face_reader.FaceReader.prediction` makes its prediction again."""
+
+    track: int
+    box: Box
+    score: float | None
+    row: npt.NDArray[np.float32]
 
 
 class Timeline:
@@ -117,6 +115,7 @@ class Timeline:
         self.classes: tuple[str, ...] = tuple(classes)
         self.tracks: dict[int, TrackSummary] = {}
         self.starts_seconds: list[float] = []
+        self._faces: list[list[TimelineFace]] = []
         lowest, highest = score_range
         # If a detector's score has no upper limit, no score is weak.
         self._weak_score = lowest + WEAK * (highest - lowest) if math.isfinite(highest) else 0.0
@@ -134,27 +133,34 @@ class Timeline:
 
     def add(self, frame: VideoFrame) -> None:
         """Add the next frame."""
+        height, width = frame.rgb.shape[:2]
+        faces = []
         for face in frame.faces:
             prediction = face.prediction
-            box, crop, seconds = prediction.box, prediction.crop, frame.time_seconds
+            box, crop, score, seconds = prediction.box, prediction.crop, prediction.detection_score, frame.time_seconds
             assert crop is not None
+            row = np.array([*prediction.probability_vector, *prediction.further.values()], dtype=np.float32)
+            faces.append(TimelineFace(face.track, box, score, row))
             track = self.tracks.setdefault(face.track, TrackSummary(face.track, crop, seconds, seconds))
             track.frames.append(self.frames)
-            score = math.nan if prediction.detection_score is None else prediction.detection_score
-            track.rows.append(np.array([*box, score, *prediction.probability_vector], dtype=np.float32))
-            track.further.append(list(prediction.further.values()))
+            track.probabilities.append(row[: len(self.classes)])
+            track.scores.append(math.nan if score is None else score)
             track.doubts.append(prediction.in_doubt)
             unsure = prediction.unsure
             track.unlikely += prediction.confidence < AGREEMENT if unsure is None else unsure
             track.last_seconds = seconds
             track.frames_by_answer[prediction.answer] += 1
-            height, width = frame.rgb.shape[:2]
             # A box that touches the border is probably cut off.
             inside = min(box.left, box.top) > 0 and box.left + box.width < width and box.top + box.height < height
-            quality = (face.detected, inside, max(box.width, box.height) * (prediction.detection_score or 1.0))
+            quality = (face.detected, inside, max(box.width, box.height) * (score or 1.0))
             if quality > track.crop_quality:
                 track.crop_quality, track.crop = quality, crop
+        self._faces.append(faces)
         self.starts_seconds.append(frame.time_seconds)
+
+    def faces(self, frame: int) -> list[TimelineFace]:
+        """Return the faces of a frame by its number, without those of dropped tracks."""
+        return [face for face in self._faces[frame] if face.track in self.tracks]
 
     def drop_false_faces(self) -> list[int]:
         """Remove tracks of a single frame, and those that are no face by :meth:`TrackSummary.is_face`; return them."""
@@ -167,22 +173,11 @@ class Timeline:
             del self.tracks[number]
         return dropped
 
-    def by_frame(self) -> Iterator[tuple[int, list[tuple[int, npt.NDArray[np.float64]]]]]:
-        """Yield the number of each frame with faces, and each face's track and row with further values, by track."""
-        # Use lists, because generators would later use the last track's number.
-        faces = [
-            list(zip(track.frames, [track.number] * len(track.frames), track.rows, track.further, strict=True))
-            for track in self.tracks.values()
-        ]
-        merged = heapq.merge(*faces, key=lambda face: face[:2])
-        for frame, of_frame in groupby(merged, key=lambda face: face[0]):
-            yield frame, [(number, np.append(row, further)) for _, number, row, further in of_frame]
-
     def alarms(self, limits: Mapping[str, float]) -> list[dict[str, Any]]:
         """Return the intervals in which a track's smoothed probability of a class is at least its limit, by time."""
         alarms = []
         for track, (name, limit) in product(self.tracks.values(), limits.items()):
-            frames = np.array(track.frames)[track.smoothed[:, self.classes.index(name)] >= limit]
+            frames = np.array(track.frames)[np.array(track.probabilities)[:, self.classes.index(name)] >= limit]
             for part in np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if frames.size else ():
                 first, last = (self.starts_seconds[frame] for frame in part[[0, -1]])
                 alarms.append({"track": track.number, "class": name, "first_seconds": first, "last_seconds": last})
@@ -194,7 +189,7 @@ class Timeline:
         edges = np.array([*self.starts_seconds[::length], self.end_seconds])
         seen, step, counts = np.unique(np.array(track.frames) // length, return_inverse=True, return_counts=True)
         means = np.zeros((len(seen), len(self.classes)))
-        np.add.at(means, step, track.smoothed / counts[step, np.newaxis])
+        np.add.at(means, step, np.array(track.probabilities, dtype=np.float64) / counts[step, np.newaxis])
         in_doubt = 2 * np.bincount(step, track.doubts) > counts
         ends = np.flatnonzero((np.diff(seen) > 1) | (np.diff(in_doubt.astype(np.int8)) != 0)) + 1
         parts = np.split(np.arange(len(seen)), ends)

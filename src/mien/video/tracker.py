@@ -293,10 +293,10 @@ def track_file(video: VideoFile, tracker: Tracker) -> Generator[VideoFrame, None
     One thread decodes ahead, and another detects; the results are the same as without them.
     """
     every = DETECT_EVERY_SECONDS if tracker._detect_every_seconds is None else tracker._detect_every_seconds
-    most = max(AHEAD_BYTES // (3 * video.width * video.height), 4)
+    most = max(AHEAD_BYTES // (3 * video.width * video.height), 2)
     with (
         video,
-        closing(in_background(video.frames(), 4)) as frames,
+        closing(in_background(video.frames(), 2)) as frames,
         closing(in_background(detections(frames, tracker.reader.detect, every, most), most)) as detected,
     ):
         yield from tracker._follow(detected)
