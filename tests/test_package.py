@@ -57,6 +57,19 @@ def test_everything_outside_training_imports_on_the_core_install():
     assert done.returncode == 0, done.stderr
 
 
+def test_every_public_name_loads_on_the_core_install_or_names_its_extra():
+    code = """
+import mien
+for name in mien.__all__:
+    try:
+        getattr(mien, name)
+    except mien.MissingExtraError as error:
+        print(name, str(error).rpartition("mien[")[2])
+"""
+    done = run_python(BLOCKER + code)
+    assert done.stdout.split() == ["SweepResult", "search]'", "TrainingResult", "train]'"], done.stderr
+
+
 def test_crops_and_photos_are_classified_on_the_core_install(tiny_run, face_folder, tmp_path):
     """Oracle: the photo shows one smiling face."""
     Image.fromarray(astronaut()).save(tmp_path / "photo.png")

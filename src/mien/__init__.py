@@ -34,6 +34,11 @@ def __getattr__(name: str) -> object:
     drawn = random.getstate()
     try:
         return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from mien.base.errors import needs_extra  # noqa: PLC0415 - the core loads nothing at first
+
+        with needs_extra("search" if name == "SweepResult" else "train", f"mien.{name}"):
+            raise error
     finally:
         random.setstate(drawn)  # rich draws a number while it is imported
 

@@ -23,7 +23,7 @@ def study_file(tmp_path, tiny_recipe_text):
     return file
 
 
-def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_path, capfd):
+def test_study_returns_what_the_command_prints(mien, study_file, face_folder, tmp_path, capfd):
     out, settings = tmp_path / "out", {"epochs": np.int64(1), "class_weights": {"sad": 2.0}}
     table = package.study(study_file, face_folder, out=out, settings=settings)
     lines = capfd.readouterr().err.splitlines()
@@ -45,7 +45,7 @@ def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_p
         package.study(study_file, face_folder, out=out, settings=settings, only=["a"], finished=True)
 
 
-def test_a_sweep_is_what_the_command_prints(mien, face_folder, tmp_path, tiny_recipe_text):
+def test_sweep_returns_what_the_command_prints(mien, face_folder, tmp_path, tiny_recipe_text):
     (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
     space = tmp_path / "mine.toml"
     space.write_text('recipe = "tiny.toml"\ntrials = 2\n[parameters]\noptim.lr = { log = [0.01, 1.0] }\n')

@@ -20,7 +20,7 @@ def train(mien, face_folder, tmp_path, tiny_recipe_text):
     return run
 
 
-def test_two_folds_one_table_and_predictions_of_every_face(mien, train, face_folder, tmp_path, monkeypatch):
+def test_train_folds_writes_predictions_of_every_face(mien, train, face_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = train("--folds", "2", "--json")
     assert answer.code == 0, answer.err
@@ -60,7 +60,7 @@ def test_two_folds_one_table_and_predictions_of_every_face(mien, train, face_fol
         (("--folds", "500"), "folds-range"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(train, tmp_path, monkeypatch, options, code):
+def test_train_folds_rejects_bad_options_and_writes_nothing(train, tmp_path, monkeypatch, options, code):
     monkeypatch.chdir(tmp_path)
     answer = train(*options)
     refused(answer, code)

@@ -24,7 +24,7 @@ def study_file(tmp_path_factory, tiny_recipe_text):
     return file
 
 
-def test_list_names_the_studies_that_come_with_mien(mien):
+def test_study_list_names_the_built_in_studies(mien):
     said = mien("study", "list")
     assert said.code == 0
     for name in ("study-a", "study-b", "imbalance", "architectures", "augmentation", "transfer"):
@@ -32,7 +32,7 @@ def test_list_names_the_studies_that_come_with_mien(mien):
     assert {each["name"] for each in json.loads(mien("study", "list", "--json").out)} >= {"study-a", "study-b"}
 
 
-def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_path):
+def test_a_study_does_not_repeat_finished_runs(mien, study_file, face_folder, tmp_path):
     arguments = ("study", study_file, "--data", face_folder, "--out", tmp_path / "out")
     dry = mien(*arguments, "--dry-run")
     assert (dry.code, (tmp_path / "out").exists()) == (0, False)
@@ -80,7 +80,7 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
         (["FILE", "--data", "FACES", "--finished", "--dry-run"], "options", "--finished"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(
+def test_study_rejects_bad_input_and_writes_nothing(
     mien, study_file, face_folder, tmp_path, monkeypatch, tiny_run, arguments, code, value
 ):
     monkeypatch.chdir(tmp_path)

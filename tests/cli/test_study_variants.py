@@ -48,7 +48,7 @@ def test_a_variant_starts_from_a_built_in_model(mien, recipe, tmp_path, face_fol
     assert runs["fresh"].record.started_from == ""
 
 
-def test_a_start_from_a_built_in_model_takes_what_is_changed_for_all(recipe, faces):
+def test_a_variant_from_a_built_in_model_takes_changes_for_all(recipe, faces):
     """Oracle: the rules for `--set` with `--from`: the training may change, the network may not."""
     text = STARTED.replace("RECIPE", str(recipe)).replace("START", "fast")
     study = parse_study(text.replace('"tuned"', '"fast"'), "s")
@@ -59,7 +59,7 @@ def test_a_start_from_a_built_in_model_takes_what_is_changed_for_all(recipe, fac
         study.recipe_of(study.variant("fast"), 0, ["model.widths=[8, 8]"])
 
 
-def test_what_a_variant_starts_from_is_a_variant_or_a_built_in_model(recipe, faces):
+def test_a_variant_rejects_an_unknown_start(recipe, faces):
     text = STARTED.replace("RECIPE", str(recipe))
     with raises(StudyError, "study-value", "'faster'"):
         parse_study(text.replace("START", "faster"), "s")
@@ -68,7 +68,7 @@ def test_what_a_variant_starts_from_is_a_variant_or_a_built_in_model(recipe, fac
     assert [None if run.parent is None else run.parent.variant for run in plan] == [None, "fast"]
 
 
-def test_a_study_on_another_recipe_has_runs_of_its_own(mien, recipe, tmp_path, face_folder):
+def test_a_study_with_another_recipe_has_its_own_runs(mien, recipe, tmp_path, face_folder):
     file = tmp_path / "two.toml"
     file.write_text('name = "two"\ntitle = "Two"\nrecipe = "short"\n[[variants]]\nname = "a"\n')
     arguments = ("study", file, "--data", face_folder, "--out", tmp_path / "out", "--recipe")

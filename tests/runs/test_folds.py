@@ -31,7 +31,7 @@ def cross_val_predictions(recipe, faces, groups, folder, **others):
     return predict_folds(recipe, make_folds(faces, groups, 2, only_train=True), folder, **others)
 
 
-def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monkeypatch):
+def test_a_fold_is_not_trained_on_its_samples_or_their_copies(short_recipe, faces, tmp_path, monkeypatch):
     trained = []
     real = folds.run_recipe
 
@@ -66,7 +66,7 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
     assert done == len(predictions)
 
 
-def test_a_fold_that_was_stopped_goes_on_and_finished_ones_stay(short_recipe, faces, tmp_path):
+def test_folds_resume_a_stopped_fold_and_keep_finished_ones(short_recipe, faces, tmp_path):
     """Oracle: the same call in one go. Stopped after the first of three epochs of the second fold."""
     recipe, groups = short_recipe.model_copy(update={"epochs": 3}), np.arange(len(faces))
     # A process was killed among the first files of this fold.
@@ -105,7 +105,7 @@ def test_a_fold_that_was_stopped_goes_on_and_finished_ones_stay(short_recipe, fa
     assert np.array_equal(kept.probabilities, whole.probabilities)
 
 
-def test_a_class_without_a_train_row_is_refused_before_anything(short_recipe, faces):
+def test_an_audit_rejects_a_class_without_train_samples(short_recipe, faces):
     sad = faces.classes.index("sad")
     pending = faces.subset((faces.labels != sad) | (faces.split != "train"))
     assert (pending.labels == sad).any()
@@ -123,7 +123,7 @@ def test_a_class_without_a_train_row_is_refused_before_anything(short_recipe, fa
         ({"logit_adjustment": 1.0}, "class-empty", "balance.logit_adjustment"),
     ],
 )
-def test_a_fold_that_lacks_a_class_to_balance_is_refused_before_the_first(
+def test_folds_reject_a_fold_that_lacks_a_class_to_balance(
     update, code, setting, short_recipe, faces, tmp_path, monkeypatch
 ):
     """All rows of one class are copies of one image: whichever fold holds them, the other has none to learn."""
@@ -140,7 +140,7 @@ def unevenness(labels, fold_of, count):
     return (held / held.sum(axis=0)).std(axis=0).mean()
 
 
-def test_classes_are_spread_as_evenly_as_scikit_learn_does():
+def test_folds_spread_classes_as_evenly_as_scikit_learn():
     random = np.random.default_rng(1)
     groups, labels = random.integers(0, 60, 900), random.choice(5, 900, p=[0.05, 0.15, 0.2, 0.25, 0.35])
     ours = deal_groups(groups, labels, 5)
@@ -151,7 +151,7 @@ def test_classes_are_spread_as_evenly_as_scikit_learn_does():
 
 
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=80), st.integers(2, 6))
-def test_a_group_is_in_one_fold_and_no_fold_is_empty(groups, count):
+def test_folds_keep_groups_whole_and_are_never_empty(groups, count):
     groups = np.array(groups)
     if len(np.unique(groups)) < count:
         return
@@ -166,7 +166,7 @@ def people(groups, labels):
     return Dataset.from_arrays(images, labels, split=split, groups=groups)
 
 
-def test_no_group_is_trained_on_and_predicted():
+def test_a_fold_is_not_trained_on_the_groups_that_it_predicts():
     faces = people(np.arange(60) // 3, ["happy", "sad"] * 30)
     plan = make_folds(faces, faces.groups, 4)
     predicted = []
@@ -182,7 +182,7 @@ def test_no_group_is_trained_on_and_predicted():
     assert sorted(predicted) == list(range(60))
 
 
-def test_more_folds_than_groups_and_a_class_of_one_group_are_refused():
+def test_folds_reject_too_few_groups_and_a_class_of_one_group():
     faces = people([0, 0, 1, 1, 2, 2], ["happy", "sad"] * 3)
     with raises(DataError, "folds-range"):
         check_groups(faces, faces.groups, 4)

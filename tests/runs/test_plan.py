@@ -16,7 +16,7 @@ from mien.training.state import check_network
 from support import raises
 
 
-def test_every_variant_and_seed_is_planned_first_seeds_first(done, faces):
+def test_a_plan_has_the_first_seeds_of_all_variants_first(done, faces):
     planned = [(run.variant, run.recipe.seed) for run in done.runs]
     assert planned == [("base", 0), ("five", 0), ("wild", 0), ("lost", 0), ("base", 1)]
     assert done.runs[1].parent is done.runs[0]
@@ -25,7 +25,7 @@ def test_every_variant_and_seed_is_planned_first_seeds_first(done, faces):
     assert done.runs[1].classes == ("angry", "fear", "happy", "sad", "surprise")
 
 
-def test_a_key_follows_recipe_seed_data_parent_and_first_weights(done):
+def test_a_key_depends_on_recipe_seed_data_parent_and_initial_weights(done):
     run = done.runs[1]
 
     def changed(**fields):
@@ -43,7 +43,7 @@ def test_a_key_follows_recipe_seed_data_parent_and_first_weights(done):
     assert changed(variant="another", recipe=renamed).key == run.key
 
 
-def test_the_test_split_makes_no_other_run(tiny_study_file, faces):
+def test_a_key_does_not_depend_on_the_test_split(tiny_study_file, faces):
     study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
     faces = dataclasses.replace(faces, rows=faces.rows + 1000)
     without = faces.subset(np.flatnonzero(faces.split != "test"))
@@ -54,7 +54,7 @@ def test_the_test_split_makes_no_other_run(tiny_study_file, faces):
     assert not keys[0] & keys[2]
 
 
-def test_other_votes_are_another_run_of_what_learns_from_them(tmp_path, voted_faces, tiny_recipe_text):
+def test_a_key_depends_on_votes_where_an_output_learns_them(tmp_path, voted_faces, tiny_recipe_text):
     outputs = '[outputs.label]\ntarget = "label"\n[outputs.seen]\ntarget = "votes"\n'
     (tmp_path / "one.toml").write_text(tiny_recipe_text)
     (tmp_path / "two.toml").write_text(tiny_recipe_text + outputs)
@@ -67,7 +67,7 @@ def test_other_votes_are_another_run_of_what_learns_from_them(tmp_path, voted_fa
     assert [one.key == other.key for one, other in zip(*plans, strict=True)] == [True, False]
 
 
-def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):
+def test_a_plan_rejects_a_variant_that_only_writes_out_defaults(tiny_study_file, faces):
     text = tiny_study_file.read_text().replace(
         'set = { optim.lr = 1e30, optim.name = "sgd" }', "set = { model.stem_stride = 2, model.dropout = 0.1 }"
     )
@@ -81,18 +81,14 @@ def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):
         ("optim.lr = 1e30", 'model.name = "resnet81"', [], RecipeError, "model-unknown", "resnet18"),
         ("optim.lr = 1e30", "model.widths = [4, 4, 4, 4], model.convolutions = [1, 1, 1, 1], "
          "progressive_resizing = [[0.5, 8]]", [], RecipeError, "image-too-small", "8 px"),
-        ("recall.disgust", "recall.disgut", [], StudyError, "study-metric-class", "'disgust'"),
         ('classes = "five"', 'classes = "a=happy,b=contempt"', [], DataError, "scheme-class-missing",
          "'contempt'"),
-        ('seeds = [0]\n\n[[variants]]\nname = "merged"', 'seeds = [5]\n\n[[variants]]\nname = "merged"', [], StudyError,
-         "study-parent-seed", "seed 5"),
         ("optim.lr = 1e30", "optim.lr = 0.3", ["optim.lr=0.01", "optim.name=sgd"], StudyError, "study-same-recipe",
          "'base' and 'wild'"),
-        ('baseline = "base"\nclasses = "binary"', 'baseline = "base"', [], StudyError, "study-comparison", "three"),
         ('set = { optim.lr = 1e30, optim.name = "sgd" }', 'recipe = "head"', [], RecipeError, "head-alone", "'wild'"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_run_is_refused_before_anything_runs(
+def test_a_plan_rejects_runs_that_cannot_be_trained(
     tiny_study_file, faces, tmp_path, monkeypatch, old, new, changes, kind, code, found
 ):
     monkeypatch.chdir(tmp_path)
@@ -103,7 +99,21 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_finished_runs_are_not_lacking_but_a_lost_parent_is(done, tmp_path):
+@pytest.mark.parametrize(
+    ("old", "new", "code", "found"),
+    [
+        ("recall.disgust", "recall.disgut", "study-metric-class", "'disgust'"),
+        ('baseline = "base"\nclasses = "binary"', 'baseline = "base"', "study-comparison", "three"),
+    ],
+)
+def test_a_study_rejects_classes_that_its_variants_lack(tiny_study_file, faces, old, new, code, found):
+    text = tiny_study_file.read_text()
+    whole = parse_study(text.replace(old, new, 1), "small", tiny_study_file.parent)
+    with raises(StudyError, code, found):
+        whole.check_classes(faces.classes, (), whole.comparisons)
+
+
+def test_pending_runs_are_unfinished_ones_and_parents_without_weights(done, tmp_path):
     def wanted(finished, out, *only):
         runs = make_plan(done.study.restricted(only), done.context.faces_by_form)
         return [(run.variant, run.recipe.seed) for run in pending(runs, finished, out)]
@@ -123,7 +133,7 @@ def test_finished_runs_are_not_lacking_but_a_lost_parent_is(done, tmp_path):
     assert wanted({}, tmp_path, "merged") == [("base", 0), ("five", 0)]
 
 
-def test_weights_of_a_run_that_was_stopped_do_not_serve(done, tmp_path):
+def test_a_stopped_run_gives_no_initial_weights(done, tmp_path):
     base = folder_of(done.runs[0], tmp_path)
     base.path.mkdir(parents=True)
     for name in ("best.safetensors", "history.csv"):
@@ -134,7 +144,7 @@ def test_weights_of_a_run_that_was_stopped_do_not_serve(done, tmp_path):
     assert [run.variant for run in pending(done.runs, kept, tmp_path)] == ["base", "five"]
 
 
-def test_a_change_may_be_for_one_variant(tiny_study_file, faces):
+def test_a_change_may_name_one_variant(tiny_study_file, faces):
     study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
 
     def planned(*changes):
@@ -158,13 +168,13 @@ def test_a_change_may_be_for_one_variant(tiny_study_file, faces):
         ("five:input.mean=0.4", RecipeError, "recipe-set-fixed"),
     ],
 )
-def test_a_change_that_a_variant_cannot_take_is_refused(tiny_study_file, faces, change, kind, code):
+def test_a_plan_rejects_a_change_that_a_variant_cannot_take(tiny_study_file, faces, change, kind, code):
     study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
     with raises(kind, code):
         make_plan(study, {(48, 1): faces}, [change])
 
 
-def test_weights_that_are_not_at_hand_can_be_given_as_a_file(tiny_study_file, faces, monkeypatch):
+def test_an_error_of_missing_weights_names_the_variants_setting(tiny_study_file, faces, monkeypatch):
     """The network knows of files; the study says for which variant they are."""
 
     def lack_weights():

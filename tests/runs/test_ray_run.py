@@ -31,7 +31,7 @@ def _workers_at(run_folder: Path) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_study_on_ray_is_the_study_and_outlives_a_worker(tmp_path, faces, tiny_recipe_text, mien):
+def test_a_study_on_ray_equals_one_without_and_survives_a_killed_worker(tmp_path, faces, tiny_recipe_text, mien):
     pytest.importorskip("ray", reason="mien[scale] is not installed")
     write_parquet(faces, tmp_path / "faces.parquet")
     (tmp_path / "tiny.toml").write_text(tiny_recipe_text.replace("epochs = 2", "epochs = 12"))

@@ -20,6 +20,7 @@ from mien.base import run_folder
 from mien.base.errors import DataError
 from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
+from mien.evaluation.named_metrics import METRICS
 from mien.pipeline.training_run import run_recipe
 from mien.runs import progress, worker
 from mien.runs.plan import folder_of, pending, read_completed, read_run
@@ -33,7 +34,7 @@ from mien.training.plan import plan_training
 from support import raises
 
 
-def test_a_run_is_what_mien_train_makes_of_its_recipe(done, faces, tmp_path):
+def test_a_run_of_a_study_equals_mien_train(done, faces, tmp_path):
     alone = RunFolder(tmp_path / "alone")
     run_recipe(plan_training(done.runs[0].recipe, faces), alone)
     kept = done.finished[done.runs[0].key]
@@ -53,7 +54,7 @@ def test_a_record_names_the_epoch_of_the_model(done, faces, tmp_path, monkeypatc
     assert 1 < read_run(Path(job.results)).record.best_epoch == read_manifest(folder_of(run, tmp_path).model).epoch
 
 
-def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(done):
+def test_a_study_stores_a_diverged_run_as_failed_and_continues(done):
     wild = done.finished[done.runs[2].key]
     assert "The loss is" in wild.record.failed
     assert "another folder" not in wild.record.failed  # advice to whoever runs it alone
@@ -61,30 +62,30 @@ def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(done):
     assert ("base", 1, "ended") in done.told.lines[done.told.lines.index(("wild", 0, "failed")) :]
 
 
-def test_a_log_has_a_line_a_minute(done, monkeypatch, capsys):
+def test_progress_without_a_terminal_has_a_line_in_ten_seconds(done, monkeypatch, capsys):
     """Oracle: a clock set by hand."""
     clock = SimpleNamespace(now=0)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    shown = StudyProgress("accuracy")
+    shown = StudyProgress(METRICS["accuracy"])
     for seconds in (1, 59, 60, 61, 119, 120):
         clock.now = seconds
         shown.on_epochs(done.runs[0], 0)
     assert capsys.readouterr().err.splitlines() == ["base, seed 0: epoch 0/1"] * 2
 
 
-def test_what_is_kept_holds_no_weights_and_no_images(done):
+def test_results_hold_no_weights_and_no_images(done):
     names = {file.name for each in done.finished.values() for file in each.folder.iterdir()}
     assert names == {"run.json", "recipe.toml", "history.csv", "predictions_validation.npz"}
 
 
-def test_children_of_a_failed_run_fail_and_it_is_never_trained_again(done):
+def test_a_run_that_starts_from_a_failed_one_fails(done):
     lost = next(run for run in done.runs if run.variant == "lost")
     assert done.finished[lost.key].record.failed.startswith("It starts from wild, seed 0, ")
     without = {key: each for key, each in done.finished.items() if key != lost.key}
     assert pending(done.runs, without, done.context.out) == [lost]
 
 
-def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces, tmp_path, told):
+def test_a_run_repeated_for_its_weights_keeps_its_results(done, faces, tmp_path, told):
     base, five = done.runs[0], done.runs[1]
     kept = done.finished[base.key]
     before = (kept.folder / "run.json").read_bytes()
@@ -110,7 +111,6 @@ def test_runs_in_processes_equal_runs_in_this_one_and_are_not_repeated(done, fac
     assert pending([base, five, second], found, tmp_path) == []
     ends = [line for line in told.lines if line[2] == "ended"]
     assert ends.index(("base", 0, "ended")) < ends.index(("five", 0, "ended"))
-    assert not list((tmp_path / "runs").glob(".data-*"))
 
 
 def test_a_process_answers_with_its_error():
@@ -150,7 +150,7 @@ def _said(tmp_path: Path, process: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told, jobs):
+def test_a_stopped_study_resumes(tiny_study_file, faces, tmp_path, told, jobs):
     out = tmp_path / "out"
     process = _start(tmp_path, tiny_study_file, jobs)
     os.killpg(process.pid, signal.SIGINT)
@@ -173,7 +173,7 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
 
 
-def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path, capfd):
+def test_a_killed_process_is_one_line(tiny_study_file, tmp_path, capfd):
     # A Python of its own: a forked process says nothing while it imports and as it exits.
     process = _start(tmp_path, tiny_study_file, 2, get_context("spawn"))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -15,13 +15,13 @@ def space_of(parameters: str, head: str = HEAD):
     return parse_space(f"{head}[parameters]\n{parameters}", "mine.toml")
 
 
-def test_every_space_that_comes_with_mien_is_possible():
+def test_built_in_spaces_load():
     assert _KIND.names() == ["quick"]
     for name in _KIND.names():
         assert load_space(name).name == name
 
 
-def test_a_space_is_read_as_it_is_written():
+def test_a_space_reads_its_ranges():
     space = space_of(
         """
         optim.lr = { log = [0.01, 1.0] }
@@ -48,7 +48,7 @@ def test_a_space_is_read_as_it_is_written():
     assert recipe.augment == load_recipe("quick").augment
 
 
-def test_the_digest_is_of_what_shapes_the_search():
+def test_a_digest_depends_on_what_shapes_the_search():
     first = space_of("optim.lr = { log = [0.01, 1.0] }")
     assert first.digest == space_of('"optim.lr" = { log = [0.01, 1] }', 'recipe = "quick"\ntrials = 300\n').digest
     others = [
@@ -62,7 +62,7 @@ def test_the_digest_is_of_what_shapes_the_search():
     assert len({first.digest, *(each.digest for each in others)}) == 7
 
 
-def test_a_recipes_file_is_looked_for_beside_the_space(tmp_path):
+def test_a_space_finds_its_recipe_beside_it(tmp_path):
     (tmp_path / "base.toml").write_text(dump_recipe(load_recipe("short", ["name=based"])))
     (tmp_path / "mine.toml").write_text('recipe = "base.toml"\ntrials = 1\nparameters.epochs = { integer = [1, 2] }\n')
     with raises(RecipeError, "space-fixed-key"):
@@ -99,7 +99,7 @@ def test_a_recipes_file_is_looked_for_beside_the_space(tmp_path):
         ("optim.lr = ", "space-not-toml", ""),
     ],
 )
-def test_a_wrong_range_is_one_line_that_says_where(parameters, code, found):
+def test_a_space_rejects_a_wrong_range(parameters, code, found):
     with raises(RecipeError, code, "mine.toml", found):
         space_of(parameters)
 
@@ -115,19 +115,19 @@ def test_a_wrong_range_is_one_line_that_says_where(parameters, code, found):
         ('recipe = "quick"\ntrials = 2.5\n', "space-value", "trials = 2.5"),
     ],
 )
-def test_a_wrong_head_is_one_line(head, code, found):
+def test_a_space_rejects_wrong_keys(head, code, found):
     with raises(RecipeError, code, found):
         space_of("optim.lr = { log = [0.01, 1.0] }", head)
 
 
-def test_a_space_that_does_not_exist():
+def test_an_unknown_space_suggests_the_nearest():
     with raises(RecipeError, "space-unknown", "'quick'"):
         load_space("quack")
     with raises(RecipeError, "space-unreadable"):
         load_space("nowhere/mine.toml")
 
 
-def test_the_recipe_of_a_space_is_changed_but_no_key_that_is_searched():
+def test_a_space_takes_changes_except_of_searched_keys():
     usual, changed = load_space("quick"), load_space("quick", ["epochs=5", "seed=3"])
     assert (changed.base.epochs, changed.base.seed) == (5, 3)
     assert changed.parameters == usual.parameters

@@ -10,7 +10,7 @@ from mien.runs.plan import read_completed
 from support import raises
 
 
-def test_finished_runs_are_found_by_their_key(done, tmp_path):
+def test_completed_runs_are_read_by_key(done, tmp_path):
     assert read_completed(tmp_path / "nothing") == {}
     assert set(done.finished) == {run.key for run in done.runs}
     run = done.runs[0]
@@ -19,7 +19,7 @@ def test_finished_runs_are_found_by_their_key(done, tmp_path):
     assert record.data_fingerprint == run.data_fingerprint
 
 
-def test_damaged_records_and_foreign_scores_are_named(done, tmp_path):
+def test_results_that_are_damaged_or_of_other_data_are_named(done, tmp_path):
     results = tmp_path / "results"
     shutil.copytree(done.context.results, results)
     finished = read_completed(results)[done.runs[0].key]

@@ -50,7 +50,7 @@ def test_a_study_gives_the_recipe_of_every_run():
     assert (tuned.classes, tuned.seed) == ("five", 1)
 
 
-def test_part_of_a_study_is_still_compared():
+def test_a_restricted_study_keeps_its_comparisons():
     study = load_study("study-a").restricted(["adam", "sgd-0.1"])
     assert [each.variants for each in study.comparisons] == [("adam", "sgd-0.1")]
     assert not load_study("study-a").restricted(["sgd-0.01", "sgd-0.1"]).comparisons
@@ -66,6 +66,7 @@ def test_part_of_a_study_is_still_compared():
         ('"optim.lr" = 0.01, epochs = 3', '"optim.rl" = 0.01', "recipe-unknown-key", "'slow' of the study x"),
         ('"optim.lr" = 0.01, epochs = 3', '"optim.rl" = 0.01', "recipe-unknown-key", " optim.lr,"),
         ('"optim.lr" = 0.01, epochs = 3', "seed = 5", "study-set-fixed", "'seed'"),
+        ('set = { classes = "five" }', "seeds = [0, 5]", "study-value", "the seed 5"),
         ("seeds = [0, 1]", "seeds = [0, 0]", "study-value", "two seeds are '0'"),
         ("seeds = [0, 1]", 'metrics = ["accuracy", "accuracy"]', "study-value", "'accuracy'"),
         ('name = "base"', 'name = "base"\npublished = { acuracy = 0.5 }', "study-value", "'acuracy'"),
@@ -81,13 +82,13 @@ def test_part_of_a_study_is_still_compared():
         ('recipe = "short"', "recipe = short", "study-not-toml", ""),
     ],
 )
-def test_a_study_with_a_fault_is_refused_in_one_line(old: str, new: str, code: str, found: str):
+def test_a_study_rejects_a_fault(old: str, new: str, code: str, found: str):
     assert old in GOOD
     with raises((StudyError, RecipeError), code, found):
         parse_study(GOOD.replace(old, new, 1), "x")
 
 
-def test_a_nested_key_leaves_the_rest_of_its_table():
+def test_a_nested_key_keeps_the_rest_of_its_table():
     study = parse_study(GOOD.replace('"optim.lr" = 0.01', "optim.lr = 0.01"), "small")
     slow, base = (study.recipe_of(study.variant(name), 0) for name in ("slow", "base"))
     assert slow.optim == base.optim.model_copy(update={"lr": 0.01})
@@ -99,7 +100,7 @@ def test_another_model_replaces_all_settings():
     assert study.recipe_of(study.variant("slow"), 0).model.model_dump() == {"name": "vgg11", "width": 8}
 
 
-def test_a_recipes_file_is_relative_to_the_study(tmp_path):
+def test_a_study_finds_its_recipe_beside_it(tmp_path):
     (tmp_path / "mine.toml").write_text("epochs = 9\n")
     (tmp_path / "study.toml").write_text(GOOD.replace('recipe = "short"', 'recipe = "mine.toml"'))
     study = load_study(str(tmp_path / "study.toml"))
@@ -117,14 +118,14 @@ def test_an_unknown_study_or_variant_suggests_the_nearest():
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_every_study_that_comes_with_mien_loads(name: str):
+def test_built_in_studies_load(name: str):
     study = load_study(name)
     assert study.name == name
     assert study.question.endswith("?")
     assert all(variant.title for variant in study.variants)
 
 
-def test_a_users_file_is_beside_the_study_and_its_absence_is_named_at_once(tmp_path, monkeypatch):
+def test_a_study_finds_a_users_file_beside_it_or_names_it(tmp_path, monkeypatch):
     """Oracle: `[model] file` of a recipe, which is beside the recipe."""
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "studies" / "study.toml"
@@ -135,3 +136,16 @@ def test_a_users_file_is_beside_the_study_and_its_absence_is_named_at_once(tmp_p
     (file.parent / "parts.py").write_text("own = None\n")
     study = load_study("studies/study.toml")
     assert study.recipe_of(study.variant("slow"), 0).loss.file == "studies/parts.py"
+
+
+def test_a_study_takes_metrics_of_mien_and_of_a_users_file(tmp_path):
+    metrics = 'metrics = ["kappa", "recall.sad", { file = "parts.py", name = "sure" }]'
+    file = tmp_path / "study.toml"
+    file.write_text(GOOD.replace("seeds = [0, 1]", metrics))
+    with raises(StudyError, "study-value", tmp_path / "parts.py"):
+        load_study(file)
+    (tmp_path / "parts.py").write_text(
+        "def sure(labels, probabilities):\n    return probabilities.max(axis=1).mean()\n"
+    )
+    assert list(load_study(file).named_metrics) == ["kappa", "recall.sad", "sure"]
+    assert load_study(file).restricted(["base"]).metrics == load_study(file).metrics

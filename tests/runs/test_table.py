@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import math
@@ -10,12 +11,14 @@ import re
 import numpy as np
 import pytest
 
-from mien.base.errors import StudyError
-from mien.evaluation.paired_tests import RepeatedDifference, Spread, holm
+from mien.base.errors import DataError, StudyError
+from mien.evaluation.named_metrics import Resampled
+from mien.evaluation.paired_tests import RepeatedDifference, Spread, holm, spread
 from mien.evaluation.predictions import VotePredictions
 from mien.evaluation.results import Estimate
-from mien.runs.page import metric_text, spread_text, study_tables, write_study
-from mien.runs.table import _adjusted, _as_known_now, tabulate
+from mien.page.wording import Cell, metric_format, shown, spread_text
+from mien.runs.page import study_tables, write_study
+from mien.runs.table import _adjusted, _as_known_now, _significantly_best, tabulate
 from support import note_codes, page_codes, raises
 
 
@@ -28,7 +31,7 @@ def table(done):
     return tabulate(done.study, done.runs, done.finished)
 
 
-def test_rows_hold_mean_and_spread_of_the_stored_predictions(done, table):
+def test_rows_hold_mean_and_deviation_of_stored_predictions(done, table):
     base, five, merged, wild, lost = table.rows
     each = [accuracy(done.finished[done.runs[index].key].predictions()) for index in (0, 4)]
     assert base.metrics["accuracy"].mean == pytest.approx(np.mean(each))
@@ -42,7 +45,7 @@ def test_rows_hold_mean_and_spread_of_the_stored_predictions(done, table):
     assert (base.samples, base.classes, five.classes) == (len(done.finished[done.runs[0].key].predictions()), 7, 5)
 
 
-def test_runs_no_better_than_the_largest_class_are_counted_and_noted(table, done, tmp_path):
+def test_a_table_notes_runs_no_better_than_the_largest_class(table, done, tmp_path):
     predictions = [done.finished[done.runs[index].key].predictions() for index in (0, 4)]
     base = table.rows[0]
     assert base.collapsed == sum(accuracy(each) <= np.bincount(each.labels).max() / len(each) for each in predictions)
@@ -50,7 +53,7 @@ def test_runs_no_better_than_the_largest_class_are_counted_and_noted(table, done
     assert "no-better-than-one-class" in page_codes(write_study(tmp_path, shown, {}).page.read_text())
 
 
-def test_a_merged_row_is_the_sum_of_probabilities(done, table):
+def test_a_merged_row_sums_probabilities(done, table):
     predictions = done.finished[done.runs[1].key].predictions()
     positive = predictions.probabilities[
         :, [predictions.classes.index("happy"), predictions.classes.index("surprise")]
@@ -59,7 +62,7 @@ def test_a_merged_row_is_the_sum_of_probabilities(done, table):
     assert table.rows[2].metrics["accuracy"].mean == pytest.approx(((positive > 0.5) == truth).mean())
 
 
-def test_a_comparison_is_on_the_rows_that_all_have(done, table):
+def test_a_comparison_uses_the_samples_that_all_variants_have(done, table):
     (compared,) = table.comparisons
     five = done.finished[done.runs[1].key].predictions()
     assert compared.samples == len(five)
@@ -79,14 +82,14 @@ def test_a_comparison_is_on_the_rows_that_all_have(done, table):
     assert found.difference.value == pytest.approx(found.value - found.baseline)
 
 
-def test_variants_of_different_classes_do_not_compare(done):
+def test_a_comparison_rejects_different_classes(done):
     both = done.study.comparisons[0].model_copy(update={"variants": ("base", "five"), "classes": ""})
     study = done.study.model_copy(update={"comparisons": (both,)})
     with raises(StudyError, "study-comparison", both.title):
         tabulate(study, done.runs, done.finished)
 
 
-def test_p_values_are_corrected_over_the_whole_comparison(table):
+def test_p_values_are_corrected_over_a_whole_comparison(table):
     """Oracle: Holm's method by hand on the four p-values of two variants and two metrics."""
 
     def differing(p_value):
@@ -105,7 +108,7 @@ def test_p_values_are_corrected_over_the_whole_comparison(table):
     assert [each["adjusted_p_value"] for each in known] == pytest.approx(holm([each["p_value"] for each in known]))
 
 
-def test_votes_and_groups_of_the_data_count_for_runs_that_were_finished_without_them(done, faces):
+def test_a_table_uses_votes_and_groups_of_the_data(done, faces):
     """Oracles: people who saw the label; of two groups, a quarter of the draws is one of them twice."""
     parts = {"columns": {"part": (faces.rows % 2).astype(str)}, "group_column": "part"}
     votes = 10 * np.eye(len(faces.classes), dtype=np.int64)[faces.labels]
@@ -124,7 +127,7 @@ def test_votes_and_groups_of_the_data_count_for_runs_that_were_finished_without_
     assert np.isnan(tabulate(study, done.runs, done.finished, other).rows[0].metrics["majority_accuracy"].mean)
 
 
-def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
+def test_a_table_notes_missing_runs(done, tmp_path):
     table = tabulate(done.study, done.runs, {done.runs[0].key: done.finished[done.runs[0].key]})
     assert [row.missing for row in table.rows] == [1, 1, 1, 1, 1]
     (compared,) = table.comparisons
@@ -138,7 +141,7 @@ def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
     assert write_study(tmp_path, tabulate(done.study, done.runs, {}), {}).page_bytes > 1000
 
 
-def test_page_and_files_say_what_the_table_says(table, tmp_path, charts):
+def test_page_and_files_hold_the_values_of_the_table(table, tmp_path, charts):
     written = write_study(tmp_path, table, {"data": "rendered"})
     page = written.page.read_text()
     for words in ("A small study", "Does it run?", "five, merged", "50.0%", "failed in training", "Crosses"):
@@ -152,7 +155,7 @@ def test_page_and_files_say_what_the_table_says(table, tmp_path, charts):
 @pytest.mark.parametrize(
     ("seeds", "expected"), [((1, 1), {"one-seed"}), ((2, 1), {"one-seed", "two-seeds"}), ((3, 3), set())]
 )
-def test_only_where_a_variant_has_few_seeds_is_that_noted(table, tmp_path, seeds, expected):
+def test_a_comparison_notes_variants_of_few_seeds(table, tmp_path, seeds, expected):
     from rich.console import Console
 
     (compared,) = table.comparisons
@@ -170,17 +173,18 @@ def test_only_where_a_variant_has_few_seeds_is_that_noted(table, tmp_path, seeds
     assert {"one-seed", "two-seeds"} & set(page_codes(write_study(tmp_path, shown, {}).page.read_text())) == expected
 
 
-def test_the_terminal_shows_every_figure(table):
+def test_the_terminal_shows_every_value(table):
     from rich.console import Console
 
     console = Console(width=160)
     with console.capture() as caught:
         console.print(study_tables(table))
     words = caught.get().replace("±", " ").replace("%", " ").split()
-    figures = [metric_text(name, each.mean) for row in table.rows for name, each in row.metrics.items()]
-    figures += [metric_text(*each) for row in table.rows for each in row.variant.published.items()]
+    named = [(name, each.mean) for row in table.rows for name, each in row.metrics.items()]
+    named += [each for row in table.rows for each in row.variant.published.items()]
+    figures = [shown(Cell(value, metric_format(table.metrics[name]))) for name, value in named]
     (compared,) = table.comparisons
-    figures += [f"{found['accuracy'].difference.value:+.3f}" for found in compared.differences.values()]
+    figures += [f"{100 * found['accuracy'].difference.value:+.1f}" for found in compared.differences.values()]
     for figure in (figure.replace("%", "").strip() for figure in figures):
         assert figure in words or f"({figure}" in words, figure
     assert "…" not in caught.get()
@@ -188,7 +192,64 @@ def test_the_terminal_shows_every_figure(table):
 
 def test_a_spread_shows_its_deviation_only_where_there_is_one():
     interval = Estimate(0.612, 0.6, 0.62)
-    assert spread_text("accuracy", Spread((0.61, 0.614), 0.612, 0.0028, interval)) == "61.2 ± 0.3%"
-    assert spread_text("accuracy", Spread((0.612,), 0.612, math.nan, interval)) == "61.2%"
-    assert spread_text("kappa", Spread((0.5, 0.6), 0.55, 0.0707, interval)) == "0.550 ± 0.071"
-    assert spread_text("macro_f1", Spread((math.nan, math.nan), math.nan, math.nan, interval)) == "–"
+    assert spread_text(Spread((0.61, 0.614), 0.612, 0.0028, interval), "percent") == "61.2 ± 0.3%"
+    assert spread_text(Spread((0.612,), 0.612, math.nan, interval), "percent") == "61.2%"
+    assert spread_text(Spread((0.5, 0.6), 0.55, 0.0707, interval), "decimal") == "0.550 ± 0.071"
+    assert spread_text(Spread((math.nan, math.nan), math.nan, math.nan, interval), "decimal") == "–"
+
+
+def test_tables_in_files_hold_numbers_and_every_metric_of_every_run(done, table, tmp_path):
+    """Oracle: the stored predictions."""
+    write_study(tmp_path, table, {})
+    variants, runs = (
+        list(csv.DictReader((tmp_path / "tables" / name).read_text().splitlines()))
+        for name in ("variants.csv", "runs.csv")
+    )
+    assert float(variants[0]["accuracy"]) == table.rows[0].metrics["accuracy"].mean
+    assert float(variants[0]["accuracy deviation"]) == table.rows[0].metrics["accuracy"].deviation
+    assert float(variants[0]["accuracy, published"]) == 0.5
+    for (run, kept), line in zip(table.runs, runs, strict=True):
+        assert (line["variant"], int(line["seed"])) == (run.variant, run.recipe.seed)
+        assert bool(kept.record.failed) == bool(line["failed"]) == (not line["accuracy"])
+        if line["accuracy"]:
+            assert float(line["accuracy"]) == pytest.approx(accuracy(kept.predictions()))
+
+
+def test_only_a_significantly_better_variant_is_best(table):
+    """Oracles: by hand. Three runs on 1000 resamples; equal variants, one clearly better one, and too few seeds."""
+    drawn = np.random.default_rng(0)
+
+    def runs(mean, seeds=3):
+        values = mean + drawn.normal(0, 0.001, (seeds, 1))
+        return {at: Resampled(each, each + drawn.normal(0, 0.002, (1000, 1)), 500) for at, each in enumerate(values)}
+
+    def best(**variants):
+        rows = [
+            dataclasses.replace(
+                table.rows[0],
+                variant=table.rows[0].variant.model_copy(update={"name": name}),
+                metrics={"accuracy": spread([*each.values()], ["accuracy"])[0]},
+            )
+            for name, each in variants.items()
+        ]
+        return _significantly_best([table.metrics["accuracy"]], rows, variants)
+
+    assert best(a=runs(0.6), b=runs(0.7), c=runs(0.5)) == {"accuracy": "b"}
+    assert best(a=runs(0.7), b=runs(0.7), c=runs(0.5)) == {}
+    assert best(a=runs(0.6, 1), b=runs(0.7, 1)) == {}
+
+
+def test_a_study_measures_a_users_own_metric(done, tmp_path):
+    code = "def sure(labels, probabilities):\n    return probabilities.max(axis=1).mean()\nruns = sure\n"
+    (tmp_path / "parts.py").write_text(code)
+    metrics = ("kappa", f"{tmp_path / 'parts.py'}:sure")
+    table = tabulate(done.study.model_copy(update={"metrics": metrics}), done.runs, done.finished)
+    sure = [done.finished[done.runs[index].key].predictions().probabilities.max(axis=1).mean() for index in (0, 4)]
+    assert table.rows[0].metrics["sure"].mean == pytest.approx(np.mean(sure))
+    assert list(table.comparisons[0].differences["merged"]) == ["kappa", "sure"]
+    # A metric may have the name of another column.
+    named = done.study.model_copy(update={"metrics": (f"{tmp_path / 'parts.py'}:runs",)})
+    write_study(tmp_path, tabulate(named, done.runs, done.finished), {})
+    (tmp_path / "parts.py").write_text("def sure(labels, probabilities):\n    raise ValueError('no')\n")
+    with raises(DataError, "metric-failed", "sure"):
+        tabulate(done.study.model_copy(update={"metrics": metrics}), done.runs, done.finished)

@@ -12,8 +12,8 @@ from mien.base.errors import MienError, StudyError, needs_extra
 from mien.base.files import expand_home, write_text
 from mien.base.processes import usual_torch
 from mien.base.progress import busy
+from mien.base.recipe import Change
 from mien.base.run_folder import check_out
-from mien.data.read import check_source
 from mien.page.rendering import import_page_packages
 from mien.runs.page import write_study
 from mien.runs.plan import StudyCallback, pending, read_completed
@@ -62,32 +62,31 @@ def study(
         MissingExtraError: torch, matplotlib or scipy is not installed.
         MienError: study, recipe, data or folder cannot be used.
     """
-    changes = list(settings.items() if isinstance(settings, Mapping) else settings)
+    changes: list[Change] = [*(settings.items() if isinstance(settings, Mapping) else settings)]
     whole = (spec if isinstance(spec, Study) else load_study(spec)).changed(recipe, changes)
     chosen = whole.restricted([only] if isinstance(only, str) else only)
     folder = check_out(Path("studies") / chosen.name if out is None else out, data)
     kept = expand_home(folder / "results" if results is None else results)
     if kept.is_file():
         raise StudyError(f"{kept} is a file; --results must name a folder.", code="out-is-file")
-    # Check these before loading torch, which takes seconds.
+    # Load torch, which takes seconds, only for a study that can start.
     forms = sorted(
         {chosen.recipe_of(each, chosen.seeds_of(each)[0], changes).input.stored_as for each in chosen.trained}
     )
-    if isinstance(data, str | os.PathLike):
-        check_source(data)
+    # Decode each size, grey or RGB, only once for all runs.
+    faces = {form: read(data, *form, again=at > 0).faces for at, form in enumerate(forms)}
+    whole.check_classes(faces[forms[0]].classes, changes, chosen.comparisons)
     with needs_extra("train", "Training"):
         from mien.runs.planner import make_plan, notices_of
         from mien.runs.scheduler import StudyContext, run_all
     with needs_extra("report", "The page and the tests of a study"):
         import_page_packages()
         import scipy  # noqa: F401
-    # Decode each size, grey or RGB, only once for all runs.
-    faces = {form: read(data, *form, again=at > 0).faces for at, form in enumerate(forms)}
     context = StudyContext(faces, folder, kept, environment(data))
     completed = read_completed(kept)
-    callback = callback or (StudyProgress(chosen.metrics[0]) if verbose else StudyCallback())
+    callback = callback or (StudyProgress(next(iter(chosen.named_metrics.values()))) if verbose else StudyCallback())
     with busy("checking every run"):
-        runs = make_plan(chosen, faces, changes, whole=whole)
+        runs = make_plan(chosen, faces, changes)
     if finished and not any(run.key in completed for run in runs):
         own = "these settings" if changes else "the study's settings (without --set)"
         words = f"{kept} contains no finished run of this study with {own} on this data."

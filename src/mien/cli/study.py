@@ -60,7 +60,7 @@ def study(
         leave_out("--dry-run shows what would be trained", {"--finished": finished})
     source = data_options.at(data)
     source.check()
-    callback = _DryRun(json) if dry_run else _Progress(wanted.metrics[0])
+    callback = _DryRun(json) if dry_run else _Progress(next(iter(wanted.named_metrics.values())))
     table = api.study(
         wanted, source, out=out, results=results, only=only or (), recipe=recipe, settings=settings or (),
         jobs=jobs, engine=engine, finished=finished, callback=callback,

@@ -18,6 +18,7 @@ import numpy as np
 
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import write_bytes
+from mien.evaluation.paired_tests import Spread
 from mien.evaluation.results import Estimate, json_ready
 from mien.page.charts.svg import Chart
 from mien.page.latex import escape, table_environment
@@ -123,8 +124,7 @@ class Table:
     @staticmethod
     def sort_key(value: Any) -> str:
         """Return the number that a script sorts a cell by; ``""`` if it is sorted by text."""
-        number = _plain(value)
-        number = number.value if isinstance(number, Estimate) else number
+        number = _numbers(value)[""]
         is_number = isinstance(number, int | float | np.number) and not isinstance(number, bool)
         return repr(float(number)) if is_number and np.isfinite(number) else ""
 
@@ -197,21 +197,17 @@ class Table:
         return render("notebook_table.html.j2", block=replace(self, shown=None), colours={})
 
     def to_csv(self) -> bytes:
-        """Return UTF-8 CSV with a header; an estimate has three columns, undefined values are empty."""
-        columns = [[_plain(value) for value in cells] for cells in zip(*self.rows, strict=True)] or [[]] * len(
-            self.columns
-        )
-        wide = [any(isinstance(value, Estimate) for value in cells) for cells in columns]
-        names = [
-            name
-            for column, is_wide in zip(self.columns, wide, strict=True)
-            for name in (column.name, *((f"{column.name} low", f"{column.name} high") if is_wide else ()))
-        ]
+        """Return UTF-8 CSV with a header: numbers, not texts. Undefined values are empty.
+
+        An estimate has three columns, the spread of several runs two.
+        """
+        rows = [[_numbers(value) for value in row] for row in self.rows]
+        parts = [dict.fromkeys(["", *(part for row in rows for part in row[at])]) for at in range(len(self.columns))]
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(names)
-        for row in zip(*columns, strict=True):
-            writer.writerow([cell for value, is_wide in zip(row, wide, strict=True) for cell in _csv(value, is_wide)])
+        writer.writerow([column.name + part for column, own in zip(self.columns, parts, strict=True) for part in own])
+        for row in rows:
+            writer.writerow([cell.get(part) for cell, own in zip(row, parts, strict=True) for part in own])
         return stream.getvalue().encode("utf-8")
 
     def to_json(self) -> bytes:
@@ -229,11 +225,15 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Cell) else value
 
 
-def _csv(value: Any, is_wide: bool) -> list[Any]:
-    """Return one cell, or an estimate's value and the ends of its interval."""
-    parts = [value.value, value.low, value.high] if isinstance(value, Estimate) else [value]
-    parts += [None] * (3 - len(parts)) if is_wide else []
-    return ["" if part is None or (isinstance(part, float) and not np.isfinite(part)) else part for part in parts]
+def _numbers(value: Any) -> dict[str, Any]:
+    """Return the numbers of a cell by the endings of their columns' names; an undefined number is None."""
+    value = _plain(value)
+    named = {"": value}
+    if isinstance(value, Estimate):
+        named = {"": value.value, " low": value.low, " high": value.high}
+    elif isinstance(value, Spread):
+        named = {"": value.mean, " deviation": value.deviation}
+    return {part: None if isinstance(each, float) and not np.isfinite(each) else each for part, each in named.items()}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 # Importing this at run time would double the imports of `mien predict`.
 if TYPE_CHECKING:
     from mien.base.recipe_tables import StoppingRecipe
+    from mien.evaluation.paired_tests import Spread
     from mien.evaluation.results import Estimate, MetricInfo
 
 Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "p", "number"]
@@ -69,10 +70,18 @@ class Cell(NamedTuple):
 
 
 def shown(value: Any, form: Format = "decimal") -> str:
-    """Format a value or an estimate without its interval; None and NaN are a dash."""
+    """Format a value, an estimate without its interval, or a spread; None and NaN are a dash."""
     value, form = value if isinstance(value, Cell) else (value, form)
+    if hasattr(value, "deviation"):
+        return spread_text(value, form)
     value = getattr(value, "value", value)
     return UNDEFINED if value is None else FORMATTERS[form](value)
+
+
+def spread_text(spread: Spread, form: Format) -> str:
+    """Format a mean over runs with its standard deviation, ``"61.2 ± 0.4%"``; one run is ``"61.2%"``."""
+    mean, deviation = (FORMATTERS[form](each) for each in (spread.mean, spread.deviation))
+    return mean if UNDEFINED in {mean, deviation} else f"{mean.removesuffix('%')} ± {deviation}"
 
 
 def interval(value: Any, form: Format = "decimal") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -14,14 +14,14 @@ from rich.text import Text as RichText
 from mien.base.errors import Notice, value_text
 from mien.base.recipe import dotted
 from mien.base.run_folder import RunFolder
-from mien.evaluation.named_metrics import find_metric
-from mien.evaluation.paired_tests import Spread
+from mien.evaluation.named_metrics import NamedMetric
+from mien.evaluation.results import Estimate
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
 from mien.page.charts.svg import COLOURS, INK, make_chart
 from mien.page.page import Page, WrittenPage
 from mien.page.sections import learning_curves
 from mien.page.terminal import rich_table, titled
-from mien.page.wording import UNDEFINED, counted, decimal, duration_text, percent, signed
+from mien.page.wording import Cell, counted, duration_text, initial, metric_format, shown
 from mien.runs.table import StudyTable, VariantComparison, VariantRow
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
     sections = [
         Section("summary", "In short", tuple(map(Text, _sentences(table)))),
         _rows_section(table),
-        *(_comparison_section(n, e) for n, e in enumerate(table.comparisons, 1)),
+        *(_comparison_section(n, e, table.metrics) for n, e in enumerate(table.comparisons, 1)),
     ]
     histories = {
         f"{run.variant} / {run.recipe.seed}": RunFolder(each.folder).read_history() for run, each in table.runs
@@ -55,14 +55,15 @@ def _sentences(table: StudyTable) -> Iterator[str]:
     trained = duration_text(sum(each.record.seconds for _, each in table.runs), units=True)
     of = f"{counted(len(table.rows), 'variant')} and {counted(seeds, 'seed')}"
     yield f"{counted(runs, 'run')} of {of}; {trained} of training."
-    metric = table.study.metrics[0]
-    rows = [row for row in table.rows if metric in row.metrics and not math.isnan(row.metrics[metric].mean)]
+    metric = next(iter(table.metrics.values()))
+    rows = _measured(table, metric)
     if len(rows) > 1 and len({(row.samples, row.classes) for row in rows}) == 1:
         best = _best(metric, rows)
-        yield f"Best by {metric_name(metric)}: {best.variant.name}, {spread_text(metric, best.metrics[metric])}."
+        by_far = "" if table.best.get(metric.key) == best.variant.name else ", not significantly"
+        yield f"Best by {metric.name}{by_far}: {best.variant.name}, {shown(_cell(metric, best.metrics[metric.key]))}."
     for compared in table.comparisons:
         found = {
-            f"{name} by {metric_name(key)} ({signed(each.difference.value)})": each
+            f"{name} by {table.metrics[key].name} ({shown(_difference(table.metrics[key], each.difference))})": each
             for name, by_metric in compared.differences.items()
             for key, each in by_metric.items()
             if not math.isnan(each.difference.value)
@@ -75,9 +76,43 @@ def _sentences(table: StudyTable) -> Iterator[str]:
             yield f"{compared.comparison.title}, against {compared.comparison.baseline}: {words} (Holm, 0.05)."
 
 
-def _best(metric: str, rows: Sequence[VariantRow]) -> VariantRow:
-    choose = min if find_metric(metric).lower_is_better else max
-    return choose(rows, key=lambda row: row.metrics[metric].mean)
+def _measured(table: StudyTable, metric: NamedMetric) -> list[VariantRow]:
+    return [row for row in table.rows if metric.key in row.metrics and not math.isnan(row.metrics[metric.key].mean)]
+
+
+def _best(metric: NamedMetric, rows: Sequence[VariantRow]) -> VariantRow:
+    choose = min if metric.lower_is_better else max
+    return choose(rows, key=lambda row: row.metrics[metric.key].mean)
+
+
+def _cell(metric: NamedMetric, value: Any) -> Cell:
+    return Cell(value, metric_format(metric))
+
+
+_OTHERS = {
+    "variant",
+    "what",
+    "faces",
+    "classes",
+    "runs",
+    "seed",
+    "epochs",
+    "epoch kept",
+    "seconds",
+    "on",
+    "failed",
+    "kept in",
+}
+"""Columns beside those of metrics."""
+
+
+def _column(metric: NamedMetric) -> Column:
+    """Return the column of a metric; a user's own may have the name of another column."""
+    return Column(f"{metric.name} (metric)" if metric.name in _OTHERS else metric.name, metric_format(metric))
+
+
+def _difference(metric: NamedMetric, difference: Estimate) -> Cell:
+    return Cell(difference, "points" if metric.percent else "signed")
 
 
 def study_tables(table: StudyTable) -> RenderableType:
@@ -86,7 +121,7 @@ def study_tables(table: StudyTable) -> RenderableType:
     for number, compared in enumerate(table.comparisons, 1):
         if compared.differences:
             title = f"{compared.comparison.title}: {_about(compared)}"
-            parts.append(titled(title, rich_table(_compared_table(number, compared))))
+            parts.append(titled(title, rich_table(_compared_table(number, compared, table.metrics))))
     return Group(*parts, *(RichText(each.line) for each in _notices(table)))
 
 
@@ -104,18 +139,17 @@ def _rows_section(table: StudyTable) -> Section:
         ),
     ]
     blocks += [Text(f"{each.name}: {each.note}", soft=True) for each in table.study.variants if each.note]
-    for metric in table.study.metrics:
-        rows = [row for row in table.rows if metric in row.metrics and not math.isnan(row.metrics[metric].mean)]
-        if rows:
+    for metric in table.metrics.values():
+        if rows := _measured(table, metric):
             blocks.append(_plot(metric, rows))
     return Section("variants", "Results", tuple(blocks))
 
 
-def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
+def _plot(metric: NamedMetric, rows: Sequence[VariantRow]) -> CaptionedChart:
     """Plot each variant's mean with its interval, runs as rings, and published values as crosses."""
-    scale = 100 if in_percent(metric) else 1
-    spreads = [row.metrics[metric] for row in rows]
-    published = [row.variant.published.get(metric) for row in rows]
+    scale = 100 if metric.percent else 1
+    spreads = [row.metrics[metric.key] for row in rows]
+    published = [row.variant.published.get(metric.key) for row in rows]
     has_bars = any(math.isfinite(each.interval.low) for each in spreads)
 
     def draw(axes: Axes) -> None:
@@ -137,66 +171,59 @@ def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
         axes.set_yticks(at, [row.variant.name for row in rows])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel(f"{metric_name(metric)}, %" if in_percent(metric) else metric_name(metric))
+        axes.set_xlabel(f"{metric.name}, %" if metric.percent else metric.name)
         axes.grid(axis="x", color=INK)
         # Align the legend with the labels too, because the axes alone may be too narrow for it.
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, handletextpad=0.4, columnspacing=1.0)
 
-    drawing = make_chart(f"variants-{metric.replace('.', '-')}", draw, height_inches=1.0 + 0.26 * len(rows))
+    drawing = make_chart(f"variants-{metric.key.replace('.', '-')}", draw, height_inches=1.0 + 0.26 * len(rows))
     crosses = " Crosses: as published." if any(published) else ""
     bars = "; bars are 95% bootstrap intervals over the faces" if has_bars else ""
-    words = f"{metric_name(metric)} of each variant{bars}.{crosses}"
-    return CaptionedChart(drawing, words[0].upper() + words[1:])
+    return CaptionedChart(drawing, initial(f"{metric.name} of each variant{bars}.{crosses}"))
 
 
 def _summary(table: StudyTable) -> Table:
-    metrics = table.study.metrics
-    columns = (
-        Column("variant", "text"), Column("what", "text"),
-        *(Column(_with_published(table, name), "text") for name in metrics), Column("faces", "text"),
-        Column("runs", "text"),
-    )  # fmt: skip
-    rows = []
-    for row in table.rows:
-        cells = [_cell(row, name) for name in metrics]
-        faces = f"{row.samples:,} ({row.classes} classes)" if row.samples else ""
-        done = next(iter(row.metrics.values())).runs if row.metrics else 0
-        rows.append((row.variant.name, row.variant.title, *cells, faces, str(done)))
-    if not any(row.variant.title for row in table.rows):
-        columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
-    measured = [[row for row in table.rows if name in row.metrics] for name in metrics]
-    best = {
-        (table.rows.index(_best(name, own)), _with_published(table, name))
-        for name, own in zip(metrics, measured, strict=True)
-        if own and len({(row.samples, row.classes) for row in own}) == 1
-    }
-    return Table("variants", columns, rows, best=frozenset(best))
+    """Return a table of the variants. Only what differs between them has a column."""
+    columns, cells = [Column("variant", "text")], [[row.variant.name for row in table.rows]]
+
+    def add(column: Column, values: list[Any]) -> None:
+        columns.append(column)
+        cells.append(values)
+
+    if any(row.variant.title for row in table.rows):
+        add(Column("what", "text"), [row.variant.title for row in table.rows])
+    for metric in table.metrics.values():
+        add(_column(metric), [row.metrics.get(metric.key) for row in table.rows])
+        published = [row.variant.published.get(metric.key) for row in table.rows]
+        if any(each is not None for each in published):
+            add(Column(f"{metric.name}, published", metric_format(metric)), published)
+    measured = {(row.samples, row.classes) for row in table.rows if row.metrics}
+    if len(measured) > 1:
+        add(Column("faces", "count"), [row.samples or None for row in table.rows])
+        add(Column("classes", "count"), [row.classes or None for row in table.rows])
+    add(Column("runs", "count"), [max((each.runs for each in row.metrics.values()), default=0) for row in table.rows])
+    names = [row.variant.name for row in table.rows]
+    best = frozenset((names.index(name), _column(table.metrics[key]).name) for key, name in table.best.items())
+    caption = f"{table.study.title}: mean over the runs ± standard deviation."
+    if len(measured) == 1:
+        ((samples, classes),) = measured
+        caption = f"{caption[:-1]}, on {counted(samples, 'face')} of {classes} classes."
+    return Table("variants", tuple(columns), list(zip(*cells, strict=True)), caption, best=best)
 
 
-def _with_published(table: StudyTable, metric: str) -> str:
-    published = any(metric in row.variant.published for row in table.rows)
-    return f"{metric_name(metric)} (theirs)" if published else metric_name(metric)
-
-
-def _cell(row: VariantRow, metric: str) -> str:
-    ours = spread_text(metric, row.metrics[metric]) if metric in row.metrics else UNDEFINED
-    theirs = row.variant.published.get(metric)
-    return ours if theirs is None else f"{ours} ({metric_text(metric, theirs)})"
-
-
-def _compared_table(number: int, compared: VariantComparison) -> Table:
+def _compared_table(number: int, compared: VariantComparison, metrics: Mapping[str, NamedMetric]) -> Table:
     """Return a table with one row per metric, narrow enough for terminals and phones."""
     columns = (
-        Column("variant", "text"), Column("seeds", "text"), Column("metric", "text"), Column("baseline"),
+        Column("variant", "text"), Column("seeds", "count"), Column("metric", "text"), Column("baseline"),
         Column("value"), Column("difference", "signed"), Column("p", "p"), Column("p, Holm", "p"),
     )  # fmt: skip
     rows = [
         (
-            name, str(found.seeds), metric_name(metric), found.baseline, found.value, found.difference,
-            found.p_value, found.adjusted_p_value,
+            name, found.seeds, metrics[key].name, _cell(metrics[key], found.baseline), _cell(metrics[key], found.value),
+            _difference(metrics[key], found.difference), found.p_value, found.adjusted_p_value,
         )
         for name, by_metric in compared.differences.items()
-        for metric, found in by_metric.items()
+        for key, found in by_metric.items()
         if not math.isnan(found.difference.value)
     ]  # fmt: skip
     return Table(f"comparison-{number}", columns, rows, _about(compared))
@@ -208,33 +235,41 @@ def _about(compared: VariantComparison) -> str:
     return f"{counted(compared.samples, 'sample')} in common{merged}; the baseline is {baseline}, on the same seeds."
 
 
-def _comparison_section(number: int, compared: VariantComparison) -> Section:
+def _comparison_section(number: int, compared: VariantComparison, metrics: Mapping[str, NamedMetric]) -> Section:
     title = compared.comparison.title
     if not compared.differences:
         none = Notice("The baseline has no finished run, or no other variant has one.", code="comparison-empty")
         return Section(f"comparison-{number}", title, (Text(none),))
-    shown = _compared_table(number, compared)
+    pairs = _compared_table(number, compared, metrics)
     words = (
         "Runs are compared by seed, on the same samples. With several seeds the interval covers the variation of faces "
         "and of training (t, Satterthwaite's degrees of freedom); with one seed only faces (paired bootstrap). The "
-        f"last column corrects the {len(shown.rows)} p-values for their number (Holm): with several seeds, call a "
+        f"last column corrects the {len(pairs.rows)} p-values for their number (Holm): with several seeds, call a "
         "difference significant if it is below 0.05 there."
     )
-    return Section(f"comparison-{number}", title, (shown, Text(words, soft=True)))
+    return Section(f"comparison-{number}", title, (pairs, Text(words, soft=True)))
 
 
 def _runs_section(table: StudyTable) -> Section:
+    metrics = table.metrics.values()
     columns = (
-        Column("variant", "text"), Column("seed", "count"), Column("epochs", "count"), Column("epoch kept", "count"),
-        Column("training", "text"), Column("on", "text"), Column("kept in", "text"),
+        Column("variant", "text"), Column("seed", "count"),
+        *map(_column, metrics), Column("epochs", "count"),
+        Column("epoch kept", "count"), Column("seconds", "number"), Column("on", "text"), Column("failed", "text"),
+        Column("kept in", "text"),
     )  # fmt: skip
+    values = {row.variant.name: {key: iter(each.values) for key, each in row.metrics.items()} for row in table.rows}
     rows = [
         (
-            run.variant, run.recipe.seed, each.record.epochs, each.record.best_epoch,
-            each.record.failed or duration_text(each.record.seconds), each.record.hardware, each.folder.name,
+            run.variant, run.recipe.seed,
+            *(None if each.record.failed else next(values[run.variant][metric.key]) for metric in metrics),
+            each.record.epochs, each.record.best_epoch, round(each.record.seconds, 1), each.record.hardware,
+            each.record.failed, each.folder.name,
         )
         for run, each in table.runs
     ]  # fmt: skip
+    if not any(each.record.failed for _, each in table.runs):
+        columns, rows = (*columns[:-2], columns[-1]), [(*row[:-2], row[-1]) for row in rows]
     settings = _settings_table(table)
     words = "Each run is stored with its recipe, history and predictions, so that every value here can be recomputed."
     blocks: tuple[Block, ...] = (Table("runs", columns, rows), Text(words, soft=True))
@@ -277,28 +312,3 @@ def _notices(table: StudyTable) -> Iterator[Notice]:
     if any(each.seeds == 2 for each in found):
         words = "With two seeds, the variation of training is hardly known: intervals may be too narrow. Train three."
         yield Notice(words, code="two-seeds")
-
-
-def metric_name(metric: str) -> str:
-    """Return a readable name: ``"macro_f1"`` -> ``"macro-F1"``, ``"recall.disgust"`` -> ``"recall of disgust"``."""
-    return find_metric(metric).name
-
-
-def in_percent(metric: str) -> bool:
-    """Return whether a metric is shown in percent."""
-    return find_metric(metric).percent
-
-
-def metric_text(metric: str, value: float) -> str:
-    """Format one value of a metric."""
-    return percent(value) if in_percent(metric) else decimal(value)
-
-
-def spread_text(metric: str, spread: Spread) -> str:
-    """Format a metric: ``"61.2 ± 0.4%"`` over several runs, ``"61.2%"`` for one."""
-    whole = metric_text(metric, spread.mean)
-    if spread.runs < 2 or math.isnan(spread.mean):
-        return whole
-    if in_percent(metric):
-        return f"{whole.removesuffix('%')} ± {100 * spread.deviation:.1f}%"
-    return f"{whole} ± {spread.deviation:.3f}"

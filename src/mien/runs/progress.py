@@ -9,16 +9,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.base.errors import Notice
 from mien.base.progress import bars_are_shown, is_quiet
-from mien.evaluation.named_metrics import find_metric
-from mien.page.wording import duration_text
-from mien.runs.page import metric_name, metric_text
+from mien.evaluation.named_metrics import NamedMetric
+from mien.page.wording import duration_text, metric_format, shown
 from mien.runs.plan import CompletedRun, PlannedRun, StudyCallback
 
 
 class StudyProgress(StudyCallback):
     """Prints to stderr, unless ``--quiet`` is given. The bar names the active run; ``metric`` is shown at its end."""
 
-    def __init__(self, metric: str) -> None:
+    def __init__(self, metric: NamedMetric) -> None:
         self._metric = metric
         self._epochs: dict[str, int] = {}
         self._bar = Progress(
@@ -56,9 +55,9 @@ class StudyProgress(StudyCallback):
         how = record.failed
         if not how:
             predictions = completed.predictions()
-            value = find_metric(self._metric).value(predictions)
-            how = f"{metric_name(self._metric)} {metric_text(self._metric, value)}, epoch kept {record.best_epoch} of "
-            how += f"{record.epochs}, {duration_text(record.seconds)}"
+            value = shown(self._metric.value(predictions), metric_format(self._metric))
+            how = f"{self._metric.name} {value}, epoch kept {record.best_epoch} of {record.epochs}, "
+            how += duration_text(record.seconds)
         self.say(f"{run.variant}, seed {run.recipe.seed}: {how}")
 
     def on_end(self) -> None:

@@ -131,10 +131,11 @@ def _this_process(context: StudyContext, callback: StudyCallback) -> Iterator[Su
 
 
 @contextmanager
-def _shared(context: StudyContext) -> Iterator[Callable[[PlannedRun, int], str]]:
-    """Store the data where all processes and machines can map it; yield a function that writes the job of a run."""
-    (context.out / "runs").mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".data-", dir=context.out / "runs", ignore_cleanup_errors=True) as folder:
+def _shared(context: StudyContext, parent: Path | None = None) -> Iterator[Callable[[PlannedRun, int], str]]:
+    """Store the data for all processes to map, in ``parent``; yield a function that writes the job of a run."""
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="mien-study-", dir=parent, ignore_cleanup_errors=True) as folder:
         entries = {form: Path(folder).absolute() / "{}-{}".format(*form) for form in context.faces_by_form}
         for form, entry in entries.items():
             entry.mkdir()
@@ -190,7 +191,7 @@ def _ray_tasks(context: StudyContext) -> Iterator[Submit]:
     ray = start_ray()
     task = ray.remote(num_cpus=1, max_retries=RETRIES)(answer)
     try:
-        with _shared(context) as job_of:
+        with _shared(context, context.out) as job_of:
             yield lambda run: task.remote(job_of(run, 1)).future()
     except ray.exceptions.RayError as error:
         raise _killed(f"A run was lost {RETRIES + 1} times: {str(error).splitlines()[0]}") from None

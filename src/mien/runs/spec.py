@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mien.base.errors import DataError, RecipeError, StudyError, nearest
 from mien.base.files import expand_home
@@ -16,12 +17,22 @@ from mien.base.recipe import Change, Recipe, dotted, load_recipe, name_of_file, 
 from mien.base.recipe_tables import StrictModel
 from mien.base.run_folder import RunFolder
 from mien.base.spec_file import SpecKind, is_path, toml_value
-from mien.evaluation.named_metrics import find_metric
+from mien.evaluation.named_metrics import NamedMetric, find_metrics
 from mien.inference.find_model import find_run, is_shipped
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
+
+
+def _name_of_own(given: Any) -> Any:
+    """Return the name of a user's own metric, ``{ file = "parts.py", name = "mine" }`` -> ``"parts.py:mine"``."""
+    is_own = isinstance(given, Mapping) and set(given) == {"file", "name"}
+    return f"{given['file']}:{given['name']}" if is_own else given
+
+
+MetricName = Annotated[str, BeforeValidator(_name_of_own)]
+"""A name for :func:`mien.evaluation.named_metrics.find_metric`."""
 
 OWN_KEYS: tuple[str, ...] = ("name", "seed")
 """Keys of a recipe that only the study sets."""
@@ -67,7 +78,7 @@ class Study(StrictModel):
     question: str = ""
     recipe: str
     seeds: Seeds = (0,)
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("accuracy", "macro_f1", "macro_auc")
+    metrics: Annotated[tuple[MetricName, ...], Field(min_length=1)] = ("accuracy", "macro_f1", "macro_auc")
     variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
     comparisons: tuple[ComparisonSpec, ...] = ()
 
@@ -84,7 +95,6 @@ class Study(StrictModel):
     def _check_unique(self) -> None:
         for what, several in (
             ("variants are called", [variant.name for variant in self.variants]),
-            ("metrics are called", self.metrics),
             ("seeds are", self.seeds),
             *(("seeds are", variant.seeds or ()) for variant in self.variants),
         ):
@@ -94,12 +104,16 @@ class Study(StrictModel):
 
     def _check_metrics_and_schemes(self) -> None:
         try:
-            for metric in (*self.metrics, *(metric for variant in self.variants for metric in variant.published)):
-                find_metric(metric)
+            _ = self.named_metrics
             for scheme in [each.classes for each in self.variants] + [each.classes for each in self.comparisons]:
                 parse_scheme(scheme or "all")
         except DataError as error:
             raise ValueError(str(error)) from None
+
+    @property
+    def named_metrics(self) -> dict[str, NamedMetric]:
+        """The metrics by key. Raises DataError: there is no such metric, or two have one name."""
+        return {each.key: each for each in find_metrics(self.metrics)}
 
     def _check_variant(self, variant: Variant, above: Sequence[str]) -> None:
         who = f"the variant '{variant.name}'"
@@ -109,9 +123,10 @@ class Study(StrictModel):
                 what = "a built-in model or a variant" if word == "from" else "a variant"
                 raise ValueError(f"{who} has {word} = '{other}', which is not {what} listed before it")
         for metric, value in variant.published.items():
-            if metric not in self.metrics:
-                raise ValueError(f"{who} has a published value of '{metric}', which is not in metrics")
-            if find_metric(metric).bounded and not 0 <= value <= 1:
+            if metric not in self.named_metrics:
+                hint = nearest(metric, self.named_metrics).rstrip(".")
+                raise ValueError(f"{who} has a published value of '{metric}', which is not in metrics.{hint}")
+            if self.named_metrics[metric].bounded and not 0 <= value <= 1:
                 raise ValueError(f"{who} has a published {metric} of {value:g}; 61% is 0.61")
         if bool(variant.after) != bool(variant.classes):
             raise ValueError(f"{who} needs 'after' and 'classes', or none of them")
@@ -120,6 +135,11 @@ class Study(StrictModel):
         if variant.after and self.variant(variant.after).after:
             raise ValueError(f"{who} merges '{variant.after}', which is itself merged")
 
+        if variant.init_from in above and (
+            missing := set(self.seeds_of(variant)) - {*self.seeds_of(self.variant(variant.init_from))}
+        ):
+            raise ValueError(f"{who} has the seed {min(missing)}, which '{variant.init_from}', where it starts, lacks")
+
     def _check_comparison(self, comparison: ComparisonSpec) -> None:
         who, names = f"the comparison '{comparison.title}'", [variant.name for variant in self.variants]
         for name in (*comparison.variants, comparison.baseline):
@@ -127,6 +147,34 @@ class Study(StrictModel):
                 raise ValueError(f"{who} names '{name}', which is not a variant")
         if comparison.baseline not in comparison.variants:
             raise ValueError(f"{who} has the baseline '{comparison.baseline}', which is not among its variants")
+
+    def check_classes(
+        self, of_data: tuple[str, ...], changes: Sequence[Change], comparisons: Sequence[ComparisonSpec]
+    ) -> None:
+        """Check the classes of metrics and of these comparisons, for data of these classes.
+
+        Raises StudyError: no variant has the class of a metric (``study-metric-class``), or the variants of a
+        comparison have different classes (``study-comparison``).
+        """
+
+        def merged(scheme: str, before: tuple[str, ...]) -> tuple[str, ...]:
+            found = parse_scheme(scheme or "all")
+            return before if found is None else found.classes
+
+        classes: dict[str, tuple[str, ...]] = {}
+        for each in self.variants:
+            scheme = each.classes if each.after else self.recipe_of(each, self.seeds_of(each)[0], changes).classes
+            classes[each.name] = merged(scheme, classes.get(each.after, of_data))
+        known = {*of_data, *chain(*classes.values(), *(merged(each.classes, ()) for each in self.comparisons))}
+        for metric in self.named_metrics:
+            name = metric.partition(".")[2]
+            if name and name not in known:
+                words = f"The metric '{metric}' names a class that no variant is trained on." + nearest(name, known)
+                raise StudyError(words, code="study-metric-class")
+        for comparison in comparisons:
+            if not comparison.classes and len({classes[name] for name in comparison.variants}) > 1:
+                words = f"Variants of the comparison '{comparison.title}' have different classes. Merge those of all, "
+                raise StudyError(f'{words}as with: classes = "three"', code="study-comparison")
 
     def changed(self, recipe: str | None, changes: Sequence[Change]) -> Study:
         """Return the study with another recipe and changed settings, and with these in its title.
@@ -275,6 +323,8 @@ def _beside(folder: Path, value: Any, key: str = "") -> Any:
     if isinstance(value, Mapping):
         return {inner: _beside(folder, each, inner) for inner, each in value.items()}
     if isinstance(value, list):
-        return [_beside(folder, each) for each in value]
-    is_file = isinstance(value, str) and (key.rpartition(".")[2] == "file" or (key == "recipe" and is_path(value)))
-    return str(folder / value) if is_file and value else value
+        return [_beside(folder, each, key) for each in value]
+    if not isinstance(value, str) or not value:
+        return value
+    is_file = key.rpartition(".")[2] == "file" or (key == "recipe" and is_path(value))
+    return str(folder / value) if is_file or (key == "metrics" and ".py:" in value) else value

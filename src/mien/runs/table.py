@@ -1,5 +1,6 @@
 """A study's finished runs as one table: metrics over seeds, published values, paired comparisons. Needs no torch."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from mien.base.errors import DataError, StudyError
 from mien.base.labels import parse_scheme
 from mien.base.progress import track
 from mien.data.dataset import Dataset
-from mien.evaluation.named_metrics import Resampled, find_metric, resample
+from mien.evaluation.named_metrics import NamedMetric, Resampled, resample
 from mien.evaluation.paired_tests import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict, json_ready
@@ -29,7 +30,7 @@ class VariantRow:
         variant: variant of the study.
         samples: number of validation samples; 0 without a finished run.
         classes: number of classes; 0 without a finished run.
-        metrics: metrics by name over the finished runs; empty without one.
+        metrics: metrics by name over the runs that were trained; empty without one.
         failed: number of runs whose training failed.
         missing: number of unfinished runs.
         collapsed: number of runs that are no better than always answering the largest class.
@@ -68,17 +69,22 @@ class StudyTable:
 
     Attributes:
         study: study that was run.
+        metrics: its metrics by key, with names and formats.
         rows: one row per variant.
         comparisons: comparisons of the study.
         runs: finished runs in planned order.
+        best: variants by metric, those that are significantly better than every other variant on the same samples and
+            classes: Holm's corrected p-values are below 0.05, over two seeds or more.
         page: path of ``report.html``; None if no page was written.
         was_stopped: whether Ctrl-C ended the study before its last run.
     """
 
     study: Study = field(repr=False)
+    metrics: Mapping[str, NamedMetric] = field(repr=False)
     rows: tuple[VariantRow, ...] = field(repr=False)
     comparisons: tuple[VariantComparison, ...] = field(repr=False)
     runs: tuple[tuple[PlannedRun, CompletedRun], ...] = field(repr=False)
+    best: Mapping[str, str] = field(default_factory=dict, repr=False)
     page: Path | None = None
     was_stopped: bool = False
 
@@ -120,7 +126,10 @@ def tabulate(
     a comparison has predictions that do not match, MissingExtraError without scipy.
     """
     done = [(run, finished[run.key]) for run in runs if run.key in finished]
+    named = study.named_metrics
+    metrics = tuple(named.values())
     predictions: dict[str, dict[int, Predictions]] = {}
+    drawn: dict[str, dict[int, Resampled]] = {}
     rows = []
     for variant in track(study.variants, len(study.variants), "measuring", "variants"):
         own = [(run.recipe.seed, each) for run, each in done if run.variant == (variant.after or variant.name)]
@@ -130,21 +139,46 @@ def tabulate(
             if not each.record.failed
         }
         many = list(predictions[variant.name].values())
-        spreads = spread(resample(aligned(many), study.metrics), study.metrics) if many else []
+        resampled = resample(aligned(many), metrics) if many else []
+        drawn[variant.name] = dict(zip(predictions[variant.name], resampled, strict=True))
+        spreads = spread(resampled, metrics) if many else []
         rows.append(
             VariantRow(
                 variant=variant,
                 samples=len(many[0]) if many else 0,
                 classes=len(many[0].classes) if many else 0,
-                metrics=dict(zip(study.metrics, spreads, strict=False)),
+                metrics=dict(zip(named, spreads, strict=False)),
                 failed=len(own) - len(many),
                 missing=len(study.seeds_of(variant)) - len(own),
                 collapsed=sum(each.accuracy <= np.bincount(each.labels).max() / len(each) for each in many),
             )
         )
     wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")
-    compared = tuple(_compare(each, study.metrics, predictions) for each in wanted)
-    return StudyTable(study, tuple(rows), compared, tuple(done))
+    compared = tuple(_compare(each, metrics, predictions) for each in wanted)
+    firsts = [next(iter(each.values())) for each in predictions.values() if each]
+    comparable = len({(each.classes, np.sort(each.sample_ids).tobytes()) for each in firsts}) == 1
+    best = _significantly_best(metrics, rows, drawn) if comparable else {}
+    return StudyTable(study, named, tuple(rows), compared, tuple(done), best)
+
+
+def _significantly_best(
+    metrics: Sequence[NamedMetric], rows: Sequence[VariantRow], drawn: Mapping[str, Mapping[int, Resampled]]
+) -> dict[str, str]:
+    """Return ``StudyTable.best``, for variants on the same samples and classes."""
+    best = {}
+    for at, metric in enumerate(metrics):
+        means = {row.variant.name: row.metrics[metric.key].mean for row in rows if row.metrics}
+        if len(means) < 2 or any(map(math.isnan, means.values())):
+            continue
+        name = (min if metric.lower_is_better else max)(means, key=means.__getitem__)
+        p_values = []
+        for other in means.keys() - {name}:
+            seeds = [seed for seed in drawn[name] if seed in drawn[other]]
+            pairs = [drawn[other][seed] for seed in seeds], [drawn[name][seed] for seed in seeds]
+            p_values.append(compare_repeats(*pairs)[at].p_value if len(seeds) > 1 else 1.0)
+        if all(p_value < 0.05 for p_value in holm(p_values)):
+            best[metric.key] = name
+    return best
 
 
 def _as_known_now(predictions: Predictions, faces: Dataset | None) -> Predictions:
@@ -154,7 +188,7 @@ def _as_known_now(predictions: Predictions, faces: Dataset | None) -> Prediction
 
 
 def _compare(
-    comparison: ComparisonSpec, metrics: Sequence[str], predictions: Mapping[str, Mapping[int, Predictions]]
+    comparison: ComparisonSpec, metrics: Sequence[NamedMetric], predictions: Mapping[str, Mapping[int, Predictions]]
 ) -> VariantComparison:
     absent = tuple(name for name in comparison.variants if not predictions[name])
     present = [name for name in comparison.variants if predictions[name]]
@@ -175,9 +209,7 @@ def _compare(
         if name != comparison.baseline:
             pairs = [baseline[seed] for seed in seeds], [drawn[name][seed] for seed in seeds]
             named = zip(metrics, compare_repeats(*pairs) if seeds else [], strict=False)
-            differences[name] = {
-                metric: each.bounded() if find_metric(metric).bounded else each for metric, each in named
-            }
+            differences[name] = {metric.key: each.bounded() if metric.bounded else each for metric, each in named}
     return VariantComparison(comparison, len(shared[0]), _adjusted(differences), absent)
 
 

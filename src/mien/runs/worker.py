@@ -5,9 +5,11 @@ stops the training, so that a run never outlives its study.
 """
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -171,7 +173,10 @@ def main() -> None:
         ended.set()
 
     Thread(target=wait_for_the_end, daemon=True).start()
-    sys.stdout.write(f"\n{answer(job, ended.is_set)}\n")
+    text = answer(job, ended.is_set)
+    sys.stdout.flush()
+    with suppress(BrokenPipeError):  # the study was killed
+        os.write(sys.stdout.fileno(), f"\n{text}\n".encode())
 
 
 if __name__ == "__main__":
