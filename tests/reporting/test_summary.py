@@ -1,52 +1,18 @@
 """Oracle: the page as a parser reads it: what it says, that all tags close, that it loads nothing."""
 
-from html.parser import HTMLParser
-
 import numpy as np
 
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.reporting.context import ReportContext
 from mien.reporting.report_page import SUMMARY, report_page, training_section
-from support import page_codes
+from support import HtmlPage, page_codes
 
 HISTORY = [
     {"epoch": epoch, "seconds": 1.0, "learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5,
      "validation_loss": 1.0, "validation_accuracy": 0.5 + 0.1 * (epoch == 2)}
     for epoch in (1, 2, 3)
 ]  # fmt: skip
-VOID = {"meta", "br", "hr", "link", "img"}
-
-
-class Page(HTMLParser):
-    """Words, tags and attributes of a page; complains of a tag that is not closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.words = ""
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.words += " " + " ".join(data.split())
 
 
 def evaluation_of(classes=("sad", "happy"), rows: int = 1234, present: int | None = None):
@@ -82,7 +48,7 @@ def codes(text: str) -> list[str]:
 
 
 def test_page_states_split_samples_and_metrics(tmp_path, charts):
-    page = Page(written(tmp_path))
+    page = HtmlPage(written(tmp_path))
     opening = page.words[: page.words.index("Accuracy")]
     for words in ("test", "1,234", "2 classes"):
         assert words in opening
@@ -96,7 +62,7 @@ def test_page_states_split_samples_and_metrics(tmp_path, charts):
 
 
 def test_page_has_unique_ids(tmp_path, charts):
-    page = Page(written(tmp_path))
+    page = HtmlPage(written(tmp_path))
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert {value for name, value in page.attributes if name == "aria-labelledby"} <= set(ids)
@@ -113,9 +79,9 @@ def test_history_table_keeps_epochs_and_small_rates():
 
 def test_page_states_what_is_unknown(tmp_path):
     assert codes(written(tmp_path)) == []
-    assert ("id", "metadata") in Page(written(tmp_path)).attributes
+    assert ("id", "metadata") in HtmlPage(written(tmp_path)).attributes
     text = written(tmp_path, history=(), class_counts={}, metadata={})
-    page = Page(text)
+    page = HtmlPage(text)
     assert codes(text) == ["history-unknown", "class-balance-unknown"]
     assert ("id", "metadata") not in page.attributes
     assert page.tags.count("svg") == 1
