@@ -106,7 +106,8 @@ class Explainer:
         gains = measure_faithfulness(self.predict, images, maps, crop_px=self.crop_px)
         correlation = None
         if self.network is not None:
-            randomization = import_module("mien.explanation.gradient.randomization")
+            with needs_extra("report", "The check of a method"):
+                randomization = import_module("mien.explanation.gradient.randomization")
             correlation = randomization.rank_correlation(method, self.network, images, maps)
         return MapCheck(method, len(images), *gains, correlation, maps)
 

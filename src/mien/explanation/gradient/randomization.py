@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.stats import rankdata
 
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
@@ -53,16 +54,7 @@ def spearman(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Floats:
 
     Two (N, ...) -> float64 (N,), -1..1; 0 if either map is constant, because it has no order.
     """
-    ranks = [_mean_ranks(maps.reshape(len(maps), -1)) for maps in (first, second)]
+    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
     a, b = (each - each.mean(axis=1, keepdims=True) for each in ranks)
     length = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     return np.asarray(np.divide((a * b).sum(axis=1), length, out=np.zeros(len(a)), where=length > 0))
-
-
-def _mean_ranks(values: npt.NDArray[Any]) -> Floats:
-    """Rank the values of each sample, with mean ranks for ties: (N, P) -> float64 (N, P)."""
-    ranks = np.empty(values.shape)
-    for row, of_row in zip(ranks, values, strict=True):
-        _, place, count = np.unique(of_row, return_inverse=True, return_counts=True)
-        row[:] = (np.cumsum(count) - (count - 1) / 2)[place.ravel()]
-    return ranks
