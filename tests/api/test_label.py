@@ -138,7 +138,7 @@ def test_merge_votes_names_copies_and_reads_windows_files(faces, tmp_path):
     assert [("cleo" in note, "anna_older and ben" in note) for note in merged.notices].count((False, True)) == 1
     assert ballot_file(tmp_path, "ben").name == "ben.CSV", "voting goes on in it"
     write_ballot(tmp_path / "ben.csv", ballot)
-    with raises(DataError, "person-twice", "ben"):
+    with raises(DataError, "person-name", "ben"):
         mien.merge_votes(tmp_path, faces)
 
 

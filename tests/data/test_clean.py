@@ -167,7 +167,7 @@ def line(row=1, split="train", label="happy", to="", kind="copy"):
         ('version = 2\ndata_fingerprint = "x"', "clean-line", "version"),
         ('version = 1\ndata_fingerprint = "x"\ncolour = 3', "clean-line", "colour"),
         ('version = 1\ndata_fingerprint = "x"\ndrop = [{row = "a"}]', "clean-line", "drop[0]"),
-        ("{drop}".replace("{drop}", f"drop = [{line()}, {line()}]"), "clean-row-twice", "row 1"),
+        ("{drop}".replace("{drop}", f"drop = [{line()}, {line()}]"), "clean-line", "row 1"),
         (f"drop = [{line(row='3.0')}]", "clean-line", "drop[0].row"),
         (f"drop = [{line(row='9' * 5000)}]", "clean-unreadable", "too many digits"),
         (f"drop = [{line(kind='coppy')}]", "clean-line", "kind"),

@@ -84,7 +84,7 @@ def test_read_data_notes_groups_across_splits(tmp_path, noise, write_tree):
 
 @pytest.mark.parametrize(
     ("group", "code"),
-    [("person", "column-missing"), ("(", "group-pattern"), ("(a)(b)", "group-pattern"), ("(x)", "group-unmatched"),
+    [("person", "column-missing"), ("(", "group-pattern"), ("(a)(b)", "group-pattern"), ("(x)", "group-pattern"),
      ("/(p01)/", "group-incomplete")],
 )  # fmt: skip
 def test_group_column_rejects_bad_columns_and_patterns(people_folder, group, code):

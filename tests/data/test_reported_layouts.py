@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.api.inputs import read
 from mien.base.errors import DataError
 from mien.base.labels import parse_map
 from mien.data.read import ReadOptions, read_data
 from mien.inference.image_files import walk_images
-from support import raises
+from support import raises, warned
 
 NOISE = np.random.default_rng(0)
 
@@ -84,6 +85,8 @@ def test_read_paths_notes_images_in_several_rows(tmp_path):
     (tmp_path / "m.csv").write_text("\n".join(["path,label,worker", *rows]))
     (note,) = read_data(tmp_path / "m.csv").notes
     assert (note.code, note[:40]) == ("images-repeated", "4 images are in several rows, 1 with dif")
+    with warned("images-repeated", "4 images"):
+        read(tmp_path / "m.csv", 48)
 
 
 def test_make_dataset_notes_votes_in_rows_of_pixels(tmp_path):

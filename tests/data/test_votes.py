@@ -97,8 +97,8 @@ def test_with_votes_rejects_votes_on_other_images(tmp_path: Path, plain: Dataset
         ("a,b\n", "votes-file", ""),
         (HEADER + "\n", "votes-file", ""),
         (HEADER + "\nTraining,x.png,1,2\n", "csv-column-count", "line 2"),
-        (HEADER + "\nTraining,x.png,1,-2,0,0,0,0,0,0,0,0\n", "votes-file-line", "line 2"),
-        (HEADER + "\nTrainer,x.png,1,2,0,0,0,0,0,0,0,0\n", "votes-file-line", "line 2"),
+        (HEADER + "\nTraining,x.png,1,-2,0,0,0,0,0,0,0,0\n", "votes-file", "line 2"),
+        (HEADER + "\nTrainer,x.png,1,2,0,0,0,0,0,0,0,0\n", "votes-file", "line 2"),
     ],
 )
 def test_with_votes_names_a_damaged_line(tmp_path: Path, plain: Dataset, text: str, code: str, named: str) -> None:
@@ -116,9 +116,9 @@ def test_check_votes_rejects_bad_votes(voted: Dataset, plain: Dataset) -> None:
     with raises(DataError, "votes-empty", "60", "train"):
         check_votes(replace(plain, votes=np.zeros_like(votes), vote_classes=FERPLUS_CLASSES))
     votes[7, 0] = -1
-    with raises(DataError, "votes-negative", "row 7", -1):
+    with raises(DataError, "votes-not-numbers", "row 7", -1):
         replace(plain, votes=votes, vote_classes=FERPLUS_CLASSES)
-    with raises(DataError, "votes-class-twice"):
+    with raises(DataError, "votes-columns"):
         replace(plain, votes=np.ones((60, 2)), vote_classes=("sad", "sad"))
     with raises(DataError, "votes-shape", "(60, 3)"):
         replace(plain, votes=np.ones((60, 2)), vote_classes=("sad", "happy", "fear"))
@@ -196,8 +196,8 @@ def test_votes_name_the_line_of_a_bad_number(tmp_path: Path, noise, write_tree, 
     faces = read_data(write_csv(tmp_path / "good.csv", "path,label,votes_happy,votes_sad", good)).faces
     assert faces.votes.tolist() == [[3, 0], [0, 2.5], [0, 0], [1, 1]]
     for bad, code, where in (
-        ("", "votes-negative", "2.png"),
-        ("inf", "votes-negative", "2.png"),
+        ("", "votes-not-numbers", "2.png"),
+        ("inf", "votes-not-numbers", "2.png"),
         ("7x", "votes-not-numbers", "bad.csv line 4"),
     ):
         rows = [*good[:2], ["2.png", "happy", bad, 2], good[3]]
@@ -224,7 +224,7 @@ def test_rating_notices_count_missing_ratings(tmp_path, noise, write_tree, write
     [
         ("path,label,votes_sad,votes_happy,votes_total", [1, 2, 3], "votes-columns"),
         ("path,label,votes_sad,votes_", [1, 2], "votes-columns"),
-        ("path,label,votes_happy,votes_happiness", [1, 2], "votes-class-twice"),
+        ("path,label,votes_happy,votes_happiness", [1, 2], "votes-columns"),
         ("path,label,votes_happy,votes_sad,votes_happy", [1, 2, 3], "column-twice"),
         ("path,label,votes_happy,votes_sad", [1, "many"], "votes-not-numbers"),
     ],

@@ -34,6 +34,9 @@ class DataSource(Protocol):
 
 Data: TypeAlias = Dataset | ReadResult | DataSource | str | os.PathLike[str]
 """A data set, or its path."""
+_WARNED = {"class-not-trained", "images-repeated", "ratings-range", "values-missing"}
+"""Notices about data that change what a model learns or how it is measured."""
+
 Model: TypeAlias = Predictor | str | os.PathLike[str]
 """A loaded model, or an argument of :func:`mien.load`: a name, a run folder, a ``.onnx`` file."""
 
@@ -52,7 +55,7 @@ def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) ->
     else:
         result = read_data(data, ReadOptions(size_px, channels))
     for each in () if again else result.notes:
-        if each.code == "class-not-trained":
+        if each.code in _WARNED:
             warnings.warn(MienWarning(str(each), code=each.code), stacklevel=3)
     return result
 

@@ -69,7 +69,7 @@ def ballot_file(folder: Path, person: str) -> Path:
     own = [file for file in ballot_files(folder)[0] if file.stem == person]
     if len(own) > 1:
         words = f"{own[0].name} and {own[1].name} are both of '{person}'. Rename or remove one."
-        raise DataError(words, code="person-twice")
+        raise DataError(words, code="person-name")
     return own[0] if own else folder / f"{person}.csv"
 
 

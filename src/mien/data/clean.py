@@ -86,7 +86,7 @@ class Clean:
         for change in self.changes:
             where = f"row {change.row} of the list of changes"
             if change.row in seen:
-                raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean-row-twice")
+                raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean-line")
             seen.add(change.row)
             if change.split != "train" and (change.to is not None or change.kind not in PROVABLE_KINDS):
                 words = f"{where}: a row of {change.split} keeps its label, and is dropped only as "

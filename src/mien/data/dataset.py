@@ -370,7 +370,7 @@ def _check_votes(faces: Dataset) -> None:
     """Raise an error for votes of a wrong shape, with a class named twice, a negative number or NaN."""
     votes, classes = np.asarray(faces.votes), faces.vote_classes
     if len(set(classes)) < len(classes):
-        raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes-class-twice")
+        raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes-columns")
     if votes.dtype.kind not in "iuf" or votes.shape != (len(faces), len(classes)):
         words = f"Votes must be numbers ({len(faces)}, {len(classes)}) for the classes {', '.join(classes)}; found "
         words += f"{votes.dtype} {votes.shape}."
@@ -380,4 +380,4 @@ def _check_votes(faces: Dataset) -> None:
         shown = ", ".join(f"{each:g}" for each in votes[wrong[0]])
         words = f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. Write a number, 0 or "
         words += f"more, for every class, or leave all empty. Rows like this: {len(wrong):,} of {len(votes):,}."
-        raise DataError(words, code="votes-negative")
+        raise DataError(words, code="votes-not-numbers")

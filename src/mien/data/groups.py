@@ -81,5 +81,5 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
     names = [(match[1] or "") if match else "" for match in found]
     if not any(names):
         words = f"--group '{pattern}' matches none of {len(names):,} file names, such as {source[0]}."
-        raise DataError(words, code="group-unmatched")
+        raise DataError(words, code="group-pattern")
     return np.array(names, dtype=np.str_)

@@ -205,7 +205,7 @@ def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64
             words = (
                 f"{path} line {line}: expected Training, PublicTest or PrivateTest, a name, and whole numbers; found "
             )
-            raise DataError(f"{words}{usage},..,{','.join(cells)}."[:200], code="votes-file-line")
+            raise DataError(f"{words}{usage},..,{','.join(cells)}."[:200], code="votes-file")
         splits.append(split)
         counts.append([int(cell) for cell in numbers])
     if not splits:
@@ -239,7 +239,7 @@ def rating_notices(dataset: Dataset) -> Iterator[Notice]:
             yield Notice(f"{error} '{name}' will not be measured.", code=error.code)
             continue
         if ratings is not None and (marked := int((np.isnan(ratings[:, 0]) & ~missing(dataset.columns[name])).sum())):
-            words = f"{name}: left out {marked:,} ratings of -2, which marks a missing rating in AffectNet."
+            words = f"{name}: ratings of -2 left out, AffectNet's mark for a missing one: {marked:,}."
             yield Notice(words, code="values-missing")
 
 
