@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import mien as package
-from mien.base.errors import DataError, ModelError, RecipeError, RunError, StudyError, TrainingError
+from mien.base.errors import DataError, RunError, TrainingError
 from mien.base.labels import parse_scheme
 from mien.base.recipe import dump_recipe
 from mien.data.clean import read_clean
@@ -230,30 +230,13 @@ def test_what_ships_is_listed_and_loads():
     ("call", "error", "code", "named"),
     [
         (lambda x, out: quick(x, out=out), DataError, "data-type", "Dataset.from_arrays"),
-        (lambda x, out: package.evaluate("fast", x), DataError, "data-type", "ndarray"),
-        (lambda x, out: package.evaluate("fast", None), DataError, "data-type", "NoneType"),
         (lambda x, out: package.audit(x), DataError, "data-type", "ndarray"),
-        (lambda x, out: package.evaluate(x, "fast"), ModelError, "model-type", "ndarray"),
-        (lambda x, out: package.load(None), ModelError, "model-type", "default"),
-        (lambda x, out: package.load().predict(x[0], detector=5), ModelError, "detector-type", "int"),
-        (lambda x, out: package.load(provider=5), ModelError, "provider-missing", "'5'"),
-        (lambda x, out: package.track(None), DataError, "video-type", "NoneType"),
-        (lambda x, out: package.export(None), ModelError, "model-type", "NoneType"),
         (lambda x, out: package.export("runs/mine", precision="int4"), RunError, "precision-unknown", "int8"),
-        (lambda x, out: package.train(None, x, out=out), RecipeError, "recipe-type", "NoneType"),
-        (lambda x, out: package.load_recipe({}), RecipeError, "recipe-type", "dict"),
-        (lambda x, out: package.study(5, x, out=out), StudyError, "study-type", "int"),
-        (lambda x, out: package.sweep(5, x, out=out), RecipeError, "space-type", "int"),
-        (lambda x, out: package.crop(None, out), RunError, "path-type", "NoneType"),
-        (lambda x, out: package.distill("quick", x, [5], out=out), RunError, "path-type", "int"),
-        (lambda x, out: quick(x, out=7), RunError, "path-type", "int"),
-        (lambda x, out: package.find_lr("quick", x, settings=["epochs=1"]), RecipeError, "settings-type", "list"),
         (lambda x, out: quick(x, out=out, device="tpu"), TrainingError, "device-unknown", "tpu"),
-        (lambda x, out: quick(x, out=out, callback=print), TrainingError, "callback-type", "Callback"),
         (lambda x, out: quick(x, out=out, callback=package.Callback), TrainingError, "callback-type", "class Callback"),
     ],
 )
-def test_what_is_no_data_model_recipe_or_callback_is_one_line(tmp_path, faces, call, error, code, named):
+def test_a_call_rejects_arrays_as_data_and_unknown_names(tmp_path, faces, call, error, code, named):
     with raises(error, code, named):
         call(np.asarray(faces.images[:8]), tmp_path / "run")
     assert not list(tmp_path.iterdir())

@@ -16,7 +16,8 @@ from support import noted, refused
 
 def test_no_command_shows_help_and_a_wrong_one_is_one_line(mien):
     assert "Usage: mien" in mien().out
-    refused(mien("trian"), "usage")
+    refused(mien("trian"), "usage", "train")
+    refused(mien("val"), "usage", "evaluate")
     refused(mien("train", "quick"), "usage", "--data", "--help")
     refused(mien("predict", "x", "--modl", "x"), "usage", "--modl", "Did you mean --model?")
     keys = {"optimizer": "optim.name", "mixup": "augment.mixup", "augment": "augment.KEY", "imgsz": "input.size_px"}
@@ -58,7 +59,9 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     shown = mien("info", tmp_path / "x.onnx", "--json")
     assert json.loads(shown.out)["scores"]["validation_accuracy"] == content["headline"]["accuracy"]["value"]
     layers = json.loads(mien("info", run, "--layers", "--json").out)
-    assert sum(each["parameters"] for each in layers) == json.loads(shown.out)["parameters"]
+    total = json.loads(shown.out)["parameters"]
+    assert sum(each["parameters"] for each in layers) == total
+    assert f"parameters: {total:,}" in mien("info", run, "--layers").out
     assert layers[-1]["output"] == str(len(content["classes"]))
     infos = [mien("info", each).out for each in (run, "fast-int8")]
     for words in ("angry, disgust", "computed without the temperature", "tiny, sha256:", "MIT (of the network and"):

@@ -212,11 +212,6 @@ def distill(  # noqa: D417 - the other arguments are train's
 
 def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
     """Return these arguments as changes to a recipe; None changes nothing, all else is above ``settings``."""
-    if not isinstance(settings or {}, Mapping):
-        raise RecipeError(
-            f'settings must be a dict, such as {{"augment.flip": False}}; found {type(settings).__name__}.',
-            code="settings-type",
-        )
     given = {key: value for key, value in {**plain, "optim.lr": lr}.items() if value is not None}
     return list((dict(settings or {}) | given).items())
 

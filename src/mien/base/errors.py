@@ -180,6 +180,8 @@ def nearest(name: object, known: Iterable[str], table: str = "") -> str:
     " Did you mean 'learning_rate'?"
     >>> nearest("LR", ["lr", "name"], "optim.")
     " Did you mean 'optim.lr'?"
+    >>> nearest("rotate", ["flip", "rotation_degrees"])
+    " Did you mean 'rotation_degrees'?"
     >>> nearest("rate", ["lr", "name"], "optim.")
     ' Known: optim.lr, optim.name.'
     """
@@ -193,58 +195,18 @@ def nearest(name: object, known: Iterable[str], table: str = "") -> str:
     return f" Known: {', '.join(table + each for each in known) or 'none'}."
 
 
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "finite_number": "a number",
-    "bool": "true or false",
-    "string": "text",
-    "tuple": "a list",
-    "list": "a list",
-    "dict": "a table of keys and values",
-    "model": "a table of keys and values",
-}
-"""Phrases for pydantic's error types. The key is the start of the type's name: ``int`` for ``int_type``."""
-_LIMITS = {"ge": "{} or more", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
-_LIMIT_FAULTS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "le", "less_than": "lt"}
+def rule_of(fault: Mapping[str, Any]) -> str:
+    """Say what a value that pydantic refused should be, as pydantic does.
 
-
-def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str:
-    """Describe what a value that pydantic refused must be.
-
-    ``constraints`` are the ``metadata`` of the field. With it, all limits are listed, not only the broken one.
-
-    >>> rule_of({"type": "int_parsing", "msg": ""})
-    'must be a whole number'
-    >>> rule_of({"type": "less_than", "msg": "", "ctx": {"lt": 1.0}})
-    'must be less than 1'
+    >>> rule_of({"type": "less_than", "msg": "Input should be less than 1"})
+    'should be less than 1'
+    >>> rule_of({"type": "value_error", "msg": "Value error, There is none"})
+    'there is none'
     """
-    kind, context = str(fault["type"]), fault.get("ctx", {})
-    if kind == "value_error":
-        reason = str(context["error"])
-        return f"{reason[:1].lower()}{reason[1:]}"
-    broken = _LIMIT_FAULTS.get(kind)
-    given = {name: getattr(each, name) for each in constraints for name in _LIMITS if hasattr(each, name)}
-    limits = given or ({broken: context[broken]} if broken else {})
-    shown = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in limits.items()}
-    words = " and ".join(_LIMITS[name].format(limit) for name, limit in shown.items())
-    if broken:
-        return f"must be {words}"
-    if kind.endswith(("too_short", "too_long")):
-        least = kind.endswith("too_short")
-        limit = context["min_length" if least else "max_length"]
-        unit = ("character" if kind.startswith("string") else "value") + "s" * (limit != 1)
-        return f"must have {limit} {unit} or {'more' if least else 'fewer'}"
-    if kind == "literal_error":
-        return f"must be {context['expected']}"
-    if kind == "string_pattern_mismatch":
-        if context["pattern"].startswith("^[A-Za-z0-9]"):
-            return "must begin with a letter or digit, and have only letters, digits, spaces and . _ - in it"
-        return "must begin with a small letter, and have only small letters, digits and _ in it, 31 at most"
-    name = _KINDS.get(kind) or _KINDS.get(kind.partition("_")[0])
-    if name is None:
-        return f"is not possible: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
-    return f"must be {name}" + (f", {words}" if words else "")
+    if fault["type"] == "literal_error":
+        return f"should be {fault['ctx']['expected']}"
+    words = re.sub("^(Value error, |[A-Z][a-z]+ (?=should))", "", str(fault["msg"]))
+    return words[:1].lower() + words[1:]
 
 
 def place(location: Iterable[int | str]) -> str:

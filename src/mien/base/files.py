@@ -51,9 +51,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise
         reason = error.strerror or str(error)
         former = " Its former content is unchanged." if os.path.lexists(path) else ""
-        mend = "Choose another folder"
-        if error.errno in _NO_SPACE:
-            mend = "Free some space, then run the command again (a training with --resume)"
+        no_space = error.errno in _NO_SPACE
+        mend = "Free space and repeat the command; --resume resumes a training" if no_space else "Choose another folder"
         raise RunError(f"{path} could not be written: {reason}.{former} {mend}.", code="file-unwritable") from error
 
 
@@ -76,8 +75,7 @@ def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "")
     """Raise an error if a file exists, unless ``overwrite``; ``warning`` is appended. Raises :class:`RunError`."""
     for path in paths:
         if path.exists() and not overwrite:
-            words = f"{path} exists already. Choose another place with --out, or replace it with "
-            words += f"--overwrite.{warning}"
+            words = f"{path} exists already. Choose another --out, or replace it with --overwrite.{warning}"
             raise RunError(words, code="file-exists")
 
 
@@ -109,9 +107,7 @@ def check_outside(out: str | os.PathLike[str], data: object) -> Path:
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:
-    """Expand ``~`` at the start of a path; a home that nobody has stays. Raises RunError: not a path, or empty."""
-    if not isinstance(path, str | os.PathLike):
-        raise RunError(f"A path must be text or a Path; found {type(path).__name__}.", code="path-type")
+    """Expand ``~`` at the start of a path; a home that nobody has stays. Raises RunError: an empty path."""
     if not os.fspath(path):
         raise RunError("A path is empty. Is a variable not set?", code="path-empty")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for an unknown user

@@ -52,10 +52,8 @@ class SpecKind:
     def read(self, name: str | os.PathLike[str]) -> str:
         """Read the text of a spec, one of :meth:`names` or a path (see :func:`is_path`).
 
-        Raises MienError: ``NOUN-type``, ``NOUN-unknown`` or ``NOUN-unreadable`` (no such file, or not UTF-8).
+        Raises MienError: ``NOUN-unknown`` or ``NOUN-unreadable`` (no such file, or not UTF-8).
         """
-        if not isinstance(name, str | os.PathLike):
-            raise self._error(f"A {self.noun} must be a name or file; found {type(name).__name__}.", "type")
         name = os.fspath(name)
         if not is_path(name):
             if name not in self.names():
@@ -117,8 +115,7 @@ class SpecKind:
             *path, last = fault["loc"]
             lacks = f"too few values in '{place(path)}'" if isinstance(last, int) else f"no '{where}'"
             return self._error(f"{what} has {lacks}.", "missing-key")
-        field = _field(model, fault["loc"])
-        rule = rule_of(fault, field.metadata if field else ())
+        rule = rule_of(fault)
         if not where:
             return self._error(sentence(f"{what} is not possible: {rule}"), "value")
         if fault["type"] == "value_error":
@@ -188,16 +185,6 @@ def toml_value(value: Any) -> str:
     # Escape the bytes that are not UTF-8. JSON's scalars are valid TOML except for one character.
     value = plain(value) if isinstance(value, str) else value
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
-    """Return the model's field at ``location``; None for an item of a list."""
-    found: FieldInfo | None = None
-    models: list[type[BaseModel]] = [model]
-    for part in location:
-        found = next((_fields(each)[str(part)] for each in models if part in _fields(each)), None)
-        models = list(_models(found.annotation)) if found else models
-    return found
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:

@@ -22,15 +22,7 @@ SHIPPED: tuple[str, ...] = tuple(
 
 
 def is_shipped(name: str | os.PathLike[str]) -> bool:
-    """Return whether this is the name of a built-in model, with or without ``-int8``. A :class:`Path` is never one.
-
-    Raises ModelError if the model is neither text nor a path (``model-type``).
-    """
-    if not isinstance(name, str | os.PathLike):
-        raise ModelError(
-            f"A model is a name or a path; found {type(name).__name__}. Built-in models: {', '.join(SHIPPED)}.",
-            code="model-type",
-        )
+    """Return whether this is the name of a built-in model, with or without ``-int8``. A :class:`Path` is never one."""
     return isinstance(name, str) and name.removesuffix(INT8) in SHIPPED
 
 
