@@ -7,7 +7,7 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo dev test test-fast test-pythons lock audit-web test-slow test-gpu web npm-package test-web lint types types-src types-scripts contracts check format docs docs-site licences wheel clean
+.PHONY: demo dev test test-fast test-pythons test-lowest test-newest lock audit-web test-slow test-gpu web npm-package test-web lint types types-src types-scripts contracts check format docs docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	rm -rf mien-demo
@@ -42,6 +42,17 @@ test-pythons: .venv/.dev  ## the core's tests on other Pythons, without any extr
 		$(BIN)/uv pip install -q --python build/python-$$version --no-deps .; \
 		$(THREADS) build/python-$$version/bin/python -m pytest -m "not slow" $(CORE_TESTS); \
 	done
+
+# What users have who upgrade nothing, and those who upgrade all: the core, its service and its pages. Their warnings of
+# things to come are ours only at the pinned versions.
+test-lowest: RESOLUTION := lowest-direct
+test-newest: RESOLUTION := highest
+test-lowest test-newest: .venv/.dev  ## the core's tests and every command's help, with the lowest or newest packages
+	$(BIN)/uv venv -q --clear --python $(BIN)/python build/$@
+	$(BIN)/uv pip install -q --python build/$@ --resolution $(RESOLUTION) --upgrade '.[serve,report]'
+	$(BIN)/uv pip install -q --python build/$@ pytest hypothesis httpx
+	build/$@/bin/python docs/make_cli_page.py --try
+	$(THREADS) build/$@/bin/python -m pytest -m "not slow" -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning $(CORE_TESTS)
 
 # The versions of constraints.txt with their digests, for all systems. constraints.txt itself has none: pip would then ask
 # for a digest of every requirement, and mien's own folder has none.

@@ -48,5 +48,7 @@ def section(command: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
-    sys.stdout.write(f"{PAGE}\n")
+    text = page()
+    if "--try" not in sys.argv:  # which only asks every command for its help
+        PAGE.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{PAGE}\n")

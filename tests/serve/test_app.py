@@ -99,7 +99,7 @@ def test_predict_merges_classes(service, face):
 @pytest.mark.parametrize(
     ("query", "named"),
     [("crop=true", "'crop'"), ("crops=true&top=3", "'top'"), ("crops=perhaps", "'crops'"),
-     ("classes=sevn", "'seven'"), ("classes=a%3Dhappy%2Cb%3Dnobody", "'nobody'"), ("max_faces=0", "greater than or equal to 1"),
+     ("classes=sevn", "'seven'"), ("classes=a%3Dhappy%2Cb%3Dnobody", "'nobody'"), ("max_faces=0", "equal to 1"),
      ("min_size=0", "'min_size'"), ("min_score=-1", "'min_score'"), ("crops=true&max_faces=1", "'max_faces'"),
      ("draw=true", "'draw'"), ("max_faces=many", "'max_faces'")],
 )  # fmt: skip

@@ -37,13 +37,13 @@ def usage_text(error: Any) -> str:
     name = getattr(error, "option_name", "").lstrip("-")
     takes = {of for each in error.ctx.command.params for of in each.opts} if error.ctx is not None else set()
     # typer compares names including their dashes, so compare without them.
-    known = {name.lstrip("-"): name for name in getattr(error, "possibilities", None) or ()}
+    known = {each.lstrip("-"): each for each in (name and error.possibilities) or ()}
     if name == "data" and "path" in takes:
         return "There is no option --data: give the data as an argument."
     if "--set" in takes and (key := key_of(name.replace("-", "_"))):
         return f"There is no option --{name}. Did you mean --set {key}=VALUE?"
     if known:
-        likely = " or ".join(known[name] for name in get_close_matches(name, known))
+        likely = " or ".join(known[each] for each in get_close_matches(name, known))
         return f"There is no option {error.option_name}." + (f" Did you mean {likely}?" if likely else "")
     if message.startswith("Got unexpected") and "--data" in takes and "--data" not in sys.argv:
         return sentence(message) + " Data is given with --data."
