@@ -78,9 +78,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
+@pytest.fixture(scope="session")
+def session_patch() -> Iterator[pytest.MonkeyPatch]:
+    """Patches for all tests. The fixtures below name each; none of them changes a result."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "for_children"), prepend=os.pathsep)
+        yield patch
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Unless told otherwise. More threads of onnxruntime wait by spinning: a prediction costs twice as much."""
+def _one_thread(session_patch: pytest.MonkeyPatch) -> None:
+    """Run torch and onnxruntime in one thread: more of them wait by spinning, and a prediction costs twice as much."""
     # The core's tests run without torch too: `make test-pythons`.
     if find_spec("torch") is not None:
         import torch
@@ -93,9 +101,32 @@ def _one_thread() -> Iterator[None]:
             super().__init__()
             self.intra_op_num_threads = 1
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnxruntime, "SessionOptions", OneThread)
-        yield
+    session_patch.setattr(onnxruntime, "SessionOptions", OneThread)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exports_are_remembered(tmp_path_factory: pytest.TempPathFactory, session_patch: pytest.MonkeyPatch) -> None:
+    """Export each graph to ONNX once: tests that train write the same few hundreds of times."""
+    if find_spec("torch") is None:
+        return
+    import torch
+
+    from remembered_export import remembering
+
+    base = tmp_path_factory.getbasetemp()
+    # pytest-xdist gives each worker a folder in one.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
+    session_patch.setenv("MIEN_TESTS_EXPORTS", str(folder))
+    session_patch.setattr(torch.onnx, "export", remembering(torch.onnx.export, folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _charts_are_not_drawn(session_patch: pytest.MonkeyPatch) -> None:
+    """Fill charts, but do not draw them, except with :func:`charts`."""
+    if find_spec("torch") is not None:
+        from matplotlib.figure import Figure
+
+        session_patch.setattr(Figure, "savefig", undrawn(Figure.savefig))
 
 
 @pytest.fixture
@@ -108,30 +139,9 @@ def charts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests that train write the same few graphs, and charts that none of them looks at, hundreds of times.
-
-    Charts are filled, but not drawn, except with :func:`charts`. It is the same in commands that tests start.
-    """
-    if find_spec("torch") is None:
-        yield
-        return
-    import torch
-    from matplotlib.figure import Figure
-
-    from remembered_export import remembering
-
-    base = tmp_path_factory.getbasetemp()
-    # pytest-xdist gives each worker a folder in one.
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MIEN_TESTS_EXPORTS", str(folder))
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "for_children"), prepend=os.pathsep)
-        patch.setattr(torch.onnx, "export", remembering(torch.onnx.export, folder))
-        patch.setattr(Figure, "savefig", undrawn(Figure.savefig))
-        # No test cuts the power; to wait for the disk took 7 ms, twenty times a training.
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
+def _disk_is_not_awaited(session_patch: pytest.MonkeyPatch) -> None:
+    """No test cuts the power. To wait for the disk took 7 ms, twenty times a training."""
+    session_patch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

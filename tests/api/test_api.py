@@ -15,12 +15,10 @@ from sklearn.metrics import roc_auc_score
 import mien as package
 from mien.base.errors import DataError, RunError, TrainingError
 from mien.base.labels import parse_scheme
-from mien.base.recipe import dump_recipe
 from mien.data.clean import read_clean
-from mien.data.parquet import write_parquet
-from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.evaluation.predictions import Predictions
 from mien.inference.find_model import SHIPPED
-from support import page_codes, raises, refused
+from support import raises, refused
 
 README = Path(__file__).parents[2] / "README.md"
 quick = partial(package.train, "quick")
@@ -38,30 +36,11 @@ def test_the_readmes_ten_lines_run(face_folder, tmp_path, monkeypatch, charts):
     assert not Path("runs/tuned/test_ledger.jsonl").exists()
 
 
-def test_metrics_are_those_of_the_command_line(mien, tiny_run, face_folder):
-    answer = mien("evaluate", tiny_run.path, "--data", face_folder, "--json")
+def test_accuracy_follows_from_the_confusion_matrix(tiny_run, face_folder):
     result = package.evaluate(tiny_run.path, face_folder)
-    assert result.to_dict() == json.loads(answer.out)
     assert result.accuracy.value == np.trace(result.confusion_matrix) / result.confusion_matrix.sum()
     assert "Accuracy" in str(result)
     assert "<table" in result._repr_html_()
-
-
-def test_what_is_printed_is_what_the_command_prints(mien, voted_run, voted_faces, tmp_path):
-    """Oracle: the command line, with a sample of train in validation, and votes."""
-    images, split = voted_faces.images.copy(), voted_faces.split
-    images[np.flatnonzero(split == "validation")[0]] = images[np.flatnonzero(split == "train")[0]]
-    faces = replace(voted_faces, images=images)
-    write_parquet(faces, tmp_path / "voted.parquet")
-    result = package.evaluate(voted_run.path, faces)
-    assert result.evaluation.subsets
-    assert result.votes is not None
-    printed = mien("evaluate", voted_run.path, "--data", tmp_path / "voted.parquet").out
-    for title in ("Per class", "Without copies", "Votes", "Distribution of votes"):
-        assert title in printed.splitlines()
-        assert title in str(result).splitlines()
-    page = result._repr_html_()
-    assert all(part.value in page for part in result.evaluation.subsets)
 
 
 def test_an_evaluation_takes_the_place_of_no_run_and_of_no_other(tiny_run, tmp_path):
@@ -190,14 +169,11 @@ def test_an_audit_says_what_the_command_says(tmp_path, faces):
 
 
 @pytest.mark.parametrize(("split", "code"), [("train", "predictions-of-train"), ("test", "test-split")])
-def test_an_audit_takes_no_predictions_on_train_or_test(mien, tmp_path, faces, face_folder, split, code):
-    """Oracle: the command, which refuses the same file."""
+def test_audit_rejects_predictions_of_train_or_test(faces, split, code):
     part = faces.subset(faces.split == split)
     made = Predictions(part.rows, part.labels, np.eye(len(faces.classes))[part.labels], faces.classes, split, "")
     with raises(DataError, code):
         package.audit(faces, made)
-    write_predictions(tmp_path / "p.npz", made)
-    refused(mien("audit", face_folder, "--predictions", tmp_path / "p.npz", "--out", tmp_path / "out"), code)
 
 
 def test_an_explanation_has_the_shape_of_its_face(tiny_run, faces, tmp_path):
@@ -240,42 +216,6 @@ def test_a_call_rejects_arrays_as_data_and_unknown_names(tmp_path, faces, call, 
     with raises(error, code, named):
         call(np.asarray(faces.images[:8]), tmp_path / "run")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, tmp_path, charts):
-    """Oracle: the command line on the same run and data. Predictions by themselves have the page of their file."""
-    write_parquet(faces, tmp_path / "faces.parquet")
-    written = package.report(tiny_run.path, tmp_path / "faces.parquet", out=tmp_path / "own", explain=False)
-    options = ("--no-explain", "--out", tmp_path / "command")
-    answer = mien("report", tiny_run.path, "--data", tmp_path / "faces.parquet", *options, "--json")
-    printed = json.loads(answer.out)
-    assert answer.code == 0, answer.err
-    assert list(written.to_dict()) == list(printed)
-    own, command = ({Path(each).relative_to(folder) for each in files} for folder, files in (
-        (tmp_path / "own", written.to_dict()["files"]), (tmp_path / "command", printed["files"])
-    ))  # fmt: skip
-    assert own == command
-    for file in own:
-        if file.suffix in {".json", ".csv", ".svg"}:
-            assert (tmp_path / "own" / file).read_bytes() == (tmp_path / "command" / file).read_bytes(), file
-    alone = package.report(read_predictions(tiny_run.predictions("validation")), out=tmp_path / "alone")
-    assert "new-predictions-without-data-or-model" in page_codes(alone.page.read_text(encoding="utf-8"))
-    of_file = package.report(tiny_run.predictions("validation"), out=tmp_path / "file")
-    assert {file.name for file in alone.files} == {file.name for file in of_file.files}
-
-
-def test_folds_of_python_are_those_of_the_command(mien, tmp_path, faces, face_folder, tiny_recipe):
-    """Oracle: the command's values."""
-    recipe = tmp_path / "tiny.toml"
-    recipe.write_text(dump_recipe(tiny_recipe))
-    found = package.cross_validate(recipe, face_folder, 2, out=tmp_path / "own", settings={"epochs": 1})
-    words = ("train", recipe, "--data", face_folder, "--folds", 2, "--epochs", 1, "--json")
-    told = json.loads(mien(*words, "--out", tmp_path / "told").out)
-    assert {**found.to_dict(), "run": told["run"]} == told
-    assert len(found.accuracies) == 2
-    assert "mean" in str(found)
-    with raises(RunError, "run-exists"):
-        package.cross_validate(recipe, faces, 2, out=tmp_path / "own")
 
 
 def test_an_audit_trains_its_own_judges(tmp_path, faces, tiny_recipe, monkeypatch):

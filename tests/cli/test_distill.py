@@ -1,6 +1,5 @@
 """`mien distill` as a user types it, and `mien.distill`."""
 
-import json
 import os
 import shutil
 from functools import partial
@@ -121,17 +120,6 @@ def test_a_teacher_of_another_input_reads_the_data_at_its_own(mien, tmp_path, te
     words = ("distill", recipe_file, "--data", face_folder, "--teachers", teacher.path, "--out", tmp_path / "student")
     done = mien(*words, *size, "--tta", 1)
     assert done.code == 0, done.err
-
-
-def test_python_and_command_line_train_the_same_student(mien, tmp_path, teacher, recipe_file, face_folder):
-    """Oracle: the weights, and what the command prints."""
-    words = ("distill", recipe_file, "--data", face_folder, "--teachers", teacher.path, "--out", tmp_path / "a")
-    shown = json.loads(mien(*words, "--epochs", 1, "--json").out)
-    result = package.distill(str(recipe_file), face_folder, [teacher.path], epochs=1, out=tmp_path / "b")
-    assert result.run == tmp_path / "b"
-    assert shown["headline"] == json.loads(json.dumps(result.evaluation.to_dict()))["headline"]
-    first, second = (RunFolder(tmp_path / name).best.read_bytes() for name in "ab")
-    assert first == second
 
 
 def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe_file, face_folder):

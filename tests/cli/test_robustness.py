@@ -43,10 +43,3 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, face_folder, tm
     refused(attempt("--limit", 0), "usage", "--limit")
     assert not (tmp_path / "out").exists()
     assert tiny_run.test_uses() == 0
-
-
-def test_the_result_in_python_is_what_the_command_prints(mien, tiny_run, face_folder, tmp_path):
-    result = package.robustness(tiny_run.path, face_folder, limit=20)
-    arguments = ("robustness", tiny_run.path, "--data", face_folder, "--limit", 20)
-    assert mien(*arguments).out.rstrip("\n") == str(result)
-    assert json.loads(mien(*arguments, "--json", "--out", tmp_path).out) == result.to_dict()
