@@ -52,6 +52,7 @@ def test_heic_is_read_where_its_package_is(monkeypatch, tmp_path):
     with raises(DataError, "image-heic", "mien[heic]"):
         open_image(file)
     monkeypatch.undo()
+    pytest.importorskip("pi_heif")
     for source in (file, HEIC):
         rgb = np.asarray(open_image(source).convert("RGB")).astype(int)
         assert rgb.shape == (32, 48, 3)
@@ -146,7 +147,7 @@ def test_pillows_remarks_are_silent_and_the_programs_own_warnings_are_not(face, 
     """While an image is open, as in another thread. Also where a program has put its own filters first since."""
     cut_exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHLL", 1, 0x010E, 2, 400, 9000) + bytes(4)
     content = encoded(Image.fromarray(face), "JPEG", exif=cut_exif)
-    with pytest.warns(UserWarning, match="EXIF|Tag data"):
+    with pytest.warns(UserWarning, match="EXIF|Tag data|Truncated"):
         Image.open(io.BytesIO(content)).getexif()
     copy = Image.Image.copy
 
