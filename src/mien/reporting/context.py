@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mien.base.errors import Notice
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.data.splits import group_identical
+from mien.data.splits import group_identical, near_copy_groups
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.evaluation.robustness import NAME as ROBUSTNESS_NAME
@@ -97,6 +97,11 @@ class ReportContext:
     def identical(self) -> npt.NDArray[np.int64] | None:
         """Group of each sample, int64 (N,); identical images are in the same group. None without faces."""
         return None if self.faces is None else group_identical(np.asarray(self.faces.images))
+
+    @cached_property
+    def near_copies(self) -> npt.NDArray[np.int64] | None:
+        """Group of each sample, int64 (N,); near-copies are in the same group. None without faces."""
+        return None if self.faces is None else near_copy_groups(np.asarray(self.faces.images))
 
     def file_of(self, index: int) -> str:
         """Return the file of a sample as named in the data; ``""`` without data."""

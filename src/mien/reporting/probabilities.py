@@ -50,8 +50,8 @@ def curves_section(context: ReportContext) -> Section:
 def calibration_section(context: ReportContext) -> Section:
     """Build the section about calibration. No sample is scaled by a temperature fitted on it."""
     predictions = context.predictions
-    calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, copies=context.identical)
-    # With one sample, or only identical ones, there is no other fold for the fit.
+    calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, copies=context.near_copies)
+    # With one sample, or only copies, there is no other fold for the fit.
     fitted = not np.isnan(calibration.after.calibration_error)
     after = {"after temperature scaling": calibration.after.reliability} if fitted else {}
     reliability = reliability_chart({"as given" if fitted else "predictions": calibration.before.reliability, **after})
@@ -79,8 +79,8 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
         return Text("There are too few different faces to fit a temperature on some and measure it on others.")
     of_folds = ", ".join(decimal(float(each)) for each in np.unique(calibration.fold_temperatures.round(3)))
     together = (
-        "Identical images are in the same fold." if context.identical is not None else
-        "Without the data, identical images may be in different folds."
+        "Near-copies are in the same fold." if context.faces is not None else
+        "Without the data, copies may be in different folds."
     )  # fmt: skip
     together += " Samples of a group are in the same fold." if context.groups is not None else ""
     return Text(
