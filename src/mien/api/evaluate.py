@@ -4,42 +4,83 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, overload
 
-from mien.api.inputs import Data, Model, data_name, for_labels, read, run_of
-from mien.base.errors import MienWarning, Notice
+from mien.api.inputs import Data, DataSource, Model, data_name, read, run_of
+from mien.base.errors import DataError, MienWarning, Notice, arg
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
 from mien.evaluation.estimates import LEAST_COMPARED, break_down, group_gaps
 from mien.evaluation.named_metrics import Metric, find_metrics
-from mien.evaluation.predictions import read_predictions
+from mien.evaluation.predictions import ensemble_of, read_predictions
 from mien.evaluation.results import BreakDown
 from mien.inference.find_model import is_shipped_run
-from mien.inference.predictor import Predictor
+from mien.inference.predictor import Predictor, load
+from mien.inference.tta import check_tta
 from mien.page.wording import counted
 from mien.pipeline.evaluate import EvaluateOptions, EvaluationResult, check_options, predict_to_evaluate
 from mien.pipeline.measured_split import MeasuredSplit, holds_test
+from mien.pipeline.model_table import ModelTable, model_table
 from mien.pipeline.split_predictions import temperature_description
 
+Split: TypeAlias = Literal["train", "validation", "test", "all"]
 
-def evaluate(
+
+@overload  # a str is also a sequence of str; the first overload applies
+def evaluate(  # type: ignore[overload-overlap]
     model: Model,
     data: Data,
-    split: Literal["train", "validation", "test", "all"] = "validation",
+    split: Split = "validation",
     *,
     tta: int = 1,
     classes: str | None = None,
     by: str | None = None,
     metrics: Sequence[Metric] = (),
-) -> EvaluationResult:
-    """Evaluate a model on one split of labelled faces.
+) -> EvaluationResult: ...
+@overload
+def evaluate(
+    model: Sequence[Model],
+    data: Data,
+    split: Split = "validation",
+    *,
+    tta: int = 1,
+    classes: str | None = None,
+    by: str | None = None,
+    metrics: Sequence[Metric] = (),
+    ensemble: Literal[True],
+) -> EvaluationResult: ...
+@overload
+def evaluate(
+    model: Sequence[Model],
+    data: Data,
+    split: Split = "validation",
+    *,
+    tta: int = 1,
+    classes: str | None = None,
+    metrics: Sequence[Metric] = (),
+    ensemble: Literal[False] = False,
+) -> ModelTable: ...
+
+
+def evaluate(
+    model: Model | Sequence[Model],
+    data: Data,
+    split: Split = "validation",
+    *,
+    tta: int = 1,
+    classes: str | None = None,
+    by: str | None = None,
+    metrics: Sequence[Metric] = (),
+    ensemble: bool = False,
+) -> EvaluationResult | ModelTable:
+    """Evaluate a model, or several, on one split of labelled faces.
 
     Each use of the test split is recorded in the ledger of the model's run folder.
 
     Args:
-        model: a loaded model, a run folder, a ``.onnx`` file, or a name in :func:`list_models`.
+        model: a loaded model, a run folder, a ``.onnx`` file, or a name in :func:`list_models`; or a list of these.
         data: labelled faces.
         split: split to use; ``all`` is for a model that was not trained on any of the data.
         tta: number of averaged views of each face: 1, 2 (mirrored) or 10 (also corners).
@@ -47,32 +88,77 @@ def evaluate(
         by: column of the data to break metrics down by.
         metrics: further metrics: names (``"kappa"``, ``"mcc"``, ``"top2_accuracy"``, ...), your own functions of labels
             int64 (N,) and probabilities float64 (N, C), or ``"file.py:function"``.
+        ensemble: whether to evaluate several models as one, by the mean of their probabilities.
+
+    Returns:
+        All metrics of one model or ensemble; for several models a table with a row each.
 
     Raises:
-        DataError: no such split, column, scheme or metric, labels that are not classes of the model, or a metric that
-            raises or returns no number.
+        DataError: no such split, column, scheme or metric, labels that are not classes of the model, models of
+            different classes, or a metric that raises or returns no number.
     """
     options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"), find_metrics(metrics))
-    predictor = for_labels(model)
-    check_options(options, predictor)
-    read_data = read(data, *predictor.manifest.input.stored_as)
-    result = evaluate_read(predictor, read_data, options, {"data": data_name(data)})
+    several = list(model) if isinstance(model, Sequence) and not isinstance(model, str) else None
+    result = evaluate_models([model] if several is None else several, data, options, ensemble=ensemble)  # type: ignore[list-item]
+    if several is not None and isinstance(result, EvaluationResult) and not ensemble:
+        result = model_table([result], options.metrics)
     for each in result.notices:
         warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
     return result
 
 
-def evaluate_read(
-    model: Predictor, data: ReadResult, options: EvaluateOptions, use: Mapping[str, Any]
-) -> EvaluationResult:
-    """Evaluate as :func:`evaluate` does, but with a loaded model and loaded data.
+def evaluate_models(
+    models: Sequence[Model],
+    data: Data,
+    options: EvaluateOptions,
+    *,
+    ensemble: bool = False,
+    provider: str | None = None,
+) -> EvaluationResult | ModelTable:
+    """Evaluate one model, several in a table, or several as one; see :func:`evaluate`. ``provider`` is for loading."""
+    check_tta(options.tta)
+    if not models or (ensemble and len(models) < 2):
+        words = f"An ensemble needs two models or more; found {len(models)}." if ensemble else "There is no model."
+        raise DataError(words, code="too-few-models")
+    if options.by is not None and len(models) > 1 and not ensemble:
+        raise DataError(f"{arg('by')} is for one model, or an ensemble; found {len(models)} models.", code="options")
+    loaded = [each if isinstance(each, Predictor) else load(each, provider=provider) for each in models]
+    predictors = [each.for_labels() for each in loaded]
+    for predictor in predictors:
+        check_options(options, predictor)
+        if options.scheme is None and {*predictor.classes} != {*predictors[0].classes}:
+            found = "; ".join(", ".join(each.classes) for each in (predictors[0], predictor))
+            words = f"Only models of the same classes can be evaluated together; found: {found}. See {arg('classes')}."
+            raise DataError(words, code="classes-differ")
+    # Two models with one name are told apart by their files.
+    names = [str(each) if isinstance(each, str | os.PathLike) else each.manifest.full_name for each in models]
+    names = [str(each.path) if names.count(name) > 1 else name for each, name in zip(predictors, names, strict=True)]
+    use = {"data": data_name(data), **(data.metadata() if isinstance(data, DataSource) else {})}
+    splits, origin = [], ""
+    for number, predictor in enumerate(predictors):
+        given = read(data, *predictor.manifest.input.stored_as, again=number > 0)
+        origin = given.split_origin
+        splits.append(_predict(predictor, given, options, use))
+    if ensemble:
+        split = replace(splits[0], predictions=ensemble_of([each.predictions for each in splits]), model=None)
+        return _measure(split, options, name=f"ensemble of {', '.join(names)}", split_origin=origin)
+    results = [
+        _measure(
+            split,
+            options,
+            run=run_of(predictor),
+            name=predictor.manifest.full_name if len(models) == 1 else name,
+            temperature_note=temperature_description(predictor, split.data, options.split),
+            split_origin=origin,
+        )
+        for name, predictor, split in zip(names, predictors, splits, strict=True)
+        if split.data is not None
+    ]
+    return results[0] if len(results) == 1 else model_table(results, options.metrics)
 
-    Args:
-        model: model checked by :func:`mien.pipeline.evaluate.check_options`.
-        data: data loaded at the model's size.
-        options: evaluation options.
-        use: information about the data that the ledger records when the test split is used.
-    """
+
+def _predict(model: Predictor, data: ReadResult, options: EvaluateOptions, use: Mapping[str, Any]) -> MeasuredSplit:
+    """Predict a split of data that was loaded at the model's size; ``use`` describes the data in the ledger."""
     faces = _without_dropped(model, data.faces, options)
     predictions = predict_to_evaluate(model, faces, options)
     run = run_with_ledger(model)
@@ -86,14 +172,7 @@ def evaluate_read(
     split = MeasuredSplit.resolve(predictions, faces, model, uncleaned=data.uncleaned)
     # Fingerprint the data before classes are dropped, because a report loads it in the same way.
     fingerprint = data.faces.fingerprint_for_predictions(options.split)
-    split = replace(split, predictions=replace(split.predictions, data_fingerprint=fingerprint))
-    return _measure(
-        split,
-        options,
-        run=run_of(model),
-        name=model.manifest.full_name,
-        temperature_note=temperature_description(model, faces, options.split),
-    )
+    return replace(split, predictions=replace(split.predictions, data_fingerprint=fingerprint))
 
 
 def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions) -> Dataset:

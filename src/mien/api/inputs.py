@@ -31,6 +31,10 @@ class DataSource(Protocol):
         """Return data, command and machine as metadata for written files."""
         ...
 
+    def metadata(self) -> dict[str, str]:
+        """Return paths and digests of files beside the data, such as a list of changes."""
+        ...
+
 
 Data: TypeAlias = Dataset | ReadResult | DataSource | str | os.PathLike[str]
 """A data set, or its path."""

@@ -18,7 +18,7 @@ from mien.base.errors import DataError
 from mien.base.sample_groups import Groups
 from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import Floats
-from mien.evaluation.named_metrics import Metric, Resampled, find_metrics, groups_of, resample
+from mien.evaluation.named_metrics import Metric, NamedMetric, Resampled, find_metrics, groups_of, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import LEVEL, Estimate, JsonResult
 
@@ -168,21 +168,45 @@ def paired_differences(
     2 / (resamples + 1), and at least 2^(1 - n) for n samples or groups. With groups in the predictions, whole groups
     are drawn and McNemar's test is over groups.
     """
-    both, chosen, found = (first, second), find_metrics(metrics), dict[str, Difference]()
-    of_first, of_second = resample(both, chosen, resamples)
-    drawn = of_second.drawn - of_first.drawn
+    both, chosen = (first, second), find_metrics(metrics)
+    measured = resample(both, chosen, resamples)
+    return {metric.key: _difference(metric, at, both, measured) for at, metric in enumerate(chosen)}
+
+
+def _difference(metric: NamedMetric, at: int, both: Sequence[Predictions], measured: Sequence[Resampled]) -> Difference:
+    """Compare a metric of two models; ``at`` is its column in what was measured of both."""
+    values = float(measured[0].values[at]), float(measured[1].values[at])
+    drawn = measured[1].drawn[:, at] - measured[0].drawn[:, at]
+    change = percentile_interval(values[1] - values[0], drawn)
+    if math.isnan(change.value):
+        p_value = math.nan
+    elif metric.hits is None:
+        p_value = bootstrap_p_value(drawn, measured[0].units)
+    else:
+        one, other = (np.logical_and(*metric.hits(each)) for each in both)
+        p_value = mcnemar_test(one & ~other, other & ~one, groups_of(both)).p_value
+    return Difference(*values, change, p_value)
+
+
+def significantly_best(
+    models: Sequence[Predictions], metrics: Sequence[Metric], resamples: int = 1000
+) -> dict[str, int]:
+    """Return by metric which of several models, on the same samples in the same order, is better than each other one.
+
+    The p-values of the best model against the others are those of :func:`paired_differences`, corrected by
+    :func:`holm`, and must all be below 0.05. A metric without such a model, as in a tie, is left out.
+    """
+    chosen, best = find_metrics(metrics), dict[str, int]()
+    measured = resample(models, chosen, resamples)
     for at, metric in enumerate(chosen):
-        values = float(of_first.values[at]), float(of_second.values[at])
-        change = percentile_interval(values[1] - values[0], drawn[:, at])
-        if math.isnan(change.value):
-            p_value = math.nan
-        elif metric.hits is None:
-            p_value = bootstrap_p_value(drawn[:, at], of_first.units)
-        else:
-            one, other = (np.logical_and(*metric.hits(each)) for each in both)
-            p_value = mcnemar_test(one & ~other, other & ~one, groups_of(both)).p_value
-        found[metric.key] = Difference(*values, change, p_value)
-    return found
+        values = np.array([each.values[at] for each in measured])
+        if len(models) < 2 or np.isnan(values).any():
+            continue
+        top = int(values.argmin() if metric.lower_is_better else values.argmax())
+        pairs = [((models[top], models[k]), (measured[top], measured[k])) for k in range(len(models)) if k != top]
+        if max(holm([_difference(metric, at, *pair).p_value for pair in pairs])) < 1 - LEVEL:
+            best[metric.key] = top
+    return best
 
 
 @dataclass(frozen=True)

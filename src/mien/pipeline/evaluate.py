@@ -105,6 +105,7 @@ class EvaluationResult:
         merged: text about merged classes; ``""`` if no classes were merged.
         temperature_note: text about the use of the model's temperature; ``""`` if unknown.
         notices: notices, such as that the model was trained on samples of the split.
+        split_origin: how the data was split; ``""`` for a predictions file.
     """
 
     evaluation: Evaluation
@@ -114,6 +115,7 @@ class EvaluationResult:
     merged: str = ""
     temperature_note: str = ""
     notices: Sequence[Notice] = ()
+    split_origin: str = ""
 
     def __repr__(self) -> str:
         return f"<EvaluationResult {self.name}: accuracy {share_text(self.accuracy)} of {self.predictions.split}>"
