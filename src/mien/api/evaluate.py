@@ -67,7 +67,7 @@ def evaluate(
 def evaluate(
     model: Model | Sequence[Model],
     data: Data,
-    split: Split = "validation",
+    split: Literal["train", "validation", "test", "all"] = "validation",
     *,
     tta: int = 1,
     classes: str | None = None,

@@ -48,9 +48,9 @@ class ModelTable:
         found = ((each.name, notice) for each in self.results for notice in each.notices)
         return [Notice(f"{name}: {notice}", code=notice.code) for name, notice in found]
 
-    def save(self, path: str | os.PathLike[str], **about: str) -> None:
+    def save(self, path: str | os.PathLike[str], *, caption: str = "", label: str = "") -> None:
         """Write the table as ``.csv``, ``.tex``, ``.md`` or ``.json``; see :meth:`mien.page.blocks.Table.save`."""
-        self.table.save(path, **about)
+        self.table.save(path, caption=caption, label=label)
 
     def to_pandas(self) -> "DataFrame":
         """Return the table as a data frame; a metric has three columns. Raises MissingExtraError without pandas."""
