@@ -20,8 +20,8 @@ PAGES = {
     "data": "load_dataset Dataset show crop audit AuditResult merge_votes",
     "train": "train distill TrainingResult load_network cross_validate CrossValidated find_lr LrSearch export "
     "ExportResult Recipe load_recipe list_recipes list_models Callback",
-    "measure": "evaluate evaluate_file EvaluationResult ModelTable Evaluation VoteEvaluation Estimate compare Comparison "
-    "check ClaimResult report robustness RobustnessResult plot_embeddings Chart Table",
+    "measure": "evaluate evaluate_file EvaluationResult ModelTable Evaluation VoteEvaluation Estimate compare "
+    "Comparison check ClaimResult report robustness RobustnessResult plot_embeddings Chart Table",
     "studies": "study StudyTable StudyCallback sweep SweepResult",
     "faces": "faces.detect faces.find_detector faces.Detector faces.Face faces.Box faces.Margin",
     "errors": "MienError DataError RecipeError StudyError ModelError RunError TrainingError MissingExtraError "
