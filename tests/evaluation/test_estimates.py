@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as sk
 
 from mien.base.errors import DataError
-from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets, group_gaps, group_values
+from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets, group_values
 from mien.evaluation.intervals import proportion, resampled_weights, share_difference
 from mien.evaluation.predictions import Predictions
 from support import raises
@@ -105,8 +105,8 @@ def test_the_dictionary_is_json_and_whole():
     evaluation = evaluate_predictions(made_predictions(), resamples=10)
     found = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert list(found) == [
-        "split", "samples", "classes", "data_fingerprint", "headline", "intervals", "per_class", "macro", "weighted",
-        "confusion_matrix",
+        "version", "split", "samples", "classes", "data_fingerprint", "headline", "intervals", "per_class", "macro",
+        "weighted", "confusion_matrix",
     ]  # fmt: skip
     names = ["accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error"]
     assert list(found["headline"]) == names
@@ -118,7 +118,7 @@ def test_the_dictionary_is_json_and_whole():
 def test_break_down_is_an_evaluation_of_each_part():
     predictions = made_predictions(rows=300)
     values = np.array(["b", "a", "a"] * 100)
-    parts = break_down(predictions, values)
+    parts = break_down("x", predictions, values).parts
     assert [(part.value, part.count) for part in parts] == [("a", 200), ("b", 100)]
     for part in parts:
         inside = values == part.value
@@ -141,29 +141,30 @@ def test_break_down_is_an_evaluation_of_each_part():
     ],
 )
 def test_break_down_takes_any_kind_of_column_and_leaves_out_what_is_missing(values, expected):
-    parts = break_down(made_predictions(rows=3), values, resamples=10)
+    parts = break_down("x", made_predictions(rows=3), values, resamples=10).parts
     assert [(part.value, part.count) for part in parts] == expected
 
 
 def test_gaps_are_against_all_others_and_corrected_for_their_number():
     labels, values = np.arange(300) % 3, np.array(["a", "b", "c"]).repeat(100)
     answers = np.where((values == "b") & (labels == 2), 0, labels)
-    gaps = group_gaps(Predictions(np.arange(300), labels, np.eye(3)[answers], ("x", "y", "z"), "s", ""), values)
+    predictions = Predictions(np.arange(300), labels, np.eye(3)[answers], ("x", "y", "z"), "s", "")
+    gaps = break_down("x", predictions, values, 5).gaps
     worst = min(gaps, key=lambda gap: gap.p_value)
     assert (len(gaps), worst.value, worst.metric, worst.count) == (12, "b", "recall of z", 33)
     assert (worst.rate.value, worst.difference.value) == (0, -1)
     hits = answers == labels
     assert worst.p_value == pytest.approx(12 * share_difference(hits[labels == 2], values[labels == 2] == "b")[1])
-    assert not group_gaps(made_predictions(60), np.arange(60) == 7), "one sample is not compared"
+    assert not break_down("x", made_predictions(60), np.arange(60) == 7, 5).gaps, "one sample is not compared"
 
 
 def test_numbers_with_few_samples_each_are_cut_into_quarters():
     ages = np.arange(200) % 50 + 20
-    parts = break_down(made_predictions(rows=200), ages, resamples=5)
+    parts = break_down("x", made_predictions(rows=200), ages, resamples=5).parts
     assert [(part.value, part.count) for part in parts] == [
         ("20 to 32", 52), ("33 to 44", 48), ("45 to 57", 52), ("58 to 69", 48),
     ]  # fmt: skip
-    often = break_down(made_predictions(rows=240), np.arange(240) % 12, resamples=5)
+    often = break_down("x", made_predictions(rows=240), np.arange(240) % 12, resamples=5).parts
     assert len(often) == 12, "each has enough samples"
 
 
@@ -190,9 +191,9 @@ def test_many_ages_are_cut_at_once():
 def test_break_down_refuses_what_does_not_group():
     predictions = made_predictions(rows=300)
     with raises(DataError, "too-many-groups"):
-        break_down(predictions, np.arange(300))
+        break_down("x", predictions, np.arange(300))
     with raises(DataError, "groups-missing"):
-        break_down(predictions, np.full(300, np.nan))
+        break_down("x", predictions, np.full(300, np.nan))
 
 
 def test_an_empty_subset_has_no_accuracy():

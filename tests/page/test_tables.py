@@ -180,7 +180,7 @@ def test_terminal_needs_80_columns(count):
 def test_terminal_reads_no_name_as_markup():
     predictions = perfect(("[red]a[/red]", "[/b]"))
     assert "[red]a[/red]" in terminal(evaluation_text(evaluate_predictions(predictions, resamples=5)))
-    parts = tuple(break_down(predictions, np.array(["[i]x", "y"] * 35), resamples=5))
+    parts = break_down("x", predictions, np.array(["[i]x", "y"] * 35), resamples=5).parts
     text = terminal(break_down_text(BreakDown("[u]column", parts)))
     assert "By [u]column" in text
     assert "[i]x" in text

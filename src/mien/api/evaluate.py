@@ -12,10 +12,9 @@ from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
-from mien.evaluation.estimates import LEAST_COMPARED, break_down, group_gaps
+from mien.evaluation.estimates import LEAST_COMPARED, break_down
 from mien.evaluation.named_metrics import Metric, find_metrics
 from mien.evaluation.predictions import ensemble_of, read_predictions
-from mien.evaluation.results import BreakDown
 from mien.inference.find_model import is_shipped_run
 from mien.inference.predictor import Predictor, load
 from mien.inference.tta import check_tta
@@ -192,9 +191,7 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
     merged, by = split.with_scheme(options.scheme), None
     if options.by is not None:
         assert merged.faces is not None
-        values = merged.faces.columns[options.by]
-        gaps = group_gaps(merged.predictions, values)
-        by = BreakDown(options.by, tuple(break_down(merged.predictions, values)), gaps)
+        by = break_down(options.by, merged.predictions, merged.faces.columns[options.by])
     evaluation = replace(merged.evaluate(options.metrics), by=by)
     notices = [] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice]
     parts = () if evaluation.by is None else evaluation.by.parts

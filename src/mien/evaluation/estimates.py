@@ -12,9 +12,8 @@ import numpy.typing as npt
 from mien.base.cells import MISSING, is_missing
 from mien.base.errors import DataError
 from mien.base.sample_groups import Groups
-from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among, share_difference
+from mien.evaluation.intervals import proportion_among, share_difference
 from mien.evaluation.metrics import (
-    concordance_and_error,
     confusion_matrix,
     f1,
     macro_average,
@@ -26,8 +25,8 @@ from mien.evaluation.metrics import (
 )
 from mien.evaluation.named_metrics import HEADLINES, Metric, estimates, find_metrics
 from mien.evaluation.paired_tests import holm
-from mien.evaluation.predictions import Predictions, RatedValues
-from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, GroupGap, SubsetMetrics
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import BreakDown, ClassMetrics, Estimate, Evaluation, GroupGap, SubsetMetrics
 
 Bools = npt.NDArray[np.bool_]
 
@@ -136,22 +135,20 @@ def _by_number(value: str) -> list[tuple[float, str]]:
     return [(float(part), "") if at % 2 else (np.inf, part) for at, part in enumerate(parts) if part]
 
 
-def break_down(predictions: Predictions, values: npt.NDArray[Any], resamples: int = 1000) -> list[SubsetMetrics]:
-    """Compute accuracy and macro-F1 for each value of a column (N,), in the order of the values.
+def break_down(column: str, predictions: Predictions, values: npt.NDArray[Any], resamples: int = 1000) -> BreakDown:
+    """Compute accuracy and macro-F1 for each value of a column (N,), in order, and compare the values.
 
-    Each subset is resampled separately, as in :func:`evaluate_predictions`.
+    Each subset is resampled separately, as in :func:`evaluate_predictions`. Accuracy and the recall of each class are
+    compared by :func:`share_gaps`.
     """
     distinct, group_of = group_values(values)
     kept = {str(value): group_of == index for index, value in enumerate(distinct)}
-    return evaluate_subsets(predictions, kept, resamples)
-
-
-def group_gaps(predictions: Predictions, values: npt.NDArray[Any]) -> tuple[GroupGap, ...]:
-    """Compare accuracy and recall of each class by :func:`share_gaps`."""
     labels, right = predictions.labels, predictions.probabilities.argmax(axis=1) == predictions.labels
     counted = {"accuracy": labels >= 0}
     counted |= {f"recall of {name}": labels == at for at, name in enumerate(predictions.classes)}
-    return share_gaps({metric: (right, among) for metric, among in counted.items()}, values, predictions.groups)
+    hits = {metric: (right, among) for metric, among in counted.items()}
+    gaps = share_gaps(hits, values, predictions.groups)
+    return BreakDown(column, tuple(evaluate_subsets(predictions, kept, resamples)), gaps)
 
 
 def share_gaps(
@@ -188,23 +185,4 @@ def evaluate_subsets(
             measured = estimates(predictions.subset(inside), ("accuracy", "macro_f1"), resamples)
             accuracy, macro_f1 = measured["accuracy"], measured["macro_f1"]
         found.append(SubsetMetrics(name, int(inside.sum()), accuracy, macro_f1))
-    return found
-
-
-def measure_ratings(values: RatedValues, groups: Groups | None = None, resamples: int = 1000) -> dict[str, Estimate]:
-    """Compute ``NAME_ccc`` and ``NAME_rmse`` of each value with two ratings or more, with bootstrap intervals.
-
-    ``groups`` and ``resamples`` are as in :func:`mien.evaluation.intervals.bootstrap_means`.
-    """
-    found = {}
-    for name, x, y in zip(values.names, values.values.T, values.ratings.T, strict=True):
-        rated = ~np.isnan(y)
-        if rated.sum() < 2:
-            continue
-        x, y = x - y[rated][0], y - y[rated][0]  # so that equal values have a variance of exactly 0
-        columns = np.stack([x, y, x * x, y * y, x * y], axis=1)[rated]
-        own = concordance_and_error(columns.mean(axis=0))
-        drawn = concordance_and_error(bootstrap_means(columns, resamples, None if groups is None else groups[rated]))
-        for metric, value, resampled in zip(("ccc", "rmse"), own, drawn, strict=True):
-            found[f"{name}_{metric}"] = percentile_interval(float(value), resampled)
     return found

@@ -99,6 +99,17 @@ def concordance_and_error(means: Floats) -> tuple[Floats, Floats]:
     return divide(2 * (xy - x * y), xx + yy - 2 * x * y), np.sqrt(np.maximum(xx + yy - 2 * xy, 0))
 
 
+def concordance(values: Floats, ratings: Floats) -> float:
+    """Compute Lin's concordance of values (N,) with ratings (N,), NaN without rating; NaN with fewer than two."""
+    known = ~np.isnan(ratings)
+    if known.sum() < 2:
+        return float("nan")
+    x, y = values[known] - ratings[known][0], ratings[known] - ratings[known][0]  # equal values: a variance of 0
+    return float(
+        concordance_and_error(np.array([x.mean(), y.mean(), (x * x).mean(), (y * y).mean(), (x * y).mean()]))[0]
+    )
+
+
 def macro_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
     """Average over the classes with rows and a defined metric. Two (..., C) -> (...); NaN if there is no such class."""
     return weighted_average(per_class, rows_per_class > 0)

@@ -15,6 +15,8 @@ from mien.evaluation.metrics import Floats
 
 LEVEL = 0.95
 """Level of all intervals."""
+VERSION = 1
+"""Version of ``metrics.json``; it rises if a key changes its meaning or goes."""
 SEED = 0
 """Seed of all bootstraps, so that equal samples give equal intervals."""
 
@@ -169,6 +171,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``: only dicts, lists, strings, numbers and None (for NaN)."""
         content = {
+            "version": VERSION,
             "split": self.split,
             "samples": self.samples,
             "classes": list(self.classes),
@@ -361,6 +364,21 @@ class VoteEvaluation(JsonResult):
     with_majority: int
     majority: Sequence[MajorityMetrics]
     distribution: DistributionMetrics | None
+
+    def __str__(self) -> str:
+        """Return the number of samples, and accuracy and macro-F1 of each output on the majority, as a table."""
+        rows = [("output", "measured on", "samples", "accuracy", "macro-F1")]
+        for each in self.majority:
+            for part in each.parts:
+                shares = [
+                    f"{100 * value.value:.1f}% [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+                    for value in (part.accuracy, part.macro_f1)
+                ]
+                rows.append((each.output, part.value, f"{part.count:,}", *shares))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        head = f"{self.samples:,} samples with votes, {self.with_majority:,} of them with a majority"
+        return "\n".join(line.rstrip() for line in [head, *lines])
 
 
 def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

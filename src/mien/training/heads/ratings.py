@@ -8,9 +8,7 @@ from mien.base.heads.kinds import NAMES
 from mien.base.run_folder import HistoryLine
 from mien.data.dataset import Dataset
 from mien.data.votes import read_ratings
-from mien.evaluation.estimates import measure_ratings
-from mien.evaluation.metrics import Floats
-from mien.evaluation.predictions import RatedValues
+from mien.evaluation.metrics import Floats, concordance
 from mien.training.batches import Batch
 from mien.training.heads.head import Head
 from mien.training.losses import as_tensor
@@ -48,8 +46,8 @@ class AffectHead(Head):
 
     def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
         """See :class:`Head`."""
-        found = measure_ratings(RatedValues(NAMES, values, _ratings(validation)), resamples=1)
-        return {f"validation_{name}": estimate.value for name, estimate in found.items() if name.endswith("ccc")}
+        pairs = zip(NAMES, values.T, _ratings(validation).T, strict=True)
+        return {f"validation_{name}_ccc": concordance(own, rated) for name, own, rated in pairs}
 
 
 def _ratings(dataset: Dataset) -> Floats:
