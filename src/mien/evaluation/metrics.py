@@ -101,6 +101,7 @@ def concordance_and_error(means: Floats) -> tuple[Floats, Floats]:
 
 def concordance(values: Floats, ratings: Floats) -> float:
     """Compute Lin's concordance of values (N,) with ratings (N,), NaN without rating; NaN with fewer than two."""
+    values, ratings = np.asarray(values, dtype=np.float64), np.asarray(ratings, dtype=np.float64)
     known = ~np.isnan(ratings)
     if known.sum() < 2:
         return float("nan")
