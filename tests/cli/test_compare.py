@@ -35,7 +35,7 @@ def folders(three, tmp_path):
     return tmp_path / "weak", tmp_path / "strong", tmp_path / "third"
 
 
-def test_the_table_and_the_page(mien, three, folders, faces, face_parquet, tmp_path):
+def test_compare_prints_a_table_and_writes_a_page(mien, three, folders, faces, face_parquet, tmp_path):
     weak, strong, _ = folders
     answer = mien("compare", weak, strong, "--data", face_parquet, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
@@ -63,7 +63,7 @@ def test_the_table_and_the_page(mien, three, folders, faces, face_parquet, tmp_p
     assert sorted(line["sample"] for line in rows) == sorted([*found.only_first.tolist(), *found.only_second.tolist()])
 
 
-def test_how_answers_came_about_is_said(mien, three, folders, tmp_path):
+def test_compare_notes_temperatures_and_averaging(mien, three, folders, tmp_path):
     weak, strong, third = folders
     write_predictions(weak / "predictions_validation.npz", replace(three[0], temperature=1.0))
     same = mien("compare", weak, strong, "--json")
@@ -88,7 +88,7 @@ def test_how_answers_came_about_is_said(mien, three, folders, tmp_path):
     refused(mien("compare", strong / "predictions_validation.npz", weak), "folder-is-a-file", "--predictions")
 
 
-def test_other_rows_are_refused_and_nothing_is_written(mien, three, folders, tmp_path, tiny_run):
+def test_compare_rejects_other_samples_and_writes_nothing(mien, three, folders, tmp_path, tiny_run):
     weak, strong, _ = folders
     write_predictions(tmp_path / "fewer.npz", three[0].subset(np.arange(1, len(three[0]))))
     refused(mien("compare", weak, "--predictions", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "samples-differ")
@@ -116,7 +116,7 @@ def large_run(tiny_recipe, face_folder, tmp_path):
     return run
 
 
-def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, large_run, face_folder, tmp_path):
+def test_compare_takes_models_of_two_input_sizes(mien, tiny_run, large_run, face_folder, tmp_path):
     """Oracle: the comparison of what both wrote; the model sees its own size."""
     for name, run in (("small", tiny_run), ("large", large_run)):
         evaluated = mien("evaluate", run.path, "--data", face_folder, "--out", tmp_path / name)
@@ -137,7 +137,7 @@ def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, larg
     assert reported.code == 0, reported.err
 
 
-def test_both_metrics_without_samples_that_copies_spoil(mien, three, faces, tmp_path):
+def test_compare_measures_both_without_leaked_samples(mien, three, faces, tmp_path):
     """Of two validation rows a copy is in train; the list drops one of these, which the models may have learnt."""
     train, validation = (np.flatnonzero(faces.split == split)[:2] for split in ("train", "validation"))
     images, labels = np.asarray(faces.images).copy(), faces.labels.copy()
@@ -180,7 +180,7 @@ def test_both_metrics_without_samples_that_copies_spoil(mien, three, faces, tmp_
     assert (shown.code, len(re.findall(r"without leaked samples +\d", shown.out))) == (0, 2), shown
 
 
-def test_predictions_of_two_splits_are_compared_where_both_have_samples(three, face_parquet, faces, tmp_path):
+def test_shared_only_compares_predictions_of_two_splits(three, face_parquet, faces, tmp_path):
     everything = make_predictions(faces.labels, faces.classes, faces.rows, "all", faces.fingerprint)
     write_predictions(tmp_path / "all.npz", everything)
     with raises(DataError, "samples-differ"):

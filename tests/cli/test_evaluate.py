@@ -54,19 +54,19 @@ def test_all_faces_are_measured_and_those_of_training_are_counted(mien, tmp_path
     assert f"{part} of {part + rest} faces were evaluated. For all: --split all [part-measured]" in said
 
 
-def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_path, tiny_run, face_folder, monkeypatch):
+def test_the_ledger_records_an_interrupted_evaluation(mien, tmp_path, tiny_run, face_folder, monkeypatch):
     run = shutil.copytree(tiny_run.path, tmp_path / "run")
     monkeypatch.setattr(measured_split, "evaluate_predictions", Mock(side_effect=KeyboardInterrupt))
     assert mien("evaluate", run, "--data", face_folder, "--split", "test").code == 130
     assert RunFolder(run).test_uses() == 1
 
 
-def test_a_machine_without_the_memory_says_so_in_a_line(mien, tiny_run, face_folder, monkeypatch):
+def test_too_little_memory_is_one_line(mien, tiny_run, face_folder, monkeypatch):
     monkeypatch.setattr(measured_split, "evaluate_predictions", Mock(side_effect=MemoryError))
     refused(mien("evaluate", tiny_run.path, "--data", face_folder), "memory")
 
 
-def test_anybodys_predictions_are_measured(mien, tmp_path, tiny_run, face_folder):
+def test_predictions_files_are_evaluated(mien, tmp_path, tiny_run, face_folder):
     answer = mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--json", "--out", tmp_path / "out")
     assert json.loads(answer.out)["headline"] == json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
     assert (tmp_path / "out" / "report.html").is_file()
@@ -86,7 +86,7 @@ def test_anybodys_predictions_are_measured(mien, tmp_path, tiny_run, face_folder
     refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--split", "train"), "options")
 
 
-def test_figures_that_are_there_are_not_replaced(mien, tmp_path, tiny_run):
+def test_existing_figures_are_not_replaced(mien, tmp_path, tiny_run):
     (tmp_path / "out" / "figures").mkdir(parents=True)
     words = ("evaluate", "--predictions", tiny_run.predictions("validation"), "--out", tmp_path / "out")
     refused(mien(*words), "file-exists", "figures")
@@ -100,7 +100,7 @@ def test_a_path_that_is_not_utf_8_is_escaped_on_the_page(mien, tmp_path, tiny_ru
     assert "caf\\udce9" in (tmp_path / "out/report.html").read_text()
 
 
-def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
+def test_by_measures_each_value_of_a_column(mien, tmp_path, tiny_run, face_folder):
     table = tmp_path / "faces.csv"
     files = sorted((face_folder / "validation").rglob("*.png"))
     lines = [f"{file},{file.parent.name},validation,{'odd' if int(file.stem) % 2 else 'even'}" for file in files]
@@ -153,7 +153,7 @@ def test_a_class_that_the_model_lacks_is_left_out_by_a_scheme(mien, tmp_path, ti
     assert json.loads(said.out)["headline"] == expected["headline"]
 
 
-def test_views_are_averaged_and_the_answer_says_so(mien, tmp_path, tiny_run, face_folder):
+def test_tta_averages_views_and_is_noted(mien, tmp_path, tiny_run, face_folder):
     """Oracle: the model asked by hand. The folder is other data than it was trained on, so its temperature applies."""
     out = tmp_path / "out"
     answer = mien("evaluate", tiny_run.path, "--tta", 2, "--data", face_folder, "--out", out, "--json")

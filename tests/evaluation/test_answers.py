@@ -35,7 +35,7 @@ def test_without_answers_the_most_probable_class_is_measured_by_the_label(predic
 
 
 @pytest.mark.parametrize("right", [1, 41, 99])
-def test_of_none_wrong_the_interval_is_wilsons(predictions, right):
+def test_an_answer_without_errors_has_wilsons_interval(predictions, right):
     """The rest is unsure: 1 minus both shares would be a rounding error."""
     said = np.array(predictions.classes)[predictions.labels[:100]].astype("<U10")
     said[right:] = "unsure"
@@ -80,7 +80,7 @@ def test_a_predictions_file_keeps_the_answers(predictions, tmp_path):
             Answers(np.full(shape, "happy"), np.full(shape, 0.5), "")
 
 
-def test_answers_are_those_that_predict_gives():
+def test_answers_equal_those_of_predict():
     model = load("fast")
     images = render_faces(np.arange(40) % 7, seed=1)
     noise = np.random.default_rng(0).integers(0, 256, (10, *images.shape[1:]), dtype=np.uint8)

@@ -15,7 +15,7 @@ def brier(labels, probabilities):
     return sk.brier_score_loss(labels, probabilities, labels=np.arange(probabilities.shape[1]), scale_by_half=False)
 
 
-def test_the_diagram_adds_up_to_the_error():
+def test_reliability_bins_add_up_to_the_calibration_error():
     labels, probabilities = sampled_case(2)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     diagram = calibration.reliability(confidence, correct)
@@ -30,7 +30,7 @@ def test_the_diagram_adds_up_to_the_error():
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
-def test_the_figures_are_of_the_cross_fitted_probabilities(classes):
+def test_calibration_metrics_use_cross_fitted_probabilities(classes):
     labels, probabilities = sampled_case(3, classes=classes, sharpness=4.0)
     groups = np.random.default_rng(3).integers(0, 400, 500)
     found = calibration.calibrate(labels, probabilities, groups, resamples=5)
@@ -58,7 +58,7 @@ def test_intervals_are_percentiles_over_the_drawn_rows():
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-def test_one_row_has_no_calibrated_figures():
+def test_one_sample_has_no_calibrated_metrics():
     found = calibration.calibrate(np.array([1]), np.array([[0.3, 0.7]]), resamples=3)
     assert found.before.brier.value == pytest.approx(0.18, abs=1e-9)
     assert np.isnan([found.after.brier.value, found.after.calibration_error]).all()
@@ -66,7 +66,7 @@ def test_one_row_has_no_calibrated_figures():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_each_point_counts_the_most_confident_rows():
+def test_a_risk_point_counts_the_most_confident_samples():
     """Oracle: the definition, counted over rows, with many ties. A threshold is the confidence of the last one."""
     labels, probabilities = sampled_case(6, rows=300)
     confidence, correct = probabilities.max(axis=1).round(2), probabilities.argmax(axis=1) == labels

@@ -25,7 +25,7 @@ def test_each_strength_changes_more_than_the_one_before(name, images):
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_face_goes_by_seed_and_place_alone(name, images, monkeypatch):
+def test_a_corrupted_face_depends_on_seed_and_index_alone(name, images, monkeypatch):
     whole = corrupt(images, name, 3, seed=4)
     assert (whole.dtype, whole.shape) == (np.uint8, images.shape)
     assert np.array_equal(whole[:7], corrupt(images[:7], name, 3, seed=4))
@@ -43,7 +43,7 @@ def test_the_parameters_are_those_of_the_documents_table():
     assert told == [(name, parameters) for name, (_, parameters) in CORRUPTIONS.items()]
 
 
-def test_blur_is_scipys(images):
+def test_blur_equals_scipys(images):
     expected = [ndimage.gaussian_filter(face.astype(float), 1.7, mode="nearest", truncate=3.5) for face in images[:4]]
     assert np.abs(gaussian_blur(images[:4], 1.7) - np.array(expected)).max() <= 0.51
 
@@ -62,7 +62,7 @@ def test_noise_has_its_deviation():
     assert noisy.mean() == pytest.approx(128, abs=0.5)
 
 
-def test_low_resolution_is_pillows(images):
+def test_low_resolution_equals_pillows(images):
     expected = Image.fromarray(images[0].astype(np.float32)).resize((24, 24), Image.Resampling.BOX)
     expected = np.asarray(expected.resize((48, 48), Image.Resampling.BILINEAR))
     assert np.abs(corrupt(images[:1], "low-resolution", 2)[0] - expected).max() <= 0.51
@@ -74,7 +74,7 @@ def test_light_and_contrast():
     assert corrupt(face, "contrast", 2).tolist() == [[[100, 150], [80, 70]]]
 
 
-def test_turning_is_scipys_and_goes_both_ways(images):
+def test_rotation_equals_scipys_in_both_directions(images):
     turned = corrupt(images, "rotation", 3)
     for face, found in zip(images[:12], turned, strict=False):
         either = [
@@ -106,7 +106,7 @@ def test_shift_and_scale_move_a_dot_as_far_as_they_say():
     assert np.unique(np.round(np.sqrt(sizes / disc.sum()), 2)) == pytest.approx([1 / 1.26, 1.26], abs=0.02)
 
 
-def test_what_is_covered_lies_where_it_should():
+def test_covers_hide_the_named_part():
     lit = np.zeros((1, 48, 48), np.uint8)
     lit[:, :, ::2] = 200
     for name, rows in (("cover-eyes", [11, 24]), ("cover-mouth", [28, 44])):

@@ -16,7 +16,7 @@ from support import random_case
 
 @pytest.mark.parametrize("decimals", [None, 0])
 @pytest.mark.parametrize("classes", [2, 4])
-def test_every_point_is_scikit_learns(decimals, classes):
+def test_curve_points_equal_scikit_learns(decimals, classes):
     labels, probabilities = random_case(0, classes=classes, decimals=decimals)
     for index, column in enumerate(probabilities.T):
         expected = sk.roc_curve(labels == index, column, drop_intermediate=False)[:2]
@@ -29,7 +29,7 @@ def test_every_point_is_scikit_learns(decimals, classes):
 
 
 @pytest.mark.parametrize("decimals", [None, 0])
-def test_areas_are_scikit_learns_and_thinning_does_not_move_them(decimals):
+def test_curve_areas_equal_scikit_learns_after_thinning(decimals):
     labels, probabilities = random_case(1, rows=2000, decimals=decimals)
     found = curves.roc_curves(labels, probabilities, resamples=2)
     expected = [sk.roc_auc_score(labels == index, probabilities[:, index]) for index in range(4)]
@@ -47,7 +47,7 @@ def test_areas_are_scikit_learns_and_thinning_does_not_move_them(decimals):
     assert max(len(each.across) for each in pieces) <= 200
 
 
-def test_the_macro_area_is_the_headline_of_the_evaluation():
+def test_the_macro_area_equals_the_headlines_macro_auc():
     labels, probabilities = random_case(4, rows=80)
     predictions = Predictions(np.arange(80), labels, probabilities, tuple("abcd"), "test", "")
     expected = evaluate_predictions(predictions, resamples=50).macro_auc
@@ -57,7 +57,7 @@ def test_the_macro_area_is_the_headline_of_the_evaluation():
     )
 
 
-def test_absent_class_one_row_and_ties():
+def test_curves_handle_absent_classes_single_samples_and_ties():
     # Class 2 has no row.
     found = curves.roc_curves(np.array([0, 1, 0]), np.full((3, 3), 1 / 3), resamples=20)
     assert [each.area.value for each in found.per_class[:2]] == [0.5, 0.5]

@@ -101,7 +101,7 @@ def test_absent_classes_are_null_and_left_out_of_averages():
     assert evaluation.macro_auc.value == pytest.approx((first.auc + last.auc) / 2, abs=1e-12)
 
 
-def test_the_dictionary_is_json_and_whole():
+def test_to_dict_is_json_with_all_keys():
     evaluation = evaluate_predictions(made_predictions(), resamples=10)
     found = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert list(found) == [
@@ -140,12 +140,12 @@ def test_break_down_is_an_evaluation_of_each_part():
         (np.array(["None", "<NA>", "F"]), [("F", 1)]),
     ],
 )
-def test_break_down_takes_any_kind_of_column_and_leaves_out_what_is_missing(values, expected):
+def test_break_down_leaves_out_missing_values(values, expected):
     parts = break_down("x", made_predictions(rows=3), values, resamples=10).parts
     assert [(part.value, part.count) for part in parts] == expected
 
 
-def test_gaps_are_against_all_others_and_corrected_for_their_number():
+def test_gaps_compare_each_value_with_all_others():
     labels, values = np.arange(300) % 3, np.array(["a", "b", "c"]).repeat(100)
     answers = np.where((values == "b") & (labels == 2), 0, labels)
     predictions = Predictions(np.arange(300), labels, np.eye(3)[answers], ("x", "y", "z"), "s", "")
@@ -188,7 +188,7 @@ def test_many_ages_are_cut_at_once():
     assert np.bincount(group_of).sum() == 200_000
 
 
-def test_break_down_refuses_what_does_not_group():
+def test_break_down_rejects_columns_without_groups():
     predictions = made_predictions(rows=300)
     with raises(DataError, "too-many-groups"):
         break_down("x", predictions, np.arange(300))
@@ -201,7 +201,7 @@ def test_an_empty_subset_has_no_accuracy():
     assert (none.value, none.count, math.isnan(none.accuracy.value)) == ("none", 0, True)
 
 
-def test_intervals_of_macro_averages_are_of_all_classes_that_the_samples_have():
+def test_macro_intervals_leave_out_resamples_that_lack_a_class():
     """Oracle: scikit-learn's on the same resamples, those without the one sample of a class left out."""
     predictions = made_predictions(40, 3, labels=[*np.arange(39) % 2, 2])
     said, drawn = predictions.probabilities.argmax(axis=1), []
@@ -214,7 +214,7 @@ def test_intervals_of_macro_averages_are_of_all_classes_that_the_samples_have():
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
 
 
-def test_a_perfect_classifier():
+def test_a_perfect_classifier_has_wilsons_interval_alone():
     labels = np.arange(30) % 3
     predictions = Predictions(np.arange(30), labels, np.eye(3)[labels], ("a", "b", "c"), "test", "")
     *intervals, calibration = evaluate_predictions(predictions, resamples=20).headline.values()

@@ -30,7 +30,7 @@ def test_majority_by_hand():
     assert found.tolist() == [-1 if name is None else FERPLUS_CLASSES.index(name) for _, name in CASES]
 
 
-def test_shares_are_no_single_votes():
+def test_shares_are_not_treated_as_single_votes():
     """By hand: of shares, 1 is everybody, and a lone vote is too. The same shares as counts of ten, the same majority.
 
     A row's majority is its own: whether other rows hold shares does not change it.

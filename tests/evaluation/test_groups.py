@@ -61,7 +61,7 @@ def same(found, expected):
         assert found == expected
 
 
-def test_calibration():
+def test_calibration_resamples_whole_groups():
     alone = calibrate(LABELS, predictions(), resamples=50)
     found = calibrate(thrice(LABELS), thrice(predictions()), GROUPS, resamples=50)
     same(found.to_dict(), alone.to_dict())
@@ -70,14 +70,14 @@ def test_calibration():
     assert width(flattering.after.brier) < 0.75 * width(found.after.brier)
 
 
-def test_curves():
+def test_curve_areas_resample_whole_groups():
     same(
         roc_curves(thrice(LABELS), thrice(predictions()), 50, groups=GROUPS).to_dict(),
         roc_curves(LABELS, predictions(), 50).to_dict(),
     )
 
 
-def test_robustness():
+def test_robustness_resamples_whole_groups():
     images = np.random.default_rng(1).integers(0, 256, (COUNT, 8, 8)).astype(np.uint8)
     labels = (np.random.default_rng(2).random(COUNT) < 0.5).astype(np.int64)
 
@@ -93,7 +93,7 @@ def test_robustness():
     assert "groups" not in alone.to_dict()
 
 
-def test_two_models():
+def test_comparisons_resample_whole_groups():
     times = {"labels": LABELS.repeat(3), "sample_ids": np.arange(3 * COUNT), "groups": GROUPS}
     thrice = [replace(each, probabilities=each.probabilities.repeat(3, 0), **times) for each in TWO]
     alone, found = (compare_predictions(*pair, resamples=50).to_dict() for pair in (TWO, thrice))
@@ -152,7 +152,7 @@ def test_mcnemar_over_groups_is_scipys_permutation_test(groups):
     ],
     ids=["many", "four large ones"],
 )
-def test_of_many_groups_mcnemars_test_is_about_the_exact_one(method, sizes):
+def test_mcnemar_over_many_groups_approximates_the_exact_test(method, sizes):
     first = np.repeat(sizes < 0, np.abs(sizes))
     found = mcnemar_test(first, ~first, np.repeat(np.arange(len(sizes)), np.abs(sizes)))
     assert found.method == f"{method} over groups"
@@ -160,7 +160,7 @@ def test_of_many_groups_mcnemars_test_is_about_the_exact_one(method, sizes):
     assert found.p_value == pytest.approx((np.abs(signs @ sizes) >= abs(sizes.sum())).mean(), abs=0.01)
 
 
-def test_a_proportion_is_worth_what_its_groups_are():
+def test_proportions_count_groups_by_their_design_effect():
     hits = np.random.default_rng(3).random(40) < 0.7
     alone = proportion(hits.sum(), 40).to_dict()
     same(proportion_among(hits, groups=np.arange(40)[::-1].copy()).to_dict(), alone)
@@ -174,7 +174,7 @@ def test_a_proportion_is_worth_what_its_groups_are():
 
 
 @pytest.mark.parametrize("hits", [0, 1, 4])
-def test_few_groups_with_a_hit_are_worth_no_more_than_the_groups(hits):
+def test_few_groups_with_a_hit_count_as_single_samples(hits):
     groups = np.arange(20).repeat(3)
     found = proportion_among((np.arange(60) % 3 == 0) & (groups < hits), groups=groups)
     same([found.low, found.high], [float(end) for end in wilson_interval(hits / 3, 20)])

@@ -34,7 +34,7 @@ def test_wilson_matches_scipy(case):
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
-def test_wilson_of_none_of_all_and_of_nothing():
+def test_wilson_handles_no_hits_all_hits_and_no_trials():
     assert (wilson_interval(0, 5)[0], wilson_interval(3, 3)[1]) == (0, 1)
     nothing = proportion(0, 0)
     assert all(map(math.isnan, (nothing.value, nothing.low, nothing.high)))
@@ -51,7 +51,7 @@ def test_a_difference_of_shares_has_newcombes_interval_and_nearly_scipys_p():
     assert (twice[0].low, twice[1]) == pytest.approx((found.low, p))
 
 
-def test_resamples_are_those_that_numpy_draws_whole_in_any_chunks():
+def test_resamples_equal_numpys_in_any_chunks():
     """Oracle: numpy's generator, resample by resample."""
     generator = np.random.default_rng(0)
     expected = [np.bincount(generator.integers(0, 500_000, 500_000), minlength=500_000) for _ in range(5)]
@@ -76,7 +76,7 @@ def test_percentiles_leave_undefined_resamples_out():
     assert math.isnan(percentile_interval(math.nan, np.array([1.0])).high)
 
 
-def test_shares_that_every_resample_has_get_wilsons_interval():
+def test_constant_resamples_give_wilsons_interval():
     """Half of each group is right: no resample differs, but other groups may."""
     hits, groups = np.arange(60) % 2 == 0, np.arange(60) // 2
     found = share_interval(hits, np.full(9, 0.5), groups)

@@ -70,7 +70,7 @@ def test_calibration_error_closed_forms():
     assert metrics.calibration_error(np.array([0, 1]), edge) == pytest.approx((0.2 + 0.8001) / 2, abs=1e-9)
 
 
-def test_figures_of_many_confusion_matrices_at_once():
+def test_metrics_of_several_confusion_matrices_equal_single_ones():
     matrices = np.random.default_rng(19).integers(0, 9, size=(6, 4, 4))
     for function in (metrics.accuracy, metrics.precision, metrics.recall, metrics.f1):
         np.testing.assert_array_equal(function(matrices), [function(each) for each in matrices])

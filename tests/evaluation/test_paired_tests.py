@@ -41,7 +41,7 @@ def figures(predictions, rows):
     return [sk.accuracy_score(labels, predicted), macro_f1, sk.log_loss(labels, probabilities), *recall]
 
 
-def test_differences_are_scikit_learns_on_the_drawn_rows():
+def test_differences_equal_scikit_learns_on_the_drawn_samples():
     first, second = make_pair()
     found = compare_predictions(first, second, resamples=40)
     generator = np.random.default_rng(0)
@@ -63,7 +63,7 @@ def test_differences_are_scikit_learns_on_the_drawn_rows():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_the_rows_that_one_gets_and_the_other_does_not():
+def test_samples_that_one_model_gets_right_are_listed():
     first, second = make_pair(1)
     found = compare_predictions(first, second, resamples=2)
     right = [each.probabilities.argmax(axis=1) == each.labels for each in (first, second)]
@@ -73,7 +73,7 @@ def test_the_rows_that_one_gets_and_the_other_does_not():
     assert (found.mcnemar.only_first, found.mcnemar.only_second) == (len(found.only_first), len(found.only_second))
 
 
-def test_the_order_of_the_rows_does_not_matter():
+def test_comparisons_do_not_depend_on_the_order_of_samples():
     first, second = make_pair(2)
     order = np.random.default_rng(2).permutation(200)
     shuffled = replace(
@@ -87,7 +87,7 @@ def test_the_order_of_the_rows_does_not_matter():
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
-def test_mcnemar_is_scipys(only_first, only_second):
+def test_mcnemar_equals_scipys_tests(only_first, only_second):
     first = np.arange(only_first + only_second) < only_first
     found = mcnemar_test(first, ~first)
     total = only_first + only_second
@@ -104,7 +104,7 @@ def test_mcnemar_is_scipys(only_first, only_second):
         assert found.p_value == pytest.approx(stats.chi2.sf(statistic, 1), abs=1e-9)
 
 
-def test_bootstrap_p_values():
+def test_bootstrap_p_values_are_bounded_by_resamples_and_units():
     assert bootstrap_p_value(np.zeros(99), 50) == 1
     assert bootstrap_p_value(np.ones(99), 50) == pytest.approx(2 / 100)
     assert bootstrap_p_value(np.ones(99), 3) == 1 / 4, "the least p-value of a sign-flip test of three"
@@ -118,7 +118,7 @@ def test_bootstrap_p_values():
     assert better.accuracy.difference.low > 0 > better.log_loss.difference.high
 
 
-def test_the_p_value_of_a_recall_is_that_of_its_classs_rows():
+def test_a_recalls_p_value_uses_the_samples_of_the_class():
     """Oracle: scipy's binomial test on the rows of a class that one gets and the other does not."""
     first, second = make_pair(6)
     right = [each.probabilities.argmax(axis=1) == each.labels for each in (first, second)]
@@ -130,7 +130,7 @@ def test_the_p_value_of_a_recall_is_that_of_its_classs_rows():
     assert len({each.p_value for each in found.recall}) > 1
 
 
-def test_one_row_of_a_class_proves_nothing():
+def test_one_sample_of_a_class_has_a_p_value_of_one():
     """Every resample that holds it agrees; one toss of a coin has a p-value of 1."""
     probabilities = np.array([[0.9, 0.1]] * 5)
     first = Predictions(np.arange(5), np.array([0, 0, 0, 0, 1]), probabilities, ("a", "b"), "test", "")
@@ -139,7 +139,7 @@ def test_one_row_of_a_class_proves_nothing():
     assert (rare.first, rare.second, rare.p_value) == (0, 1, 1)
 
 
-def test_an_absent_class_and_one_row():
+def test_a_comparison_of_one_sample_has_no_recall_of_the_absent_class():
     first, second = make_pair(4, rows=1, classes=2)
     found = compare_predictions(first, second, resamples=5)
     absent = 1 - int(first.labels[0])
@@ -148,7 +148,7 @@ def test_an_absent_class_and_one_row():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_what_cannot_be_compared_is_one_line():
+def test_predictions_that_do_not_match_are_refused():
     first, second = make_pair(5, rows=4)
     cases = (
         ("classes-differ", "class 3 and a, b, c, d", replace(second, classes=("a", "b", "c", "d"))),
@@ -167,7 +167,7 @@ def test_what_cannot_be_compared_is_one_line():
     assert len(match_samples(first, replace(second, data_fingerprint=""))[1]) == 4
 
 
-def test_shared_rows_are_those_that_all_have():
+def test_shared_samples_are_those_of_all_predictions():
     """Oracle: sets of row numbers; then the comparison of the same rows picked by hand."""
     first, second = make_pair()
     order = np.random.default_rng(0).permutation(200)

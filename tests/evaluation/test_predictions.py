@@ -34,7 +34,7 @@ def changed(entry, value):
     return probabilities
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_predictions_are_read_as_written(tmp_path):
     predictions = Predictions(
         GOOD["sample_ids"], GOOD["labels"], GOOD["probabilities"], ("sad", "fröhlich 喜"), "test", ""
     )
@@ -51,7 +51,7 @@ def test_what_is_written_is_read(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.npz"]
 
 
-def test_the_same_scores_are_the_same_bytes(tmp_path):
+def test_equal_predictions_give_equal_bytes(tmp_path):
     predictions = read_predictions(save(tmp_path))
     write_predictions(tmp_path / "a.npz", predictions)
     write_predictions(tmp_path / "b.npz", predictions)
@@ -67,7 +67,7 @@ def test_float16_keeps_three_digits(tmp_path):
         assert arrays["probabilities"].dtype == np.float16
 
 
-def test_narrow_types_and_their_sums_are_taken(tmp_path):
+def test_narrow_types_are_accepted(tmp_path):
     half = GOOD["probabilities"].astype(np.float16)
     path = save(tmp_path, sample_ids=np.uint16([7, 3, 9]), labels=np.uint8([0, 1, 1]), probabilities=half)
     predictions = read_predictions(path)
@@ -107,7 +107,7 @@ def test_narrow_types_and_their_sums_are_taken(tmp_path):
         ({"temperature": np.array(0.0)}, "temperature-range", "found 0.0"),
     ],
 )
-def test_each_broken_rule_is_one_clear_line(tmp_path, changes, code, found):
+def test_a_broken_rule_is_refused_with_file_and_sample(tmp_path, changes, code, found):
     path = save(tmp_path, **changes)
     with raises(DataError, code, found) as raised:
         read_predictions(path)
@@ -121,7 +121,7 @@ def test_a_part_without_its_first_array_is_left_out(tmp_path):
     assert (predictions.votes, predictions.answers, predictions.rated) == (None, None, None)
 
 
-def test_what_is_no_such_file_is_named(tmp_path):
+def test_damaged_files_are_refused(tmp_path):
     """Damaged in five ways, a photo, a single array, and none."""
     path, good = tmp_path / "predictions_test.npz", save(tmp_path).read_bytes()
     flipped = bytearray(good)
@@ -141,7 +141,7 @@ def test_what_is_no_such_file_is_named(tmp_path):
         read_predictions(tmp_path / "none.npz")
 
 
-def test_the_snippet_in_the_docs_writes_a_file_that_reads(tmp_path, monkeypatch):
+def test_the_documented_snippet_writes_a_readable_file(tmp_path, monkeypatch):
     text = (Path(__file__).parents[2] / "docs" / "predictions.md").read_text(encoding="utf-8")
     snippets = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert snippets
@@ -165,7 +165,7 @@ def seven_classes(rows=60):
     )
 
 
-def test_merged_scores_are_sums_of_the_kept_rows_rescaled():
+def test_merged_predictions_are_rescaled_sums():
     """Oracle: row by row, in plain Python."""
     predictions = seven_classes()
     merged = predictions.with_scheme(parse_scheme("positive=happy+surprise,negative=angry+fear+sad"))
@@ -187,7 +187,7 @@ def test_merged_scores_are_sums_of_the_kept_rows_rescaled():
     assert predictions.with_scheme(None) is predictions
 
 
-def test_a_merge_of_a_class_that_the_model_lacks_or_that_leaves_no_row_is_one_line():
+def test_impossible_merges_are_refused():
     predictions = seven_classes()
     five = predictions.with_scheme(parse_scheme("five"))
     with raises(DataError, "scheme-class-missing"):
@@ -196,7 +196,7 @@ def test_a_merge_of_a_class_that_the_model_lacks_or_that_leaves_no_row_is_one_li
         predictions.subset(predictions.labels == 1).with_scheme(parse_scheme("five"))
 
 
-def test_a_subset_keeps_rows_together():
+def test_a_subset_keeps_the_order_of_samples():
     predictions = seven_classes()
     some = predictions.subset(np.array([5, 2]))
     assert some.sample_ids.tolist() == [15, 6]

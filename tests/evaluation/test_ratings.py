@@ -26,7 +26,7 @@ def measure_ratings(values, resamples=100):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_short_floats_are_measured_as_long_ones(dtype):
+def test_ratings_in_half_precision_equal_double_precision(dtype):
     """Oracle: the same numbers as float64."""
     y = np.linspace(-1, 1, 500).astype(dtype)
     x = (y + dtype(0.01) * np.resize([1, -2], 500).astype(dtype)).astype(dtype)
@@ -44,7 +44,7 @@ def test_equal_ratings_have_no_concordance(value, count):
     assert found["valence_rmse"].value == 0
 
 
-def test_a_rating_may_lack_and_a_value_may_not():
+def test_ratings_may_be_nan_but_values_may_not():
     found = measure_ratings(rated([0.5, 0.1, 0.4, 0.9], [np.nan, 0.2, 0.5, 0.7]))
     by_hand = measure_ratings(rated([0.1, 0.4, 0.9], [0.2, 0.5, 0.7]))
     assert [each.value for each in found.values()] == pytest.approx([each.value for each in by_hand.values()])

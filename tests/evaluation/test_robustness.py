@@ -33,7 +33,7 @@ def result(squares):
     return measure_robustness(by_brightness, *squares, corruptions=NAMES)
 
 
-def test_each_cell_is_the_accuracy_on_those_faces(squares, result):
+def test_a_cell_is_the_accuracy_under_one_corruption(squares, result):
     images, labels = squares
     for row, name in enumerate(NAMES):
         for strength in STRENGTHS:
@@ -45,7 +45,7 @@ def test_each_cell_is_the_accuracy_on_those_faces(squares, result):
     assert result.accuracy[0, -1] == (labels == 0).mean(), "in the dark all is dark"
 
 
-def test_the_seed_is_that_of_the_corruptions():
+def test_the_seed_determines_the_corruptions():
     """Oracle: a loop by hand. The model goes by one pixel, which noise turns often."""
     images = np.random.default_rng(1).integers(90, 111, (60, 4, 4)).astype(np.uint8)
     labels = (images[:, 1, 2] >= 100).astype(np.int64)
@@ -82,7 +82,7 @@ def test_a_file_keeps_the_measurement(kept, tmp_path):
 @pytest.mark.parametrize(
     "content", ["", "[" * 100_000, "[]", "{}", '{"accuracy": 3}', {"blur": [0.5, 2]}, {"blur": [0.5] * 4 + [2]}]
 )
-def test_a_foreign_file_is_one_line(content, tmp_path, kept):
+def test_a_foreign_robustness_file_is_refused(content, tmp_path, kept):
     file = tmp_path / "r.json"
     file.write_text(content if isinstance(content, str) else json.dumps({**kept.to_dict(), "accuracy": content}))
     with raises(DataError, "robustness-invalid"):

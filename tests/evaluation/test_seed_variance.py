@@ -60,7 +60,7 @@ def runs_of(rows: np.ndarray, seed: int = 0) -> list[Resampled]:
     return [Resampled(np.array([each.mean()]), (weights @ each)[:, None], count) for each in rows]
 
 
-def test_where_rows_are_no_chance_the_interval_is_students():
+def test_without_sampling_variance_the_interval_is_students():
     before, after = np.array([0.50, 0.52, 0.57, 0.49]), np.array([0.45, 0.50, 0.51, 0.47])
     constant = [np.repeat(each[:, None], 50, axis=1) for each in (before, after)]
     (found,) = compare_repeats(runs_of(constant[0]), runs_of(constant[1]))
@@ -70,7 +70,7 @@ def test_where_rows_are_no_chance_the_interval_is_students():
     assert (found.difference.low, found.difference.high) == pytest.approx((low, high), abs=1e-9)
 
 
-def test_where_runs_are_no_chance_the_interval_is_the_normal_one():
+def test_without_training_variance_the_interval_is_normal():
     rows = np.random.default_rng(3).normal(0.2, 1.0, 400)
     baseline, other = np.zeros((3, 400)), np.tile(rows, (3, 1))
     (found,) = compare_repeats(runs_of(baseline), runs_of(other))
@@ -100,7 +100,7 @@ def test_intervals_cover_what_they_promise(of_faces, of_runs, of_both, most):
     assert 367 <= covered <= most * trials
 
 
-def test_no_interval_passes_what_is_possible():
+def test_bounded_intervals_stay_within_one():
     """Two seeds: Student's t with one degree of freedom reaches beyond 1."""
     (found,) = compare_repeats(runs_of(np.zeros((2, 10))), runs_of(np.repeat([[0.0], [0.9]], 10, axis=1)))
     assert found.difference.low < -1
@@ -110,7 +110,7 @@ def test_no_interval_passes_what_is_possible():
 
 
 @pytest.mark.parametrize(("gain", "p_value"), [(0.1, math.nan), (0.3, math.nan), (0.0, 1.0)])
-def test_runs_and_faces_that_never_vary_say_nothing(gain, p_value):
+def test_differences_without_variance_have_no_interval(gain, p_value):
     """Three runs gain the same on each face: without a variance there is no interval, and no p-value but that of 0."""
     before, after = np.full((3, 50), 0.5), np.full((3, 50), 0.5 + gain)
     (found,) = compare_repeats(runs_of(before), runs_of(after))
@@ -118,7 +118,7 @@ def test_runs_and_faces_that_never_vary_say_nothing(gain, p_value):
     assert found.p_value == pytest.approx(p_value, nan_ok=True)
 
 
-def test_p_values_are_corrected_as_holm_says():
+def test_p_values_are_corrected_by_holm():
     """Oracle: worked by hand, 3 x .01, 2 x .03, and .04 raised to the previous one. NaN has no part in it."""
     assert holm([0.01, 0.04, math.nan, 0.03]) == pytest.approx([0.03, 0.06, math.nan, 0.06], nan_ok=True)
     assert holm([0.5, 0.9, 0.001]) == pytest.approx([1.0, 1.0, 0.003])

@@ -20,7 +20,7 @@ from support import sampled_case
 
 
 @pytest.mark.parametrize("sharpness", [0.4, 1.0, 2.5])
-def test_the_temperature_of_distributions_undoes_what_sharpened_them(sharpness):
+def test_temperature_undoes_sharpened_distributions(sharpness):
     """Oracle: cross-entropy is least where the distribution is the target itself."""
     targets = softmax(np.random.default_rng(0).normal(size=(200, 5)), axis=1)
     assert fit_temperature(targets, apply_temperature(targets, 1 / sharpness)) == pytest.approx(sharpness, rel=1e-6)
@@ -33,7 +33,7 @@ def test_a_distribution_of_one_vote_is_a_label():
 
 @pytest.mark.parametrize("sharpness", [0.3, 1.0, 2.5, 8.0])
 @pytest.mark.parametrize("classes", [2, 7])
-def test_the_temperature_is_scipys(sharpness, classes):
+def test_the_temperature_equals_scipys_minimum(sharpness, classes):
     labels, probabilities = sampled_case(0, classes=classes, sharpness=sharpness)
 
     def loss(inverse):
@@ -52,7 +52,7 @@ def test_probabilities_at_a_temperature_are_softmax_of_scaled_logits(temperature
     np.testing.assert_allclose(found, softmax(logits / temperature, axis=1), rtol=1e-9)
 
 
-def test_edges_of_the_fit():
+def test_the_temperature_is_bounded_and_finite():
     sure, uniform = np.array([[0.9, 0.1], [0.2, 0.8]]), np.full((6, 7), 1 / 7)
     assert fit_temperature(np.array([0, 1]), sure) == pytest.approx(LEAST_TEMPERATURE, rel=1e-6)
     assert fit_temperature(np.array([1, 0]), sure) == pytest.approx(GREATEST_TEMPERATURE, rel=1e-6)
@@ -67,7 +67,7 @@ def test_edges_of_the_fit():
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=80), st.integers(2, 6), st.randoms())
-def test_folds_keep_groups_together_and_do_not_see_the_order(groups, folds, random):
+def test_folds_keep_groups_whole_in_any_order(groups, folds, random):
     groups = np.array(groups)
     found = assign_folds(groups, folds)
     fold_of_group = dict(zip(groups.tolist(), found.tolist(), strict=True))
@@ -81,7 +81,7 @@ def test_folds_keep_groups_together_and_do_not_see_the_order(groups, folds, rand
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
-def test_no_row_sees_a_temperature_that_its_own_fold_had_a_part_in(seed):
+def test_a_folds_temperature_is_fitted_on_other_folds(seed):
     labels, probabilities = sampled_case(seed, rows=60)
     groups = np.random.default_rng(seed).integers(0, 40, 60)
     before, temperatures = cross_fit_temperature(labels, probabilities, groups)
@@ -104,6 +104,6 @@ def test_every_fold_gets_the_temperature_of_the_others():
     assert metrics.log_loss(labels, fitted) < metrics.log_loss(labels, probabilities)
 
 
-def test_one_group_has_nothing_to_fit_on():
+def test_one_group_has_no_cross_fitted_temperature():
     fitted, _ = cross_fit_temperature(np.array([0, 1]), np.full((2, 2), 0.5), np.array([4, 4]))
     assert np.isnan(fitted).all()

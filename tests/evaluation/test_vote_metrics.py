@@ -131,7 +131,7 @@ def test_samples_without_votes_are_left_out():
     assert evaluate_votes(replace(predictions, votes=none)) is None
 
 
-def test_without_what_can_be_measured_there_is_nothing(predictions):
+def test_votes_without_a_usable_output_are_not_measured(predictions):
     """No votes; a label-only model whose classes no annotator could choose; a scheme that merged the classes."""
     assert evaluate_votes(replace(predictions, votes=None)) is None
     alone = replace(predictions.votes, probabilities=None, output="")
@@ -140,7 +140,7 @@ def test_without_what_can_be_measured_there_is_nothing(predictions):
     assert [each.output for each in evaluate_votes(replace(predictions, votes=alone)).majority] == [BASELINE]
 
 
-def test_a_file_holds_votes(tmp_path, predictions):
+def test_predictions_files_keep_votes(tmp_path, predictions):
     for number, each in enumerate((predictions, replace(predictions, votes=replace(predictions.votes, output="")))):
         file = tmp_path / f"{number}.npz"
         write_predictions(file, each)
@@ -182,7 +182,7 @@ def test_bad_votes_in_a_file_are_refused(tmp_path, predictions, changes, code):
         read_predictions(tmp_path / "nameless.npz")
 
 
-def test_what_data_info_says_of_votes_by_hand():
+def test_vote_info_by_hand():
     """Four faces: one without votes, two that agree with their label, one that does not."""
     faces = synthetic_faces(7, seed=0).subset(np.arange(4))
     counts = np.zeros((4, 10), dtype=np.int64)

@@ -35,7 +35,7 @@ def result(faces):
     return ReadResult(replace(faces, columns=columns), "parquet", "a column", (), (), False)
 
 
-def test_a_model_is_measured_as_its_parts_say(predictor, result):
+def test_evaluate_equals_its_parts(predictor, result):
     scheme = parse_scheme("binary")
     with warned("values-missing", "half"):
         found = package.evaluate(predictor, result, split="train", classes="binary", by="half")
@@ -50,7 +50,7 @@ def test_a_model_is_measured_as_its_parts_say(predictor, result):
     assert "by 'binary'" in found.merged
 
 
-def test_predictions_are_measured_without_their_model(tiny_run):
+def test_evaluate_file_needs_no_model(tiny_run):
     answers = read_predictions(tiny_run.predictions("validation"))
     whole = package.evaluate_file(tiny_run.predictions("validation"))
     assert (whole.merged, whole.temperature_note) == ("", "at temperature 1")
@@ -67,24 +67,24 @@ def test_predictions_are_measured_without_their_model(tiny_run):
         (EvaluateOptions(by="split"), "by-split", "'validation'"),
     ],
 )
-def test_what_the_data_has_not_is_said_before_a_face_is_read(predictor, result, monkeypatch, options, code, values):
+def test_unknown_columns_are_refused_before_predicting(predictor, result, monkeypatch, options, code, values):
     monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
     with raises(DataError, code, values):
         predict_to_evaluate(predictor, result.faces, options)
 
 
-def test_a_split_that_there_is_not_is_refused(predictor, result):
+def test_an_unknown_split_is_refused(predictor, result):
     with raises(DataError, "split-unknown", "holdout"):
         predict_to_evaluate(predictor, result.faces, EvaluateOptions("holdout"))
 
 
-def test_classes_that_the_model_has_not_are_refused(predictor):
+def test_schemes_with_unknown_classes_are_refused(predictor):
     check_options(EvaluateOptions(scheme=parse_scheme("binary")), predictor)
     with raises(DataError, "scheme-class-missing"):
         check_options(EvaluateOptions(scheme=parse_scheme("a=joyful,b=sad")), predictor)
 
 
-def test_what_would_be_opened_for_nothing_stays_closed(predictor, result, monkeypatch):
+def test_a_scheme_that_drops_all_faces_is_refused_before_predicting(predictor, result, monkeypatch):
     """A scheme that leaves no face of the split."""
     monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
     neutral = result.faces.subset((result.faces.split != "test") | (result.faces.labels == 6))
@@ -92,7 +92,7 @@ def test_what_would_be_opened_for_nothing_stays_closed(predictor, result, monkey
         predict_to_evaluate(predictor, neutral, EvaluateOptions("test", scheme=parse_scheme("binary")))
 
 
-def test_two_who_write_one_evaluation_share_no_half_written_file(tiny_run, tmp_path, monkeypatch):
+def test_evaluations_are_locked_while_written(tiny_run, tmp_path, monkeypatch):
     """Oracle: the part that is locked is the one that becomes the file. One put in its place could be cut by others."""
     from mien.pipeline import evaluation_files
 

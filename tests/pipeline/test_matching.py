@@ -21,7 +21,7 @@ from mien.pipeline.measured_split import check_fingerprint, check_model, faces_o
 from support import make_predictions, raises
 
 
-def test_faces_come_in_the_order_of_the_predictions(faces):
+def test_matched_faces_are_in_the_order_of_the_predictions(faces):
     chosen = faces.of_split("validation").subset(
         np.random.default_rng(3).permutation(int((faces.split == "validation").sum()))
     )
@@ -35,7 +35,7 @@ def test_faces_come_in_the_order_of_the_predictions(faces):
 
 
 @pytest.mark.parametrize("name", ["binary", "binary-with-disgust"])
-def test_of_two_schemes_with_the_same_classes_the_one_that_fits_the_rows_is_taken(name, faces):
+def test_the_scheme_that_fits_the_samples_is_chosen(name, faces):
     merged = faces.with_scheme(SCHEMES[name])
     part = merged.of_split("validation")
     predictions = make_predictions(part.labels, merged.classes, part.rows)
@@ -44,7 +44,7 @@ def test_of_two_schemes_with_the_same_classes_the_one_that_fits_the_rows_is_take
         faces_of_predictions(faces, make_predictions(1 - part.labels, merged.classes, part.rows))
 
 
-def test_a_scheme_of_the_users_own_is_found_by_the_labels_of_the_same_data(faces):
+def test_an_own_scheme_is_inferred_from_labels_of_the_same_data(faces):
     """Oracle: the faces under the scheme itself. Without a fingerprint, other data could have such labels by chance."""
     for text in ("good=happy+surprise,bad=sad+angry", "positive=happy,negative=sad", "sad=fear+sad,happy=happy"):
         merged = faces.with_scheme(parse_scheme(text))
@@ -85,7 +85,7 @@ def test_a_model_that_did_not_make_the_predictions_is_refused(faces, tiny_run):
     assert check_model(model, part, replace(made(1.0), probabilities=mean, note=views_note(2))) == 1.0
 
 
-def test_predictions_know_their_data_at_every_size(faces, tmp_path):
+def test_fingerprints_match_at_every_image_size(faces, tmp_path):
     """Native faces of 60 px, read for a 48 px and a 64 px model and by a report that knows of neither."""
     tree = tmp_path / "tree"
     for index, image in enumerate(np.asarray(faces.images[:40])):
@@ -101,7 +101,7 @@ def test_predictions_know_their_data_at_every_size(faces, tmp_path):
         assert match_faces(faces_of_predictions(data, predictions), predictions).rows.tolist() == part.rows.tolist()
 
 
-def test_predictions_of_the_test_split_want_the_data_that_has_it(faces):
+def test_test_predictions_need_data_with_a_test_split(faces):
     """Scores of validation are of the same faces with the test split and without, where both number them alike."""
     faces = replace(faces, rows=faces.rows + 1000)
     without = faces.subset(np.flatnonzero(faces.split != "test"))

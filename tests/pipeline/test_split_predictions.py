@@ -31,7 +31,7 @@ def classifier(tiny_run):
     return load(tiny_run.path)
 
 
-def test_scores_are_the_models_answers_on_the_split(classifier, faces):
+def test_predictions_equal_the_models_probabilities(classifier, faces):
     predictions = predict_split(classifier, faces, "test")
     chosen = faces.of_split("test")
     assert predictions.sample_ids.tolist() == chosen.rows.tolist()
@@ -94,7 +94,7 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
     assert (found.predictions.temperature, found.temperature_note) == (1.0, left_out)
 
 
-def test_what_is_said_of_validation_does_not_hang_on_the_test_split(faces, classifier):
+def test_validation_metrics_do_not_depend_on_the_test_split(faces, classifier):
     """A row of validation has an image of test under another label; oracle: the data without its test split."""
     validation, test = (np.flatnonzero(faces.split == split)[0] for split in ("validation", "test"))
     images, labels = np.asarray(faces.images).copy(), faces.labels.copy()
