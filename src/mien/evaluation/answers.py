@@ -1,14 +1,17 @@
 """Metrics of the answers that ``mien predict`` shows by default: right, wrong or unsure."""
 
 import math
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.base.labels import UNSURE
 from mien.evaluation.ferplus import majority
-from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among, share_interval
-from mien.evaluation.metrics import Floats, divide, equal_width_bins
+from mien.evaluation.intervals import proportion_among
+from mien.evaluation.metrics import equal_width_bins
+from mien.evaluation.named_metrics import Bools, NamedMetric, estimates
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import AnswerEvaluation, ClassAnswers, Estimate
 
@@ -21,60 +24,62 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
     recalls are Wilson's.
     """
     truth, kind = _truth(predictions)
-    counted = truth != ""
-    truth, predictions = truth[counted], predictions.subset(counted)
-    classes = np.array(predictions.classes)
-    if predictions.answers is None:
-        output, said = "", classes[predictions.probabilities.argmax(axis=1)]
-        shown = predictions.probabilities.max(axis=1)
-    else:
+    known = truth != ""
+    truth, predictions, output = truth[known], predictions.subset(known), ""
+    said = np.array(predictions.classes)[predictions.probabilities.argmax(axis=1)]
+    shown = predictions.probabilities.max(axis=1)
+    if predictions.answers is not None:
         output, said, shown = predictions.answers.output, predictions.answers.said, predictions.answers.confidence
     right = said == truth
     unsure = (said == UNSURE) & (predictions.answers is not None)  # a class can have this name
-    names, number = np.unique(truth, return_inverse=True)
-    of_class = number[:, np.newaxis] == np.arange(len(names))
-    columns = np.column_stack([right, unsure, of_class, of_class & right[:, np.newaxis]]).astype(np.float64)
-
-    def metrics_of(means: Floats) -> Floats:
-        """Compute right, wrong, unsure and balanced accuracy: (B, K) -> (B, 4), NaN where undefined."""
-        answered, doubtful = means[:, 0], means[:, 1]
-        supports, hits = np.split(means[:, 2:], 2, axis=1)
-        # NaN if a resample lacks a class, as in macro averages.
-        return np.stack([answered, 1 - answered - doubtful, doubtful, divide(hits, supports).mean(axis=1)], axis=1)
-
-    values = metrics_of(columns.mean(axis=0, keepdims=True))[0]
-    drawn = metrics_of(bootstrap_means(columns, resamples, groups=predictions.groups))
-    answered, wrong, doubtful = (
-        share_interval(hits, of, predictions.groups)
-        for hits, of in zip((right, ~(right | unsure), unsure), drawn.T, strict=False)
-    )
-    balanced = percentile_interval(float(values[3]), drawn[:, 3])
+    hits = {"right": right, "wrong": ~(right | unsure), "unsure": unsure}
+    shares = [NamedMetric(name, name, hits=partial(_hits, mask)) for name, mask in hits.items()]
+    found = estimates(_as_predictions(predictions, truth, said), [*shares, "balanced_accuracy"], resamples)
     gaps = np.bincount(equal_width_bins(shown[~unsure]), weights=(right - shown)[~unsure])
     error = math.nan if unsure.all() else float(np.abs(gaps).sum() / (~unsure).sum())
-    largest = int(of_class.sum(axis=0).argmax())
+    names, counts = np.unique(truth, return_counts=True)
     # Keep the order of the classes. Classes that only annotators could choose, such as contempt, come last.
-    order = sorted(range(len(names)), key=lambda at: ([*predictions.classes, names[at]].index(names[at]), names[at]))
+    order = sorted(names.tolist(), key=lambda name: ([*predictions.classes, name].index(name), name))
     per_class = tuple(
         ClassAnswers(
-            str(names[at]),
-            int(of_class[:, at].sum()),
-            proportion_among(right, of_class[:, at], predictions.groups),
-            float(unsure[of_class[:, at]].mean()),
+            name,
+            int((truth == name).sum()),
+            proportion_among(right, truth == name, predictions.groups),
+            float(unsure[truth == name].mean()),
         )
-        for at in order
+        for name in order
     )
     return AnswerEvaluation(
         output=output,
         truth=kind,
         samples=len(truth),
-        right=answered,
-        wrong=wrong,
-        unsure=doubtful,
-        balanced_accuracy=balanced,
+        right=found["right"],
+        wrong=found["wrong"],
+        unsure=found["unsure"],
+        balanced_accuracy=found["balanced_accuracy"],
         calibration_error=Estimate(error, math.nan, math.nan),
-        largest_class=str(names[largest]),
-        largest_share=float(of_class[:, largest].mean()),
+        largest_class=str(names[counts.argmax()]),
+        largest_share=float(counts.max() / len(truth)),
         per_class=per_class,
+    )
+
+
+def _hits(mask: Bools, _: Predictions) -> tuple[Bools, Bools]:
+    return mask, np.ones(len(mask), dtype=np.bool_)
+
+
+def _as_predictions(predictions: Predictions, truth: npt.NDArray[np.str_], said: npt.NDArray[np.str_]) -> Predictions:
+    """Return answers as predictions: the true class is the label, the answer has probability 1."""
+    classes = tuple(dict.fromkeys([*predictions.classes, *truth.tolist(), *said.tolist()]))
+    number = {name: at for at, name in enumerate(classes)}
+    labels, answers = (np.array([number[name] for name in each.tolist()]) for each in (truth, said))
+    return replace(
+        predictions,
+        labels=labels,
+        probabilities=np.eye(len(classes))[answers],
+        classes=classes,
+        votes=None,
+        answers=None,
     )
 
 
