@@ -39,7 +39,7 @@ def test_each_row_equals_the_evaluation_of_the_model_alone(table, tiny_run, face
             pytest.approx(file.stat().st_size / 1e6, abs=0.005),
         )
         assert 0 < row["ms a face"] < 1000
-        assert (row["Training"] is None) == (name != names[0])
+        assert (row["Training, min"] is None) == (name != names[0])
 
 
 def test_votes_add_a_column(voted_run, voted_faces):

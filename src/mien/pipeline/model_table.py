@@ -68,8 +68,8 @@ class ModelTable:
         """
         evaluation = self.results[0].evaluation
         about = Text(
-            "Values have 95% intervals. Bold: significantly better than every other model (paired tests on the same "
-            "samples, Holm, 0.05). ms a face: one face at a time, in one thread of the processor. Training: minutes.",
+            "Significance: paired tests on the same samples, corrected for their number (Holm, 0.05). ms a face: one "
+            "face at a time, in one thread of the processor.",
             soft=True,
         )
         title = f"{len(self.results)} models: {evaluation.split}"
@@ -103,9 +103,14 @@ def model_table(results: Sequence[EvaluationResult], metrics: Sequence[NamedMetr
     heads = {metric.key: initial(metric.name) for metric in wanted}
     best = {(row, heads[key]) for key, row in significantly_best(models, wanted).items()}
     columns = [Column("Model", "text"), *(Column(heads[m.key], "percent" if m.percent else "decimal") for m in wanted)]
-    columns += [Column("Parameters", "count"), *(Column(name, "number") for name in ("MB", "ms a face", "Training"))]
+    columns += [
+        Column("Parameters", "count"),
+        *(Column(name, "number") for name in ("MB", "ms a face", "Training, min")),
+    ]
     rows = [(each.name, *(_estimate(each, metric) for metric in wanted), *_costs(each)) for each in results]
-    return ModelTable(tuple(results), Table("models", tuple(columns), rows, best=frozenset(best)))
+    split, samples = results[0].evaluation.split, counted(len(models[0]), "sample")
+    caption = f"Models on {split}, {samples}, with 95% intervals. Bold: significantly better than every other model."
+    return ModelTable(tuple(results), Table("models", tuple(columns), rows, caption, best=frozenset(best)))
 
 
 def _estimate(result: EvaluationResult, metric: NamedMetric) -> Estimate:
