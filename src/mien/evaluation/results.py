@@ -367,7 +367,7 @@ class VoteEvaluation(JsonResult):
 
     def __str__(self) -> str:
         """Return the number of samples, and accuracy and macro-F1 of each output on the majority, as a table."""
-        rows = [("output", "measured on", "samples", "accuracy", "macro-F1")]
+        rows: list[tuple[str, ...]] = [("output", "measured on", "samples", "accuracy", "macro-F1")]
         for each in self.majority:
             for part in each.parts:
                 shares = [
