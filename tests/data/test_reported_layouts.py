@@ -99,6 +99,14 @@ def test_make_dataset_notes_votes_in_rows_of_pixels(tmp_path):
     assert not read_data(tmp_path / "t.csv").notes
 
 
+def test_read_folders_notes_photos_of_formats_that_are_not_read(tmp_path):
+    """As cameras write them: JPEG XL and raw photographs."""
+    write(tmp_path, "happy", "sad")
+    (tmp_path / "sad" / "IMG_1.DNG").write_bytes(b"x")
+    (note,) = read_data(tmp_path).notes
+    assert (note.code, "IMG_1.DNG" in note, "JPEG" in note) == ("files-skipped", True, True)
+
+
 def test_read_folders_notes_a_table_beside_class_folders(tmp_path):
     write(tmp_path, "happy", "sad")
     (tmp_path / "people.csv").write_text("file,person\n")

@@ -266,7 +266,8 @@ def _not_checked(dataset: Dataset, review: LabelReview | None) -> Iterator[Notic
         )
     elif review.predictions.accuracy < WEAK_BELOW:
         yield Notice(
-            f"Labels reviewed by a weak model ({review.predictions.accuracy:.1%} right): most of its doubts are wrong.",
+            f"The model that checked the labels is weak (accuracy {review.predictions.accuracy:.1%}): most labels it "
+            "flags are correct.",
             code="labels-weak-model",
         )
     if review is not None and len(review.indices) < len(dataset):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError, Notice
 from mien.base.files import plain
-from mien.base.images import IMAGE_SUFFIXES, is_folder, is_left_out, is_system_folder
+from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_folder, is_left_out, is_system_folder
 from mien.base.labels import EXPRESSIONS, canonical_class
 from mien.data.splits import canonical_split, is_official
 from mien.data.table import ReadOptions, Table
@@ -111,12 +111,14 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
         labels += [each.name] * len(images)
         splits += [each.split] * len(images)
         below += [Path(file).parent.relative_to(each.path).parts for file in images]
+    unread = [file for file in others if file.lower().endswith(UNREAD_SUFFIXES)]
+    advice = f" {len(unread):,} are photos of other formats: {UNREAD_ADVICE}." if unread else ""
     if not files:
-        words = f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them."
+        words = f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.{advice}"
         raise DataError(words, code="data-empty")
     if others:
-        words = f"Files without the suffix of an image were left out: {len(others):,}, e.g. {others[0]}."
-        notes.append(Notice(words, code="files-skipped"))
+        words = f"Files without the suffix of an image were left out: {len(others):,}, e.g. {(unread or others)[0]}."
+        notes.append(Notice(words + advice, code="files-skipped"))
     if beside := [path for path in left_out if is_image_name(path.name)]:
         words = f"Images in no class folder were left out: {len(beside):,}, e.g. {beside[0]}."
         notes.append(Notice(words, code="files-skipped"))
