@@ -3,7 +3,7 @@
 import { besidePage, fetchFile } from "../model/download";
 import { Gallery } from "../predictions/gallery";
 import type { Predictor } from "../predictions/predictor";
-import { element, resizeChildren } from "../view/elements";
+import { copiesOf, element, resizeChildren } from "../view/elements";
 import type { Page } from "../view/page";
 
 /** Addresses of the portraits, by file path. */
@@ -44,7 +44,7 @@ export class Examples {
   show(): void {
     const items = this.#gallery.items.filter(({ predictions }) => predictions);
     element("examples-title").hidden = !items.length;
-    const rows = resizeChildren(element("examples"), items.length, makeExample);
+    const rows = resizeChildren(element("examples"), items.length, copiesOf("example"));
     items.forEach((item, at) => {
       const button = rows[at]!.firstElementChild as HTMLButtonElement;
       const [image, answer] = button.children as unknown as [HTMLImageElement, HTMLElement];
@@ -63,15 +63,4 @@ export class Examples {
 async function fetchPortrait([path, address]: [string, string]): Promise<File> {
   const bytes = await (await fetchFile(besidePage(address))).blob();
   return new File([bytes], path.split("/").at(-1)!, { type: "image/jpeg" });
-}
-
-function makeExample(): HTMLLIElement {
-  const row = document.createElement("li");
-  const button = document.createElement("button");
-  button.type = "button";
-  const image = document.createElement("img");
-  image.alt = "";
-  button.append(image, document.createElement("span"));
-  row.append(button);
-  return row;
 }

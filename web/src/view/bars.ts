@@ -1,7 +1,7 @@
 import { expression, percent, translate } from "../locales/translate";
 import { MAX_NAMED, type Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
-import { element, resizeChildren } from "./elements";
+import { copiesOf, element, resizeChildren } from "./elements";
 
 /** Number of bars shown until the user asks for all: the most probable classes, so all that an answer names. */
 const FEW = MAX_NAMED;
@@ -22,7 +22,7 @@ export class Bars {
   show(classes: string[], prediction: Prediction | null): void {
     const all = classes.map((name, index) => ({ name, colour: colourOf(name, index), probability: prediction?.probabilities[name] ?? 0 }));
     const shown = this.#showsAll ? all : all.toSorted((one, other) => other.probability - one.probability).slice(0, FEW);
-    const rows = resizeChildren(this.#list, shown.length, makeRow);
+    const rows = resizeChildren(this.#list, shown.length, copiesOf("bar"));
     shown.forEach(({ name, colour, probability }, index) => {
       const [label, bar, number] = [...rows[index]!.children] as HTMLElement[];
       rows[index]!.classList.toggle("top", prediction?.top === name);
@@ -43,17 +43,4 @@ export class Bars {
   get #showsAll(): boolean {
     return this.#more.getAttribute("aria-expanded") === "true";
   }
-}
-
-function makeRow(): HTMLLIElement {
-  const row = document.createElement("li");
-  row.append(document.createElement("span"), document.createElement("div"), document.createElement("span"));
-  const bar = row.children[1]!;
-  bar.setAttribute("role", "meter");
-  bar.setAttribute("aria-valuemin", "0");
-  bar.setAttribute("aria-valuemax", "1");
-  bar.append(document.createElement("div"));
-  row.children[2]!.className = "numeric";
-  row.children[2]!.setAttribute("aria-hidden", "true");
-  return row;
 }

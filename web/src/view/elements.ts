@@ -5,6 +5,11 @@ export function element<Kind extends HTMLElement = HTMLElement>(id: string): Kin
   return found as Kind;
 }
 
+/** Returns a function that copies the element in a template of index.html. */
+export function copiesOf<Kind extends HTMLElement>(template: string): () => Kind {
+  return () => element<HTMLTemplateElement>(template).content.firstElementChild!.cloneNode(true) as Kind;
+}
+
 /** Set a text only if it changed, because screen readers repeat text that is written again. */
 export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) target.textContent = text;

@@ -1,6 +1,6 @@
 import type { GalleryItem } from "../predictions/gallery";
 import type { NumberedFace } from "../predictions/image_predictions";
-import { element, resizeChildren } from "./elements";
+import { copiesOf, element, resizeChildren } from "./elements";
 
 /** A face of an image; null if the image has no face or is not processed yet. */
 export interface Entry {
@@ -24,7 +24,7 @@ export function showImageList(
   choose: (entry: Entry) => void,
 ): void {
   element("gallery").hidden = !entries.length;
-  const rows = resizeChildren(element("images"), entries.length, makeRow);
+  const rows = resizeChildren(element("images"), entries.length, copiesOf("listed-image"));
   rows.forEach((row, index) => {
     const entry = entries[index]!;
     const button = row.firstElementChild as HTMLButtonElement;
@@ -44,17 +44,6 @@ function reveal(row: HTMLElement): void {
   const list = row.parentElement!;
   const start = row.offsetTop - list.offsetTop;
   list.scrollTop = Math.min(start, Math.max(list.scrollTop, start + row.offsetHeight - list.clientHeight));
-}
-
-function makeRow(): HTMLLIElement {
-  const row = document.createElement("li");
-  const button = document.createElement("button");
-  button.type = "button";
-  const thumbnail = document.createElement("canvas");
-  thumbnail.setAttribute("aria-hidden", "true");
-  button.append(thumbnail, document.createElement("span"), document.createElement("span"));
-  row.append(button);
-  return row;
 }
 
 /** Draw a thumbnail only once: the page remembers what each canvas shows. */

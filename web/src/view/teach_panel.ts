@@ -3,7 +3,7 @@
 import { currentLanguage, expression, list, percent, translate } from "../locales/translate";
 import type { Taught, TaughtClass, TaughtFace } from "../teach/teach";
 import { colourOf } from "./colours";
-import { element, resizeChildren, setText } from "./elements";
+import { copiesOf, element, resizeChildren, setText } from "./elements";
 
 interface Actions {
   addImages: (into: TaughtClass, files: File[]) => void;
@@ -14,7 +14,7 @@ interface Actions {
 
 /** `recorded` is the class to which frames of a camera or video are added; `progress` is 0..1 during training. */
 export function showTeachClasses(classes: TaughtClass[], recorded: TaughtClass | null, progress: number | null, actions: Actions): void {
-  const rows = resizeChildren(element("teach-classes"), classes.length, makeClass);
+  const rows = resizeChildren(element("teach-classes"), classes.length, copiesOf("teach-class"));
   rows.forEach((row, index) => {
     const one = classes[index]!;
     const [name, count, images, shown, remove, faces, files] = [...row.children] as [HTMLInputElement, HTMLElement, ...HTMLButtonElement[]];
@@ -33,7 +33,6 @@ export function showTeachClasses(classes: TaughtClass[], recorded: TaughtClass |
     shown!.setAttribute("aria-pressed", String(recorded === one));
     setText(shown!, translate(recorded === one ? "teach_recording" : "teach_shown"));
     shown!.onclick = () => actions.addShown(one);
-    setText(remove!, "×");
     remove!.setAttribute("aria-label", translate("teach_remove", { name: one.name }));
     remove!.hidden = classes.length < 3;
     remove!.onclick = () => actions.remove(one);
@@ -98,30 +97,6 @@ function makeRow(head: string, cells: (string | HTMLElement)[]): HTMLTableRowEle
     cell.append(content);
     return cell;
   }));
-  return row;
-}
-
-function makeClass(): HTMLLIElement {
-  const row = document.createElement("li");
-  const name = document.createElement("input");
-  name.type = "text";
-  name.maxLength = 40;
-  const count = document.createElement("span");
-  count.className = "note numeric";
-  const buttons = ["", "", "plain"].map((style) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = style;
-    return button;
-  });
-  const files = document.createElement("input");
-  files.type = "file";
-  files.accept = "image/*";
-  files.multiple = true;
-  files.hidden = true;
-  const faces = document.createElement("ul");
-  faces.className = "faces";
-  row.append(name, count, ...buttons, faces, files);
   return row;
 }
 

@@ -2,7 +2,7 @@
 
 import { clock, expression, percent, translate } from "../locales/translate";
 import { colourOf } from "./colours";
-import { element, resizeChildren, setText } from "./elements";
+import { copiesOf, element, resizeChildren, setText } from "./elements";
 import { type Reading, ticks } from "./timeline";
 
 /** Number of classes that are named at the pointer. */
@@ -10,11 +10,7 @@ const NAMED = 3;
 
 /** Show a colour patch and a name for each class. */
 export function showLegend(classes: string[]): void {
-  const rows = resizeChildren(element("timeline-legend"), classes.length, () => {
-    const row = document.createElement("li");
-    row.append(document.createElement("i"), document.createElement("span"));
-    return row;
-  });
+  const rows = resizeChildren(element("timeline-legend"), classes.length, copiesOf("legend-entry"));
   classes.forEach((name, index) => {
     const [patch, text] = [...rows[index]!.children] as HTMLElement[];
     patch!.style.background = colourOf(name, index);
