@@ -120,13 +120,14 @@ def test_save_rejects_an_unknown_font_and_a_size_of_0(tmp_path):
 
 
 def test_chart_uses_changed_rcparams_and_changes_of_its_figure():
-    import matplotlib
+    import matplotlib.style
 
-    with matplotlib.rc_context({"font.size": 13, "font.family": "serif", "axes.spines.top": True}):
+    with matplotlib.style.context("dark_background"), matplotlib.rc_context({"font.size": 13, "font.family": "serif"}):
         chart = line()
     axes = chart.figure.axes[0]
     assert axes.xaxis.label.get_size() == 13
     assert axes.xaxis.label.get_family()[0] == "serif"
+    assert axes.xaxis.label.get_color() == INK, "dark on white"
     assert line().figure.axes[0].xaxis.label.get_size() == 9
     axes.set_title("mine")
     assert "mine" in words(chart)

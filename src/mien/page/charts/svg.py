@@ -53,23 +53,24 @@ _STYLE: Any = {
     "axes.titlelocation": "left",
     "legend.frameon": False,
     "legend.fontsize": "small",
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.6,
+}
+"""Defaults. A key of ``matplotlib.rcParams`` that was changed before the chart was made has the changed value."""
+
+_FIXED: Any = {
+    "svg.fonttype": "none",  # store letters as text: small, selectable, in the page's own font
+    "pdf.fonttype": 42,  # TrueType, because publishers refuse Type 3
+    "text.usetex": False,
+    "text.parse_math": False,  # keep dollar signs in class names
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
     "xtick.color": INK,
     "ytick.color": INK,
     "grid.color": INK,
-    "grid.alpha": 0.15,
-    "grid.linewidth": 0.6,
 }
-"""Defaults. A key of ``matplotlib.rcParams`` that was changed before the chart was made has the changed value."""
-
-_TEXT: Any = {
-    "svg.fonttype": "none",  # store letters as text: small, selectable, in the page's own font
-    "pdf.fonttype": 42,  # TrueType, because publishers refuse Type 3
-    "text.usetex": False,
-    "text.parse_math": False,  # keep dollar signs in class names
-}
+"""Always so: a dark style of a notebook would be unreadable on a white page."""
 
 _MORE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS")
 """Fonts on Linux, Windows and macOS for writing systems that matplotlib's default font lacks."""
@@ -294,7 +295,7 @@ def _style(name: str, font: str | None = None) -> Iterator[None]:
     more = sorted({*_MORE_FONTS} & {*font_manager.get_font_names()}, key=_MORE_FONTS.index)
     families = [*([] if font is None else [font]), *rcParams["font.family"], *more]
     # A fixed salt gives the same bytes for the same chart.
-    fixed = {**_TEXT, "font.family": list(dict.fromkeys(families)), "svg.hashsalt": name}
+    fixed = {**_FIXED, "font.family": list(dict.fromkeys(families)), "svg.hashsalt": name}
     with rc_context({**own, **fixed}), warnings.catch_warnings():
         # matplotlib's font may lack the letters of a class name, but browsers have fonts for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
