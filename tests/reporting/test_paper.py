@@ -6,8 +6,12 @@ import pytest
 
 from mien.base.recipe import load_recipe
 from mien.base.run_folder import RunFolder
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import read_predictions
 from mien.inference.find_model import find_run
+from mien.reporting.context import ReportContext
 from mien.reporting.paper import hyperparameters, methods_text, paper_files
+from mien.reporting.report_page import report_page
 
 COUNTS = {"train": [20_000, 8_709], "validation": [3_000, 589]}
 
@@ -49,3 +53,14 @@ def test_hyperparameters_leave_out_defaults():
 
 def test_built_in_model_has_no_text_of_its_training():
     assert methods_text(find_run("fast"), {}, 1) == ""
+
+
+@pytest.mark.parametrize("is_training_data", [True, False])
+def test_page_states_split_sizes_of_the_training_data_alone(tiny_run, is_training_data):
+    predictions = read_predictions(tiny_run.predictions("validation"))
+    context = ReportContext(
+        predictions, evaluate_predictions(predictions, 10), class_counts={"train": [5] * 7}, run=tiny_run, parameters=9,
+        is_training_data=is_training_data,
+    )  # fmt: skip
+    page = report_page(context, "t", {}, ())
+    assert ("35 train" in page.documents["methods.tex"]) == is_training_data
