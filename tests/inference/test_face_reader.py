@@ -79,11 +79,11 @@ def test_no_detector_is_loaded_for_face_crops(predictor, monkeypatch):
 
 
 @pytest.mark.parametrize("flip", [True, False])
-def test_read_averages_mirrored_views_only_if_training_saw_them(predictor, flip, monkeypatch):
+def test_read_averages_mirrored_views_only_if_training_saw_them(predictor, flip):
     """Oracle: the probabilities of crops and mirrored crops, averaged by hand."""
     recipe = predictor.manifest.recipe | {"augment": {"flip": flip}}
-    monkeypatch.setattr(predictor, "manifest", predictor.manifest.model_copy(update={"recipe": recipe}))
-    reader = FaceReader(predictor, Fixed(*FACES))
+    model = predictor.with_manifest(predictor.manifest.model_copy(update={"recipe": recipe}))
+    reader = FaceReader(model, Fixed(*FACES))
     crops = reader.crop(RGB, FACES)
     plain, mirrored = (predictor.probabilities(np.ascontiguousarray(view)) for view in (crops, crops[:, :, ::-1]))
     expected = (plain + mirrored) / 2 if flip else plain

@@ -70,6 +70,9 @@ def train(
 ) -> TrainingResult:
     """Train a classifier, export it, and evaluate it on the validation split.
 
+    Trainings in several threads of a process run one after another. Random numbers and modes of torch, NumPy and Python
+    are afterwards as before.
+
     Args:
         recipe: a name in :func:`list_recipes`, path of a ``.toml`` file, or a recipe object.
         data: faces with ``train`` and ``validation`` splits; ``test`` is not used.

@@ -40,6 +40,7 @@ class OnnxClassifier:
         manifest: metadata of the model: outputs, input size, version.
         output: the output in use: its name, classes, temperature.
         further: outputs whose values are not class probabilities; every prediction includes them.
+        mirrored: whether training saw mirrored faces too.
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer mien; the model has no such output; the
@@ -66,6 +67,7 @@ class OnnxClassifier:
             raise ModelError(words, code="provider-unusable")
         self.output: LabelHead = self.manifest.output(output)
         self.further: tuple[LabelHead, ...] = self.manifest.further_outputs
+        self.mirrored: bool = self.manifest.mirrored
 
     @classmethod
     def opened(cls, session: InferenceSession, manifest: Manifest, path: Path) -> Self:
@@ -74,6 +76,7 @@ class OnnxClassifier:
         model.path, model.manifest = path, manifest
         model._session, model._threads, model._provider = session, None, None
         model.output, model.further = manifest.output(None), manifest.further_outputs
+        model.mirrored = manifest.mirrored
         return model
 
     def with_output(self, output: str | None) -> Self:
@@ -90,7 +93,7 @@ class OnnxClassifier:
     def with_manifest(self, manifest: Manifest) -> Self:
         """Return the same graph with another manifest, which must have the same outputs. Both share memory."""
         other = self._answering_by(manifest.output(self.output.name))
-        other.manifest = manifest
+        other.manifest, other.mirrored = manifest, manifest.mirrored
         return other
 
     def _answering_by(self, output: LabelHead) -> Self:
