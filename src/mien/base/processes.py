@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ContextDecorator, ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -61,8 +62,8 @@ class _OneThread(ContextDecorator):
 
 one_thread = _OneThread()
 """For what only one thread of a process can do at a time: draw seeded numbers, train with Fabric, export to ONNX."""
-_program: list[Any] = []
-"""States of the program's generators and torch's default dtype, while any thread is in :func:`usual_torch`."""
+_program: list[Callable[[], None]] = []
+"""Functions that restore the program's generators and torch's settings, while any thread is in :func:`usual_torch`."""
 _inside = 0
 
 
@@ -73,16 +74,11 @@ def usual_torch() -> Iterator[None]:
     Afterwards these modes and the random numbers of torch, NumPy and Python go on as if nothing had happened. Several
     threads may be inside; the last one restores the program's state.
     """
-    import numpy as np  # noqa: PLC0415 - `mien --help` needs none
-
     global _inside
     torch: Any = sys.modules.get("torch")
     with one_thread:
         if not _inside:
-            drawn = None if torch is None else torch.get_rng_state()
-            dtype = None if torch is None else torch.get_default_dtype()
-            on_gpu = torch.cuda.get_rng_state_all() if torch is not None and torch.cuda.is_initialized() else []
-            _program[:] = [random.getstate(), np.random.get_state(), drawn, on_gpu, dtype]  # noqa: NPY002
+            _program[:] = _restorers(torch)
         _inside += 1
         if torch is not None:
             torch.set_default_dtype(torch.float32)
@@ -97,22 +93,31 @@ def usual_torch() -> Iterator[None]:
     finally:
         with one_thread:
             _inside -= 1
-            if not _inside:
-                _restore(*_program)
+            for restore in () if _inside else _program:
+                restore()
 
 
-def _restore(own: Any, numpy: Any, drawn: Any, on_gpu: Any, dtype: Any) -> None:
-    import numpy as np  # noqa: PLC0415 - as above
+def _restorers(torch: Any) -> list[Callable[[], None]]:
+    from numpy import random as numpy_random  # noqa: PLC0415 - `mien --help` needs none
 
-    random.setstate(own)
-    np.random.set_state(numpy)  # noqa: NPY002
-    torch: Any = sys.modules.get("torch")
-    if torch is not None:
-        # A torch that was imported meanwhile goes on from its own seed.
-        torch.set_rng_state(torch.Generator().get_state() if drawn is None else drawn)
-        torch.set_default_dtype(dtype or torch.float32)
-        for index, state in enumerate(on_gpu):
-            torch.cuda.set_rng_state(state, index)
+    found: list[Callable[[], None]] = [
+        partial(random.setstate, random.getstate()),
+        partial(numpy_random.set_state, numpy_random.get_state()),  # noqa: NPY002
+    ]
+    if torch is None:
+        return [*found, _restore_new_torch]
+    found += [partial(torch.set_rng_state, torch.get_rng_state())]
+    found += [partial(torch.set_default_dtype, torch.get_default_dtype())]
+    if torch.cuda.is_initialized():
+        found += [partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())]
+        found += [partial(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)]
+    return found
+
+
+def _restore_new_torch() -> None:
+    """Let a torch that was imported meanwhile go on from its own seed."""
+    if torch := sys.modules.get("torch"):
+        torch.set_rng_state(torch.Generator().get_state())
 
 
 _TORCHRUN = (
