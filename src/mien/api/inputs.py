@@ -73,7 +73,7 @@ def data_name(data: Data) -> str:
     """Return the data's path, for metadata in written files."""
     if isinstance(data, Dataset | ReadResult):
         return "arrays in memory"
-    return str(data if isinstance(data, str | os.PathLike) else data.path)
+    return str(getattr(data, "path", data))
 
 
 def for_labels(model: Model) -> Predictor:
