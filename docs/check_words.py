@@ -1,4 +1,4 @@
-"""Keep mien's old private words out of what users read: ``make lint`` runs it.
+"""Keep mien's old private words out of what users read, and out of names: ``make lint`` runs it.
 
 Users read documents with the code and output in them, strings and docstrings, the page and its English sentences, page
 templates, recipes, studies and spaces. The list holds what a word list can catch; docs/glossary.md defines the terms to
@@ -37,6 +37,17 @@ INSTEAD = {
     r"(?<![\w.])\d+(?:\.\d+)? %": "72.3%, without a space",
     r"(?<![\w.\d:!])\.\d+(?=[\s,;.)]|$)": "0.5, with its zero",
 }
+NAMES = {
+    r"places": "positions, indices",
+    r"usual|usual_torch": "default, standard",
+    r"stored_as|seen_as": "size_and_channels, crop_and_channels",
+    r"ENOUGH|keep_for_ever|kept_together|_serves|_steadied|drop_what_is_no_face": "what it is or does",
+    r"(?:alone|writing)\(\)": "locked, with_run",
+    r"_?(?:LEAST|SMALLEST)(?:_\w+)?": "MIN_...",
+    r"_?(?:MOST|LARGEST|GREATEST)(?:_\w+)?": "MAX_...",
+    r"test_\w*(?:what_is_no|_told|_anew|but_for|whoever)\w*": "test_SUBJECT_VERB_CONDITION",
+}
+"""Names of functions, arguments, variables and tests that must not return. Dataset.places is public: it stays."""
 _ALL = re.compile("|".join(f"({pattern})" for pattern in INSTEAD), re.IGNORECASE)
 _SKIPPED = ("docs/model-card.md", "CHANGELOG.md")
 """A page that is made from files of older runs, and a diary."""
@@ -57,6 +68,9 @@ def main() -> int:
         text = (ROOT / name).read_text(encoding="utf-8") if (ROOT / name).is_file() else ""
         if name.startswith("src/mien/") and name.endswith(".py"):
             found += _hits(name, _strings(text))
+            found += _named(name, text)
+        elif name.startswith("tests/") and name.endswith(".py"):
+            found += _named(name, text)
         elif _READ.fullmatch(name):
             found += _hits(name, enumerate(text.splitlines(), start=1))
     print("\n".join(found))
@@ -68,6 +82,22 @@ def _hits(name: str, lines: Iterable[tuple[int, str]]) -> Iterator[str]:
         for match in _ALL.finditer(text):
             instead = next(words for words, group in zip(INSTEAD.values(), match.groups(), strict=True) if group)
             yield f"{name}:{number}: '{match[0]}' -> {instead}"
+
+
+def _named(name: str, text: str) -> Iterator[str]:
+    """Names that a Python file defines."""
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Name(id=known, ctx=ast.Store()) | ast.arg(arg=known):
+                names = [known]
+            case ast.FunctionDef(name=known) if known != "places":
+                names = [known, f"{known}()"]
+            case _:
+                names = []
+        for known in names:
+            for pattern, instead in NAMES.items():
+                if re.fullmatch(pattern, known):
+                    yield f"{name}:{node.lineno}: the name '{known}' -> {instead}"
 
 
 def _strings(text: str) -> Iterator[tuple[int, str]]:

@@ -61,7 +61,7 @@ FIRM, FIRM_RIGHT = 0.7, 0.75
 
 CONTEMPT_WEIGHT = 0.5
 
-LARGEST_LOSS = 0.03
+MAX_LOSS = 0.03
 """Percentage points of the accuracy by the majority vote, with no answer unsure."""
 
 RECALLED = {
@@ -139,7 +139,7 @@ def calibration_of(rule: AnswerRule, classes: tuple[str, ...], of: Measured) -> 
 def choose(prior: Floats, classes: tuple[str, ...], majority_set: Measured, photographs: Measured) -> AnswerRule:
     """The best rule of the grid. Raises ValueError where none leaves so many photographs unsure."""
     base = AnswerRule(output=OUTPUT, prior=tuple(np.round(prior, 5).tolist()), strength=0.0, unsure_below=0.0)
-    least = metrics_of(base, classes, majority_set, RECALLED["majority"])["accuracy"] - LARGEST_LOSS
+    least = metrics_of(base, classes, majority_set, RECALLED["majority"])["accuracy"] - MAX_LOSS
     found: list[tuple[bool, float, AnswerRule]] = []
     for strength, sad in itertools.product(STRENGTHS.round(2).tolist(), SAD_WEIGHTS.round(2).tolist()):
         weights = {name: at for name, at in (("sad", sad), ("contempt", CONTEMPT_WEIGHT)) if name in classes}

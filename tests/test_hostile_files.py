@@ -66,7 +66,7 @@ def test_parquet_with_a_text_label_that_it_does_not_declare_has_one_class_more(t
 
 def test_a_small_predictions_file_that_unpacks_to_more_than_the_limit(tmp_path, monkeypatch):
     """Oracle: the memory that Python and NumPy took, which is less than one of its arrays."""
-    monkeypatch.setattr("mien.evaluation.predictions._MOST_BYTES", 50_000_000)
+    monkeypatch.setattr("mien.evaluation.predictions._MAX_BYTES", 50_000_000)
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("labels", "sample_ids", "probabilities", "classes", "split", "data_fingerprint"):
             with archive.open(f"{name}.npy", "w") as stream:

@@ -18,7 +18,7 @@ from mien.api.train import find_job, settings_of
 from mien.base.errors import DataError, RecipeError, needs_extra
 from mien.base.files import write_bytes
 from mien.base.preprocess import face_square
-from mien.base.processes import usual_torch
+from mien.base.processes import torch_defaults
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
@@ -80,7 +80,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.random_state: int | np.random.RandomState | None = random_state
         self.device: str = device
 
-    @usual_torch()
+    @torch_defaults()
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
         """Train on face crops and their labels.
 
@@ -113,7 +113,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         from mien.training.loop import train
 
         try:
-            size_px, channels = recipe.input.stored_as
+            size_px, channels = recipe.input.size_and_channels
             dataset = Dataset.from_arrays(pixels, numbers, names, size_px=size_px, channels=channels)
             network = job.network(len(names))
             with TemporaryDirectory(prefix="mien-") as folder:
@@ -138,7 +138,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             self._classifier = _open(self._model)
         return self._model
 
-    @usual_torch()
+    @torch_defaults()
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:  # noqa: N803
         """Compute class probabilities of face crops.
 
@@ -154,7 +154,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         check_is_fitted(self)
         classifier = getattr(self, "_classifier", None) or self._fitted
-        size_px, channels = classifier.manifest.input.stored_as
+        size_px, channels = classifier.manifest.input.size_and_channels
         flat, own_shape = _flat(X)
         pixels = self._pixels(
             validate_data(self, flat, dtype="numeric", reset=False), own_shape or self._shape, channels

@@ -45,7 +45,7 @@ def test_every_face_is_a_row():
     ]  # fmt: skip
 
 
-def test_what_is_no_prediction_is_refused():
+def test_to_pandas_rejects_other_objects():
     with raises(DataError, "predictions-type", "str"):
         mien.to_pandas("happy")
 

@@ -138,10 +138,10 @@ def test_audit_confirms_flags_by_votes(data, copies):
     own = replace(
         data, votes=data.votes[:, :7], vote_classes=("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
     )
-    found, usual = (audit_faces(each, copies, predictions_of(each, "validation")) for each in (own, data))
+    found, plain = (audit_faces(each, copies, predictions_of(each, "validation")) for each in (own, data))
     assert found.label_review.flagged_confirmed is not None
     assert "votes-not-used" not in {each.code for each in found.not_checked}
-    assert found.ceilings["validation"].samples == usual.ceilings["validation"].samples
+    assert found.ceilings["validation"].samples == plain.ceilings["validation"].samples
 
 
 def test_checks_have_values_table_and_blocks(data, copies):

@@ -35,7 +35,7 @@ def test_torchs_modes_are_usual_inside_and_as_before_afterwards():
     torch.set_default_dtype(torch.float64)
     try:
         with torch.inference_mode(), torch.device("meta"):
-            with processes.usual_torch():
+            with processes.torch_defaults():
                 value = torch.ones(1, requires_grad=True)
                 assert (value.dtype, value.device.type, (2 * value).requires_grad) == (torch.float32, "cpu", True)
             assert torch.ones(1).device.type == "meta"

@@ -37,7 +37,7 @@ def test_a_run_is_not_overwritten_but_gone_on_with(run):
         run.check_free(or_resume=True)
 
 
-def test_what_is_no_run_says_so(run):
+def test_a_folder_without_a_run_is_rejected(run):
     with raises(RunError, "run-missing"):
         run.read_recipe()
     run.path.mkdir()

@@ -39,9 +39,9 @@ def test_neighbour_labels_equal_a_full_search():
     evidence = np.random.default_rng(3).random(120) < 0.8
     found = neighbour_labels(labels, probabilities, groups, evidence)
     logarithms = np.log(np.maximum(probabilities, 1e-4))
-    places = logarithms - logarithms.mean(axis=1, keepdims=True)
+    coordinates = logarithms - logarithms.mean(axis=1, keepdims=True)
     for at in range(120):
-        order = np.argsort(((places - places[at]) ** 2).sum(axis=1), kind="stable")
+        order = np.argsort(((coordinates - coordinates[at]) ** 2).sum(axis=1), kind="stable")
         nearest = [each for each in order if evidence[each]][: NEIGHBOURS + 1]
         others = [each for each in nearest if groups[each] != groups[at]][:NEIGHBOURS]
         assert found[at] == pytest.approx(np.bincount(labels[others], minlength=CLASSES) / len(others))

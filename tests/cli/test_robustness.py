@@ -8,7 +8,7 @@ from mien.evaluation.corruptions import CORRUPTIONS
 from support import raises, refused
 
 
-def test_a_measurement_is_replaced_only_when_told_so(mien, tiny_run, face_folder, tmp_path, monkeypatch):
+def test_robustness_replaces_files_only_with_overwrite(mien, tiny_run, face_folder, tmp_path, monkeypatch):
     arguments = ("robustness", tiny_run.path, "--data", face_folder)
     refused(mien(*arguments, "--overwrite"), "options", "--overwrite", "--out")
     # The tiny model says the same of every face; this one goes by a pixel, so that noise turns its answers.

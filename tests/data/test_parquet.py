@@ -132,7 +132,7 @@ def test_read_parquet_rejects_labels_as_lists(tmp_path: Path, noise, label: obje
         read_data(path)
 
 
-def test_read_parquet_numbers_faces_of_two_files_anew(tmp_path: Path, faces: Dataset) -> None:
+def test_read_parquet_numbers_faces_of_two_files_again(tmp_path: Path, faces: Dataset) -> None:
     """Both number their faces alike, so that the numbers name none; those of one file do."""
     for name in ("a", "b"):
         write_parquet(faces, tmp_path / "two" / f"{name}.parquet")

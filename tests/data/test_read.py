@@ -66,15 +66,15 @@ def test_fingerprint_and_splits_ignore_the_size(tmp_path: Path, noise, write_tre
     """Without splits in the data: the cut goes by pixels, and must be the same for models of every size."""
     images = noise(40, side=native)
     tree = write_tree(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": images[row] for row in range(40)})
-    usual = read_data(tree)
+    plain = read_data(tree)
     for size_px in (40, 64):
         fresh, cached = read_data(tree, ReadOptions(size_px=size_px)), read_data(tree, ReadOptions(size_px=size_px))
         assert (fresh.cached, cached.cached) == (False, True)
         for found in (fresh, cached, read_data(tree, ReadOptions(size_px=size_px), cache=False)):
             assert found.faces.images.shape == (40, size_px, size_px)
-            assert found.fingerprint == found.faces.fingerprint == usual.fingerprint
-            assert found.faces.split.tolist() == usual.faces.split.tolist()
-            assert found.split_origin == usual.split_origin
+            assert found.fingerprint == found.faces.fingerprint == plain.fingerprint
+            assert found.faces.split.tolist() == plain.faces.split.tolist()
+            assert found.split_origin == plain.split_origin
 
 
 def test_read_data_opens_images_once_at_every_size(tmp_path: Path, noise, write_tree, monkeypatch) -> None:

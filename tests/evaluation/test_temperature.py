@@ -9,8 +9,8 @@ from scipy.special import softmax
 
 from mien.evaluation import metrics
 from mien.evaluation.calibration import (
-    GREATEST_TEMPERATURE,
-    LEAST_TEMPERATURE,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
     apply_temperature,
     assign_folds,
     cross_fit_temperature,
@@ -54,8 +54,8 @@ def test_probabilities_at_a_temperature_are_softmax_of_scaled_logits(temperature
 
 def test_the_temperature_is_bounded_and_finite():
     sure, uniform = np.array([[0.9, 0.1], [0.2, 0.8]]), np.full((6, 7), 1 / 7)
-    assert fit_temperature(np.array([0, 1]), sure) == pytest.approx(LEAST_TEMPERATURE, rel=1e-6)
-    assert fit_temperature(np.array([1, 0]), sure) == pytest.approx(GREATEST_TEMPERATURE, rel=1e-6)
+    assert fit_temperature(np.array([0, 1]), sure) == pytest.approx(MIN_TEMPERATURE, rel=1e-6)
+    assert fit_temperature(np.array([1, 0]), sure) == pytest.approx(MAX_TEMPERATURE, rel=1e-6)
     assert fit_temperature(np.arange(6), uniform) == 1
     assert np.isnan(fit_temperature(np.zeros(0, dtype=np.int64), np.zeros((0, 3))))
     # A probability of exactly 0 is neither a warning nor an infinity, and stays the smallest of its row.

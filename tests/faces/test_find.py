@@ -73,7 +73,9 @@ def test_boxes_never_leave_the_image(monkeypatch, box, inside):
     assert [face.box for face in mien.faces.detect(scene)] == [inside]
     (photo,) = mien.load("fast").stream([scene], detector=Fixed(box))
     assert [prediction.box for prediction in photo.predictions] == [inside]
-    expected = crop_faces(scene, [square_around(box, Fixed.margin)], *mien.load("fast").manifest.input.stored_as)
+    expected = crop_faces(
+        scene, [square_around(box, Fixed.margin)], *mien.load("fast").manifest.input.size_and_channels
+    )
     np.testing.assert_array_equal(photo.predictions[0].crop, expected[0])
 
 

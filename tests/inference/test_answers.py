@@ -208,7 +208,7 @@ def test_the_table_says_unsure(mien, voted_run, crops, tmp_path):
     assert written.endswith("8 faces classified; 8 unsure\n")
 
 
-def test_what_is_not_a_face_is_drawn_in_grey():
+def test_non_faces_are_drawn_in_grey():
     """Oracle: the pixels. White is the ink of a face, and of nothing else here."""
     images = []
     for shares in ({"happy": 0.9}, {"not_a_face": 0.9}):

@@ -96,22 +96,22 @@ def test_labels_cover_neither_faces_nor_one_another_where_there_is_room(seed):
         Box(int(160 * column + random.integers(0, 40)), int(130 * row + 20 + random.integers(0, 30)), 60, 70)
         for row, column in zip(rows, columns, strict=True)
     ]
-    places = [each.box for each in place_labels((960, 560), faces, [[(90, 20)]] * len(faces))]
-    for number, place in enumerate(places):
+    placements = [each.box for each in place_labels((960, 560), faces, [[(90, 20)]] * len(faces))]
+    for number, place in enumerate(placements):
         assert place.left >= 0
         assert place.top >= 0
         assert place.left + place.width <= 960
         assert place.top + place.height <= 560
         assert not any(covers(place, face) for face in faces)
-        assert not any(covers(place, other) for other in places[number + 1 :])
+        assert not any(covers(place, other) for other in placements[number + 1 :])
 
 
 def test_a_label_becomes_shorter_before_it_covers_anything():
     """Three faces side by side: labels of 90 px do not fit above faces of 60, those of 20 px do."""
     faces = [Box(60 * column, 40, 60, 60) for column in range(3)]
-    places = place_labels((180, 100), faces, [[(90, 20), (20, 20)]] * 3)
-    assert 1 in [each.form for each in places]
-    assert not any(covers(each.box, face) for each in places for face in faces)
+    placements = place_labels((180, 100), faces, [[(90, 20), (20, 20)]] * 3)
+    assert 1 in [each.form for each in placements]
+    assert not any(covers(each.box, face) for each in placements for face in faces)
     assert place_labels((60, 60), [Box(0, 0, 60, 60)], [[(50, 20), (20, 20)]])[0].form == 1
 
 

@@ -128,7 +128,7 @@ def test_a_folder_is_read_in_order(classifier, face_folder):
         ([np.zeros((48, 48), np.uint8), None], "image-type", "image 2"),
     ],
 )
-def test_what_is_no_image_is_one_line(classifier, image, code, source):
+def test_predict_rejects_other_files_in_one_line(classifier, image, code, source):
     with raises(DataError, code) as caught:
         classifier.predict_crops(image)
     assert str(caught.value).startswith(source)

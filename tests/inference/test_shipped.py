@@ -25,7 +25,7 @@ from mien.inference.predictor import Predictor
 from support import raises
 
 RELEASE = Path(__file__).parents[2] / "release"
-LARGEST_BYTES = {"model.onnx": 4_000_000, "model.int8.onnx": 2_000_000}
+MAX_BYTES = {"model.onnx": 4_000_000, "model.int8.onnx": 2_000_000}
 BEST_BYTES = {"model.onnx": 16_500_000, "model.int8.onnx": 8_400_000}
 # What `default` says people would see in rendered faces 0..2 (seed 7), by onnxruntime and NumPy alone: files and record
 # cannot change together unseen.
@@ -45,7 +45,7 @@ def test_the_files_are_those_that_were_measured(name):
     folder = find_run(name).path
     for file, digest in card(name)["sha256"].items():
         assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == digest, file
-    for file, most in (BEST_BYTES if name == "best" else LARGEST_BYTES).items():
+    for file, most in (BEST_BYTES if name == "best" else MAX_BYTES).items():
         assert (folder / file).stat().st_size == card(name)["bytes"][file] <= most
 
 

@@ -12,8 +12,8 @@ from mien.models.registry import build_model
 def trained(**settings):
     """A network of mien's own whose norms have seen something, with scales and shifts of both sizes."""
     torch.manual_seed(0)
-    usual = {"stem_width": 8, "stem_stride": 1, "widths": [16, 24, 20], "convolutions": [1, 3, 2], "dropout": 0.2}
-    network = build_model(ModelRecipe.model_validate({"name": "mien", **usual, **settings}), 7, 44)
+    default = {"stem_width": 8, "stem_stride": 1, "widths": [16, 24, 20], "convolutions": [1, 3, 2], "dropout": 0.2}
+    network = build_model(ModelRecipe.model_validate({"name": "mien", **default, **settings}), 7, 44)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.2, 3.0)

@@ -92,11 +92,11 @@ def test_fingerprints_match_at_every_image_size(faces, tmp_path):
         file = tree / faces.classes[faces.labels[index]] / f"{index:03}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).resize((60, 60)).save(file)
-    usual, large = read_data(tree).faces, read_data(tree, ReadOptions(size_px=64)).faces
+    plain, large = read_data(tree).faces, read_data(tree, ReadOptions(size_px=64)).faces
     assert large.images.shape[1:] == (64, 64)
     part = large.of_split("validation")
     predictions = make_predictions(part.labels, large.classes, part.rows, fingerprint=large.fingerprint)
-    for data in (usual, large):
+    for data in (plain, large):
         check_fingerprint(data, predictions)
         assert match_faces(faces_of_predictions(data, predictions), predictions).rows.tolist() == part.rows.tolist()
 

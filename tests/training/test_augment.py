@@ -90,8 +90,8 @@ def test_translate_stays_within_its_bound():
     dot[:, 24, 24] = 255
     moved = augment(dot, AugmentRecipe(translate=0.1), WHOLE, seeded())[:, 0]
     weight = moved / moved.sum(dim=(1, 2), keepdim=True)
-    places = torch.arange(48.0)
-    rows, columns = (weight.sum(2) * places).sum(1) - 24, (weight.sum(1) * places).sum(1) - 24
+    positions = torch.arange(48.0)
+    rows, columns = (weight.sum(2) * positions).sum(1) - 24, (weight.sum(1) * positions).sum(1) - 24
     for way in (rows, columns):
         assert way.abs().max() <= 4.8 + 0.01
         assert way.max() > 4

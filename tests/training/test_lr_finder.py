@@ -56,9 +56,9 @@ def test_range_test_equals_plain_sgd_with_rising_rates(faces, tiny_recipe):
 
 def test_suggested_rate_is_where_the_loss_still_falls():
     """Oracle: a loss that falls from 0.001 to 0.1, and rises from 1 on, from where it would fall more steeply again."""
-    places = np.log10(RATES)
-    losses = 2 - np.clip(places + 3, 0, 2) + np.random.default_rng(0).normal(0, 0.03, len(RATES))
-    losses[places > 0] = 8 - 4 * places[places > 0]
+    logarithms = np.log10(RATES)
+    losses = 2 - np.clip(logarithms + 3, 0, 2) + np.random.default_rng(0).normal(0, 0.03, len(RATES))
+    losses[logarithms > 0] = 8 - 4 * logarithms[logarithms > 0]
     assert -2.5 < np.log10(suggested_rate(RATES, losses, losses)) < 0
 
 

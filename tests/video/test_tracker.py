@@ -270,7 +270,7 @@ def camera_at(frames):
 
 
 @pytest.mark.parametrize("source", [True, None, 1.5])
-def test_track_refuses_what_is_no_source(classifier, source):
+def test_track_rejects_other_sources(classifier, source):
     """Python counts True as 1, which is no camera's number."""
     with raises(DataError, "video-type", type(source).__name__):
         mien.track(source, classifier, detector=Told(moving))

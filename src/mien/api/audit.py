@@ -12,7 +12,7 @@ from mien.auditing.run import AuditFindings, audit_faces, check_audit, find_copi
 from mien.auditing.sections import audit_tables, audit_values, write_audit
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_replaceable, write_text
-from mien.base.processes import usual_torch
+from mien.base.processes import torch_defaults
 from mien.base.recipe import Recipe, load_recipe
 from mien.base.run_folder import check_out
 from mien.data.clean import Clean, write_clean
@@ -81,7 +81,7 @@ class AuditResult:
         return as_html(audit_tables(self.findings))
 
 
-@usual_torch()
+@torch_defaults()
 def audit(
     data: Data,
     predictions: Predictions | None = None,
@@ -152,7 +152,7 @@ def _check_training(data: Data, recipe: Recipe, dataset: Dataset, notify: Callab
     from mien.runs.folds import check_audited
     from mien.training.plan import recipe_warnings
 
-    form = recipe.input.stored_as
+    form = recipe.input.size_and_channels
     to_train = dataset if form == (FINGERPRINT_PX, 1) else read(data, *form, again=True).faces
     check_audited(recipe, to_train)
     for warning in recipe_warnings(recipe, train_faces=int(to_train.counts("train").sum())):

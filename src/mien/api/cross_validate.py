@@ -12,7 +12,7 @@ from mien.api.inputs import Data, environment, read
 from mien.api.train import TrainingJob, check_callback, find_job, settings_of
 from mien.base.errors import RunError, needs_extra
 from mien.base.files import write_text
-from mien.base.processes import usual_torch
+from mien.base.processes import torch_defaults
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder, check_out
 from mien.evaluation.predictions import Predictions
@@ -61,7 +61,7 @@ class CrossValidated:
         return as_html(evaluation_text(self.evaluation))
 
 
-@usual_torch()
+@torch_defaults()
 def cross_validate(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,
@@ -122,7 +122,7 @@ def run_folds(
         from mien.runs.folds import check_groups, make_folds, measure_folds, predict_folds
     from mien.data.splits import split_groups
 
-    dataset = read(data, *job.recipe.input.stored_as).faces
+    dataset = read(data, *job.recipe.input.size_and_channels).faces
     job.network(len(dataset.classes))
     groups = split_groups(dataset.images, dataset.groups)
     check_groups(dataset, groups, count)

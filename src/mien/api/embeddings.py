@@ -51,7 +51,7 @@ def plot_embeddings(
     if split not in {"train", "validation"}:
         raise DataError(f"split is train or validation; found {split!r}.", code="split-test")
     predictor = for_labels(model)
-    faces = read(data, *predictor.manifest.input.stored_as).faces.of_split(split)
+    faces = read(data, *predictor.manifest.input.size_and_channels).faces.of_split(split)
     faces = with_model_classes(predictor, faces)
     if len(faces) < MIN_FACES:
         raise DataError(f"Embeddings need {MIN_FACES} faces of {split}; found {len(faces)}.", code="no-faces")

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any, Literal, TypeAlias, overload
 
 from mien.api.inputs import Data, DataSource, Model, data_name, read, run_of
-from mien.base.errors import DataError, MienWarning, Notice, arg
+from mien.base.errors import DataError, MienWarning, Notice
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
-from mien.evaluation.estimates import LEAST_COMPARED, break_down
+from mien.evaluation.estimates import MIN_COMPARED, break_down
 from mien.evaluation.named_metrics import Metric, find_metrics
 from mien.evaluation.predictions import ensemble_of, read_predictions
 from mien.inference.find_model import is_shipped_run
@@ -120,14 +120,14 @@ def evaluate_models(
         words = f"An ensemble needs two models or more; found {len(models)}." if ensemble else "There is no model."
         raise DataError(words, code="too-few-models")
     if options.by is not None and len(models) > 1 and not ensemble:
-        raise DataError(f"{arg('by')} is for one model, or an ensemble; found {len(models)} models.", code="options")
+        raise DataError(f"--by is for one model, or an ensemble; found {len(models)} models.", code="options")
     loaded = [each if isinstance(each, Predictor) else load(each, provider=provider) for each in models]
     predictors = [each.for_labels() for each in loaded]
     for predictor in predictors:
         check_options(options, predictor)
         if options.scheme is None and {*predictor.classes} != {*predictors[0].classes}:
             found = "; ".join(", ".join(each.classes) for each in (predictors[0], predictor))
-            words = f"Only models of the same classes can be evaluated together; found: {found}. See {arg('classes')}."
+            words = f"Only models of the same classes can be evaluated together; found: {found}. See --classes."
             raise DataError(words, code="classes-differ")
     # Two models with one name are told apart by their files.
     names = [str(each) if isinstance(each, str | os.PathLike) else each.manifest.full_name for each in models]
@@ -135,7 +135,7 @@ def evaluate_models(
     use = {"data": data_name(data), **(data.metadata() if isinstance(data, DataSource) else {})}
     splits, origin = [], ""
     for number, predictor in enumerate(predictors):
-        given = read(data, *predictor.manifest.input.stored_as, again=number > 0)
+        given = read(data, *predictor.manifest.input.size_and_channels, again=number > 0)
         origin = given.split_origin
         splits.append(_predict(predictor, given, options, use))
     if ensemble:
@@ -195,11 +195,9 @@ def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> Ev
     evaluation = replace(merged.evaluate(options.metrics), by=by)
     notices = [] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice]
     parts = () if evaluation.by is None else evaluation.by.parts
-    if small := [f"{part.value} ({part.count:,})" for part in parts if part.count < LEAST_COMPARED]:
+    if small := [f"{part.value} ({part.count:,})" for part in parts if part.count < MIN_COMPARED]:
         names = f"{', '.join(small[:3])}{', ...' if len(small) > 3 else ''}"
-        words = (
-            f"{options.by}: values with fewer than {LEAST_COMPARED} samples, not compared ({len(small):,}): {names}."
-        )
+        words = f"{options.by}: values with fewer than {MIN_COMPARED} samples, not compared ({len(small):,}): {names}."
         notices.append(Notice(words, code="groups-small"))
     if by is not None and (lost := len(merged.predictions) - sum(part.count for part in parts)):
         words = f"{options.by}: left out {counted(lost, 'sample')} without a value."

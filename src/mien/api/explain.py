@@ -19,7 +19,7 @@ from mien.base.errors import DataError, MienWarning, MissingExtraError, ModelErr
 from mien.base.files import check_replaceable, write_bytes
 from mien.base.images import encoded
 from mien.base.labels import canonical_class
-from mien.base.processes import usual_torch
+from mien.base.processes import torch_defaults
 from mien.base.progress import slices, track
 from mien.base.run_folder import check_out
 from mien.explanation.explainer import METHODS, Explainer, mean_maps, needs_torch
@@ -240,7 +240,7 @@ def find_job(
     return ExplainJob(predictor, explainer, methods, target, notices)
 
 
-@usual_torch()
+@torch_defaults()
 def explain(
     model: Model,
     images: Any,

@@ -13,7 +13,7 @@ from mien.base.errors import DataError, RunError, needs_extra
 from mien.base.files import check_replaceable, expand_home, whole_file
 from mien.base.model_file import attach_manifest, read_manifest
 from mien.base.preprocess import to_input
-from mien.base.processes import usual_torch
+from mien.base.processes import torch_defaults
 from mien.base.progress import busy
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
@@ -81,7 +81,7 @@ class ExportResult(os.PathLike[str]):
         return own | {name: value for name, value in vars(self).items() if name != "file" and value is not None}
 
 
-@usual_torch()
+@torch_defaults()
 def export(
     run: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
@@ -137,7 +137,7 @@ def export(
         words = f"{model} is already {manifest.precision}. Write it in fp32 with: mien export {folder.path}"
         raise RunError(words, code="precision")
     file = file or (folder.model_int8 if precision == "int8" else folder.model_fp16)
-    return quantize(model, precision, read(data, *manifest.input.stored_as).faces, file)
+    return quantize(model, precision, read(data, *manifest.input.size_and_channels).faces, file)
 
 
 def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, out: Path) -> ExportResult:

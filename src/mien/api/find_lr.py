@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mien.api.inputs import Data
 from mien.api.train import TrainingJob, find_job, settings_of
-from mien.base.processes import usual_torch
+from mien.base.processes import torch_defaults
 from mien.base.recipe import Recipe
 from mien.evaluation.results import JsonResult
 from mien.page.charts.overview import rate_chart
@@ -48,7 +48,7 @@ class LrSearch(JsonResult):
         return self.plot()._repr_svg_()
 
 
-@usual_torch()
+@torch_defaults()
 def find_lr(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,

@@ -52,7 +52,7 @@ def report(
         inputs = ReportInputs.find(expand_home(predictions), model, split)
     folder = check_out(inputs.default_out if out is None else out, data, for_page=True)
     if data is not None:
-        form = (FINGERPRINT_PX, 1) if inputs.model is None else inputs.model.manifest.input.stored_as
+        form = (FINGERPRINT_PX, 1) if inputs.model is None else inputs.model.manifest.input.size_and_channels
         inputs = replace(inputs, data=read(data, *form), metadata=environment(data))
     lines = {**inputs.metadata, **(metadata or {})}
     return write_report(folder, replace(inputs, explain=explain, metadata=lines, metrics=find_metrics(metrics)))

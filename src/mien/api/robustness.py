@@ -33,7 +33,7 @@ def robustness(
     if limit is not None and (limit < 1 or limit % 1):
         raise DataError(f"limit must be a whole number, 1 or more; found {limit}.", code="limit-range")
     predictor = for_labels(model)
-    result = read(data, *predictor.manifest.input.stored_as)
+    result = read(data, *predictor.manifest.input.size_and_channels)
     faces = with_model_classes(predictor, result.faces).of_split(split)
     if split == ALL or (faces.split == "test").any():
         words = "Robustness is measured on validation or train. Only mien evaluate uses the test split."

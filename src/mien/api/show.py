@@ -37,7 +37,7 @@ def show(
     """
     check_seed(seed)
     given = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(str(recipe))
-    faces = read(data, *((FINGERPRINT_PX, 1) if given is None else given.input.stored_as)).faces
+    faces = read(data, *((FINGERPRINT_PX, 1) if given is None else given.input.size_and_channels)).faces
     if given is not None:
         with needs_extra("train", "Augmented faces"):
             from mien.training.augment import as_shown

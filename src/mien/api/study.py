@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import MienError, StudyError, needs_extra
 from mien.base.files import expand_home, write_text
-from mien.base.processes import usual_torch
+from mien.base.processes import torch_defaults
 from mien.base.progress import busy
 from mien.base.recipe import Change
 from mien.base.run_folder import check_out
@@ -22,7 +22,7 @@ from mien.runs.spec import Study, load_study
 from mien.runs.table import StudyTable, tabulate
 
 
-@usual_torch()
+@torch_defaults()
 def study(
     spec: str | os.PathLike[str] | Study,
     data: Data,
@@ -71,7 +71,7 @@ def study(
         raise StudyError(f"{kept} is a file; --results must name a folder.", code="out-is-file")
     # Load torch, which takes seconds, only for a study that can start.
     forms = sorted(
-        {chosen.recipe_of(each, chosen.seeds_of(each)[0], changes).input.stored_as for each in chosen.trained}
+        {chosen.recipe_of(each, chosen.seeds_of(each)[0], changes).input.size_and_channels for each in chosen.trained}
     )
     # Decode each size, grey or RGB, only once for all runs.
     faces = {form: read(data, *form, again=at > 0).faces for at, form in enumerate(forms)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, environment, read
 from mien.base.errors import RecipeError, needs_extra
-from mien.base.processes import usual_torch
+from mien.base.processes import torch_defaults
 from mien.base.run_folder import check_out
 from mien.runs.space import Space, load_space
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mien.training.callback import Callback
 
 
-@usual_torch()
+@torch_defaults()
 def sweep(
     space: str | os.PathLike[str] | Space,
     data: Data,
@@ -67,7 +67,7 @@ def sweep(
         notify(warning.line)
     return search(
         chosen,
-        read(data, *chosen.base.input.stored_as).faces,
+        read(data, *chosen.base.input.size_and_channels).faces,
         folder,
         trials=trials,
         device=device,

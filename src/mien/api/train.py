@@ -17,7 +17,7 @@ from mien.api.inputs import Data, environment, read
 from mien.base.errors import DataError, Notice, RecipeError, TrainingError, needs_extra
 from mien.base.files import check_outside, expand_home
 from mien.base.preprocess import InputSpec
-from mien.base.processes import is_main_process, process_count, usual_torch
+from mien.base.processes import is_main_process, process_count, torch_defaults
 from mien.base.progress import busy, is_quiet
 from mien.base.recipe import Change, Recipe, check_recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder
@@ -43,7 +43,7 @@ _FEW = 50
 """Number of validation samples below which a notice is given. With 35 of 50 right, the 95% interval spans 25 points."""
 
 
-@usual_torch()
+@torch_defaults()
 def train(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,
@@ -127,7 +127,7 @@ def train(
             )
         name, file, weights = source_of(network)
         changes = [("model.name", name), ("model.file", file), *changes]
-    job = find_job(recipe, changes, init_from, device).writing(out, teachers, tta, resume).within(time)
+    job = find_job(recipe, changes, init_from, device).with_run(out, teachers, tta, resume).within(time)
     if any(each is not None for each in (loss, augment, optimizer, weights)):
         job = replace(job, parts=Parts(loss, augment, optimizer, weights))
     shown = Callbacks(TrainProgress() if verbose else None, *callbacks)
@@ -138,7 +138,7 @@ def train(
     return result
 
 
-@usual_torch()
+@torch_defaults()
 def load_network(run: str | os.PathLike[str]) -> Module:
     """Load a run's network with its trained weights, on the CPU in evaluation mode, such as for t-SNE or Captum.
 
@@ -263,7 +263,7 @@ class TrainingJob:
         assert self.run is not None
         return self.run
 
-    def writing(
+    def with_run(
         self, out: str | os.PathLike[str] | None, teachers: Sequence[str | os.PathLike[str]], tta: int, resume: bool
     ) -> TrainingJob:
         """Return the job with a run folder to write. Arguments and errors are as in :func:`train`."""
@@ -299,7 +299,7 @@ class TrainingJob:
         self.check()
         if not self.resumes:
             check_outside(self.out.path, data)
-        result = read(data, *self.recipe.input.stored_as)
+        result = read(data, *self.recipe.input.size_and_channels)
         on_read(result)
         plan = self.plan(result)
         for each in self.notices(plan):
@@ -333,7 +333,7 @@ class TrainingJob:
         if self.init_from is not None:
             file_digest(self.init_from.best)  # this raises an error if the weights are missing
         if self.resumes and is_main_process():
-            with self.out.alone():
+            with self.out.locked():
                 check_resumable(self.out, self.recipe, tunes=self.init_from is not None)
 
     def network(self, logits: int) -> Network:
@@ -355,7 +355,7 @@ class TrainingJob:
         """Load data for the recipe's network and make the training plan; both may raise errors."""
         from mien.training.plan import plan_training
 
-        plan = plan_training(self.recipe, read(data, *self.recipe.input.stored_as).faces, self.parts)
+        plan = plan_training(self.recipe, read(data, *self.recipe.input.size_and_channels).faces, self.parts)
         if self.seconds is None:
             return plan
         from mien.training.probe import estimate_training
@@ -413,9 +413,9 @@ class TrainingJob:
         """Yield a notice if the model of ``init_from`` was trained on images of these splits."""
         if self.init_from is None:
             return
-        places = np.flatnonzero(np.isin(faces.split, splits))
-        if known := int(np.isin(image_digests(faces.images, places), read_trained_on(self.init_from)).sum()):
-            words = f"the model of --from was trained on {known:,} of these {len(places):,} images of "
+        indices = np.flatnonzero(np.isin(faces.split, splits))
+        if known := int(np.isin(image_digests(faces.images, indices), read_trained_on(self.init_from)).sum()):
+            words = f"the model of --from was trained on {known:,} of these {len(indices):,} images of "
             yield Notice(f"{words}{' and '.join(splits)}: accuracy on them is too optimistic.", code="trained-on")
 
     def start(
@@ -424,10 +424,10 @@ class TrainingJob:
         """Build the network, train, export and evaluate. Teachers first predict the train split of ``data``."""
         from mien.pipeline.training_run import run_recipe
 
-        own = self.recipe.input.stored_as
+        own = self.recipe.input.size_and_channels
 
         def read_at(spec: InputSpec) -> Dataset:
-            return plan.dataset if spec.stored_as == own else read(data, *spec.stored_as).faces
+            return plan.dataset if spec.size_and_channels == own else read(data, *spec.size_and_channels).faces
 
         network = self.network(plan.logits)
         return run_recipe(

@@ -17,12 +17,6 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 
-def arg(name: str, value: object = None) -> str:
-    """Return an argument as the command line names it. Do not use it in new code: write the option."""
-    word = {"class_map": "--map", "init_from": "--from", "settings": "--set"}.get(name, f"--{name.replace('_', '-')}")
-    return word if value in {None, True} else f"{word} {value}"
-
-
 class MienError(Exception):
     """Base class of all errors that mien raises on purpose.
 

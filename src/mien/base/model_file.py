@@ -28,7 +28,7 @@ weights, 6 ratings. Models are written in the newest version."""
 INT8 = "-int8"
 """Suffix of the name of a model's int8 form."""
 
-LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 1e-3, 1e3
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
 """Allowed range of temperatures in a manifest. Fitted temperatures lie in 0.05..20."""
 
 MANIFEST_KEY = "mien.manifest"
@@ -48,7 +48,7 @@ class OutputManifest(BaseModel, extra="forbid", frozen=True):
     """Description of one output of a model."""
 
     classes: Classes
-    temperature: float = Field(default=1.0, ge=LEAST_TEMPERATURE, le=GREATEST_TEMPERATURE)
+    temperature: float = Field(default=1.0, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
     target: Target = Field(description="training target")
 
 
@@ -74,8 +74,8 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
     scores: dict[str, float] = Field(default_factory=dict, description="metrics, e.g. validation_accuracy in 0..1")
     temperature: float = Field(
         default=1.0,
-        ge=LEAST_TEMPERATURE,
-        le=GREATEST_TEMPERATURE,
+        ge=MIN_TEMPERATURE,
+        le=MAX_TEMPERATURE,
         description="divisor of the logits before the softmax",
     )
     outputs: dict[str, OutputManifest] = Field(

@@ -75,12 +75,12 @@ class InputSpec(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         return slice(start, start + self.crop_px)
 
     @property
-    def stored_as(self) -> tuple[int, int]:
+    def size_and_channels(self) -> tuple[int, int]:
         """``size_px`` and ``channels``, as data is loaded for this input."""
         return self.size_px, self.channels
 
     @property
-    def seen_as(self) -> tuple[int, int]:
+    def crop_and_channels(self) -> tuple[int, int]:
         """``crop_px`` and ``channels``, as the network is built."""
         return self.crop_px, self.channels
 

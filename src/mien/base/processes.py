@@ -63,12 +63,12 @@ class _OneThread(ContextDecorator):
 one_thread = _OneThread()
 """For what only one thread of a process can do at a time: draw seeded numbers, train with Fabric, export to ONNX."""
 _program: list[Callable[[], None]] = []
-"""Functions that restore the program's generators and torch's settings, while any thread is in :func:`usual_torch`."""
+"""Functions that restore the generators and torch's settings, while any thread is in :func:`torch_defaults`."""
 _inside = 0
 
 
 @contextmanager
-def usual_torch() -> Iterator[None]:
+def torch_defaults() -> Iterator[None]:
     """Use gradients, float32 and the CPU in the ``with`` block, whatever torch modes the program has set.
 
     Afterwards these modes and the random numbers of torch, NumPy and Python go on as if nothing had happened. Several

@@ -15,9 +15,9 @@ OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(ge=0, le=10)]
 
-_MOST = 1e30
+_MAX = 1e30
 """Upper limit of settings that are used in fp32; the largest fp32 number is 3e38."""
-Weight = Annotated[float, Field(ge=0, le=_MOST)]
+Weight = Annotated[float, Field(ge=0, le=_MAX)]
 
 
 class StrictModel(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -86,12 +86,12 @@ class OptimRecipe(OwnPart):
     """The optimiser. Biases and normalisation layers get no weight decay."""
 
     name: str = Field(default="sgd", description="sgd, adam, adamw, rmsprop, or a function in file")
-    lr: float = Field(default=0.1, gt=0, le=_MOST, description="peak learning rate")
+    lr: float = Field(default=0.1, gt=0, le=_MAX, description="peak learning rate")
     momentum: Annotated[Fraction, _optimizer("sgd", "rmsprop")] = 0.9
     nesterov: bool = True
     betas: Annotated[tuple[Fraction, Fraction], _optimizer("adam", "adamw")] = (0.9, 0.999)
     epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: small number added to divisors")
-    weight_decay: float = Field(default=0.0, ge=0, le=_MOST)
+    weight_decay: float = Field(default=0.0, ge=0, le=_MAX)
     clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
 
     @field_validator("name")
@@ -149,8 +149,8 @@ class AugmentRecipe(OwnPart):
     blur: Probability = Field(default=0.0, description="fraction of images that are blurred")
     noise: Probability = Field(default=0.0, description="fraction of images with added Gaussian noise")
     low_resolution: Probability = Field(default=0.0, description="fraction of images reduced to a lower resolution")
-    mixup: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
-    cutmix: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
+    mixup: float = Field(default=0.0, ge=0, le=_MAX, description="alpha of the Beta distribution; 0 is off")
+    cutmix: float = Field(default=0.0, ge=0, le=_MAX, description="alpha of the Beta distribution; 0 is off")
     mixup_probability: Annotated[Probability, _MIXES] = Field(
         default=1.0, description="fraction of batches that mixup and cutmix change"
     )
@@ -212,7 +212,7 @@ class OutputRecipe(StrictModel):
         description="label: the data's label; votes: the distribution of votes; majority: the class with most votes; "
         "sampled: one vote, drawn again each epoch; affect: ratings in the columns valence and arousal",
     )
-    weight: float = Field(default=1.0, gt=0, le=_MOST, description="weight of this output's loss in the sum")
+    weight: float = Field(default=1.0, gt=0, le=_MAX, description="weight of this output's loss in the sum")
 
 
 class TuningRecipe(StrictModel):

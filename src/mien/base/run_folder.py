@@ -124,7 +124,7 @@ class RunFolder:
         write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Lock the folder against other commands in the ``with`` block; create it if it is missing.
 
         Half-written files of killed processes are removed first, and new folders afterwards if they are empty. On

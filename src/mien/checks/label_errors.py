@@ -23,7 +23,7 @@ NEIGHBOURS = 50
 SURE_FROM = 0.7
 """A new label is suggested if its probability and its fraction of the neighbours reach this."""
 
-_SMALLEST = 1e-4  # lower limit of probabilities, so that nearly impossible classes do not decide the neighbours
+_MIN_PROBABILITY = 1e-4  # lower limit of probabilities, so that nearly impossible classes do not decide the neighbours
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +133,11 @@ def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[
     """
     from scipy.spatial import KDTree
 
-    logarithms = np.log(np.maximum(probabilities, _SMALLEST))
-    places = logarithms - logarithms.mean(axis=1, keepdims=True)
+    logarithms = np.log(np.maximum(probabilities, _MIN_PROBABILITY))
+    coordinates = logarithms - logarithms.mean(axis=1, keepdims=True)
     witnesses = np.flatnonzero(evidence)
     count = min(NEIGHBOURS + 1, len(witnesses))
-    near = witnesses[KDTree(places[witnesses]).query(places, range(1, count + 1))[1]]
+    near = witnesses[KDTree(coordinates[witnesses]).query(coordinates, range(1, count + 1))[1]]
     others = groups[near] != groups[:, np.newaxis]
     # Ask for one more, because a sample of the evidence finds itself. Other samples then have one too many.
     others &= np.cumsum(others, axis=1) <= NEIGHBOURS

@@ -46,7 +46,7 @@ def info(
         network, seen = load_network(model), find_trained(model).read_recipe().input
         from mien.models.network import layers_of
 
-        rows = layers_of(network, *seen.seen_as[::-1])
+        rows = layers_of(network, *seen.crop_and_channels[::-1])
         show_rows(rows, json)
         if not json:
             typer.echo(f"parameters: {sum(each['parameters'] for each in rows):,}")

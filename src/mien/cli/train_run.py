@@ -106,7 +106,7 @@ def find_options(
         leave_out("--time sets the number of epochs", {"--epochs": any(each.startswith("epochs=") for each in changes)})
     # Check these before loading torch, because most mistakes are in a name, a path or a --set.
     job = find_job(options.recipe, changes, options.init_from, options.device)
-    return job.writing(options.out, teachers, tta, options.resume).within(options.time)
+    return job.with_run(options.out, teachers, tta, options.resume).within(options.time)
 
 
 def _show(result: TrainingResult) -> None:

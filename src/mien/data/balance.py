@@ -71,8 +71,8 @@ def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequenc
     turns = np.arange(length) % len(present)
     order = np.empty(length, dtype=np.int64)
     for label, members in enumerate(_members(labels, len(present))):
-        places = np.flatnonzero(turns == label)
-        order[places] = _cycle(members, len(places), generator)
+        indices = np.flatnonzero(turns == label)
+        order[indices] = _cycle(members, len(indices), generator)
     return order
 
 

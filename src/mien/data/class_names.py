@@ -40,9 +40,9 @@ class ClassNames:
 
     def name(self, label: str) -> str:
         """Return the class that a label means: ``"Happiness"`` -> ``"happy"``."""
-        usual = canonical_class(label)
-        mapped = self._mapped(label.strip(), usual)
-        name = self._spelled(mapped or usual)
+        canonical = canonical_class(label)
+        mapped = self._mapped(label.strip(), canonical)
+        name = self._spelled(mapped or canonical)
         if mapped is None:
             self._labels_of.setdefault(name, {})[_key(label)] = None
         return name
@@ -54,16 +54,16 @@ class ClassNames:
         """
         whole = _WHOLE.fullmatch(label)
         number = int(whole[1]) if whole else -1
-        usual = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(label)
-        mapped = self._mapped(label.strip(), *([str(number)] if whole else []), usual)
+        canonical = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(label)
+        mapped = self._mapped(label.strip(), *([str(number)] if whole else []), canonical)
         if mapped is None and whole:
             self.guessed.add(number)
-        if mapped is None and usual not in EXPRESSIONS:
+        if mapped is None and canonical not in EXPRESSIONS:
             # Numbers from 1 to 7 never mean FER2013's order plus one.
             pairs = "1=NAME,2=NAME,..." if whole else f"{label.strip()[:40]}=NAME"
             words = f"{where}: label {label.strip()[:40]} is not one of {_NUMBERING}. Name classes: "
             raise DataError(f"{words}--map '{pairs}'.", code="label-unknown")
-        return mapped or usual
+        return mapped or canonical
 
     def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
         """Return notices about class names, after all labels have been mapped.

@@ -137,12 +137,12 @@ def check_made_for(clean: Clean, dataset: Dataset, path: str | os.PathLike[str])
         )
 
 
-def apply_clean(dataset: Dataset, clean: Clean, usual: Dataset | None = None) -> Dataset:
+def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None) -> Dataset:
     """Drop and relabel faces as listed.
 
     The new fingerprint is computed from the data's fingerprint and the changes, so it is the same for every image size.
-    ``usual`` are the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, from which the list was made. They must
-    prove that changes of validation and test rows are justified. None uses ``dataset``.
+    ``reference`` are the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, from which the list was made. They
+    must prove that changes of validation and test rows are justified. None uses ``dataset``.
 
     Raises DataError: the data lacks a row, class or label of the list; a row of validation or test is dropped for a
     reason that the data does not prove; or no face is left.
@@ -166,7 +166,7 @@ def apply_clean(dataset: Dataset, clean: Clean, usual: Dataset | None = None) ->
             labels[place] = classes.index(change.to)
     if not kept.any():
         raise DataError("The list of changes drops every row.", code="clean-drops-all")
-    _prove(dataset if usual is None else usual, [(each, position[each.row]) for each in clean.changes])
+    _prove(dataset if reference is None else reference, [(each, position[each.row]) for each in clean.changes])
     before = (*dataset.cleaned_from, dataset.fingerprint, dataset.fingerprint_without_test)
     cleaned = replace(dataset, labels=labels, cleaned_from=before).subset(kept)
     trained_on = [each for each in clean.changes if each.split != "test"]

@@ -146,7 +146,7 @@ def read_metadata(folder: Path, options: ReadOptions) -> Table:
             for word, name in zip(table.splits, table.source, strict=True)
         ]
         table = replace(table, splits=splits, split_origin="as in the folders")
-        table = replace(table, places=[where + each for each in table.places])
+        table = replace(table, locations=[where + each for each in table.locations])
         tables.append(replace(table, source=[where + each for each in table.source]))
     return join_tables(tables, folder)
 
@@ -164,17 +164,17 @@ def _table(
     if not rows:
         that = f" that can be read. {_DAMAGED}" if numbered else "."
         raise DataError(f"{path.name} has a header but no rows{that}", code="data-empty")
-    places = [f"{path.name} line {line}" for line, _ in rows]
+    locations = [f"{path.name} line {line}" for line, _ in rows]
     origin = "" if header.split is None else "as in the table"
     if numbered and header.split is not None:
         origin = f"as in the column '{names[header.split].strip()}'"
     return Table(
         path=path,
-        places=places,
+        locations=locations,
         images=images,
         labels=[fields[header.label] for _, fields in rows],
         splits=["" if header.split is None else fields[header.split] for _, fields in rows],
-        source=places if header.path is None or numbered else [fields[header.path].strip() for _, fields in rows],
+        source=locations if header.path is None or numbered else [fields[header.path].strip() for _, fields in rows],
         columns={name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in header.others.items()},
         label_column=names[header.label].strip(),
         split_origin=origin,

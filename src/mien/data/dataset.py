@@ -309,14 +309,14 @@ class Dataset:
         return {split: self.counts(split).tolist() for split in SPLITS if (self.split == split).any()}
 
 
-def _square(image: npt.NDArray[np.uint8], index: int, stored_as: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def _square(image: npt.NDArray[np.uint8], index: int, size_and_channels: tuple[int, int]) -> npt.NDArray[np.uint8]:
     array: Any = image if hasattr(image, "getbands") else np.asarray(image)
     mode = getattr(array, "mode", "")  # of Pillow
     is_grey = mode[0] != "P" and len(array.getbands()) < 3 if mode else array.ndim == 2 or array.shape[2:] == (1,)
-    if stored_as[1] == 3 and is_grey:
+    if size_and_channels[1] == 3 and is_grey:
         raise only_grey(f"images[{index}]")
     try:
-        return face_square(open_image_source(array), *stored_as)
+        return face_square(open_image_source(array), *size_and_channels)
     except DataError as error:
         raise DataError(f"images[{index}]: {error}", code="image-array") from None
 

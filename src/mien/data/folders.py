@@ -125,7 +125,7 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
     sources = [plain(_relative(Path(file), folder)) for file in files]
     return Table(
         path=folder,
-        places=sources,
+        locations=sources,
         images=files,
         labels=labels,
         splits=_official_splits(files) or splits,

@@ -72,14 +72,14 @@ def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
     chosen = np.asarray(chosen)
     if not is_mapped(images):
         return np.asarray(images[chosen])
-    places = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
-    if len(places) * math.prod(images.shape[1:]) < LARGE_BYTES:
-        return np.asarray(images[places])
-    if places[0] >= 0 and (np.diff(places) == 1).all():
-        return images[places[0] : places[-1] + 1]
-    taken = new_images(len(places), images.shape[1:])
-    for block in slices(len(places), _BLOCK):
-        taken[block] = images[places[block]]
+    indices = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
+    if len(indices) * math.prod(images.shape[1:]) < LARGE_BYTES:
+        return np.asarray(images[indices])
+    if indices[0] >= 0 and (np.diff(indices) == 1).all():
+        return images[indices[0] : indices[-1] + 1]
+    taken = new_images(len(indices), images.shape[1:])
+    for block in slices(len(indices), _BLOCK):
+        taken[block] = images[indices[block]]
     return taken
 
 

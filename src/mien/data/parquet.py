@@ -177,14 +177,16 @@ class ParquetFile:
 
     def table(self, skip_bad: bool) -> Table:
         """Return the rows. A row's source is its file and number, counted from 0."""
-        places = [f"{self.name} row {row}" for row in range(self.count)]
+        locations = [f"{self.name} row {row}" for row in range(self.count)]
         return Table(
             path=self.path,
-            places=places,
-            images=self._images(places, skip_bad),
-            labels=[self._label(value, place) for value, place in zip(self._column(self.label), places, strict=True)],
+            locations=locations,
+            images=self._images(locations, skip_bad),
+            labels=[
+                self._label(value, place) for value, place in zip(self._column(self.label), locations, strict=True)
+            ],
             splits=self._splits(),
-            source=places,
+            source=locations,
             columns=self._columns(),
             label_column=self.label,
             split_origin="as in the file names" if self.split is None else f"as in the column '{self.split}'",
@@ -194,9 +196,9 @@ class ParquetFile:
         values: list[Any] = self.cells[name].to_pylist()
         return values
 
-    def _images(self, places: list[str], skip_bad: bool) -> Iterator[bytes]:
+    def _images(self, locations: list[str], skip_bad: bool) -> Iterator[bytes]:
         """Yield the encoded image of each row, in small batches."""
-        remaining = iter(places)
+        remaining = iter(locations)
         with _damage_as_one_line(self.path):
             # Read row groups one by one, because pyarrow keeps all groups of one request in memory.
             for group in range(self.parquet.num_row_groups):

@@ -107,10 +107,10 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
         words = f"{folder} is a run folder of mien train. Give the data that it was trained on."
         raise DataError(words, code="data-is-a-run")
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")
-    usual = [file for file in tables if file.name.lower() in _USUAL_CSVS]
+    standard = [file for file in tables if file.name.lower() in _USUAL_CSVS]
     # A single folder beside a table holds its images. Two or more folders are class or split folders.
-    if len(subfolders(folder)) < 2 and (len(tables) == 1 or usual):
-        return detect_shape((usual or tables)[0])
+    if len(subfolders(folder)) < 2 and (len(tables) == 1 or standard):
+        return detect_shape((standard or tables)[0])
     if metadata_files(folder):
         return folder, _METADATA
     if holds_class_folders(folder):
@@ -207,9 +207,9 @@ def _cleaned(path: Path, result: ReadResult, changes: Clean, options: ReadOption
     """Apply the list of changes to the data."""
     file, before = str(options.clean), result.faces
     check_made_for(changes, before, file)
-    usual = replace(options, size_px=FINGERPRINT_PX, channels=1)
+    standard = replace(options, size_px=FINGERPRINT_PX, channels=1)
     try:
-        faces = apply_clean(before, changes, before if usual == options else _read(path, usual, cache).faces)
+        faces = apply_clean(before, changes, before if standard == options else _read(path, standard, cache).faces)
     except DataError as error:
         raise DataError(f"{file}: {error}", code=error.code) from None
     left = faces.counts_by_split()

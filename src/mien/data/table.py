@@ -65,7 +65,7 @@ class Table:
 
     Attributes:
         path: file or folder that was read.
-        places: names of the rows in messages.
+        locations: names of the rows in messages.
         images: contents of the images, opened one after the other.
         labels: classes as written: text, or numbers.
         splits: splits as written; ``""`` where the data has none.
@@ -82,7 +82,7 @@ class Table:
     """
 
     path: Path
-    places: Sequence[str]
+    locations: Sequence[str]
     images: Iterable[Content]
     labels: Sequence[str | float]
     splits: Sequence[str]
@@ -152,7 +152,7 @@ def join_tables(tables: Sequence[Table], path: Path) -> Table:
         path=path,
         images=chain.from_iterable(table.images for table in tables),
         columns=columns,
-        places=joined("places"),
+        locations=joined("locations"),
         labels=joined("labels"),
         splits=joined("splits"),
         source=joined("source"),
@@ -168,10 +168,10 @@ def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
     Splits and fingerprint come from the grey faces at :data:`FINGERPRINT_PX`. Raises DataError: unknown labels or
     splits, fewer than two classes, an image that cannot be decoded, only grey images where colour is asked for.
     """
-    words = {word: split_of(word, place) for word, place in zip(table.splits, table.places, strict=True)}
+    words = {word: split_of(word, place) for word, place in zip(table.splits, table.locations, strict=True)}
     official = is_official(words)
     names, notes = _class_names(table, options, foreign=any(words.values()) and not official)
-    columns, votes, vote_classes = gather_votes(dict(table.columns), table.places)
+    columns, votes, vote_classes = gather_votes(dict(table.columns), table.locations)
     if (ferplus := columns.get(FERPLUS_COLUMN)) is not None and ferplus.ndim == 2:
         votes, vote_classes = columns.pop(FERPLUS_COLUMN), FERPLUS_CLASSES
     rows = np.arange(len(names))
@@ -180,7 +180,7 @@ def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
             rows = own.astype(np.int64)
         else:
             columns["row_"] = own
-    items = zip(table.places, table.images, strict=True)
+    items = zip(table.locations, table.images, strict=True)
     images, kept, bad = decode_images(
         items, len(names), options.forms, f"reading {table.path.name}", skip_bad=options.skip_bad
     )
@@ -220,8 +220,8 @@ def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
         split, origin = settle_splits(faces.split, origin, images[-1], labels, groups=groups, classes=faces.classes)
         faces = replace(faces, split=split)
     if len(images) > 1:
-        usual = replace(faces, images=images[-1])
-        faces = faces.with_fingerprints(usual.fingerprint, usual.fingerprint_without_test)
+        at_fingerprint = replace(faces, images=images[-1])
+        faces = faces.with_fingerprints(at_fingerprint.fingerprint, at_fingerprint.fingerprint_without_test)
     # Read-only as from the cache, so that code that writes to the images fails in the first run already.
     faces.images.setflags(write=False)
     found = (*table.notes, *notes, *rating_notices(faces), *_crossing(faces))
@@ -248,7 +248,7 @@ def _class_names(table: Table, options: ReadOptions, *, foreign: bool) -> tuple[
     if table.classes:
         return [str(label) for label in table.labels], []
     names, known, named = ClassNames(options.class_map), dict[str | float, str](), list[str]()
-    for label, place in zip(table.labels, table.places, strict=True):
+    for label, place in zip(table.labels, table.locations, strict=True):
         if label not in known:
             text = str(label)
             # A class may be called "none", and a folder by any name.

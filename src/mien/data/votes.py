@@ -95,12 +95,12 @@ Columns = Mapping[str, npt.NDArray[Any]]
 
 
 def gather_votes(
-    columns: Columns, places: Sequence[str] | npt.NDArray[np.str_]
+    columns: Columns, locations: Sequence[str] | npt.NDArray[np.str_]
 ) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None, tuple[str, ...]]:
     """Separate the columns ``votes_<class>`` (two or more) from a table.
 
     Returns the other columns; the votes, int64 or float64 (N, V), or None; the class names in the table's order. A row
-    whose columns of votes are all empty has no votes: zeros. ``places`` name the rows in messages.
+    whose columns of votes are all empty has no votes: zeros. ``locations`` name the rows in messages.
 
     Raises DataError for a value that is not a number, or a column that is a sum.
     """
@@ -113,12 +113,12 @@ def gather_votes(
         words = f"Columns '{VOTE_PREFIX}<class>' are votes, one column for each class, without a sum. Rename or "
         words += f"leave out: {', '.join(sums)}."
         raise DataError(words, code="votes-columns")
-    votes = np.stack([_numbers(name, columns[name], places) for name in found], axis=1)
+    votes = np.stack([_numbers(name, columns[name], locations) for name in found], axis=1)
     votes[np.isnan(votes).all(axis=1)] = 0
     return {name: values for name, values in columns.items() if name not in found}, votes, classes
 
 
-def _numbers(name: str, values: npt.NDArray[Any], places: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[Any]:
+def _numbers(name: str, values: npt.NDArray[Any], locations: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[Any]:
     """Convert a column of votes to numbers, NaN for empty cells; whole numbers stay whole. (N,) -> (N,)."""
     if values.dtype.kind in "iu" and values.ndim == 1:
         return values.astype(np.int64)
@@ -128,8 +128,8 @@ def _numbers(name: str, values: npt.NDArray[Any], places: Sequence[str] | npt.ND
             found[at] = parse_number(value) if isinstance(value, str) else float(value)
         except (TypeError, ValueError):
             raise DataError(
-                f"{places[at]}: the column '{name}' must hold a number of votes; found '{value!s:.40}'. Write 0 where "
-                f"nobody chose the class. For an image without votes, leave all columns of votes empty.",
+                f"{locations[at]}: the column '{name}' must hold a number of votes; found '{value!s:.40}'. Write 0 "
+                f"where nobody chose the class. For an image without votes, leave all columns of votes empty.",
                 code="votes-not-numbers",
             ) from None
     return found

@@ -16,7 +16,7 @@ from mien.base.sample_groups import Groups, join_groups
 from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
 from mien.evaluation.metrics import (
     CALIBRATION_BINS,
-    SMALLEST_PROBABILITY,
+    MIN_PROBABILITY,
     Floats,
     Labels,
     calibration_error,
@@ -29,7 +29,7 @@ from mien.evaluation.results import Estimate, JsonResult, Reliability
 FOLDS = 5
 FOLD_SEED = 0
 
-LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 """Bounds of the fit. Without bounds, T would be 0 if all predictions are right, and infinite if all are wrong."""
 
 
@@ -48,9 +48,9 @@ def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
 
     With distributions as targets, (N, C), the loss is the cross-entropy ``-sum_k t_k log p_k``. The loss is convex in
     1/T. Newton's method finds the zero of its slope, with bisection as a safeguard. A probability of 0 counts as
-    :data:`~mien.evaluation.metrics.SMALLEST_PROBABILITY`, or as the sample's smallest probability if that is less.
+    :data:`~mien.evaluation.metrics.MIN_PROBABILITY`, or as the sample's smallest probability if that is less.
 
-    Returns the temperature, :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 if the loss is the same for all
+    Returns the temperature, :data:`MIN_TEMPERATURE`..:data:`MAX_TEMPERATURE`; 1 if the loss is the same for all
     (uniform samples); NaN without samples.
     """
     if not len(targets):
@@ -67,7 +67,7 @@ def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
         variance = (weights * np.square(logits - mean[:, np.newaxis])).sum(axis=1)
         return float((mean - of_truth).mean()), float(variance.mean())
 
-    low, high, inverse = 1 / GREATEST_TEMPERATURE, 1 / LEAST_TEMPERATURE, 1.0
+    low, high, inverse = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE, 1.0
     for _ in range(200):
         slope, curvature = slope_and_curvature(inverse)
         if abs(slope) <= 1e-13:  # for uniform samples, the slope is only a rounding error
@@ -109,7 +109,7 @@ def _logits(probabilities: Floats) -> Floats:
     """Compute logarithms; 0 is replaced by a small probability. (N, C) -> float64 (N, C)."""
     probabilities = np.asarray(probabilities, dtype=np.float64)
     positive = np.where(probabilities > 0, probabilities, np.inf)
-    floor = np.minimum(positive.min(axis=1, keepdims=True), SMALLEST_PROBABILITY)
+    floor = np.minimum(positive.min(axis=1, keepdims=True), MIN_PROBABILITY)
     return np.log(np.where(probabilities > 0, probabilities, floor))
 
 

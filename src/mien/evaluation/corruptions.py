@@ -118,9 +118,9 @@ def _shift(images: Images, length_px: float, generator: np.random.Generator) -> 
     side = images.shape[1]
     direction = 2 * np.pi * generator.random(len(images))
     length = length_px * side / _REFERENCE_PX
-    places = np.arange(side)
+    positions = np.arange(side)
     rows, columns = (
-        np.clip(places - np.rint(length * part).astype(np.intp)[:, None], 0, side - 1)
+        np.clip(positions - np.rint(length * part).astype(np.intp)[:, None], 0, side - 1)
         for part in (np.sin(direction), np.cos(direction))
     )
     return np.asarray(images[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]])
@@ -144,12 +144,12 @@ def _cover_anywhere(images: Images, side: float, generator: np.random.Generator)
 def _fill(images: Images, centre_y: Floats, centre_x: Floats, height: float, width: float) -> Images:
     """Fill a rectangle (fractions of the side) with each face's mean pixel, moved inside the image if needed."""
     side = images.shape[1]
-    places = np.arange(side)
+    positions = np.arange(side)
 
     def inside(centre: Floats, length: float) -> npt.NDArray[np.bool_]:
         pixels = max(round(length * side), 1)
         first = np.clip(np.rint(centre * side - pixels / 2), 0, side - pixels)[:, None]
-        return np.asarray((places >= first) & (places < first + pixels))
+        return np.asarray((positions >= first) & (positions < first + pixels))
 
     covered = inside(centre_y, height)[:, :, None] & inside(centre_x, width)[:, None, :]
     covered = covered if images.ndim == 3 else covered[..., None]

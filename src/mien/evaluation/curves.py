@@ -15,7 +15,7 @@ from mien.evaluation.intervals import percentile_interval, resampled_weights
 from mien.evaluation.metrics import Floats, Labels, OneVersusRest, divide, macro_average, one_versus_rest
 from mien.evaluation.results import Estimate, JsonResult
 
-MOST_POINTS = 200
+MAX_POINTS = 200
 """Largest number of points of a drawn curve. More points would be invisible and enlarge the page."""
 
 GRID: Floats = np.linspace(0.0, 1.0, 101)
@@ -30,7 +30,7 @@ class Curve(JsonResult):
     """A curve: one point per threshold. ROC: true over false positive rate. Precision-recall: precision over recall.
 
     Attributes:
-        across: float64 (P,), 0..1, ascending: false positive rate, or recall. P <= :data:`MOST_POINTS`; 0 if undefined.
+        across: float64 (P,), 0..1, ascending: false positive rate, or recall. P <= :data:`MAX_POINTS`; 0 if undefined.
         up: float64 (P,), 0..1: true positive rate or precision.
         area: area under the ROC curve with its 95% interval, or average precision without one; computed from all
             points, also those that are not kept.
@@ -115,7 +115,7 @@ def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curv
     return tuple(curves)
 
 
-def thin(across: Floats, up: Floats, most: int = MOST_POINTS) -> npt.NDArray[np.intp]:
+def thin(across: Floats, up: Floats, most: int = MAX_POINTS) -> npt.NDArray[np.intp]:
     """Choose at most ``most`` points (2 or more), equally spaced along a curve (P,), so that it looks unchanged.
 
     Returns indices (Q,), ascending, with both ends; all points if there are at most ``most``.

@@ -30,10 +30,10 @@ from mien.evaluation.results import BreakDown, ClassMetrics, Estimate, Evaluatio
 
 Bools = npt.NDArray[np.bool_]
 
-MOST_GROUPS = 100
+MAX_GROUPS = 100
 """Largest number of distinct values of a grouping column. A column with more probably holds names or measurements."""
 
-LEAST_COMPARED = 20
+MIN_COMPARED = 20
 """Fewer samples than this are not compared with the others."""
 
 
@@ -60,9 +60,9 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, metric
             name, len(predictions), **{key: float(over(column, counts)) for key, column in columns.items()}
         )
 
-    usual = [*HEADLINES, *(() if predictions.rated is None else predictions.rated.metrics)]
-    further = [each for each in find_metrics(metrics) if each.key not in usual]
-    chosen = find_metrics([*usual, *further])
+    standard = [*HEADLINES, *(() if predictions.rated is None else predictions.rated.metrics)]
+    further = [each for each in find_metrics(metrics) if each.key not in standard]
+    chosen = find_metrics([*standard, *further])
     return Evaluation(
         split=predictions.split,
         samples=len(predictions),
@@ -87,23 +87,23 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
     """Return the sorted distinct values of a column (N,), and the index of each sample's value, int64 (N,).
 
     Numbers in text sort as numbers: 3-9 before 10-19. A missing value is no group: index -1. Numbers are cut by
-    :func:`in_quarters` if most of them have fewer than :data:`LEAST_COMPARED` samples.
+    :func:`in_quarters` if most of them have fewer than :data:`MIN_COMPARED` samples.
 
-    Raises DataError for more than :data:`MOST_GROUPS` distinct values, or none.
+    Raises DataError for more than :data:`MAX_GROUPS` distinct values, or none.
     """
     if values.dtype.kind == "f":  # whole numbers with gaps were read as fractions
         values = np.array([np.format_float_positional(each + 0, trim="-") for each in values])
     elif values.dtype.kind == "O":
         values = np.array(["" if each is None else str(each) for each in values])
     counts = np.unique(values, return_counts=True)[1]
-    if 0 < len(counts) <= MOST_GROUPS and np.median(counts) < LEAST_COMPARED:
+    if 0 < len(counts) <= MAX_GROUPS and np.median(counts) < MIN_COMPARED:
         values = in_quarters(values.astype(str))
     distinct, group_of = np.unique(values, return_inverse=True)
     known = [at for at, value in enumerate(distinct) if not is_missing(value)]
     if not known:
         raise DataError("The column to group by has no values.", code="groups-missing")
-    if len(known) > MOST_GROUPS:
-        words = f"A column to group by may have at most {MOST_GROUPS} distinct values; found {len(known)}, such as "
+    if len(known) > MAX_GROUPS:
+        words = f"A column to group by may have at most {MAX_GROUPS} distinct values; found {len(known)}, such as "
         words += f"{distinct[known[0]]} and {distinct[known[1]]}. Choose a column with fewer values."
         raise DataError(words, code="too-many-groups")
     order = sorted(known, key=lambda at: _by_number(str(distinct[at])))
@@ -156,7 +156,7 @@ def share_gaps(
 ) -> tuple[GroupGap, ...]:
     """Compare shares for each value of a column (N,) with all samples of another value.
 
-    A metric has bool (N,) hits, and bool (N,) samples among which they count. Both sides need :data:`LEAST_COMPARED`
+    A metric has bool (N,) hits, and bool (N,) samples among which they count. Both sides need :data:`MIN_COMPARED`
     samples. If there are two values, only the first is compared. Raises as :func:`group_values`.
     """
     distinct, group_of = group_values(values)
@@ -165,7 +165,7 @@ def share_gaps(
         for metric, (right, counted) in metrics_by_name.items():
             hits, inside = right[counted & known], group_of[counted & known] == at
             among = None if groups is None else groups[counted & known]
-            if min(inside.sum(), (~inside).sum()) >= LEAST_COMPARED:
+            if min(inside.sum(), (~inside).sum()) >= MIN_COMPARED:
                 rate, compared = proportion_among(hits, inside, among), share_difference(hits, inside, among)
                 found.append(GroupGap(str(value), metric, int(inside.sum()), rate, *compared))
     return tuple(replace(gap, p_value=p) for gap, p in zip(found, holm([gap.p_value for gap in found]), strict=True))

@@ -21,7 +21,7 @@ from mien.base.labels import NO_EXPRESSION
 Floats = npt.NDArray[np.float64]
 
 _OUTLIER = 1.0
-_SMALLEST_PROBABILITY = 1e-12
+_MIN_PROBABILITY = 1e-12
 
 
 def majority(votes: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -73,4 +73,4 @@ def sample_cross_entropies(targets: Floats, probabilities: Floats) -> Floats:
     Returns:
         float64 (N,), 0 or more.
     """
-    return np.asarray(-(targets * np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))).sum(axis=1))
+    return np.asarray(-(targets * np.log(np.maximum(probabilities, _MIN_PROBABILITY))).sum(axis=1))

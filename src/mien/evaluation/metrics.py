@@ -20,7 +20,7 @@ Labels = npt.NDArray[np.int64]
 CALIBRATION_BINS = 15
 """Number of equal-width bins of the calibration error, as in Guo et al. 2017."""
 
-SMALLEST_PROBABILITY = 1e-15
+MIN_PROBABILITY = 1e-15
 """Smallest probability in the log loss, so that a certain but wrong answer costs 34.5, not infinity."""
 
 
@@ -127,24 +127,24 @@ def weighted_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Flo
 class OneVersusRest:
     """The rows of one class against all others, sorted once, so that the ROC area takes one pass for any weights.
 
-    The U distinct scores of the class's rows define 2U + 1 ordered positions (places): below the first score, at the
+    The U distinct scores of the class's rows define 2U + 1 ordered positions: below the first score, at the
     first, between first and second, at the second, and so on.
 
     Attributes:
-        places: int64 (N,), place of each row's score, 0..2U, plus 2U + 1 for the class's own rows.
-        count: number of places: 2U + 1.
+        positions: int64 (N,), place of each row's score, 0..2U, plus 2U + 1 for the class's own rows.
+        count: number of positions: 2U + 1.
     """
 
-    places: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
     count: int
 
     @classmethod
     def of(cls, is_positive: npt.NDArray[np.bool_], scores: Floats) -> OneVersusRest:
         """Compute the place of each row from its mask, bool (N,), and its score, float (N,)."""
         edges = np.unique(scores[is_positive])
-        places = np.searchsorted(edges, scores, side="left") + np.searchsorted(edges, scores, side="right")
+        positions = np.searchsorted(edges, scores, side="left") + np.searchsorted(edges, scores, side="right")
         count = 2 * len(edges) + 1
-        return cls(places + count * is_positive, count)
+        return cls(positions + count * is_positive, count)
 
     def area(self, weights: Floats) -> float:
         """Compute the area under the ROC curve with ``weights``, float (N,); NaN if one side has weight 0.
@@ -152,7 +152,7 @@ class OneVersusRest:
         It is the probability that a row of the class scores above a row of the others, with ties counted half (the
         Mann-Whitney statistic with mid-ranks: Hanley & McNeil, Radiology 143, 1982).
         """
-        negatives, positives = np.bincount(self.places, weights, 2 * self.count).reshape(2, -1)
+        negatives, positives = np.bincount(self.positions, weights, 2 * self.count).reshape(2, -1)
         up_to, of_class = negatives.cumsum(), positives[1::2]
         pairs = of_class.sum() * up_to[-1]
         return float("nan") if pairs == 0 else float(of_class @ (up_to[:-1:2] + up_to[1::2]) / (2.0 * pairs))
@@ -174,11 +174,11 @@ def roc_auc(labels: Labels, probabilities: Floats) -> Floats:
 def sample_losses(labels: Labels, probabilities: Floats) -> Floats:
     """Compute the negative log of the true class's probability for each row. (N,), (N, C) -> (N,), 0..34.6.
 
-    Each row is first rescaled to sum to 1, and probabilities are clipped at :data:`SMALLEST_PROBABILITY`.
+    Each row is first rescaled to sum to 1, and probabilities are clipped at :data:`MIN_PROBABILITY`.
     """
     of_truth = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
     # Use abs, because the negative log of exactly 1 would print as -0.
-    return np.asarray(np.abs(np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))), dtype=np.float64)
+    return np.asarray(np.abs(np.log(np.clip(of_truth, MIN_PROBABILITY, 1.0))), dtype=np.float64)
 
 
 def log_loss(labels: Labels, probabilities: Floats) -> float:

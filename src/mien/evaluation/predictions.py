@@ -24,7 +24,7 @@ from mien.data.votes import vote_probabilities
 SUM_TOLERANCE = 1e-3
 """A sample's probabilities may sum to 1 with this error, which float16 needs."""
 
-_MOST_BYTES = 1_000_000_000
+_MAX_BYTES = 1_000_000_000
 """Largest unpacked size of a file: a million samples of a hundred classes. Without a limit, a small file of compressed
 zeros could fill the memory."""
 
@@ -209,7 +209,7 @@ UNREADABLE: tuple[type[Exception], ...] = (
 )
 """Exceptions that NumPy raises for a missing or damaged ``.npz``."""
 
-LARGEST_DIFFERENCE = 1e-3
+MAX_DIFFERENCE = 1e-3
 """Probabilities of one model may differ by this much between machines, or if stored as float16."""
 
 _ARRAYS = ("sample_ids", "labels", "probabilities", "classes", "split", "data_fingerprint")
@@ -454,8 +454,8 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
                 raise DataError("This is a single array; expected an .npz with several.", code="predictions-unreadable")
             assert archive.zip is not None  # zip is None only after closing
             unpacked = sum(entry.file_size for entry in archive.zip.infolist())
-            if unpacked > _MOST_BYTES:
-                words = f"Its arrays would take {unpacked:,} bytes; the limit is {_MOST_BYTES:,}."
+            if unpacked > _MAX_BYTES:
+                words = f"Its arrays would take {unpacked:,} bytes; the limit is {_MAX_BYTES:,}."
                 raise DataError(words, code="predictions-too-large")
             if missing := [name for name in _ARRAYS if name not in archive.files]:
                 words = f"Missing: {', '.join(missing)}; found: {', '.join(archive.files) or 'nothing'}."

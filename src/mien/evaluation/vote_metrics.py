@@ -27,7 +27,7 @@ from mien.evaluation.results import (
     VoteEvaluation,
 )
 
-LEAST_VOTES = 5
+MIN_VOTES = 5
 """Panels that are drawn from fewer votes than this agree too often."""
 BASELINE = "label (baseline)"
 """Name under which the label's output appears in metrics by votes."""
@@ -59,7 +59,7 @@ class VoteCeiling(JsonResult):
     """The highest accuracy on the annotators' majority that any model can be expected to reach.
 
     Attributes:
-        samples: number of samples with a majority by FER+'s protocol and at least :data:`LEAST_VOTES` votes.
+        samples: number of samples with a majority by FER+'s protocol and at least :data:`MIN_VOTES` votes.
         second_panel: how often two panels of annotators of the same size have the same most frequent answer.
         best_answer: how often a panel's most frequent answer is the one most probable among all people: the ceiling.
     """
@@ -83,11 +83,11 @@ def vote_ceiling(
     panel's answer is its most frequent expression; ties count fractionally.
 
     Samples with fractional votes are left out, because the size of their panel is unknown, and those with fewer than
-    :data:`LEAST_VOTES`. None if no sample is left.
+    :data:`MIN_VOTES`. None if no sample is left.
     """
     counts = np.asarray(counts, dtype=np.float64)
     usable = (
-        (counts == np.rint(counts)).all(axis=1) & (counts.sum(axis=1) >= LEAST_VOTES) & (majority(counts, classes) >= 0)
+        (counts == np.rint(counts)).all(axis=1) & (counts.sum(axis=1) >= MIN_VOTES) & (majority(counts, classes) >= 0)
     )
     if not usable.any():
         return None

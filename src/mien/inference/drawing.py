@@ -105,10 +105,10 @@ def draw_predictions(
     for small in (False, True):
         pairs = zip(predictions, names, strict=True)
         labels = [_Label(image.size, each, number, text_px, small=small) for each, number in pairs]
-        places = place_labels(image.size, boxes, [label.sizes for label in labels])
-        if not any(place.covered_px for place in places):
+        placements = place_labels(image.size, boxes, [label.sizes for label in labels])
+        if not any(place.covered_px for place in placements):
             break
-    for label, prediction, place in zip(labels, predictions, places, strict=True):
+    for label, prediction, place in zip(labels, predictions, placements, strict=True):
         label.draw(draw, place, _INK if not prediction.not_a_face else _GREY, _colour(prediction, colours))
     return image
 
@@ -262,7 +262,7 @@ def place_labels(
     face's label, the longest first.
     """
     taken = np.array([(face.left, face.top, face.width, face.height) for face in faces]).reshape(-1, 4)
-    places = []
+    placements = []
     for face, sizes in zip(faces, forms, strict=True):
         for form, each in enumerate(sizes):
             options = _beside(size, face, each)
@@ -272,9 +272,9 @@ def place_labels(
             place = Place(form, Box(left, top, width, height), int(covered[best]))
             if not place.covered_px:
                 break
-        places.append(place)
+        placements.append(place)
         taken = np.concatenate([taken, [[left, top, width, height]]])
-    return places
+    return placements
 
 
 def _beside(size: tuple[int, int], face: Box, label: tuple[int, int]) -> npt.NDArray[np.int64]:

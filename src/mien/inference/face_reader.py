@@ -114,7 +114,7 @@ class FaceReader:
 
         uint8 (H, W, 3) and N faces -> crops of the model's size, uint8 (N, size_px, size_px[, 3]).
         """
-        return cut_out(rgb, faces, self.detector.margin, *self.classifier.manifest.input.stored_as)
+        return cut_out(rgb, faces, self.detector.margin, *self.classifier.manifest.input.size_and_channels)
 
     def classify(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Compute probabilities of :attr:`classes`, then values of :attr:`further`.

@@ -208,7 +208,7 @@ def read_images(
 ) -> Generator[Photo, None, None]:
     """Yield the results of :meth:`Predictor.stream` with a given reader."""
     if crops:
-        form = reader.classifier.manifest.input.stored_as
+        form = reader.classifier.manifest.input.size_and_channels
         opened = _open_each(images, lambda image, _: face_square(open_image_source(image), *form), on_error)
         while batch := list(islice(opened, BATCH)):
             rows = reader.classify(np.stack([crop for _, crop in batch]))

@@ -105,15 +105,15 @@ def _pairs_of_table(described: Floats32, rotation: Floats32, reach: float) -> It
     count = len(described)
     order = _order(described, rotation)
     for block in slices(count, _BLOCK):
-        places = order[block.start : block.stop + _NEIGHBOURS]
-        rows = described[places]
+        window = order[block.start : block.stop + _NEIGHBOURS]
+        rows = described[window]
         leading = rows[:, :_FIRST_DIMENSIONS].copy()
-        for step in range(1, min(_NEIGHBOURS, len(places) - 1) + 1):
-            pairs = min(block.stop - block.start, len(places) - step)
+        for step in range(1, min(_NEIGHBOURS, len(window) - 1) + 1):
+            pairs = min(block.stop - block.start, len(window) - step)
             near = np.flatnonzero(_distance(leading[:pairs], leading[step : step + pairs]) <= reach)
             distance = _distance(rows[near], rows[near + step])
             within = distance <= reach
-            one, other = places[near[within]], places[near[within] + step]
+            one, other = window[near[within]], window[near[within] + step]
             yield np.minimum(one, other) * count + np.maximum(one, other), distance[within]
 
 

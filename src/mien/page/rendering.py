@@ -13,7 +13,7 @@ from mien.base.images import encoded
 from mien.page.charts.svg import import_matplotlib
 from mien.page.wording import percent
 
-LARGEST_PX = 96
+MAX_PX = 96
 """Largest side of a face in pixels. Larger faces are reduced, because a page shows hundreds."""
 
 
@@ -39,7 +39,7 @@ def import_page_packages() -> None:
     import_matplotlib()
 
 
-def data_address(image: npt.NDArray[np.uint8], largest_px: int = LARGEST_PX) -> str:
+def data_address(image: npt.NDArray[np.uint8], largest_px: int = MAX_PX) -> str:
     """Encode an image, uint8 (H, W) or RGB (H, W, 3), as a PNG ``data:`` address; large images are reduced."""
     picture: Any = Image.fromarray(np.ascontiguousarray(image))
     if max(picture.size) > largest_px:

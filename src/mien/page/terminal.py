@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from mien.evaluation.estimates import LEAST_COMPARED
+from mien.evaluation.estimates import MIN_COMPARED
 from mien.evaluation.results import AnswerEvaluation, BreakDown, Evaluation, GroupGap, VoteEvaluation
 from mien.page.blocks import Column, Table
 from mien.page.sections import (
@@ -114,7 +114,7 @@ def group_text(table: Table, column: str, gaps: Sequence[GroupGap] | None) -> Re
         )  # fmt: skip
         parts += [rich_table(Table("groups", columns, found))] if found else []
     elif gaps is not None:
-        parts.append(Text(f"\nNothing was compared: that needs two groups of {LEAST_COMPARED} images or more."))
+        parts.append(Text(f"\nNothing was compared: that needs two groups of {MIN_COMPARED} images or more."))
     return Group(*parts)
 
 

@@ -160,7 +160,7 @@ def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evalua
     """
     model, run, predictions = inputs.model, inputs.run, inputs.predictions
     history = run.read_history() if run is not None else []
-    places = [out, *([] if inputs.file is None else [inputs.file.parent]), *([] if run is None else [run.path])]
+    folders = [out, *([] if inputs.file is None else [inputs.file.parent]), *([] if run is None else [run.path])]
     context = ReportContext(
         predictions=split.predictions,
         evaluation=evaluation,
@@ -168,7 +168,7 @@ def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evalua
         class_counts=split.class_counts,
         history=history,
         best_epoch=model.manifest.epoch if model is not None and history else None,
-        robustness=find_robustness(places, predictions, inputs.model_name),
+        robustness=find_robustness(folders, predictions, inputs.model_name),
         model=model,
         run=run,
         parameters=0 if model is None else model.manifest.parameters,
@@ -238,14 +238,14 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
 
 
 def find_robustness(
-    places: Sequence[Path], predictions: Predictions, model_name: str | None
+    folders: Sequence[Path], predictions: Predictions, model_name: str | None
 ) -> RobustnessResult | Notice:
     """Return the first ``robustness.json`` for the predictions' split and model, or a notice why there is none."""
     if predictions.split == "test":
         words = "Robustness section skipped: only mien evaluate may use the test split."
         return Notice(words, code="robustness-of-test")
     nothing = NOT_MEASURED
-    for place in places:
+    for place in folders:
         file = place / NAME if place.is_dir() else place
         if not file.is_file():
             continue

@@ -10,7 +10,7 @@ import numpy as np
 from mien.base.cells import is_missing
 from mien.base.errors import DataError, Notice
 from mien.data.csv_file import PATH_HEADERS, CsvFile, find_column
-from mien.evaluation.estimates import MOST_GROUPS, group_values, in_quarters, share_gaps
+from mien.evaluation.estimates import MAX_GROUPS, group_values, in_quarters, share_gaps
 from mien.evaluation.metrics import divide
 from mien.evaluation.results import GroupGap
 from mien.page.blocks import Column, Table
@@ -25,7 +25,7 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
     """Read columns such as age from a CSV with a column of files: for each column the values of the images in it.
 
     Numbers of more than ten values that repeat are cut into quarters. A column has at least two groups and at most
-    :data:`MOST_GROUPS`, of two images on average; notices name the others, and files that are no image. Raises
+    :data:`MAX_GROUPS`, of two images on average; notices name the others, and files that are no image. Raises
     DataError: no column of files, or two of one name (``csv-columns``), or no column of groups (``groups-missing``).
     """
     file = CsvFile(table)
@@ -51,7 +51,7 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
         values = in_quarters(np.array([row[names.index(name)] for row in found.values()]))
         known = zip(found, values.tolist(), strict=True)
         columns[name] = {image: value for image, value in known if not is_missing(value)}
-    kept = {name: of for name, of in columns.items() if 2 <= len({*of.values()}) <= min(MOST_GROUPS, len(of) // 2)}
+    kept = {name: of for name, of in columns.items() if 2 <= len({*of.values()}) <= min(MAX_GROUPS, len(of) // 2)}
     words = f"{table.name}: {len(unknown):,} of {len(unknown) + len(found):,} lines name no image, or several"
     notices = [Notice(f"{words}, such as {unknown[0]}.", code="images-unknown")] if unknown else []
     gaps = {name: len(found) - len(of) for name, of in kept.items() if len(of) < len(found)}

@@ -18,7 +18,7 @@ from mien.evaluation.answers import evaluate_answers
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.metrics import Floats
 from mien.evaluation.named_metrics import Metric
-from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions
+from mien.evaluation.predictions import MAX_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.vote_metrics import evaluate_votes
 from mien.inference.predictor import Predictor
@@ -135,10 +135,10 @@ def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> 
         again = mean_over_views(predict, np.asarray(chosen.images[some]), noted_views(predictions.note))
         gaps[temperature] = np.abs(again - stored).max(axis=1)
     temperature, gap = min(gaps.items(), key=lambda each: float(each[1].max()))
-    if gap.max() > LARGEST_DIFFERENCE:
+    if gap.max() > MAX_DIFFERENCE:
         raise DataError(
             f"The model '{model.manifest.full_name}' did not make the predictions: of {len(some)} samples that were "
-            f"predicted again, {(gap > LARGEST_DIFFERENCE).sum()} differ, by up to {gap.max():.2g}. Give the model "
+            f"predicted again, {(gap > MAX_DIFFERENCE).sum()} differ, by up to {gap.max():.2g}. Give the model "
             f"that made them, or none.",
             code="model-did-not-predict",
         )
@@ -262,9 +262,9 @@ def trained_samples(
     if not len(known) or (own and split == "train"):
         return np.zeros(len(sample_ids), dtype=np.bool_)
     faces = with_model_classes(model, data)
-    places = faces.places(sample_ids)
-    trained = np.isin(image_digests(faces.images, places), known)
-    return trained & ~leaked(group_identical(faces.images), faces.split)[places] if trained.any() else trained
+    indices = faces.places(sample_ids)
+    trained = np.isin(image_digests(faces.images, indices), known)
+    return trained & ~leaked(group_identical(faces.images), faces.split)[indices] if trained.any() else trained
 
 
 def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDArray[np.bool_]]:
@@ -285,13 +285,13 @@ def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDAr
         faces = faces.subset(faces.split != "test")
     images = np.asarray(faces.images)
     groups = faces.groups
-    places = faces.places(predictions.sample_ids)
+    indices = faces.places(predictions.sample_ids)
     kept = {
         ALL_SAMPLES: np.ones(len(predictions), dtype=np.bool_),
-        WITHOUT_LEAKED: ~leaked(near_copy_groups(images), faces.split)[places],
-        "without conflicting copies": ~in_conflict(group_identical(images), faces.labels)[places],
+        WITHOUT_LEAKED: ~leaked(near_copy_groups(images), faces.split)[indices],
+        "without conflicting copies": ~in_conflict(group_identical(images), faces.labels)[indices],
     }
-    if groups is not None and (known := leaked(groups, faces.split)[places]).any():
+    if groups is not None and (known := leaked(groups, faces.split)[indices]).any():
         kept[f"without groups seen before ({faces.group_column})"] = ~known
     return kept
 

@@ -135,7 +135,7 @@ def _costs(result: EvaluationResult) -> tuple[Any, ...]:
 
 def milliseconds(model: Predictor) -> float:
     """Measure the time of one face crop in one thread of the processor, in milliseconds: the median of 20."""
-    alone, form = Predictor(model.path, threads=1).for_labels(), model.manifest.input.stored_as
+    alone, form = Predictor(model.path, threads=1).for_labels(), model.manifest.input.size_and_channels
     face = np.full((1, form[0], form[0], *([3] if form[1] == 3 else [])), 128, dtype=np.uint8)
     seconds = []
     for _ in range(WARM_UP + TIMED):

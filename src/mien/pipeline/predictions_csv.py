@@ -163,8 +163,8 @@ def by_file(sources: Sequence[str]) -> Callable[[str], int]:
     known: dict[tuple[str, ...], int] = {}
     for index, source in enumerate(sources):
         for at, end in enumerate(_ends(source)):
-            places = known if at else whole
-            places[end] = -1 if end in places else index
+            positions = known if at else whole
+            positions[end] = -1 if end in positions else index
     known |= whole
 
     def find(path: str) -> int:

@@ -24,7 +24,7 @@ from mien.base.preprocess import InputSpec
 from mien.base.progress import slices, track
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, read_ratings, vote_probabilities
-from mien.evaluation.calibration import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, apply_temperature, fit_temperature
+from mien.evaluation.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, apply_temperature, fit_temperature
 from mien.evaluation.predictions import Answers, Predictions, RatedValues, Teacher, VotePredictions, write_predictions
 from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH
@@ -198,7 +198,7 @@ def temperature_for_use(targets: npt.NDArray[Any], probabilities: npt.NDArray[np
     With few samples, the temperature is moved towards 1 (no change); see :data:`HALF_WAY`.
     """
     fitted = fit_temperature(targets, probabilities)
-    if not 1.01 * LEAST_TEMPERATURE < fitted < GREATEST_TEMPERATURE / 1.01:
+    if not 1.01 * MIN_TEMPERATURE < fitted < MAX_TEMPERATURE / 1.01:
         return 1.0
     return float(fitted ** (len(targets) / (len(targets) + HALF_WAY)))
 

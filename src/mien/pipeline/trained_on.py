@@ -17,12 +17,12 @@ from mien.inference.find_model import find_run_of_model, is_shipped_run
 from mien.inference.predictor import Predictor
 
 
-def image_digests(images: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+def image_digests(images: npt.NDArray[np.uint8], indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Compute the first 8 bytes of BLAKE2b of the images (N, ...) at indices (K,): uint64 (K,).
 
     Images are read one by one, because a mapped file may be larger than memory.
     """
-    digests = b"".join(hashlib.blake2b(images[place].tobytes(), digest_size=8).digest() for place in places)
+    digests = b"".join(hashlib.blake2b(images[place].tobytes(), digest_size=8).digest() for place in indices)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 

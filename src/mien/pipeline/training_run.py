@@ -129,7 +129,7 @@ def run_recipe(
     """
     environment = dict(metadata or {})
     # Only the first process locks the folder and writes to it.
-    with run.alone() if is_main_process() else nullcontext():
+    with run.locked() if is_main_process() else nullcontext():
         if init_from is not None and is_main_process():
             callback = Callbacks(_RememberStart(run, init_from), callback)
         outcome = train(plan, run, init_from=init_from, callback=callback, environment=environment, **options)

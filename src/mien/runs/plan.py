@@ -166,13 +166,13 @@ def pending(runs: Sequence[PlannedRun], finished: Mapping[str, CompletedRun], ou
             continue
         wanted.add(run.key)
         parent = run.parent
-        while parent is not None and not _serves(parent, finished, out):
+        while parent is not None and not _is_reusable(parent, finished, out):
             wanted.add(parent.key)
             parent = parent.parent
     return [run for run in runs if run.key in wanted]
 
 
-def _serves(parent: PlannedRun, finished: Mapping[str, CompletedRun], out: Path) -> bool:
+def _is_reusable(parent: PlannedRun, finished: Mapping[str, CompletedRun], out: Path) -> bool:
     """Return whether the runs that start from it can begin: it failed (so they fail too), or has weights."""
     kept = finished.get(parent.key)
     if kept is None:

@@ -65,7 +65,7 @@ def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, chang
 
 
 def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_built_in: bool) -> PlannedRun:
-    faces = faces_by_form[recipe.input.stored_as]
+    faces = faces_by_form[recipe.input.size_and_channels]
     plan = plan_training(recipe, faces)
     model = find_trained(variant.init_from) if is_built_in else None
     network = check_network(plan.recipe, plan.logits)

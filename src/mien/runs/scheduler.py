@@ -122,7 +122,7 @@ def _this_process(context: StudyContext, callback: StudyCallback) -> Iterator[Su
 
     def submit(run: PlannedRun) -> Future[str]:
         future: Future[str] = Future()
-        dataset = context.faces_by_form[run.recipe.input.stored_as]
+        dataset = context.faces_by_form[run.recipe.input.size_and_channels]
         ended = context.job(run).train(dataset, lambda done: callback.on_epochs(run, done), lambda: False)
         future.set_result(write_answer(ended))
         return future
@@ -140,7 +140,7 @@ def _shared(context: StudyContext, parent: Path | None = None) -> Iterator[Calla
         for form, entry in entries.items():
             entry.mkdir()
             write_entry(entry, context.faces_by_form[form], {})
-        yield lambda run, threads: make_job(context.job(run), entries[run.recipe.input.stored_as], threads)
+        yield lambda run, threads: make_job(context.job(run), entries[run.recipe.input.size_and_channels], threads)
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def search(
     in_scheme.of_split("validation")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # Several processes may share a database, and then also a folder.
-    alone = RunFolder(out).alone() if storage is None else nullcontext()
+    alone = RunFolder(out).locked() if storage is None else nullcontext()
     with alone, _opened(space, faces, out, storage) as study, interruptible() as interrupted:
         trainer = _Trainer(space, faces, out, storage is not None, device, callback, metadata or {})
 

@@ -71,7 +71,7 @@ def predict_image(
     try:
         image = open_image(data)
         if crops:
-            crop = face_square(image, *reader.classifier.manifest.input.stored_as)
+            crop = face_square(image, *reader.classifier.manifest.input.size_and_channels)
             hint = None
             if look and may_be_photo(*image.size):
                 hint = photo_as_crop("this image", *image.size, reader.detect(upright_rgb(image)), option=_OPTION)

@@ -16,9 +16,9 @@ from mien.base.recipe_tables import AugmentRecipe
 REFERENCE_PX = 48
 """Lengths in pixels refer to a face of this side."""
 
-SMALLEST_SIGMA_PX, LARGEST_SIGMA_PX = 0.3, 2.0
-SMALLEST_RESOLUTION = 0.25
-LARGEST_NOISE = 0.15
+MIN_SIGMA_PX, MAX_SIGMA_PX = 0.3, 2.0
+MIN_RESOLUTION = 0.25
+MAX_NOISE = 0.15
 """Largest standard deviation of the noise, as a fraction of white."""
 
 
@@ -76,14 +76,14 @@ def corrupt(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -
 
     if recipe.blur:
         chosen, drawn = uniform() < recipe.blur, uniform()
-        sigmas = (SMALLEST_SIGMA_PX + (LARGEST_SIGMA_PX - SMALLEST_SIGMA_PX) * drawn) * side / REFERENCE_PX
+        sigmas = (MIN_SIGMA_PX + (MAX_SIGMA_PX - MIN_SIGMA_PX) * drawn) * side / REFERENCE_PX
         pixels = _both_ways(pixels, torch.where(chosen.view(-1, 1, 1), blur_matrices(sigmas, side), unchanged))
     if recipe.low_resolution:
         table = resolution_matrices(side).to(device)
         chosen, size = uniform() < recipe.low_resolution, (uniform() * len(table)).long()
         pixels = _both_ways(pixels, torch.where(chosen.view(-1, 1, 1), table[size], unchanged))
     if recipe.noise:
-        deviation = 255 * LARGEST_NOISE * uniform() * (uniform() < recipe.noise)
+        deviation = 255 * MAX_NOISE * uniform() * (uniform() < recipe.noise)
         pixels = pixels + deviation.view(-1, 1, 1, 1) * torch.randn(pixels.shape, generator=generator, device=device)
     return pixels.clamp(0, 255)
 
@@ -93,8 +93,8 @@ def blur_matrices(sigmas: Tensor, side: int) -> Tensor:
 
     Rows are scaled to sum to 1, so that a uniform image stays unchanged at the border.
     """
-    places = torch.arange(side, device=sigmas.device, dtype=torch.float32)
-    apart = (places.view(-1, 1) - places.view(1, -1)) ** 2
+    positions = torch.arange(side, device=sigmas.device, dtype=torch.float32)
+    apart = (positions.view(-1, 1) - positions.view(1, -1)) ** 2
     weights = torch.exp(-apart / (2 * sigmas.clamp_min(1e-3).view(-1, 1, 1) ** 2))
     return weights / weights.sum(dim=2, keepdim=True)
 
@@ -107,7 +107,7 @@ def resolution_matrices(side: int) -> Tensor:
     """
     unit = torch.eye(side).unsqueeze(0)
     matrices = []
-    for fewer in range(max(round(SMALLEST_RESOLUTION * side), 1), side):
+    for fewer in range(max(round(MIN_RESOLUTION * side), 1), side):
         small = functional.adaptive_avg_pool1d(unit, fewer)
         matrices.append(functional.interpolate(small, size=side, mode="linear", align_corners=False)[0].T)
     return torch.stack(matrices)

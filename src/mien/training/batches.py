@@ -108,8 +108,8 @@ def epoch_batches(
             share = recipe.augment.mixup_probability
             # If all batches are mixed, no number is drawn, as in older runs.
             if share == 1 or float(torch.rand((), generator=host)) < share:
-                batch, places, lam = mix(batch, recipe.augment, generator, host)
-                partner = chosen[places]
+                batch, indices, lam = mix(batch, recipe.augment, generator, host)
+                partner = chosen[indices]
         yield Batch(batch.contiguous(memory_format=torch.channels_last), chosen, partner, lam, index)
 
 

@@ -113,7 +113,7 @@ def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:
     """
     recipe = run.read_recipe()
     tensors, facts = load(run.best)
-    network = build_model(recipe.model, len(head_rows(facts)), *recipe.input.seen_as)
+    network = build_model(recipe.model, len(head_rows(facts)), *recipe.input.crop_and_channels)
     load_matching(network, tensors, run.best)
     return network.eval(), facts
 

@@ -14,7 +14,7 @@ from mien.evaluation.calibration import apply_temperature
 from mien.evaluation.predictions import Predictions, Teacher, read_predictions
 from mien.training.heads.head import Output
 
-LEAST_AGREEMENT = 0.9
+MIN_AGREEMENT = 0.9
 """If fewer labels than this fraction are equal, the predictions are for other data. A label review changes fewer than a
 tenth; on other data, about a quarter would be equal by chance."""
 
@@ -76,7 +76,7 @@ def _mean_by_row(
         place = order[np.searchsorted(teacher.sample_ids, faces.rows, sorter=order).clip(max=len(teacher) - 1)]
         has = teacher.sample_ids[place] == faces.rows
         named = np.array(teacher.classes)[teacher.labels[place]] == np.array(faces.classes)[faces.labels]
-        if has.any() and named[has].mean() < LEAST_AGREEMENT:
+        if has.any() and named[has].mean() < MIN_AGREEMENT:
             words = f"{path} is for other data: only {named[has].mean():.0%} of its labels are equal. "
             words += "Give the model itself as teacher."
             raise DataError(words, code="teacher-other-data")

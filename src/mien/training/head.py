@@ -65,10 +65,10 @@ def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> fl
     folds = min(FOLDS, int(groups_of_class[groups_of_class > 0].min()))
     if folds < 2:
         return PENALTIES[0]
-    places = torch.from_numpy(chosen)
+    indices = torch.from_numpy(chosen)
     fold_of = torch.from_numpy(deal_groups(groups, faces.labels, folds))
-    labels = state.labels[places]
-    plain, mirrored = plain[places], mirrored[places]
+    labels = state.labels[indices]
+    plain, mirrored = plain[indices], mirrored[indices]
     best = (float("inf"), 0.0, PENALTIES[0])
     for penalty in track(PENALTIES, len(PENALTIES), "cross-validating", "penalties"):
         logits = torch.zeros(len(labels), len(state.plan.classes), dtype=plain.dtype, device=plain.device)

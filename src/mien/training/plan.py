@@ -123,7 +123,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) 
 def check_images(dataset: Dataset, recipe: Recipe) -> None:
     """Raise :class:`DataError` for images of another size or number of channels than the recipe's."""
     if dataset.images.shape[1:] != recipe.input.face_shape:
-        size_px, channels = recipe.input.stored_as
+        size_px, channels = recipe.input.size_and_channels
         words = f"The recipe needs {'grey' if channels == 1 else 'RGB'} images of {size_px} x {size_px} px; these are "
         words += f"{dataset.images.shape[1:]}. Read them with size_px={size_px}, channels={channels}."
         raise DataError(words, code="image-size")

@@ -77,7 +77,7 @@ def check_network(recipe: Recipe, classes: int) -> Network:
     """Build the network with weights from the recipe's seed, and test it at every image size of the recipe."""
     with one_thread:
         torch.manual_seed(recipe.seed)
-        network = build_model(recipe.model, classes, *recipe.input.seen_as)
+        network = build_model(recipe.model, classes, *recipe.input.crop_and_channels)
     early_px = [side_px for _, side_px in recipe.progressive_resizing]
     check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
     if (recipe.tuning.frozen_epochs or recipe.tuning.fit_head) and not network.head.weight.requires_grad:

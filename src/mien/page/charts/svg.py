@@ -239,8 +239,8 @@ def _named_lines(axes: Axes) -> list[tuple[str, Line2D]]:
 def _points(line: Line2D) -> list[list[float]]:
     points = np.asarray(line.get_xydata(), dtype=np.float64)
     points = points[np.isfinite(points).all(axis=1)]
-    places = np.linspace(0, max(len(points) - 1, 0), min(len(points), MAX_POINTS))
-    return [[float(f"{value:.4g}") for value in point] for point in points[np.unique(places.astype(np.int64))]]
+    indices = np.linspace(0, max(len(points) - 1, 0), min(len(points), MAX_POINTS))
+    return [[float(f"{value:.4g}") for value in point] for point in points[np.unique(indices.astype(np.int64))]]
 
 
 @contextmanager
