@@ -14,7 +14,7 @@ import torch
 
 from mien.api.train import find_job
 from mien.data.dataset import Dataset
-from mien.data.splits import deal_groups, group_identical
+from mien.data.splits import deal_groups, split_groups
 from mien.data.synthetic import synthetic_faces
 from mien.training.head import FOLDS, _features, fit_head
 from mien.training.plan import plan_training
@@ -51,7 +51,7 @@ def main() -> None:
         "plain": _packed(plain),
         "mirrored": _packed(mirrored),
         "labels": state.labels.tolist(),
-        "folds": deal_groups(group_identical(faces.images), faces.labels, FOLDS).tolist(),
+        "folds": deal_groups(split_groups(faces.images, faces.groups), faces.labels, FOLDS).tolist(),
         "penalty": found["penalty"],
         "accuracy": found["accuracy"],
         "dealt": _dealt(),
