@@ -116,7 +116,12 @@ def test_command_and_create_app_reject_malformed_host_names(mien, name):
         create_app(hosts=[name])
 
 
-def test_create_app_rejects_a_text_as_hosts():
-    """Read as a sequence it would allow the hosts f, a, c..."""
-    with raises(ServeError, "host-name", "['faces']"):
-        create_app(hosts="faces")
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [({"hosts": "faces"}, "host-name", "['faces']"), ({"threads": 0}, "threads-range", 0),
+     *(({"root_path": prefix}, "root-path", prefix) for prefix in ("faces", "/faces/", "/", "https://a.org", "/a b"))],
+)  # fmt: skip
+def test_create_app_rejects_bad_arguments(arguments, code, named):
+    """A text as hosts would allow the hosts f, a, c..."""
+    with raises(ServeError, code, named):
+        create_app(**arguments)

@@ -17,6 +17,8 @@ from mien.video.tracker import Tracker, track_file
 from mien.video.video_file import VideoFile
 from support import raises
 
+av = pytest.importorskip("av")
+
 FACE, LAMP = Box(80, 40, 60, 60), Box(8, 40, 40, 40)
 
 
@@ -35,7 +37,6 @@ class OnceMistaken:
 
 @pytest.fixture
 def clip(tmp_path, encode_video):
-    pytest.importorskip("av")
     pytest.importorskip("jinja2")
     blocks = np.random.default_rng(0).integers(90, 160, (15, 20, 1), dtype=np.uint8)
     image = np.repeat(np.kron(blocks, np.ones((8, 8, 1), dtype=np.uint8)), 3, axis=2)
@@ -61,6 +62,19 @@ def test_false_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
     difference = np.abs(images(clip) - images(made.files["annotated"])).max(axis=3) > 50
     assert difference[:, FACE.top : FACE.top + 4, FACE.left : FACE.left + FACE.width].any(axis=1).mean() > 0.8
     assert not difference[:, LAMP.top : LAMP.top + LAMP.height, LAMP.left : LAMP.left + LAMP.width].any()
+
+
+def test_notice_names_further_video_streams(tmp_path, clip):
+    """As a camera with two lenses writes them."""
+    with av.open(str(clip)) as one, av.open(str(tmp_path / "two.mkv"), "w") as two:
+        tracks = [two.add_stream_from_template(one.streams.video[0]) for _ in range(2)]
+        for packet in [*one.demux(video=0)]:
+            for track in tracks if packet.dts is not None else ():
+                packet.stream = track
+                two.mux(packet)
+    video = VideoFile(tmp_path / "two.mkv")
+    made = write_video(tmp_path / "out", video, predictor(), annotate=False, overwrite=False, metadata={})
+    assert [note.code for note in made.notes] == ["video-streams", "tracks-excluded"]
 
 
 def test_faces_of_a_frame_have_their_own_tracks(tmp_path, clip):

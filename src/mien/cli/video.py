@@ -72,8 +72,8 @@ def video(
         show_json({**result.to_dict(), "alarms": alarms})
         return
     _show_table(result, detector.name)
-    for each in alarms:
-        typer.echo("alarm: face {track}, {class}, {first_seconds:.1f} to {last_seconds:.1f} s".format(**each))
+    for found in alarms:
+        typer.echo("alarm: face {track}, {class}, {first_seconds:.1f} to {last_seconds:.1f} s".format(**found))
     typer.echo("\n".join(str(path) for path in result.files.values()))
 
 
@@ -83,8 +83,8 @@ def _limits(given: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
     for text in given:
         name, _, limit = text.rpartition(":")
         if name not in classes or name in limits or not re.fullmatch(r"0?\.\d+|0|1(\.0*)?", limit):
-            words = f"--alarm needs CLASS:LIMIT, such as {classes[0]}:0.7, once a class, LIMIT in 0..1; found {text}."
-            raise DataError(f"{words} Classes: {', '.join(classes)}.", code="alarm")
+            message = f"--alarm needs CLASS:LIMIT, such as {classes[0]}:0.7, once a class, LIMIT in 0..1; found {text}."
+            raise DataError(f"{message} Classes: {', '.join(classes)}.", code="alarm")
         limits[name] = float(limit)
     return limits
 

@@ -51,11 +51,13 @@ def find_token(file: Path | None) -> str | None:
 def checked_token(token: str, place: str = "token") -> str:
     """Return a token that clients can send. Raises ServeError: ``token-invalid``, or too short (``token-short``)."""
     if not _TOKEN.fullmatch(token):
-        words = f"{place} does not hold a token: expected letters, digits and -._~+/ without spaces."
-        raise ServeError(words, code="token-invalid")
+        message = f"{place} does not hold a token: expected letters, digits and -._~+/ without spaces."
+        raise ServeError(message, code="token-invalid")
     if len(token) < MIN_TOKEN_LETTERS:
-        words = f"The token in {place} has {len(token)} of {MIN_TOKEN_LETTERS} letters. Make one: openssl rand -hex 24"
-        raise ServeError(words, code="token-short")
+        message = (
+            f"The token in {place} has {len(token)} of {MIN_TOKEN_LETTERS} letters. Make one: openssl rand -hex 24"
+        )
+        raise ServeError(message, code="token-short")
     return token
 
 
@@ -81,8 +83,8 @@ def check_host_names(names: Sequence[str]) -> None:
         raise ServeError(f"hosts must be a list of names; found {names!r}. Give [{names!r}].", code="host-name")
     for name in names:
         if not _HOST.fullmatch(name):
-            words = f"{name!r} is not a host name. Give the name alone, such as faces.example.org, without scheme, "
-            raise ServeError(f"{words}port and path; it is allowed at every port.", code="host-name")
+            message = f"{name!r} is not a host name. Give the name alone, such as faces.example.org, without scheme, "
+            raise ServeError(f"{message}port and path; it is allowed at every port.", code="host-name")
 
 
 class CheckOrigin:

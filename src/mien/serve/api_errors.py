@@ -78,13 +78,13 @@ def internal_error() -> ApiError:
 
 def error_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of errors with these codes, by HTTP status."""
-    found: dict[int | str, dict[str, Any]] = {}
+    responses: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, meaning = CODES[code]
-        response = found.setdefault(status, {"model": ErrorResponse, "description": meaning})
+        response = responses.setdefault(status, {"model": ErrorResponse, "description": meaning})
         if meaning not in response["description"]:
             response["description"] += f"; or {meaning}"
-    return found
+    return responses
 
 
 def invalid_parameter(error: Mapping[str, Any]) -> ApiError:

@@ -87,15 +87,17 @@ def create_app(
     Raises:
         ModelError: see :func:`mien.load`, or the face detector cannot be used.
         ServeError: an invalid name in ``hosts`` (``host-name``), an invalid token (``token-invalid``, ``token-short``),
-            or an invalid prefix (``root-path``).
+            an invalid prefix (``root-path``), or ``threads`` below 1 (``threads-range``).
         MissingExtraError: at the import, if a package of ``mien[serve]`` is not installed.
     """
     check_host_names(hosts)
     if token is not None:
         checked_token(token)
+    if threads is not None and threads < 1:
+        raise ServeError(f"threads must be 1 or more; found {threads}.", code="threads-range")
     if not re.fullmatch(r"(/[\w.~-]+)*", root_path):
-        words = f"--root-path {root_path!r} is not a prefix; give it as /faces, without a slash at its end."
-        raise ServeError(words, code="root-path")
+        message = f"--root-path {root_path!r} is not a prefix; give it as /faces, without a slash at its end."
+        raise ServeError(message, code="root-path")
     limits, detector = Limits() if limits is None else limits, find_detector(detector)
     model_file = find_model(model)
     threads = threads or available_cores()
@@ -195,7 +197,7 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     async def predict_batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
         """Predict several images. A failed image has its error at its position; the others are predicted."""
         images, about = await predict_images(request, parameters, limits.max_files)
-        results = [each.body() if isinstance(each, ApiError) else ImageResponse.of(each) for each in images]
+        results = [image.body() if isinstance(image, ApiError) else ImageResponse.of(image) for image in images]
         return BatchResponse(results=results, **about)
 
 

@@ -107,24 +107,24 @@ def check_image(data: bytes, limits: Limits) -> None:
     except Image.DecompressionBombError:
         raise ApiError(f"The image has over {limits.max_pixels:,} pixels. Shrink it.", code="image-pixels") from None
     except UnidentifiedImageError:
-        words = "The file is not an image that the service reads. Send PNG, JPEG, WebP, AVIF or GIF."
-        raise ApiError(words, code="image-format") from None
+        message = "The file is not an image that the service reads. Send PNG, JPEG, WebP, AVIF or GIF."
+        raise ApiError(message, code="image-format") from None
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - Pillow raises anything for damaged files
         raise ApiError("The image is damaged and cannot be decoded.", code="image-damaged") from None
     if data.startswith(b"\xff\xd8") and _count_scans(data, limits.max_jpeg_scans) > limits.max_jpeg_scans:
-        words = f"The JPEG has over {limits.max_jpeg_scans} scans, each a pass over all pixels. Save it again."
-        raise ApiError(words, code="too-much-work")
+        message = f"The JPEG has over {limits.max_jpeg_scans} scans, each a pass over all pixels. Save it again."
+        raise ApiError(message, code="too-much-work")
     if width * height > limits.max_pixels:
-        words = f"The image has {width} x {height} pixels; the limit is {limits.max_pixels:,}. Shrink it."
-        raise ApiError(words, code="image-pixels")
+        message = f"The image has {width} x {height} pixels; the limit is {limits.max_pixels:,}. Shrink it."
+        raise ApiError(message, code="image-pixels")
 
 
 def _count_scans(data: bytes, limit: int) -> int:
     """Count the scans of a JPEG, up to the limit plus one. Bytes after the image's end are ignored."""
-    found, at = 0, 2
-    while found <= limit and (at := data.find(b"\xff", at)) != -1 and at + 3 < len(data):
+    scans, at = 0, 2
+    while scans <= limit and (at := data.find(b"\xff", at)) != -1 and at + 3 < len(data):
         kind = data[at + 1]
         if kind == _END_OF_IMAGE:
             break
@@ -133,6 +133,6 @@ def _count_scans(data: bytes, limit: int) -> int:
         elif kind in _WITHOUT_LENGTH:
             at += 2
         else:
-            found += kind == _START_OF_SCAN
+            scans += kind == _START_OF_SCAN
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return found
+    return scans

@@ -30,8 +30,8 @@ class Slots:
 
     def __enter__(self) -> None:
         if self._taken >= self._limit:
-            words = f"{self._limit} {self._what} are active, which is the limit. Try again later."
-            raise ApiError(words, code="busy")
+            message = f"{self._limit} {self._what} are active, which is the limit. Try again later."
+            raise ApiError(message, code="busy")
         self._taken += 1
 
     def __exit__(self, *error: object) -> None:

@@ -125,7 +125,7 @@ class ImageResponse(BaseModel):
         hint = image.hint
         return cls(
             image=ImageSize(width=image.width, height=image.height),
-            faces=[FaceResponse.model_validate(each.to_dict()) for each in image.predictions],
+            faces=[FaceResponse.model_validate(face.to_dict()) for face in image.predictions],
             faces_found=image.found,
             hint=None if hint is None else f"{hint[0].upper()}{hint[1:]}",
             hint_code=None if hint is None else hint.code,

@@ -40,8 +40,8 @@ def open_port(host: str, port: int) -> socket.socket:
         listener = socket.create_server(address, family=family, backlog=QUEUE)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        words = f"Cannot listen on {host} port {port}: {reason}. Choose another address with --host and --port."
-        raise ServeError(words, code="port-unavailable") from None
+        message = f"Cannot listen on {host} port {port}: {reason}. Choose another address with --host and --port."
+        raise ServeError(message, code="port-unavailable") from None
     # Accepted connections inherit it. Otherwise every answer would wait 40 ms for the client's delayed acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

@@ -73,8 +73,8 @@ class Stream:
             now = time.monotonic() - began
             times.append(now)
             if len(times) == times.maxlen and now - times[0] < 2:
-                words = f"More than {limits.stream_frames_a_second} frames a second. Send fewer."
-                raise ApiError(words, code="too-many-frames")
+                message = f"More than {limits.stream_frames_a_second} frames a second. Send fewer."
+                raise ApiError(message, code="too-many-frames")
             with suppress(asyncio.QueueEmpty):
                 self._newest.get_nowait()
                 self._skipped += 1
@@ -128,5 +128,5 @@ async def receive_token(socket: WebSocket, token: str, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             if is_token(str(json.loads(await socket.receive_text())["token"]), token):
                 return
-    words = 'Send the header \'Authorization: Bearer TOKEN\', or the first message {"token": "TOKEN"}.'
-    raise ApiError(words, code="unauthorised")
+    message = 'Send the header \'Authorization: Bearer TOKEN\', or the first message {"token": "TOKEN"}.'
+    raise ApiError(message, code="unauthorised")

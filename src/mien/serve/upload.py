@@ -56,15 +56,15 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
     if declared.isdecimal() and int(declared) > limits.max_bytes:
         raise _too_many_bytes(limits)
     if (encoding := request.headers.get("content-encoding", "identity").lower()) != "identity":
-        words = f"The body is compressed ({encoding}). Send it as it is, without Content-Encoding."
-        raise ApiError(words, code="content-encoding")
+        message = f"The body is compressed ({encoding}). Send it as it is, without Content-Encoding."
+        raise ApiError(message, code="content-encoding")
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     is_image = kind.startswith(b"image/") or kind == b"application/octet-stream"
     if not is_image and kind not in {b"multipart/form-data", b"application/json"}:
-        words = (
+        message = (
             f"Send multipart/form-data with a field '{FIELD}' that holds the image, the image itself as image/jpeg, "
         )
-        raise ApiError(words + 'or JSON, {"image": "BASE64"}.', code="not-a-form")
+        raise ApiError(message + 'or JSON, {"image": "BASE64"}.', code="not-a-form")
     if kind == b"multipart/form-data" and not options.get(b"boundary"):
         raise ApiError("The content type multipart/form-data names no boundary.", code="malformed-form")
     try:
@@ -74,8 +74,8 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
             body = b"".join([chunk async for chunk in chunks])
             return [body] if is_image else _json_files(body, max_files)
     except TimeoutError:
-        words = f"The body did not arrive within {limits.body_seconds:g} s. Send a smaller image."
-        raise ApiError(words, code="body-too-slow") from None
+        message = f"The body did not arrive within {limits.body_seconds:g} s. Send a smaller image."
+        raise ApiError(message, code="body-too-slow") from None
     except ClientDisconnect:
         raise ApiError("The client closed the connection.", code="malformed-form") from None
 
@@ -96,16 +96,16 @@ def _json_files(body: bytes, max_files: int) -> list[bytes]:
     except (ValueError, RecursionError):
         raise ApiError("The body is not JSON.", code="malformed-form") from None
     if not isinstance(content, dict) or not content.keys() <= {"image", "images"}:
-        words = 'Send {"image": "BASE64"}, or a list as "images"; all else is in the query.'
-        raise ApiError(words, code="unknown-field")
+        message = 'Send {"image": "BASE64"}, or a list as "images"; all else is in the query.'
+        raise ApiError(message, code="unknown-field")
     texts = content.get("images", [content["image"]] if "image" in content else [])
     if not isinstance(texts, list) or not texts or len(content) > 1:
         raise ApiError('Send one image: {"image": "BASE64"}; or "images" with a list.', code="form-file-missing")
     if len(texts) > max_files:
         raise _too_many_files(max_files)
     if any(isinstance(text, str) and "://" in text[:20] for text in texts):
-        words = "The JSON has an address. The service fetches nothing: send the image itself, as base64 or as a file."
-        raise ApiError(words, code="image-address")
+        message = "The JSON has an address. The service fetches nothing: send the image itself, as base64 or as a file."
+        raise ApiError(message, code="image-address")
     try:
         return [_decoded(text) for text in texts]
     except (ValueError, AttributeError):
@@ -160,18 +160,18 @@ async def _form_files(headers: Headers, chunks: AsyncGenerator[bytes, None], max
             raise unknown
         files = parsed.getlist(FIELD)
         if not files or any(isinstance(file, str) for file in files):
-            words = f"The form has no file in the field '{FIELD}'. With curl: -F {FIELD}=@photo.jpg"
-            raise ApiError(words, code="form-file-missing")
+            message = f"The form has no file in the field '{FIELD}'. With curl: -F {FIELD}=@photo.jpg"
+            raise ApiError(message, code="form-file-missing")
         return [await file.read() for file in files if not isinstance(file, str)]
     finally:
         await parsed.close()
 
 
 def _too_many_files(limit: int) -> ApiError:
-    words = f"At most {limit} files in one request." if limit > 1 else "Send one file here, and several to /v1/batch."
-    return ApiError(words, code="too-many-files")
+    message = f"At most {limit} files in one request." if limit > 1 else "Send one file here, and several to /v1/batch."
+    return ApiError(message, code="too-many-files")
 
 
 def _too_many_bytes(limits: Limits) -> ApiError:
-    words = f"The body has more than {limits.max_bytes:,} bytes, the limit. Shrink the image."
-    return ApiError(words, code="too-many-bytes")
+    message = f"The body has more than {limits.max_bytes:,} bytes, the limit. Shrink the image."
+    return ApiError(message, code="too-many-bytes")

@@ -72,10 +72,10 @@ def _open(source: int | str) -> Any:
     except (av.FFmpegError, OSError, ValueError, LookupError):
         pass
     if isinstance(source, int):
-        words = f"Camera {source} cannot be opened. Is it connected, and not used by another program?"
+        message = f"Camera {source} cannot be opened. Is it connected, and not used by another program?"
     else:
-        words = f"{without_password(source)} cannot be opened. Is this stream running? Download a video file first."
-    raise DataError(words, code="camera-missing")
+        message = f"{without_password(source)} cannot be opened. Is this stream running? Download a video file first."
+    raise DataError(message, code="camera-missing")
 
 
 def _camera(number: int) -> tuple[str, str]:
@@ -87,7 +87,7 @@ def _camera(number: int) -> tuple[str, str]:
         return f"/dev/video{number}", "v4l2"
     import av
 
-    cameras = [each.name for each in av.enumerate_input_devices("dshow") if "video" in each.media_types]
+    cameras = [device.name for device in av.enumerate_input_devices("dshow") if "video" in device.media_types]
     return f"video={dict(enumerate(cameras))[number]}", "dshow"
 
 

@@ -149,8 +149,10 @@ def _faces(timeline: Timeline, shown: Sequence[TrackSummary], player: str) -> Se
     fewer = len(timeline.tracks) - len(shown)
     if fewer:
         blocks.append(Text(f"The {len(shown)} faces seen longest; {TABLE} has all {len(timeline.tracks):,}."))
-    words = "A face keeps its number while it is visible. A person who returns after more than a second gets a new one."
-    return Section("seen", "Faces over time", (*blocks, Text(words, soft=True)))
+    message = (
+        "A face keeps its number while it is visible. A person who returns after more than a second gets a new one."
+    )
+    return Section("seen", "Faces over time", (*blocks, Text(message, soft=True)))
 
 
 def _tile(timeline: Timeline, track: TrackSummary) -> FaceTile:

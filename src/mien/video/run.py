@@ -130,10 +130,10 @@ def write_video(
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
     with closing(video):
         if annotate and not video.path.is_file():
-            words = (
+            message = (
                 f"{video.path} is not a regular file, but {ANNOTATED} needs a second pass over it. Save it to a file "
             )
-            raise DataError(f"{words}first, or leave out the copy (--no-annotate).", code="video-pipe")
+            raise DataError(f"{message}first, or leave out the copy (--no-annotate).", code="video-pipe")
         _check(out, video, paths, overwrite)
         with needs_extra("video", "The timeline"):
             import_page_packages()
@@ -168,6 +168,8 @@ def write_video(
 
 
 def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
+    if video.streams > 1:
+        yield Notice(f"{video.path} has {video.streams} video streams; only the first is used.", code="video-streams")
     if video.resized:
         yield Notice(
             f"{counted(video.resized, 'frame')} of {video.path} have another size than {video.width} x {video.height} "

@@ -139,8 +139,8 @@ class Tracker:
         times = {"half-life": half_life_seconds, "time between detections": detect_every_seconds or 0.0}
         for name, seconds in times.items():
             if not 0 <= seconds < float("inf"):
-                words = f"The {name} must be a number of seconds, 0 or more; found {seconds:g}."
-                raise DataError(words, code="seconds-range")
+                message = f"The {name} must be a number of seconds, 0 or more; found {seconds:g}."
+                raise DataError(message, code="seconds-range")
         if frame_rate is not None and not frame_rate > 0:
             raise DataError(f"The frame rate must be above 0; found {frame_rate:g}.", code="frame-rate-range")
         # Use one thread, which is enough for a few faces: others would spin while frames are decoded.
@@ -176,10 +176,10 @@ class Tracker:
             self._began = time.monotonic() if self._began is None else self._began
             time_seconds = time.monotonic() - self._began
         if not self._seconds <= time_seconds < float("inf"):
-            words = (
+            message = (
                 f"A frame at {time_seconds:g} s came after one at {self._seconds:g} s. Give frames in order of time."
             )
-            raise DataError(words, code="seconds-order")
+            raise DataError(message, code="seconds-order")
         rgb = upright_rgb(open_image_source(from_opencv(frame) if bgr else frame))
         self._seconds, self._frames = time_seconds, self._frames + 1
         every = LIVE_DETECT_EVERY_SECONDS if self._detect_every_seconds is None else self._detect_every_seconds
@@ -268,8 +268,8 @@ def track(
         ...     print([(face.track, face.prediction.answer) for face in frame.faces])
     """
     if isinstance(source, bool) or not isinstance(source, str | os.PathLike | int):
-        words = f"A video is a file, the number of a camera or an address; found {type(source).__name__}."
-        raise DataError(words, code="video-type")
+        message = f"A video is a file, the number of a camera or an address; found {type(source).__name__}."
+        raise DataError(message, code="video-type")
     if isinstance(source, str) and source.isdecimal():
         source = int(source)  # the command line gives a camera's number as text
     name = f"camera {source}" if isinstance(source, int) else os.fspath(source)

@@ -42,8 +42,8 @@ class Track:
     _mean: npt.NDArray[np.float64] | None = None
     _mean_seconds: float = 0.0
 
-    def found(self, seconds: float, face: Face) -> None:
-        """Note that a detection found the face."""
+    def add(self, seconds: float, face: Face) -> None:
+        """Add the face of a detection."""
         self._former = None if self.missed_seconds is not None else (self._seconds, self.face)
         self.face, self._seconds, self.missed_seconds = face, seconds, None
 
@@ -94,14 +94,14 @@ class IouTracker:
     def update(self, seconds: float, faces: Sequence[Face]) -> list[Track]:
         """Update the tracks with all faces of a detection and return the track of each; call it in order of time."""
         # A face may still be there after a long time without detection; one that returns later is a new one.
-        known = [each for each in self.tracks if seconds - (each.missed_seconds or seconds) <= PATIENCE_SECONDS]
+        known = [track for track in self.tracks if seconds - (track.missed_seconds or seconds) <= PATIENCE_SECONDS]
         matched = match([track.at(seconds) for track in known], faces)
         joined = {index: known[former] for former, index in matched.items()}
         for index, face in enumerate(faces):
             if index not in joined:
                 self._last_number += 1
                 joined[index] = Track(self._last_number, face, _seconds=seconds)
-            joined[index].found(seconds, face)
+            joined[index].add(seconds, face)
         missed = [track for track in known if track not in joined.values()]
         for track in missed:
             track.missed_seconds = seconds if track.missed_seconds is None else track.missed_seconds

@@ -59,6 +59,7 @@ class VideoFile:
         frame_rate: mean frames per second, stated by the file or estimated by FFmpeg.
         expected_frames: number of frames, stated by the file or estimated; None if unknown.
         start_seconds: timestamp of the file's start.
+        streams: number of video streams in the file; the first is decoded.
         resized: number of frames so far with another size or orientation than the first: rotated phones, joined files.
         damaged: number of frames so far that could not be decoded completely.
         gap_seconds: total duration of the frames that are missing so far because of damage.
@@ -88,7 +89,7 @@ class VideoFile:
                     f"{self.path} has a codec that FFmpeg cannot decode here. Convert it to an MP4 with H.264 first.",
                     code="video-codec",
                 )
-            self._stream = known[0]
+            self._stream, self.streams = known[0], len(moving)
             self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
             self._stream.thread_type = "AUTO"
             self.time_base: Fraction = Fraction(self._stream.time_base or Fraction(1, 90_000))
@@ -211,8 +212,10 @@ class VideoFile:
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > MAXIMUM_PIXELS:
-            words = f"{self.path} has frames of {width} x {height} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it."
-            raise DataError(words, code="video-pixels")
+            message = (
+                f"{self.path} has frames of {width} x {height} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it."
+            )
+            raise DataError(message, code="video-pixels")
 
     def _find_stated_seconds(self) -> float | None:
         if self._stream.duration is not None:

@@ -127,6 +127,6 @@ def _errors(video: VideoFile) -> Iterator[None]:
         yield
     except (av.FFmpegError, ValueError) as error:  # ValueError: FFmpeg was built without x264
         reason = getattr(error, "strerror", None) or error
-        words = f"The annotated video, {video.width} x {video.height} pixels, could not be written: {reason}. "
-        words += "Free some disk space or choose another folder; --no-annotate leaves it out."
-        raise RunError(words, code="video-unwritable") from None
+        message = f"The annotated video, {video.width} x {video.height} pixels, could not be written: {reason}. "
+        message += "Free some disk space or choose another folder; --no-annotate leaves it out."
+        raise RunError(message, code="video-unwritable") from None
