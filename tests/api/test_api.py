@@ -43,7 +43,7 @@ def test_accuracy_follows_from_the_confusion_matrix(tiny_run, face_folder):
     assert "<table" in result._repr_html_()
 
 
-def test_an_evaluation_takes_the_place_of_no_run_and_of_no_other(tiny_run, tmp_path):
+def test_evaluation_replaces_no_run_and_no_other_evaluation(tiny_run, tmp_path):
     """Oracle: the files before; a run's own metrics are of the same name."""
     result = package.evaluate_file(tiny_run.predictions("validation"), classes="binary")
     shutil.copytree(tiny_run.path, tmp_path / "run")
@@ -147,13 +147,13 @@ def test_arrays_train_as_a_folder_does(tmp_path, tiny_recipe, faces, charts):
     assert all(str(each.name) in curves.svg for each in (first.run, second.run))
 
 
-def test_a_program_without_stderr_trains(tmp_path, faces, tiny_recipe, monkeypatch):
+def test_train_works_without_stderr(tmp_path, faces, tiny_recipe, monkeypatch):
     """As under pythonw."""
     monkeypatch.setattr(sys, "stderr", None)
     assert package.train(tiny_recipe, faces, out=tmp_path / "run").history
 
 
-def test_an_audit_says_what_the_command_says(tmp_path, faces):
+def test_audit_writes_its_findings_once(tmp_path, faces):
     result = package.audit(faces)
     assert result.write(tmp_path / "audit").is_file()
     assert len(read_clean(tmp_path / "audit" / "clean.toml").changes) == len(result.findings.changes)
@@ -194,7 +194,7 @@ def test_an_explanation_has_the_shape_of_its_face(tiny_run, faces, tmp_path):
         package.explain(tiny_run.path, images, crops=True, target="bored")
 
 
-def test_what_ships_is_listed_and_loads():
+def test_built_in_models_are_listed_and_load():
     models = package.list_models()
     assert [model.name for model in models] == [name + form for name in SHIPPED for form in ("", "-int8")]
     for model in models:
@@ -218,7 +218,7 @@ def test_a_call_rejects_arrays_as_data_and_unknown_names(tmp_path, faces, call, 
     assert not list(tmp_path.iterdir())
 
 
-def test_an_audit_trains_its_own_judges(tmp_path, faces, tiny_recipe, monkeypatch):
+def test_audit_with_a_recipe_trains_folds(tmp_path, faces, tiny_recipe, monkeypatch):
     monkeypatch.setattr("mien.runs.folds.FOLDS", 2)
     recipe = tiny_recipe.model_copy(update={"epochs": 1})
     lines = []

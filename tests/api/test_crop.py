@@ -20,7 +20,7 @@ def photos(tmp_path, astronaut):
     return tmp_path / "photos"
 
 
-def test_faces_are_those_that_predictions_see(mien, tmp_path, photos):
+def test_crop_writes_the_crops_of_predict(mien, tmp_path, photos):
     out = tmp_path / "faces"
     refused(mien("data", "crop", photos, "--out", out), "image-format", "c.png", "--skip-bad")
     refused(mien("data", "crop", photos, "--out", photos / "faces"), "out-in-data")
@@ -34,7 +34,7 @@ def test_faces_are_those_that_predictions_see(mien, tmp_path, photos):
     assert np.array_equal(np.asarray(Image.open(written)), face.crop)
 
 
-def test_what_is_there_stays_where_it_is_alike(mien, tmp_path, photos):
+def test_crop_keeps_existing_faces(mien, tmp_path, photos):
     out = tmp_path / "faces"
     words = ("data", "crop", photos / "train" / "happy", "--out", out)
     assert mien(*words, "--size-px", "64", "--colour").code == 0

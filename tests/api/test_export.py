@@ -16,7 +16,7 @@ from support import raises, refused
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])
-def test_a_smaller_form_is_measured_on_the_same_rows(tmp_path, tiny_run, faces, form):
+def test_export_measures_a_quantized_model_on_the_same_samples(tmp_path, tiny_run, faces, form):
     out = tmp_path / "small.onnx"
     smaller = quantize(tiny_run.model, form, faces, out)
     chosen = faces.of_split("validation")
@@ -38,7 +38,7 @@ def test_a_smaller_form_is_measured_on_the_same_rows(tmp_path, tiny_run, faces, 
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])
-def test_the_worst_output_counts(tmp_path, voted_run, voted_faces, form):
+def test_export_reports_the_worst_output(tmp_path, voted_run, voted_faces, form):
     """Oracle: both files asked by hand, output by output."""
     out = tmp_path / "small.onnx"
     smaller = quantize(voted_run.model, form, voted_faces, out)
@@ -53,12 +53,12 @@ def test_the_worst_output_counts(tmp_path, voted_run, voted_faces, form):
     assert read_manifest(out).outputs == read_manifest(voted_run.model).outputs
 
 
-def test_figures_of_other_data_do_not_go_into_the_manifest(tmp_path, tiny_run, faces):
+def test_export_keeps_metrics_of_other_data_out_of_the_manifest(tmp_path, tiny_run, faces):
     quantize(tiny_run.model, "fp16", faces.subset(np.arange(1, len(faces))), tmp_path / "x.onnx")
     assert read_manifest(tmp_path / "x.onnx").scores == {}
 
 
-def test_without_a_split_nothing_is_written(tmp_path, tiny_run, faces):
+def test_export_without_a_split_writes_nothing(tmp_path, tiny_run, faces):
     for split in ("train", "validation"):
         with raises(DataError, "split-missing", f"'{split}'"):
             quantize(tiny_run.model, "int8", faces.subset(faces.split != split), tmp_path / "x.onnx")

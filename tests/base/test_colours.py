@@ -50,7 +50,7 @@ def test_neutral_unknown_and_no_face_differ_for_every_eye(cones):
 
 
 @pytest.mark.parametrize("name", GREYS)
-def test_they_stand_out_from_the_page(name):
+def test_colours_contrast_with_the_page(name):
     """WCAG 2.2, 1.4.11: graphics need 3 to 1."""
     pages = re.findall(r"--page: (#\w+);", (TEMPLATES / "style.css").read_text(encoding="utf-8"))[:2]
     assert len(pages) == 2

@@ -15,7 +15,7 @@ from mien.base.errors import (
 from support import raises
 
 
-def test_a_missing_package_names_its_extra():
+def test_needs_extra_names_the_extra_of_a_missing_package():
     with (
         raises(MissingExtraError, "missing-extra", "Flying", "wings_of_wax", "'mien[train]'"),
         needs_extra("train", "Flying"),
@@ -23,7 +23,7 @@ def test_a_missing_package_names_its_extra():
         import wings_of_wax  # noqa: F401
 
 
-def test_a_missing_module_of_our_own_is_a_bug_and_shows_as_one():
+def test_needs_extra_raises_for_missing_modules_of_mien():
     with pytest.raises(ModuleNotFoundError), needs_extra("train", "Flying"):
         import mien.no_such_room  # noqa: F401
 
@@ -34,7 +34,7 @@ def test_nearest_suggests_or_lists():
     assert nearest("xyz", []) == " Known: none."
 
 
-def test_a_notice_is_its_sentence_and_keeps_its_code():
+def test_notice_equals_its_sentence_and_keeps_its_code():
     """Oracle: the same text as str; copies and pickles as Python makes them."""
     notice = Notice("nine samples.", code="validation-small")
     assert notice == "nine samples."

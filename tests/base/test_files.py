@@ -20,14 +20,14 @@ from mien.pipeline.split_predictions import find_teachers
 from support import raises
 
 
-def test_the_longest_name_has_room_and_a_longer_one_is_said_as_it_was_given(tmp_path):
+def test_whole_file_takes_the_longest_name(tmp_path):
     write_bytes(tmp_path / ("n" * 255), b"x")
     with raises(RunError, "file-unwritable", "n" * 256):
         write_bytes(tmp_path / ("n" * 256), b"x")
     assert [file.name for file in tmp_path.iterdir()] == ["n" * 255]
 
 
-def test_a_killed_writer_leaves_the_former_content(tmp_path):
+def test_whole_file_keeps_the_former_content_after_a_kill(tmp_path):
     write_text(tmp_path / "a", "before")
     code = "import os, sys; from mien.base.files import whole_file\nwith whole_file(sys.argv[1]) as t:\n"
     code += "    t.write_bytes(b'half'); os.kill(os.getpid(), 9)"
@@ -39,7 +39,7 @@ def test_a_killed_writer_leaves_the_former_content(tmp_path):
     assert (tmp_path / "a").read_text() == "first"
 
 
-def test_a_written_file_is_readable_by_others_as_the_umask_says(tmp_path):
+def test_whole_file_follows_the_umask(tmp_path):
     former = os.umask(0o022)
     try:
         write_text(tmp_path / "a", "x")
@@ -51,7 +51,7 @@ def test_a_written_file_is_readable_by_others_as_the_umask_says(tmp_path):
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
 
 
-def test_a_block_that_fails_leaves_the_former_content_and_no_litter(tmp_path):
+def test_whole_file_keeps_the_former_content_after_an_error(tmp_path):
     file = tmp_path / "a"
     write_text(file, "good")
     with pytest.raises(ZeroDivisionError), whole_file(file) as temporary:
@@ -61,7 +61,7 @@ def test_a_block_that_fails_leaves_the_former_content_and_no_litter(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_a_full_disk_keeps_the_last_good_file(tmp_path):
+def test_whole_file_keeps_the_former_content_on_a_full_disk(tmp_path):
     """A file-size limit makes the very write fail that a full disk would."""
     file = tmp_path / "a"
     write_bytes(file, b"good")
@@ -79,7 +79,7 @@ def test_a_full_disk_keeps_the_last_good_file(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_what_cannot_be_written_is_one_line(tmp_path):
+def test_write_bytes_rejects_unwritable_paths(tmp_path):
     """A folder is in the way; nobody may make one in Linux's /proc."""
     (tmp_path / "a").mkdir()
     with raises(RunError, "file-unwritable", "another folder"):
@@ -89,7 +89,7 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
             write_text("/proc/mien/a/c.txt", "x")
 
 
-def test_a_file_is_kept_from_other_processes_until_it_is_closed(tmp_path):
+def test_lock_file_excludes_other_processes(tmp_path):
     (tmp_path / "a").write_bytes(b"x")
     ask = "import sys; from mien.base.files import lock_file; print(lock_file(open(sys.argv[1], 'a+b')))"
 
@@ -116,7 +116,7 @@ def test_a_file_that_was_removed_since_it_was_opened_is_not_locked(tmp_path, mad
         assert not lock_file(stream)
 
 
-def test_what_is_there_is_replaced_only_where_that_is_said(tmp_path):
+def test_writers_replace_files_only_with_overwrite(tmp_path):
     old, new = tmp_path / "old.txt", tmp_path / "new.txt"
     old.write_text("mine")
     check_replaceable([new], overwrite=False)
@@ -126,7 +126,7 @@ def test_what_is_there_is_replaced_only_where_that_is_said(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such call")
-def test_a_rename_is_followed_by_an_fsync_of_its_folder(tmp_path, monkeypatch):
+def test_whole_file_syncs_the_folder_after_the_rename(tmp_path, monkeypatch):
     """Oracle: the calls to the system in their order: without the last one a power cut can undo the rename."""
     calls = []
     fsync, replace = os.fsync, Path.replace
@@ -136,7 +136,7 @@ def test_a_rename_is_followed_by_an_fsync_of_its_folder(tmp_path, monkeypatch):
     assert calls == [False, "renamed", True]
 
 
-def test_a_user_without_name_and_home_has_no_cache(monkeypatch, face_folder):
+def test_cache_folder_takes_no_file_without_a_home(monkeypatch, face_folder):
     """As of `docker run --user` without HOME. Oracle: the same data set and prediction."""
 
     def fail(*others, **named):
@@ -151,7 +151,7 @@ def test_a_user_without_name_and_home_has_no_cache(monkeypatch, face_folder):
     assert len(mien.load("fast-int8").predict(np.zeros((480, 480, 3), dtype=np.uint8))) == 0
 
 
-def test_a_folder_named_tilde_is_never_made(tmp_path, monkeypatch):
+def test_commands_make_no_folder_named_tilde(tmp_path, monkeypatch):
     """A shell leaves ~ where it stands after =. Oracle: the home of the process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -19,7 +19,7 @@ def vectors():
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
-def test_a_rule_makes_an_answer_of_shares(vectors):
+def test_votes_head_answers_by_its_rule(vectors):
     """Oracle: by hand. A doubtful angry face is no neutral one: FER2013 has ten neutral faces for an angry one."""
     source = VotesHead("perceived", "logits_perceived", tuple(vectors["classes"]), 1.0, "votes")
     answer = source.under(AnswerRule.model_validate(vectors["rule"]))
@@ -49,6 +49,6 @@ def test_decisions(vectors):
 @pytest.mark.parametrize(
     "change", [{"weights": {"sad": 0}}, {"weights": {"sad": 101}}, {"margin": 1}, {"margin": -0.1}]
 )
-def test_a_rule_without_sense_is_refused(vectors, change):
+def test_manifest_rejects_an_impossible_rule(vectors, change):
     with pytest.raises(ValueError, match="1 validation error"):
         AnswerRule.model_validate(vectors["rule"] | change)

@@ -17,7 +17,7 @@ from mien.inference.annotate import Annotator
 from support import encoded, raises
 
 
-def test_formats_that_pillow_hands_to_other_programs_are_not_read(tmp_path):
+def test_open_image_rejects_formats_of_external_programs(tmp_path):
     file = tmp_path / "x.png"
     file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
     with raises(DataError, "image-format"):
@@ -45,7 +45,7 @@ HEIC = base64.b64decode(
 """48 x 32 pixels, red on the left and blue on the right, drawn for this test and encoded by libheif 1.23."""
 
 
-def test_heic_is_read_where_its_package_is(monkeypatch, tmp_path):
+def test_open_image_reads_heic_with_its_package(monkeypatch, tmp_path):
     file = tmp_path / "IMG_1.jpg"  # the content counts, not the name
     file.write_bytes(HEIC)
     monkeypatch.setitem(sys.modules, "pi_heif", None)
@@ -96,7 +96,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_whatever_pillow_raises_of_a_damaged_file_is_one_line(name):
+def test_open_image_rejects_damaged_files(name):
     with raises(DataError, "image-damaged"):
         open_image(ODD[name])
     with Image.open(io.BytesIO(ODD[name])) as opened, raises(DataError, "image-damaged"):
@@ -109,7 +109,7 @@ def test_whatever_pillow_raises_of_a_damaged_file_is_one_line(name):
     [(odd_exif(0x0100, 2), True), (odd_exif(0x010F, 11), True), (odd_exif(0x8769, 4), True),
      (b"Exif\0\0garbage garbage", False), (b"Exif\0\0II*\0\xff\xff\xff\x7f", False), (b"Exif\0\0II", False)],
 )  # fmt: skip
-def test_damaged_metadata_costs_no_image(face, kind, exif, is_turned):
+def test_open_image_ignores_damaged_metadata(face, kind, exif, is_turned):
     """Oracle: the same file without metadata, turned by hand where its orientation can be read."""
     content = encoded(Image.fromarray(face[:, :30]), kind, exif=exif)
     with warnings.catch_warnings():
@@ -134,7 +134,7 @@ def test_every_orientation_is_put_upright(face, orientation, kind):
         np.testing.assert_array_equal(np.asarray(open_image_source(image)), expected)
 
 
-def test_no_memory_is_not_called_damage(face, monkeypatch):
+def test_load_passes_memory_errors_on(face, monkeypatch):
     def full(image):
         raise MemoryError
 
@@ -143,7 +143,7 @@ def test_no_memory_is_not_called_damage(face, monkeypatch):
         open_image(encoded(Image.fromarray(face)))
 
 
-def test_pillows_remarks_are_silent_and_the_programs_own_warnings_are_not(face, monkeypatch):
+def test_open_image_silences_pillow_alone(face, monkeypatch):
     """While an image is open, as in another thread. Also where a program has put its own filters first since."""
     cut_exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHLL", 1, 0x010E, 2, 400, 9000) + bytes(4)
     content = encoded(Image.fromarray(face), "JPEG", exif=cut_exif)
@@ -163,7 +163,7 @@ def test_pillows_remarks_are_silent_and_the_programs_own_warnings_are_not(face, 
         assert [str(each.message) for each in heard] == ["the program's own"]
 
 
-def test_an_open_file_is_read_and_a_string_of_base64_is_one_line(tmp_path, face):
+def test_open_image_reads_open_files_and_rejects_base64(tmp_path, face):
     file = tmp_path / "face.png"
     Image.fromarray(face).save(file)
     with file.open("rb") as stream:

@@ -18,7 +18,7 @@ def test_synonyms(found, name):
     assert canonical_class(found) == name
 
 
-def test_order_is_kaggles_then_alphabetical():
+def test_order_classes_is_kaggles_then_alphabetical():
     assert order_classes({"zeal", "neutral", "angry", "awe"}) == ("angry", "neutral", "awe", "zeal")
 
 
@@ -27,7 +27,7 @@ def test_map():
 
 
 @pytest.mark.parametrize("text", ["joy", "joy=", "=happy", "a=b,a=c", ""])
-def test_a_malformed_map_is_an_error(text):
+def test_parse_map_rejects_malformed_text(text):
     with raises(DataError, "map-repeated" if text == "a=b,a=c" else "map-syntax"):
         parse_map(text)
 
@@ -42,7 +42,7 @@ def test_every_scheme_fits_fer2013():
         assert set(scheme.mapping(EXPRESSIONS)) - {-1} == set(range(len(scheme.classes)))
 
 
-def test_ones_own_scheme():
+def test_parse_scheme_takes_custom_groups():
     scheme = parse_scheme("good=happiness+surprise,bad=sad")
     assert scheme.classes == ("good", "bad")
     assert scheme.groups["good"] == ("happy", "surprise")
@@ -59,12 +59,12 @@ def test_ones_own_scheme():
         ("a=happy,b=joy", "scheme-repeated", "'happy'"),
     ],
 )
-def test_a_bad_scheme_is_one_line(text, code, values):
+def test_parse_scheme_rejects_bad_text(text, code, values):
     with raises(DataError, code, values):
         parse_scheme(text)
 
 
-def test_a_scheme_whose_class_the_data_lacks():
+def test_scheme_rejects_classes_without_data():
     with raises(DataError, "scheme-class-missing"):
         SCHEMES["seven"].mapping(["angry", "happy"])
 

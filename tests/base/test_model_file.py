@@ -80,7 +80,7 @@ def model(tmp_path):
     return write(tmp_path / "model.onnx", graph())
 
 
-def test_replacing_a_manifest_keeps_the_graph_and_other_metadata(model):
+def test_write_manifest_keeps_graph_and_other_metadata(model):
     content = onnx.load(model)
     content.metadata_props.add(key="other", value="kept")
     onnx.save(content, model)
@@ -110,14 +110,14 @@ def with_manifest(file, content):
         *(({"perceived": count}, Manifest.model_validate(BOTH)) for count in (None, 2, 4)),
     ],
 )
-def test_a_graph_that_does_not_fit_its_manifest_is_refused(tmp_path, form, manifest):
+def test_load_rejects_a_graph_that_differs_from_its_manifest(tmp_path, form, manifest):
     file = write(tmp_path / "m.onnx", graph(perceived=3), Manifest.model_validate(BOTH))
     assert list(read_manifest(file).outputs) == ["fer2013", "perceived"]
     with raises(ModelError, "graph-mismatch", *(["logits_perceived"] if manifest.outputs else [])):
         read_manifest(write(file, graph(**form), manifest))
 
 
-def test_the_output_that_answers():
+def test_output_of_the_answer_is_the_first_kind():
     manifest = Manifest.model_validate(BOTH)
     assert manifest.output() == manifest.output("perceived")
     assert (manifest.output().logits, manifest.output().temperature) == ("logits_perceived", 1.5)
@@ -130,7 +130,7 @@ def test_the_output_that_answers():
 GOOD_RULE = {"output": "perceived", "prior": [0.5, 0.3, 0.2], "strength": 0.4, "unsure_below": 0.3}
 
 
-def test_a_rule_for_the_answer_comes_back(tmp_path):
+def test_write_manifest_keeps_the_rule_of_the_answer(tmp_path):
     written = Manifest.model_validate(BOTH | {"answer": GOOD_RULE, "schema_version": SCHEMA_VERSION})
     found = read_manifest(write(tmp_path / "m.onnx", graph(perceived=3), written))
     assert (found.answer, found.schema_version) == (written.answer, SCHEMA_VERSION)
@@ -160,12 +160,12 @@ def rule(**changes):
     ],
     ids=lambda content: type(content).__name__,
 )
-def test_an_impossible_manifest_is_damage(tmp_path, content):
+def test_read_manifest_rejects_impossible_values(tmp_path, content):
     with raises(ModelError, "manifest-damaged"):
         read_manifest(with_manifest(tmp_path / "m.onnx", content))
 
 
-def test_other_programs_files_and_newer_ones(tmp_path):
+def test_read_manifest_rejects_other_and_newer_files(tmp_path):
     with raises(ModelError, "manifest-missing"):
         read_manifest(with_manifest(tmp_path / "m.onnx", None))
     newer = ONE | {"schema_version": SCHEMA_VERSION + 1, "new_field": 1}
@@ -173,7 +173,7 @@ def test_other_programs_files_and_newer_ones(tmp_path):
         read_manifest(with_manifest(tmp_path / "m.onnx", newer))
 
 
-def test_a_file_cut_in_half_is_one_line(tmp_path, tiny_run):
+def test_read_manifest_rejects_half_a_file(tmp_path, tiny_run):
     """Real weights: in half of a real file the graph is gone."""
     file = tmp_path / "m.onnx"
     whole = tiny_run.model.read_bytes()
@@ -209,7 +209,7 @@ assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
     ("found", "there"),
     [(["SSE42", "AVX2"], False), (["AVX2", "AVX512_ICL"], True), (["AVX512_SPR"], True), (["AVX512_SKX"], False)],
 )
-def test_8_bit_dot_products_go_by_what_numpy_found(monkeypatch, found, there):
+def test_int8_uses_the_dot_products_numpy_detects(monkeypatch, found, there):
     """Oracle: Intel's list of what Ice Lake and Sapphire Rapids have and Skylake has not."""
     monkeypatch.setattr("numpy.show_config", lambda mode: {"SIMD Extensions": {"found": found}})
     assert model_file._has_int8_dot_product() is there
@@ -217,7 +217,7 @@ def test_8_bit_dot_products_go_by_what_numpy_found(monkeypatch, found, there):
     assert model_file._has_int8_dot_product() is False
 
 
-def test_what_onnxruntime_says_is_one_line_and_it_tries_nothing_else(model, monkeypatch):
+def test_load_explains_errors_of_onnxruntime(model, monkeypatch):
     """A stand-in for onnxruntime, whose own fallback prints to stdout, and whose errors go on with C++ locations."""
     asked = []
 
@@ -233,7 +233,7 @@ def test_what_onnxruntime_says_is_one_line_and_it_tries_nothing_else(model, monk
 
 
 @pytest.mark.parametrize("where", ["w.bin", "../w.bin", "folder/w.bin"])
-def test_weights_in_another_file_are_not_read(tmp_path, monkeypatch, where):
+def test_load_rejects_external_weights(tmp_path, monkeypatch, where):
     """Not beside the model, nor in the working folder, where onnxruntime looks for those of a model in bytes."""
     model = graph()
     (weights,) = (each for each in model.graph.initializer if each.name == "w")
@@ -250,7 +250,7 @@ def test_weights_in_another_file_are_not_read(tmp_path, monkeypatch, where):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_logits_that_are_no_numbers_are_one_line_and_never_a_class(tmp_path, request, faces, value):
+def test_predict_rejects_logits_that_are_not_finite(tmp_path, request, faces, value):
     command = request.getfixturevalue("mien")
     Image.fromarray(np.asarray(faces.images[0])).resize((8, 8)).save(tmp_path / "face.png")
     constant = helper.make_tensor("c", TensorProto.FLOAT, [1], [value])
@@ -260,7 +260,7 @@ def test_logits_that_are_no_numbers_are_one_line_and_never_a_class(tmp_path, req
         refused(command("predict", tmp_path / "face.png", "--crops", "--model", file, *form), "model-output")
 
 
-def test_what_onnxruntime_raises_in_a_run_is_one_line(tmp_path):
+def test_predict_explains_errors_of_onnxruntime(tmp_path):
     """Fine on 64 images; with 3 a shape is impossible."""
     nodes = [
         helper.make_node("Reshape", ["sums", "sizes"], ["all"]),
@@ -274,7 +274,7 @@ def test_what_onnxruntime_raises_in_a_run_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("name", [b"images", b"logits", b"mien.manifest", b"tiny"])
-def test_a_name_that_is_no_utf8_is_one_line(model, name):
+def test_load_rejects_names_that_are_not_utf8(model, name):
     content = model.read_bytes()
     assert name in content
     model.write_bytes(content.replace(name, b"\xff" + name[1:]))
@@ -297,5 +297,5 @@ def test_a_pickled_predictor_opens_its_file_again(faces):
      ({"augment": {"flip": True, "file": "own.py"}}, False),
      ({"augment": {"flip": False}, "tuning": {"fit_head": True}}, True)],
 )  # fmt: skip
-def test_a_manifest_says_whether_training_saw_mirrored_faces(tiny_run, recipe, mirrored):
+def test_manifest_states_whether_training_mirrored_faces(tiny_run, recipe, mirrored):
     assert read_manifest(tiny_run.model).model_copy(update={"recipe": recipe}).mirrored is mirrored

@@ -7,7 +7,7 @@ from mien.base.processes import ordered_map
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_answers_come_in_the_items_order(workers):
+def test_ordered_map_keeps_the_order(workers):
     def work(item):
         time.sleep(0.002 * (item % 3))
         return item * item
@@ -17,7 +17,7 @@ def test_answers_come_in_the_items_order(workers):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_items_are_taken_a_bounded_number_ahead(workers):
+def test_ordered_map_reads_a_bounded_number_ahead(workers):
     taken = 0
 
     def endless():
@@ -33,14 +33,14 @@ def test_items_are_taken_a_bounded_number_ahead(workers):
     answers.close()
 
 
-def test_workers_work_at_the_same_time():
+def test_ordered_map_works_in_parallel():
     """Each of three waits for the other two: one after another they would wait for ever."""
     barrier = threading.Barrier(3, timeout=600)
     assert len(list(ordered_map(lambda _: barrier.wait(), range(3), 3))) == 3
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_an_error_comes_where_its_item_stands_and_ends_it(workers):
+def test_ordered_map_raises_at_the_item_and_ends(workers):
     begun = []
 
     def work(item):

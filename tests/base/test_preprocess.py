@@ -21,7 +21,7 @@ def test_colour_becomes_itu_r_601_luma():
     assert grey_square(pixel, 8)[0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
 
 
-def test_an_oblong_image_is_padded_with_its_border_not_cut_or_stretched():
+def test_oblong_images_are_padded_with_their_border():
     tall = np.zeros((12, 8), dtype=np.uint8)
     tall[:, :4] = 10
     tall[:, 4:] = 200
@@ -68,7 +68,7 @@ def test_16_bit_grey_is_scaled_to_8():
     assert (grey_square(np.full((10, 10), 128 * 257, dtype=">u2"), 10) == 128).all()
 
 
-def test_fractions_are_not_taken_for_black():
+def test_open_image_rejects_fractions():
     """A float image of 0 to 1, as many programs save it, would have two values left."""
     with raises(DataError, "image-range"):
         grey_square(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), 8)
@@ -96,7 +96,7 @@ def test_transparency_is_laid_on_white():
         (np.zeros((4, 4, 2), np.uint8), "image-shape"),
     ],
 )
-def test_arrays_of_another_kind_are_refused(array, code):
+def test_open_image_rejects_other_arrays(array, code):
     with raises(DataError, code):
         grey_square(array, 48)
 
@@ -108,7 +108,7 @@ def test_to_input_is_the_written_formula(face):
     assert to_input(face[None], spec)[0, 0] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_crop_larger_than_the_image_is_impossible():
+def test_input_spec_rejects_a_crop_larger_than_the_image():
     with pytest.raises(ValueError, match=r"crop_px 60\b.*\b48\b"):
         InputSpec(size_px=48, crop_px=60)
 

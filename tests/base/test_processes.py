@@ -18,7 +18,7 @@ from support import raises
      ({"cpu.max": "nonsense\n"}, 16), ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 16),
      ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4)],
 )  # fmt: skip
-def test_a_containers_quota_counts(tmp_path, monkeypatch, files, cores):
+def test_available_cores_follows_the_quota_of_the_container(tmp_path, monkeypatch, files, cores):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -27,7 +27,7 @@ def test_a_containers_quota_counts(tmp_path, monkeypatch, files, cores):
     assert processes.available_cores() == cores
 
 
-def test_torchs_modes_are_usual_inside_and_as_before_afterwards():
+def test_torch_defaults_restores_modes_afterwards():
     """Whatever an earlier cell of a notebook has switched."""
     import torch
 
@@ -48,7 +48,7 @@ def test_torchs_modes_are_usual_inside_and_as_before_afterwards():
 @pytest.mark.parametrize(
     ("own", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active"), ({"GOMP_SPINCOUNT": "9"}, None)]
 )
-def test_torchs_threads_wait_without_spinning_unless_the_user_says_so(own, expected):
+def test_torch_threads_do_not_spin_by_default(own, expected):
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | own
     script = "import mien, os; print(os.environ.get('OMP_WAIT_POLICY'))"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
@@ -56,7 +56,7 @@ def test_torchs_threads_wait_without_spinning_unless_the_user_says_so(own, expec
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "head..example:6379"])
-def test_an_address_without_a_cluster_is_refused_at_once(monkeypatch, address):
+def test_start_ray_rejects_an_address_without_a_cluster(monkeypatch, address):
     """Ray itself would try for minutes."""
     ray = pytest.importorskip("ray", reason="mien[scale] is not installed")
     monkeypatch.setenv("RAY_ADDRESS", address)

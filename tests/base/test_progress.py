@@ -13,7 +13,7 @@ def count():
 @pytest.mark.parametrize(
     ("is_terminal", "quiet", "shown"), [(False, False, False), (True, False, True), (True, True, False)]
 )
-def test_a_bar_is_shown_where_a_person_looks_and_did_not_ask_for_quiet(monkeypatch, capfd, is_terminal, quiet, shown):
+def test_track_shows_a_bar_on_terminals_without_quiet(monkeypatch, capfd, is_terminal, quiet, shown):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
     monkeypatch.setenv("FORCE_COLOR", "1")
     progress.set_quiet(quiet)
@@ -24,14 +24,14 @@ def test_a_bar_is_shown_where_a_person_looks_and_did_not_ask_for_quiet(monkeypat
     assert ("counting" in capfd.readouterr().err) == shown
 
 
-def test_a_log_gets_plain_lines(monkeypatch, capfd):
+def test_track_writes_plain_lines_into_logs(monkeypatch, capfd):
     """The clock shows 0, 25, 50 and 75 seconds: a line after each 30."""
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=iter([0, 25, 50, 75]).__next__))
     list(progress.track(range(4), total=4, what="counting", unit="numbers"))
     assert capfd.readouterr().err == "counting: 2 of 4 numbers, 0.04 numbers/s, 50 s left\n"
 
 
-def test_a_program_without_stderr_sees_nothing(monkeypatch):
+def test_track_prints_nothing_without_stderr(monkeypatch):
     """As under pythonw, or with a writer of one's own in its place."""
     for stream in (None, object()):
         monkeypatch.setattr(sys, "stderr", stream)

@@ -7,13 +7,13 @@ from mien.base.model_file import read_manifest
 from mien.base.recipe import Recipe, load_recipe
 
 
-def test_early_sizes_give_way_to_the_full_crop():
+def test_progressive_resizing_ends_at_the_full_crop():
     recipe = load_recipe("demo", ["progressive_resizing=[[0.4, 28], [0.7, 36]]", "input.crop_px=44"])
     assert [recipe.side_px(progress) for progress in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)] == [28, 28, 36, 36, 44, 44]
     assert Recipe().side_px(0.0) == 48
 
 
-def test_classes_filled_up_in_part_may_be_weighed_for_the_rest():
+def test_class_weights_combine_with_partial_oversampling():
     assert Recipe(class_weights="balanced", balance={"sampling": "oversample", "share": 0.5}).balance.share == 0.5
 
 
@@ -23,7 +23,7 @@ def test_the_digest_follows_what_shapes_the_result():
     assert recipe.digest != recipe.model_copy(update={"seed": 1}).digest
 
 
-def test_a_digest_outlives_new_keys():
+def test_digest_ignores_new_keys_at_their_default():
     # Pinned: a key that recipes gain has a default that changes nothing, so finished runs are still found by digest.
     assert load_recipe("study-b").digest == "sha256:62b0ef952d0355122f71ae553ce139fc1bbc373cf4a2285d9aca76a1fa2e529f"
     same = load_recipe("study-b", ["tuning.frozen_epochs=0", "tuning.layer_decay=1.0"])

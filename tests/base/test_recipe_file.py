@@ -11,7 +11,7 @@ from support import raises
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_shipped_recipe_loads_says_what_it_is_for_and_survives_a_round_trip(name):
+def test_built_in_recipes_have_a_description_and_survive_a_round_trip(name):
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description
@@ -25,7 +25,7 @@ def test_a_dumped_recipe_names_every_key():
 
 
 @pytest.mark.parametrize("optim", [{"momentum": 0.0}, {"name": "adamw"}, {"nesterov": False, "momentum": 0.0}])
-def test_no_file_says_nesterov_where_it_is_off(optim):
+def test_recipe_omits_nesterov_where_it_is_off(optim):
     recipe = check_recipe({"optim": optim}, "mine")
     content = tomllib.loads(dump_recipe(recipe))
     assert not content["optim"].get("nesterov")
@@ -84,7 +84,7 @@ def test_no_file_says_nesterov_where_it_is_off(optim):
         ("[balance]\nshare = 0.5", "recipe-value", "balance.share = 0.5"),
     ],
 )
-def test_a_bad_recipe_is_one_line_that_names_the_key(text, code, found, tmp_path):
+def test_load_recipe_rejects_bad_values_and_names_the_key(text, code, found, tmp_path):
     (tmp_path / "mine.toml").write_text(text)
     with raises(RecipeError, code, "mine.toml") as caught:
         load_recipe(tmp_path / "mine.toml")
@@ -98,7 +98,7 @@ def test_set_changes_keys_with_toml_values_or_words():
     assert recipe.model.settings["widths"] == [8, 16]
 
 
-def test_a_change_is_text_or_a_key_with_its_value():
+def test_load_recipe_takes_changes_as_text_or_pairs():
     assert load_recipe("demo", {"optim.lr": 0.01, "epochs": np.int64(3)}) == load_recipe(
         "demo", ["optim.lr=0.01", "epochs=3"]
     )
@@ -110,7 +110,7 @@ def test_a_change_is_text_or_a_key_with_its_value():
      ("optim.lr=-1", "value"), ("progressive_resizing=[[0.5, 99]]", "value"), ("epochs=" + "9" * 5000, "set-value"),
      ("epochs=" + "[" * 5000, "set-value"), ("progressive_resizing=[[0.5, 20], [0.2, 30]]", "value")],
 )  # fmt: skip
-def test_a_bad_set_is_an_error(change, code):
+def test_load_recipe_rejects_bad_changes(change, code):
     with raises(RecipeError, f"recipe-{code}"):
         load_recipe("demo", [change])
 
@@ -135,7 +135,7 @@ def test_any_text_survives_a_round_trip(text):
     assert check_recipe(tomllib.loads(dump_recipe(Recipe(description=text))), "x").description == text
 
 
-def test_another_network_does_not_inherit_the_settings_of_the_one_before():
+def test_changing_the_network_drops_former_settings():
     """A user who sets model.name alone must not hear of settings that came from the recipe."""
     assert load_recipe("quick", ["model.name=timm"]).model.settings == {}
     assert load_recipe("quick", ["model.width=8", "model.name=resnet18"]).model.settings == {"width": 8}

@@ -22,7 +22,7 @@ def test_create_then_read(run):
     assert run.read_environment() == {"data": "d"}
 
 
-def test_a_folder_that_holds_anything_is_not_overwritten(run):
+def test_check_free_rejects_a_folder_with_files(run):
     run.path.mkdir()
     run.check_free()
     (run.path / "thesis.txt").write_text("years of work")
@@ -31,7 +31,7 @@ def test_a_folder_that_holds_anything_is_not_overwritten(run):
     assert [file.name for file in run.path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_run_is_not_overwritten_but_gone_on_with(run):
+def test_check_free_rejects_a_run_and_names_resume(run):
     run.create(Recipe(), {})
     with raises(RunError, "run-exists", "--resume"):
         run.check_free(or_resume=True)
@@ -69,7 +69,7 @@ def test_the_ledger_counts_every_use_of_the_test_split(run):
     assert run.test_uses() == 3
 
 
-def test_damaged_small_files_are_one_line(run):
+def test_run_folder_rejects_damaged_files(run):
     run.path.mkdir()
     with raises(RunError, "run-damaged"):
         run.read_environment()
@@ -83,7 +83,7 @@ def test_damaged_small_files_are_one_line(run):
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "loss", "macro_auc"])
-def test_the_best_epoch_is_of_equals_that_of_the_least_loss_and_never_an_undefined_one(metric):
+def test_best_epoch_breaks_ties_by_loss_and_skips_undefined_values(metric):
     recipe = Recipe.model_validate({"stopping": {"metric": metric}})
     better, worse = (0.1, 0.5) if metric == "loss" else (0.5, 0.1)
     values = [math.nan, worse, better, better, better, math.nan]

@@ -20,7 +20,7 @@ from mien.runs import folds
 from support import refused
 
 
-def test_ones_own_folders_and_the_list_that_comes_of_them(mien, flawed_folder, tmp_path, tiny_run):
+def test_audit_of_folders_writes_a_usable_clean_toml(mien, flawed_folder, tmp_path, tiny_run):
     refused(mien("audit", flawed_folder, "--out", tmp_path / "out"), "image-unreadable", "broken.png", "--skip-bad")
     assert not (tmp_path / "out").exists()
     answer = mien("audit", flawed_folder, "--skip-bad", "--out", tmp_path / "out", "--json")
@@ -79,7 +79,9 @@ def test_predictions_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tm
     assert (tmp_path / "out" / "tables" / "doubtful-labels.csv").is_file()
 
 
-def test_a_recipe_judges_every_sample_but_those_of_test(mien, face_folder, faces, tiny_recipe, tmp_path, monkeypatch):
+def test_audit_with_a_recipe_checks_all_samples_except_test(
+    mien, face_folder, faces, tiny_recipe, tmp_path, monkeypatch
+):
     """Its images have another size than the audit's own."""
     monkeypatch.setattr(folds, "FOLDS", 2)
     recipe = tmp_path / "tiny.toml"
@@ -92,7 +94,7 @@ def test_a_recipe_judges_every_sample_but_those_of_test(mien, face_folder, faces
     assert read_manifest(tmp_path / "out" / "folds" / "fold-1" / "model.onnx").input.size_px == 32
 
 
-def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
+def test_audit_rejects_unusable_recipes_before_its_work(
     mien, face_parquet, faces, tiny_run, tiny_recipe, tmp_path, monkeypatch
 ):
     def not_yet(*arguments):
@@ -132,7 +134,7 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, face_parquet, faces, tiny
     assert not out.exists()
 
 
-def test_a_list_that_may_be_reviewed_is_not_written_over(mien, face_parquet, tmp_path):
+def test_audit_replaces_clean_toml_only_with_overwrite(mien, face_parquet, tmp_path):
     (tmp_path / "clean.toml").write_text("mine")
     refused(mien("audit", face_parquet, "--out", tmp_path), "file-exists", "clean.toml", "--overwrite")
     assert (tmp_path / "clean.toml").read_text() == "mine"
@@ -142,7 +144,7 @@ def test_a_list_that_may_be_reviewed_is_not_written_over(mien, face_parquet, tmp
     assert read_clean(tmp_path / "clean.toml").changes is not None
 
 
-def test_nothing_is_written_into_the_data(mien, faces, tiny_run, tmp_path, monkeypatch):
+def test_commands_write_nothing_into_the_data(mien, faces, tiny_run, tmp_path, monkeypatch):
     """Data of class folders: a report written among them would be read as one more class."""
     own = tmp_path / "own"
     for number, name in enumerate(("happy", "sad") * 6):

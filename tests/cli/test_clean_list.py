@@ -23,7 +23,7 @@ def leaky(faces, tmp_path):
     return made
 
 
-def test_a_clean_list_and_a_model_that_saw_what_it_drops(mien, leaky, faces, tiny_run, tmp_path):
+def test_clean_names_a_model_trained_on_dropped_samples(mien, leaky, faces, tiny_run, tmp_path):
     """The model learnt from the data as it was: its leaked row is counted, though the list takes the train copy out."""
     assert mien("audit", tmp_path / "leaky.parquet", "--out", tmp_path / "out", "-q").code == 0
     arguments = ("evaluate", tiny_run.path, "--data", tmp_path / "leaky.parquet", "--json")
@@ -43,9 +43,7 @@ def test_a_clean_list_and_a_model_that_saw_what_it_drops(mien, leaky, faces, tin
     assert (tmp_path / "rep" / "tables" / "without-copies.csv").is_file()
 
 
-def test_a_model_trained_on_cleaned_data_is_measured_without_its_temperature_on_the_data_as_it_was(
-    mien, leaky, recipe_file, tmp_path
-):
+def test_evaluate_ignores_the_temperature_on_uncleaned_data(mien, leaky, recipe_file, tmp_path):
     """What it was fitted on is there. Oracle: the data's fingerprint."""
     data, clean, run = tmp_path / "leaky.parquet", tmp_path / "out" / "clean.toml", tmp_path / "run"
     assert mien("audit", data, "--out", tmp_path / "out", "-q").code == 0
@@ -58,7 +56,7 @@ def test_a_model_trained_on_cleaned_data_is_measured_without_its_temperature_on_
     assert "without the model's temperature, because it was fitted on these samples" in " ".join(measured.out.split())
 
 
-def test_the_ledger_names_the_list_that_a_test_metric_was_made_under(mien, tiny_run, face_parquet, tmp_path):
+def test_ledger_names_the_clean_list(mien, tiny_run, face_parquet, tmp_path):
     run, clean = tmp_path / "run", tmp_path / "out" / "clean.toml"
     shutil.copytree(tiny_run.path, run)
     assert mien("audit", face_parquet, "--out", tmp_path / "out", "-q").code == 0

@@ -14,7 +14,7 @@ from mien.data.read import load_dataset
 from support import noted, refused
 
 
-def test_no_command_shows_help_and_a_wrong_one_is_one_line(mien):
+def test_mien_shows_help_and_rejects_unknown_names(mien):
     assert "Usage: mien" in mien().out
     refused(mien("trian"), "usage", "train")
     refused(mien("val"), "usage", "evaluate")
@@ -26,14 +26,14 @@ def test_no_command_shows_help_and_a_wrong_one_is_one_line(mien):
     assert mien("--version").out.startswith("mien 0.")
 
 
-def test_an_argument_that_a_shell_left_empty_is_not_the_current_folder(mien, tmp_path, face_folder, monkeypatch):
+def test_commands_reject_empty_arguments(mien, tmp_path, face_folder, monkeypatch):
     monkeypatch.chdir(face_folder / "test" / "happy")
     refused(mien("predict", "--crops", ""), "usage", "--crops")
     refused(mien("predict", "--crops", ".", "--annotate="), "usage", "--annotate")
     refused(mien("", "--version"), "usage")
 
 
-def test_torchrun_is_for_training(mien, monkeypatch):
+def test_torchrun_is_rejected_except_for_training(mien, monkeypatch):
     given = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "RANK": "0"}
     given |= {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     for name, value in given.items():
@@ -85,9 +85,7 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert measured == json.loads(shown.out) | {"created": measured["created"]}
 
 
-def test_an_export_replaces_neither_what_it_is_made_from_nor_what_else_a_run_holds(
-    mien, tmp_path, tiny_run, face_folder
-):
+def test_export_replaces_no_other_file_of_a_run(mien, tmp_path, tiny_run, face_folder):
     run = tmp_path / "run"
     shutil.copytree(tiny_run.path, run)
     before = {file.name: file.read_bytes() for file in run.glob("*.*")}
@@ -134,7 +132,7 @@ def test_recipes_are_listed_and_printed(mien, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["audit", "demo", "study"])
-def test_what_a_page_needs_is_missed_before_the_work(mien, tmp_path, face_folder, monkeypatch, command):
+def test_commands_miss_page_packages_before_the_work(mien, tmp_path, face_folder, monkeypatch, command):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     words = {"audit": [face_folder], "demo": [], "study": ["study-a", "--data", face_folder]}
     out = tmp_path / "out"
@@ -142,7 +140,7 @@ def test_what_a_page_needs_is_missed_before_the_work(mien, tmp_path, face_folder
     assert not out.exists()
 
 
-def test_an_evaluation_needs_no_matplotlib(mien, tiny_run, face_folder, monkeypatch, tmp_path):
+def test_evaluate_needs_no_matplotlib(mien, tiny_run, face_folder, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert mien("evaluate", tiny_run.path, "--data", face_folder, "--out", tmp_path / "out").code == 0
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"metrics.json", "predictions_validation.npz"}

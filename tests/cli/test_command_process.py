@@ -38,7 +38,7 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-def test_a_wrong_path_is_said_before_torch_is_loaded(tmp_path):
+def test_commands_reject_a_wrong_path_before_torch_is_loaded(tmp_path):
     """Torch takes seconds to import: here an import of it ends the command in another way."""
     (tmp_path / "faces.csv").write_text("path,label\n")
     script = [sys.executable, "-c", WITHOUT_TORCH, json.dumps([words for words, _ in WRONG])]
@@ -91,7 +91,7 @@ def test_ctrl_c_while_the_command_is_imported_is_one_line(tmp_path):
     assert (done.returncode, done.stderr) == (130, "mien: Stopped. [stopped]\n")
 
 
-def test_json_is_json_where_stdout_is_not_utf8(tmp_path, astronaut):
+def test_json_is_valid_without_utf8(tmp_path, astronaut):
     """As on Windows, where a file takes the console's code page."""
     photo = tmp_path / "\N{GRINNING FACE}.png"
     Image.fromarray(astronaut).save(photo)
@@ -100,7 +100,7 @@ def test_json_is_json_where_stdout_is_not_utf8(tmp_path, astronaut):
     assert json.loads(done.stdout.decode("cp1252"))[0]["source"] == str(photo)
 
 
-def test_a_closed_pipe_is_no_error(face_folder, tiny_run):
+def test_predict_ends_quietly_at_a_closed_pipe(face_folder, tiny_run):
     done = subprocess.run(
         f"{sys.executable} -m mien predict --model {tiny_run.path} --crops {face_folder} --csv | head -1",
         shell=True,
@@ -114,7 +114,7 @@ def test_a_closed_pipe_is_no_error(face_folder, tiny_run):
 
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes the streams")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_program_without_a_console_works(tmp_path, astronaut, closed):
+def test_predict_works_without_a_console(tmp_path, astronaut, closed):
     """As in a service or a daemon. Oracle: the file that the command writes."""
     Image.fromarray(astronaut).save(tmp_path / "a.jpg")
     script = f"{sys.executable} -m mien predict a.jpg --model fast-int8 --annotate out --csv --quiet {closed}"

@@ -5,7 +5,7 @@ from PIL import Image
 from support import note_codes, noted
 
 
-def test_a_photo_given_as_a_crop_is_noticed_and_a_crop_is_not(mien, tiny_run, astronaut, tmp_path):
+def test_predict_notes_photographs_given_as_crops(mien, tiny_run, astronaut, tmp_path):
     photo, crop = tmp_path / "photo.png", tmp_path / "crop.png"
     Image.fromarray(astronaut).save(photo)
     # Her face with hair, as a crop that is loose.
@@ -19,7 +19,7 @@ def test_a_photo_given_as_a_crop_is_noticed_and_a_crop_is_not(mien, tiny_run, as
     assert note_codes(mien("predict", photo, "--model", tiny_run.path).err) == []
 
 
-def test_a_crop_without_a_found_face_is_noticed_once(mien, tiny_run, tmp_path):
+def test_predict_notes_crops_without_a_face_once(mien, tiny_run, tmp_path):
     for number in range(3):
         Image.new("L", (48, 48), 90 + number).save(tmp_path / f"{number}.png")
     said = mien("predict", tmp_path, "--model", tiny_run.path)

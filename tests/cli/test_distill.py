@@ -78,9 +78,7 @@ def test_predictions_are_the_means_over_views_without_a_temperature(
     assert len(list(cache.iterdir())) == 4
 
 
-def test_a_run_stopped_between_teachers_repeats_none_that_is_done(
-    mien, tmp_path, cache, teacher, recipe_file, face_folder, monkeypatch
-):
+def test_distill_repeats_no_finished_teacher(mien, tmp_path, cache, teacher, recipe_file, face_folder, monkeypatch):
     """Oracle: which models predict."""
     from mien.pipeline import split_predictions
 

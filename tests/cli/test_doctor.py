@@ -11,7 +11,7 @@ from mien.data.synthetic import synthetic_faces
 from support import refused
 
 
-def test_what_is_missing_is_named_with_its_extra(mien, monkeypatch):
+def test_doctor_names_missing_packages_and_extras(mien, monkeypatch):
     """Oracle: matplotlib is taken away, onnx made old; onnxruntime may have come by another package."""
 
     def version(name):

@@ -20,7 +20,7 @@ from mien.pipeline.evaluation_files import file_names
 from support import make_predictions, refused
 
 
-def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, face_folder):
+def test_evaluate_records_test_uses_in_the_ledger(mien, tmp_path, tiny_run, face_folder):
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)
     before = (run.path / "metrics.json").read_bytes()
@@ -40,7 +40,7 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
     assert (run.path / "metrics.json").read_bytes() == before
 
 
-def test_all_faces_are_measured_and_those_of_training_are_counted(mien, tmp_path, tiny_run, face_folder):
+def test_evaluate_of_all_splits_counts_training_images(mien, tmp_path, tiny_run, face_folder):
     """Oracle: the data itself. With a model that comes with mien, a note names the option."""
     faces = load_dataset(face_folder)
     run = shutil.copytree(tiny_run.path, tmp_path / "run")
@@ -93,7 +93,7 @@ def test_existing_figures_are_not_replaced(mien, tmp_path, tiny_run):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
-def test_a_path_that_is_not_utf_8_is_escaped_on_the_page(mien, tmp_path, tiny_run):
+def test_evaluate_escapes_paths_that_are_not_utf8(mien, tmp_path, tiny_run):
     odd = tmp_path / os.fsdecode(b"caf\xe9.npz")
     shutil.copy(tiny_run.predictions("validation"), odd)
     assert mien("evaluate", "--predictions", odd, "--out", tmp_path / "out").code == 0
@@ -117,7 +117,7 @@ def test_by_measures_each_value_of_a_column(mien, tmp_path, tiny_run, face_folde
     refused(mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "source"), "column-missing", "'source'")
 
 
-def test_further_metrics_are_measured_and_shown(mien, tmp_path, tiny_run):
+def test_evaluate_with_metric_measures_further_metrics(mien, tmp_path, tiny_run):
     """Oracle: scikit-learn's kappa. An own metric has its row in the table, metrics.json and on the page."""
     (tmp_path / "parts.py").write_text("def zeros(labels, probabilities):\n    return (labels == 0).sum()\n")
     own, file = f"{tmp_path / 'parts.py'}:zeros", tmp_path / "noisy.npz"
@@ -141,7 +141,7 @@ def test_further_metrics_are_measured_and_shown(mien, tmp_path, tiny_run):
     refused(mien(*words), "metric-value", "'zeros'", "NoneType")
 
 
-def test_a_class_that_the_model_lacks_is_left_out_by_a_scheme(mien, tmp_path, tiny_run, face_folder):
+def test_evaluate_leaves_out_unknown_classes_by_a_scheme(mien, tmp_path, tiny_run, face_folder):
     """Contempt, as in CK+ and AffectNet. Oracle: the data without it."""
     expected = json.loads(mien("evaluate", tiny_run.path, "--data", face_folder, "--classes", "seven", "--json").out)
     data = tmp_path / "data"

@@ -10,7 +10,7 @@ from mien.cli.commands import COMMANDS
 
 
 @pytest.mark.parametrize("group", ["", "data", "web"])
-def test_no_command_of_a_list_is_cut_in_80_columns(mien, monkeypatch, group):
+def test_help_fits_80_columns(mien, monkeypatch, group):
     """Typer cuts a docstring that is too long and ends it with three dots; a short help that is too long it wraps."""
     monkeypatch.setenv("COLUMNS", "80")
     listed = mien(*group.split(), "--help").out.partition("Commands:" if group else "\nUse:\n")[2].splitlines()

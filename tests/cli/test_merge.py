@@ -55,7 +55,7 @@ def test_predict_merges(mien, tiny_run, face_folder):
     assert set(rows[0]) == {"source", "answer", "top", "confidence", "in_doubt", "alternatives", "positive", "negative"}
 
 
-def test_a_merge_that_empties_a_split_is_one_line(mien, tmp_path, recipe_file, faces):
+def test_train_rejects_a_scheme_that_empties_a_split(mien, tmp_path, recipe_file, faces):
     kept = (faces.split != "validation") | np.isin(faces.labels, [1, 6])
     write_parquet(faces.subset(kept), tmp_path / "faces.parquet")
     arguments = ("train", recipe_file, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "out")

@@ -15,7 +15,7 @@ from mien.cli.output import show_rows
 from support import noted, refused
 
 
-def test_the_table_shows_each_face_and_says_who_found_how_many(mien, photos, tiny_run):
+def test_predict_prints_each_face_and_counts(mien, photos, tiny_run):
     answer = mien("predict", "--model", tiny_run.path, photos)
     assert answer.code == 0
     lines = answer.out.splitlines()
@@ -39,7 +39,7 @@ def test_a_table_is_laid_out_as_rich_does_but_without_it_where_it_fits(capsys, m
     assert capsys.readouterr().out == wanted
 
 
-def test_json_is_what_python_says(mien, photos, tiny_run):
+def test_predict_json_equals_predictions_in_python(mien, photos, tiny_run):
     """Oracle: Predictor.predict."""
     from mien import load
 
@@ -56,7 +56,7 @@ def test_json_is_what_python_says(mien, photos, tiny_run):
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
-def test_out_holds_what_is_printed(mien, photos, tiny_run, tmp_path, suffix, workers):
+def test_predict_out_equals_the_printed_table(mien, photos, tiny_run, tmp_path, suffix, workers):
     out = tmp_path / f"out.{suffix}"
     told = mien("predict", "--model", tiny_run.path, photos, "--out", out, "--workers", workers)
     assert told.out == f"{out}: YuNet: 3 faces in 3 images, 1 without a face\n"
@@ -92,7 +92,7 @@ def test_annotate_writes_each_image_beside_its_namesakes(mien, photos, tiny_run,
     ("name", "code"),
     [("text", "image-format"), ("empty", "image-empty"), ("cut", "image-damaged"), ("huge", "image-pixels")],
 )
-def test_what_cannot_be_read_is_one_line_and_can_be_left_out(mien, photos, tiny_run, tmp_path, name, code):
+def test_predict_rejects_bad_images_or_skips_them(mien, photos, tiny_run, tmp_path, name, code):
     bad = tmp_path / f"{name}.jpg"
     whole = (photos / "c.jpg").read_bytes()
     bad.write_bytes({"text": b"no image", "empty": b"", "cut": whole[: len(whole) // 2], "huge": b""}[name])
@@ -119,15 +119,13 @@ def test_what_cannot_be_read_is_one_line_and_can_be_left_out(mien, photos, tiny_
         (("--workers", "0"), "usage", "--workers"),
     ],
 )
-def test_options_that_do_not_go_together_are_one_line(
-    mien, photos, tiny_run, options, code, value, monkeypatch, tmp_path
-):
+def test_predict_rejects_contradicting_options(mien, photos, tiny_run, options, code, value, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     refused(mien("predict", "--model", tiny_run.path, photos, *options), code, value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_video_is_sent_to_its_own_command(mien, tmp_path, faces):
+def test_predict_names_mien_video_for_videos(mien, tmp_path, faces):
     """By what it holds, not by its name."""
     clip = tmp_path / "clip.MP4"
     clip.write_bytes(b"\0\0\0 ftypisom")
@@ -141,7 +139,7 @@ def test_a_video_is_sent_to_its_own_command(mien, tmp_path, faces):
     assert (answer.code, "skipped: " in answer.err) == (0, True)
 
 
-def test_where_nothing_could_be_read_that_is_no_success(mien, tmp_path, tiny_run):
+def test_predict_fails_if_no_image_can_be_read(mien, tmp_path, tiny_run):
     (tmp_path / "bad.png").write_bytes(b"")
     answer = mien("predict", "--model", tiny_run.path, "--crops", "--json", "--skip-bad", tmp_path / "bad.png")
     refused(answer, "no-images", "1")
@@ -151,12 +149,12 @@ def test_where_nothing_could_be_read_that_is_no_success(mien, tmp_path, tiny_run
     assert kept.err.splitlines()[-1].endswith("[no-images]")
 
 
-def test_an_address_is_no_file(mien, tiny_run):
+def test_predict_rejects_addresses(mien, tiny_run):
     refused(mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"), "image-address", "a.jpg")
     refused(mien("predict", "s3://KEY:SECRET@bucket/a"), "image-address", "s3://KEY:***@bucket/a")
 
 
-def test_json_lists_what_was_skipped_and_why(mien, photos, tiny_run, tmp_path):
+def test_predict_json_lists_skipped_images(mien, photos, tiny_run, tmp_path):
     """A program that counts its images finds each of them."""
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     words = ("predict", "--model", tiny_run.path, photos / "c.jpg", tmp_path / "bad.jpg", "--skip-bad")
@@ -168,7 +166,7 @@ def test_json_lists_what_was_skipped_and_why(mien, photos, tiny_run, tmp_path):
     assert len(mien(*words, "--csv").out.splitlines()) == 2
 
 
-def test_photos_of_formats_that_are_not_read_are_counted(mien, photos, tiny_run, tmp_path):
+def test_predict_counts_unsupported_formats(mien, photos, tiny_run, tmp_path):
     (tmp_path / "inner").mkdir()
     for name in ("IMG_1.JXL", "inner/IMG_2.jxl", "inner/.hidden.jxl", "@eaDir/a.jxl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -199,7 +197,7 @@ def test_ray_writes_the_file_of_the_local_engine(mien, photos, tiny_run, tmp_pat
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
-def test_a_file_name_does_not_steer_the_terminal(mien, tmp_path, face_folder, monkeypatch):
+def test_predict_escapes_control_characters_of_file_names(mien, tmp_path, face_folder, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a long path would be wrapped
     image = next((face_folder / "test" / "happy").iterdir())
     odd = "a\x1b[31m\nb.png"
@@ -211,7 +209,7 @@ def test_a_file_name_does_not_steer_the_terminal(mien, tmp_path, face_folder, mo
 
 
 @pytest.mark.parametrize(("command", "made"), [("predict", []), ("explain", ["c-explained", "stdin-explained"])])
-def test_an_image_comes_by_standard_input(mien, photos, tiny_run, monkeypatch, tmp_path, command, made):
+def test_predict_reads_an_image_from_stdin(mien, photos, tiny_run, monkeypatch, tmp_path, command, made):
     """Oracle: the same image as a file. Its default folder is in the working folder, and named for it."""
     monkeypatch.chdir(tmp_path)
     said = []
@@ -229,7 +227,7 @@ def test_an_image_comes_by_standard_input(mien, photos, tiny_run, monkeypatch, t
     refused(mien(command, "-", "--model", tiny_run.path), "stdin-terminal", "-")
 
 
-def test_a_finished_file_is_replaced_where_that_is_asked_for(mien, photos, tiny_run, tmp_path):
+def test_predict_replaces_a_finished_file_only_with_overwrite(mien, photos, tiny_run, tmp_path):
     given = ("predict", photos / "c.jpg", "--model", tiny_run.path, "--out", tmp_path / "a.jsonl")
     assert mien(*given).code == 0
     refused(mien(*given), "output-exists", "--overwrite")

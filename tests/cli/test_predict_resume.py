@@ -11,7 +11,7 @@ import pytest
 from support import refused
 
 
-def test_a_bad_image_stops_it_and_the_same_command_goes_on(mien, photos, tiny_run, tmp_path):
+def test_predict_stops_at_a_bad_image_and_resumes(mien, photos, tiny_run, tmp_path):
     """Oracle: the answers without a stop."""
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -30,7 +30,7 @@ def test_a_bad_image_stops_it_and_the_same_command_goes_on(mien, photos, tiny_ru
     assert (tmp_path / "out.jsonl").read_bytes() == (whole / "out.jsonl").read_bytes()
 
 
-def test_going_on_with_other_settings_or_images_is_refused(mien, photos, tiny_run, tmp_path):
+def test_predict_rejects_resuming_with_other_settings(mien, photos, tiny_run, tmp_path):
     (tmp_path / "z.jpg").write_bytes(b"damaged")
     command = ("predict", "--model", tiny_run.path, "--out", tmp_path / "out.csv", photos / "c.jpg")
     assert mien(*command, tmp_path / "z.jpg").code == 2
@@ -55,7 +55,7 @@ def test_going_on_with_other_settings_or_images_is_refused(mien, photos, tiny_ru
         (("--classes", "nothing=at all"), "too-few-classes"),
     ],
 )
-def test_a_refused_command_leaves_nothing_behind(mien, photos, tiny_run, tmp_path, monkeypatch, wrong, code):
+def test_predict_leaves_nothing_after_an_error(mien, photos, tiny_run, tmp_path, monkeypatch, wrong, code):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     refused(mien("predict", "--model", tiny_run.path, photos, *wrong, "--out", "new/out.csv"), code)
@@ -63,7 +63,7 @@ def test_a_refused_command_leaves_nothing_behind(mien, photos, tiny_run, tmp_pat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_a_killed_command_goes_on(mien, photos, tiny_run, tmp_path):
+def test_predict_resumes_after_a_kill(mien, photos, tiny_run, tmp_path):
     """Killed for real once some are done; then as if nothing had been. Oracle: the answers without a kill."""
     folder = tmp_path / "many"
     folder.mkdir()

@@ -33,7 +33,7 @@ def test_plain_options_are_changes_of_the_recipe(mien, tmp_path, recipe_file, fa
     assert (found["device"], found.get("commit")) == ("cpu", None)
 
 
-def test_a_device_that_is_not_here_is_refused_before_the_data_is_read(mien, tmp_path, recipe_file, face_folder):
+def test_train_rejects_a_missing_device_before_reading_data(mien, tmp_path, recipe_file, face_folder):
     import torch
 
     words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--device")
@@ -46,7 +46,7 @@ def test_a_device_that_is_not_here_is_refused_before_the_data_is_read(mien, tmp_
 
 
 @pytest.mark.parametrize(("names", "words"), [(["disgust"], "disgust. "), (["disgust", "sad"], "disgust, sad. ")])
-def test_a_class_without_a_face_to_learn_is_said(mien, tmp_path, recipe_file, faces, names, words):
+def test_train_notes_classes_without_training_images(mien, tmp_path, recipe_file, faces, names, words):
     kept = faces.subset(
         (faces.split != "train") | ~np.isin(faces.labels, [faces.classes.index(each) for each in names])
     )
@@ -57,9 +57,7 @@ def test_a_class_without_a_face_to_learn_is_said(mien, tmp_path, recipe_file, fa
 
 
 @pytest.mark.parametrize(("sampling", "said"), [("none", True), ("oversample", False), ("undersample", True)])
-def test_the_faces_that_there_are_to_learn_are_counted_once_they_are_balanced(
-    mien, tmp_path, recipe_file, face_folder, sampling, said
-):
+def test_train_counts_balanced_training_images(mien, tmp_path, recipe_file, face_folder, sampling, said):
     """Oracle: the counts of the classes, by hand: one face more than there are, and fewer than when filled up."""
     counts = load_dataset(face_folder).counts("train")
     assert counts.sum() + 1 < 7 * counts.max()
@@ -78,7 +76,7 @@ def test_a_first_epoch_that_diverges_leaves_its_folder_free(mien, tmp_path, reci
     assert mien(*words).code == 0
 
 
-def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recipe_file, face_folder):
+def test_resume_without_a_run_notes_a_new_run(mien, tmp_path, recipe_file, face_folder):
     words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--resume", "--set", "epochs=1")
     words += ("--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
     first = mien(*words)
@@ -102,7 +100,7 @@ def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recip
     refused(mien(*words, "--out", notes), "folder-exists")
 
 
-def test_so_does_torch_where_it_lacks_memory(mien, tmp_path, recipe_file, face_folder, monkeypatch):
+def test_train_without_memory_ends_in_one_line(mien, tmp_path, recipe_file, face_folder, monkeypatch):
     """Oracle: torch's own words for more memory than any machine has."""
     import torch
 
@@ -114,7 +112,7 @@ def test_so_does_torch_where_it_lacks_memory(mien, tmp_path, recipe_file, face_f
         mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "s")
 
 
-def test_mistakes_of_training_are_one_line_and_leave_nothing(mien, tmp_path, recipe_file, face_folder, tiny_run):
+def test_train_rejects_bad_options_and_writes_nothing(mien, tmp_path, recipe_file, face_folder, tiny_run):
     run, headless = tmp_path / "run", tmp_path / "headless"
     shutil.copytree(tiny_run.path, headless)
     (headless / "best.safetensors").unlink()
@@ -159,13 +157,13 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
     refused(mien(*again, "--set", "input.mean=0.4"), "recipe-set-fixed", "input.mean")
 
 
-def test_an_int8_form_is_no_start_for_training(mien, tmp_path, face_folder):
+def test_train_rejects_an_int8_model_as_a_start(mien, tmp_path, face_folder):
     answer = mien("train", "quick", "--from", "fast-int8", "--data", face_folder, "--out", tmp_path / "out")
     refused(answer, "model-int8", "8")
     assert not (tmp_path / "out").exists()
 
 
-def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, recipe_file, face_folder):
+def test_built_in_model_predicts_and_is_fine_tuned(mien, tmp_path, recipe_file, face_folder):
     read = mien("predict", "--crops", face_folder / "test" / "happy", "--json")
     assert json.loads(read.out)[0]["top"] in EXPRESSIONS
     answer = mien(
@@ -178,7 +176,7 @@ def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, 
     assert "ledger" in mien("evaluate", "default", "--data", face_folder, "--split", "test").err
 
 
-def test_a_timm_backbone_and_a_random_start_is_said_loudly(mien, tmp_path, face_folder, timm, monkeypatch):
+def test_train_notes_a_backbone_that_starts_at_random(mien, tmp_path, face_folder, timm, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -195,7 +193,7 @@ def test_a_timm_backbone_and_a_random_start_is_said_loudly(mien, tmp_path, face_
     assert re.search(r"initial weights\W.*random", (tmp_path / "r" / "report.html").read_text())
 
 
-def test_as_many_epochs_as_fit_into_a_time(mien, tmp_path, recipe_file, face_folder, monkeypatch):
+def test_train_with_time_chooses_the_number_of_epochs(mien, tmp_path, recipe_file, face_folder, monkeypatch):
     """Oracle: an epoch of 2 s, of which 10 s hold 4 with what export needs. A resumed run keeps its number."""
     from mien.training import probe
 
@@ -213,7 +211,7 @@ def test_as_many_epochs_as_fit_into_a_time(mien, tmp_path, recipe_file, face_fol
 
 
 @pytest.mark.parametrize(("time", "code"), [("1s", "too-short"), ("soon", "form"), ("1h30", "form"), ("0", "form")])
-def test_a_time_that_holds_no_epoch_is_refused(mien, tmp_path, recipe_file, face_folder, monkeypatch, time, code):
+def test_train_rejects_a_time_shorter_than_an_epoch(mien, tmp_path, recipe_file, face_folder, monkeypatch, time, code):
     from mien.training import probe
 
     monkeypatch.setattr(probe, "estimate_training", lambda *_: probe.TrainingEstimate(1, 3, 100, 2.0, None, "cpu"))

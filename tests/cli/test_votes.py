@@ -54,7 +54,7 @@ def test_evaluate_measures_votes(mien, voted_run, folder, tmp_path, votes, faces
     assert f"{distance:.3f}" in (tmp_path / "out" / "report.html").read_text().partition('id="votes"')[2]
 
 
-def test_one_pass_gives_what_two_would(voted_run, faces, voted_faces):
+def test_model_file_is_read_in_one_pass(voted_run, faces, voted_faces):
     """Oracle: the label's own probabilities, and the graph's other output, view by view."""
     model = load(voted_run.path, threads=1).for_labels()
     two = predict_split(model, voted_faces, "test", tta=2)
@@ -80,7 +80,7 @@ def test_votes_are_put_in_the_order_of_the_output(voted_run, faces, voted_faces,
     assert np.array_equal(votes_of(model, turned).counts, votes)
 
 
-def test_an_output_that_nothing_teaches_is_refused(mien, voted_run, folder, face_parquet, tmp_path):
+def test_recipe_rejects_an_output_without_a_target(mien, voted_run, folder, face_parquet, tmp_path):
     train = ("train", voted_run.path / "recipe.toml", "--data", face_parquet)
     refused(mien(*train, "--out", tmp_path / "out"), "votes-missing")
     assert not (tmp_path / "out").exists()
