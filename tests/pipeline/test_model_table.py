@@ -63,7 +63,7 @@ def test_the_best_is_bold_only_if_it_is_significantly_better(tmp_path):
         results.append(replace(package.evaluate_file(tmp_path / "any.npz"), name=name))
     found = model_table(results).table
     assert found.best == {(0, "Accuracy"), (0, "Macro-F1")}
-    assert found.to_latex().count("\\textbf") == 2
+    assert found.to_latex().count("\\textbf") == found._repr_html_().count("<b>") == 2
     assert found.records()[0]["MB"] is None
 
 

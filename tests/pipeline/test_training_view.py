@@ -26,7 +26,7 @@ def cells(history, epochs):
         star, best = value > best, max(best, value)
         numbers = (
             f"{line['epoch']:.0f}/{epochs} {line['train_loss']:.4f} {line['train_accuracy']:.1%} "
-            f"{line['validation_loss']:.4f} {line['validation_accuracy']:.1%} {line['validation_macro_f1']:.3f} "
+            f"{line['validation_loss']:.4f} {line['validation_accuracy']:.1%} {line['validation_macro_f1']:.1%} "
             f"{line['learning_rate']:.2g}"
         )
         lines.append((numbers, star))

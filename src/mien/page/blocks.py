@@ -103,7 +103,7 @@ class Table:
     """A table. The page shows the first ``shown`` rows (None: all); files contain all rows. Column names are unique.
 
     With scripts, a partly shown table can be sorted, filtered and expanded to :data:`MAX_ROWS`. ``best`` lists cells,
-    by row and column name, that are bold in LaTeX.
+    by row and column name, that are bold.
     """
 
     name: str

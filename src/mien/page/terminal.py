@@ -51,10 +51,11 @@ def rich_table(table: Table) -> RichTable:
         )
         if wide:
             result.add_column(Text("95% interval"), justify="right", no_wrap=True)
-    for row in table.rows:
+    for number, row in enumerate(table.rows):
         cells: list[Text] = []
         for column, wide, value in zip(table.columns, with_interval, row, strict=True):
-            cells += [Text(column.show(value)), *([Text(column.interval(value))] if wide else [])]
+            style = "bold" if (number, column.name) in table.best else ""
+            cells += [Text(column.show(value), style), *([Text(column.interval(value))] if wide else [])]
         result.add_row(*cells)
     return result
 

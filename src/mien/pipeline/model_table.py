@@ -20,7 +20,7 @@ from mien.inference.predictor import Predictor
 from mien.page.blocks import Column, Section, Table, Text
 from mien.page.page import Page
 from mien.page.terminal import as_text, rich_table
-from mien.page.wording import counted, initial
+from mien.page.wording import counted, initial, metric_format
 from mien.pipeline.evaluate import EvaluationResult
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def model_table(results: Sequence[EvaluationResult], metrics: Sequence[NamedMetr
     wanted += [each for each in metrics if each not in wanted]
     heads = {metric.key: initial(metric.name) for metric in wanted}
     best = {(row, heads[key]) for key, row in significantly_best(models, wanted).items()}
-    columns = [Column("Model", "text"), *(Column(heads[m.key], "percent" if m.percent else "decimal") for m in wanted)]
+    columns = [Column("Model", "text"), *(Column(heads[m.key], metric_format(m)) for m in wanted)]
     columns += [
         Column("Parameters", "count"),
         *(Column(name, "number") for name in ("MB", "ms a face", "Training, min")),

@@ -108,7 +108,7 @@ class TrainProgress(Callback):
             f"{metrics['train_accuracy']:.1%}",
             f"{metrics['validation_loss']:.4f}",
             f"{metrics['validation_accuracy']:.1%}",
-            f"{metrics['validation_macro_f1']:.3f}",
+            f"{metrics['validation_macro_f1']:.1%}",
             f"{metrics['learning_rate']:.2g}",
             f"{metrics['seconds'] - before:.1f}",
             duration_text(left),
