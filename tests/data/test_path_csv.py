@@ -123,9 +123,3 @@ def test_read_paths_rejects_latin_1(tmp_path: Path, images) -> None:
     (tmp_path / "labels.csv").write_bytes("path,label\nimages/0.png,happy\nimages/1.png,müde\n".encode("latin-1"))
     with raises(DataError, "csv-not-text", "labels.csv", "UTF-8"):
         read_data(tmp_path / "labels.csv")
-
-
-def test_read_paths_keeps_ids_with_underscores_as_text(tmp_path: Path, images, write_csv) -> None:
-    people = [f"1_{index}" for index in range(12)]
-    path = write_csv(tmp_path / "labels.csv", "path,label,person", rows(people))
-    assert read_data(path).faces.columns["person"].tolist() == people
