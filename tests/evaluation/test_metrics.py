@@ -68,9 +68,3 @@ def test_calibration_error_closed_forms():
     # 0.8 is the upper edge of its bin (Guo et al. 2017), so 0.8 and 0.8001 lie in two: |1 - .8| / 2 + .8001 / 2.
     edge = np.array([[0.8, 0.2], [0.8001, 0.1999]])
     assert metrics.calibration_error(np.array([0, 1]), edge) == pytest.approx((0.2 + 0.8001) / 2, abs=1e-9)
-
-
-def test_metrics_of_several_confusion_matrices_equal_single_ones():
-    matrices = np.random.default_rng(19).integers(0, 9, size=(6, 4, 4))
-    for function in (metrics.accuracy, metrics.precision, metrics.recall, metrics.f1):
-        np.testing.assert_array_equal(function(matrices), [function(each) for each in matrices])
