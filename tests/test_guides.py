@@ -23,7 +23,6 @@ pytest.importorskip("torch", reason="the guides train")
 LEFT = {
     "audit": ["audit/clean.toml"],
     "data": ["drawn.parquet"],
-    "distillation": ["mean.npz"],
     "extend": ["runs/mynet/mine.py", "runs/parts/model.onnx", "runs/brighter/model.onnx"],
     "predict": [],
     "predictions": ["predictions_test.npz"],
