@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from torch.nn import functional
 
 from mien.base.run_folder import RunFolder
@@ -86,7 +85,7 @@ def test_check_history_names_bad_trainings(history, code):
 def test_class_weights_are_advised_only_without_balancing(faces, tiny_recipe, sampling, advised):
     recipe = changed(tiny_recipe, balance={"sampling": sampling}, recalibrate_bn=True)
     missed = evaluated([0, 1, 2, 2], [1, 1, 2, 2])
-    (told,) = check_run(plan_training(recipe, faces), RunFolder("none"), lines([1.0], [1.0]), 1, missed)
+    (told,) = check_run(plan_training(recipe, faces), None, lines([1.0], [1.0]), 1, missed)
     assert (told.code, "class_weights" in told) == ("class-not-recognised", advised)
 
 
@@ -98,26 +97,31 @@ def test_check_run_names_stale_batch_norms(tmp_path, faces, tiny_recipe):
     run, plan = RunFolder(tmp_path / "run"), plan_training(changed(tiny_recipe, epochs=6, label_smoothing=0.0), data)
     outcome = train(plan, run)
     assert outcome.history[-1]["validation_accuracy"] > 0.6
-    good = evaluated([0, 1, 2], [0, 1, 2])
-    assert not check_run(plan, run, outcome.history, outcome.best_epoch, good)
+    good, network = evaluated([0, 1, 2], [0, 1, 2]), checkpoint.load_best(run)[0]
+    assert not check_run(plan, network, outcome.history, outcome.best_epoch, good)
     high = [{**line, "train_loss": 11.0} for line in outcome.history]
-    assert [each.code for each in check_run(plan, run, high, outcome.best_epoch, good)] == ["rate-too-high"]
+    assert [each.code for each in check_run(plan, network, high, outcome.best_epoch, good)] == ["rate-too-high"]
     own_loss = replace(plan, parts=Parts(loss=functional.cross_entropy))
-    assert not check_run(own_loss, run, [{**line, "train_loss": 11.0 - at} for at, line in enumerate(high)], 1, good)
-    tensors, facts = checkpoint.load(run.best)
-    for name, value in tensors.items():
-        if "running" in name:
-            tensors[name] = torch.full_like(value, float(name.endswith("var")))
-    checkpoint.save(run.best, tensors, facts)
+    assert not check_run(
+        own_loss, network, [{**line, "train_loss": 11.0 - at} for at, line in enumerate(high)], 1, good
+    )
+
+    def stale_network():
+        network = checkpoint.load_best(run)[0]
+        for name, value in network.state_dict().items():
+            if "running" in name:
+                value.fill_(float(name.endswith("var")))
+        return network
+
     bad = evaluated([0, 1, 2], [0, 0, 0])
-    codes = [each.code for each in check_run(plan, run, outcome.history, outcome.best_epoch, bad)]
+    codes = [each.code for each in check_run(plan, stale_network(), outcome.history, outcome.best_epoch, bad)]
     assert codes == ["one-answer", "no-better-than-one-class", "batch-norms-stale"]
     few = replace(plan, steps_per_epoch=1)
-    (stale,) = check_run(few, run, outcome.history[:2], 2, good)
+    (stale,) = check_run(few, stale_network(), outcome.history[:2], 2, good)
     # Two steps of momentum 0.1 leave 0.9^2.
     assert "after 2 steps 81%" in stale
     recalibrates = replace(few, recipe=changed(plan.recipe, recalibrate_bn=True))
-    assert not check_run(recalibrates, run, outcome.history[:2], 2, good)
+    assert not check_run(recalibrates, stale_network(), outcome.history[:2], 2, good)
 
 
 def test_training_without_progress_is_noted(mien, tmp_path, tiny_recipe_text, face_folder, faces, capfd):

@@ -1,12 +1,16 @@
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import pytest
+import torch
 from scipy import optimize
 from scipy.special import log_softmax
 
+import mien
 from mien.base.errors import DataError, RunError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.model_file import read_manifest
@@ -18,7 +22,7 @@ from mien.exporting import to_onnx as export
 from mien.inference.predictor import Predictor, load
 from mien.pipeline.split_predictions import HALF_WAY, temperature_for_use, vote_temperature_for_use
 from mien.pipeline.training_run import finish_run, run_recipe
-from mien.training import checkpoint
+from mien.training import checkpoint, state
 from mien.training.callback import Callback
 from mien.training.loop import Outcome
 from mien.training.plan import plan_training
@@ -192,3 +196,22 @@ def test_new_weights_remove_derived_files(tiny_run, tiny_recipe, faces, tmp_path
     assert set(finish.removed) == {file.name for file in derived}
     assert not any(file.exists() for file in derived)
     assert run.model.is_file()
+
+
+@pytest.mark.parametrize("scheme", ["all", "binary"])
+def test_training_builds_a_network_twice_and_exports_and_opens_it_once(
+    tmp_path, faces, tiny_recipe, monkeypatch, scheme
+):
+    """One network is trained, one exported, whatever the classes."""
+    calls = Counter()
+
+    def count(module, name):
+        function = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, **k: calls.update([name]) or function(*a, **k))
+
+    for module, name in (
+        (state, "build_model"), (checkpoint, "build_model"), (torch.onnx, "export"), (onnxruntime, "InferenceSession")
+    ):  # fmt: skip
+        count(module, name)
+    mien.train(tiny_recipe, faces, classes=scheme, epochs=1, out=tmp_path / "run", verbose=0)
+    assert calls == {"build_model": 2, "export": 1, "InferenceSession": 1}

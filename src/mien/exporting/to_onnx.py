@@ -56,12 +56,14 @@ class Export:
     """An exported network, checked and in memory.
 
     Attributes:
+        network: the exported network.
         graph: the serialised graph, without a manifest.
         manifest: description of the model, with which the session was opened.
         session: session of ONNX Runtime for the graph.
         parity: agreement with torch.
     """
 
+    network: Network
     graph: bytes
     manifest: Manifest
     session: Any
@@ -133,7 +135,7 @@ def export_network(network: Network, manifest: Manifest, images: npt.NDArray[np.
         words = f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
         words += f"(allowed: {MAX_DIFFERENCE:g}). Nothing was written."
         raise ModelError(words, code="export-parity")
-    return Export(graph, manifest, session, parity)
+    return Export(network, graph, manifest, session, parity)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ import numpy as np
 
 from mien.base.errors import Notice
 from mien.base.recipe import Recipe
-from mien.base.run_folder import RunFolder
 from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.results import Evaluation
-from mien.training import checkpoint
+from mien.models.network import Network
 from mien.training.average import accuracy, batch_norms, recalibrate_bn, some_images
 from mien.training.outputs import HEADS
 from mien.training.plan import TrainingPlan
@@ -24,9 +23,13 @@ _NORM_FACES = 512
 
 
 def check_run(
-    plan: TrainingPlan, run: RunFolder, history: Sequence[Mapping[str, float]], best_epoch: int, evaluation: Evaluation
+    plan: TrainingPlan,
+    network: Network,
+    history: Sequence[Mapping[str, float]],
+    best_epoch: int,
+    evaluation: Evaluation,
 ) -> tuple[Notice, ...]:
-    """Return all notices about a run."""
+    """Return all notices about a run, of which ``network`` has the weights, on the CPU. Its norms may change."""
     chance = sum(each.weight * (HEADS[each.target].chance or math.log(len(each.classes))) for each in plan.outputs)
     chance = chance if plan.parts.loss is None else math.inf  # a user's own loss may have another scale
     found = [
@@ -36,7 +39,7 @@ def check_run(
     ]
     steps = plan.steps_per_epoch * best_epoch
     if not (plan.recipe.recalibrate_bn or plan.recipe.tuning.fit_head):
-        found += _check_norms(plan, run, steps, suspicious=bool(found))
+        found += _check_norms(plan, network, steps, suspicious=bool(found))
     return tuple(found)
 
 
@@ -97,9 +100,8 @@ def check_history(
         )
 
 
-def _check_norms(plan: TrainingPlan, run: RunFolder, steps: int, *, suspicious: bool) -> Iterator[Notice]:
+def _check_norms(plan: TrainingPlan, network: Network, steps: int, *, suspicious: bool) -> Iterator[Notice]:
     """Check whether recalibrated batch norms improve accuracy. This is measured only if a problem is likely."""
-    network = checkpoint.load_network(run)
     momenta = [norm.momentum for norm in batch_norms(network) if norm.momentum is not None]
     if not momenta or not (suspicious or (1 - min(momenta)) ** steps > STALE):
         return

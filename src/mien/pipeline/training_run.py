@@ -194,7 +194,7 @@ def finish_run(
         evaluation=EvaluationResult(evaluation, split, run, manifest.full_name),
         report=report,
         removed=removed,
-        notices=check_run(plan, run, outcome.history, outcome.best_epoch, evaluation),
+        notices=check_run(plan, export.network, outcome.history, outcome.best_epoch, evaluation),
         cross_validated=cross_validated,
     )
 
