@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from annotated_types import Interval
-
 from mien.api.crop import crop as cut_out_faces
 from mien.api.show import show as draw_sheet
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_outside, check_replaceable
 from mien.base.run_folder import check_out
 from mien.cli.commands import Subcommands
-from mien.cli.options import NotNegative
+from mien.cli.options import NotNegative, Range
 from mien.cli.output import notice, show_facts, show_json
 from mien.cli.source import SourceOptions
 from mien.data.dataset import FINGERPRINT_PX, Dataset
@@ -24,7 +22,7 @@ from mien.page.charts.svg import check_chart_name
 from mien.page.wording import counted
 
 app = Subcommands("Inspect, show, convert and draw data sets.")
-Side: TypeAlias = Annotated[int, Interval(ge=8, le=1024)]
+Side: TypeAlias = Annotated[int, Range(8, 1024)]
 
 
 @app.command("info", short_help="Show format, splits and class counts of a data set.")
@@ -79,7 +77,7 @@ def show_faces(
     out: Path,
     recipe: str | None = None,
     split: str | None = None,
-    count: Annotated[int, Interval(ge=1, le=50)] = 8,
+    count: Annotated[int, Range(1, 50)] = 8,
     data_options: SourceOptions,
     overwrite: bool = False,
 ) -> None:
@@ -168,9 +166,9 @@ def crop(
 def synthetic(
     folder: Path,
     *,
-    faces: Annotated[int, Interval(ge=70, le=1_000_000)] = 700,
+    faces: Annotated[int, Range(70, 1_000_000)] = 700,
     seed: NotNegative = 0,
-    size_px: Annotated[int, Interval(ge=16, le=448)] = 48,
+    size_px: Annotated[int, Range(16, 448)] = 48,
     colour: bool = False,
 ) -> None:
     """Write drawn faces as DIR/SPLIT/CLASS/NUMBER.png. The drawings show no real person.

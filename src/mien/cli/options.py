@@ -7,18 +7,25 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_type_hints
 
 import typer
-from annotated_types import Ge, Interval
 
 from mien.base.errors import DataError
 from mien.base.progress import set_quiet
 
-Positive: TypeAlias = Annotated[int, Ge(1)]
-NotNegative: TypeAlias = Annotated[int, Ge(0)]
-NotNegativeNumber: TypeAlias = Annotated[float, Ge(0)]
-Port: TypeAlias = Annotated[int, Interval(ge=0, le=65535)]
+
+class Range(NamedTuple):
+    """The least and greatest number that an option takes, in ``Annotated[int, Range(1, 50)]``."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+Positive: TypeAlias = Annotated[int, Range(1)]
+NotNegative: TypeAlias = Annotated[int, Range(0)]
+NotNegativeNumber: TypeAlias = Annotated[float, Range(0)]
+Port: TypeAlias = Annotated[int, Range(0, 65535)]
 Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 
 SHARED = """Options that mean the same in all commands. A command's own text replaces that here.
@@ -111,10 +118,7 @@ def help_texts(documentation: str) -> dict[str, tuple[str, str]]:
 def _range(hint: Any) -> dict[str, Any]:
     """Return typer's ``min`` and ``max`` of an annotated type, such as ``Positive | None``."""
     limits = [limit for part in (hint, *get_args(hint)) for limit in getattr(part, "__metadata__", ())]
-    sides = {"min": "ge", "max": "le"}
-    return {
-        side: getattr(each, of) for each in limits for side, of in sides.items() if getattr(each, of, None) is not None
-    }
+    return {side: value for limit in limits for side, value in limit._asdict().items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

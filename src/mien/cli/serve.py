@@ -4,11 +4,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from annotated_types import Interval
-
 from mien.base.errors import needs_extra
 from mien.base.processes import available_cores
-from mien.cli.options import Port, Positive
+from mien.cli.options import Port, Positive, Range
 from mien.cli.output import notice
 from mien.serve.limits import Limits
 
@@ -25,7 +23,7 @@ def serve(
     workers: Positive = 1,
     provider: str | None = None,
     max_bytes: Positive = _DEFAULT.max_bytes,
-    max_pixels: Annotated[int, Interval(ge=1, le=100_000_000)] = _DEFAULT.max_pixels,
+    max_pixels: Annotated[int, Range(1, 100_000_000)] = _DEFAULT.max_pixels,
     max_requests: Positive = _DEFAULT.max_requests,
     allow_host: list[str] | None = None,
     root_path: str = "",

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from annotated_types import Ge
 
 from mien.api.cross_validate import folds_folder, run_folds
 from mien.api.train import find_job
 from mien.base.errors import DataError
 from mien.base.processes import process_count
+from mien.cli.options import Range
 from mien.cli.output import notice, show, show_json
 from mien.cli.train_run import TrainOptions, train_and_show
 from mien.cli.train_trial import estimate_and_show, find_lr_and_show
@@ -22,7 +22,7 @@ def train(
     options: TrainOptions,
     *,
     classes: str | None = None,
-    folds: Annotated[int, Ge(2)] | None = None,
+    folds: Annotated[int, Range(2)] | None = None,
     find_lr: bool = False,
     dry_run: bool = False,
     json: bool = False,
