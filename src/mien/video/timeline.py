@@ -16,8 +16,8 @@ from mien.faces.face import Box
 from mien.video.tracker import VideoFrame
 
 WEAK = 0.45
-"""A detection score below this fraction of the detector's range is weak. On the photographs of docs/lab-notebook.md, a
-weak score with an "unsure" answer occurs for three of six false boxes and three of 236 faces."""
+"""A detection score below this fraction of the detector's range is weak: below 0.76 for YuNet. On the photographs of
+docs/lab-notebook.md, 19 of 249 faces and all three false boxes are weak; one face is also "unsure"."""
 
 MAX_STEPS = 240
 """Largest number of time steps of a video: more cannot be distinguished on a page."""
