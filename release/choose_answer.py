@@ -5,13 +5,14 @@
 The rule (mien.base.heads.votes.AnswerRule) has the prior of the train split's votes, how much of it is taken out, a
 weight for "sad", a probability below which the answer is "unsure", and a margin: expressions less than this behind the
 first are told as alternatives. All but the prior are chosen on two sets together: the validation split's FER+ majority,
-and photographs (FOLDER/labels.csv: path,label), the largest face of each.
+and photographs (FOLDER/readings.csv: path, label, reading1, reading2), the largest face of each, where two blind
+readings by a machine that looks at pictures agree; their labels are one person's word, and only 70% of them hold then.
 
 A rule may leave 3 to 6% of the photographs unsure, and cost at most 3 points of accuracy by the majority. Its margin is
-the least by which 75% of its firm answers on the photographs are right, where a firm answer is neither unsure nor tied;
+the least by which 85% of its firm answers on the photographs are right, where a firm answer is neither unsure nor tied;
 at least 70% must be firm. Where no margin reaches both, it is the one with 70% firm that has the most of them right.
 The rule with the highest mean of four metrics wins: accuracy and mean recall on both sets, where an unsure answer is a
-wrong one. Rules whose firm answers reach the 75% go before others. "contempt" always has half its weight: it is
+wrong one. Rules whose firm answers reach the 85% go before others. "contempt" always has half its weight: it is
 answered only where it is twice as likely as the next. Both forms of a model get the rule of its fp16 form. Each face is
 classified as it is and mirrored, as those of photographs are. ``--keep`` chooses and writes nothing: it measures the
 rule that ships. Calibration errors are of the probability beside the answer, then the same after a temperature that
@@ -56,7 +57,7 @@ MARGINS = np.arange(0, 0.41, 0.01)
 UNSURE = (0.03, 0.06)
 """Share of the photographs that may be unsure."""
 
-FIRM, FIRM_RIGHT = 0.7, 0.75
+FIRM, FIRM_RIGHT = 0.7, 0.85
 """Share of the photographs that must get a firm answer, and share of the firm answers that should be right."""
 
 CONTEMPT_WEIGHT = 0.5
@@ -68,7 +69,7 @@ RECALLED = {
     "photographs": ("neutral", "happy", "surprise", "sad", "angry"),
     "majority": ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear"),
 }
-"""Over which classes recall is averaged: of the photographs' other two, many are doubtful or there are few."""
+"""Over which classes recall is averaged: of the photographs' other two there are few."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -161,10 +162,10 @@ def choose(prior: Floats, classes: tuple[str, ...], majority_set: Measured, phot
 
 
 def photographs_in(folder: Path, predictor: Predictor) -> Measured:
-    """The largest face of each photograph; photographs without a face are left out."""
-    with (folder / "labels.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    found = [(predictor.predict(folder / row["path"]), row["label"]) for row in rows]
+    """The largest face of each photograph that two readings agree on; photographs without a face are left out."""
+    with (folder / "readings.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["reading1"] == row["reading2"]]
+    found = [(predictor.predict(folder / row["path"]), row["reading1"]) for row in rows]
     shares = [faces[0].probability_vector for faces, _ in found if faces]
     return Measured(np.stack(shares), np.array([label for faces, label in found if faces]))
 
@@ -180,12 +181,18 @@ def majority_of(predictor: Predictor, data: Dataset) -> Measured:
 
 
 def write(rule: AnswerRule, name: str, data: Path) -> None:
-    """Put a rule into both forms of a shipped model, and what changes by it into its card and its metrics."""
+    """Put a rule into both forms of a shipped model."""
     folder = find_run(name)
-    card_file = folder.path / "card.json"
     for file in (folder.model, folder.model_int8):
         changed = read_manifest(file).model_copy(update={"answer": rule})
         write_bytes(file, attach_manifest(file.read_bytes(), changed))
+    record(name, data)
+
+
+def record(name: str, data: Path) -> None:
+    """Write what changed with a shipped model's answer into its card and its metrics."""
+    folder = find_run(name)
+    card_file = folder.path / "card.json"
     card = json.loads(card_file.read_text(encoding="utf-8")) | facts_of_files(folder)
     write_text(card_file, json.dumps(card, indent=1) + "\n")
     metrics_file = folder.path / "metrics.json"

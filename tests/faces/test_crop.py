@@ -9,7 +9,7 @@ from PIL import Image
 from mien.base.errors import ModelError
 from mien.base.preprocess import grey_square
 from mien.faces import crop as crop_module
-from mien.faces.crop import MOUTH, _indices, crop_faces, square_around, tilt_of, window
+from mien.faces.crop import MOUTH, SHARP, _indices, crop_faces, sharpness, square_around, tilt_of, window
 from mien.faces.face import Box, Face, Margin
 from mien.faces.find import find_detector
 from support import Fixed, raises
@@ -161,3 +161,15 @@ def test_only_a_clear_tilt_counts(degrees, levelled):
     tilt = tilt_of(turn)
     assert (tilt is not None) == levelled
     assert tilt is None or tilt == pytest.approx((angle, 50, 50))
+
+
+def test_sharpness_falls_with_motion_and_size(astronaut):
+    """Oracle: one photograph, moved by a tenth of the face's width in one direction, and made 12 px small."""
+    square = Image.fromarray(astronaut[52:180, 160:288])
+    sharp = grey_square(square, 48)
+    assert sharpness(sharp) > 2 * SHARP
+    for axis in (0, 1):
+        moved = np.mean([np.roll(sharp, shift, axis) for shift in range(-3, 4)], axis=0)
+        assert sharpness(moved.astype(np.uint8)) < SHARP
+    assert sharpness(grey_square(square.resize((12, 12), Image.Resampling.BOX), 48)) < SHARP
+    assert sharpness(np.full((48, 48, 3), 90, np.uint8)) < SHARP

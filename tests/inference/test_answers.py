@@ -138,7 +138,7 @@ def test_votes_are_compared_with_the_shares_of_people_not_with_the_answer(voted_
 def test_the_rule_says_from_which_probability_it_answers(voted_run, voted_faces, tmp_path):
     images = list(np.asarray(voted_faces.images[:8]))
     for limit, doubtful in ((0.0, set()), (0.999, {"unsure", "not-a-face"})):
-        model = mien.load(with_rule(voted_run, tmp_path / f"{limit}.onnx", unsure_below=limit))
+        model = mien.load(with_rule(voted_run, tmp_path / f"{limit}.onnx", unsure_below=limit, margin=0.0))
         answers = {each.answer for each in model.predict_crops(images)}
         assert answers <= doubtful if doubtful else "unsure" not in answers
 

@@ -44,7 +44,7 @@ def vectors():
         points = dict(zip((*EYES, *MOUTH), (eyes, eyes, mouth, mouth), strict=True)) if eyes else {}
         square = square_around(box, margin, points)
         crops = crop_faces(rgb, [square], predictor.manifest.input.size_px, tilts=[tilt_of(points)])
-        outputs = {each: predictor.with_output(each) for each in ("fer2013", "perceived", "answer")}
+        outputs = {each: predictor.with_output(each) for each in ("fer2013", "perceived", "photographs", "answer")}
         (prediction,) = outputs["answer"].predict_crops(crops)
         reader = FaceReader(outputs["answer"])
         photo = reader.prediction("photo", reader.classify_found(crops)[0], None)
@@ -120,7 +120,7 @@ def test_the_code_of_the_page_makes_the_same_of_them(stored, monkeypatch):
                 zip(port["manifest"]["outputs"][name]["classes"], port["probabilities_of"](row, name), strict=True)
             )
             assert probabilities == pytest.approx(case["probabilities"][name], abs=1e-3)
-        answer, _, probabilities = port["answer_of"](port["probabilities_of"](logits["perceived"], "perceived"))
+        answer, _, probabilities = port["answer_of"](port["probabilities_of"](logits[port["OUTPUT"]], port["OUTPUT"]))
         assert probabilities == pytest.approx(case["probabilities"]["answer"], abs=1e-3)
         assert answer == case["answer"]
         answers.add(answer)

@@ -73,7 +73,7 @@ def test_the_answer_is_made_by_the_rule_of_docs_predict(name):
     assert rule == read_manifest(find_run(name).model_int8).answer
     assert 0 < rule.strength < 1
     assert 0.2 < rule.unsure_below < 0.5
-    shares = mien.load(name, output="perceived").probabilities(drawn)
+    shares = mien.load(name, output=rule.output).probabilities(drawn)
     weights = np.array([rule.weights.get(each, 1.0) for each in FERPLUS_CLASSES[:8]])
     expressions = shares[:, :8] * weights / np.array(rule.prior[:8]) ** rule.strength
     expressions *= shares[:, :8].sum(axis=1, keepdims=True) / expressions.sum(axis=1, keepdims=True)

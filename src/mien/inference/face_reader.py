@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE, parse_scheme
-from mien.faces.crop import cut_out
+from mien.faces.crop import SHARP, cut_out, sharpness
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
 from mien.inference.onnx_classifier import OnnxClassifier
@@ -169,4 +169,5 @@ class FaceReader:
             unsure_below=head.unsure_below,
             margin=head.margin,
             further=dict(zip(self.further, row[count:].tolist(), strict=True)),
+            blurred=detection_score is not None and crop is not None and sharpness(crop) < SHARP,
         )

@@ -57,6 +57,8 @@ class Prediction:
         margin: expressions are alternatives if their probability is below the top one by less than this.
         further: further values of the face, by name.
         landmarks: landmarks, as in :attr:`mien.faces.Face.landmarks`; empty without detection.
+        blurred: whether a detected face is too blurred or too small to trust the answer: it is in doubt, and "unsure"
+            if :attr:`perceived`.
     """
 
     source: str
@@ -71,6 +73,7 @@ class Prediction:
     margin: float = TIE_MARGIN
     landmarks: dict[str, tuple[float, float]] = field(default_factory=dict)
     further: dict[str, float] = field(default_factory=dict)
+    blurred: bool = False
 
     def __eq__(self, other: object) -> bool:
         """Compare all fields except the crop; probabilities must be exactly equal."""
@@ -83,7 +86,7 @@ class Prediction:
     def _compared(self) -> tuple[Any, ...]:
         vector = self.probability_vector.tobytes()
         own = (self.source, self.classes, vector, self.box, self.detection_score, self.unsure_below, self.margin)
-        return *own, self.output, self.perceived, *self.landmarks.items(), *self.further.items()
+        return *own, self.output, self.perceived, self.blurred, *self.landmarks.items(), *self.further.items()
 
     def __repr__(self) -> str:
         place = "" if self.detection_score is None else f" at {self.box}"
@@ -111,11 +114,11 @@ class Prediction:
 
     @property
     def unsure(self) -> bool | None:
-        """Whether no expression reaches :attr:`unsure_below`, or four or more compete. None unless :attr:`perceived`.
+        """Whether no expression reaches :attr:`unsure_below`, four or more compete, or it is :attr:`blurred`.
 
-        False if the answer is "not-a-face".
+        None unless :attr:`perceived`; False if the answer is "not-a-face".
         """
-        return not (self.not_a_face or self._decisions.likely[0]) if self.perceived else None
+        return not self.not_a_face and bool(self.blurred or not self._decisions.likely[0]) if self.perceived else None
 
     @property
     def alternatives(self) -> tuple[str, ...]:
@@ -126,7 +129,8 @@ class Prediction:
     @property
     def in_doubt(self) -> bool:
         """Return whether the answer is unsure or has :attr:`alternatives`; unless :attr:`perceived`, below 0.5."""
-        return (self.confidence < AGREEMENT if self.unsure is None else self.unsure) or bool(self.alternatives)
+        doubt = self.confidence < AGREEMENT if self.unsure is None else self.unsure
+        return doubt or self.blurred or bool(self.alternatives)
 
     @property
     def answer(self) -> str:
