@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
@@ -71,7 +70,7 @@ def draw_predictions(
     """Draw box and label of each prediction on an upright image, uint8 (H, W, 3), numbered if there are several.
 
     A box has the colour of its class. The box is dashed if the prediction is in doubt. The text size depends on image
-    and box. Labels stay inside the image and avoid faces and other labels. If there is little room, labels get shorter.
+    and box. A label is above its box, or below it if there is no room.
     ``numbers`` are shown even for one prediction. ``line_px`` is the width of a single line for the box; by default
     the box has three lines, visible on any background. ``text_px`` is the height of the text; 0 draws no labels.
     ``colours`` are Pillow colours by answer, such as ``{"happy": "gold", "unsure": (0, 0, 0)}``; others keep mien's.
@@ -97,19 +96,11 @@ def draw_predictions(
     # Draw all boxes first, so that no line crosses a label.
     for prediction in predictions:
         _draw_box(draw, image.size, prediction, _colour(prediction, colours), line_px)
-    if text_px == 0:
-        return image
     numbered = numbers is not None or len(predictions) > 1
-    names = [f"{number}  " if numbered else "" for number in numbers or range(1, len(predictions) + 1)]
-    boxes = [each.box for each in predictions]
-    for small in (False, True):
-        pairs = zip(predictions, names, strict=True)
-        labels = [_Label(image.size, each, number, text_px, small=small) for each, number in pairs]
-        placements = place_labels(image.size, boxes, [label.sizes for label in labels])
-        if not any(place.covered_px for place in placements):
-            break
-    for label, prediction, place in zip(labels, predictions, placements, strict=True):
-        label.draw(draw, place, _INK if not prediction.not_a_face else _GREY, _colour(prediction, colours))
+    for number, prediction in zip(numbers or range(1, len(predictions) + 1), predictions, strict=True):
+        if text_px != 0:
+            text = f"{number}  {prediction.text}" if numbered else prediction.text
+            _draw_label(draw, image.size, prediction, text, text_px, _colour(prediction, colours))
     return image
 
 
@@ -133,37 +124,25 @@ def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], t
     return image
 
 
-class _Label:
-    """The forms of a label, from the longest to only the number, in a text size that suits image and box."""
-
-    def __init__(
-        self, size: tuple[int, int], labelled: Labelled, number: str, text_px: int | None, *, small: bool
-    ) -> None:
-        width, height = size
-        full = number + labelled.text
-        box_px = labelled.box.width
-        # With this upper limit, a label does not cover a face that fills the image.
-        large_px = max(round(min(max(box_px / 7, max(size) / 70), max(size) / 25)), 11)
-        wanted_px = min(max(round(box_px / 4), 9), large_px) if small else large_px
-        self.text_px = max(min(text_px or wanted_px, height // 4, 400), _MIN_TEXT_PX)
-        while self.text_px > _MIN_TEXT_PX and _text_length(full, _font(self.text_px)) + self.text_px > width:
-            self.text_px -= 1
-        self.font = _font(self.text_px)
-        forms = dict.fromkeys((full, number + labelled.answer, number.strip() or full))
-        self.forms = [_shortened(form, self.font, width - self.text_px) for form in forms]
-        self.sizes = [
-            (min(round(_text_length(form, self.font)) + self.text_px, width), round(1.4 * self.text_px))
-            for form in self.forms
-        ]
-
-    def draw(self, draw: ImageDraw, place: Place, ink: tuple[int, int, int], colour: Colour) -> None:
-        """Draw one form of the label: text on nearly black, with a bar in the box's colour on the left."""
-        left, top, right, bottom = _corners(place.box)
-        bar = max(self.text_px // 3, 1)
-        draw.rectangle((left, top, right, bottom), fill=_PAPER)
-        draw.rectangle((left, top, left + bar - 1, bottom), fill=colour)
-        middle = (left + (place.box.width + bar) / 2, top + place.box.height / 2)
-        draw.text(middle, self.forms[place.form], font=self.font, fill=ink, anchor="mm")
+def _draw_label(
+    draw: ImageDraw, size: tuple[int, int], prediction: Labelled, text: str, text_px: int | None, colour: Colour
+) -> None:
+    """Draw text on nearly black above the box, with a bar in its colour; below or over the box if there is no room."""
+    width, height = size
+    box = prediction.box
+    # Small enough not to cover neighbours of a small face, nor a face that fills the image.
+    own_px = min(max(box.width / 4, 9), max(min(max(box.width / 7, max(size) / 70), max(size) / 25), 11))
+    text_px = max(min(text_px or round(own_px), height // 4, 400), _MIN_TEXT_PX)
+    while text_px > _MIN_TEXT_PX and _text_length(text, _font(text_px)) + text_px > width:
+        text_px -= 1
+    wide, high, bar = round(_text_length(text, _font(text_px))) + text_px, round(1.4 * text_px), max(text_px // 3, 1)
+    below = box.top + box.height
+    top = box.top - high if box.top >= high else below if below + high <= height else max(box.top, 0)
+    left = max(min(box.left, width - wide), 0)
+    draw.rectangle((left, top, left + wide - 1, top + high - 1), fill=_PAPER)
+    draw.rectangle((left, top, left + bar - 1, top + high - 1), fill=colour)
+    middle = (left + (wide + bar) / 2, top + high / 2)
+    draw.text(middle, text, font=_font(text_px), fill=_GREY if prediction.not_a_face else _INK, anchor="mm")
 
 
 def _corners(box: Box) -> tuple[int, int, int, int]:
@@ -171,23 +150,23 @@ def _corners(box: Box) -> tuple[int, int, int, int]:
     return box.left, box.top, box.left + box.width - 1, box.top + box.height - 1
 
 
-def _colour(labelled: Labelled, colours: Mapping[str, Colour]) -> Colour:
+def _colour(prediction: Labelled, colours: Mapping[str, Colour]) -> Colour:
     """Return the colour of the predicted class; white for "unsure" and grey for "not-a-face"."""
-    if labelled.answer in colours:
-        return colours[labelled.answer]
-    if labelled.not_a_face:
+    if prediction.answer in colours:
+        return colours[prediction.answer]
+    if prediction.not_a_face:
         return _GREY
-    return _INK if labelled.unsure else class_colours(labelled.classes)[labelled.answer]
+    return _INK if prediction.unsure else class_colours(prediction.classes)[prediction.answer]
 
 
 def _draw_box(
-    draw: ImageDraw, size: tuple[int, int], labelled: Labelled, colour: Colour, one_line_px: int | None
+    draw: ImageDraw, size: tuple[int, int], prediction: Labelled, colour: Colour, one_line_px: int | None
 ) -> None:
     """Draw a box of three lines: nearly black, colour, white. The colour is dashed if in doubt."""
-    box = labelled.box
+    box = prediction.box
     left, top, right, bottom = _corners(box)
     if one_line_px is not None:
-        if labelled.in_doubt:
+        if prediction.in_doubt:
             _draw_dashes(draw, (left, top, right, bottom), one_line_px, colour)
         else:
             draw.rectangle((left, top, right, bottom), outline=colour, width=one_line_px)
@@ -197,10 +176,10 @@ def _draw_box(
     if right - left < 6 * line_px or bottom - top < 6 * line_px:
         return
     inner = (left + line_px, top + line_px, right - line_px, bottom - line_px)
-    if labelled.in_doubt:
+    if prediction.in_doubt:
         _draw_dashes(draw, inner, 2 * line_px, colour)
         return
-    draw.rectangle(inner, outline=_INK if not labelled.not_a_face else _GREY, width=3 * line_px)
+    draw.rectangle(inner, outline=_INK if not prediction.not_a_face else _GREY, width=3 * line_px)
     draw.rectangle(inner, outline=colour, width=2 * line_px)
 
 
@@ -235,70 +214,6 @@ def _font(size_px: int) -> FreeTypeFont | BitmapFont:
     from PIL import ImageFont
 
     return ImageFont.load_default(size_px)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Position and form of a label.
-
-    Attributes:
-        form: index of the form of the label.
-        box: rectangle in pixels.
-        covered_px: number of pixels of faces and other labels that it covers.
-    """
-
-    form: int
-    box: Box
-    covered_px: int = 0
-
-
-def place_labels(
-    size: tuple[int, int], faces: Sequence[Box], forms: Sequence[Sequence[tuple[int, int]]]
-) -> list[Place]:
-    """Place a label beside each face, inside the image of ``size``, width and height.
-
-    The longest form is used that fits beside its face without covering faces or other labels. If no form fits, the
-    shortest form is placed where it covers fewest pixels. ``forms`` are the width and height of each form of each
-    face's label, the longest first.
-    """
-    taken = np.array([(face.left, face.top, face.width, face.height) for face in faces]).reshape(-1, 4)
-    placements = []
-    for face, sizes in zip(faces, forms, strict=True):
-        for form, each in enumerate(sizes):
-            options = _beside(size, face, each)
-            covered = _covered(options, taken)
-            best = covered.argmin()
-            left, top, width, height = options[best].tolist()
-            place = Place(form, Box(left, top, width, height), int(covered[best]))
-            if not place.covered_px:
-                break
-        placements.append(place)
-        taken = np.concatenate([taken, [[left, top, width, height]]])
-    return placements
-
-
-def _beside(size: tuple[int, int], face: Box, label: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """Return candidate rectangles (K, 4) of a label beside a face, the best first, moved into the image."""
-    width, height = label
-    right, below = face.left + face.width, face.top + face.height
-    lefts = (face.left, right - width, face.left + (face.width - width) // 2)
-    tops = (face.top, below - height, face.top + (face.height - height) // 2)
-    corners = [
-        *((left, face.top - height) for left in lefts),
-        *((left, below) for left in lefts),
-        *((right, top) for top in tops),
-        *((face.left - width, top) for top in tops),
-        (face.left, face.top),
-    ]
-    moved = np.clip(corners, 0, np.maximum(np.array(size) - label, 0))
-    return np.concatenate([moved, np.broadcast_to(label, moved.shape)], axis=1)
-
-
-def _covered(labels: npt.NDArray[np.int64], taken: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Count the pixels of N taken rectangles (N, 4) that each of K labels (K, 4) covers: int64 (K,)."""
-    low = np.maximum(labels[:, np.newaxis, :2], taken[:, :2])
-    high = np.minimum((labels[:, :2] + labels[:, 2:])[:, np.newaxis], taken[:, :2] + taken[:, 2:])
-    return np.asarray(np.clip(high - low, 0, None).prod(axis=2).sum(axis=1))
 
 
 def share_text(share: float) -> str:
