@@ -26,6 +26,9 @@ FILE: Path = Path(__file__).parent / "networks" / "detector.onnx"
 MAX_PX = 640
 """Longer side of the copy in which faces are searched; a smaller image is searched as it is."""
 
+MAX_SOURCE_PX = 2560
+"""Longer side of the image from which enlarged squares are cut; a larger image is shrunk to it first."""
+
 SURE = 0.87
 """A face with a lower score is doubtful. It is searched again in an enlarged square around it, and the second score
 counts for AGAIN_WEIGHT. On 117 photographs this removes half of the false faces."""
@@ -75,11 +78,15 @@ class YuNet:
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Detect faces in an image uint8 (H, W, 3), with five landmarks each, the largest first."""
         image = Image.fromarray(brightened(rgb))
+        longer = max(image.size)
+        if longer > MAX_SOURCE_PX:
+            image = _resized(image, MAX_SOURCE_PX)
         rows = self._search(image, min(MAX_PX, max(image.size)))
         if not len(rows):
             frame = round(FRAME * max(image.size))
             framed = image.crop((-frame, -frame, image.width + frame, image.height + frame))
             rows = _moved(self._search(framed, FRAMED_PX), -frame, -frame)
+        rows[:, PIXELS] *= longer / max(image.size)
         return largest_first([_face(row) for row in rows])
 
     def _search(self, image: Image.Image, longer_px: int) -> Rows:

@@ -14,11 +14,12 @@ from mien.base.run_folder import RunFolder
 _SHIPPED = resources.files("mien") / "shipped"
 SHIPPED: tuple[str, ...] = tuple(
     sorted(
-        (entry.name for entry in _SHIPPED.iterdir() if (entry / "model.onnx").is_file()),
+        (entry.name for entry in _SHIPPED.iterdir() if (entry / "model.int8.onnx").is_file()),
         key=lambda name: (name != "default", name),
     )
 )
-"""Names of the built-in models, the default first. Built-in models are run folders in ``mien/shipped``."""
+"""Names of the built-in models, the default first. Built-in models are run folders in ``mien/shipped``. The wheel holds
+``best`` in int8 alone."""
 
 
 def is_shipped(name: str | os.PathLike[str]) -> bool:
@@ -77,7 +78,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     another file of a run or an image (``model-other-file``).
     """
     run = find_run(name)
-    if is_shipped(name) and os.fspath(name).endswith(INT8):
+    if is_shipped(name) and (os.fspath(name).endswith(INT8) or not run.model.is_file()):
         return run.model_int8
     if not run.path.exists():
         known = [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED)]
