@@ -38,7 +38,7 @@ def test_each_row_equals_the_evaluation_of_the_model_alone(table, tiny_run, face
             read_manifest(file).parameters,
             pytest.approx(file.stat().st_size / 1e6, abs=0.005),
         )
-        assert 0 < row["ms a face"] < 1000
+        assert 0 < row["ms per face"] < 1000
         assert (row["Training, min"] is None) == (name != names[0])
 
 

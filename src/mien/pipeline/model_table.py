@@ -68,7 +68,7 @@ class ModelTable:
         """
         evaluation = self.results[0].evaluation
         about = Text(
-            "Significance: paired tests on the same samples, corrected for their number (Holm, 0.05). ms a face: one "
+            "Significance: paired tests on the same samples, corrected for their number (Holm, 0.05). ms per face: one "
             "face at a time, in one thread of the processor.",
             soft=True,
         )
@@ -105,7 +105,7 @@ def model_table(results: Sequence[EvaluationResult], metrics: Sequence[NamedMetr
     columns = [Column("Model", "text"), *(Column(heads[m.key], metric_format(m)) for m in wanted)]
     columns += [
         Column("Parameters", "count"),
-        *(Column(name, "number") for name in ("MB", "ms a face", "Training, min")),
+        *(Column(name, "number") for name in ("MB", "ms per face", "Training, min")),
     ]
     rows = [(each.name, *(_estimate(each, metric) for metric in wanted), *_costs(each)) for each in results]
     split, samples = results[0].evaluation.split, counted(len(models[0]), "sample")
@@ -122,7 +122,7 @@ def _estimate(result: EvaluationResult, metric: NamedMetric) -> Estimate:
 
 
 def _costs(result: EvaluationResult) -> tuple[Any, ...]:
-    """Return the number of parameters, megabytes, milliseconds a face and minutes of training; None if unknown."""
+    """Return the number of parameters, megabytes, milliseconds per face and minutes of training; None if unknown."""
     model, run = result.model, result.run
     if model is None:
         return None, None, None, None
