@@ -11,11 +11,10 @@ fun main(args: Array<String>) {
         return FloatArray(input.readInt()) { input.readFloat() }
     }
     val networks = object : Networks {
-        override fun proposals(pixels: ByteArray, height: Int, width: Int) = ask(1, listOf(height, width), pixels)
-        override fun check(pixels: ByteArray, count: Int) = ask(2, listOf(count), pixels)
+        override fun faces(pixels: ByteArray, height: Int, width: Int) = ask(1, listOf(height, width), pixels)
         override fun logits(images: FloatArray, count: Int): FloatArray {
             val buffer = ByteBuffer.allocate(4 * images.size); images.forEach { buffer.putFloat(it) }
-            return ask(3, listOf(count), buffer.array())
+            return ask(2, listOf(count), buffer.array())
         }
     }
     fun text() = input.readUTF()

@@ -14,7 +14,6 @@ import kotlin.math.cos
 import kotlin.math.exp
 import kotlin.math.floor
 import kotlin.math.hypot
-import kotlin.math.ln
 import kotlin.math.max
 import kotlin.math.min
 import kotlin.math.PI
@@ -35,15 +34,12 @@ class Face(val box: Box, val score: Double, val eyes: Point? = null, val mouth: 
 
 class Answer(val box: Box, val score: Double, val answer: String, val alternatives: List<String>, val probabilities: Map<String, Double>)
 
-/** What runs proposals.onnx, check.onnx (both of src/mien/faces/networks) and the model. */
+/** What runs src/mien/faces/networks/detector.onnx and the model. */
 interface Networks {
-    /** RGBA of `height` x `width` pixels -> `cells`, (25, height / 32, width / 32). */
-    fun proposals(pixels: ByteArray, height: Int, width: Int): FloatArray
+    /** RGBA of `height` x `width` pixels -> `faces`, (count, 15). */
+    fun faces(pixels: ByteArray, height: Int, width: Int): FloatArray
 
-    /** RGB of `count` squares of 48 pixels -> `faces`, (count, 16). */
-    fun check(pixels: ByteArray, count: Int): FloatArray
-
-    /** (count, 1, crop_px, crop_px) -> `logits_perceived`, (count, classes). */
+    /** (count, 1, crop_px, crop_px) -> (count, classes): the logits of the output that the manifest's `answer` names. */
     fun logits(images: FloatArray, count: Int): FloatArray
 }
 
@@ -64,84 +60,54 @@ class Manifest(
 
 class Mien(private val networks: Networks, private val manifest: Manifest) {
     /** The faces of an image, the largest first. */
-    fun predict(image: Image): List<Answer> = detect(image).map { face ->
-        val (name, alternatives, probabilities) = answerOfCrop(faceCrop(image, face))
-        Answer(face.box, face.score, name, alternatives, probabilities)
+    fun predict(image: Image): List<Answer> {
+        val bright = brightened(image)
+        return detect(bright).map { face ->
+            val (name, alternatives, probabilities) = answerOfCrop(faceCrop(bright, face))
+            Answer(face.box, face.score, name, alternatives, probabilities)
+        }
     }
 
-    /** mien's detector with one look, at 640 pixels; mien itself looks closer where this hints at smaller faces. */
+    /** As src/mien/faces/yunet.py: doubtful faces are searched again, enlarged; if there is no face, in a framed copy. */
     fun detect(image: Image): List<Face> {
-        val scale = min(LOOK_PX, 2 * max(image.width, image.height)).toDouble() / max(image.width, image.height)
-        val proposed = propose(image, scale).sortedByDescending { it.score }
-        val squares = merged(proposed).take(MOST_FACES).map { reframed(it) }
-        val first = checked(image, squares.map { squareOf(it.box) })
-        val likely = squares.indices.filter { scoreOf(squares[it].score, first[it]) > 0.02 }
-            .map { Face(regressed(squareOf(squares[it].box), first[it]), squares[it].score) }
-        val second = checked(image, likely.map { squareOf(it.box) })
-        val found = likely.mapIndexed { at, face ->
-            val square = squareOf(face.box)
-            val values = second[at]
-            fun between(one: Int, other: Int) = Point(
-                square.left + square.width * (values[6 + one] + values[6 + other]) / 2,
-                square.top + square.width * (values[11 + one] + values[11 + other]) / 2
-            )
-            Face(mean(face.box, regressed(square, values)), scoreOf(face.score, values), between(0, 1), between(3, 4))
+        val longer = max(image.width, image.height)
+        val rows = search(image, min(640, longer)).ifEmpty {
+            val frame = round(longer / 3.0).toInt()
+            val framed = cut(image, -frame, -frame, image.width + 2 * frame, image.height + 2 * frame)
+            search(framed, 192).map { moved(it, -frame, -frame) }
         }
-        val kept = mutableListOf<Face>()
-        for (face in found.filter { it.score >= 0.45 }.sortedByDescending { it.score }) {
-            if (kept.all { iou(it.box, face.box) <= 0.3 && shared(it.box, face.box) / min(area(it.box), area(face.box)) <= 0.7 }) kept += face
+        val faces = rows.map { row ->
+            fun between(x: Int) = Point((row[x] + row[x + 2]) / 2, (row[x + 1] + row[x + 3]) / 2)
+            Face(Box(round(row[0]), round(row[1]), max(round(row[2]), 1.0), max(round(row[3]), 1.0)), row[4], between(5), between(11))
         }
-        return kept.sortedByDescending { area(it.box) }
+        return faces.sortedByDescending { it.box.width * it.box.height }
     }
 
-    private fun propose(image: Image, scale: Double): List<Face> {
-        val (width, height) = Pair(image.width * scale, image.height * scale)
-        val (columns, rows) = Pair(max(ceil(width / CELL - 1e-6).toInt(), 1), max(ceil(height / CELL - 1e-6).toInt(), 1))
-        val copy = scaled(image, 0.0, 0.0, columns * CELL / scale, rows * CELL / scale, columns * CELL, rows * CELL, true)
-        val pixels = ByteArray(columns * CELL * rows * CELL * 4) { at -> if (at % 4 == 3) -1 else copy.rgb[at / 4 * 3 + at % 4].toByte() }
-        val cells = networks.proposals(pixels, rows * CELL, columns * CELL)
-        val plane = rows * columns
-        val faces = mutableListOf<Face>()
-        for (anchor in ANCHORS.indices) for (cell in 0 until plane) {
-            fun value(which: Int) = cells[(anchor * 5 + which) * plane + cell].toDouble()
-            val score = sigmoid(value(4))
-            if (score <= 0.06) continue
-            val wide = exp(value(2)) * ANCHORS[anchor].first * CELL
-            val high = exp(value(3)) * ANCHORS[anchor].second * CELL
-            val left = (cell % columns + sigmoid(value(0))) * CELL - wide / 2
-            val top = (cell / columns + sigmoid(value(1))) * CELL - high / 2
-            faces += Face(Box(left / scale, top / scale, wide / scale, high / scale), score)
-        }
-        return faces
+    private fun search(image: Image, longerPx: Int): List<DoubleArray> {
+        val rows = run(image, longerPx)
+        for (row in rows.filter { it[4] < 0.87 }.take(100)) row[4] += 0.35 * (scoreAgain(image, row) - row[4])
+        return rows.filter { it[4] >= 0.56 }
     }
 
-    /** One face of proposals that agree: their mean box, by the squares of their scores. */
-    private fun merged(proposed: List<Face>): List<Face> {
-        val faces = mutableListOf<Face>()
-        var left = proposed
-        while (left.isNotEmpty()) {
-            val group = left.filter { it === left[0] || iou(left[0].box, it.box) > 0.4 }
-            fun mean(side: (Box) -> Double) = group.map { side(it.box) * it.score * it.score }.sum() / group.map { it.score * it.score }.sum()
-            faces += Face(Box(mean { it.left }, mean { it.top }, mean { it.width }, mean { it.height }), left[0].score)
-            left = left - group
-        }
-        return faces
+    private fun scoreAgain(image: Image, row: DoubleArray): Double {
+        val side = max(round(3 * max(row[2], row[3])).toInt(), 1)
+        val left = round(row[0] + row[2] / 2 - side / 2.0).toInt()
+        val top = round(row[1] + row[3] / 2 - side / 2.0).toInt()
+        val again = run(cut(image, left, top, side, side), 160).map { moved(it, left, top) }
+        return again.filter { iou(row, it) > 0.4 }.maxOfOrNull { it[4] } ?: 0.0
     }
 
-    private fun reframed(face: Face): Face = face.box.run {
-        Face(Box(left + width * 0.12, top + height * (0.5 - 0.112 - 0.505), width * 0.76, height * 1.01), face.score)
-    }
-
-    private fun checked(image: Image, squares: List<Box>): List<FloatArray> {
-        if (squares.isEmpty()) return emptyList()
-        val pixels = squares.flatMap { square ->
-            val (left, top) = Pair(round(square.left), round(square.top))
-            val width = max(round(square.left + square.width) - left, 1.0)
-            val height = max(round(square.top + square.width) - top, 1.0)
-            scaled(image, left, top, width, height, 48, 48, false).rgb.toList()
-        }
-        val values = networks.check(ByteArray(pixels.size) { pixels[it].toByte() }, squares.size)
-        return squares.indices.map { values.copyOfRange(16 * it, 16 * it + 16) }
+    /** Left, top, width, height, score and five landmarks of each face, in pixels of the image. */
+    private fun run(image: Image, longerPx: Int): List<DoubleArray> {
+        val scale = max(image.width, image.height).toDouble() / longerPx
+        val width = max(round(image.width / scale).toInt(), 1)
+        val height = max(round(image.height / scale).toInt(), 1)
+        val given = DoubleArray(image.rgb.size) { image.rgb[it].toDouble() }
+        val across = filtered(given, image.height, image.width, 3, width, 1.0, ::triangle)
+        val copy = filtered(across, 1, image.height, 3 * width, height, 1.0, ::triangle)
+        val pixels = ByteArray(4 * width * height) { if (it % 4 == 3) -1 else copy[it / 4 * 3 + it % 4].toInt().toByte() }
+        val values = networks.faces(pixels, height, width)
+        return (0 until values.size / 15).map { row -> DoubleArray(15) { values[15 * row + it] * (if (it == 4) 1.0 else scale) } }
     }
 
     /** The grey face crop that the model sees, sizePx * sizePx values; docs/embed.md has the same in Python. */
@@ -181,21 +147,11 @@ class Mien(private val networks: Networks, private val manifest: Manifest) {
         return resized(DoubleArray(side * side) { grey(left + it % side, top + it / side).toDouble() }, side)
     }
 
-    /** Lanczos's filter, across and then down. */
     private fun resized(grey: DoubleArray, side: Int): IntArray {
         val size = manifest.sizePx
-        val scale = side.toDouble() / size
-        val weights = Array(size) { to ->
-            val all = DoubleArray(side) { from ->
-                val distance = (from + 0.5 - (to + 0.5) * scale) / max(scale, 1.0)
-                if (abs(distance) < 3) sinc(distance) * sinc(distance / 3) else 0.0
-            }
-            val sum = all.sum()
-            DoubleArray(side) { all[it] / sum }
-        }
-        fun rounded(value: Double) = min(max(floor(value + 0.5), 0.0), 255.0)
-        val across = DoubleArray(side * size) { at -> rounded((0 until side).fold(0.0) { sum, it -> sum + weights[at % size][it] * grey[at / size * side + it] }) }
-        return IntArray(size * size) { at -> rounded((0 until side).fold(0.0) { sum, it -> sum + weights[at / size][it] * across[it * size + at % size] }).toInt() }
+        val across = filtered(grey, side, side, 1, size, 3.0, ::lanczos)
+        val down = filtered(across, 1, side, size, size, 3.0, ::lanczos)
+        return IntArray(size * size) { down[it].toInt() }
     }
 
     /** The answer, its alternatives (the most probable first), and all probabilities: the mean of the crop and its mirror image. */
@@ -232,67 +188,71 @@ class Mien(private val networks: Networks, private val manifest: Manifest) {
         val (top, highest) = probabilities.entries.sortedByDescending { it.value }.first()
         if (top == NOT_A_FACE) return Triple(top, emptyList(), probabilities)
         val near = probabilities.filter { (name, value) -> name != top && name != NOT_A_FACE && highest - value < manifest.margin }
-        return Triple(if (highest < manifest.unsureBelow) "unsure" else top, near.entries.sortedByDescending { it.value }.map { it.key }, probabilities)
+        val isUnsure = highest < manifest.unsureBelow || near.size > 2
+        return Triple(if (isUnsure) "unsure" else top, near.entries.sortedByDescending { it.value }.map { it.key }, probabilities)
     }
 }
 
 private const val NOT_A_FACE = "not-a-face"
-private const val CELL = 32
-private const val LOOK_PX = 640
-private const val MOST_FACES = 64
-private val ANCHORS = listOf(1.603231 to 2.094468, 6.041143 to 7.080126, 2.882459 to 3.518061, 4.266906 to 5.178857, 9.041765 to 10.66308)
 
-/** A part of an image in another size: the mean of what each new pixel covers. Beyond the border it repeats, or is black. */
-private fun scaled(image: Image, left: Double, top: Double, width: Double, height: Double, columns: Int, rows: Int, repeats: Boolean): Image {
-    val rgb = IntArray(columns * rows * 3)
-    for (row in 0 until rows) for (column in 0 until columns) {
-        val sums = DoubleArray(3)
-        val (firstX, lastX) = span(left, width / columns, column)
-        val (firstY, lastY) = span(top, height / rows, row)
-        for (y in firstY..lastY) for (x in firstX..lastX) {
-            if (!repeats && (x < 0 || y < 0 || x >= image.width || y >= image.height)) continue
-            val at = 3 * (min(max(y, 0), image.height - 1) * image.width + min(max(x, 0), image.width - 1))
-            for (channel in 0..2) sums[channel] += image.rgb[at + channel].toDouble()
-        }
-        val count = (lastX - firstX + 1) * (lastY - firstY + 1)
-        for (channel in 0..2) rgb[3 * (row * columns + column) + channel] = round(sums[channel] / count).toInt()
+/** Brightens a dark image until its brightest pixels are white. */
+private fun brightened(image: Image): Image {
+    val counts = IntArray(256)
+    for (y in 0 until image.height step 4) for (x in 0 until image.width step 4) for (channel in 0..2) {
+        counts[image.rgb[3 * (y * image.width + x) + channel]]++
     }
-    return Image(columns, rows, rgb)
+    var white = 0
+    var below = counts[0]
+    while (below < 0.995 * counts.sum()) below += counts[++white]
+    white = max(white, 8)
+    if (white >= 128) return image
+    return Image(image.width, image.height, IntArray(image.rgb.size) { min((image.rgb[it] * (255.0 / white)).toInt(), 255) })
 }
 
-private fun span(start: Double, step: Double, at: Int): Pair<Int, Int> {
-    val first = floor(start + at * step + 1e-9).toInt()
-    return Pair(first, max(ceil(start + (at + 1) * step - 1e-9).toInt() - 1, first))
+/** A part of an image, black outside it. */
+private fun cut(image: Image, left: Int, top: Int, width: Int, height: Int) = Image(width, height, IntArray(3 * width * height) { at ->
+    val x = left + at / 3 % width
+    val y = top + at / 3 / width
+    if (x in 0 until image.width && y in 0 until image.height) image.rgb[3 * (y * image.width + x) + at % 3] else 0
+})
+
+/** Moves a face's box and landmarks. */
+private fun moved(row: DoubleArray, left: Int, top: Int) = DoubleArray(15) { at ->
+    row[at] + if (at == 0 || at > 4 && at % 2 == 1) left else if (at == 1 || at > 4) top else 0
 }
 
-private fun squareOf(box: Box): Box {
-    val side = max(box.width, box.height)
-    return Box(box.left + (box.width - side) / 2, box.top + (box.height - side) / 2, side, side)
+/** Resizes the middle axis of values (outer, from, inner) by a filter that reaches this many new pixels to both sides. */
+private fun filtered(
+    values: DoubleArray, outer: Int, from: Int, inner: Int, to: Int, reach: Double, filter: (Double) -> Double
+): DoubleArray {
+    val scale = from.toDouble() / to
+    val stretch = max(scale, 1.0)
+    val result = DoubleArray(outer * to * inner)
+    for (at in 0 until to) {
+        val centre = (at + 0.5) * scale
+        val first = max(floor(centre - reach * stretch).toInt(), 0)
+        val last = min(ceil(centre + reach * stretch).toInt(), from)
+        val weights = DoubleArray(last - first) { filter((first + it + 0.5 - centre) / stretch) }
+        val total = weights.sum()
+        for (row in 0 until outer) for (each in 0 until inner) {
+            var sum = 0.0
+            for (tap in weights.indices) sum += weights[tap] * values[(row * from + first + tap) * inner + each]
+            result[(row * to + at) * inner + each] = min(max(floor(sum / total + 0.5), 0.0), 255.0)
+        }
+    }
+    return result
 }
 
-private fun regressed(square: Box, values: FloatArray): Box {
-    val (west, north, east, south) = (2..5).map { values[it] * square.width }
-    return Box(square.left + west, square.top + north, max(square.width + east - west, 1.0), max(square.width + south - north, 1.0))
-}
+private fun triangle(distance: Double) = max(1 - abs(distance), 0.0)
 
-private fun scoreOf(proposed: Double, values: FloatArray): Double {
-    fun clipped(value: Float) = min(max(value.toDouble(), -4.0), 4.0)
-    return sigmoid((clipped(values[0]) + clipped(values[1])) / 2 + ln(proposed))
-}
-
-private fun mean(one: Box, other: Box) =
-    Box((one.left + other.left) / 2, (one.top + other.top) / 2, (one.width + other.width) / 2, (one.height + other.height) / 2)
-
-private fun shared(one: Box, other: Box): Double {
-    val width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    val height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    return max(width, 0.0) * max(height, 0.0)
-}
-
-private fun area(box: Box) = box.width * box.height
-
-private fun iou(one: Box, other: Box) = shared(one, other) / (area(one) + area(other) - shared(one, other))
-
-private fun sigmoid(value: Double) = 1 / (1 + exp(-value))
+private fun lanczos(distance: Double) = if (abs(distance) < 3) sinc(distance) * sinc(distance / 3) else 0.0
 
 private fun sinc(value: Double) = if (value == 0.0) 1.0 else sin(PI * value) / (PI * value)
+
+/** Intersection over union of two faces' boxes. */
+private fun iou(one: DoubleArray, other: DoubleArray): Double {
+    val width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    val height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    val shared = max(width, 0.0) * max(height, 0.0)
+    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
+}

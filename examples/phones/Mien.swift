@@ -11,7 +11,6 @@ public struct Image {
 
 public struct Box {
     let left: Double, top: Double, width: Double, height: Double
-    var area: Double { width * height }
 }
 
 public struct Point {
@@ -34,13 +33,11 @@ public struct Answer {
     let probabilities: [(name: String, value: Double)]
 }
 
-/// What runs proposals.onnx, check.onnx (both of src/mien/faces/networks) and the model: three ORTSessions.
+/// What runs src/mien/faces/networks/detector.onnx and the model: two ORTSessions.
 public protocol Networks {
-    /// RGBA of `height` x `width` pixels -> `cells`, (25, height / 32, width / 32).
-    func proposals(_ pixels: [UInt8], height: Int, width: Int) throws -> [Float]
-    /// RGB of `count` squares of 48 pixels -> `faces`, (count, 16).
-    func check(_ pixels: [UInt8], count: Int) throws -> [Float]
-    /// (count, 1, cropPx, cropPx) -> `logits_perceived`, (count, classes).
+    /// RGBA of `height` x `width` pixels -> `faces`, (count, 15).
+    func faces(_ pixels: [UInt8], height: Int, width: Int) throws -> [Float]
+    /// (count, 1, cropPx, cropPx) -> (count, classes): the logits of the output that the manifest's `answer` names.
     func logits(_ images: [Float], count: Int) throws -> [Float]
 }
 
@@ -59,10 +56,6 @@ public struct Manifest {
 private typealias Shares = [(name: String, value: Double)]
 
 private let notAFace = "not-a-face"
-private let cell = 32
-private let lookPx = 640
-private let mostFaces = 64
-private let anchors = [(1.603231, 2.094468), (6.041143, 7.080126), (2.882459, 3.518061), (4.266906, 5.178857), (9.041765, 10.66308)]
 
 public struct Mien {
     let networks: Networks
@@ -70,102 +63,58 @@ public struct Mien {
 
     /// The faces of an image, the largest first.
     public func predict(_ image: Image) throws -> [Answer] {
-        try detect(image).map { face in
-            let (name, alternatives, probabilities) = try answer(ofCrop: faceCrop(image, face))
+        let bright = brightened(image)
+        return try detect(bright).map { face in
+            let (name, alternatives, probabilities) = try answer(ofCrop: faceCrop(bright, face))
             return Answer(box: face.box, score: face.score, answer: name, alternatives: alternatives, probabilities: probabilities)
         }
     }
 
-    /// mien's detector with one look, at 640 pixels; mien itself looks closer where this hints at smaller faces.
+    /// As src/mien/faces/yunet.py: doubtful faces are searched again, enlarged; if there is no face, in a framed copy.
     public func detect(_ image: Image) throws -> [Face] {
         let longer = max(image.width, image.height)
-        let scale = Double(min(lookPx, 2 * longer)) / Double(longer)
-        let proposed = try propose(image, scale).sorted { $0.score > $1.score }
-        let squares = merged(proposed).prefix(mostFaces).map(reframed)
-        let first = try checked(image, squares.map { squareOf($0.box) })
-        let likely = zip(squares, first).compactMap { face, values -> Face? in
-            scoreOf(face.score, values) > 0.02 ? Face(box: regressed(squareOf(face.box), values), score: face.score) : nil
+        var rows = try search(image, min(640, longer))
+        if rows.isEmpty {
+            let frame = Int(even(Double(longer) / 3))
+            let framed = cut(image, -frame, -frame, image.width + 2 * frame, image.height + 2 * frame)
+            rows = try search(framed, 192).map { moved($0, -frame, -frame) }
         }
-        let second = try checked(image, likely.map { squareOf($0.box) })
-        let found = zip(likely, second).map { face, values -> Face in
-            let square = squareOf(face.box)
-            func between(_ one: Int, _ other: Int) -> Point {
-                Point(
-                    x: square.left + square.width * Double(values[6 + one] + values[6 + other]) / 2,
-                    y: square.top + square.width * Double(values[11 + one] + values[11 + other]) / 2
-                )
-            }
-            let box = meanOf(face.box, regressed(square, values))
-            return Face(box: box, score: scoreOf(face.score, values), eyes: between(0, 1), mouth: between(3, 4))
+        let faces = rows.map { row -> Face in
+            func between(_ x: Int) -> Point { Point(x: (row[x] + row[x + 2]) / 2, y: (row[x + 1] + row[x + 3]) / 2) }
+            let box = Box(left: even(row[0]), top: even(row[1]), width: max(even(row[2]), 1), height: max(even(row[3]), 1))
+            return Face(box: box, score: row[4], eyes: between(5), mouth: between(11))
         }
-        var kept: [Face] = []
-        for face in found.filter({ $0.score >= 0.45 }).sorted(by: { $0.score > $1.score }) {
-            let isNew = kept.allSatisfy {
-                iou($0.box, face.box) <= 0.3 && shared($0.box, face.box) / min($0.box.area, face.box.area) <= 0.7
-            }
-            if isNew { kept.append(face) }
-        }
-        return kept.sorted { $0.box.area > $1.box.area }
+        return faces.sorted { $0.box.width * $0.box.height > $1.box.width * $1.box.height }
     }
 
-    private func propose(_ image: Image, _ scale: Double) throws -> [Face] {
-        let columns = max(Int(ceil(Double(image.width) * scale / Double(cell) - 1e-6)), 1)
-        let rows = max(Int(ceil(Double(image.height) * scale / Double(cell) - 1e-6)), 1)
-        let (wide, high) = (columns * cell, rows * cell)
-        let copy = scaled(image, 0, 0, Double(wide) / scale, Double(high) / scale, wide, high, repeats: true)
-        let pixels = (0..<(wide * high * 4)).map { $0 % 4 == 3 ? 255 : UInt8(copy.rgb[$0 / 4 * 3 + $0 % 4]) }
-        let cells = try networks.proposals(pixels, height: high, width: wide)
-        let plane = rows * columns
-        var faces: [Face] = []
-        for (anchor, size) in anchors.enumerated() {
-            for at in 0..<plane {
-                func value(_ which: Int) -> Double { Double(cells[(anchor * 5 + which) * plane + at]) }
-                let score = sigmoid(value(4))
-                if score <= 0.06 { continue }
-                let width = exp(value(2)) * size.0 * Double(cell)
-                let height = exp(value(3)) * size.1 * Double(cell)
-                let left = (Double(at % columns) + sigmoid(value(0))) * Double(cell) - width / 2
-                let top = (Double(at / columns) + sigmoid(value(1))) * Double(cell) - height / 2
-                faces.append(Face(box: Box(left: left / scale, top: top / scale, width: width / scale, height: height / scale), score: score))
-            }
+    private func search(_ image: Image, _ longerPx: Int) throws -> [[Double]] {
+        var rows = try run(image, longerPx)
+        for at in rows.indices.filter({ rows[$0][4] < 0.87 }).prefix(100) {
+            rows[at][4] += 0.35 * (try scoreAgain(image, rows[at]) - rows[at][4])
         }
-        return faces
+        return rows.filter { $0[4] >= 0.56 }
     }
 
-    /// One face of proposals that agree: their mean box, by the squares of their scores.
-    private func merged(_ proposed: [Face]) -> [Face] {
-        var faces: [Face] = []
-        var left = proposed
-        while let best = left.first {
-            let group = left.enumerated().filter { $0.offset == 0 || iou(best.box, $0.element.box) > 0.4 }
-            let total = group.reduce(0) { $0 + $1.element.score * $1.element.score }
-            func mean(_ side: (Box) -> Double) -> Double {
-                group.reduce(0) { $0 + side($1.element.box) * $1.element.score * $1.element.score } / total
-            }
-            let box = Box(left: mean { $0.left }, top: mean { $0.top }, width: mean { $0.width }, height: mean { $0.height })
-            faces.append(Face(box: box, score: best.score))
-            let grouped = Set(group.map { $0.offset })
-            left = left.enumerated().filter { !grouped.contains($0.offset) }.map { $0.element }
-        }
-        return faces
+    private func scoreAgain(_ image: Image, _ row: [Double]) throws -> Double {
+        let side = max(Int(even(3 * max(row[2], row[3]))), 1)
+        let left = Int(even(row[0] + row[2] / 2 - Double(side) / 2))
+        let top = Int(even(row[1] + row[3] / 2 - Double(side) / 2))
+        let again = try run(cut(image, left, top, side, side), 160).map { moved($0, left, top) }
+        return again.filter { iou(row, $0) > 0.4 }.map { $0[4] }.max() ?? 0
     }
 
-    private func reframed(_ face: Face) -> Face {
-        let box = face.box
-        let top = box.top + box.height * (0.5 - 0.112 - 0.505)
-        return Face(box: Box(left: box.left + box.width * 0.12, top: top, width: box.width * 0.76, height: box.height * 1.01), score: face.score)
-    }
-
-    private func checked(_ image: Image, _ squares: [Box]) throws -> [[Float]] {
-        if squares.isEmpty { return [] }
-        let pixels = squares.flatMap { square -> [UInt8] in
-            let (left, top) = (even(square.left), even(square.top))
-            let width = max(even(square.left + square.width) - left, 1)
-            let height = max(even(square.top + square.width) - top, 1)
-            return scaled(image, left, top, width, height, 48, 48, repeats: false).rgb.map { UInt8($0) }
+    /// Left, top, width, height, score and five landmarks of each face, in pixels of the image.
+    private func run(_ image: Image, _ longerPx: Int) throws -> [[Double]] {
+        let scale = Double(max(image.width, image.height)) / Double(longerPx)
+        let width = max(Int(even(Double(image.width) / scale)), 1)
+        let height = max(Int(even(Double(image.height) / scale)), 1)
+        let across = filtered(image.rgb.map(Double.init), image.height, image.width, 3, width, 1, triangle)
+        let copy = filtered(across, 1, image.height, 3 * width, height, 1, triangle)
+        let pixels = (0..<(4 * width * height)).map { $0 % 4 == 3 ? 255 : UInt8(copy[$0 / 4 * 3 + $0 % 4]) }
+        let values = try networks.faces(pixels, height: height, width: width)
+        return (0..<(values.count / 15)).map { row in
+            (0..<15).map { Double(values[15 * row + $0]) * ($0 == 4 ? 1 : scale) }
         }
-        let values = try networks.check(pixels, count: squares.count)
-        return squares.indices.map { Array(values[(16 * $0)..<(16 * $0 + 16)]) }
     }
 
     /// The grey face crop that the model sees, sizePx * sizePx values; docs/embed.md has the same in Python.
@@ -205,25 +154,10 @@ public struct Mien {
         return resized((0..<(side * side)).map { grey(left + $0 % side, top + $0 / side) }, side)
     }
 
-    /// Lanczos's filter, across and then down.
     private func resized(_ grey: [Double], _ side: Int) -> [Int] {
         let size = manifest.sizePx
-        let scale = Double(side) / Double(size)
-        let weights = (0..<size).map { to -> [Double] in
-            let all = (0..<side).map { from -> Double in
-                let distance = (Double(from) + 0.5 - (Double(to) + 0.5) * scale) / max(scale, 1)
-                return abs(distance) < 3 ? sinc(distance) * sinc(distance / 3) : 0
-            }
-            let sum = all.reduce(0, +)
-            return all.map { $0 / sum }
-        }
-        func rounded(_ value: Double) -> Double { min(max(floor(value + 0.5), 0), 255) }
-        let across = (0..<(side * size)).map { at -> Double in
-            rounded((0..<side).reduce(0.0) { $0 + weights[at % size][$1] * grey[at / size * side + $1] })
-        }
-        return (0..<(size * size)).map { at -> Int in
-            Int(rounded((0..<side).reduce(0.0) { $0 + weights[at / size][$1] * across[$1 * size + at % size] }))
-        }
+        let across = filtered(grey, side, side, 1, size, 3, lanczos)
+        return filtered(across, 1, side, size, size, 3, lanczos).map { Int($0) }
     }
 
     /// The answer, its alternatives (the most probable first), and all probabilities: the mean of the crop and its mirror image.
@@ -263,71 +197,84 @@ public struct Mien {
         let top = probabilities.first { $0.value == highest }!.name
         if top == notAFace { return (top, [], probabilities) }
         let near = probabilities.filter { $0.name != top && $0.name != notAFace && highest - $0.value < manifest.margin }
-        return (highest < manifest.unsureBelow ? "unsure" : top, near.sorted { $0.value > $1.value }.map { $0.name }, probabilities)
+        let isUnsure = highest < manifest.unsureBelow || near.count > 2
+        return (isUnsure ? "unsure" : top, near.sorted { $0.value > $1.value }.map { $0.name }, probabilities)
     }
 }
 
-/// A part of an image in another size: the mean of what each new pixel covers. Beyond the border it repeats, or is black.
-private func scaled(
-    _ image: Image, _ left: Double, _ top: Double, _ width: Double, _ height: Double, _ columns: Int, _ rows: Int, repeats: Bool
-) -> Image {
-    var rgb = [Int](repeating: 0, count: columns * rows * 3)
-    for row in 0..<rows {
-        for column in 0..<columns {
-            var sums = [0, 0, 0]
-            let (acrossPixels, downPixels) = (span(left, width / Double(columns), column), span(top, height / Double(rows), row))
-            for y in downPixels {
-                for x in acrossPixels {
-                    if !repeats && (x < 0 || y < 0 || x >= image.width || y >= image.height) { continue }
-                    let at = 3 * (min(max(y, 0), image.height - 1) * image.width + min(max(x, 0), image.width - 1))
-                    for channel in 0..<3 { sums[channel] += image.rgb[at + channel] }
-                }
-            }
-            let count = Double(acrossPixels.count * downPixels.count)
-            for channel in 0..<3 { rgb[3 * (row * columns + column) + channel] = Int(even(Double(sums[channel]) / count)) }
+/// Brightens a dark image until its brightest pixels are white.
+private func brightened(_ image: Image) -> Image {
+    var counts = [Int](repeating: 0, count: 256)
+    for y in stride(from: 0, to: image.height, by: 4) {
+        for x in stride(from: 0, to: image.width, by: 4) {
+            for channel in 0..<3 { counts[image.rgb[3 * (y * image.width + x) + channel]] += 1 }
         }
     }
-    return Image(width: columns, height: rows, rgb: rgb)
+    let most = 0.995 * Double(counts.reduce(0, +))
+    var (white, below) = (0, counts[0])
+    while Double(below) < most {
+        white += 1
+        below += counts[white]
+    }
+    white = max(white, 8)
+    if white >= 128 { return image }
+    return Image(width: image.width, height: image.height, rgb: image.rgb.map { min(Int(Double($0) * (255 / Double(white))), 255) })
 }
 
-private func span(_ start: Double, _ step: Double, _ at: Int) -> ClosedRange<Int> {
-    let first = Int(floor(start + Double(at) * step + 1e-9))
-    return first...max(Int(ceil(start + Double(at + 1) * step - 1e-9)) - 1, first)
+/// A part of an image, black outside it.
+private func cut(_ image: Image, _ left: Int, _ top: Int, _ width: Int, _ height: Int) -> Image {
+    let rgb = (0..<(3 * width * height)).map { at -> Int in
+        let (x, y) = (left + at / 3 % width, top + at / 3 / width)
+        let isInside = x >= 0 && y >= 0 && x < image.width && y < image.height
+        return isInside ? image.rgb[3 * (y * image.width + x) + at % 3] : 0
+    }
+    return Image(width: width, height: height, rgb: rgb)
 }
 
-private func squareOf(_ box: Box) -> Box {
-    let side = max(box.width, box.height)
-    return Box(left: box.left + (box.width - side) / 2, top: box.top + (box.height - side) / 2, width: side, height: side)
+/// Moves a face's box and landmarks.
+private func moved(_ row: [Double], _ left: Int, _ top: Int) -> [Double] {
+    row.indices.map { at in
+        row[at] + Double(at == 0 || at > 4 && at % 2 == 1 ? left : at == 1 || at > 4 ? top : 0)
+    }
 }
 
-private func regressed(_ square: Box, _ values: [Float]) -> Box {
-    let (west, north) = (Double(values[2]) * square.width, Double(values[3]) * square.width)
-    let (east, south) = (Double(values[4]) * square.width, Double(values[5]) * square.width)
-    return Box(left: square.left + west, top: square.top + north, width: max(square.width + east - west, 1), height: max(square.width + south - north, 1))
+/// Resizes the middle axis of values (outer, from, inner) by a filter that reaches this many new pixels to both sides.
+private func filtered(
+    _ values: [Double], _ outer: Int, _ from: Int, _ inner: Int, _ to: Int, _ reach: Double, _ filter: (Double) -> Double
+) -> [Double] {
+    let scale = Double(from) / Double(to)
+    let stretch = max(scale, 1)
+    var result = [Double](repeating: 0, count: outer * to * inner)
+    for at in 0..<to {
+        let centre = (Double(at) + 0.5) * scale
+        let first = max(Int(floor(centre - reach * stretch)), 0)
+        let last = min(Int(ceil(centre + reach * stretch)), from)
+        let weights = (first..<last).map { filter((Double($0) + 0.5 - centre) / stretch) }
+        let total = weights.reduce(0, +)
+        for row in 0..<outer {
+            for each in 0..<inner {
+                var sum = 0.0
+                for tap in weights.indices { sum += weights[tap] * values[(row * from + first + tap) * inner + each] }
+                result[(row * to + at) * inner + each] = min(max(floor(sum / total + 0.5), 0), 255)
+            }
+        }
+    }
+    return result
 }
 
-private func scoreOf(_ proposed: Double, _ values: [Float]) -> Double {
-    func clipped(_ value: Float) -> Double { min(max(Double(value), -4), 4) }
-    return sigmoid((clipped(values[0]) + clipped(values[1])) / 2 + log(proposed))
-}
+private func triangle(_ distance: Double) -> Double { max(1 - abs(distance), 0) }
 
-private func meanOf(_ one: Box, _ other: Box) -> Box {
-    Box(left: (one.left + other.left) / 2, top: (one.top + other.top) / 2, width: (one.width + other.width) / 2, height: (one.height + other.height) / 2)
-}
-
-private func shared(_ one: Box, _ other: Box) -> Double {
-    let width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    let height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    return max(width, 0) * max(height, 0)
-}
-
-private func iou(_ one: Box, _ other: Box) -> Double {
-    shared(one, other) / (one.area + other.area - shared(one, other))
-}
-
-private func sigmoid(_ value: Double) -> Double { 1 / (1 + exp(-value)) }
+private func lanczos(_ distance: Double) -> Double { abs(distance) < 3 ? sinc(distance) * sinc(distance / 3) : 0 }
 
 private func sinc(_ value: Double) -> Double { value == 0 ? 1 : sin(Double.pi * value) / (Double.pi * value) }
+
+/// Intersection over union of two faces' boxes.
+private func iou(_ one: [Double], _ other: [Double]) -> Double {
+    let width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    let height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    let shared = max(width, 0) * max(height, 0)
+    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
+}
 
 /// Halves go to the even neighbour.
 private func even(_ value: Double) -> Double { value.rounded(.toNearestOrEven) }
