@@ -69,19 +69,12 @@ class CompletedRun:
     record: RunRecord
 
     def predictions(self) -> Predictions:
-        """Read the predictions on validation.
-
-        Raises StudyError if they are missing, damaged, or for other data than the record says.
-        """
+        """Read the predictions on validation. Raises StudyError if they are missing or damaged."""
         try:
-            found = read_predictions(self.folder / PREDICTIONS)
+            return read_predictions(self.folder / PREDICTIONS)
         except DataError as error:
             words = f"{error} Remove the folder {self.folder}; the study then repeats the run."
             raise StudyError(words, code="study-damaged") from None
-        if found.data_fingerprint != self.record.data_fingerprint:
-            words = f"The predictions in {self.folder} are for other data than {RECORD} says. Remove the folder."
-            raise StudyError(words, code="study-data")
-        return found
 
 
 def read_completed(results: Path) -> dict[str, CompletedRun]:

@@ -4,6 +4,7 @@ The scheduler starts a run when its parent is finished. The same call resumes a 
 results, the others in their run folders.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from mien.base.errors import StudyError
 from mien.base.processes import available_cores, start_ray
 from mien.data.cache import write_entry
 from mien.runs.plan import CompletedRun, FacesByForm, PlannedRun, StudyCallback, folder_of, read_run
-from mien.runs.worker import RunJob, answer, make_job, read_answer, write_answer
+from mien.runs.worker import RunJob, answer, make_job, read_answer
 from mien.training.callback import interruptible
 
 RETRIES = 5
@@ -124,7 +125,7 @@ def _this_process(context: StudyContext, callback: StudyCallback) -> Iterator[Su
         future: Future[str] = Future()
         dataset = context.faces_by_form[run.recipe.input.size_and_channels]
         ended = context.job(run).train(dataset, lambda done: callback.on_epochs(run, done), lambda: False)
-        future.set_result(write_answer(ended))
+        future.set_result(json.dumps({"ended": ended}))
         return future
 
     yield submit

@@ -141,7 +141,7 @@ def answer(job: str, must_stop: Callable[[], bool] = lambda: False) -> str:
     set_threads(content.pop("threads"))
     dataset, _ = read_entry(Path(content.pop("dataset")))
     try:
-        return write_answer(RunJob(**content).train(dataset, lambda epoch: None, must_stop))
+        return json.dumps({"ended": RunJob(**content).train(dataset, lambda epoch: None, must_stop)})
     except MienError as error:
         return json.dumps({"error": type(error).__name__, "message": error.message, "code": error.code})
 
@@ -149,11 +149,6 @@ def answer(job: str, must_stop: Callable[[], bool] = lambda: False) -> str:
 def make_job(job: RunJob, dataset: Path, threads: int) -> str:
     """Write a job for another process, with its data set, as :func:`mien.data.cache.write_entry` stores it."""
     return json.dumps({**vars(job), "dataset": str(dataset), "threads": threads})
-
-
-def write_answer(ended: bool) -> str:
-    """Write whether a run ended, rather than was stopped, for :func:`read_answer`."""
-    return json.dumps({"ended": ended})
 
 
 def read_answer(text: str) -> bool:
