@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from mien.cli.usage import leave_out
 from mien.inference.annotate import Annotator
 from mien.inference.bulk import predict_files, predict_on_ray, settings_of
 from mien.inference.face_reader import FaceReader
-from mien.inference.image_files import count_unread, walk_sources
+from mien.inference.image_files import find_images
 from mien.inference.output_files import Columns, write_csv
 from mien.inference.predictor import load, photos_as_crops
 from mien.inference.resumable_output import ResumableOutput
@@ -73,34 +73,32 @@ def predict(
     settings = {} if out is None else settings_of(sources, model, reader, crops=crops, annotator=annotator)
     tally = Tally(None if crops else reader.detector, by is not None)
     columns = Columns(reader.classes, crops, reader.fields)
-    find_files = partial(walk_sources, sources, missing_too=skip_bad)
     if engine == "ray":
         work = partial(predict_on_ray, make_reader, crops=crops, skip_bad=skip_bad, workers=workers)
     else:
         work = partial(predict_files, reader, crops=crops, annotator=annotator, skip_bad=skip_bad, workers=workers or 1)
 
-    def results(files: Iterator[Path], count: int) -> Iterator[dict[str, Any]]:
+    def results(names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield results with a progress bar, and list skipped images."""
-        for each in track(work(files), count, "predicting", "faces" if crops else "images"):
+        for each in track(work(map(Path, names)), len(names), "predicting", "faces" if crops else "images"):
             if "error" in each:
                 notice(f"skipped: {each['error']}")
             yield each
 
-    show_groups = None if by is None else tables_by(by, [str(file) for file in find_files()])
-    total = sum(1 for _ in find_files())
-    for folder in filter(os.path.isdir, dict.fromkeys(sources)):
-        if unread := count_unread(folder):
-            notice(f"{folder}: files of other formats left out: {unread:,}; {UNREAD_ADVICE}", "images-left-out")
+    files, unread = find_images(sources, missing_too=skip_bad)
+    show_groups = None if by is None else tables_by(by, files)
+    for folder in filter(unread.get, unread):
+        notice(f"{folder}: files of other formats left out: {unread[folder]:,}; {UNREAD_ADVICE}", "images-left-out")
     if crops:
-        show_notices(photos_as_crops(find_files(), "--crops"))
+        show_notices(photos_as_crops(map(Path, files), "--crops"))
     if out is None:
         # Compute all results before printing, so that a bad image late in the list leaves no partial output.
-        answers = list(results(find_files(), total))
+        answers = list(results(files))
         for each in answers:
             tally.add(each)
     else:
         with ResumableOutput(out, settings, columns, overwrite=overwrite) as journal:
-            unnamed = journal.done.difference(map(str, find_files() if journal.done else ()))
+            unnamed = journal.done.difference(files)
             if left_out := sorted(filter(os.path.exists, unnamed)):
                 raise RunError(
                     f"{journal.part} has results of images that this command leaves out, such as {left_out[0]}. Add "
@@ -108,15 +106,14 @@ def predict(
                     code="journal-settings",
                 )
             if done := len(journal.done) - len(unnamed):
-                notice(f"{done:,} of {total:,} images are done already; resuming.")
-            left = (file for file in find_files() if str(file) not in journal)
+                notice(f"{done:,} of {len(files):,} images are done already; resuming.")
             try:
-                for each in results(left, total - done):
+                for each in results([file for file in files if file not in journal.done]):
                     journal.add(each)
             except KeyboardInterrupt:
                 notice("Stopped. Finished images are kept; run the same command to resume.")
                 raise
-            journal.finish(map(str, find_files()), tally.add)
+            journal.finish(files, tally.add)
         typer.echo(f"{out}: {tally}" + (f"; {done:,} done before" if done else ""))
     tally.check_any(out)
     if show_groups is not None:

@@ -13,9 +13,40 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
 
     Raises DataError: no image file (``folder-without-images``), or an unreadable folder (``folder-unreadable``).
     """
-    if not (found := list(walk_images(folder))):
-        raise no_images(folder)
-    return found
+    return [Path(name) for name in _images_and_unread(folder)[0]]
+
+
+def find_images(sources: Sequence[str], *, missing_too: bool = False) -> tuple[list[str], dict[str, int]]:
+    """Return all images in files and folders, sorted within each folder; a source that is given twice counts once.
+
+    Also returns the number of photos in formats that mien cannot open, by folder. ``missing_too`` keeps missing files.
+
+    Raises DataError if a source is missing or contains no image.
+    """
+    images, unread = [], {}
+    for source in dict.fromkeys(sources):
+        if Path(source).is_dir():
+            below, unread[source] = _images_and_unread(source)
+            images += below
+        elif missing_too or Path(source).exists():
+            images.append(source)
+        else:
+            raise missing_file(source)
+    return images, unread
+
+
+def _images_and_unread(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
+    images, unread = [], 0
+    for file in walk_images(folder, suffixes=IMAGE_SUFFIXES + UNREAD_SUFFIXES):
+        if file.name.lower().endswith(IMAGE_SUFFIXES):
+            images.append(str(file))
+        else:
+            unread += 1
+    if not images:
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        hint = f" Files of other formats: {unread:,}; {UNREAD_ADVICE}." if unread else ""
+        raise DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="folder-without-images")
+    return images, unread
 
 
 def walk_images(
@@ -53,34 +84,3 @@ def walk_images(
             yield from walk_images(folder / name, within, suffixes)
         else:
             yield folder / name
-
-
-def count_unread(folder: str | os.PathLike[str]) -> int:
-    """Count the photos below a folder in formats that mien cannot open, by suffix, without hidden files."""
-    return sum(1 for _ in walk_images(folder, suffixes=UNREAD_SUFFIXES))
-
-
-def no_images(folder: str | os.PathLike[str]) -> DataError:
-    """Return the error for a folder without images."""
-    suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-    unread = count_unread(folder)
-    hint = f" Files of other formats: {unread:,}; {UNREAD_ADVICE}." if unread else ""
-    return DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="folder-without-images")
-
-
-def walk_sources(sources: Sequence[str], *, missing_too: bool = False) -> Iterator[Path]:
-    """Yield all images in files and folders, sorted within each folder; a source that is given twice counts once.
-
-    Raises DataError if a source is missing or contains no image.
-    """
-    for source in map(Path, dict.fromkeys(sources)):
-        if source.is_dir():
-            images = walk_images(source)
-            if (first := next(images, None)) is None:
-                raise no_images(source)
-            yield first
-            yield from images
-        elif missing_too or source.exists():
-            yield source
-        else:
-            raise missing_file(source)

@@ -25,7 +25,6 @@ from mien.base.files import lock_file, whole_file
 from mien.inference.output_files import WRITERS, Columns, json_line
 
 _SETTINGS = "begun_with"
-_HEAD = json.dumps({_SETTINGS: {}})[:-2].encode()
 
 
 class ResumableOutput:
@@ -37,13 +36,14 @@ class ResumableOutput:
     Raises:
         MissingExtraError: FILE ends in .parquet, which needs pyarrow.
         RunError: FILE exists (``output-exists``), has an unknown suffix (``output-suffix``) or cannot be written
-            (``output-unwritable``). Or its journal has other settings (``journal-settings``), is damaged
-            (``journal-damaged``), is another program's file (``journal-foreign``) or in use (``journal-in-use``).
+            (``output-unwritable``). Or its journal has other settings (``journal-settings``), is damaged or another
+            program's file (``journal-damaged``), or in use (``journal-in-use``).
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any], columns: Columns, *, overwrite: bool = False) -> None:
         self.out: Path = out
         self.part: Path = out.with_name(f"{out.name}.part")
+        self.done: set[str] = set()
         # Position of each image's last line in the journal.
         self._positions: dict[str, int] = {}
         self._columns = columns
@@ -69,30 +69,23 @@ class ResumableOutput:
                 words = f"{out} exists already and is complete. Choose another name, or replace it with "
                 words += "--overwrite."
                 raise RunError(words, code="output-exists")
-            self.done: set[str] = self._resume(settings)
-            self._stream.seek(0, os.SEEK_END)
+            self._resume(settings)
         except BaseException:
             self._close()
             raise
-        self._kept = len(self.done)
 
     def __enter__(self) -> ResumableOutput:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is not None and not self._kept:
+        if kind is not None and not self._positions:
             self._remove()
         self._close()
-
-    def __contains__(self, source: str) -> bool:
-        """Return whether an image was finished when the journal was opened."""
-        return source in self.done
 
     def add(self, result: Mapping[str, Any]) -> None:
         """Store a result. Raises :class:`RunError` if it cannot be written (``output-unwritable``)."""
         self._positions[result["source"]] = self._stream.tell()
         self._write(result)
-        self._kept += 1
 
     def _write(self, line: Mapping[str, Any]) -> None:
         try:
@@ -132,18 +125,14 @@ class ResumableOutput:
         with suppress(OSError):
             self._stream.close()
 
-    def _resume(self, settings: Mapping[str, Any]) -> set[str]:
-        """Return the finished images without errors, and remove a truncated last line."""
+    def _resume(self, settings: Mapping[str, Any]) -> None:
+        """Read the finished images, and remove a truncated last line."""
         self._stream.seek(0)
         first = self._stream.readline()
-        if not _HEAD.startswith(first[: len(_HEAD)]):
-            words = f"{self.part} is not mien's, but results would be stored there. Move it, or choose another --out."
-            raise RunError(words, code="journal-foreign")
-        if not first.endswith(b"\n"):
-            self._stream.truncate(0)
+        if not first:
             self._write({_SETTINGS: dict(settings)})
-            return set()
-        done, good = set(), len(first)
+            return
+        good = len(first)
         try:
             before = json.loads(first)[_SETTINGS]
             for name, value in settings.items():
@@ -158,9 +147,10 @@ class ResumableOutput:
                     result = json.loads(line)
                     self._positions[os.fspath(result["source"])] = good
                     if "error" not in result:
-                        done.add(result["source"])
+                        self.done.add(result["source"])
                     good += len(line)
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise RunError(f"{self.part} is damaged. Remove it to start again.", code="journal-damaged") from None
+            words = f"{self.part} is damaged or not mien's. Remove it, or choose another --out."
+            raise RunError(words, code="journal-damaged") from None
         self._stream.truncate(good)
-        return done
+        self._stream.seek(0, os.SEEK_END)
