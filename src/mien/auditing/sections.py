@@ -2,7 +2,7 @@
 
 To add a check, add its class to :data:`Check` and an entry in :data:`CHECKS`. ``key`` is the id of its section on the
 page, ``title`` also that of its table in a terminal. ``values`` go into ``audit.json``; a table without rows says that
-the check does not apply; ``blocks`` stand below the table.
+the check does not apply; ``blocks`` are below the table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from rich.text import Text as RichText
 from mien.auditing.run import AuditFindings, LabelReview
 from mien.checks.copies import has_copy, in_conflict
 from mien.evaluation.results import json_ready
-from mien.page.blocks import Block, Column, FaceRow, FaceTile, Row, Section, Table, Text
+from mien.page.blocks import Block, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.page import Page, WrittenPage
 from mien.page.rendering import data_address, probability_details
 from mien.page.terminal import rich_table, titled
@@ -31,14 +31,13 @@ IMAGES_PER_ISSUE = 16
 OUTLIERS_SHOWN = 48
 
 
-class CopiesCheck:
+class _Copies:
     """Copies: the same image in several samples, maybe in other splits or with other labels."""
 
     key = "copies"
     title = "Copies"
 
     def values(self, findings: AuditFindings) -> dict[str, Any]:
-        """Return the counts of identical images and near-copies."""
         return {
             "identical": findings.identical_counts,
             "identical_or_near": findings.near_counts,
@@ -46,7 +45,6 @@ class CopiesCheck:
         }
 
     def table(self, findings: AuditFindings) -> Table:
-        """Return a table of groups, conflicts and leaks: one column for identical images, one that adds near-copies."""
         exact, near = findings.identical_counts, findings.near_counts
         rows = [
             ("images that occur more than once", exact.groups, near.groups),
@@ -58,11 +56,9 @@ class CopiesCheck:
             (f"samples of {one.split} with a copy in {one.source}", one.samples, other.samples)
             for one, other in zip(exact.leaks, near.leaks, strict=True)
         ]
-        columns = (Column("copies", "text"), Column("identical", "count"), Column("identical or near", "count"))
-        return Table("copies", columns, rows)
+        return Table("copies", columns_of({"copies": "text", "identical": "count", "identical or near": "count"}), rows)
 
     def blocks(self, findings: AuditFindings) -> list[Block]:
-        """Return examples of near-copies across splits, and of images with conflicting labels."""
         near = findings.near
         found: list[Block] = [
             Text(
@@ -89,10 +85,7 @@ def groups_table(findings: AuditFindings) -> Table:
     faces = findings.faces
     several = np.flatnonzero(has_copy(findings.near.groups))
     order = several[np.lexsort((several, findings.identical[several], findings.near.groups[several]))]
-    columns = (
-        Column("group", "text"), Column("identical group", "text"), Column("sample", "text"), Column("split", "text"),
-        Column("label", "text"), Column("source", "text"),
-    )  # fmt: skip
+    names = ("group", "identical group", "sample", "split", "label", "source")
     rows = [
         (
             int(findings.near.groups[at]), int(findings.identical[at]), int(faces.rows[at]), str(faces.split[at]),
@@ -100,7 +93,7 @@ def groups_table(findings: AuditFindings) -> Table:
         )
         for at in order
     ]  # fmt: skip
-    return Table("copied-samples", columns, rows, shown=0)
+    return Table("copied-samples", columns_of(dict.fromkeys(names, "text")), rows, shown=0)
 
 
 def face_tile(findings: AuditFindings, index: int) -> FaceTile:
@@ -132,34 +125,24 @@ def _spread(values: Sequence[int] | npt.NDArray[np.int64], count: int) -> npt.ND
     return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).astype(np.int64))]
 
 
-class LabelsCheck:
+class _Labels:
     """Labels that a model's predictions contradict."""
 
     key = "labels"
     title = "Doubtful labels"
 
     def values(self, findings: AuditFindings) -> dict[str, Any]:
-        """Return how many labels were reviewed and doubted; None without predictions."""
         review = findings.label_review
         if review is None:
             return {"labels": None}
-        issues = review.issues
-        return {
-            "labels": {
-                "samples": len(review.predictions),
-                "accuracy": review.predictions.accuracy,
-                "split": review.predictions.split,
-                "evidence": int(issues.evidence.sum()),
-                "flagged": int(issues.flagged.sum()),
-                "sure": int(issues.sure.sum()),
-                "flagged_confirmed": review.flagged_confirmed,
-            }
-        }
+        of = review.predictions
+        counts = {name: int(getattr(review.issues, name).sum()) for name in ("evidence", "flagged", "sure")}
+        measured = {"samples": len(of), "accuracy": of.accuracy, "split": of.split, **counts}
+        return {"labels": {**measured, "flagged_confirmed": review.flagged_confirmed}}
 
     def table(self, findings: AuditFindings) -> Table:
-        """Return a table of doubtful labels, and how many of them most voters contradict."""
         review = findings.label_review
-        columns = (Column("labels", "text"), Column("samples", "count"), Column("most voters contradict", "percent"))
+        columns = columns_of({"labels": "text", "samples": "count", "most voters contradict": "percent"})
         rows: list[tuple[Any, ...]] = []
         if review is not None:
             issues = review.issues
@@ -172,7 +155,6 @@ class LabelsCheck:
         return Table("doubtful-labels-counts", columns, rows)
 
     def blocks(self, findings: AuditFindings) -> list[Block]:
-        """Return the most doubtful labels with their faces."""
         review = findings.label_review
         if review is None:
             return [Text("Labels were not reviewed: no predictions were given. Only conflicting copies are known.")]
@@ -195,11 +177,10 @@ class LabelsCheck:
 def label_issues_table(findings: AuditFindings, review: LabelReview) -> Table:
     """Return a table of all reviewed samples for the files, the most doubtful first."""
     issues, predictions = review.issues, review.predictions
-    columns = (
-        Column("sample", "text"), Column("label", "text"), Column("suggested", "text"), Column("probability of label"),
-        Column("agreeing neighbours"), Column("flagged", "text"), Column("votes", "text"),
-        Column("source", "text"),
-    )  # fmt: skip
+    columns = columns_of(
+        {"sample": "text", "label": "text", "suggested": "text", "probability of label": "decimal"}
+        | {"agreeing neighbours": "decimal", "flagged": "text", "votes": "text", "source": "text"}
+    )
     rows = [
         (
             int(predictions.sample_ids[at]), predictions.classes[predictions.labels[at]],
@@ -222,27 +203,20 @@ def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> Fac
     return FaceTile(data_address(findings.faces.images[index]), f"label {label}, suggested {suggested}", detail)
 
 
-class ImagesCheck:
+class _Images:
     """Corrupted images, and images without a face."""
 
     key = "images"
     title = "Image quality"
 
     def values(self, findings: AuditFindings) -> dict[str, Any]:
-        """Count the images with each issue."""
         return {"quality_issues": {name: int(issue.mask.sum()) for name, issue in findings.quality_issues.items()}}
 
     def table(self, findings: AuditFindings) -> Table:
-        """Return a table of the number of images with each issue."""
-        columns = (Column("issue", "text"), Column("samples", "count"), Column("meaning", "text"))
-        return Table(
-            "quality-issues",
-            columns,
-            [(name, int(issue.mask.sum()), issue.meaning) for name, issue in findings.quality_issues.items()],
-        )
+        rows = [(name, int(issue.mask.sum()), issue.meaning) for name, issue in findings.quality_issues.items()]
+        return Table("quality-issues", columns_of({"issue": "text", "samples": "count", "meaning": "text"}), rows)
 
     def blocks(self, findings: AuditFindings) -> list[Block]:
-        """Return example images of each issue, and the outliers."""
         unusual = np.argsort(-findings.outliers, kind="stable")[:OUTLIERS_SHOWN]
         shown: list[Block] = []
         for name, issue in findings.quality_issues.items():
@@ -259,28 +233,23 @@ class ImagesCheck:
         ]
 
 
-class CeilingCheck:
+class _Ceiling:
     """The accuracy ceiling set by the annotators' disagreement."""
 
     key = "ceiling"
     title = "Label-noise ceiling: accuracy on the majority of annotators"
 
     def values(self, findings: AuditFindings) -> dict[str, Any]:
-        """Return the ceiling of each split with votes."""
         return {"ceilings": findings.ceilings}
 
     def table(self, findings: AuditFindings) -> Table:
-        """Return a table of the ceiling of each split with votes."""
-        columns = (
-            Column("split", "text"), Column("samples", "count"), Column("a second panel", "percent"),
-            Column("the best answers", "percent"),
-        )  # fmt: skip
+        columns = columns_of(
+            {"split": "text", "samples": "count", "a second panel": "percent", "the best answers": "percent"}
+        )
         found = findings.ceilings.items()
-        rows = [(split, each.samples, each.second_panel, each.best_answer) for split, each in found]
-        return Table("ceilings", columns, rows)
+        return Table("ceilings", columns, [(name, of.samples, of.second_panel, of.best_answer) for name, of in found])
 
     def blocks(self, findings: AuditFindings) -> list[Block]:
-        """Explain how the ceiling is estimated."""
         if not findings.ceilings:
             return []
         return [
@@ -294,7 +263,7 @@ class CeilingCheck:
         ]
 
 
-class ChangesCheck:
+class _Changes:
     """The suggested changes, as ``clean.toml`` lists them."""
 
     key = "changes"
@@ -309,14 +278,12 @@ class ChangesCheck:
         return {"changes": dict(sorted(counts.items()))}
 
     def table(self, findings: AuditFindings) -> Table:
-        """Return a table of the numbers of dropped and relabelled samples, by kind and split."""
         splits = tuple(findings.faces.counts_by_split())
-        columns = (Column("change", "text"), *(Column(split, "count") for split in splits))
+        columns = columns_of({"change": "text", **dict.fromkeys(splits, "count")})
         counted = self.values(findings)["changes"].items()
         return Table("changes", columns, [(kind, *(of.get(split, 0) for split in splits)) for kind, of in counted])
 
     def blocks(self, findings: AuditFindings) -> list[Block]:
-        """Return instructions for using the list; also a table of all changes, which is saved as a file."""
         columns = ("row", "split", "label", "to", "kind", "reason", "source")
         rows = [tuple(getattr(change, name) for name in columns) for change in findings.changes]
         return [
@@ -325,13 +292,13 @@ class ChangesCheck:
                 "with. Give it to any command except audit with --clean. The data on disk is not changed. Only "
                 "blank images and conflicting identical images of one split are listed for validation and test."
             ),
-            Table("list-of-changes", tuple(Column(name, "text") for name in columns), rows, shown=0),
+            Table("list-of-changes", columns_of(dict.fromkeys(columns, "text")), rows, shown=0),
         ]
 
 
-Check: TypeAlias = CopiesCheck | LabelsCheck | ImagesCheck | CeilingCheck | ChangesCheck
+Check: TypeAlias = _Copies | _Labels | _Images | _Ceiling | _Changes
 
-CHECKS: tuple[Check, ...] = (CopiesCheck(), LabelsCheck(), ImagesCheck(), CeilingCheck(), ChangesCheck())
+CHECKS: tuple[Check, ...] = (_Copies(), _Labels(), _Images(), _Ceiling(), _Changes())
 """All sections, in the order of page and terminal."""
 
 

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -96,6 +96,11 @@ class Column:
     def interval(self, value: Any) -> str:
         """Format the interval of an estimate; ``""`` if there is none."""
         return interval(value, self.format)
+
+
+def columns_of(formats: Mapping[str, Format]) -> tuple[Column, ...]:
+    """Return columns from the format of each by name."""
+    return tuple(Column(name, form) for name, form in formats.items())
 
 
 @dataclass(frozen=True)

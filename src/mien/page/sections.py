@@ -4,14 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
-from mien.evaluation.results import (
-    AnswerEvaluation,
-    DistributionMetrics,
-    Evaluation,
-    SubsetMetrics,
-    VoteEvaluation,
-)
-from mien.page.blocks import Block, CaptionedChart, Column, Row, Table
+from mien.evaluation.results import AnswerEvaluation, DistributionMetrics, Evaluation, SubsetMetrics, VoteEvaluation
+from mien.page.blocks import Block, CaptionedChart, Column, Row, Table, columns_of
 from mien.page.charts.overview import runs_chart
 from mien.page.wording import Cell, Format, counted, decimal, initial, metric_format
 
@@ -50,10 +44,7 @@ def answer_cells(answer: AnswerEvaluation) -> list[tuple[str, Cell, str]]:
 
 def answer_table(answer: AnswerEvaluation) -> Table:
     """Return a table of recall and unsure answers for each true class."""
-    columns = (
-        Column("true class", "text"), Column("samples", "count"), Column("recall", "percent"),
-        Column("unsure", "percent"),
-    )  # fmt: skip
+    columns = columns_of({"true class": "text", "samples": "count", "recall": "percent", "unsure": "percent"})
     rows = [(each.name, each.samples, each.recall, each.unsure) for each in answer.per_class]
     return Table("answers", columns, rows, "Right and unsure answers for each true class.")
 
@@ -66,15 +57,13 @@ def metrics_table(evaluation: Evaluation) -> Table:
     ]
     rows.insert(2, (f"Always '{evaluation.largest_class}'", Cell(evaluation.largest_share, "percent")))
     caption = f"Metrics on {counted(evaluation.samples, 'sample')} with 95% intervals."
-    return Table("metrics", (Column("metric", "text"), Column("value", "number")), rows, caption)
+    return Table("metrics", columns_of({"metric": "text", "value": "number"}), rows, caption)
 
 
 def classification_report(evaluation: Evaluation) -> Table:
     """Return a table of precision, recall, F1 and ROC AUC of each class, and their averages."""
-    columns = (
-        Column("class", "text"), Column("precision", "percent"), Column("recall", "percent"), Column("F1", "percent"),
-        Column("AUC"), Column("samples", "count"),
-    )  # fmt: skip
+    shares = columns_of({"class": "text", "precision": "percent", "recall": "percent", "F1": "percent"})
+    columns = (*shares, Column("AUC"), Column("samples", "count"))
     metrics = (*evaluation.per_class, evaluation.macro, evaluation.weighted)
     rows = [(each.name, each.precision, each.recall, each.f1, each.auc, each.support) for each in metrics]
     return Table("classification-report", columns, rows, "Precision, recall, F1 and AUC of each class.")
@@ -82,12 +71,9 @@ def classification_report(evaluation: Evaluation) -> Table:
 
 def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on", caption: str = "") -> Table:
     """Return a table of accuracy and macro-F1 on subsets, such as all samples and those without copies."""
-    columns = (
-        Column("measured on", "text", header), Column("samples", "count"), Column("accuracy", "percent"),
-        Column("macro-F1", "percent"),
-    )  # fmt: skip
+    measured = columns_of({"samples": "count", "accuracy": "percent", "macro-F1": "percent"})
     rows = [(each.value, each.count, each.accuracy, each.macro_f1) for each in parts]
-    return Table("without-copies", columns, rows, caption)
+    return Table("without-copies", (Column("measured on", "text", header), *measured), rows, caption)
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Block]:
@@ -118,15 +104,9 @@ def majority_words(votes: VoteEvaluation) -> str:
 
 def majority_table(votes: VoteEvaluation) -> Table:
     """Return a table of each output's accuracy and macro-F1, on all samples with a majority and without copies."""
-    columns = (
-        Column("output", "text"), Column("measured on", "text"), Column("samples", "count"),
-        Column("accuracy", "percent"), Column("macro-F1", "percent"),
-    )  # fmt: skip
-    rows = [
-        (each.output, part.value, part.count, part.accuracy, part.macro_f1)
-        for each in votes.majority
-        for part in each.parts
-    ]
+    tables = [(each.output, subsets_table(each.parts)) for each in votes.majority]
+    columns = (Column("output", "text"), *tables[0][1].columns)
+    rows = [(output, *row) for output, table in tables for row in table.rows]
     return Table("ferplus-majority", columns, rows, "Accuracy and macro-F1 on the majority of the annotators.")
 
 
@@ -137,4 +117,4 @@ def distribution_table(metrics: DistributionMetrics) -> Table:
         ("calibration error against annotators; 0 is best", metrics.calibration_error),
     ]
     caption = "Distance between the predicted probabilities and the votes of the annotators."
-    return Table("vote-distribution", (Column("metric", "text"), Column("value")), rows, caption)
+    return Table("vote-distribution", columns_of({"metric": "text", "value": "decimal"}), rows, caption)

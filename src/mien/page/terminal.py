@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mien.evaluation.estimates import MIN_COMPARED
 from mien.evaluation.results import AnswerEvaluation, BreakDown, Evaluation, GroupGap, VoteEvaluation
-from mien.page.blocks import Column, Table
+from mien.page.blocks import Column, Table, columns_of
 from mien.page.sections import (
     answer_cells,
     answer_table,
@@ -88,8 +88,8 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
 
 
 def _answers(answer: AnswerEvaluation) -> RenderableType:
-    columns = (Column("answers", "text"), Column("share", "number"))
-    table = rich_table(Table("answers", columns, [cells[:2] for cells in answer_cells(answer)]))
+    rows = [cells[:2] for cells in answer_cells(answer)]
+    table = rich_table(Table("answers", columns_of({"answers": "text", "share": "number"}), rows))
     table.columns[1].style = "bold"
     return Group(titled("What users get", Text(answer_words(answer))), table, Text(), rich_table(answer_table(answer)))
 
@@ -105,15 +105,12 @@ def group_text(table: Table, column: str, gaps: Sequence[GroupGap] | None) -> Re
     rows = [(gap.value, gap.metric, gap.count, gap.rate.value, gap.difference, gap.p_value) for gap in gaps or ()]
     if rows:
         found = [row for row in rows if row[-1] < 0.05]
-        words = (
-            f"{len(found)} of {len(rows)} differences between one value and all others are significant (Holm, 0.05)."
+        of_all = f"{len(found)} of {len(rows)} differences"
+        parts.append(Text(f"\n{of_all} between one value and all others are significant (Holm, 0.05)."))
+        measured = columns_of(
+            {"metric": "text", "samples": "count", "value": "percent", "minus others": "points", "p (Holm)": "p"}
         )
-        parts.append(Text(f"\n{words}"))
-        columns = (
-            Column("group", "text", column), Column("metric", "text"), Column("samples", "count"),
-            Column("value", "percent"), Column("minus others", "points"), Column("p (Holm)", "p"),
-        )  # fmt: skip
-        parts += [rich_table(Table("groups", columns, found))] if found else []
+        parts += [rich_table(Table("groups", (Column("group", "text", column), *measured), found))] if found else []
     elif gaps is not None:
         parts.append(Text(f"\nNothing was compared: that needs two groups of {MIN_COMPARED} images or more."))
     return Group(*parts)

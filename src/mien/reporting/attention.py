@@ -9,7 +9,7 @@ from mien.base.run_folder import RunFolder
 from mien.explanation.explainer import MAX_CORRELATION, MIN_FACES, Explainer, MapCheck, mean_maps
 from mien.explanation.overlay import overlay
 from mien.inference.predictor import Predictor
-from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
+from mien.page.blocks import Block, CaptionedChart, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.charts.overview import face_sheet
 from mien.page.charts.svg import shorten
 from mien.page.rendering import data_address
@@ -65,13 +65,9 @@ def show_attention(context: ReportContext, explainer: Explainer, notice: Notice 
 
 
 def _checks_table(checks: list[MapCheck]) -> Table:
-    rows = [
-        (each.method, each.verdict, each.deletion_gain, each.insertion_gain, each.rank_correlation) for each in checks
-    ]
-    columns = (
-        Column("method", "text"), Column("verdict", "text"), Column("deletion gain", "signed"),
-        Column("insertion gain", "signed"), Column("rank correlation", "signed"),
-    )  # fmt: skip
+    rows = [(of.method, of.verdict, of.deletion_gain, of.insertion_gain, of.rank_correlation) for of in checks]
+    gains = {"deletion gain": "signed", "insertion gain": "signed", "rank correlation": "signed"}
+    columns = columns_of({"method": "text", "verdict": "text", **gains})
     return Table("explanation-checks", columns, rows, "Checks of the saliency methods.")
 
 

@@ -19,7 +19,7 @@ from mien.evaluation.named_metrics import Metric, find_metrics, groups_of
 from mien.evaluation.paired_tests import Difference, McNemar, match_samples, mcnemar_test, paired_differences
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import SEED, MetricInfo, SubsetMetrics, fields_to_dict, json_ready
-from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
+from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.charts.overview import confusion_chart, differences_chart, runs_chart
 from mien.page.charts.svg import Chart
 from mien.page.page import Page
@@ -240,17 +240,14 @@ def short_names(first: str, second: str) -> tuple[str, str]:
 def comparison_table(found: Comparison, key: str = "comparison") -> Table:
     """Return a table of all metrics of both models, the differences with intervals, and the p-values."""
     first, second = short_names(found.first, found.second)
-    columns = (
-        Column("metric", "text"), Column("first", head=first), Column("second", head=second),
-        Column("difference", "signed"), Column("p", "p"),
-    )  # fmt: skip
+    sides = Column("first", head=first), Column("second", head=second)
+    columns = (Column("metric", "text"), *sides, Column("difference", "signed"), Column("p", "p"))
     rows = []
     for metric in found.metrics:
         each, form = found.differences[metric.key], metric_format(metric)
         change: Format = "points" if metric.percent else "signed"
-        rows.append(
-            (metric.name, Cell(each.first, form), Cell(each.second, form), Cell(each.difference, change), each.p_value)
-        )
+        cells = Cell(each.first, form), Cell(each.second, form), Cell(each.difference, change)
+        rows.append((metric.name, *cells, each.p_value))
     caption = f"Difference: {found.second} minus {found.first}; of percentages in points."
     return Table(f"{key}-differences", columns, rows, caption)
 
@@ -258,15 +255,13 @@ def comparison_table(found: Comparison, key: str = "comparison") -> Table:
 def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Table:
     """Return a table of both models' metrics on all samples and without copies."""
     sides = tuple(zip(("first", "second"), short_names(found.first, found.second), strict=True))
-    columns = (
-        Column("measured on", "text"), Column("samples", "count"),
-        *(Column(f"accuracy, {side}", "percent", f"accuracy, {name}") for side, name in sides),
-        *(Column(f"macro-F1, {side}", "percent", f"macro-F1, {name}") for side, name in sides),
-    )  # fmt: skip
-    rows = [
-        (first.value, first.count, first.accuracy, second.accuracy, first.macro_f1, second.macro_f1)
-        for first, second in found.subsets
+    measured = [
+        Column(f"{metric}, {side}", "percent", f"{metric}, {name}")
+        for metric in ("accuracy", "macro-F1")
+        for side, name in sides
     ]
+    columns = (Column("measured on", "text"), Column("samples", "count"), *measured)
+    rows = [(a.value, a.count, a.accuracy, b.accuracy, a.macro_f1, b.macro_f1) for a, b in found.subsets]
     return Table(f"{key}-without-copies", columns, rows, f"{found.first} and {found.second}.")
 
 
@@ -278,11 +273,8 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
         f"{test.only_second:,}. Both are wrong on {len(found.both_wrong):,}. McNemar's test ({test.method}) of equal "
         f"accuracy: {p_text(test.p_value)}."
     )
-    recalls = [
-        (name, each.difference)
-        for name, each in zip(found.classes, found.recall, strict=True)
-        if not np.isnan(each.difference.value)
-    ]
+    changes = [(name, each.difference) for name, each in zip(found.classes, found.recall, strict=True)]
+    recalls = [(name, change) for name, change in changes if not np.isnan(change.value)]
     blocks: list[Block] = [
         Text(words),
         comparison_table(found, key),
@@ -294,20 +286,16 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
         ),
     ]
     if recalls:
-        chart = differences_chart(f"{key}-recall", recalls)
-        blocks.append(
-            CaptionedChart(chart, f"Recall of each class, {found.second} minus {found.first}, with 95% intervals.")
-        )
+        caption = f"Recall of each class, {found.second} minus {found.first}, with 95% intervals."
+        blocks.append(CaptionedChart(differences_chart(f"{key}-recall", recalls), caption))
     blocks.append(_matrices(found, key))
     if found.subsets:
         blocks.append(comparison_subsets_table(found, key))
         blocks.append(Text(COPIES_WORDS, soft=True))
     blocks.append(_samples_table(found, key))
     if found.faces is not None:
-        parts = (
-            _faces(found, found.faces, found.only_first, f"only {found.first} is correct"),
-            _faces(found, found.faces, found.only_second, f"only {found.second} is correct"),
-        )
+        sides = ((found.first, found.only_first), (found.second, found.only_second))
+        parts = (_faces(found, found.faces, ids, f"only {name} is correct") for name, ids in sides)
         blocks.append(Row(tuple(part for part in parts if part.faces)))
     return Section(key, f"{found.second} vs {found.first}", tuple(blocks))
 
@@ -326,19 +314,16 @@ def _matrices(found: Comparison, key: str) -> Row:
 def _samples_table(found: Comparison, key: str) -> Table:
     """Return a table of all samples on which exactly one model is correct."""
     names = ("file", "sample", "true class", "correct", "first predicts", "second predicts")
-    columns = tuple(Column(name, "text") for name in names)
+    sides = found.first_predictions, found.second_predictions
     rows = []
     for name, sample_ids in ((found.first, found.only_first), (found.second, found.only_second)):
         for at in _indices(found, sample_ids):
-            truth = found.classes[found.first_predictions.labels[at]]
-            predicted = [
-                found.classes[int(each.probabilities[at].argmax())]
-                for each in (found.first_predictions, found.second_predictions)
-            ]
+            truth = found.classes[sides[0].labels[at]]
+            predicted = [found.classes[int(each.probabilities[at].argmax())] for each in sides]
             file = "" if found.faces is None else str(found.faces.source[at])
-            rows.append((file, int(found.first_predictions.sample_ids[at]), truth, name, *predicted))
+            rows.append((file, int(sides[0].sample_ids[at]), truth, name, *predicted))
     caption = f"Samples on which only one of {found.first} and {found.second} is correct."
-    return Table(f"{key}-samples", columns, rows, caption, 0)
+    return Table(f"{key}-samples", columns_of(dict.fromkeys(names, "text")), rows, caption, 0)
 
 
 def _faces(found: Comparison, faces: Dataset, sample_ids: npt.NDArray[np.int64], title: str) -> FaceRow:

@@ -102,7 +102,3 @@ class ReportContext:
     def near_copies(self) -> npt.NDArray[np.int64] | None:
         """Group of each sample, int64 (N,); near-copies are in the same group. None without faces."""
         return None if self.faces is None else near_copy_groups(np.asarray(self.faces.images))
-
-    def file_of(self, index: int) -> str:
-        """Return the file of a sample as named in the data; ``""`` without data."""
-        return "" if self.faces is None else str(self.faces.source[index])

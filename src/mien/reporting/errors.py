@@ -10,7 +10,7 @@ from mien.data.dataset import Dataset
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
 from mien.evaluation.predictions import Predictions
-from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text
+from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.charts.curves import robustness_curves_chart
 from mien.page.rendering import data_address, probability_details
 from mien.page.wording import counted, percent, share_text
@@ -32,10 +32,9 @@ def pairs_section(context: ReportContext) -> Section:
     if not pairs:
         return Section("pairs", "Confused pairs", (Text(NO_MISTAKES),))
     rows = [(context.classes[each.first], context.classes[each.second], each.count, each.rate) for each in pairs]
-    columns = (
-        Column("true class", "text"), Column("predicted", "text"), Column("samples", "count"),
-        Column("of the true class", "percent"),
-    )  # fmt: skip
+    columns = columns_of(
+        {"true class": "text", "predicted": "text", "samples": "count", "of the true class": "percent"}
+    )
     caption = "Confused pairs, the most frequent first, in percent of the true class."
     return Section("pairs", "Confused pairs", (Table("confused-pairs", columns, rows, caption, PAIRS_SHOWN),))
 
@@ -74,17 +73,10 @@ def worst_section(context: ReportContext) -> Section:
     table = mistakes_table(context.predictions, context.faces, MAX_MISTAKES, shown)
     if context.faces is None:
         table = replace(table, columns=table.columns[1:], rows=[row[1:] for row in table.rows])
-    blocks: list[Block] = [table]
-    if context.faces is not None:
-        tiles = FaceRow("", tuple(_mistake_tile(context, int(index)) for index in worst))
-        blocks = [
-            Text(
-                "The wrong predictions with the highest confidence. Click a face to see all probabilities.", soft=True
-            ),
-            tiles,
-            *blocks,
-        ]
-    return Section("worst", "Worst mistakes", tuple(blocks))
+        return Section("worst", "Worst mistakes", (table,))
+    words = "The wrong predictions with the highest confidence. Click a face to see all probabilities."
+    tiles = FaceRow("", tuple(_mistake_tile(context, int(index)) for index in worst))
+    return Section("worst", "Worst mistakes", (Text(words, soft=True), tiles, table))
 
 
 def robustness_section(context: ReportContext) -> Section | Notice:
@@ -92,29 +84,22 @@ def robustness_section(context: ReportContext) -> Section | Notice:
     result = context.robustness
     if isinstance(result, Notice):
         return result
-    clean, mean = result.clean_accuracy, result.mean_accuracy
     words = (
-        f"Accuracy on {result.faces:,} clean faces: {share_text(clean)}. Mean "
-        f"over all corruptions and strengths: {share_text(mean)}. Measured: "
-        f"{result.description}."
+        f"Accuracy on {result.faces:,} clean faces: {share_text(result.clean_accuracy)}. Mean over all corruptions and "
+        f"strengths: {share_text(result.mean_accuracy)}. Measured: {result.description}."
     )
     if result.groups is not None:
         words += f" The intervals are from resampling {result.groups:,} whole groups."
     blocks: list[Block] = [Text(words)]
     if context.groups is not None and result.groups is None:
         advice = (
-            "These intervals are too narrow: the data has groups, but this was measured without them. Measure again "
-            "with mien robustness --group COLUMN."
+            "These intervals are too narrow: they ignore the groups of the data. Measure again with --group COLUMN."
         )
         blocks.append(Text(Notice(advice, code="groups-not-drawn")))
-    columns = (
-        Column("corruption", "text"), *(Column(f"strength {each}", "percent", str(each)) for each in STRENGTHS),
-        Column("mean", "percent"),
-    )  # fmt: skip
-    rows: list[tuple[Any, ...]] = [
-        (name, *accuracies.tolist(), float(accuracies.mean()))
-        for name, accuracies in zip(result.corruptions, result.accuracy, strict=True)
-    ]
+    strengths = (Column(f"strength {each}", "percent", str(each)) for each in STRENGTHS)
+    columns = (Column("corruption", "text"), *strengths, Column("mean", "percent"))
+    accuracies = zip(result.corruptions, result.accuracy, strict=True)
+    rows: list[tuple[Any, ...]] = [(name, *each.tolist(), float(each.mean())) for name, each in accuracies]
     chart = CaptionedChart(robustness_curves_chart(result), "Accuracy by strength of each corruption; 0 is clean.")
     blocks.append(Row((chart, Table("robustness", columns, rows, "Accuracy at each strength of each corruption."))))
     return Section("robustness", "Robustness", tuple(blocks))
@@ -128,9 +113,8 @@ def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
     detail = probability_details(context.classes, probabilities, context.faces.votes_on(index), sample)
     true, predicted = context.classes[context.predictions.labels[index]], context.classes[context.predicted[index]]
     caption = f"{true}, predicted {predicted} {percent(float(probabilities.max()), 0)}"
-    return FaceTile(
-        data_address(context.faces.images[index]), caption, (*detail, ("file", context.file_of(index), None))
-    )
+    file = ("file", str(context.faces.source[index]), None)
+    return FaceTile(data_address(context.faces.images[index]), caption, (*detail, file))
 
 
 def mistakes_table(predictions: Predictions, faces: Dataset | None, most: int, shown: int | None = None) -> Table:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mien.evaluation.calibration import Calibration, accuracy_against_coverage, calibrate
 from mien.evaluation.curves import precision_recall_curves, roc_curves
-from mien.page.blocks import Block, CaptionedChart, Column, Row, Section, Table, Text
+from mien.page.blocks import Block, CaptionedChart, Column, Row, Section, Table, Text, columns_of
 from mien.page.charts.curves import coverage_chart, precision_recall_chart, reliability_chart, roc_chart
 from mien.page.wording import decimal
 from mien.reporting.context import ReportContext
@@ -18,16 +18,10 @@ def curves_section(context: ReportContext) -> Section:
     roc = roc_curves(labels, probabilities, groups=context.groups)
     recall = precision_recall_curves(labels, probabilities)
     support = context.evaluation.confusion.sum(axis=1) / context.evaluation.samples
-    rows: list[tuple[Any, ...]] = [
-        (name, curve.area, of_recall.area.value, prevalence)
-        for name, curve, of_recall, prevalence in zip(
-            context.classes, roc.per_class, recall, support.tolist(), strict=True
-        )
-    ]
+    areas = ([curve.area for curve in roc.per_class], [curve.area.value for curve in recall], support.tolist())
+    rows: list[tuple[Any, ...]] = list(zip(context.classes, *areas, strict=True))
     rows += [("macro average", roc.macro.area, None, None), ("micro average", roc.micro.area, None, None)]
-    columns = (
-        Column("class", "text"), Column("AUC"), Column("average precision"), Column("prevalence", "percent"),
-    )  # fmt: skip
+    columns = columns_of({"class": "text", "AUC": "decimal", "average precision": "decimal", "prevalence": "percent"})
     of_recall = CaptionedChart(
         precision_recall_chart(recall, context.classes),
         "Precision-recall curve of each class, with its average precision. Grey: other classes. Chance: prevalence.",
@@ -40,11 +34,8 @@ def curves_section(context: ReportContext) -> Section:
         first: Block = Row((CaptionedChart(roc_chart(roc, context.classes), caption), of_recall))
     else:
         first = Row((Text("All samples are of one class, so there are no ROC curves."), of_recall))
-    return Section(
-        "curves",
-        "ROC and precision-recall curves",
-        (first, Table("areas", columns, rows, "AUC and average precision of each class.")),
-    )
+    table = Table("areas", columns, rows, "AUC and average precision of each class.")
+    return Section("curves", "ROC and precision-recall curves", (first, table))
 
 
 def calibration_section(context: ReportContext) -> Section:
@@ -78,10 +69,8 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
     if not fitted:
         return Text("There are too few different faces to fit a temperature on some and measure it on others.")
     of_folds = ", ".join(decimal(float(each)) for each in np.unique(calibration.fold_temperatures.round(3)))
-    together = (
-        "Near-copies are in the same fold." if context.faces is not None else
-        "Without the data, copies may be in different folds."
-    )  # fmt: skip
+    unknown = "Without the data, copies may be in different folds."
+    together = unknown if context.faces is None else "Near-copies are in the same fold."
     together += " Samples of a group are in the same fold." if context.groups is not None else ""
     return Text(
         f"Temperature fitted on all samples: {decimal(calibration.temperature)}. The metrics after temperature scaling "

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
 
 from mien.base.errors import Notice
 from mien.evaluation.metrics import divide
@@ -24,7 +26,7 @@ from mien.page.sections import (
     metrics_table,
     subsets_table,
 )
-from mien.page.wording import counted
+from mien.page.wording import Format, counted
 from mien.reporting.attention import attention_section
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import cell_faces, pairs_section, robustness_section, worst_section
@@ -98,34 +100,25 @@ def confusion_section(context: ReportContext) -> Section:
     # If a class has no samples, it has no percentages.
     percentages = divide(evaluation.confusion, evaluation.confusion.sum(axis=1, keepdims=True))
     header = "true class" if "true class" not in classes else "true class of the sample"
-    counts = [(name, *line) for name, line in zip(classes, evaluation.confusion.tolist(), strict=True)]
-    rows = [(name, *line) for name, line in zip(classes, percentages.tolist(), strict=True)]
+
+    def table(name: str, form: Format, values: npt.NDArray[Any], words: str) -> Table:
+        columns = (Column(header, "text"), *(Column(each, form) for each in classes))
+        rows = [(each, *line) for each, line in zip(classes, values.tolist(), strict=True)]
+        return Table(name, columns, rows, f"Confusion matrix in {words}.", 0)
+
     chart = CaptionedChart(
         confusion_chart(evaluation.confusion, classes, keys),
         "Each row is a true class, each column a predicted class. A cell shows the percentage of the row and the "
         "count. The diagonal is correct.",
         scrolls=len(classes) > MAX_UNSCROLLED_CLASSES,
     )
-    names = Column(header, "text")
     of_classes = (chart, classification_report(evaluation))
     blocks = (
         *(of_classes if chart.scrolls else (Row(of_classes),)),
         *([CellFaces(cells)] if cells else []),
         Text(_METRIC_WORDS, soft=True),
-        Table(
-            "confusion-counts",
-            (names, *(Column(name, "count") for name in classes)),
-            counts,
-            "Confusion matrix in samples.",
-            0,
-        ),
-        Table(
-            "confusion-percent",
-            (names, *(Column(name, "percent") for name in classes)),
-            rows,
-            "Confusion matrix in percent of each true class.",
-            0,
-        ),
+        table("confusion-counts", "count", evaluation.confusion, "samples"),
+        table("confusion-percent", "percent", percentages, "percent of each true class"),
     )
     return Section("confusion", "Confusion matrix", blocks)
 
@@ -136,41 +129,25 @@ def training_section(context: ReportContext) -> Section:
     blocks: list[Block] = []
     if history:
         words = {"learning_rate": "Learning rate at the end of each epoch.", "macro_f1": "Macro-F1 after each epoch."}
-        charts = [
-            CaptionedChart(
-                training_chart(history, metric, best_epoch),
-                words.get(metric, f"{metric.capitalize()} after each epoch."),
-            )
-            for metric in ("accuracy", "loss", "macro_f1", "learning_rate")
-            if {metric, f"validation_{metric}"} & history[0].keys()
-        ]
-        blocks.append(Row(tuple(charts)))
+        metrics = ("accuracy", "loss", "macro_f1", "learning_rate")
+        shown = [metric for metric in metrics if {metric, f"validation_{metric}"} & history[0].keys()]
+        captions = [words.get(metric, f"{metric.capitalize()} after each epoch.") for metric in shown]
+        charts = (training_chart(history, metric, best_epoch) for metric in shown)
+        blocks.append(Row(tuple(map(CaptionedChart, charts, captions))))
         if best_epoch is not None:
-            blocks.append(
-                Text(f"The dotted line marks the epoch whose weights were kept: {best_epoch} of {len(history)}.", True)
-            )
-        names = tuple(history[0])
-        rows = [tuple(line.get(name) for name in names) for line in history]
-        blocks.append(
-            Table(
-                "history",
-                tuple(Column(name, "number") for name in names),
-                rows,
-                "Training history, one row per epoch.",
-                0,
-            )
-        )
+            kept = f"The dotted line marks the epoch whose weights were kept: {best_epoch} of {len(history)}."
+            blocks.append(Text(kept, soft=True))
+        columns = tuple(Column(name, "number") for name in history[0])
+        rows = [tuple(line.get(name) for name in history[0]) for line in history]
+        blocks.append(Table("history", columns, rows, "Training history, one row per epoch.", 0))
     else:
-        blocks.append(
-            Text(Notice("The training history is unknown: only the predictions were given.", code="history-unknown"))
-        )
+        unknown = "The training history is unknown: only the predictions were given."
+        blocks.append(Text(Notice(unknown, code="history-unknown")))
     if class_counts:
-        chart = CaptionedChart(
-            class_chart(class_counts, context.classes), "Class balance of each split of the measured data."
-        )
-        splits = tuple(class_counts)
-        rows = [(name, *(int(class_counts[split][at]) for split in splits)) for at, name in enumerate(context.classes)]
-        columns = (Column("class", "text"), *(Column(split, "count") for split in splits))
+        balance = "Class balance of each split of the measured data."
+        chart = CaptionedChart(class_chart(class_counts, context.classes), balance)
+        rows = list(zip(context.classes, *([int(each) for each in of] for of in class_counts.values()), strict=True))
+        columns = (Column("class", "text"), *(Column(split, "count") for split in class_counts))
         blocks.append(Row((chart, Table("class-counts", columns, rows, "Samples of each class in each split."))))
     else:
         blocks.append(Text(Notice("The class balance of the data is unknown.", code="class-balance-unknown")))
@@ -244,22 +221,12 @@ def report_page(
     lead = f"Metrics on {'all splits' if evaluation.split == 'all' else f'the {evaluation.split} split'}: {counts}."
     if absent := [metrics.name for metrics in evaluation.per_class if not metrics.support]:
         lead += f" Without samples, and excluded from averages: {', '.join(absent)}."
-    return Page(
-        title,
-        lead,
-        [*(each for each in built if isinstance(each, Section)), *_skipped(built)],
-        metadata,
-        classes=context.classes,
-        label=label,
-        documents=_documents(context, slug(label or title)),
-    )
-
-
-def _skipped(built: Sequence[Section | Notice | None]) -> list[Section]:
-    """Return a last section with the reasons why others are missing, if any are."""
+    shown = [each for each in built if isinstance(each, Section)]
     reasons = dict.fromkeys(each for each in built if isinstance(each, Notice))
-    texts = tuple(Text(each, soft=True) for each in reasons)
-    return [Section("skipped", "Not in this report", texts)] if texts else []
+    if reasons:
+        shown.append(Section("skipped", "Not in this report", tuple(Text(each, soft=True) for each in reasons)))
+    documents = _documents(context, slug(label or title))
+    return Page(title, lead, shown, metadata, classes=context.classes, label=label, documents=documents)
 
 
 def _documents(context: ReportContext, label: str) -> dict[str, str]:
