@@ -12,7 +12,7 @@ class DetectionOptions:
     """Limits of the faces to keep.
 
     Options:
-        min_score (S): Leave out faces with a detector score below S, 0 to 1. The default is the detector's own, 0.45 in
+        min_score (S): Leave out faces with a detector score below S, 0 to 1. The default is the detector's own, 0.56 in
             mien.
         min_size (PX): Leave out faces whose longer side is below PX pixels.
         max_faces (N): Keep the N largest faces of an image.
