@@ -2,12 +2,14 @@
 
     python benchmarks/real_faces.py FOLDER [MODEL ...] [--peer fer=PYTHON] [--limit N] [--tilt DEGREES]
 
-FOLDER/labels.csv has ``path,label``. Of each photograph the largest face counts; no face and "unsure" are wrong. A
-firm answer of mien is neither unsure nor one of several alternatives. ``--tilt`` turns every photograph by so many
-degrees first, to the left and to the right in turn. A peer (fer, deepface, emotiefflib, feat) is given as an
-interpreter that has it installed. fer-model (GitHub, vicksam) has no detector, so it gets mien's crops: its interpreter
-has ai-edge-litert and Pillow, and FER_MODEL names its ``ferplus_model_pd_best.tflite``. Times are of detection and
-classification, fer-model's of classification alone, after a first photograph.
+FOLDER/readings.csv has ``path,label,reading1,reading2``; two readings of each photograph, blind, by a machine that
+looks at pictures, beside its label, which is one person's word. Where both agree, they are the better truth. Of each
+photograph the largest face counts; no face and "unsure" are wrong. A firm answer of mien is neither unsure nor one of
+several alternatives. ``--tilt`` turns every photograph by so many degrees first, to the left and to the right in
+turn. A peer (fer, deepface, emotiefflib, feat) is given as an interpreter that has it installed. fer-model (GitHub,
+vicksam) has no detector, so it gets mien's crops: its interpreter has ai-edge-litert and Pillow, and FER_MODEL names
+its ``ferplus_model_pd_best.tflite``. Times are of detection and classification, fer-model's of classification alone,
+after a first photograph.
 """
 
 from __future__ import annotations
@@ -143,16 +145,19 @@ def of_peer(name: str, where: str, files: list[Path], folder: Path) -> Iterator[
         yield answer, seconds, answer is not None
 
 
-def row(name: str, answers: list[Answer], truth: list[str]) -> str:
-    """A line of the table."""
+def row(name: str, answers: list[Answer], truth: list[str], agreed: list[str]) -> str:
+    """A line of the table; ``agreed`` has what two readings agree on, or "" for a photograph."""
     said = np.array([canonical_class(answer or "") for answer, _, _ in answers])
     firm = np.array([each for _, _, each in answers])
     labels = np.array(truth)
     right = said == labels
+    read = np.array(agreed) != ""
+    by_readings = (said == np.array(agreed))[read].mean()
     recall = np.mean([right[labels == each].mean() for each in RECALLED if (labels == each).any()])
     milliseconds = 1000 * np.median([seconds for _, seconds, _ in answers])
     return (
-        f"| {name} | {np.mean(said != ''):.1%} | {right.mean():.1%} | {recall:.1%} | {np.mean(said == 'unsure'):.1%} | "
+        f"| {name} | {np.mean(said != ''):.1%} | {right.mean():.1%} | {by_readings:.1%} | "
+        f"{recall:.1%} | {np.mean(said == 'unsure'):.1%} | "
         f"{firm.mean():.1%} | {right[firm].mean():.1%} | {milliseconds:.0f} ms |"
     )
 
@@ -166,22 +171,23 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="so many photographs, drawn at random")
     parser.add_argument("--tilt", type=float, default=0, metavar="DEGREES")
     wanted = parser.parse_args()
-    with (wanted.folder / "labels.csv").open(encoding="utf-8") as file:
+    with (wanted.folder / "readings.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if wanted.limit:
         rows = [rows[at] for at in np.random.default_rng(0).permutation(len(rows))[: wanted.limit]]
     files, truth = [wanted.folder / each["path"] for each in rows], [each["label"] for each in rows]
-    columns = "faces found | right | mean recall of five | unsure | firm | firm: right | a photograph"
+    agreed = [each["reading1"] if each["reading1"] == each["reading2"] else "" for each in rows]
+    columns = "faces found | right | as two readings | mean recall of five | unsure | firm | firm: right | a photograph"
     print(f"| {len(files)} photographs | {columns} |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("|" + "---|" * 9)
     for model in wanted.models:
-        print(row(f"mien, `{model}`", list(of_mien(model, files, wanted.tilt)), truth), flush=True)
+        print(row(f"mien, `{model}`", list(of_mien(model, files, wanted.tilt)), truth, agreed), flush=True)
     for peer in wanted.peer:
         name, _, where = peer.partition("=")
         if name not in PYTHON:
             parser.error(f"no peer {name}; there are {', '.join(PYTHON)}")
         with tempfile.TemporaryDirectory() as folder:
-            print(row(name, list(of_peer(name, where, files, Path(folder))), truth), flush=True)
+            print(row(name, list(of_peer(name, where, files, Path(folder))), truth, agreed), flush=True)
 
 
 if __name__ == "__main__":

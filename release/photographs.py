@@ -57,6 +57,10 @@ WEIGHTS = {"folder": 4.0, "faces": 0.5, "fer2013": 0.5}
 PENALTY = 3e-3
 """Of the squared distance from ``perceived``, times the features' variance."""
 
+COMMAND, COMMAND_DATA = (
+    "python release/photographs.py default fast tiny best ",
+    "--data fer2013_dev.parquet --photos FOLDER --faces faces.parquet",
+)
 FOLDS, STEPS, FER_FACES = 5, 60, 12_000
 NAMES = {"notface": NOT_A_FACE_CLASS}
 
@@ -187,6 +191,10 @@ def write(name: str, layer: Floats, rule: AnswerRule, classes: tuple[str, ...]) 
     recipe = tomllib.loads(run.recipe_file.read_text(encoding="utf-8"))
     recipe["outputs"][OUTPUT] = {"target": "votes", "weight": 1.0}
     write_text(run.recipe_file, dump_toml(recipe))
+    card_file = run.path / "card.json"
+    card = json.loads(card_file.read_text(encoding="utf-8"))
+    card["made_by"] = [step for step in card["made_by"] if not step.startswith(COMMAND)] + [COMMAND + COMMAND_DATA]
+    write_text(card_file, json.dumps(card, indent=1) + "\n")
 
 
 def print_row(name: str, kind: str, rule: AnswerRule, classes: tuple[str, ...], of: Measured) -> None:
