@@ -62,7 +62,7 @@ def _facts(name: str, card: dict[str, Any]) -> dict[str, str]:
         "input": f"grey, {manifest.input.size_px} px, of which the central {manifest.input.crop_px} px are seen",
         "recipe": f"`{card['recipe']}`, {_epoch(manifest.epoch)}; {manifest.recipe_digest}",
         "distilled from": ", ".join(manifest.taught_by),
-        "data": f"FER2013's Training split alone; {manifest.data_fingerprint}",
+        "data": f"FER2013's Training split; `photographs` also readings of photographs; {manifest.data_fingerprint}",
         "temperature, fitted on validation": f"{manifest.temperature:.3g}",
         "answer": "" if rule is None else _rule_text(rule),
         "stored as": f"{card['precision']}, computed in fp32; the int8 form in 8 bits",
