@@ -1,5 +1,6 @@
 import io
 import threading
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from mien.base.errors import DataError, MienWarning, ModelError
 from mien.base.model_file import attach_manifest
+from mien.base.preprocess import grey_square
 from mien.evaluation.calibration import softmax
 from mien.inference.image_files import image_files
 from mien.inference.onnx_classifier import BATCH
@@ -19,14 +21,6 @@ from support import raises, warned
 @pytest.fixture(scope="module")
 def classifier(tiny_run):
     return load(tiny_run.path)
-
-
-def test_softmax_is_the_formula_and_survives_large_logits():
-    """Oracle: scipy.special.softmax."""
-    from scipy.special import softmax as reference
-
-    logits = np.array([[1.0, 2.0, 3.0], [1000.0, 0.0, -1000.0]])
-    assert softmax(logits) == pytest.approx(reference(logits, axis=1), abs=1e-12)
 
 
 def test_a_prediction_at_the_prompt_is_one_short_line(astronaut):
@@ -89,17 +83,6 @@ def test_every_way_to_hand_in_an_image_gives_the_same_prediction(classifier, fac
         assert predictions[0].probability_vector == pytest.approx(expected.probability_vector, abs=1e-6)
 
 
-def test_grey_with_transparency_as_an_array_is_no_stack_of_narrow_images(classifier):
-    with raises(DataError, "image-shape", "(140, 130, 2)"):
-        classifier.predict_crops(np.zeros((140, 130, 2), dtype=np.uint8))
-
-
-@pytest.mark.parametrize("shape", [(5, 2304), (1, 2304)])
-def test_flattened_faces_are_no_face_crop(classifier, shape):
-    with raises(DataError, "image-flat"):
-        classifier.predict_crops(np.zeros(shape, dtype=np.uint8))
-
-
 def test_an_array_with_its_channels_first_is_read_with_a_warning(classifier):
     with pytest.warns(MienWarning, match="3 grey images") as caught:
         assert len(classifier.predict_crops(np.zeros((3, 48, 48), dtype=np.uint8))) == 3
@@ -115,40 +98,74 @@ def test_a_folder_is_read_in_order(classifier, face_folder):
     assert len(files) == len(set(files)) > 20
 
 
+FACE = np.zeros((48, 48), np.uint8)
+NAN = np.full((48, 48), np.nan, np.float32)
+
+
 @pytest.mark.parametrize(
-    ("image", "code", "source"),
+    ("image", "code", "start"),
     [
-        (np.zeros((48, 48)), "image-dtype", "image 1"),
+        *((FACE.astype(dtype), "image-dtype", "image 1: ") for dtype in (np.int64, float, np.int8, bool, "U1", object)),
+        *((np.full((48, 48), value), "image-dtype", "image 1: ") for value in (np.nan, np.inf)),
+        ([FACE, NAN], "image-dtype", "image 2: "),
+        (Image.fromarray(NAN), "image-not-finite", "image 1"),
         (3, "image-type", "image 1"),
+        ([FACE, None], "image-type", "image 2"),
         (b"hello", "image-format", "image 1 is not an image"),
         (b"", "image-empty", "image 1 is empty"),
         ("none.png", "file-missing", "none.png"),
         ("/9j/" + 9000 * "A", "file-missing", f"/9j/{36 * 'A'}...{40 * 'A'} is too long"),
         ("data:image/png;base64,AAAA", "image-address", "data:image/png;base64,AAAA"),
-        ([np.zeros((48, 48), np.uint8), None], "image-type", "image 2"),
+        (np.zeros((140, 130, 2), np.uint8), "image-shape", "image 1"),
+        *((np.zeros((count, 2304), np.uint8), "image-flat", "An array") for count in (1, 5)),
     ],
 )
-def test_predict_rejects_other_files_in_one_line(classifier, image, code, source):
+def test_predict_crops_rejects_what_is_no_face_crop_and_names_it_first(classifier, image, code, start):
     with raises(DataError, code) as caught:
         classifier.predict_crops(image)
-    assert str(caught.value).startswith(source)
+    assert str(caught.value).startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("crops", "code"),
+    [
+        *((FACE[None].astype(dtype), "crops-dtype") for dtype in (np.int64, float, np.int8, bool, "U1", object)),
+        (NAN[None], "crops-dtype"),
+        *((np.zeros(shape, np.uint8), "crops-shape") for shape in ((2, 44, 44), (48, 48), (1, 48, 48, 3))),
+    ],
+)
+def test_probabilities_and_features_reject_other_arrays(classifier, crops, code):
+    for compute in (classifier.probabilities, classifier.features):
+        with raises(DataError, code):
+            compute(crops)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (64, 64), (300, 200), (48, 48, 4), (48, 48, 1), (1, 2000)])
+def test_images_of_any_size_become_a_grey_square(classifier, shape):
+    """Oracle: the grey square made by hand."""
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    expected = classifier.probabilities(grey_square(image, 48)[None])[0]
+    for given in (image, [image]):
+        assert classifier.predict_crops(given)[0].probability_vector == pytest.approx(expected, abs=1e-9)
+
+
+def test_nothing_gives_nothing(classifier):
+    empty = np.empty((0, 48, 48), np.uint8)
+    assert classifier.predict_crops([]) == classifier.predict_crops(empty) == classifier.predict([]) == []
+    assert list(classifier.stream(iter(()), crops=True)) == []
 
 
 def test_an_error_names_its_image_first(classifier, monkeypatch, tmp_path):
     """The sentence on a NaN speaks of pixels, and so is the file called."""
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(np.full((48, 48), np.nan, np.float32)).save("pixels", "TIFF")
+    Image.fromarray(NAN).save("pixels", "TIFF")
     with raises(DataError, "image-not-finite") as caught:
         list(classifier.stream(["pixels"], crops=True))
     assert str(caught.value).startswith("pixels: The image contains pixels")
 
 
 @pytest.mark.parametrize(
-    "image",
-    [
-        *("a.jpg", b"bytes", Path("a.jpg"), Image.new("L", (48, 48))),
-        *(np.zeros(shape, dtype=np.uint8) for shape in ((48, 48), (48, 48, 3), (48, 48, 4))),
-    ],
+    "image", ["a.jpg", b"bytes", Path("a.jpg"), Image.new("L", (48, 48)), FACE, np.zeros((9, 9, 3))]
 )
 def test_a_stream_takes_no_single_image(classifier, image):
     """The letters of a path, or the rows of an array, would be read one by one."""
@@ -206,25 +223,22 @@ def test_so_many_threads_are_refused(threads):
         load(threads=threads)
 
 
-def test_where_there_is_no_model(tmp_path, tiny_run):
-    with raises(ModelError, "model-missing"):
-        load(tmp_path / "none")
-    with raises(ModelError, "model-missing"):
-        load(tmp_path)
-    (tmp_path / "best.safetensors").write_bytes(tiny_run.best.read_bytes())
-    with raises(ModelError, "model-not-exported"):
-        load(tmp_path)
-    weights = tmp_path / "best.safetensors"
-    with raises(ModelError, "model-other-file", f"{weights} holds weights", ".onnx"):
-        load(weights)
-    # In a run folder.
-    for file in (tiny_run.best, tiny_run.last):
-        with raises(ModelError, "model-other-file", file, f" {tiny_run.path}"):
-            load(file)
-    photo = tmp_path / "photo.JPG"
-    photo.write_bytes(b"")
-    with raises(ModelError, "model-other-file", f"{photo} is an image", ".onnx"):
-        load(photo)
+def test_a_path_without_a_model_is_an_error_that_says_what_to_give(tmp_path, tiny_run):
+    weights, photo = tmp_path / "run" / "best.safetensors", tmp_path / "photo.JPG"
+    weights.parent.mkdir()
+    for file in (weights, photo):
+        file.write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    for path, code, *words in (
+        (tmp_path / "none", "model-missing"),
+        (tmp_path / "empty", "model-missing"),
+        (weights.parent, "model-not-exported"),
+        (weights, "model-other-file", f"{weights} holds weights", ".onnx"),
+        (tiny_run.best, "model-other-file", f" {tiny_run.path}"),
+        (photo, "model-other-file", f"{photo} is an image", ".onnx"),
+    ):
+        with raises(ModelError, code, *words):
+            load(path)
 
 
 def test_classes_are_merged(classifier, faces):
@@ -239,3 +253,25 @@ def test_classes_are_merged(classifier, faces):
         assert sum(after.probabilities.values()) == pytest.approx(1)
         assert after.top == ("positive" if positive >= negative else "negative")
     assert classifier.predict_crops(images[0], classes="all")[0].classes == classifier.classes
+
+
+def test_a_hundred_thousand_faces_take_the_memory_of_their_answers(classifier):
+    """The network is left out: what is held beside it must not grow with the number of faces."""
+
+    class Session:
+        get_outputs = staticmethod(classifier._session.get_outputs)
+
+        def run(self, names, feeds):
+            assert feeds["images"].shape[0] <= 64
+            return [np.zeros((len(feeds["images"]), 7), np.float32)]
+
+    quick = classifier.for_labels()
+    quick._session = Session()
+    many = np.broadcast_to(FACE, (100_000, 48, 48))
+    quick.probabilities(many[:64])
+    tracemalloc.start()
+    answers = quick.probabilities(many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert answers.shape == (100_000, 7)
+    assert peak < 2.5 * answers.nbytes + 10e6
