@@ -13,8 +13,6 @@ from mien.base.heads.votes import AnswerRule
 from mien.base.labels import EXPRESSIONS, FERPLUS_CLASSES
 from mien.base.model_file import attach_manifest, open_model, read_manifest
 from mien.base.preprocess import to_input
-from mien.faces.face import Box
-from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
 from mien.inference.prediction import Prediction
 from mien.pipeline.split_predictions import votes_of
@@ -32,12 +30,12 @@ def crops(tmp_path_factory, voted_faces):
     return folder
 
 
-def said(perceived=True, box=None, **shares):
+def said(perceived=True, **shares):
     """A prediction with these shares of people; the rest is spread over all classes."""
     row = np.full(10, (1 - sum(shares.values())) / 10)
     for name, share in shares.items():
         row[FERPLUS_CLASSES.index(name.replace("_", "-"))] += share
-    return Prediction("x", FERPLUS_CLASSES, row, box=box, output="perceived", perceived=perceived)
+    return Prediction("x", FERPLUS_CLASSES, row, output="perceived", perceived=perceived)
 
 
 @pytest.mark.parametrize(
@@ -206,15 +204,6 @@ def test_the_table_says_unsure(mien, voted_run, crops, tmp_path):
     assert [line.split()[1] for line in lines[1:]] == ["unsure"] * 8
     written = mien("predict", "--crops", crops, "--model", voted_run.path, "--out", tmp_path / "x.csv").out
     assert written.endswith("8 faces classified; 8 unsure\n")
-
-
-def test_non_faces_are_drawn_in_grey():
-    """Oracle: the pixels. White is the ink of a face, and of nothing else here."""
-    images = []
-    for shares in ({"happy": 0.9}, {"not_a_face": 0.9}):
-        grey = np.full((200, 200, 3), 90, np.uint8)
-        images.append(np.asarray(draw_predictions(grey, [said(box=Box(40, 60, 100, 100), **shares)])))
-    assert [(each == 255).all(axis=2).any() for each in images] == [True, False]
 
 
 @pytest.mark.parametrize("output", ["perceived", "fer2013"])
