@@ -120,7 +120,7 @@ NAN = np.full((48, 48), np.nan, np.float32)
         *((np.zeros((count, 2304), np.uint8), "image-flat", "An array") for count in (1, 5)),
     ],
 )
-def test_predict_crops_rejects_what_is_no_face_crop_and_names_it_first(classifier, image, code, start):
+def test_predict_crops_rejects_other_values_and_names_the_image(classifier, image, code, start):
     with raises(DataError, code) as caught:
         classifier.predict_crops(image)
     assert str(caught.value).startswith(start)
