@@ -45,22 +45,14 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
     Raises ModelError: an int8 model (``model-int8``), a built-in model without trainable weights
     (``model-not-trainable``), a folder of folds, or a misspelt name of a built-in model (``model-missing``).
     """
-    if is_shipped(name) and os.fspath(name).endswith(INT8):
-        whole = os.fspath(name).removesuffix(INT8)
-        raise ModelError(
-            f"{os.fspath(name)} has 8-bit weights, which cannot be trained or exported; use {whole}.", code="model-int8"
-        )
-    run = find_run(name)
+    run, text = find_run(name), os.fspath(name)
+    if is_shipped(name) and text.endswith(INT8):
+        words = f"{text} has 8-bit weights, which cannot be trained or exported; use {text.removesuffix(INT8)}."
+        raise ModelError(words, code="model-int8")
     if is_shipped(name) and not run.best.is_file():
-        raise ModelError(
-            f"This package does not contain the trainable weights of {os.fspath(name)}; they are in "
-            f"mien's repository. Use {SHIPPED[0]}.",
-            code="model-not-trainable",
-        )
-    if not run.path.exists():
-        hint = _meant(name, SHIPPED) or f" Built-in models: {', '.join(SHIPPED)}."
-        raise ModelError(f"There is no run folder or built-in model {name}.{hint}", code="model-missing")
-    _check_not_folds(run)
+        words = f"This package does not contain the trainable weights of {text}; they are in mien's repository. "
+        raise ModelError(f"{words}Use {SHIPPED[0]}.", code="model-not-trainable")
+    _check_folder(run, name, "Give a run folder", SHIPPED)
     return run
 
 
@@ -80,10 +72,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     run = find_run(name)
     if is_shipped(name) and (os.fspath(name).endswith(INT8) or not run.model.is_file()):
         return run.model_int8
-    if not run.path.exists():
-        known = [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED)]
-        given = f"Give a run folder, a .onnx file, or: {', '.join(known)}."
-        raise ModelError(f"There is no model at {name}. {given}{_meant(name, known)}", code="model-missing")
+    _check_folder(run, name, "Give a run folder, a .onnx file", [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED)])
     if run.path.is_file():
         # Weights and images are common mistakes; other files fail on opening.
         suffix = run.path.suffix.lower()
@@ -93,27 +82,24 @@ def find_model(name: str | os.PathLike[str]) -> Path:
             given = f"Give the run folder: {run.path.parent}" if is_of_run else "Give a run folder or a .onnx file."
             raise ModelError(f"{run.path} {what}; it is not a model file. {given}", code="model-other-file")
         return run.path
-    _check_not_folds(run)
-    if not run.model.is_file():
-        if run.best.is_file():
-            raise ModelError(
-                f"{run.path} has no model.onnx yet. Export it with: mien export {run.path}", code="model-not-exported"
-            )
-        words = f"{run.path} contains no model: neither model.onnx nor best.safetensors to export it from."
+    if run.model.is_file():
+        return run.model
+    if run.best.is_file():
+        words = f"{run.path} has no model.onnx yet. Export it with: mien export {run.path}"
+        raise ModelError(words, code="model-not-exported")
+    words = f"{run.path} contains no model: neither model.onnx nor best.safetensors to export it from."
+    raise ModelError(words, code="model-missing")
+
+
+def _check_folder(run: RunFolder, name: str | os.PathLike[str], given: str, known: Sequence[str]) -> None:
+    """Raise ModelError (``model-missing``) if there is nothing at the path, or a folder of folds."""
+    if not run.path.exists():
+        words = f"There is no model at {name}. {given}, or: {', '.join(known)}.{_meant(name, known)}"
         raise ModelError(words, code="model-missing")
-    return run.model
-
-
-def _check_not_folds(run: RunFolder) -> None:
-    folds = [] if run.is_run else [each for each in map(RunFolder, sorted(run.path.glob("fold-*"))) if each.is_run]
+    folds = [] if run.is_run else [each for each in sorted(run.path.glob("fold-*")) if RunFolder(each).is_run]
     if folds:
-        done = next((each for each in folds if each.model.is_file()), None)
-        advice = "" if done is None else f"Give one of them, such as {done.path}, or train "
-        raise ModelError(
-            f"{run.path} holds the runs of {len(folds)} fold{'s' * (len(folds) > 1)}. {advice or 'Train '}one model "
-            f"without --folds.",
-            code="model-missing",
-        )
+        words = f"{run.path} holds the runs of {len(folds)} folds. Give one of them, such as {folds[0]}, or train one "
+        raise ModelError(f"{words}model without --folds.", code="model-missing")
 
 
 def _meant(name: str | os.PathLike[str], known: Sequence[str]) -> str:
