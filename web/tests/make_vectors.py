@@ -21,6 +21,7 @@ from PIL import Image
 from mien.base.images import open_image
 from mien.base.preprocess import grey_square
 from mien.data.synthetic import render_faces
+from mien.faces.crop import sharpness
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 from mien.near_copies.alignment import aligned_correlation
@@ -46,6 +47,7 @@ def vectors() -> dict[str, Any]:
                 "name": name,
                 "file": base64.b64encode(content).decode(),
                 "crop": base64.b64encode(crop.tobytes()).decode(),
+                "sharpness": round(sharpness(crop), 6),
                 "probabilities": {output: probabilities_of(predictor, crop, output) for output in outputs},
             }
         )

@@ -7,7 +7,7 @@ interface Vectors {
   /** By output. */
   classes: Record<string, string[]>;
   size_px: number;
-  images: { name: string; file: string; crop: string; probabilities: Record<string, number[]> }[];
+  images: { name: string; file: string; crop: string; sharpness: number; probabilities: Record<string, number[]> }[];
   resized: { width: number; height: number; data: number[] }[];
   /** Crops of 48 pixels; which pairs of them Python takes for near-copies, with the lowest correlation of these and the highest of others. */
   copies: { crops: string[]; pairs: [number, number][]; near: boolean[]; least: number; most: number };

@@ -15,6 +15,12 @@ const LEVEL_FROM = (15 * Math.PI) / 180;
 /** Largest side of a crop that is turned level. */
 const MAX_LEVEL_PX = 384;
 
+/** A crop with a lower `sharpness` is blurred. As in mien.faces.crop. */
+export const SHARP = 0.03;
+
+/** Part of a crop's side that `sharpness` leaves out at each side. */
+const SHARPNESS_EDGE = 8;
+
 /** Tilt of a face in radians clockwise, and the point that it is rotated about. */
 interface Tilt {
   angle: number;
@@ -96,4 +102,24 @@ function cutTurned(image: RgbaImage, { left, top, side }: Square, { angle, x, y 
 function greyAt({ width, height, data }: RgbaImage, column: number, row: number): number {
   const at = Math.min(Math.max(row, 0), height - 1) * width + Math.min(Math.max(column, 0), width - 1);
   return luma(data, 4 * at);
+}
+
+/** How sharp a face crop of side * side values is, in its less sharp direction, as mien.faces.crop.sharpness. */
+export function sharpness(crop: Uint8Array, side: number): number {
+  const edge = Math.floor(side / SHARPNESS_EDGE);
+  const inner = side - 2 * edge;
+  const at = (row: number, column: number) => crop[(edge + row) * side + edge + column]!;
+  let [sum, squares, across, down] = [0, 0, 0, 0];
+  for (let row = 0; row < inner; row += 1) {
+    for (let column = 0; column < inner; column += 1) {
+      const value = at(row, column);
+      sum += value;
+      squares += value * value;
+      if (column < inner - 2) across += (value - 2 * at(row, column + 1) + at(row, column + 2)) ** 2;
+      if (row < inner - 2) down += (value - 2 * at(row + 1, column) + at(row + 2, column)) ** 2;
+    }
+  }
+  const count = inner * inner;
+  const variance = squares / count - (sum / count) ** 2;
+  return Math.min(across, down) / (inner * (inner - 2)) / Math.max(variance, 1e-6);
 }

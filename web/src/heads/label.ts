@@ -10,11 +10,14 @@ export const AGREEMENT = 0.5;
 /** Default margin. Expressions whose probability is below the highest by less than this are alternatives. */
 export const TIE_MARGIN = 0.1;
 
+/** An answer with more alternatives is "unsure": four expressions out of seven say nothing. */
+export const MAX_ALTERNATIVES = 2;
+
 export interface Decision {
   /** The class of highest probability, and that probability. */
   top: string;
   highest: number;
-  /** Whether that class is an expression and probable enough. */
+  /** Whether that class is an expression, probable enough, with few alternatives. */
   likely: boolean;
   /** Expressions nearly as probable, the most probable first. */
   tied: string[];
@@ -24,7 +27,7 @@ export function decide(probabilities: Record<string, number>, unsureBelow = AGRE
   const [top, highest] = likeliest(probabilities);
   const isTied = ([name, value]: [string, number]) => name !== top && !NO_EXPRESSION.includes(name) && highest - value < margin;
   const tied = top === NOT_A_FACE ? [] : Object.entries(probabilities).filter(isTied).sort((one, other) => other[1] - one[1]);
-  const likely = !NO_EXPRESSION.includes(top) && highest >= unsureBelow;
+  const likely = !NO_EXPRESSION.includes(top) && highest >= unsureBelow && tied.length <= MAX_ALTERNATIVES;
   return { top, highest, likely, tied: tied.map(([name]) => name) };
 }
 

@@ -1,11 +1,14 @@
 import type { Box, Landmarks } from "../faces/box";
 import { derivedAffect } from "../heads/affect";
-import { AGREEMENT, decide, likeliest, NO_EXPRESSION, NOT_A_FACE } from "../heads/label";
+import { AGREEMENT, decide, likeliest, MAX_ALTERNATIVES, NO_EXPRESSION, NOT_A_FACE } from "../heads/label";
 import { ANSWER, type Output } from "../heads/votes";
 import { type LabelScheme, mergeProbabilities } from "./label_schemes";
 import type { PredictedFace } from "./predictor";
 
 /** The prediction for one face, in the shape of mien's Prediction.to_dict(). */
+/** Key for whether a detected face is blurred. A symbol is left out of saved files, as in Python. */
+const BLURRED = Symbol("blurred");
+
 export interface Prediction {
   source: string;
   box?: Box;
@@ -18,11 +21,11 @@ export interface Prediction {
   answer: string;
   top: string;
   confidence: number;
-  /** Whether the answer is unsure or has alternatives; for an output trained on labels, whether it is below 0.5. */
+  /** Whether the answer is unsure or has alternatives, or the face is blurred; for an output trained on labels, also below 0.5. */
   in_doubt: boolean;
   /** Expressions nearly as probable as the top, the most probable first. */
   alternatives: string[];
-  /** Only for an output trained on votes: no expression is probable enough. */
+  /** Only for an output trained on votes: no expression is probable enough, four or more compete, or the face is blurred. */
   unsure?: boolean;
   not_a_face?: boolean;
   /** Means over the expressions, -1 to 1; they are no measurement of the person. Only for an output trained on votes.
@@ -30,6 +33,7 @@ export interface Prediction {
   derived_valence?: number;
   derived_arousal?: number;
   probabilities: Record<string, number>;
+  [BLURRED]?: true;
 }
 
 /** The page's answer for a face: an expression, or "unsure" with the top expression, and its probability. */
@@ -41,30 +45,28 @@ export interface Answer {
   alternatives: string[];
 }
 
-/** Largest number of expressions that an answer names. Where more are nearly as probable, it is "unsure". */
-export const MAX_NAMED = 3;
-
 /** Whether the prediction's probabilities are shares of people. */
 export function areShares({ output, unsure }: Prediction): boolean {
   return unsure !== undefined && output !== ANSWER;
 }
 
 /** The fields of a face from which a prediction is made. */
-export type Classified = Pick<PredictedFace, "box" | "score" | "landmarks" | "probabilities">;
+export type Classified = Pick<PredictedFace, "box" | "score" | "landmarks" | "blurred" | "probabilities">;
 
 /** The prediction of an output under a label scheme. */
 export function predictionOf(
   source: string,
-  { box, score, landmarks, probabilities: all }: Classified,
+  { box, score, landmarks, blurred, probabilities: all }: Classified,
   output: Output,
   scheme: LabelScheme,
 ): Prediction {
   const probabilities = mergeProbabilities(all[output.name]!, output.classes, scheme);
-  const { top, highest: confidence, likely, tied: alternatives } = decide(probabilities, output.unsureBelow, output.margin);
+  const { top, highest: confidence, likely: probable, tied: alternatives } = decide(probabilities, output.unsureBelow, output.margin);
   const isFace = top !== NOT_A_FACE;
+  const likely = probable && !blurred;
   const [derived_valence, derived_arousal] = derivedAffect(all[output.name]!, output);
   const doubt = output.byVotes && { unsure: isFace && !likely, not_a_face: !isFace, derived_valence, derived_arousal };
-  const isUnsure = doubt ? doubt.unsure : confidence < AGREEMENT;
+  const isUnsure = doubt ? doubt.unsure : confidence < AGREEMENT || Boolean(blurred);
   return {
     source,
     ...(box && { box }),
@@ -78,6 +80,7 @@ export function predictionOf(
     alternatives,
     ...doubt,
     probabilities,
+    ...(blurred && { [BLURRED]: true as const }),
   };
 }
 
@@ -87,11 +90,11 @@ function rounded(landmarks: Landmarks): Landmarks {
   return Object.fromEntries(Object.entries(landmarks).map(([name, [x, y]]) => [name, [tenth(x), tenth(y)]])) as Landmarks;
 }
 
-/** The answer of a prediction: "unsure" below `minConfidence`, and among too many expressions. */
-export function answerOf({ top, probabilities, alternatives, unsure }: Prediction, minConfidence: number): Answer {
+/** The answer of a prediction: "unsure" below `minConfidence`, among too many expressions, and for a blurred face. */
+export function answerOf({ top, probabilities, alternatives, unsure, [BLURRED]: blurred }: Prediction, minConfidence: number): Answer {
   if (unsure !== undefined && top === NOT_A_FACE) return { kind: "not-a-face", name: top, probability: probabilities[top]!, alternatives: [] };
   const expressions = Object.entries(probabilities).filter(([name]) => unsure === undefined || !NO_EXPRESSION.includes(name));
   const [name, probability] = likeliest(Object.fromEntries(expressions));
-  const isSure = name === top && probability >= minConfidence && alternatives.length < MAX_NAMED;
+  const isSure = name === top && probability >= minConfidence && alternatives.length <= MAX_ALTERNATIVES && !(blurred && unsure !== undefined);
   return { kind: isSure ? "expression" : "unsure", name, probability, alternatives: isSure ? alternatives : [] };
 }

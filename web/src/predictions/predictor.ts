@@ -2,7 +2,7 @@
 
 import { type Box, clipped, type DetectedFace, type Landmarks } from "../faces/box";
 import { brightened } from "../faces/brightness";
-import { cut, type Square, squareAround } from "../faces/crop";
+import { cut, SHARP, sharpness, type Square, squareAround } from "../faces/crop";
 import { Detector } from "../faces/detector";
 import { Classifier } from "../model/classifier";
 import { LoadError } from "../model/download";
@@ -24,6 +24,8 @@ export interface PredictedFace {
   square?: Square;
   /** The grey face crop that the model saw: size_px * size_px values, 0..255. */
   crop: Uint8Array;
+  /** Whether a detected face is too blurred or too small to trust the answer. */
+  blurred?: boolean;
   probabilities: Probabilities;
 }
 
@@ -132,7 +134,9 @@ export class Predictor {
       const probabilities = meanOf(rows[index]!, rows.at(index - crops.length)!);
       // Keep a drawn box's object, because the gallery identifies the box by it.
       const inside = score === null ? box : clipped(box, image.width, image.height);
-      return { box: inside, score, landmarks, square: squares[index]!, crop: crops[index]!, probabilities };
+      const crop = crops[index]!;
+      const blurred = score !== null && sharpness(crop, side) < SHARP;
+      return { box: inside, score, landmarks, square: squares[index]!, crop, blurred, probabilities };
     });
   }
 }

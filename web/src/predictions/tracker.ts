@@ -9,6 +9,7 @@ interface FrameFace {
   score: number | null;
   landmarks?: Landmarks | undefined;
   crop: Uint8Array;
+  blurred?: boolean;
   probabilities: Probabilities;
 }
 

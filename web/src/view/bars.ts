@@ -1,10 +1,11 @@
+import { MAX_ALTERNATIVES } from "../heads/label";
 import { expression, percent, translate } from "../locales/translate";
-import { MAX_NAMED, type Prediction } from "../predictions/prediction";
+import type { Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
 import { copiesOf, element, resizeChildren } from "./elements";
 
 /** Number of bars shown until the user asks for all: the most probable classes, so all that an answer names. */
-const FEW = MAX_NAMED;
+const FEW = 1 + MAX_ALTERNATIVES;
 
 /** A bar for each expression, as long as its probability: all in the model's order, or only the most probable. */
 export class Bars {

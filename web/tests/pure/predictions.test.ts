@@ -99,6 +99,17 @@ describe("what people would say", () => {
     expect(predict(0.2, 0.3, 0.1, 0.4)).toMatchObject({ answer: "not-a-face", top: "not-a-face", unsure: false, not_a_face: true });
   });
 
+  test("a blurred face is unsure at any limit, and saved with Python's fields", () => {
+    const happy = { ...CROP, probabilities: { "": PROBABILITIES, perceived: [0.9, 0.04, 0.03, 0.03] } };
+    const [sharp, blurred] = [false, true].map((isBlurred) => predictionOf("a.png", { ...happy, blurred: isBlurred }, output, schemesFor(output)[0]!));
+    expect(sharp).toMatchObject({ answer: "happy", in_doubt: false, unsure: false });
+    expect(blurred).toMatchObject({ answer: "unsure", in_doubt: true, unsure: true, top: "happy" });
+    expect(answerOf(sharp!, 0).kind).toBe("expression");
+    expect(answerOf({ ...blurred!, source: "b.png" }, 0).kind).toBe("unsure");
+    expect(Object.keys(JSON.parse(JSON.stringify(blurred)))).toEqual(Object.keys(sharp!));
+    expect(predictionOf("a.png", { ...happy, blurred: true }, LABEL, ALL!)).toMatchObject({ answer: "happy", in_doubt: true });
+  });
+
   test("each output of a face has its own classes and fields", () => {
     const label: Output = { ...LABEL, name: "fer2013" };
     const all = { fer2013: PROBABILITIES, perceived: [0.2, 0.3, 0.1, 0.4] };

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { Landmarks } from "../../src/faces/box";
-import { cut, squareAround } from "../../src/faces/crop";
+import { cut, sharpness, squareAround } from "../../src/faces/crop";
 import { toGrey } from "../../src/preprocess/grey";
 import { roundHalfEven } from "../../src/preprocess/image";
 import { toInput } from "../../src/preprocess/input";
@@ -44,6 +44,10 @@ describe("face crop", () => {
     const crop = new Uint8Array(Buffer.from(image.crop, "base64"));
     expect(toFaceCrop({ width: 48, height: 48, data: crop }, 48)).toEqual(crop);
   });
+});
+
+test.each(vectors.images)("sharpness of $name is Python's", ({ crop, sharpness: expected }) => {
+  expect(sharpness(new Uint8Array(Buffer.from(crop, "base64")), vectors.size_px)).toBeCloseTo(expected, 5);
 });
 
 describe("input", () => {
