@@ -12,27 +12,25 @@ from mien.inference.annotate import Annotator
 from mien.inference.prediction import Prediction
 from support import raises
 
-SCORES = np.array([0.125, 0.875])
-
-
-def predicted(box):
-    return Prediction("x", ("sad", "happy"), SCORES, box=box)
-
 
 def annotated(tmp_path, path, boxes):
     rgb = upright_rgb(open_image(path))
-    return rgb, Annotator(tmp_path / "out", [path]).write(str(path), rgb, [predicted(box) for box in boxes])
+    faces = [Prediction("x", ("sad", "happy"), np.array([0.125, 0.875]), box=box) for box in boxes]
+    return rgb, Annotator(tmp_path / "out", [path]).write(str(path), rgb, faces)
 
 
-@pytest.mark.parametrize(("name", "copy"), [("photo.png", "photo.png.jpg"), ("photo.JPG", "photo.JPG")])
-def test_a_copy_is_a_jpeg_of_the_sources_size(tmp_path, name, copy):
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L", "I;16", "RGBA", "P", "1"])
+@pytest.mark.parametrize(("name", "copy"), [("photo.tif", "photo.tif.jpg"), ("photo.JPG", "photo.JPG")])
+def test_a_copy_is_a_jpeg_of_the_sources_size(tmp_path, name, copy, mode):
     path = tmp_path / name
-    Image.fromarray(np.full((90, 120, 3), 128, dtype=np.uint8)).save(path)
+    image = Image.new("I;16", (80, 60), 65535) if mode == "I;16" else Image.new("RGB", (80, 60), "white").convert(mode)
+    image.save(path, "TIFF")
     before = path.read_bytes()
-    _, written = annotated(tmp_path, path, [Box(20, 30, 40, 40)])
+    rgb, written = annotated(tmp_path, path, [Box(10, 20, 30, 30)])
     assert written == tmp_path / "out" / copy
     with Image.open(written) as image:
-        assert (image.format, image.size) == ("JPEG", (120, 90))
+        assert (image.format, image.size) == ("JPEG", (80, 60))
+    assert (upright_rgb(open_image(written)) != rgb).any()
     assert path.read_bytes() == before
 
 
@@ -43,18 +41,7 @@ def test_a_turned_photo_comes_out_upright_with_its_colour_profile(tmp_path):
     Image.new("RGB", (80, 50), "blue").save(path, exif=exif, icc_profile=b"a profile")
     _, written = annotated(tmp_path, path, [])
     with Image.open(written) as image:
-        assert image.size == (50, 80)
-        assert image.getexif().get(0x0112, 1) == 1
-        assert image.info["icc_profile"] == b"a profile"
-
-
-@pytest.mark.parametrize("mode", ["CMYK", "L", "I;16", "RGBA", "P", "1"])
-def test_every_kind_of_image_can_be_drawn_on(tmp_path, mode):
-    path = tmp_path / "photo.tif"
-    image = Image.new("I;16", (60, 60), 65535) if mode == "I;16" else Image.new("RGB", (60, 60), "white").convert(mode)
-    image.save(path)
-    rgb, written = annotated(tmp_path, path, [Box(10, 20, 30, 30)])
-    assert (upright_rgb(open_image(written)) != rgb).any()
+        assert (image.size, image.getexif().get(0x0112, 1), image.info["icc_profile"]) == ((50, 80), 1, b"a profile")
 
 
 @pytest.mark.parametrize("background", [0, 90, 128, 200, 255])
@@ -71,17 +58,6 @@ def test_box_and_words_stand_out_from_any_background(tmp_path, background, size)
     words = far.copy()
     words[box.top : box.top + box.height] = False
     assert words.any() or height < 50
-
-
-def test_words_stay_inside_the_image_wherever_the_face_is(tmp_path):
-    """Oracle: drawn on a larger canvas, nothing may change outside; here, the whole label is within."""
-    for box in (Box(-30, -30, 50, 50), Box(180, 80, 60, 60), Box(0, 0, 200, 100), Box(190, -20, 30, 30)):
-        path = tmp_path / "photo.png"
-        Image.new("RGB", (200, 100), "grey").save(path)
-        _, written = annotated(tmp_path, path, [box.clipped(200, 100)])
-        drawn = np.asarray(Image.open(written).convert("L"))
-        assert (drawn < 40).sum() > 300
-        assert (drawn > 200).sum() > 30
 
 
 def test_images_of_one_name_keep_two_places(tmp_path):
