@@ -178,9 +178,11 @@ def label_issues_table(findings: AuditFindings, review: LabelReview) -> Table:
     """Return a table of all reviewed samples for the files, the most doubtful first."""
     issues, predictions = review.issues, review.predictions
     columns = columns_of(
-        {"sample": "text", "label": "text", "suggested": "text", "probability of label": "decimal"}
-        | {"agreeing neighbours": "decimal", "flagged": "text", "votes": "text", "source": "text"}
-    )
+        {
+            "sample": "text", "label": "text", "suggested": "text", "probability of label": "decimal",
+            "agreeing neighbours": "decimal", "flagged": "text", "votes": "text", "source": "text",
+        }
+    )  # fmt: skip
     rows = [
         (
             int(predictions.sample_ids[at]), predictions.classes[predictions.labels[at]],

@@ -80,12 +80,8 @@ def check_counts(dataset: Dataset, recipe: BalanceRecipe) -> None:
     """Raise :class:`DataError` if balancing needs faces of a class that has none."""
     empty = np.flatnonzero(dataset.counts() == 0)
     if recipe.sampling != "none" and len(empty):
-        raise DataError(
-            f"balance.sampling = '{recipe.sampling}' needs a face of every class; the train split has none of "
-            f"'{dataset.classes[empty[0]]}'. Leave that class out with a label scheme (--classes), or choose "
-            f"another sampling.",
-            code="class-too-small",
-        )
+        words = f"balance.sampling = '{recipe.sampling}': train has none of '{dataset.classes[empty[0]]}'. "
+        raise DataError(f"{words}Leave that class out with --classes.", code="class-too-small")
 
 
 def _members(labels: npt.NDArray[np.int64], class_count: int) -> list[npt.NDArray[np.int64]]:

@@ -82,16 +82,14 @@ def read_ballot(path: Path, images: Sequence[str], answers: Sequence[str] = FERP
         return []
     file = CsvFile(path)
     if tuple(map(normalize_header, file.names)) != _COLUMNS:
-        words = (
-            f"{path} is not a file of votes: its columns are {', '.join(file.names)}; expected {', '.join(_COLUMNS)}."
-        )
+        words = f"{path} is not a file of votes: expected {' and '.join(_COLUMNS)}; found {', '.join(file.names)}."
         raise DataError(words, code="ballot-columns")
     known = set(images)
     votes = []
     for line, (image, answer) in file.rows():
         if answer not in answers:
-            words = f"{path} line {line}: '{answer}' is not one of {', '.join(answers)}. Other answers: "
-            raise DataError(f"{words}--answers NAME,NAME.", code="ballot-answer")
+            words = f"{path} line {line}: '{answer}' is not among the answers: --answers {','.join(answers)}."
+            raise DataError(words, code="ballot-answer")
         if image not in known:
             words = f"{path} line {line}: '{image}' is not in the folder. Give the folder that the votes are about."
             raise DataError(words, code="ballot-image")

@@ -59,10 +59,8 @@ class ClassNames:
         if mapped is None and whole:
             self.guessed.add(number)
         if mapped is None and canonical not in EXPRESSIONS:
-            # Numbers from 1 to 7 never mean FER2013's order plus one.
-            pairs = "1=NAME,2=NAME,..." if whole else f"{label.strip()[:40]}=NAME"
-            words = f"{where}: label {label.strip()[:40]} is not one of {_NUMBERING}. Name classes: "
-            raise DataError(f"{words}--map '{pairs}'.", code="label-unknown")
+            words = f"{where}: label {label.strip()[:40]} is not one of {_NUMBERING}. "
+            raise DataError(f"{words}Name it: --map '{label.strip()[:40]}=NAME'.", code="label-unknown")
         return mapped or canonical
 
     def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
@@ -74,16 +72,13 @@ class ClassNames:
         for unused in self._unused.values():
             words = f"--map names '{unused}', which is not a label in {path}."
             raise DataError(words + nearest(unused, sorted(self._seen)), code="map-unused")
-        notices = [
-            Notice(
-                f"{' and '.join(map(repr, labels))} are one class, {name}. To keep them apart, give "
-                + (apart or f"one another name: --map '{labels[-1]}=NAME'")
-                + ".",
-                code="classes-merged",
-            )
-            for name, labels in ((name, sorted(labels, key=name.__ne__)) for name, labels in self._labels_of.items())
-            if len(labels) > 1
-        ]
+        notices = []
+        for name, given in self._labels_of.items():
+            labels = sorted(given, key=name.__ne__)
+            if len(labels) > 1:
+                words = f"{' and '.join(map(repr, labels))} are one class, {name}. To keep them apart, give "
+                words += apart or f"one another name: --map '{labels[-1]}=NAME'"
+                notices.append(Notice(f"{words}.", code="classes-merged"))
         if self.guessed and column.strip().casefold() != "emotion":
             words = f"The numbers in '{column}' are read as FER2013's: {_NUMBERING}. Change: --map '0=NAME'."
             notices.append(Notice(words, code="labels-numbered"))

@@ -89,17 +89,14 @@ class Clean:
                 raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean-line")
             seen.add(change.row)
             if change.split != "train" and (change.to is not None or change.kind not in PROVABLE_KINDS):
-                words = f"{where}: a row of {change.split} keeps its label, and is dropped only as "
-                words += f"{' or '.join(PROVABLE_KINDS)}; found '{change.kind}'. Delete the line."
-                raise DataError(words, code="clean-measured")
+                words = f"{where}: in {change.split} rows are only dropped, as {' or '.join(PROVABLE_KINDS)}"
+                raise DataError(f"{words}; found '{change.kind}'. Delete the line.", code="clean-measured")
 
 
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
     """Write the list as TOML, whole or not at all. Raises :class:`mien.base.errors.RunError`."""
-    lines = [
-        _HEAD.format(version=__version__, name=Path(path).name),
-        dump_toml({"version": 1, "data_fingerprint": clean.data_fingerprint}).strip(),
-    ]
+    about = dump_toml({"version": 1, "data_fingerprint": clean.data_fingerprint}).strip()
+    lines = [_HEAD.format(version=__version__, name=Path(path).name), about]
     for name, wanted in (("drop", False), ("relabel", True)):
         chosen = [each for each in clean.changes if (each.to is not None) == wanted]
         rows = (dump_toml(each.model_dump(exclude_none=True)).strip().replace("\n", ", ") for each in chosen)
@@ -130,11 +127,8 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
 def check_made_for(clean: Clean, dataset: Dataset, path: str | os.PathLike[str]) -> None:
     """Raise a DataError if the list was made for other data than ``dataset``, which must not be cleaned yet."""
     if clean.data_fingerprint != dataset.fingerprint:
-        raise DataError(
-            f"{path} was made for data {clean.data_fingerprint[:19]}..., found {dataset.fingerprint[:19]}.... "
-            f"Give the data and --map that were audited; if another mien version wrote it, audit again.",
-            code="clean-other-data",
-        )
+        words = f"{path} was made for data {clean.data_fingerprint[:19]}..., found {dataset.fingerprint[:19]}.... "
+        raise DataError(f"{words}Give the data and --map that were audited, or audit again.", code="clean-other-data")
 
 
 def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None) -> Dataset:
@@ -154,8 +148,10 @@ def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None
         place = position.get(change.row)
         found = None if place is None else (str(dataset.split[place]), classes[dataset.labels[place]])
         if place is None or found != (change.split, change.label):
-            words = f"The list of changes says row {change.row} is {change.label} of {change.split}; the data has "
-            words += f"{f'{found[1]} of {found[0]}' if found else 'no such row'}. Correct the line, or audit again."
+            own = f"{found[1]} of {found[0]}" if found else "no such row"
+            words = (
+                f"The list of changes says row {change.row} is {change.label} of {change.split}; the data has {own}."
+            )
             raise DataError(words, code="clean-row-differs")
         if change.to is None:
             kept[place] = False
@@ -176,7 +172,6 @@ def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None
 
 
 def _fingerprint(before: str, changes: Sequence[Change]) -> str:
-    """Compute the fingerprint after changes from the fingerprint before."""
     if not changes:
         return before
     digest = hashlib.sha256(before.encode())
@@ -192,13 +187,11 @@ def _prove(dataset: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
         if change.split == "train":
             continue
         if change.kind == "blank":
-            deviation = float(np.asarray(dataset.images[place]).std(dtype=np.float64))
-            is_true = deviation < BLANK_BELOW
-            found = f"its pixels have standard deviation {deviation:.1f}; a blank image has less than {BLANK_BELOW:g}"
+            is_true = float(np.asarray(dataset.images[place]).std(dtype=np.float64)) < BLANK_BELOW
         else:
             groups = group_identical(np.asarray(dataset.images)) if groups is None else groups
             is_true = bool((dataset.labels[groups == groups[place]] != dataset.labels[place]).any())
-            found = "no identical image has another label"
         if not is_true:
+            found = "it is not blank" if change.kind == "blank" else "no identical image has another label"
             words = f"clean.toml drops row {change.row} of {change.split} as '{change.kind}', but {found}. Delete it."
             raise DataError(words, code="clean-unproved")

@@ -60,9 +60,10 @@ class CsvFile:
                     if reader.line_num < self.first_line or not any(field.strip() for field in fields):
                         continue
                     if len(fields) != len(self.names):
-                        words = f"{name} line {reader.line_num}: expected {len(self.names)} columns, found "
-                        words += f"{len(fields)}. Put values that contain '{self.delimiter}' in double quotes."
-                        raise DataError(words, code="csv-column-count")
+                        words = (
+                            f"{name} line {reader.line_num}: expected {len(self.names)} columns, found {len(fields)}. "
+                        )
+                        raise DataError(f"{words}Quote values with '{self.delimiter}'.", code="csv-column-count")
                     yield reader.line_num, fields
             except UnicodeError:
                 raise DataError(f"{name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="csv-not-text") from None

@@ -128,8 +128,8 @@ def read_paths(path: Path, options: ReadOptions) -> Table:
         else:
             rows.append((line, fields))
     if rows and not _image_path(header, rows[0][1]).exists() and holds_class_folders(path.parent):
-        words = f"{path.name} names {rows[0][1][header.path].strip()}, which does not exist; but {path.parent} has "
-        raise DataError(f"{words}class folders. To read these, move the table away.", code="image-missing")
+        words = f"{path.name} names a missing image, {rows[0][1][header.path].strip()}. To read the class folders in "
+        raise DataError(f"{words}{path.parent}, move the table away.", code="image-missing")
     images = [_image_path(header, fields) for _, fields in rows]
     notes = tuple(repeat_notice(images, [fields[header.label].strip() for _, fields in rows]))
     return _table(header, rows, images, notes=notes, skipped=skipped)
@@ -145,9 +145,9 @@ def read_metadata(folder: Path, options: ReadOptions) -> Table:
             word or split or canonical_split(PurePosixPath(name).parts[0]) or ""
             for word, name in zip(table.splits, table.source, strict=True)
         ]
-        table = replace(table, splits=splits, split_origin="as in the folders")
-        table = replace(table, locations=[where + each for each in table.locations])
-        tables.append(replace(table, source=[where + each for each in table.source]))
+        locations, source = ([where + each for each in names] for names in (table.locations, table.source))
+        origin = "as in the folders"
+        tables.append(replace(table, splits=splits, split_origin=origin, locations=locations, source=source))
     return join_tables(tables, folder)
 
 
@@ -165,9 +165,7 @@ def _table(
         that = f" that can be read. {_DAMAGED}" if numbered else "."
         raise DataError(f"{path.name} has a header but no rows{that}", code="data-empty")
     locations = [f"{path.name} line {line}" for line, _ in rows]
-    origin = "" if header.split is None else "as in the table"
-    if numbered and header.split is not None:
-        origin = f"as in the column '{names[header.split].strip()}'"
+    written = f"column '{names[header.split or 0].strip()}'" if numbered else "table"
     return Table(
         path=path,
         locations=locations,
@@ -177,7 +175,7 @@ def _table(
         source=locations if header.path is None or numbered else [fields[header.path].strip() for _, fields in rows],
         columns={name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in header.others.items()},
         label_column=names[header.label].strip(),
-        split_origin=origin,
+        split_origin="" if header.split is None else f"as in the {written}",
         numbered=numbered,
         notes=notes,
         skipped=tuple(skipped),
@@ -221,13 +219,11 @@ def _parse_face(text: str, where: str, side_px: int) -> npt.NDArray[np.uint8]:
     values = _parse_pixels(text, where)
     side = isqrt(len(values))
     if side * side != len(values) or side < _MIN_SIDE_PX or side != (side_px or side):
-        square = f"a square of {_MIN_SIDE_PX}x{_MIN_SIDE_PX} or more, such as 2,304 pixels (48x48)"
-        if side_px:
-            square = f"{side_px * side_px:,} pixels ({side_px}x{side_px}) as in the rows above"
-        raise DataError(f"{where}: expected {square}, found {len(values):,}. {_DAMAGED}", code="pixel-count")
-    if values.max() > 255 or values.min() < 0:
-        wrong = values[(values < 0) | (values > 255)][0]
-        raise DataError(f"{where}: pixel {wrong} is outside 0..255. {_DAMAGED}", code="pixel-range")
+        square = f"{side_px * side_px:,} pixels ({side_px}x{side_px}) as in the rows above"
+        square = square if side_px else f"a square of {_MIN_SIDE_PX}x{_MIN_SIDE_PX} or more"
+        raise DataError(f"{where}: expected {square}, found {len(values):,} pixels. {_DAMAGED}", code="pixel-count")
+    if len(wrong := values[(values < 0) | (values > 255)]):
+        raise DataError(f"{where}: pixel {wrong[0]} is outside 0..255. {_DAMAGED}", code="pixel-range")
     return values.astype(np.uint8).reshape(side, side)
 
 
@@ -239,10 +235,9 @@ def _parse_pixels(text: str, where: str) -> npt.NDArray[np.int64]:
     try:
         values = np.fromstring(text.translate(_TO_SPACES), dtype=np.float64, sep=" ")
     except (ValueError, DeprecationWarning):
-        found = f"a row that was cut short with '...' ('{text[:20]}')" if "..." in text else f"'{text[:20]}'"
+        found = f"'{text[:20]}'" + (", cut short with '...'" if "..." in text else "")
         raise DataError(f"{where}: {_PIXELS}; found {found}.", code="pixel-type") from None
-    if (values != np.rint(values)).any():
-        fraction = values[values != np.rint(values)][0]
-        words = f"{where}: {_PIXELS}; found {fraction:g}. If white is 1, multiply by 255 and round."
+    if len(fractions := values[values != np.rint(values)]):
+        words = f"{where}: {_PIXELS}; found {fractions[0]:g}. If white is 1, multiply by 255 and round."
         raise DataError(words, code="pixel-type")
     return np.clip(values, -1e9, 1e9).astype(np.int64)

@@ -151,7 +151,7 @@ class Dataset:
         return len(self.images)
 
     def __repr__(self) -> str:
-        splits = ", ".join(f"{name} {(self.split == name).sum():,}" for name in SPLITS if (self.split == name).any())
+        splits = ", ".join(f"{name} {sum(counts):,}" for name, counts in self.counts_by_split().items())
         shape = " x ".join(str(side) for side in self.images.shape[1:])
         return f"<Dataset: {len(self):,} faces of {shape}, classes {', '.join(self.classes)}; {splits or 'no split'}>"
 
@@ -263,7 +263,7 @@ class Dataset:
             raise DataError(f"There is no split '{split}'." + nearest(split, (*SPLITS, ALL)), code="split-unknown")
         chosen = self.split == split
         if not chosen.any():
-            present = ", ".join(name for name in SPLITS if (self.split == name).any()) or "no faces"
+            present = ", ".join(self.counts_by_split()) or "no faces"
             how = " Part of train becomes it where a class has two different images." if split == "validation" else ""
             raise DataError(f"The data has no '{split}' split; it has: {present}.{how}", code="split-missing")
         return self.subset(chosen)
@@ -278,11 +278,8 @@ class Dataset:
             return self
         merged = scheme.merge_labels(self.labels, self.classes)
         if len(self) and not (merged >= 0).any():
-            splits = ", ".join(split for split in SPLITS if (self.split == split).any())
-            raise DataError(
-                f"The label scheme '{scheme.name}' leaves no face in: {splits}. Choose classes that these faces have.",
-                code="scheme-empty",
-            )
+            words = f"The label scheme '{scheme.name}' leaves no face in: {', '.join(self.counts_by_split())}."
+            raise DataError(words, code="scheme-empty")
         return replace(self.subset(merged >= 0), labels=merged[merged >= 0], classes=scheme.classes)
 
     def with_classes(self, classes: tuple[str, ...]) -> Dataset:
@@ -372,12 +369,10 @@ def _check_votes(faces: Dataset) -> None:
     if len(set(classes)) < len(classes):
         raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes-columns")
     if votes.dtype.kind not in "iuf" or votes.shape != (len(faces), len(classes)):
-        words = f"Votes must be numbers ({len(faces)}, {len(classes)}) for the classes {', '.join(classes)}; found "
-        words += f"{votes.dtype} {votes.shape}."
+        words = f"Votes must be numbers ({len(faces)}, {len(classes)}); found {votes.dtype} {votes.shape}."
         raise DataError(words, code="votes-shape")
     wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
     if len(wrong):
         shown = ", ".join(f"{each:g}" for each in votes[wrong[0]])
-        words = f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. Write a number, 0 or "
-        words += f"more, for every class, or leave all empty. Rows like this: {len(wrong):,} of {len(votes):,}."
-        raise DataError(words, code="votes-not-numbers")
+        words = f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. "
+        raise DataError(f"{words}Write 0 or more for each class, or leave all empty.", code="votes-not-numbers")

@@ -39,8 +39,8 @@ def check_form(size_px: object, channels: object) -> None:
 def only_grey(name: str = "") -> DataError:
     """Return the error for grey data that should be read in colour."""
     such = f", such as {name}," if name else ""
-    words = f"All images{such} are grey, but the recipe or model has 3 channels. Give images in colour, or a recipe "
-    return DataError(f"{words}with input.channels = 1.", code="data-grey")
+    words = f"All images{such} are grey. Give images in colour, a model of grey images, or a "
+    return DataError(f"{words}recipe with input.channels = 1.", code="data-grey")
 
 
 def decode_images(

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -93,9 +93,7 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
     notes: list[Notice] = []
     for path in (path for path in left_out if not is_image_name(path.name)):
         if path.is_file():
-            words = (
-                f"{_relative(path, folder)} was not read, because there are class folders. To read it, give its path."
-            )
+            words = f"{_relative(path, folder)} was not read, as there are class folders. To read it, give its path."
             notes.append(Notice(words, code="files-skipped"))
             continue
         reason = "has no class folders" if canonical_split(path.name) else "is not in a split folder"
@@ -123,6 +121,11 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
         words = f"Images in no class folder were left out: {len(beside):,}, e.g. {beside[0]}."
         notes.append(Notice(words, code="files-skipped"))
     sources = [plain(_relative(Path(file), folder)) for file in files]
+    # folder1 is the folder below the class, folder2 the path of two, ...
+    columns: dict[str, npt.NDArray[Any]] = {
+        f"folder{level}": np.array([plain("/".join(each[:level])) if len(each) >= level else "" for each in below])
+        for level in range(1, max(map(len, below)) + 1)
+    }
     return Table(
         path=folder,
         locations=sources,
@@ -130,18 +133,10 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
         labels=labels,
         splits=_official_splits(files) or splits,
         source=sources,
-        columns=_folder_columns(below),
+        columns=columns,
         split_origin="as in the folders",
         notes=tuple(notes),
     )
-
-
-def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.str_]]:
-    """Return columns of subfolders: ``folder1`` is the folder below the class, ``folder2`` the path of two, ..."""
-    return {
-        f"folder{level}": np.array([plain("/".join(each[:level])) if len(each) >= level else "" for each in below])
-        for level in range(1, max(map(len, below)) + 1)
-    }
 
 
 def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
@@ -167,9 +162,8 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
         return classes, [*(each for each in below if each not in split_folders), *images]
     if not below:
         count = sum(is_image_name(entry.name) for entry in _files(root))
-        words = f"{folder} holds {f'{count:,} images but no class folders' if count else 'nothing that can be read'}."
-        words += f" Expected a folder for each class, such as {folder.name}/happy/face.png, a CSV or parquet."
-        raise DataError(words, code="data-unknown")
+        words = f"{folder} has {count:,} images but no class folders, CSV or parquet. Expected, for example, "
+        raise DataError(f"{words}{folder.name}/happy/face.png.", code="data-unknown")
     _check_classes(folder, below)
     inner = {each: subfolders(each) for each in below}
     names = {canonical_split(part.name) for parts in inner.values() for part in parts}
@@ -187,11 +181,8 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     words = {each.name: _WORD.findall(each.name) or [each.name] for each in below}
     splits = [name for name, own in words.items() if canonical_split(own[0]) or canonical_split(own[-1])]
     if len(splits) > 1 or len(splits) == len(below):
-        raise DataError(
-            f"{folder} has splits in the place of classes: {' and '.join(splits[:2])}. Name them train, validation "
-            "and test, with class folders or a metadata.csv in each.",
-            code="folders-are-splits",
-        )
+        fault = f"{folder} has splits in the place of classes: {' and '.join(splits[:2])}. Name them train, validation "
+        raise DataError(f"{fault}and test, with classes or metadata.csv in each.", code="folders-are-splits")
     inner = {
         each.name: {canonical_class(inside.name) for inside in subfolders(each)} & set(EXPRESSIONS)
         for each in below
@@ -199,11 +190,8 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     }
     above = [name for name, expressions in inner.items() if len(expressions) > 1]
     if len(above) > 1:
-        raise DataError(
-            f"{folder}: {' and '.join(above[:2])} hold class folders. Name splits train, validation and test; put "
-            f"people below their class, {folder.name}/happy/{above[0]}/face.png, with --group folder1.",
-            code="folders-above-classes",
-        )
+        fault = f"{folder}: {' and '.join(above[:2])} hold class folders. Name splits train, validation and test; put "
+        raise DataError(f"{fault}people below classes, with --group folder1.", code="folders-above-classes")
 
 
 def descend(folder: Path) -> Path:

@@ -28,12 +28,8 @@ def group_column(
     DataError: no such column; a pattern without one group, or that does not match every name; a missing value.
     """
     if "(" not in str(group) and group not in columns:
-        known = nearest(group, columns) if columns else " The data has only images and labels."
-        raise DataError(
-            f"The data has no column '{group}' to group by." + known + " A regular expression for file names needs "
-            "parentheses: '(p[0-9]+)_'.",
-            code="column-missing",
-        )
+        words = f"The data has no column '{group}' to group by.{nearest(group, columns) if columns else ''} "
+        raise DataError(f"{words}A pattern of file names has parentheses: '(p[0-9]+)_'.", code="column-missing")
     name = group if group in columns else GROUP_COLUMN
     values = columns[group] if group in columns else _matches(group, source)
     if values.dtype.kind == "U":  # compose Unicode, so that an accent in macOS's form makes no other group
@@ -48,8 +44,7 @@ def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
     if column.dtype.kind == "O" and all(isinstance(each, str) for each in column.tolist()):
         column = column.astype(np.str_)
     if column.shape != (count,) or column.dtype.kind not in "iuU":
-        words = f"groups must be text or whole numbers of shape ({count},), one for each image; found {column.dtype} "
-        words += f"{column.shape}."
+        words = f"groups must be text or whole numbers of shape ({count},); found {column.dtype} {column.shape}."
         raise DataError(words, code="length" if column.shape != (count,) else "group-type")
     _check_values("groups", column, np.array([f"images[{index}]" for index in range(count)]))
     return column
@@ -61,8 +56,7 @@ def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.st
         raise DataError(words, code="column-shape")
     unknown = np.flatnonzero(missing(values))
     if len(unknown):
-        words = f"{source[unknown[0]]}: no value in '{name}' ('{values[unknown[0]]}'), as in {len(unknown):,} of "
-        words += f"{len(values):,} samples. Every sample needs a group."
+        words = f"{source[unknown[0]]}: no value in '{name}', as in {len(unknown):,} of {len(values):,} samples."
         raise DataError(words, code="group-incomplete")
 
 
@@ -73,8 +67,9 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
         words = f"--group '{pattern}' is not a regular expression: {error}."
         raise DataError(words, code="group-pattern") from None
     if expression.groups != 1:
-        words = f"--group '{pattern}' must have one pair of parentheses, around the group's name; found "
-        words += f"{expression.groups}. Write others as (?:...), which forms no group."
+        words = (
+            f"--group '{pattern}' needs one pair of parentheses, found {expression.groups}. Write others as (?:...)."
+        )
         raise DataError(words, code="group-pattern")
     found = [expression.search(name) for name in source.tolist()]
     # A pattern such as '(a)|b' may match without a value for its group.

@@ -41,8 +41,7 @@ def new_images(count: int, shape: tuple[int, ...]) -> Images:
                 # Allocate all space now; if the disk were full later, the process would crash.
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
-            words = f"{folder} lacks room for images ({error.strerror or error}). Free some space, or name another "
-            words += "folder with MIEN_CACHE."
+            words = f"{folder} lacks room for images ({error.strerror or error}). Give another folder: MIEN_CACHE."
             raise DataError(words, code="no-space") from None
         return np.memmap(file, dtype=np.uint8, shape=(count, *shape))
 

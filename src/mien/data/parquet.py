@@ -110,11 +110,9 @@ def write_parquet(
 
 def _further(dataset: Dataset) -> dict[str, npt.NDArray[Any]]:
     """Return the columns other than mien's own, including votes."""
-    votes = {} if dataset.votes is None else dict(zip(dataset.vote_classes, dataset.votes.T, strict=True))
-    return {
-        **{f"{VOTE_PREFIX}{name}": counts for name, counts in votes.items()},
-        **{free_name(name): values for name, values in dataset.columns.items()},
-    }
+    votes = () if dataset.votes is None else zip(dataset.vote_classes, dataset.votes.T, strict=True)
+    named = {f"{VOTE_PREFIX}{name}": counts for name, counts in votes}
+    return named | {free_name(name): values for name, values in dataset.columns.items()}
 
 
 def _schema(dataset: Dataset, split_origin: str | None) -> pa.Schema:
@@ -182,19 +180,13 @@ class ParquetFile:
             path=self.path,
             locations=locations,
             images=self._images(locations, skip_bad),
-            labels=[
-                self._label(value, place) for value, place in zip(self._column(self.label), locations, strict=True)
-            ],
+            labels=list(map(self._label, self.cells[self.label].to_pylist(), locations)),
             splits=self._splits(),
             source=locations,
             columns=self._columns(),
             label_column=self.label,
             split_origin="as in the file names" if self.split is None else f"as in the column '{self.split}'",
         )
-
-    def _column(self, name: str) -> list[Any]:
-        values: list[Any] = self.cells[name].to_pylist()
-        return values
 
     def _images(self, locations: list[str], skip_bad: bool) -> Iterator[bytes]:
         """Yield the encoded image of each row, in small batches."""
@@ -231,7 +223,7 @@ class ParquetFile:
     def _splits(self) -> list[str]:
         """Return each row's split from its column, or from the file's or folder's name; ``""`` if there is none."""
         if self.split is not None:
-            return ["" if value is None else str(value) for value in self._column(self.split)]
+            return ["" if value is None else str(value) for value in self.cells[self.split].to_pylist()]
         words = [re.split(r"[-_.]", part)[0] for part in reversed(Path(self.name).parts)]
         return [next((word for word in words if canonical_split(word)), "")] * self.count
 

@@ -76,9 +76,8 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
     if not path.exists():
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         close = difflib.get_close_matches(path.name, beside, n=1)
-        raise DataError(
-            f"There is no data at {path}." + (f" Did you mean '{close[0]}'?" if close else ""), code="data-missing"
-        )
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise DataError(f"There is no data at {path}.{hint}", code="data-missing")
     suffix = path.suffix.lower()
     if suffix in _ARCHIVES:
         words = f"{path} is an archive. Unpack it and give the folder or file that comes out."
@@ -173,8 +172,7 @@ def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, 
     options = options or ReadOptions()
     if not isinstance(path, str | os.PathLike):
         raise DataError(
-            f"The data must be a path or a data set; found {type(path).__name__}. Make a data set of arrays with "
-            f"mien.Dataset.from_arrays(images, labels).",
+            f"The data must be a path or a data set, such as Dataset.from_arrays(...); found {type(path).__name__}.",
             code="data-type",
         )
     changes = None if options.clean is None else read_clean(options.clean)

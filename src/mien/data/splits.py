@@ -259,17 +259,10 @@ def check_class_groups(
     for label in np.flatnonzero((holders > 0) & (holders < 2)).tolist():
         own = names[counts[:, label] > 0][0]
         if not named:
-            count = int(counts[:, label].sum())
-            raise DataError(
-                f"'{classes[label]}' has {count} {'image' if count == 1 else 'images, all copies of one'}; both sides "
-                "of a split need one. Add images, or merge the class into another one with --map.",
-                code="class-too-small",
-            )
-        raise DataError(
-            f"The group '{own}' holds every face of '{classes[label]}', so one side of a split would lack it. Add "
-            "other groups, or merge the class with --map.",
-            code="group-holds-class",
-        )
+            words = f"'{classes[label]}' has 1 image, or copies of 1; a split needs 2. Merge the class: --map."
+            raise DataError(words, code="class-too-small")
+        words = f"The group '{own}' holds every face of '{classes[label]}', so one side of a split would lack it. "
+        raise DataError(f"{words}Merge the class: --map.", code="group-holds-class")
 
 
 def _rank(content: bytes) -> bytes:

@@ -189,9 +189,7 @@ def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
         if not coloured:
             raise only_grey()
         if coloured < len(kept):
-            said = (
-                f"{len(kept) - coloured:,} of {len(kept):,} images are grey. A model may learn their source from this."
-            )
+            said = f"{len(kept) - coloured:,} of {len(kept):,} images are grey. A model may learn their source."
             notes.append(Notice(said, code="images-mixed"))
     labels, classes = index_classes([names[index] for index in kept.tolist()])
     if len(kept) and not any(each.code == "images-repeated" for each in table.notes):
@@ -237,9 +235,7 @@ def repeat_notice(images: Sequence[Hashable], labels: Sequence[object], share: f
     differ = sum(len(set(labels)) > 1 for labels in again)
     if sum(map(len, again)) <= share * len(labels) or (share and not differ):
         return []
-    words = (
-        f"{len(again):,} images are in several rows, {differ:,} with different labels. If these are people's votes, "
-    )
+    words = f"{len(again):,} images are in several rows, {differ:,} with different labels. If these are votes, "
     return [Notice(f"{words}write one row for each image, with columns votes_CLASS.", code="images-repeated")]
 
 
@@ -269,15 +265,11 @@ def _check_classes_and_splits(faces: Dataset, path: Path) -> None:
     present = [faces.classes[index] for index in np.flatnonzero(faces.counts())]
     if len(present) < 2:
         found = f"only '{present[0]}'" if present else "none"
-        words = f"{path} must have at least two classes; found {found}."
-        if path.is_dir():
-            words += f" Expected a folder for each class, such as {path.name}/happy/face.png."
-        raise DataError(words, code="class-count")
+        example = f" Expected a folder for each class, such as {path.name}/happy/face.png." if path.is_dir() else ""
+        raise DataError(f"{path} must have at least two classes; found {found}.{example}", code="class-count")
     unsaid = np.flatnonzero(faces.split == "")
     if 0 < len(unsaid) < len(faces):
-        words = (
-            f"{faces.source[unsaid[0]]} has no split, although other rows have one. Give every row a split, or none."
-        )
+        words = f"{faces.source[unsaid[0]]} has no split, but other rows have one. Give every row a split, or none."
         raise DataError(words, code="split-incomplete")
 
 

@@ -54,13 +54,11 @@ def check_votes(dataset: Dataset) -> npt.NDArray[np.float64]:
     Raises DataError if the data has no votes, or none for any of these faces.
     """
     if dataset.votes is None:
-        words = "The data has no votes. Write them in columns 'votes_<class>' of a CSV or parquet, or give FER+'s "
-        words += "fer2013new.csv with --votes FILE."
+        words = "The data has no votes. Give columns 'votes_<class>', or FER+'s fer2013new.csv: --votes FILE."
         raise DataError(words, code="votes-missing")
     if not dataset.votes.any():
         splits = ", ".join(np.unique(dataset.split).tolist())
-        words = f"None of the {len(dataset):,} images of {splits} has votes. Training on votes needs some in "
-        words += "train and in validation."
+        words = f"None of the {len(dataset):,} images of {splits} has votes, which this recipe needs."
         raise DataError(words, code="votes-empty")
     return dataset.votes.astype(np.float64)
 
@@ -110,8 +108,7 @@ def gather_votes(
     classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
     sums = [name for name, own in zip(found, classes, strict=True) if own.lower() in _TOTALS]
     if sums:
-        words = f"Columns '{VOTE_PREFIX}<class>' are votes, one column for each class, without a sum. Rename or "
-        words += f"leave out: {', '.join(sums)}."
+        words = f"Columns '{VOTE_PREFIX}<class>' are votes for a class, not sums. Rename: {', '.join(sums)}."
         raise DataError(words, code="votes-columns")
     votes = np.stack([_numbers(name, columns[name], locations) for name in found], axis=1)
     votes[np.isnan(votes).all(axis=1)] = 0
@@ -127,11 +124,8 @@ def _numbers(name: str, values: npt.NDArray[Any], locations: Sequence[str] | npt
         try:
             found[at] = parse_number(value) if isinstance(value, str) else float(value)
         except (TypeError, ValueError):
-            raise DataError(
-                f"{locations[at]}: the column '{name}' must hold a number of votes; found '{value!s:.40}'. Write 0 "
-                f"where nobody chose the class. For an image without votes, leave all columns of votes empty.",
-                code="votes-not-numbers",
-            ) from None
+            words = f"{locations[at]}: the column '{name}' must be a number of votes; found '{value!s:.40}'. "
+            raise DataError(f"{words}Without votes, leave all columns empty.", code="votes-not-numbers") from None
     return found
 
 
@@ -147,11 +141,8 @@ def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
             continue
         numbers = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
         if not numbers or len(value) != len(FERPLUS_CLASSES):
-            raise DataError(
-                f"{file} row {row}: the column '{FERPLUS_COLUMN}' must hold {len(FERPLUS_CLASSES)} numbers of votes; "
-                f"found {value!r:.60}. Correct the row, or drop the column.",
-                code="votes-shape",
-            )
+            words = f"{file} row {row}: the column '{FERPLUS_COLUMN}' must hold {len(FERPLUS_CLASSES)} numbers; found "
+            raise DataError(f"{words}{value!r:.60}.", code="votes-shape")
         counts.append(value)
     return np.array(counts)
 
@@ -177,19 +168,14 @@ def with_votes(dataset: Dataset, path: str | os.PathLike[str]) -> Dataset:
     shared = np.isin(names, dataset.classes) & np.isin(dataset.classes, FERPLUS_CLASSES)[dataset.labels]
     agreement = float((names == np.array(dataset.classes)[dataset.labels])[shared].mean()) if shared.any() else 1.0
     if agreement < _MIN_AGREEMENT:
-        raise _other_images(
-            f"{path}: the class with most votes is the label of only {agreement:.0%} of the images; expected about 66%"
-        )
+        raise _other_images(f"{path}: the votes and labels agree on only {agreement:.0%} of the images, not about 66%")
     fingerprints = dataset.fingerprint, dataset.fingerprint_without_test
     return replace(dataset, votes=votes, vote_classes=FERPLUS_CLASSES).with_fingerprints(*fingerprints)
 
 
 def _other_images(what: str) -> DataError:
-    return DataError(
-        f"{what}. Its rows must be those of fer2013.csv, in that order. Votes on other images are columns "
-        f"'votes_<class>' of a CSV.",
-        code="votes-other-data",
-    )
+    words = f"{what}. Its rows must be those of fer2013.csv. For other images, give columns 'votes_<class>'."
+    return DataError(words, code="votes-other-data")
 
 
 def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
@@ -202,9 +188,7 @@ def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64
     for line, (usage, _, *cells) in file.rows() if tuple(map(normalize_header, file.names)) == _FERPLUS_HEADER else ():
         split, numbers = canonical_split(usage), [cell.strip() for cell in cells]
         if split is None or not all(cell.isdecimal() and len(cell) <= _MAX_DIGITS for cell in numbers):
-            words = (
-                f"{path} line {line}: expected Training, PublicTest or PrivateTest, a name, and whole numbers; found "
-            )
+            words = f"{path} line {line}: expected a split of FER2013, a name, and whole numbers; found "
             raise DataError(f"{words}{usage},..,{','.join(cells)}."[:200], code="votes-file")
         splits.append(split)
         counts.append([int(cell) for cell in numbers])

@@ -66,8 +66,8 @@ def show_attention(context: ReportContext, explainer: Explainer, notice: Notice 
 
 def _checks_table(checks: list[MapCheck]) -> Table:
     rows = [(of.method, of.verdict, of.deletion_gain, of.insertion_gain, of.rank_correlation) for of in checks]
-    gains = {"deletion gain": "signed", "insertion gain": "signed", "rank correlation": "signed"}
-    columns = columns_of({"method": "text", "verdict": "text", **gains})
+    texts, numbers = ("method", "verdict"), ("deletion gain", "insertion gain", "rank correlation")
+    columns = (*columns_of(dict.fromkeys(texts, "text")), *columns_of(dict.fromkeys(numbers, "signed")))
     return Table("explanation-checks", columns, rows, "Checks of the saliency methods.")
 
 
