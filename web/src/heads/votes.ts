@@ -5,6 +5,9 @@ import { AGREEMENT, NO_EXPRESSION, NOT_A_FACE, softmax, TIE_MARGIN } from "./lab
 /** Name of the output that an answer rule makes from votes. */
 export const ANSWER = "answer";
 
+/** Name of the output of mien's models that learned faces in photographs. Its labels are not only people's. */
+export const PHOTOGRAPHS = "photographs";
+
 /** The fields of a model's manifest that say what its outputs are; see mien.base.model_file. */
 export interface AnswerFields {
   classes: string[];

@@ -2,7 +2,7 @@
  * All texts of the page in the chosen language. Each JSON file in this folder is a language; no other code lists them.
  */
 
-import type { Output } from "../heads/votes";
+import { type Output, PHOTOGRAPHS } from "../heads/votes";
 import type english from "./en.json";
 
 export type Key = keyof typeof english;
@@ -61,6 +61,7 @@ export function expression(name: string): string {
 /** Description of an output. An unknown output keeps its name. */
 export function outputName({ name, byVotes, rule }: Pick<Output, "name" | "byVotes" | "rule">): string {
   if (rule) return translate("output_answer");
+  if (name === PHOTOGRAPHS) return translate("output_photographs");
   if (byVotes) return translate("output_votes");
   return name === "fer2013" ? translate("output_fer2013") : name;
 }

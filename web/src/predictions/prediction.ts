@@ -1,7 +1,7 @@
 import type { Box, Landmarks } from "../faces/box";
 import { derivedAffect } from "../heads/affect";
 import { AGREEMENT, decide, likeliest, MAX_ALTERNATIVES, NO_EXPRESSION, NOT_A_FACE } from "../heads/label";
-import { ANSWER, type Output } from "../heads/votes";
+import { ANSWER, type Output, PHOTOGRAPHS } from "../heads/votes";
 import { type LabelScheme, mergeProbabilities } from "./label_schemes";
 import type { PredictedFace } from "./predictor";
 
@@ -47,7 +47,7 @@ export interface Answer {
 
 /** Whether the prediction's probabilities are shares of people. */
 export function areShares({ output, unsure }: Prediction): boolean {
-  return unsure !== undefined && output !== ANSWER;
+  return unsure !== undefined && output !== ANSWER && output !== PHOTOGRAPHS;
 }
 
 /** The fields of a face from which a prediction is made. */
