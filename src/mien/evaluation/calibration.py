@@ -6,6 +6,7 @@ no sample is scaled by a temperature fitted on it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -154,12 +155,15 @@ def reliability(confidence: Floats, correct: npt.NDArray[np.bool_], groups: Grou
     Confidence is the top probability, and ``correct`` says whether the answer is right. For one class, they are its
     column of probabilities and ``labels == index``.
     """
-    bins = CALIBRATION_BINS
     number = equal_width_bins(confidence)
-    count = np.bincount(number, minlength=bins)
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    mean = divide(np.bincount(number, weights=confidence, minlength=bins), count)
-    accuracy = [proportion_among(correct, number == index, groups) for index in range(bins)]
+    return binned(confidence, [proportion_among(correct, number == at, groups) for at in range(CALIBRATION_BINS)])
+
+
+def binned(confidence: Floats, accuracy: Sequence[Estimate]) -> Reliability:
+    """Return the reliability diagram of samples' confidence (N,) with the accuracy of each bin."""
+    number, edges = equal_width_bins(confidence), np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
+    count = np.bincount(number, minlength=CALIBRATION_BINS)
+    mean = divide(np.bincount(number, weights=confidence, minlength=CALIBRATION_BINS), count)
     value, low, high = np.array([(each.value, each.low, each.high) for each in accuracy]).T
     return Reliability(edges[:-1].copy(), edges[1:].copy(), count, mean, value, low, high)
 

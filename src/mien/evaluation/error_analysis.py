@@ -64,16 +64,12 @@ def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
     top = int(answers.argmax())
     accuracy, share = evaluation.accuracy.value, evaluation.largest_share
     if answers[top] > ONE_ANSWER * evaluation.samples and share < ONE_ANSWER:
-        yield Notice(
-            f"{answers[top] / evaluation.samples:.0%} of all answers are '{evaluation.classes[top]}': the network does "
-            f"not distinguish the classes. Train for more epochs, without class weights, or with another learning "
-            f"rate (mien train --find-lr, mien.find_lr).",
-            code="one-answer",
+        words = (
+            f"{answers[top] / evaluation.samples:.0%} of all answers are '{evaluation.classes[top]}'. Train for more "
         )
+        yield Notice(f"{words}epochs, without class weights, or with another --find-lr.", code="one-answer")
     if accuracy <= share < 1:  # where all samples are of one class, it is always right
-        yield Notice(
-            f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.largest_class}', "
-            f"{share:.1%}. Balanced accuracy is {evaluation.balanced_accuracy.value:.1%}; guessing has "
-            f"{1 / np.count_nonzero(evaluation.confusion.sum(axis=1)):.1%}.",
-            code="no-better-than-one-class",
-        )
+        guess, balanced = 1 / np.count_nonzero(evaluation.confusion.sum(axis=1)), evaluation.balanced_accuracy.value
+        words = f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.largest_class}', "
+        words += f"{share:.1%}. Balanced accuracy is {balanced:.1%}; guessing has {guess:.1%}."
+        yield Notice(words, code="no-better-than-one-class")

@@ -103,8 +103,8 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
     if not known:
         raise DataError("The column to group by has no values.", code="groups-missing")
     if len(known) > MAX_GROUPS:
-        words = f"A column to group by may have at most {MAX_GROUPS} distinct values; found {len(known)}, such as "
-        words += f"{distinct[known[0]]} and {distinct[known[1]]}. Choose a column with fewer values."
+        such = " and ".join(map(str, distinct[known[:2]]))
+        words = f"A column to group by has at most {MAX_GROUPS} distinct values; found {len(known)}, such as {such}."
         raise DataError(words, code="too-many-groups")
     order = sorted(known, key=lambda at: _by_number(str(distinct[at])))
     place = np.full(len(distinct), -1)
@@ -178,11 +178,12 @@ def evaluate_subsets(
 
     Each subset is resampled separately, as in :func:`evaluate_predictions`; an empty one has NaN.
     """
-    found = []
-    for name, inside in kept.items():
-        accuracy = macro_f1 = Estimate(math.nan, math.nan, math.nan)
-        if inside.any():
-            measured = estimates(predictions.subset(inside), ("accuracy", "macro_f1"), resamples)
-            accuracy, macro_f1 = measured["accuracy"], measured["macro_f1"]
-        found.append(SubsetMetrics(name, int(inside.sum()), accuracy, macro_f1))
-    return found
+    unknown = dict.fromkeys(("accuracy", "macro_f1"), Estimate(math.nan, math.nan, math.nan))
+    return [
+        SubsetMetrics(
+            name,
+            int(inside.sum()),
+            **(estimates(predictions.subset(inside), tuple(unknown), resamples) if inside.any() else unknown),
+        )
+        for name, inside in kept.items()
+    ]

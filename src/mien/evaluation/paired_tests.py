@@ -82,33 +82,24 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
     Raises DataError if samples, labels, classes or data fingerprints (if both have one) differ.
     """
     if first.classes != second.classes:
-        raise DataError(
-            "Only predictions with the same classes in the same order can be compared; "
-            f"found {', '.join(first.classes)} and {', '.join(second.classes)}. Evaluate one or both with "
-            "--classes A=A,B=B+C first, so that they are.",
-            code="classes-differ",
-        )
+        found = " and ".join(", ".join(each.classes) for each in (first, second))
+        raise DataError(f"The classes differ: {found}. Merge them with mien evaluate --classes.", code="classes-differ")
     prints = first.data_fingerprint, second.data_fingerprint
     if all(prints) and prints[0] != prints[1]:
-        raise DataError(
-            f"Only predictions for the same data can be compared; found {prints[0][:19]}... and {prints[1][:19]}.... "
-            "Evaluate both models on one data set, with the same --clean or without.",
-            code="data-differs",
-        )
+        found = " and ".join(f"{each[:19]}..." for each in prints)
+        raise DataError(f"The data differs: {found}. Use one data set, and one --clean.", code="data-differs")
     first, second = (each.subset(np.argsort(each.sample_ids)) for each in (first, second))
     if not np.array_equal(first.sample_ids, second.sample_ids):
         lone = np.setxor1d(first.sample_ids, second.sample_ids)
-        raise DataError(
-            f"Only predictions for the same samples can be compared; found {len(first)} ({first.split}) and "
-            f"{len(second)} ({second.split}). {len(lone)} samples are in one file only, such as sample {lone[0]}. "
-            "--shared-only compares on the samples that all files have.",
-            code="samples-differ",
+        found = " and ".join(f"{len(each)} ({each.split})" for each in (first, second))
+        words = (
+            f"The samples differ: {found}; {len(lone)} are in one only, such as {lone[0]}. Compare with --shared-only."
         )
+        raise DataError(words, code="samples-differ")
     other = np.flatnonzero(first.labels != second.labels)
     if len(other):
         names = [predictions.classes[predictions.labels[other[0]]] for predictions in (first, second)]
-        words = f"Only predictions with the same true labels can be compared; sample {first.sample_ids[other[0]]} is "
-        words += f"{names[0]} in the first and {names[1]} in the second. Samples that differ: {len(other)}."
+        words = f"The labels of {len(other)} samples differ: {first.sample_ids[other[0]]} is {' and '.join(names)}."
         raise DataError(words, code="labels-differ")
     return first, second
 

@@ -38,6 +38,15 @@ def _typed(name: str, given: Any, kinds: str, dimensions: int, what: str) -> npt
     return values
 
 
+def _matrix(name: str, given: Any, kinds: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Convert to float64, if the dtype is of one of these kinds and the shape matches. Raises :class:`DataError`."""
+    values: npt.NDArray[Any] = np.asarray(given)
+    if values.dtype.kind not in kinds or values.shape != shape:
+        words = f"'{name}' must be {'floats' if kinds == 'f' else 'numbers'} of shape {shape}: samples, classes; found "
+        raise DataError(f"{words}{values.dtype} {values.shape}.", code=f"{name.replace('_', '-')}-shape")
+    return values.astype(np.float64)
+
+
 def _integers(name: str, values: Any) -> npt.NDArray[np.int64]:
     return _typed(name, values, "iu", 1, "integers of shape (N,)").astype(np.int64)
 
@@ -107,25 +116,17 @@ class VotePredictions(PerSample):
     output: str = ""
 
     def __post_init__(self) -> None:
-        arrays = {"vote_counts": np.asarray(self.counts)}
-        if self.probabilities is not None:
-            arrays["vote_probabilities"] = np.asarray(self.probabilities)
-        shape = (*arrays["vote_counts"].shape[:1], len(self.classes))
-        for name, array in arrays.items():
-            if array.dtype.kind not in "iuf" or array.shape != shape:
-                words = f"'{name}' must be numbers of shape {shape}: one row per sample, one column per class of the "
-                words += f"votes; found {array.dtype} {array.shape}."
-                raise DataError(words, code=f"{name.replace('_', '-')}-shape")
+        shape = (*np.shape(self.counts)[:1], len(self.classes))
         # The dataclass is frozen; only the constructor converts the types.
-        object.__setattr__(self, "counts", arrays["vote_counts"].astype(np.float64))
+        object.__setattr__(self, "counts", _matrix("vote_counts", self.counts, "iuf", shape))
         if self.probabilities is not None:
-            object.__setattr__(self, "probabilities", arrays["vote_probabilities"].astype(np.float64))
+            object.__setattr__(self, "probabilities", _matrix("vote_probabilities", self.probabilities, "iuf", shape))
 
     def check(self, sample_ids: npt.NDArray[np.int64]) -> None:
         """Check that the values match the samples, int64 (N,). Raises :class:`DataError`."""
         if len(set(self.classes)) < len(self.classes) or len(self.classes) < 2:
-            words = f"'vote_classes' must be two unique names or more; found {', '.join(self.classes)}."
-            raise DataError(words, code="vote-classes")
+            found = ", ".join(self.classes)
+            raise DataError(f"'vote_classes' must be two unique names or more; found {found}.", code="vote-classes")
         _check_length("vote_counts", self.counts, len(sample_ids), "vote-counts-shape")
         usable = np.isfinite(self.counts).all(axis=1) & (self.counts >= 0).all(axis=1)
         _refuse(~usable, "'vote_counts' must be 0 or more", self.counts, sample_ids, "vote-counts-range")
@@ -275,13 +276,7 @@ class Predictions(PerSample):
             raise DataError(words, code="class-names")
         if not re.fullmatch(r'[^/\\:*?"<>|\x00-\x1f]{1,80}', self.split):  # it becomes a file's name
             raise DataError(f"'split' must be a name, e.g. 'test'; found {self.split!r:.80}.", code="split-name")
-        probabilities = np.asarray(self.probabilities)
-        if probabilities.dtype.kind != "f" or probabilities.shape != (count, class_count):
-            raise DataError(
-                f"'probabilities' must be floats of shape {(count, class_count)}: one row per sample, one column per "
-                f"class; found {probabilities.dtype} {probabilities.shape}.",
-                code="probabilities-shape",
-            )
+        probabilities = _matrix("probabilities", self.probabilities, "f", (count, class_count))
         _check_length("labels", labels, count, "labels-shape")
         if not count:
             raise DataError("There are no samples; predictions need at least one face.", code="no-samples")
@@ -294,7 +289,6 @@ class Predictions(PerSample):
             raise DataError(words, code="sample-id-repeated")
         rule = f"'labels' must be 0..{class_count - 1} for {class_count} classes"
         _refuse((labels < 0) | (labels >= class_count), rule, labels, sample_ids, "label-range")
-        probabilities = probabilities.astype(np.float64)
         check_probabilities(sample_ids, probabilities)
         if self.votes is not None:
             self.votes.check(sample_ids)

@@ -16,11 +16,13 @@ from mien.base.progress import track
 from mien.base.sample_groups import Groups
 from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt_in_parts
 from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, share_interval
-from mien.evaluation.results import Estimate
+from mien.evaluation.results import Estimate, fields_to_dict
 
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 
 NAME = "robustness.json"
+_STORED: dict[str, type[Any]] = dict.fromkeys(("faces", "seed", "groups", "trained_on"), int)
+_STORED |= dict.fromkeys(("model", "data", "split", "data_fingerprint"), str)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,19 +81,9 @@ class RobustnessResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``robustness.json``; :func:`read_robustness` reads it."""
-        return {
-            "model": self.model,
-            "data": self.data,
-            "data_fingerprint": self.data_fingerprint,
-            "split": self.split,
-            "faces": self.faces,
-            "seed": self.seed,
-            "clean_accuracy": self.clean_accuracy.to_dict(),
-            "mean_accuracy": self.mean_accuracy.to_dict(),
-            **({} if self.groups is None else {"groups": self.groups}),
-            **({"trained_on": self.trained_on} if self.trained_on else {}),
-            "accuracy": dict(zip(self.corruptions, self.accuracy.tolist(), strict=True)),
-        }
+        left_out = "corruptions", *(name for name in ("groups", "trained_on") if not getattr(self, name))
+        accuracy = dict(zip(self.corruptions, self.accuracy.tolist(), strict=True))
+        return fields_to_dict(self, left_out) | {"accuracy": accuracy}
 
 
 def measure_robustness(
@@ -149,18 +141,10 @@ def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
             accuracy=accuracy,
             clean_accuracy=Estimate(*clean),
             mean_accuracy=Estimate(*mean),
-            faces=int(content["faces"]),
-            seed=int(content["seed"]),
-            groups=int(content["groups"]) if "groups" in content else None,
-            model=str(content.get("model", "unknown")),
-            data=str(content.get("data", "unknown")),
-            split=str(content.get("split", "unknown")),
-            data_fingerprint=str(content.get("data_fingerprint", "")),
-            trained_on=int(content.get("trained_on", 0)),
+            **{name: kind(content[name]) for name, kind in _STORED.items() if name in content},
         )
     except FileNotFoundError:
-        words = f"{path} does not exist. Make it with: mien robustness ... --out DIR"
-        raise DataError(words, code="robustness-missing") from None
+        raise DataError(f"{path} does not exist. Make it with mien robustness.", code="robustness-missing") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", code="file-unreadable") from None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):

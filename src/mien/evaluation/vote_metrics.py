@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mien.base.labels import NO_EXPRESSION
 from mien.data.dataset import Dataset
 from mien.data.votes import vote_probabilities
+from mien.evaluation.calibration import binned
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.ferplus import Floats, majority, sample_cross_entropies
 from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentile_interval
@@ -23,7 +24,6 @@ from mien.evaluation.results import (
     Estimate,
     JsonResult,
     MajorityMetrics,
-    Reliability,
     VoteEvaluation,
 )
 
@@ -163,23 +163,13 @@ def _distribution_metrics(
     inside = equal_width_bins(confidence)[:, np.newaxis] == np.arange(CALIBRATION_BINS)
     fractions, confidences = (inside * each[:, np.newaxis] for each in (fraction, confidence))
     hits, sizes = np.split(bootstrap_means(np.concatenate([fractions, inside], axis=1), resamples, groups), 2, axis=1)
-    count = inside.sum(axis=0)
-    heights = divide(fractions.sum(axis=0), count)
+    heights = divide(fractions.sum(axis=0), inside.sum(axis=0))
     intervals = [percentile_interval(*each) for each in zip(heights, divide(hits, sizes).T, strict=True)]
-    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
     return DistributionMetrics(
         cross_entropy=bootstrap_mean(sample_cross_entropies(truth, predicted), resamples, groups=groups),
         vote_entropy=float(sample_cross_entropies(truth, truth).mean()),
         calibration_error=Estimate(float(np.abs((fractions - confidences).mean(axis=0)).sum()), np.nan, np.nan),
-        reliability=Reliability(
-            lower=edges[:-1],
-            upper=edges[1:],
-            count=count,
-            confidence=divide(confidences.sum(axis=0), count),
-            accuracy=heights,
-            low=np.array([each.low for each in intervals]),
-            high=np.array([each.high for each in intervals]),
-        ),
+        reliability=binned(confidence, intervals),
     )
 
 

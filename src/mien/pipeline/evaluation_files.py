@@ -141,9 +141,8 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
     """
     model, predictions = inputs.model, inputs.predictions
     if model is not None and model.classes != predictions.classes:
-        words = f"The predictions have the classes {', '.join(predictions.classes)}, the model has "
-        words += f"{', '.join(model.classes)}. Give the model that made the predictions, or none."
-        raise DataError(words, code="classes-differ")
+        words = f"The predictions have the classes {', '.join(predictions.classes)}, not {', '.join(model.classes)}."
+        raise DataError(f"{words} Give the model that made them, or none.", code="classes-differ")
     faces = None if inputs.data is None else inputs.data.faces
     uncleaned = None if inputs.data is None else inputs.data.uncleaned
     split = MeasuredSplit.resolve(predictions, faces, model, uncleaned=uncleaned)
@@ -211,17 +210,13 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
         return found[split]
     if not found or split is not None:
         if folder.is_file():
-            raise DataError(
-                f"{folder} is a file; give a folder, such as a run. Give a predictions file with --predictions, "
-                "data with --data.",
-                code="folder-is-a-file",
-            )
+            words = f"{folder} is a file, not a run. Give predictions with --predictions, data with --data."
+            raise DataError(words, code="folder-is-a-file")
         if folder.suffix == ".npz":
             raise DataError(f"There is no file {folder}.", code="predictions-missing")
         if folder.is_dir() and split not in {None, *SPLITS, ALL}:
-            raise DataError(
-                f"There is no split '{split}'." + nearest(split or "", {*SPLITS, ALL, *found}), code="split-unknown"
-            )
+            hint = nearest(split or "", {*SPLITS, ALL, *found})
+            raise DataError(f"There is no split '{split}'.{hint}", code="split-unknown")
         state = f"has no predictions_{split or '*'}.npz" if folder.is_dir() else "does not exist"
         model, place = "MODEL", "DIR" if folder.exists() else folder
         if is_shipped(str(folder)) and not folder.exists():

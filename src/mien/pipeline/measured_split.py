@@ -54,11 +54,10 @@ def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
             misfit = misfit or error
             continue
         return renamed
-    raise misfit or DataError(
-        f"The predictions have the classes {', '.join(predictions.classes)}; the data has {', '.join(faces.classes)}. "
-        "Rename classes of the data with --map, or give the data of the predictions.",
-        code="classes-differ",
+    words = (
+        f"The predictions have the classes {', '.join(predictions.classes)}; the data has {', '.join(faces.classes)}."
     )
+    raise misfit or DataError(f"{words} Rename classes of the data with --map.", code="classes-differ")
 
 
 def _scheme_of(faces: Dataset, predictions: Predictions) -> LabelScheme:
@@ -80,9 +79,8 @@ def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
     """
     found = faces.fingerprint_for_predictions(predictions.split)
     if predictions.data_fingerprint not in {"", found, faces.fingerprint, *faces.cleaned_from}:
-        words = f"The predictions are for data {predictions.data_fingerprint[:19]}...; found {found[:19]}.... "
-        words += "Give the data of the predictions, with the same --clean and --map."
-        raise DataError(words, code="data-differs")
+        words = f"The predictions are for data {predictions.data_fingerprint[:19]}...; found {found[:19]}...."
+        raise DataError(f"{words} Give that data, with the same --clean and --map.", code="data-differs")
 
 
 def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:
@@ -96,22 +94,18 @@ def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:
     else:
         lone = np.setdiff1d(predictions.sample_ids, faces.rows)
     if len(lone):
-        raise DataError(
-            f"Predictions and data must have the same samples; found {len(predictions)} predictions for "
-            f"'{predictions.split}' and {len(faces)} faces. {len(lone)} samples are in one of the two only, such as "
-            f"sample {lone[0]}.",
-            code="samples-differ",
+        words = (
+            f"There are {len(predictions)} predictions for '{predictions.split}' and {len(faces)} faces; {len(lone)} "
         )
+        raise DataError(f"{words}samples are in one of the two only, such as {lone[0]}.", code="samples-differ")
     chosen = faces.subset(faces.places(predictions.sample_ids))
     other = np.flatnonzero(chosen.labels != predictions.labels)
     if len(other):
-        first = other[0]
-        raise DataError(
-            f"Predictions and data must have the same labels; sample {predictions.sample_ids[first]} is "
-            f"{predictions.classes[predictions.labels[first]]} in the predictions and "
-            f"{predictions.classes[chosen.labels[first]]} in the data. Samples that differ: {len(other)}.",
-            code="labels-differ",
+        old, new = (predictions.classes[each.labels[other[0]]] for each in (predictions, chosen))
+        words = (
+            f"The labels of {len(other)} samples differ: {predictions.sample_ids[other[0]]} is {old} in the predictions"
         )
+        raise DataError(f"{words} and {new} in the data.", code="labels-differ")
     return chosen
 
 
@@ -136,12 +130,13 @@ def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> 
         gaps[temperature] = np.abs(again - stored).max(axis=1)
     temperature, gap = min(gaps.items(), key=lambda each: float(each[1].max()))
     if gap.max() > MAX_DIFFERENCE:
-        raise DataError(
-            f"The model '{model.manifest.full_name}' did not make the predictions: of {len(some)} samples that were "
-            f"predicted again, {(gap > MAX_DIFFERENCE).sum()} differ, by up to {gap.max():.2g}. Give the model "
-            f"that made them, or none.",
-            code="model-did-not-predict",
+        words = (
+            f"The model '{model.manifest.full_name}' did not make the predictions: {(gap > MAX_DIFFERENCE).sum()} of "
         )
+        words += (
+            f"{len(some)} that were repeated differ, by up to {gap.max():.2g}. Give the model that made them, or none."
+        )
+        raise DataError(words, code="model-did-not-predict")
     return temperature
 
 

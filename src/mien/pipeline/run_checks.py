@@ -63,41 +63,32 @@ def check_history(
     lowest = int(np.argmin(validation))
     rate = max(line["learning_rate"] for line in history)
     if train[0] > 10 * chance:
-        yield Notice(
-            f"the training loss was {train[0]:.3g} in the first epoch, and guessing has {chance:.3g}: the learning "
-            f"rate, {rate:.2g}, is too high. Try one that --find-lr suggests.",
-            code="rate-too-high",
+        words = (
+            f"the first epoch's loss is {train[0]:.3g}, that of guessing {chance:.3g}: the learning rate, {rate:.2g}, "
         )
+        yield Notice(f"{words}is too high. Try one that --find-lr suggests.", code="rate-too-high")
     elif epochs >= 3:
         # A user's own loss may be negative.
         rose, scale = train[-1] - train[0], abs(train[0])
         if rose > 0.1 * scale:
-            yield Notice(
-                f"the training loss rose from {train[0]:.3f} to {train[-1]:.3f}: the learning rate, {rate:.2g}, is too "
-                f"high. Try a third of it.",
-                code="rate-too-high",
-            )
+            words = f"the training loss rose from {train[0]:.3f} to {train[-1]:.3f}: the learning rate, {rate:.2g}, "
+            yield Notice(f"{words}is too high. Try a third of it.", code="rate-too-high")
         elif rose >= -0.01 * scale and history[-1]["train_accuracy"] <= largest_share + 0.02:
-            yield Notice(
-                f"the training loss stayed at {train[-1]:.3f} (it began at {train[0]:.3f}): the learning rate, "
-                f"{rate:.2g}, does nothing, or is far too high. Try one that --find-lr suggests.",
-                code="rate-does-nothing",
+            words = (
+                f"the training loss stayed at {train[-1]:.3f} (first {train[0]:.3f}): the learning rate, {rate:.2g}, "
             )
+            yield Notice(f"{words}is far too low or too high. Try --find-lr.", code="rate-does-nothing")
     least = validation[lowest]
     if epochs >= 6 and epochs - 1 - lowest >= epochs / 3 and validation[-1] > least + 0.02 * abs(least):
-        yield Notice(
-            f"the validation loss has risen since epoch {lowest + 1} of {epochs}, from {least:.3f} to "
-            f"{validation[-1]:.3f}: the network overfits. Fewer epochs, stopping.patience, more augmentation or "
-            f"weight decay would help.",
-            code="validation-loss-rises",
-        )
+        words = f"the validation loss rose from {least:.3f} in epoch {lowest + 1} of {epochs} to {validation[-1]:.3f}: "
+        words += "the network overfits. Fewer epochs, stopping.patience, more augmentation or weight decay would help."
+        yield Notice(words, code="validation-loss-rises")
     gap = kept["train_accuracy"] - kept["validation_accuracy"]
     if kept["train_accuracy"] >= LEARNT_BY_HEART and gap > BELOW:
-        yield Notice(
-            f"accuracy on train is {kept['train_accuracy']:.0%}, on validation {gap:.0%} lower: the network "
-            f"has memorised train. More data, augmentation or a smaller network would help.",
-            code="learnt-by-heart",
+        words = (
+            f"accuracy on train is {kept['train_accuracy']:.0%}, on validation {gap:.0%} lower: the network memorised "
         )
+        yield Notice(f"{words}train. More data, augmentation or a smaller network would help.", code="learnt-by-heart")
 
 
 def _check_norms(plan: TrainingPlan, network: Network, steps: int, *, suspicious: bool) -> Iterator[Notice]:
@@ -112,9 +103,8 @@ def _check_norms(plan: TrainingPlan, network: Network, steps: int, *, suspicious
     if renewed - own > NORMS_MATTER:
         left = max((1 - momentum) ** steps for momentum in momenta)
         why = f": after {steps:,} steps {left:.0%} of them is still the initial value" if left > STALE else ""
-        yield Notice(
-            f"the batch norms' statistics do not match the data{why}. Recalibrated on {len(faces)} train "
-            f"images, accuracy on validation is {renewed:.1%} instead of {own:.1%}. Train with "
-            "--set recalibrate_bn=true, or for more steps.",
-            code="batch-norms-stale",
+        words = f"the batch norms' statistics do not match the data{why}. Recalibrated on {len(faces)} train images, "
+        words += (
+            f"validation accuracy is {renewed:.1%}, not {own:.1%}. Train with --set recalibrate_bn=true, or longer."
         )
+        yield Notice(words, code="batch-norms-stale")

@@ -53,8 +53,7 @@ def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
     except FileNotFoundError:
         return np.empty(0, dtype=np.uint64)
     except (OSError, ValueError, EOFError):
-        words = f"{run.trained_on} is damaged. Train again, or remove the file; then mien does not know which "
-        words += "samples were trained on."
+        words = f"{run.trained_on} is damaged. Train again, or remove it to measure without it."
         raise RunError(words, code="trained-on-damaged") from None
 
 

@@ -161,21 +161,17 @@ def check_audited(recipe: Recipe, faces: Dataset) -> None:
     """
     scheme = parse_scheme(recipe.classes)
     if scheme is not None and set(scheme.classes) != set(faces.classes):
-        raise RecipeError(
-            f"The recipe '{recipe.name}' merges or drops classes ({recipe.classes}). A label review needs all classes "
-            "of the data: choose a recipe with classes = 'all'.",
-            code="recipe-merges-classes",
-        )
+        words = f"A label review needs all classes of the data; the recipe '{recipe.name}' has '{recipe.classes}'."
+        raise RecipeError(words, code="recipe-merges-classes")
     if not (faces.split == "train").any():
         words = "Out-of-fold predictions need a train split; the data has none. Give --predictions FILE."
         raise DataError(words, code="no-train-split")
     absent = [name for name, count in zip(faces.classes, faces.counts("train"), strict=True) if not count]
     if absent:
-        raise DataError(
-            f"The train split has no samples of the class '{absent[0]}', so no model can predict it. Rename the class "
-            "with --map, remove its samples, or move some of them into train.",
-            code="class-missing-in-train",
+        words = (
+            f"The train split has no samples of the class '{absent[0]}'. Rename it with --map, or remove its samples."
         )
+        raise DataError(words, code="class-missing-in-train")
     check_network(recipe, len(faces.classes))
 
 
@@ -204,10 +200,7 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
             (begun != start and names_start, "another --from", "run-other-start"),
         ):
             if differs:
-                raise RunError(
-                    f"{run.path} was started with {what}. Give the same, or choose another folder with --out.",
-                    code=code,
-                )
+                raise RunError(f"{run.path} was started with {what}. Give the same, or another --out.", code=code)
 
 
 def measure_folds(predictions: Predictions, folds: FoldPlan) -> Evaluation:

@@ -31,8 +31,7 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[Change
             runs[variant.name, seed] = run
             other = variant_of.setdefault(run.key, variant.name)
             if other != variant.name:
-                words = f"The variants '{other}' and '{variant.name}' of the study '{study.name}' have the same "
-                words += "recipe, so they would be one run. Change or remove one."
+                words = f"The variants '{other}' and '{variant.name}' have the same recipe. Change or remove one."
                 raise StudyError(words, code="study-same-recipe")
     ranks = {
         (variant.name, seed): rank for variant in study.trained for rank, seed in enumerate(study.seeds_of(variant))

@@ -201,7 +201,5 @@ def _ray_tasks(context: StudyContext) -> Iterator[Submit]:
 
 
 def _killed(what: str) -> StudyError:
-    return StudyError(
-        f"{what}. Finished runs are kept; run the study again, perhaps with fewer --jobs.",
-        code="study-process-killed",
-    )
+    words = f"{what}. Finished runs are kept; run the study again, perhaps with fewer --jobs."
+    return StudyError(words, code="study-process-killed")

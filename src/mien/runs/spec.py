@@ -221,13 +221,11 @@ class Study(StrictModel):
 
     def variant(self, name: str) -> Variant:
         """Return the variant with this name. Raises :class:`StudyError` if there is none."""
-        for variant in self.variants:
-            if variant.name == name:
-                return variant
-        raise StudyError(
-            f"The study '{self.name}' has no variant '{name}'." + nearest(name, [each.name for each in self.variants]),
-            code="study-unknown-variant",
-        )
+        variants = {variant.name: variant for variant in self.variants}
+        if name not in variants:
+            words = f"The study '{self.name}' has no variant '{name}'.{nearest(name, variants)}"
+            raise StudyError(words, code="study-unknown-variant")
+        return variants[name]
 
     def seeds_of(self, variant: Variant) -> tuple[int, ...]:
         """Return the seeds of a variant: its own, those of the variant that it merges, or the study's."""

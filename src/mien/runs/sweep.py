@@ -185,10 +185,8 @@ def _opened(space: Space, faces: Dataset, out: Path, url: str | None) -> Iterato
             )
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
                 if study.user_attrs.get(key, value) != value:
-                    raise RunError(
-                        f"{shown} belongs to a sweep of {what} and was not changed. Choose another --out.",
-                        code=f"sweep-other-{key}",
-                    )
+                    words = f"{shown} belongs to a sweep of {what}. Choose another --out."
+                    raise RunError(words, code=f"sweep-other-{key}")
                 if key not in study.user_attrs:
                     study.set_user_attr(key, value)
             if url is None:
