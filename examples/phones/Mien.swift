@@ -90,7 +90,8 @@ public struct Mien {
     private func search(_ image: Image, _ longerPx: Int) throws -> [[Double]] {
         var rows = try run(image, longerPx)
         for at in rows.indices.filter({ rows[$0][4] < 0.87 }).prefix(100) {
-            rows[at][4] += 0.35 * (try scoreAgain(image, rows[at]) - rows[at][4])
+            let again = try scoreAgain(image, rows[at])
+            rows[at][4] += 0.35 * (again - rows[at][4])
         }
         return rows.filter { $0[4] >= 0.56 }
     }
