@@ -63,8 +63,10 @@ class Mien(private val networks: Networks, private val manifest: Manifest) {
     fun predict(image: Image): List<Answer> {
         val bright = brightened(image)
         return detect(bright).map { face ->
-            val (name, alternatives, probabilities) = answerOfCrop(faceCrop(bright, face))
-            Answer(face.box, face.score, name, alternatives, probabilities)
+            val crop = faceCrop(bright, face)
+            val (name, alternatives, probabilities) = answerOfCrop(crop)
+            val answer = if (name != NOT_A_FACE && sharpness(crop, manifest.sizePx) < 0.03) "unsure" else name
+            Answer(face.box, face.score, answer, alternatives, probabilities)
         }
     }
 
@@ -215,6 +217,18 @@ private fun cut(image: Image, left: Int, top: Int, width: Int, height: Int) = Im
     val y = top + at / 3 / width
     if (x in 0 until image.width && y in 0 until image.height) image.rgb[3 * (y * image.width + x) + at % 3] else 0
 })
+
+/** The mean squared second difference of a crop in its less sharp direction, divided by the variance. */
+private fun sharpness(crop: IntArray, size: Int): Double {
+    val inside = size / 8 until size - size / 8
+    val pixels = inside.flatMap { row -> inside.map { crop[row * size + it].toDouble() } }
+    val side = inside.count()
+    fun second(step: Int, rows: Int, columns: Int) = (0 until rows).flatMap { row ->
+        (0 until columns).map { val at = row * side + it; (pixels[at] - 2 * pixels[at + step] + pixels[at + 2 * step]).pow(2) }
+    }.average()
+    val mean = pixels.average()
+    return min(second(side, side - 2, side), second(1, side, side - 2)) / max(pixels.map { (it - mean).pow(2) }.average(), 1e-6)
+}
 
 /** Moves a face's box and landmarks. */
 private fun moved(row: DoubleArray, left: Int, top: Int) = DoubleArray(15) { at ->

@@ -65,8 +65,10 @@ public struct Mien {
     public func predict(_ image: Image) throws -> [Answer] {
         let bright = brightened(image)
         return try detect(bright).map { face in
-            let (name, alternatives, probabilities) = try answer(ofCrop: faceCrop(bright, face))
-            return Answer(box: face.box, score: face.score, answer: name, alternatives: alternatives, probabilities: probabilities)
+            let crop = faceCrop(bright, face)
+            let (name, alternatives, probabilities) = try answer(ofCrop: crop)
+            let answer = name != notAFace && sharpness(crop, manifest.sizePx) < 0.03 ? "unsure" : name
+            return Answer(box: face.box, score: face.score, answer: answer, alternatives: alternatives, probabilities: probabilities)
         }
     }
 
@@ -230,6 +232,21 @@ private func cut(_ image: Image, _ left: Int, _ top: Int, _ width: Int, _ height
         return isInside ? image.rgb[3 * (y * image.width + x) + at % 3] : 0
     }
     return Image(width: width, height: height, rgb: rgb)
+}
+
+/// The mean squared second difference of a crop in its less sharp direction, divided by the variance.
+private func sharpness(_ crop: [Int], _ size: Int) -> Double {
+    let inside = (size / 8)..<(size - size / 8)
+    let pixels = inside.flatMap { row in inside.map { Double(crop[row * size + $0]) } }
+    let side = inside.count
+    func average(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
+    func second(_ step: Int, _ rows: Int, _ columns: Int) -> Double {
+        average((0..<rows).flatMap { row in
+            (0..<columns).map { pow(pixels[row * side + $0] - 2 * pixels[row * side + $0 + step] + pixels[row * side + $0 + 2 * step], 2) }
+        })
+    }
+    let mean = average(pixels)
+    return min(second(side, side - 2, side), second(1, side, side - 2)) / max(average(pixels.map { pow($0 - mean, 2) }), 1e-6)
 }
 
 /// Moves a face's box and landmarks.
