@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
@@ -111,7 +111,11 @@ def add_error_handlers(app: FastAPI) -> None:
         return invalid_parameter({**first, "loc": first["loc"][1:]}).response(request.scope)
 
     @app.exception_handler(HTTPException)
-    async def framework_error(request: Request, error: HTTPException) -> JSONResponse:
+    async def framework_error(request: Request, error: HTTPException) -> Response:
+        if request.scope["path"] == (prefix := request.scope.get("root_path")):
+            return RedirectResponse(
+                f"{prefix}/?{request.url.query}".rstrip("?")
+            )  # not "http://": a proxy may speak https
         if error.status_code == 405:
             answer = ApiError(
                 "This address does not support this HTTP method; see /openapi.json. Predictions: POST /v1/predict.",

@@ -31,7 +31,7 @@ with needs_extra("serve", "The service"):
     from mien.serve.built_page import service_models
     from mien.serve.detect import PredictedImage
     from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
-    from mien.serve.pages import HEADERS, AddHeaders, UnderPrefix, add_docs, add_page
+    from mien.serve.pages import HEADERS, AddHeaders, add_page
     from mien.serve.prediction_service import PredictionService, Slots
     from mien.serve.schemas import (
         BatchResponse,
@@ -128,6 +128,7 @@ def create_app(
         # Generated clients use this id as the name of a function.
         generate_unique_id_function=lambda route: route.name,
     )
+    app.root_path = root_path  # deprecated as an argument, because it is usually the server's
     add_error_handlers(app)
     requires, codes = ([], ()) if token is None else ([Depends(require_token(token))], ("unauthorised",))
     guarded = APIRouter(dependencies=requires, responses=error_responses(*codes))
@@ -142,9 +143,8 @@ def create_app(
         return HealthResponse(status="ok")
 
     _add_stream(app, service, limits, token, metrics)
-    add_docs(app)
     add_page(app, service_models(model_file, guarded=token is not None))
-    _add_middleware(app, hosts, metrics, root_path)
+    _add_middleware(app, hosts, metrics)
     return app
 
 
@@ -248,7 +248,7 @@ def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetri
         return Response(metrics.page(), media_type=CONTENT_TYPE)
 
 
-def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics, root_path: str) -> None:
+def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics) -> None:
     """Add middleware. The middleware that is added last receives requests first."""
     app.add_middleware(GZipMiddleware, compresslevel=6)
     if hosts:
@@ -262,5 +262,3 @@ def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics,
     app.add_middleware(CheckOrigin, allowed=hosts)
     app.add_middleware(AddHeaders, headers=HEADERS)
     app.add_middleware(CountRequests, metrics=metrics)
-    if root_path:
-        app.add_middleware(UnderPrefix, prefix=root_path)

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -64,25 +65,6 @@ class AddHeaders:
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-class UnderPrefix:
-    """ASGI middleware that sets the prefix under which a proxy offers the service, for routes and OpenAPI."""
-
-    def __init__(self, app: ASGIApp, prefix: str) -> None:
-        self.app: ASGIApp = app
-        self.prefix: str = prefix
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        app = self.app
-        if scope["type"] != "lifespan":
-            # In ASGI the path includes the prefix, which the proxy may have removed.
-            path = scope["path"] if f"{scope['path']}/".startswith(f"{self.prefix}/") else self.prefix + scope["path"]
-            scope = {**scope, "root_path": self.prefix, "path": path}
-            if path == self.prefix and scope["type"] == "http":
-                app = RedirectResponse(f"{path}/?{scope['query_string'].decode('latin-1')}".rstrip("?"))
-        await app(scope, receive, send)
-
-
 class _Files(StaticFiles):
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
@@ -101,49 +83,46 @@ _DOCS = """<!doctype html>
 <script src="docs/start.js"></script></body></html>
 """
 _START = """SwaggerUIBundle({
-  url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true,
-  defaultModelsExpandDepth: 0,
+  url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true, defaultModelsExpandDepth: 0,
 });
 """
 
 
-def add_docs(app: FastAPI) -> None:
-    """Serve ``/docs`` with Swagger UI from the package fastapi-offline. FastAPI loads it from another host."""
-    static = Path(str(resources.files("fastapi_offline") / "static"))
+def add_page(app: FastAPI, models: Sequence[Path]) -> None:
+    """Serve ``/docs`` with Swagger UI from the package fastapi-offline, which FastAPI would load from another host.
 
-    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
+    If the page is built, serve ``/`` and all its files, with these models instead of its own; otherwise a note.
+    """
+    route = partial(app.api_route, methods=["GET", "HEAD"], include_in_schema=False)
+    static, swagger = built_page.STATIC, _Files(directory=Path(str(resources.files("fastapi_offline") / "static")))
+
+    @route("/docs")
     async def docs() -> HTMLResponse:
         return HTMLResponse(_DOCS)
 
-    @app.get("/docs/start.js", include_in_schema=False)
-    async def start() -> Response:
-        return Response(_START, media_type="text/javascript")
+    @route("/docs/{name}")
+    async def docs_file(name: str, request: Request) -> Response:
+        if name == "start.js":
+            return Response(_START, media_type="text/javascript")
+        return await swagger.get_response(name, request.scope)
 
-    app.mount("/docs", _Files(directory=static))
-
-
-def add_page(app: FastAPI, models: Sequence[Path]) -> None:
-    """Serve ``/`` and all files of the page, if it is built, with these models instead of its own."""
-    static = built_page.STATIC
     if not (static / "index.html").is_file():
 
-        @app.get("/", include_in_schema=False)
+        @route("/")
         async def no_page() -> HTMLResponse:
             return HTMLResponse(_NO_PAGE)
 
         return
-    files, of_models = _Files(directory=static), page_files(models)
-    app.mount(f"/{HASHED}", _Files(directory=static / HASHED))
+    files, of_models = _Files(directory=static, html=True), page_files(models)
 
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def index(request: Request) -> Response:
-        return await files.get_response("index.html", request.scope)
-
-    @app.api_route("/{name}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def page_file(name: str, request: Request) -> Response:
-        content = of_models.get(name)
+    @route("/")
+    @route(f"/{HASHED}/{{name}}")
+    @route("/{name}")
+    async def page_file(request: Request) -> Response:
+        path = files.get_path(request.scope)
+        content = of_models.get(path)
         if isinstance(content, bytes):
             return Response(content, media_type="application/json", headers={"Cache-Control": "no-cache"})
         if content is not None:
             return files.file_response(content, content.stat(), request.scope)
-        return await files.get_response(name, request.scope)
+        return await files.get_response(path, request.scope)
