@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 from mien.base import progress
 from mien.base.errors import MissingExtraError
 from mien.base.labels import FERPLUS_CLASSES
-from mien.base.recipe import Recipe, check_recipe
+from mien.base.recipe import Recipe, check_recipe, dump_recipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import read_data
@@ -220,6 +220,14 @@ def tiny_recipe_text() -> str:
 def tiny_recipe() -> Recipe:
     """Two epochs of a very small network: seconds, not accuracy."""
     return check_recipe(tomllib.loads(TINY_RECIPE), "tiny")
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path, tiny_recipe: Recipe) -> Path:
+    """The recipe of ``tiny_recipe`` as a file."""
+    file = tmp_path / "tiny.toml"
+    file.write_text(dump_recipe(tiny_recipe))
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import mien
 from mien.base.errors import DataError, RecipeError
 from mien.base.preprocess import face_square
-from mien.base.recipe import dump_recipe, load_recipe
+from mien.base.recipe import load_recipe
 from mien.sklearn import ExpressionClassifier, PixelError, _flat
 from support import raises
 
@@ -31,13 +31,6 @@ NOT_APPLYING = {
     "check_estimators_pickle": SAME,
     "check_pipeline_consistency": SAME,
 }
-
-
-@pytest.fixture
-def recipe(tmp_path, tiny_recipe):
-    file = tmp_path / "tiny.toml"
-    file.write_text(dump_recipe(tiny_recipe))
-    return str(file)
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +92,15 @@ def test_pickle_contains_the_model(fitted, faces):
         clone(fitted).predict(faces.images)
 
 
-def test_estimator_keeps_label_type_and_repeats(recipe, faces, fitted):
+def test_estimator_keeps_label_type_and_repeats(recipe_file, faces, fitted):
     """Oracle: the fitted one, whose labels are the names of these numbers."""
     numbers = 10 * np.searchsorted(fitted.classes_, np.array(faces.classes))[faces.labels]
-    again = ExpressionClassifier(recipe, random_state=0, device="cpu").fit(faces.images, numbers)
+    again = ExpressionClassifier(str(recipe_file), random_state=0, device="cpu").fit(faces.images, numbers)
     assert set(again.predict(faces.images)) <= set(numbers.tolist())
     # One predicts by its model file, the other by its network.
     np.testing.assert_allclose(again.predict_proba(faces.images), fitted.predict_proba(faces.images), atol=1e-6)
     seeds = (np.random.RandomState(5), np.random.RandomState(5).randint(2**31 - 1), 0)
-    own = load_recipe(recipe)
+    own = load_recipe(recipe_file)
     one, same, other = (ExpressionClassifier(own, random_state=s).fit(faces.images, numbers).history_ for s in seeds)
     assert one[0]["train_loss"] == same[0]["train_loss"] != other[0]["train_loss"]
 
@@ -120,15 +113,15 @@ def test_estimator_fits_a_head_on_a_trained_network(faces, tmp_path):
     np.testing.assert_allclose(fitted.features(faces.images), mien.load().features(faces.images), atol=0.02)
 
 
-def test_cross_validation_exports_nothing(recipe, faces, monkeypatch):
+def test_cross_validation_exports_nothing(recipe_file, faces, monkeypatch):
     monkeypatch.setattr(torch.onnx, "export", None)
-    estimator = ExpressionClassifier(recipe, settings={"epochs": 1})
+    estimator = ExpressionClassifier(str(recipe_file), settings={"epochs": 1})
     scores = cross_val_score(estimator, faces.images, faces.labels, cv=2, error_score="raise")
     assert (scores >= 0).tolist() == [True, True]
 
 
-def test_fit_refuses_bad_data_as_value_error(recipe, faces):
-    estimator, labels = ExpressionClassifier(recipe), faces.labels
+def test_fit_refuses_bad_data_as_value_error(recipe_file, faces):
+    estimator, labels = ExpressionClassifier(str(recipe_file)), faces.labels
     flat = faces.images.reshape(len(faces), -1).astype(float)
     for wrong, code in ((flat - 1, "pixel-range"), (2 * flat, "pixel-range"), (flat / 255, "pixel-range")):
         with raises(PixelError, code):
@@ -169,8 +162,8 @@ def test_predict_refuses_another_size(fitted, faces):
 
 
 @pytest.mark.parametrize("scheme", ["binary", "seven"])
-def test_fit_refuses_a_label_scheme(recipe, faces, scheme):
+def test_fit_refuses_a_label_scheme(recipe_file, faces, scheme):
     """Of ``seven`` the columns would be the same classes in Kaggle's order: every answer would be another label."""
     labels = np.array(faces.classes)[faces.labels]
     with raises(RecipeError, "recipe-merges-classes", scheme):
-        ExpressionClassifier(recipe, settings={"classes": scheme}).fit(faces.images, labels)
+        ExpressionClassifier(str(recipe_file), settings={"classes": scheme}).fit(faces.images, labels)

@@ -79,6 +79,5 @@ def test_the_command(mien, tmp_path, tiny_run, face_folder):
     for name in ("model.int8.onnx", "model.half.onnx"):
         assert mien("evaluate", run / name, "--data", face_folder).code == 0
     refused(mien("export", run, "--precision", "int8"), "data-missing", "--data PATH")
-    refused(mien("export", run, "--precision", "int4", "--data", face_folder), "usage", "int4")
     refused(mien("export", run, "--data", face_folder), "options", "--data", "--precision")
     refused(mien("export", run, "--precision", "int8", "--data", tmp_path / "none"), "data-missing", tmp_path / "none")

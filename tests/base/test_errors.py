@@ -8,7 +8,6 @@ from mien.base.errors import (
     DataError,
     MissingExtraError,
     Notice,
-    nearest,
     needs_extra,
     without_password,
 )
@@ -26,12 +25,6 @@ def test_needs_extra_names_the_extra_of_a_missing_package():
 def test_needs_extra_raises_for_missing_modules_of_mien():
     with pytest.raises(ModuleNotFoundError), needs_extra("train", "Flying"):
         import mien.no_such_room  # noqa: F401
-
-
-def test_nearest_suggests_or_lists():
-    assert nearest("anger", ["angry", "happy"]) == " Did you mean 'angry'?"
-    assert nearest("xyz", ["b", "a"]) == " Known: a, b."
-    assert nearest("xyz", []) == " Known: none."
 
 
 def test_notice_equals_its_sentence_and_keeps_its_code():

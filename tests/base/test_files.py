@@ -13,7 +13,7 @@ from PIL import Image
 
 import mien
 from mien.base.errors import DataError, RunError
-from mien.base.files import cache_folder, check_replaceable, lock_file, whole_file, write_bytes, write_text
+from mien.base.files import cache_folder, lock_file, whole_file, write_bytes, write_text
 from mien.base.run_folder import RunFolder
 from mien.evaluation.robustness import read_robustness
 from mien.pipeline.split_predictions import find_teachers
@@ -114,15 +114,6 @@ def test_a_file_that_was_removed_since_it_was_opened_is_not_locked(tmp_path, mad
         if made_again:
             (tmp_path / "a").touch()
         assert not lock_file(stream)
-
-
-def test_writers_replace_files_only_with_overwrite(tmp_path):
-    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
-    old.write_text("mine")
-    check_replaceable([new], overwrite=False)
-    check_replaceable([new, old], overwrite=True)
-    with raises(RunError, "file-exists"):
-        check_replaceable([new, old], overwrite=False)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such call")

@@ -14,29 +14,6 @@ def run(tmp_path):
     return RunFolder(tmp_path / "run")
 
 
-def test_create_then_read(run):
-    recipe = Recipe(name="x", epochs=3)
-    run.create(recipe, {"data": "d"})
-    assert run.is_run
-    assert run.read_recipe() == recipe
-    assert run.read_environment() == {"data": "d"}
-
-
-def test_check_free_rejects_a_folder_with_files(run):
-    run.path.mkdir()
-    run.check_free()
-    (run.path / "thesis.txt").write_text("years of work")
-    with raises(RunError, "folder-exists"):
-        run.check_free()
-    assert [file.name for file in run.path.iterdir()] == ["thesis.txt"]
-
-
-def test_check_free_rejects_a_run_and_names_resume(run):
-    run.create(Recipe(), {})
-    with raises(RunError, "run-exists", "--resume"):
-        run.check_free(or_resume=True)
-
-
 def test_a_folder_without_a_run_is_rejected(run):
     with raises(RunError, "run-missing"):
         run.read_recipe()

@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.base.recipe import dump_recipe
 from mien.data.parquet import write_parquet
-
-
-@pytest.fixture
-def recipe_file(tmp_path, tiny_recipe):
-    file = tmp_path / "tiny.toml"
-    file.write_text(dump_recipe(tiny_recipe))
-    return file
 
 
 @pytest.fixture(scope="module")

@@ -78,18 +78,9 @@ def test_predictions_files_are_evaluated(mien, tmp_path, tiny_run, face_folder):
     assert (tmp_path / "out" / "metrics.json").read_bytes() != before["metrics.json"]
     refused(mien(*words[:-2], "--overwrite"), "options", "--overwrite", "--out")
     refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), tiny_run.path), "options")
-    refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--tta", 2), "options", "--tta")
     refused(mien("evaluate", tiny_run.path, "--data", face_folder, "--tta", 5), "tta-views", "1, 2 or 10", "5")
     refused(mien("evaluate", tiny_run.path), "options", "--data")
-    refused(mien("evaluate", "--predictions", tmp_path / "none.npz"), "predictions-missing", "none.npz")
-    refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--map", "a=b"), "options")
     refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--split", "train"), "options")
-
-
-def test_existing_figures_are_not_replaced(mien, tmp_path, tiny_run):
-    (tmp_path / "out" / "figures").mkdir(parents=True)
-    words = ("evaluate", "--predictions", tiny_run.predictions("validation"), "--out", tmp_path / "out")
-    refused(mien(*words), "file-exists", "figures")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
@@ -111,10 +102,6 @@ def test_by_measures_each_value_of_a_column(mien, tmp_path, tiny_run, face_folde
         "even": sum(1 - int(file.stem) % 2 for file in files),
     }
     assert "odd" in mien("evaluate", tiny_run.path, "--data", table, "--by", "samples").out
-    refused(mien("evaluate", tiny_run.path, "--data", table, "--by", "sample"), "column-missing", "'samples'")
-    split = mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "split")
-    refused(split, "by-split", "'validation'")
-    refused(mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "source"), "column-missing", "'source'")
 
 
 def test_evaluate_with_metric_measures_further_metrics(mien, tmp_path, tiny_run):

@@ -57,7 +57,6 @@ def test_train_folds_writes_predictions_of_every_face(mien, train, face_folder, 
     [
         (("--folds", "3", "--log", "tensorboard"), "options"),
         (("--folds", "2", "--group", "person"), "column-missing"),
-        (("--folds", "500"), "folds-range"),
     ],
 )
 def test_train_folds_rejects_bad_options_and_writes_nothing(train, tmp_path, monkeypatch, options, code):

@@ -19,5 +19,3 @@ def test_command_merges_votes_and_rejects_options(mien, tmp_path):
     refused(mien("label", tmp_path, "--name", "a", "--votes", tmp_path / "a.png"), "out-is-file", "--votes")
     refused(mien("label", tmp_path), "options", "--name", "--merge")
     refused(mien("label", tmp_path, "--name", "a", "--votes", tmp_path / "votes", "--json"), "options", "--json")
-    refused(mien("label", tmp_path, "--name", "a b", "--votes", tmp_path / "votes"), "person-name", "a b")
-    refused(mien("label", tmp_path / "none", "--merge"), "folder-unreadable", "none")

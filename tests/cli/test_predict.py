@@ -84,8 +84,6 @@ def test_annotate_writes_each_image_beside_its_namesakes(mien, photos, tiny_run,
     for path in written:
         with Image.open(photos / "a.png") as source, Image.open(path) as copy:
             assert copy.size == source.size
-    monkeypatch.chdir(photos)
-    refused(mien("predict", "--model", tiny_run.path, "a.png", "--annotate", "."), "annotate-overlap")
 
 
 @pytest.mark.parametrize(
@@ -109,14 +107,10 @@ def test_predict_rejects_bad_images_or_skips_them(mien, photos, tiny_run, tmp_pa
     [
         (("--crops", "--annotate", "x"), "options", "--annotate"),
         (("--crops", "--min-score", "0.5"), "options", "--min-score"),
-        (("--crops", "--min-size", "20"), "options", "--min-size"),
-        (("--crops", "--max-faces", "1"), "options", "--max-faces"),
         (("--engine", "ray"), "options", "--engine ray"),
         (("--engine", "ray", "--out", "x.csv", "--annotate", "x"), "options", "--annotate"),
         (("--json", "--csv"), "options", "--csv"),
         (("--out", "x.csv", "--json"), "options", "--json"),
-        (("--out", "x.txt"), "output-suffix", "x.txt"),
-        (("--workers", "0"), "usage", "--workers"),
     ],
 )
 def test_predict_rejects_contradicting_options(mien, photos, tiny_run, options, code, value, monkeypatch, tmp_path):

@@ -39,7 +39,6 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, face_folder, tm
     faces = package.load_dataset(face_folder)
     with raises(package.DataError, "split-test"):
         package.robustness(tiny_run.path, faces.subset(faces.split != "test"), "all")
-    refused(attempt("--split", "tset"), "split-unknown", "'tset'")
     refused(attempt("--limit", 0), "usage", "--limit")
     assert not (tmp_path / "out").exists()
     assert tiny_run.test_uses() == 0

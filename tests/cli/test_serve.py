@@ -1,7 +1,6 @@
 """``mien serve`` as a command: what it refuses before it starts. What it answers is in tests/serve."""
 
 import importlib
-import socket
 import sys
 
 import pytest
@@ -10,18 +9,11 @@ from mien.base.errors import MissingExtraError
 from support import note_codes, raises, refused
 
 
-def test_serve_rejects_a_port_in_use(mien):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        refused(mien("serve", "--port", taken.getsockname()[1]), "port-unavailable", "--port", taken.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "value"),
     [
         (("--model", "nothing.onnx"), "model-missing", "nothing.onnx"),
-        (("--token-file", "nothing"), "token-unreadable", "nothing"),
         (("--host", "192.0.2.1"), "port-unavailable", "192.0.2.1"),
-        (("--port", "70000"), "usage", "65535"),
         (("--threads", "0"), "usage", "threads"),
     ],
 )

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from mien.base.recipe import dump_recipe
-from support import refused
 
 
 @pytest.fixture
@@ -31,15 +30,3 @@ def test_a_sweep_from_the_command_line(mien, space, face_folder, tmp_path):
     found = json.loads(answer.out)
     assert (found["finished"], found["total"]) == (3, 3)
     assert found["best"]["values"].keys() == {"optim.lr", "optim.nesterov"}
-
-
-def test_mistakes_are_one_line_and_leave_nothing(mien, space, face_folder, tmp_path):
-    out = tmp_path / "out"
-    space.write_text(space.read_text().replace("optim.lr", "optim.lrr"))
-    answer = mien("sweep", space, "--data", face_folder, "--out", out)
-    refused(answer, "recipe-unknown-key", space, "'optim.lrr'", "'optim.lr'")
-    space.write_text(space.read_text().replace("optim.lrr", "model.width"))
-    answer = mien("sweep", space, "--data", face_folder, "--out", out)
-    refused(answer, "space-network", "'widths'")
-    assert len(answer.err.splitlines()) == 1
-    assert not out.exists()

@@ -5,8 +5,6 @@ import webbrowser
 
 import pytest
 
-from support import refused
-
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
@@ -39,11 +37,3 @@ def test_webcam_opens_the_page_of_an_open_service(mien, tmp_path, monkeypatch):
     page, status = answers
     assert "the page" in page
     assert status not in {401, 200}
-
-
-def test_webcam_names_a_page_that_is_not_built(mien, tmp_path, monkeypatch):
-    from mien.serve import built_page
-
-    monkeypatch.setattr(built_page, "STATIC", tmp_path / "static")
-    monkeypatch.setattr(webbrowser, "open", lambda address: pytest.fail("opened"))
-    refused(mien("webcam"), "page-not-built", tmp_path / "static")
