@@ -106,8 +106,7 @@ def folds_folder(job: TrainingJob, data: Data, folds: int, out: str | os.PathLik
     folder = check_out(Path("runs") / f"{job.recipe.name}-folds{folds}" if out is None else out, data)
     has_folds = (folder / "fold-1").is_dir()
     if has_folds and not resume:
-        words = f"{folder} has folds already. Choose another folder with --out, or give --resume."
-        raise RunError(words, code="run-exists")
+        raise RunError(f"{folder} has folds already. Choose another --out, or give --resume.", code="run-exists")
     if not has_folds and RunFolder(folder).exists:
         raise RunError(f"{folder} exists already. Choose another folder with --out.", code="folder-exists")
     return folder

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from mien.api.inputs import Data, DataSource, Model, data_name, read, run_of
 from mien.base.errors import DataError, MienWarning, Notice
@@ -27,16 +27,16 @@ from mien.pipeline.split_predictions import temperature_description
 Split: TypeAlias = Literal["train", "validation", "test", "all"]
 
 
+class _Options(TypedDict, total=False):
+    tta: int
+    classes: str | None
+    by: str | None
+    metrics: Sequence[Metric]
+
+
 @overload  # a str is also a sequence of str; the first overload applies
 def evaluate(  # type: ignore[overload-overlap]
-    model: Model,
-    data: Data,
-    split: Split = "validation",
-    *,
-    tta: int = 1,
-    classes: str | None = None,
-    by: str | None = None,
-    metrics: Sequence[Metric] = (),
+    model: Model, data: Data, split: Split = "validation", **options: Unpack[_Options]
 ) -> EvaluationResult: ...
 @overload
 def evaluate(
@@ -44,11 +44,8 @@ def evaluate(
     data: Data,
     split: Split = "validation",
     *,
-    tta: int = 1,
-    classes: str | None = None,
-    by: str | None = None,
-    metrics: Sequence[Metric] = (),
     ensemble: Literal[True],
+    **options: Unpack[_Options],
 ) -> EvaluationResult: ...
 @overload
 def evaluate(
@@ -56,10 +53,8 @@ def evaluate(
     data: Data,
     split: Split = "validation",
     *,
-    tta: int = 1,
-    classes: str | None = None,
-    metrics: Sequence[Metric] = (),
     ensemble: Literal[False] = False,
+    **options: Unpack[_Options],
 ) -> ModelTable: ...
 
 
@@ -127,8 +122,7 @@ def evaluate_models(
         check_options(options, predictor)
         if options.scheme is None and {*predictor.classes} != {*predictors[0].classes}:
             found = "; ".join(", ".join(each.classes) for each in (predictors[0], predictor))
-            words = f"Only models of the same classes can be evaluated together; found: {found}. See --classes."
-            raise DataError(words, code="classes-differ")
+            raise DataError(f"Models have different classes: {found}. See --classes.", code="classes-differ")
     # Two models with one name are told apart by their files.
     names = [str(each) if isinstance(each, str | os.PathLike) else each.manifest.full_name for each in models]
     names = [str(each.path) if names.count(name) > 1 else name for each, name in zip(predictors, names, strict=True)]

@@ -127,15 +127,13 @@ def export(
         parity = exported.parity
         return ExportResult(file, precision, parity.faces, parity.agreement, parity.largest_difference)
     if data is None:
-        words = f"{precision} is measured on the validation split; give --data PATH."
-        raise DataError(words, code="data-missing")
+        raise DataError(f"{precision} is measured on the validation split; give --data PATH.", code="data-missing")
     with needs_extra("train", "Exporting"):
         import onnx  # noqa: F401
     model = find_model(folder.path)
     manifest = read_manifest(model)
     if manifest.precision != "fp32":
-        words = f"{model} is already {manifest.precision}. Write it in fp32 with: mien export {folder.path}"
-        raise RunError(words, code="precision")
+        raise RunError(f"{model} is {manifest.precision}. First run: mien export {folder.path}", code="precision")
     file = file or (folder.model_int8 if precision == "int8" else folder.model_fp16)
     return quantize(model, precision, read(data, *manifest.input.size_and_channels).faces, file)
 

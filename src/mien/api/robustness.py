@@ -36,8 +36,7 @@ def robustness(
     result = read(data, *predictor.manifest.input.size_and_channels)
     faces = with_model_classes(predictor, result.faces).of_split(split)
     if split == ALL or (faces.split == "test").any():
-        words = "Robustness is measured on validation or train. Only mien evaluate uses the test split."
-        raise DataError(words, code="split-test")
+        raise DataError("split must be validation or train. Only mien evaluate uses the test split.", code="split-test")
     if limit is not None and limit < len(faces):
         faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
     fingerprint = result.faces.fingerprint_for_predictions(split)

@@ -46,8 +46,7 @@ def show(
         split = split or "train"
     faces = faces if split is None else faces.of_split(split)
     if faces_per_class < 1 or not len(faces):
-        words = f"faces_per_class must be 1 or more; found {faces_per_class}." if len(faces) else "There are no faces."
-        raise DataError(words, code="no-faces")
+        raise DataError(f"There are {len(faces)} faces, and faces_per_class is {faces_per_class}.", code="no-faces")
     generator = np.random.default_rng(seed)
     images, captions = [], []
     for index, name in enumerate(faces.classes):

@@ -89,8 +89,7 @@ def study(
         runs = make_plan(chosen, faces, changes)
     if finished and not any(run.key in completed for run in runs):
         own = "these settings" if changes else "the study's settings (without --set)"
-        words = f"{kept} contains no finished run of this study with {own} on this data."
-        raise StudyError(words, code="nothing-finished")
+        raise StudyError(f"{kept} has no finished run of this study with {own} on this data.", code="nothing-finished")
     to_do = [] if finished else pending(runs, completed, folder)
     all_ended, failure = True, None
     try:

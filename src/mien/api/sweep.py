@@ -53,8 +53,7 @@ def sweep(
         MienError: space, data or folder cannot be used.
     """
     if isinstance(space, Space) and settings:
-        words = "Settings belong to a space by name or file; change this one with dataclasses.replace(space, base=...)."
-        raise RecipeError(words, code="settings-of-a-value")
+        raise RecipeError("settings need a space by name or file.", code="settings-of-a-value")
     chosen = space if isinstance(space, Space) else load_space(space, list((settings or {}).items()))
     folder = check_out(Path("sweeps") / chosen.name if out is None else out, data)
     with needs_extra("search", "A sweep"):

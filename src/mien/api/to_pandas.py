@@ -63,9 +63,7 @@ def to_supervision(shown: Photo | VideoFrame) -> Any:
     try:
         import supervision
     except ModuleNotFoundError:
-        raise MissingExtraError(
-            "to_supervision needs the package supervision. Install it with: pip install supervision"
-        ) from None
+        raise MissingExtraError("to_supervision needs supervision: pip install supervision") from None
     tracks = [face.track for face in shown.faces] if isinstance(shown, VideoFrame) else None
     predictions = [face.prediction for face in shown.faces] if isinstance(shown, VideoFrame) else shown.predictions
     return supervision.Detections(

@@ -122,9 +122,7 @@ def train(
     weights = None
     if network is not None:
         if init_from is not None:
-            raise RecipeError(
-                "Give either network or init_from: fine-tuning keeps the network of the run.", code="recipe-set-fixed"
-            )
+            raise RecipeError("Give either network or init_from, which has its own.", code="recipe-set-fixed")
         name, file, weights = source_of(network)
         changes = [("model.name", name), ("model.file", file), *changes]
     job = find_job(recipe, changes, init_from, device).with_run(out, teachers, tta, resume).within(time)
@@ -224,9 +222,7 @@ def check_callback(callback: object) -> None:
     if callback is None or isinstance(callback, Callback):
         return
     found = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__
-    raise TrainingError(
-        f"callback must be an instance of mien.Callback or of a subclass; found {found}.", code="callback-type"
-    )
+    raise TrainingError(f"callback must be an instance of mien.Callback; found {found}.", code="callback-type")
 
 
 @dataclass(frozen=True)
@@ -317,8 +313,7 @@ class TrainingJob:
             MissingExtraError: torch is not installed.
         """
         if self.recipe.tuning.fit_head and (self.teachers or self.parts is not None):
-            words = "tuning.fit_head fits the head in its own way: leave out teachers, loss, augment and optimizer."
-            raise RecipeError(words, code="fit-head")
+            raise RecipeError("tuning.fit_head takes no teachers, loss, augment and optimizer.", code="fit-head")
         if self.distills and not self.teachers:
             raise RecipeError("The keys of [distill] have no effect without teachers.", code="recipe-value")
         if self.run is not None and not self.resumes and is_main_process():
@@ -378,11 +373,10 @@ class TrainingJob:
             words = f"{self.out.path} is resumed after epoch {len(self.out.read_history())} of {plan.recipe.epochs}."
             yield Notice(words, code="run-resumed")
         if "model" not in recipe.model_fields_set and not tunes:
-            yield Notice(
-                f"the recipe names no [model]: a '{recipe.model.name}' of default size is trained from scratch. "
-                "Fine-tune a run with --from RUN.",
-                code="model-default",
+            words = (
+                f"the recipe names no [model]: '{recipe.model.name}' is trained from scratch. Fine-tune with --from."
             )
+            yield Notice(words, code="model-default")
         held_out = len(plan.validation)
         if held_out < _FEW:
             words = f"validation has only {counted(held_out, 'sample')}: its metrics are uncertain."

@@ -135,10 +135,7 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package in {"", "mien"}:
             raise
-        raise MissingExtraError(
-            f"{purpose} needs the package {package}, which is not installed. "
-            f"Install it with: pip install 'mien[{extra}]'"
-        ) from None
+        raise MissingExtraError(f"{purpose} needs {package}. Install it with: pip install 'mien[{extra}]'") from None
 
 
 def without_password(text: str) -> str:

@@ -75,8 +75,7 @@ def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "")
     """Raise an error if a file exists, unless ``overwrite``; ``warning`` is appended. Raises :class:`RunError`."""
     for path in paths:
         if path.exists() and not overwrite:
-            words = f"{path} exists already. Choose another --out, or replace it with --overwrite.{warning}"
-            raise RunError(words, code="file-exists")
+            raise RunError(f"{path} exists already. Choose another --out, or --overwrite.{warning}", code="file-exists")
 
 
 _POINTERS = {
@@ -101,8 +100,7 @@ def check_outside(out: str | os.PathLike[str], data: object) -> Path:
     out, source = expand_home(out), getattr(data, "path", data)
     folder = expand_home(source) if isinstance(source, str | os.PathLike) else None
     if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
-        words = f"{out} is inside the data, {folder}: files there would be read as data. Choose another --out."
-        raise RunError(words, code="out-in-data")
+        raise RunError(f"{out} is inside the data, {folder}. Choose another --out.", code="out-in-data")
     return out
 
 

@@ -205,10 +205,8 @@ def _decoding(name: str) -> Iterator[None]:
     except Image.DecompressionBombError:
         # Pillow first checks its own limit: twice mien's, unless the program has changed it.
         if (own := 2 * (Image.MAX_IMAGE_PIXELS or 0)) < MAXIMUM_PIXELS:
-            raise DataError(
-                f"{name} has more than {own:,} pixels: twice PIL.Image.MAX_IMAGE_PIXELS, which this program has set.",
-                code="image-pixels",
-            ) from None
+            words = f"{name} has more than {own:,} pixels: twice PIL.Image.MAX_IMAGE_PIXELS, set by this program."
+            raise DataError(words, code="image-pixels") from None
         raise _too_large(name) from None
     except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

@@ -73,8 +73,7 @@ def parse_map(text: str) -> dict[str, str]:
     for part in text.split(","):
         found, equals, wanted = (piece.strip() for piece in part.rpartition("="))
         if not (found and equals and wanted):
-            words = f"--map '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'."
-            raise DataError(words, code="map-syntax")
+            raise DataError(f"--map '{part.strip()}' is not of the form 'joy=happy,0=angry'.", code="map-syntax")
         if found in mapping:
             raise DataError(f"--map gives '{found}' twice.", code="map-repeated")
         mapping[found] = wanted
@@ -104,11 +103,8 @@ class LabelScheme:
         """
         for wanted in (name for group in self.groups.values() for name in group):
             if wanted not in classes:
-                raise DataError(
-                    f"The label scheme '{self.name}' uses the class '{wanted}', which {owner} does not have."
-                    + nearest(wanted, classes),
-                    code="scheme-class-missing",
-                )
+                words = f"The label scheme '{self.name}' uses the class '{wanted}', which {owner} does not have."
+                raise DataError(words + nearest(wanted, classes), code="scheme-class-missing")
         index_of = {old: new for new, group in enumerate(self.groups.values()) for old in group}
         return np.array([index_of.get(name, -1) for name in classes], dtype=np.int64)
 
@@ -161,27 +157,21 @@ def parse_scheme(text: str) -> LabelScheme | None:
         return None
     if "=" not in (text := str(text)):
         if text not in SCHEMES:
-            words = f"There is no label scheme '{text}'." + nearest(text, ["all", *SCHEMES])
-            raise DataError(words, code="scheme-unknown")
+            raise DataError(f"There is no scheme '{text}'." + nearest(text, ["all", *SCHEMES]), code="scheme-unknown")
         return SCHEMES[text]
     groups: dict[str, tuple[str, ...]] = {}
-    seen: set[str] = set()
+    seen: list[str] = []
     for part in text.split(","):
         new, equals, members = (composed(piece.strip()) for piece in part.partition("="))
         names = tuple(canonical_class(member) for member in members.split("+"))
         if not (new and equals and all(names)):
-            words = f"'{part.strip()}' is not of the form new=old+old, e.g. 'positive=happy+surprise'."
-            raise DataError(words, code="scheme-syntax")
-        if new in groups:
-            raise DataError(f"The label scheme '{text}' defines '{new}' twice.", code="scheme-repeated")
-        for name in names:
-            if name in seen:
-                raise DataError(f"The label scheme '{text}' uses the class '{name}' twice.", code="scheme-repeated")
-            seen.add(name)
+            raise DataError(f"'{part.strip()}' is not of the form 'positive=happy+surprise'.", code="scheme-syntax")
+        seen += [f"{new} =", *names]
         groups[new] = names
+    if repeated := [name for name in seen if seen.count(name) > 1]:
+        raise DataError(f"The scheme '{text}' has '{repeated[0].removesuffix(' =')}' twice.", code="scheme-repeated")
     if len(groups) < 2:
-        words = f"The label scheme '{text}' has one class; a classifier needs at least two."
-        raise DataError(words, code="too-few-classes")
+        raise DataError(f"The label scheme '{text}' has one class; it needs at least two.", code="too-few-classes")
     return LabelScheme(text, groups)
 
 

@@ -98,9 +98,7 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
             if not set(self.answer.weights) <= set(source.classes):
                 raise ValueError(f"the answer has a weight for a class not among {', '.join(source.classes)}")
             if len(self.answer.prior) != len(source.classes):
-                raise ValueError(
-                    f"the answer's prior has {len(self.answer.prior)} numbers for {len(source.classes)} classes"
-                )
+                raise ValueError(f"the answer's prior has not {len(source.classes)} numbers, one for each class")
         return self
 
     @property
@@ -173,21 +171,15 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
 def parse_manifest(metadata: Mapping[str, str], path: Path) -> Manifest:
     """Parse the manifest in a model file's metadata. Raises :class:`ModelError` with ``path`` in the message."""
     if MANIFEST_KEY not in metadata:
-        words = f"{path} is an ONNX model without mien's manifest, so its classes and preprocessing are not known. "
-        words += "Predict with your own code and evaluate the predictions file (docs/predictions.md)."
+        words = f"{path} has no manifest of mien. Evaluate your own code's predictions of it (docs/predictions.md)."
         raise ModelError(words, code="manifest-missing")
     try:
         content = json.loads(metadata[MANIFEST_KEY])
-        version = content["schema_version"]
-        newer = version > SCHEMA_VERSION
+        newer = content["schema_version"] > SCHEMA_VERSION
     except (ValueError, TypeError, KeyError, RecursionError):
         raise _damaged(path) from None
     if newer:
-        raise ModelError(
-            f"{path} was written by a newer mien (manifest schema {version}; this one reads up to {SCHEMA_VERSION}). "
-            f"Upgrade with: pip install -U mien",
-            code="model-newer",
-        )
+        raise ModelError(f"{path} was written by a newer mien. Upgrade: pip install -U mien", code="model-newer")
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
@@ -251,14 +243,12 @@ def open_model(
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
         # The first line holds the reason; the others are C++ locations.
         reason = str(error).splitlines()[0][:160]
-        words = f"{path} is not an ONNX model that can be read, or the file is damaged ({reason})."
-        raise ModelError(words, code="model-damaged") from None
+        raise ModelError(f"{path} is damaged, or not an ONNX model ({reason}).", code="model-damaged") from None
     try:
         manifest = parse_manifest(session.get_modelmeta().custom_metadata_map, path)
         _check_graph(session, manifest, path)
     except UnicodeDecodeError:
-        words = f"{path} holds a name that is not UTF-8. Export the model again."
-        raise ModelError(words, code="model-damaged") from None
+        raise ModelError(f"{path} holds a name that is not UTF-8. Export it again.", code="model-damaged") from None
     return session, manifest
 
 

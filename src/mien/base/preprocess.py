@@ -195,8 +195,7 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
         if not np.isfinite(greatest) or not np.isfinite(values.min(initial=0)):
             raise DataError("The image contains pixels that are NaN or infinite.", code="image-not-finite")
         if image.mode == "F" and 0 < greatest <= 1:
-            words = "The image contains fractions of 0 to 1. Multiply them by 255 and save it in 8 bits."
-            raise DataError(words, code="image-range")
+            raise DataError("The image contains fractions of 0 to 1. Save it as 8 bits, 0 to 255.", code="image-range")
         # 16-bit grey opens as I;16. Modes I and F have no fixed range, so values above 255 mean 16 bits.
         if image.mode.startswith("I;16") and 0 < greatest <= 255:
             words = f"The 16-bit image holds no value above {greatest:.0f}, so it is black. Save it as 8 bits (uint8)."
@@ -279,8 +278,7 @@ def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.f
     Raises DataError: wrong shape (``crops-shape``) or dtype (``crops-dtype``).
     """
     if images.dtype != np.uint8:
-        words = f"Face crops must be uint8, 0..255; found {images.dtype}. Convert them first."
-        raise DataError(words, code="crops-dtype")
+        raise DataError(f"Face crops must be uint8, 0..255; found {images.dtype}.", code="crops-dtype")
     if images.shape[1:] != spec.face_shape:
         expected = ", ".join(str(side) for side in spec.face_shape)
         raise DataError(f"Face crops must be (N, {expected}); found {images.shape}.", code="crops-shape")

@@ -121,10 +121,8 @@ class Recipe(StrictModel):
         tables = (self.optim, self.schedule, self.augment)
         changed = [table for table in tables if table != type(table)()]
         if self.tuning.fit_head and (self.epochs > 1 or others or changed):
-            raise ValueError(
-                "tuning.fit_head needs epochs = 1, without outputs, ema_decay, recalibrate_bn, self_adaptive, optim, "
-                "schedule, augment, or a file of a loss"
-            )
+            off = "outputs, ema_decay, recalibrate_bn, self_adaptive, optim, schedule, augment, or a file of a loss"
+            raise ValueError(f"tuning.fit_head needs epochs = 1, without {off}")
         return self
 
     @model_validator(mode="after")
@@ -134,9 +132,7 @@ class Recipe(StrictModel):
             raise ValueError("progressive_resizing needs pairs sorted by their first values")
         for _, side_px in self.progressive_resizing:
             if not 8 <= side_px <= self.input.crop_px:
-                raise ValueError(
-                    f"progressive_resizing has {side_px} px; it must be 8 to {self.input.crop_px} px (input.crop_px)"
-                )
+                raise ValueError(f"progressive_resizing has {side_px} px; it must be 8 to {self.input.crop_px} px")
         return self
 
     @model_validator(mode="after")
@@ -165,8 +161,7 @@ class Recipe(StrictModel):
                 changed = getattr(values, name) != info.default
                 for rule in info.metadata:
                     if changed and isinstance(rule, OnlyWith) and not rule.holds(self):
-                        words = f"{table}.{name} = {getattr(values, name)} has no effect; it needs {rule.needs}"
-                        raise ValueError(words)
+                        raise ValueError(f"{table}.{name} = {getattr(values, name)} needs {rule.needs}")
         return self
 
     def resolved(self) -> dict[str, Any]:
@@ -308,8 +303,7 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Re
         if key == "model.dropout" and "dropout" in model:
             model["dropout"] = recipe.model.settings["dropout"]
         elif key.startswith(("model", "input")):
-            words = f"--set {key}: fine-tuning keeps the network and input of the run it starts from."
-            raise RecipeError(words, code="recipe-set-fixed")
+            raise RecipeError(f"--set {key}: fine-tuning keeps the run's network and input.", code="recipe-set-fixed")
     content = {**recipe.model_dump(mode="json"), "model": model, "input": trained.input.model_dump(mode="json")}
     return check_recipe(content, f"for tuning {trained.name}")
 
@@ -337,15 +331,13 @@ def dump_recipe(recipe: Recipe) -> str:
 def _parsed(change: str) -> tuple[str, Any]:
     key, equals, value = (piece.strip() for piece in change.partition("="))
     if not (key and equals):
-        words = f"--set '{change}' is not of the form key=value, e.g. optim.lr=0.01."
-        raise RecipeError(words, code="recipe-set-form")
+        raise RecipeError(f"--set '{change}' is not of the form key=value, e.g. optim.lr=0.01.", code="recipe-set-form")
     try:
         return key, parse_toml(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key, value
     except ValueError as error:
-        words = f"--set {key}: its value is not valid: {error}."
-        raise RecipeError(words, code="recipe-set-value") from None
+        raise RecipeError(f"--set {key}: its value is not valid: {error}.", code="recipe-set-value") from None
 
 
 def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -> dict[str, Any]:
@@ -355,6 +347,5 @@ def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -
         return {**table, name: value}
     inner = table.get(name, {})
     if not isinstance(inner, Mapping):
-        words = f"--set {key}: '{name}' is a value, not a table of values."
-        raise RecipeError(words, code="recipe-set-form")
+        raise RecipeError(f"--set {key}: '{name}' is a value, not a table of values.", code="recipe-set-form")
     return {**table, name: _with(inner, rest, value, key)}

@@ -97,12 +97,10 @@ class RunFolder:
     def check_free(self, *, or_resume: bool = False) -> None:
         """Raise :class:`RunError` if the path exists. ``or_resume`` adds the advice to use --resume."""
         if self.exists and not self.is_run:
-            words = f"{self.path} exists already and is not a run folder; choose another with --out."
-            raise RunError(words, code="folder-exists")
+            raise RunError(f"{self.path} is a folder with other files. Choose another --out.", code="folder-exists")
         if self.exists:
             other = ", or continue a run with --resume" if or_resume else ""
-            words = f"{self.path} exists already. Choose another folder with --out{other}."
-            raise RunError(words, code="run-exists")
+            raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.", code="run-exists")
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
         """Make this a run folder: write recipe and environment, and copy the user's own Python files."""
@@ -136,12 +134,10 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             stream = file.open("a+b")
         except OSError as error:
-            words = f"{self.path} cannot be written: {error.strerror or error}. Choose another folder."
-            raise RunError(words, code="file-unwritable") from None
+            raise RunError(f"{self.path} is not writable: {error.strerror or error}.", code="file-unwritable") from None
         with stream:
             if not lock_file(stream):
-                words = f"{self.path} is being trained by another command. Wait for its end, or stop it first."
-                raise RunError(words, code="run-locked")
+                raise RunError(f"{self.path} is being trained by another command. Wait or stop it.", code="run-locked")
             for part in self.path.glob(".*.part"):
                 part.unlink(missing_ok=True)
             try:
@@ -160,8 +156,7 @@ class RunFolder:
             if self.path.is_file():
                 raise RunError(f"{self.path} is a file; give a run folder, as mien train makes.", code="not-a-run")
             if self.path.exists():
-                words = f"{self.path} is not a run folder: it has no recipe.toml. mien train makes one."
-                raise RunError(words, code="not-a-run")
+                raise RunError(f"{self.path} is not a run folder: it has no recipe.toml.", code="not-a-run")
             words = f"{self.path} does not exist. Make a run with: mien train RECIPE --data PATH --out {self.path}"
             raise RunError(words, code="run-missing")
         from mien.base.recipe import load_recipe
@@ -176,8 +171,7 @@ class RunFolder:
         except (OSError, ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
-            words = f"{file} is missing, unreadable or damaged. Train again into another folder."
-            raise RunError(words, code="run-damaged")
+            raise RunError(f"{file} is missing or damaged. Train again into another folder.", code="run-damaged")
         return content
 
     def read_history(self) -> list[dict[str, float]]:
@@ -198,8 +192,7 @@ class RunFolder:
             with (self.path / "test_ledger.jsonl").open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")
         except OSError as error:
-            words = f"{self.path / 'test_ledger.jsonl'} could not be written: {error.strerror}."
-            raise RunError(words, code="file-unwritable") from None
+            raise RunError(f"{self.path}: test_ledger.jsonl: {error.strerror}.", code="file-unwritable") from None
 
     def test_uses(self) -> int:
         """Return how often this run's model was evaluated on the test split."""

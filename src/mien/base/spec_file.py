@@ -17,7 +17,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from mien.base.errors import MienError, nearest, place, rule_of, sentence, value_text
+from mien.base.errors import MienError, fault_text, nearest, place, rule_of, sentence, value_text
 from mien.base.files import expand_home, plain, refuse_pointer
 
 M = TypeVar("M", bound=BaseModel)
@@ -107,24 +107,17 @@ class SpecKind:
         fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
         where, what = place(fault["loc"]), f"The {self.noun} {origin}"
         if fault["type"] == "extra_forbidden":
-            return self._error(
-                f"{what} has an unknown key '{where}'." + self._nearest(model, fault["loc"]), "unknown-key"
-            )
+            return self._error(f"{what} {fault_text(fault)}.{self._nearest(model, fault['loc'])}", "unknown-key")
         if fault["type"] == "missing":
-            # In a list of fixed length, a missing field is a missing value.
-            *path, last = fault["loc"]
-            lacks = f"too few values in '{place(path)}'" if isinstance(last, int) else f"no '{where}'"
-            return self._error(f"{what} has {lacks}.", "missing-key")
-        rule = rule_of(fault)
-        if not where:
-            return self._error(sentence(f"{what} is not possible: {rule}"), "value")
+            return self._error(f"{what} {fault_text(fault)}.", "missing-key")
         if fault["type"] == "value_error":
-            if isinstance(fault["input"], Mapping):
-                return self._error(sentence(f"{what}: [{where}] is not possible: {rule}"), "value")
-            return self._error(sentence(f"{what} has {where} = {value_text(fault['input'])}: {rule}"), "value")
+            table = f"{what}: [{where}]" if where else what
+            value = f"{what} has {where} = {value_text(fault['input'])}"
+            said = f"{table} is not possible" if isinstance(fault["input"], Mapping) else value
+            return self._error(sentence(f"{said}: {rule_of(fault)}"), "value")
         if fault["loc"][-1] == "[key]":
-            return self._error(f"{what} has {place(fault['loc'][:-1])}: this name {rule}.", "value")
-        return self._error(f"{what} has {where} = {value_text(fault['input'])}; it {rule}.", "value")
+            return self._error(f"{what} has {place(fault['loc'][:-1])}: this name {rule_of(fault)}.", "value")
+        return self._error(f"{what} {fault_text(fault)}.", "value")
 
     def key_of(self, model: type[BaseModel], name: str) -> str:
         """Return the dotted key for a bare name, ``"lr"`` -> ``"optim.lr"``, or ``""`` if there is none."""

@@ -70,11 +70,8 @@ def evaluate(
         leave_out("--predictions FILE already holds labels and probabilities of one split", given)
         result = replace(evaluate_file(predictions, classes=classes, metrics=metrics), name=predictions.stem)
         check_overwrite(out, file_names(result.predictions.split), overwrite)
-        notice(
-            "a predictions file does not say which samples are duplicates of training samples. "
-            "mien report --data PATH does.",
-            "copies-unknown",
-        )
+        words = "a predictions file does not say which samples copy training samples. mien report --data PATH does."
+        notice(words, "copies-unknown")
         _show(result, out, {"predictions": str(predictions)}, overwrite, json)
         return
     if not models or data is None:

@@ -34,11 +34,8 @@ def export(
     """
     made = api.export(run, out, precision=precision, data=data_options.at_any(data), overwrite=overwrite)
     if precision == "fp32" and not read_manifest(made.file).scores:
-        notice(
-            f"{made.file} has neither metrics nor a temperature, because the run has no evaluated model.onnx of these "
-            f"weights. Evaluate it with mien train --resume.",
-            "metrics-missing",
-        )
+        words = f"{made.file} has neither metrics nor a temperature. Evaluate the run with mien train --resume."
+        notice(words, "metrics-missing")
     if json:
         show_json(made.to_dict())
     else:

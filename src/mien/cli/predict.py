@@ -100,11 +100,8 @@ def predict(
         with ResumableOutput(out, settings, columns, overwrite=overwrite) as journal:
             unnamed = journal.done.difference(files)
             if left_out := sorted(filter(os.path.exists, unnamed)):
-                raise RunError(
-                    f"{journal.part} has results of images that this command leaves out, such as {left_out[0]}. Add "
-                    "them, or remove that file to start again.",
-                    code="journal-settings",
-                )
+                words = f"{journal.part} has results of other images, such as {left_out[0]}. Add them or remove it."
+                raise RunError(words, code="journal-settings")
             if done := len(journal.done) - len(unnamed):
                 notice(f"{done:,} of {len(files):,} images are done already; resuming.")
             try:

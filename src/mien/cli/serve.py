@@ -67,11 +67,8 @@ def serve(
     app = make_app()
     listener = open_port(host, port)
     if token is None and not is_local(listener):
-        notice(
-            f"any machine that reaches {address(listener)} can use this service. "
-            f"Require a token with {VARIABLE} or --token-file.",
-            "service-open",
-        )
+        words = f"any machine that reaches {address(listener)} can use this service. Token: {VARIABLE} or --token-file."
+        notice(words, "service-open")
     notice(f"{address(listener)}/ is a page; /v1/predict classifies images, /docs describes it. Press Ctrl-C to stop.")
     if workers == 1:
         run(app, listener, limits)
