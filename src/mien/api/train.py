@@ -374,7 +374,7 @@ class TrainingJob:
             yield Notice(words, code="run-resumed")
         if "model" not in recipe.model_fields_set and not tunes:
             words = (
-                f"the recipe names no [model]: '{recipe.model.name}' is trained from scratch. Fine-tune with --from."
+                f"the recipe names no [model]: '{recipe.model.name}' is trained from scratch. Fine-tune: --from RUN."
             )
             yield Notice(words, code="model-default")
         held_out = len(plan.validation)
