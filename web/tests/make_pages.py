@@ -58,7 +58,8 @@ def write_study_page(folder):
     difference = RepeatedDifference(0.6, 0.62, estimate, 0.2, 2, 0.2)
     rows = tuple(VariantRow(each, 70, CLASSES, {"accuracy": spread}, 0, 0) for each in variants)
     entry = {"two": {"accuracy": difference}}
-    write_study(folder, StudyTable(study, rows, (VariantComparison(compared, 70, entry, ()),), ()), METADATA)
+    comparisons = (VariantComparison(compared, 70, entry, ()),)
+    write_study(folder, StudyTable(study, study.named_metrics, rows, comparisons, ()), METADATA)
 
 
 def video_page():
