@@ -10,7 +10,7 @@ from mien.api.inputs import read
 from mien.base.errors import DataError
 from mien.base.labels import parse_map
 from mien.data.read import ReadOptions, read_data
-from mien.inference.image_files import walk_images
+from mien.inference.image_files import image_files
 from support import raises, warned
 
 NOISE = np.random.default_rng(0)
@@ -136,9 +136,9 @@ def test_read_folders_ignores_folders_of_a_nas(tmp_path):
     write(tmp_path, "happy", "sad", "happy/@eaDir/0.png", "@eaDir", "#recycle/angry", "$RECYCLE.BIN")
     faces = read_data(tmp_path).faces
     assert (faces.classes, len(faces)) == (("happy", "sad"), 8)
-    assert len(list(walk_images(tmp_path))) == 8
+    assert len(image_files(tmp_path)) == 8
     Image.fromarray(NOISE.integers(0, 256, (48, 48), dtype=np.uint8)).save(tmp_path / "sad" / "b.jfif", "JPEG")
-    assert len(list(walk_images(tmp_path))) == len(read_data(tmp_path).faces) == 9
+    assert len(image_files(tmp_path)) == len(read_data(tmp_path).faces) == 9
 
 
 def test_read_data_matches_both_forms_of_unicode(tmp_path):

@@ -37,7 +37,7 @@ def find_images(sources: Sequence[str], *, missing_too: bool = False) -> tuple[l
 
 def _images_and_unread(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
     images, unread = [], 0
-    for file in walk_images(folder, suffixes=IMAGE_SUFFIXES + UNREAD_SUFFIXES):
+    for file in _walk(Path(folder)):
         if file.name.lower().endswith(IMAGE_SUFFIXES):
             images.append(str(file))
         else:
@@ -49,38 +49,22 @@ def _images_and_unread(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
     return images, unread
 
 
-def walk_images(
-    folder: str | os.PathLike[str], above: Sequence[Path] = (), suffixes: tuple[str, ...] = IMAGE_SUFFIXES
-) -> Iterator[Path]:
-    """Yield the files of :func:`image_files` in the same order. Only the names of one folder per level are in memory.
-
-    Raises DataError if a folder cannot be read (``folder-unreadable``).
-    """
-    folder, names, folders = Path(folder), [], set()
+def _walk(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
+    """Yield the images and unread photos below a folder, sorted. ``above`` are the resolved folders around it."""
     within = (*above, folder.resolve())
     try:
         with os.scandir(folder) as entries:
-            # Keep only names: a directory entry is three times as large, and a folder may contain a million.
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if is_folder(entry):
-                    if is_left_out(entry, within):
-                        continue
-                    folders.add(entry.name)
-                # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
-                elif not entry.name.lower().endswith(suffixes) or not (
-                    entry.is_file(follow_symlinks=False) or os.path.isfile(entry) or not os.path.exists(entry)  # noqa: PTH110, PTH113 - Path's may raise
-                ):
-                    continue
-                names.append(entry.name)
+            found = sorted((each for each in entries if not each.name.startswith(".")), key=lambda each: each.name)
     except NotADirectoryError:
         raise DataError(f"{folder} is a file; give its folder.", code="folder-is-a-file") from None
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror or error}.", code="folder-unreadable") from None
-    names.sort()
-    for name in names:
-        if name in folders:
-            yield from walk_images(folder / name, within, suffixes)
-        else:
-            yield folder / name
+    for entry in found:
+        if is_folder(entry):
+            if not is_left_out(entry, within):
+                yield from _walk(folder / entry.name, within)
+        # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
+        elif entry.name.lower().endswith(IMAGE_SUFFIXES + UNREAD_SUFFIXES) and (
+            entry.is_file(follow_symlinks=False) or os.path.isfile(entry) or not os.path.exists(entry)  # noqa: PTH110, PTH113 - Path's may raise
+        ):
+            yield folder / entry.name
