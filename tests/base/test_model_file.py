@@ -294,8 +294,7 @@ def test_a_pickled_predictor_opens_its_file_again(faces):
 @pytest.mark.parametrize(
     ("recipe", "mirrored"),
     [({}, True), ({"augment": {"flip": True}}, True), ({"augment": {"flip": False}}, False),
-     ({"augment": {"flip": True, "file": "own.py"}}, False),
-     ({"augment": {"flip": False}, "tuning": {"fit_head": True}}, True)],
+     ({"augment": {"flip": True, "name": "own"}}, False)],
 )  # fmt: skip
 def test_manifest_states_whether_training_mirrored_faces(tiny_run, recipe, mirrored):
     assert read_manifest(tiny_run.model).model_copy(update={"recipe": recipe}).mirrored is mirrored

@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_score
 
 from mien.base.errors import RecipeError, TrainingError
-from mien.base.recipe import load_recipe
+from mien.base.recipe import load_recipe, tuned
+from mien.base.recipe_tables import AugmentRecipe
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import deal_groups, split_groups
@@ -27,42 +28,45 @@ def tones(faces):
     return Dataset.from_arrays(np.repeat(images, 2, axis=0), np.repeat(tone, 2), ("dark", "middle", "bright"))
 
 
-def test_fit_equals_scikit_learn(tones, tiny_run):
+@pytest.fixture
+def recipe(tiny_run):
+    return tuned(load_recipe("head"), tiny_run.read_recipe())
+
+
+def test_fit_equals_scikit_learn(recipe, tones, tiny_run):
     """Its C is 1 / (N penalty): it sums the losses that are averaged here."""
-    trained = tiny_run.read_recipe()
-    recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
     state = prepare(plan_training(recipe, tones), tiny_run, device="cpu")
-    plain, _ = head._features(state)
+    plain, mirrored = head._features(state)
+    assert not torch.equal(plain, mirrored)
+    unflipped = recipe.model_copy(update={"augment": AugmentRecipe()})
+    (only,) = head._features(prepare(plan_training(unflipped, tones), tiny_run, device="cpu"))
+    assert torch.equal(only, plain)
     plain = (plain - plain.mean(0)) / plain.std(0)
     labels = state.labels
     for penalty in (0.1, 0.001):
-        ours = head._fit(state, plain, labels, penalty)
+        ours = head._fit(state, plain[None], labels, penalty)
         theirs = LogisticRegression(C=1 / (penalty * len(labels)), tol=1e-8, max_iter=5000)
         theirs.fit(plain.numpy(), labels.numpy())
         expected = theirs.predict_proba(plain.numpy())
         assert (plain @ ours[0].T + ours[1]).softmax(1).numpy() == pytest.approx(expected, abs=2e-3)
 
 
-def test_fit_weights_classes_and_needs_two_groups_a_class(tones, tiny_run):
+def test_fit_weights_classes_and_needs_two_groups_a_class(recipe, tones):
     """With weights N / (K n_c) all classes count alike: oracle, scikit-learn's ``class_weight="balanced"``."""
-    trained = tiny_run.read_recipe()
-    recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
     recipe = recipe.model_copy(update={"class_weights": "balanced"})
     uneven = tones.subset(np.flatnonzero((tones.labels != 2) | (np.arange(120) < 60)))
     state = prepare(plan_training(recipe, replace(uneven, columns={"group": uneven.labels}, group_column="group")))
     features = torch.randn(len(state.labels), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    weight, bias = head._fit(state, features, state.labels, 0.01)
+    weight, bias = head._fit(state, features[None], state.labels, 0.01)
     theirs = LogisticRegression(C=1 / (0.01 * len(state.labels)), class_weight="balanced", tol=1e-8, max_iter=5000)
     expected = theirs.fit(features.numpy(), state.labels.numpy()).predict_proba(features.numpy())
     assert (features @ weight.T + bias).softmax(1).numpy() == pytest.approx(expected, abs=2e-3)
-    assert head._choose_penalty(state, features, features) == head.PENALTIES[0]
+    assert head._choose_penalty(state, features[None]) == head.PENALTIES[0]
     assert state.cross_validation is None
 
 
-def test_penalty_has_the_lowest_cross_validated_loss(tones, tiny_run):
+def test_penalty_has_the_lowest_cross_validated_loss(recipe, tones, tiny_run):
     """Oracle: scikit-learn's fits and log loss on the same folds."""
-    trained = tiny_run.read_recipe()
-    recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
     alone = replace(tones, columns={"group": np.arange(len(tones))}, group_column="group")
     state = prepare(plan_training(recipe, alone), tiny_run)
     labels = state.labels.numpy()
@@ -74,21 +78,19 @@ def test_penalty_has_the_lowest_cross_validated_loss(tones, tiny_run):
     scores = [cross_val_score(each, features, labels, cv=folds, scoring="neg_log_loss").mean() for each in models]
     best = int(np.argmax(scores))
     assert 0 < best < len(models) - 1, "not at an end of the list"
-    chosen = head._choose_penalty(state, torch.from_numpy(features), torch.from_numpy(features))
+    chosen = head._choose_penalty(state, torch.from_numpy(features)[None])
     assert chosen == head.PENALTIES[best] == state.cross_validation["penalty"]
 
 
-def test_cross_validation_deals_near_copies_into_one_fold(faces, tiny_run):
+def test_cross_validation_deals_near_copies_into_one_fold(recipe, faces, tiny_run):
     """Oracle: labels drawn by chance cannot be predicted; with shifted copies in other folds all of them could."""
     shifted = [np.roll(face, by, axis=1) for face in np.asarray(faces.images[:60]) for by in range(4)]
     labels = np.random.default_rng(0).integers(0, 2, 60).repeat(4)
     data = Dataset.from_arrays(np.stack(shifted), labels, ("a", "b"), split=["train"] * 200 + ["validation"] * 40)
-    trained = tiny_run.read_recipe()
-    recipe = load_recipe("head").model_copy(update={"model": trained.model, "input": trained.input})
     state = prepare(plan_training(recipe, data), tiny_run)
     of_image = torch.from_numpy(np.arange(60).repeat(4)[:200])
     features = torch.nn.functional.one_hot(of_image).double() + 0.01 * torch.randn(200, 50, dtype=torch.float64)
-    head._choose_penalty(state, features, features)
+    head._choose_penalty(state, features[None])
     assert state.cross_validation["accuracy"] < 0.7
 
 
@@ -113,7 +115,8 @@ def test_train_head_changes_only_the_last_layer(tmp_path, tones, tiny_run):
     assert (validated["images"], validated["folds"]) == (int((tones.split == "train").sum()), 5)
     assert result.evaluation.accuracy.value > 0.8  # of 18 images; a third by chance
     assert f"{validated['accuracy']:.1%}" in str(result)
-    assert load(run.path).classes == ("dark", "middle", "bright")
+    model = load(run.path)
+    assert (model.classes, model.manifest.mirrored) == (("dark", "middle", "bright"), True)
     before = run.best.read_bytes()
     train("head", tones, init_from=tiny_run.path, out=run.path, resume=True, verbose=0)
     assert run.best.read_bytes() == before, "another run may have started from these weights"

@@ -490,14 +490,20 @@ class Beside(FromPython):
         super().__init__(len(PARTS))
 
 
+def unchanged(images):
+    return images
+
+
 def test_train_takes_a_network_class_or_instance(tmp_path, faces, tiny_recipe_text, monkeypatch):
     """A class of a notebook is kept by its source; an instance's weights are the first ones."""
     (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
     monkeypatch.setattr(FromPython, "__module__", "__main__")
     monkeypatch.setitem(globals(), "F", functional)
-    given = {"verbose": 0, "epochs": 1, "out": tmp_path / "run"}
+    given = {"verbose": 0, "epochs": 1, "out": tmp_path / "run", "augment": unchanged}
     result = train_and_export(tmp_path / "tiny.toml", faces, network=FromPython, settings={"model.width": 8}, **given)
     assert result.recipe.model.settings["width"] == 8
+    assert result.recipe.augment.flip
+    assert not result.model.manifest.mirrored
     assert "class FromPython" in (tmp_path / "run" / "FromPython.py").read_text()
     torch.manual_seed(5)
     instance = FromPython()

@@ -137,10 +137,10 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
     def mirrored(self) -> bool:
         """Whether training also saw mirrored faces: only then may predictions for a face and its mirror be averaged.
 
-        The recipe says it; a fitted head always sees them. A recipe without the key is of before it: True.
+        A user's own augmentation has a name and replaces ``flip``. Recipes from before ``flip`` count as mirrored.
         """
-        augment, tuning = (self.recipe.get(table, {}) for table in ("augment", "tuning"))
-        return bool(tuning.get("fit_head") or (augment.get("flip", True) and not augment.get("file")))
+        augment = self.recipe.get("augment", {})
+        return bool(augment.get("flip", True) and not augment.get("name"))
 
     def output(self, name: str | None = None) -> LabelHead:
         """Return an output by name; None: the rule's answer, else :func:`answering`.

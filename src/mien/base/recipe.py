@@ -118,10 +118,10 @@ class Recipe(StrictModel):
     @model_validator(mode="after")
     def _a_fitted_head_takes_one_epoch(self) -> Recipe:
         others = self.outputs or self.ema_decay or self.recalibrate_bn or self.self_adaptive or self.own_parts
-        tables = (self.optim, self.schedule, self.augment)
+        tables = (self.optim, self.schedule, self.augment.model_copy(update={"flip": False}))
         changed = [table for table in tables if table != type(table)()]
         if self.tuning.fit_head and (self.epochs > 1 or others or changed):
-            off = "outputs, ema_decay, recalibrate_bn, self_adaptive, optim, schedule, augment, or a file of a loss"
+            off = "outputs, ema_decay, recalibrate_bn, self_adaptive, optim, schedule, augment (but flip), or a loss"
             raise ValueError(f"tuning.fit_head needs epochs = 1, without {off}")
         return self
 

@@ -99,6 +99,8 @@ def make_manifest(network: Network, recipe: Recipe, facts: Mapping[str, Any], fo
     content = recipe.resolved()
     for key in {"weights", "file"} & content["model"].keys():
         content["model"][key] = Path(content["model"][key]).name  # paths mean nothing to others
+    if own := facts.get("not_of_the_recipe", {}).get("augment"):
+        content["augment"]["name"] = own
     outputs = {
         name: OutputManifest(classes=tuple(each["classes"]), target=each["target"])
         for name, each in facts.get("outputs", {}).items()

@@ -23,16 +23,15 @@ _BATCH = 256
 
 
 def fit_head(state: TrainingState) -> HistoryLine:
-    """Fit the head on the plain and mirrored train split; other weights are unchanged. Sets ``state.cross_validation``.
+    """Fit the head on the train split, with ``augment.flip`` also on its mirror images; other weights are unchanged.
 
-    Returns values for the history's columns about train, on plain images.
+    Sets ``state.cross_validation``. Returns values for the history's columns about train, on plain images.
     """
-    plain, mirrored = _features(state)
-    mean, scale = plain.mean(0), plain.std(0).clamp_min(1e-6)
-    plain, mirrored = (plain - mean) / scale, (mirrored - mean) / scale
-    penalty = _choose_penalty(state, plain, mirrored)
-    weight, bias = _fit(state, torch.cat([plain, mirrored]), state.labels.repeat(2), penalty, exact=True)
-    logits = plain @ weight.T + bias
+    views = _features(state)
+    mean, scale = views[0].mean(0), views[0].std(0).clamp_min(1e-6)
+    views = (views - mean) / scale
+    weight, bias = _fit(state, views, state.labels, _choose_penalty(state, views), exact=True)
+    logits = views[0] @ weight.T + bias
     loss = float(state.label_loss(logits.float(), state.labels))
     with torch.no_grad():
         state.network.head.weight.copy_(weight / scale)
@@ -41,22 +40,21 @@ def fit_head(state: TrainingState) -> HistoryLine:
     return {"learning_rate": 0.0, "train_loss": loss, "train_accuracy": accuracy}
 
 
-def _features(state: TrainingState) -> tuple[Tensor, Tensor]:
-    """Compute features of all plain train images and of their mirror images: (N, D) each, ``sum_dtype``."""
+def _features(state: TrainingState) -> Tensor:
+    """Compute features of the train images, and with ``augment.flip`` of their mirror images: (1 or 2, N, D)."""
     network, device = state.network.eval(), state.fabric.device
-    found: tuple[list[Tensor], list[Tensor]] = ([], [])
-    precise = sum_dtype(device)
+    found: list[Tensor] = []
     parts = slices(len(state.images), _BATCH)
     with torch.inference_mode():
         for part in track(parts, len(parts), "computing features", "batches"):
             images = torch.from_numpy(to_input(state.images[part].cpu().numpy(), state.recipe.input)).to(device)
-            for each, shown in zip(found, (images, images.flip(3)), strict=True):
-                each.append(network.features(shown.contiguous(memory_format=torch.channels_last)).to(precise))
-    first, second = (torch.cat(each).clone() for each in found)
-    return first, second
+            views = (images, images.flip(3)) if state.recipe.augment.flip else (images,)
+            shown = [network.features(view.contiguous(memory_format=torch.channels_last)) for view in views]
+            found.append(torch.stack(shown).to(sum_dtype(device)))
+    return torch.cat(found, dim=1).clone()
 
 
-def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> float:
+def _choose_penalty(state: TrainingState, views: Tensor) -> float:
     """Choose the penalty with the lowest cross-validated loss, or the largest if samples are too few for folds."""
     faces = state.plan.balanced_train
     faces = faces.subset(chosen := np.sort(np.random.default_rng(0).permutation(len(faces))[:_CROSS_VALIDATED]))
@@ -67,15 +65,14 @@ def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> fl
         return PENALTIES[0]
     indices = torch.from_numpy(chosen)
     fold_of = torch.from_numpy(deal_groups(groups, faces.labels, folds))
-    labels = state.labels[indices]
-    plain, mirrored = plain[indices], mirrored[indices]
+    labels, views = state.labels[indices], views[:, indices]
     best = (float("inf"), 0.0, PENALTIES[0])
     for penalty in track(PENALTIES, len(PENALTIES), "cross-validating", "penalties"):
-        logits = torch.zeros(len(labels), len(state.plan.classes), dtype=plain.dtype, device=plain.device)
+        logits = torch.zeros(len(labels), len(state.plan.classes), dtype=views.dtype, device=views.device)
         for fold in range(folds):
             kept, held = fold_of != fold, fold_of == fold
-            weight, bias = _fit(state, torch.cat([plain[kept], mirrored[kept]]), labels[kept].repeat(2), penalty)
-            logits[held] = plain[held] @ weight.T + bias
+            weight, bias = _fit(state, views[:, kept], labels[kept], penalty)
+            logits[held] = views[0, held] @ weight.T + bias
         loss = float(state.label_loss(logits, labels))
         accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
         best = min(best, (loss, accuracy, penalty), key=lambda each: each[0])
@@ -85,12 +82,13 @@ def _choose_penalty(state: TrainingState, plain: Tensor, mirrored: Tensor) -> fl
 
 
 def _fit(
-    state: TrainingState, features: Tensor, labels: Tensor, penalty: float, exact: bool = False
+    state: TrainingState, views: Tensor, labels: Tensor, penalty: float, exact: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Minimise the run's loss plus the penalty by L-BFGS; return weight (C, D) and bias (C,).
+    """Minimise the run's loss over all views plus the penalty by L-BFGS; return weight (C, D) and bias (C,).
 
     With ``exact`` it runs until logits are exact to about 1e-5, as on the browser page.
     """
+    features, labels = views.flatten(0, 1), labels.repeat(len(views))
     weight = features.new_zeros(len(state.plan.classes), features.shape[1]).requires_grad_()
     bias = features.new_zeros(len(state.plan.classes)).requires_grad_()
     steps, gradient, change = (2000, 1e-9, 1e-15) if exact else (100, 1e-7, 1e-9)
