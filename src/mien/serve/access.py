@@ -51,12 +51,9 @@ def find_token(file: Path | None) -> str | None:
 def checked_token(token: str, place: str = "token") -> str:
     """Return a token that clients can send. Raises ServeError: ``token-invalid``, or too short (``token-short``)."""
     if not _TOKEN.fullmatch(token):
-        message = f"{place} does not hold a token: expected letters, digits and -._~+/ without spaces."
-        raise ServeError(message, code="token-invalid")
+        raise ServeError(f"{place} holds no token: letters, digits and -._~+/ without spaces.", code="token-invalid")
     if len(token) < MIN_TOKEN_LETTERS:
-        message = (
-            f"The token in {place} has {len(token)} of {MIN_TOKEN_LETTERS} letters. Make one: openssl rand -hex 24"
-        )
+        message = f"The token in {place} has {len(token)} of {MIN_TOKEN_LETTERS} letters; try: openssl rand -hex 24"
         raise ServeError(message, code="token-short")
     return token
 
@@ -83,8 +80,8 @@ def check_host_names(names: Sequence[str]) -> None:
         raise ServeError(f"hosts must be a list of names; found {names!r}. Give [{names!r}].", code="host-name")
     for name in names:
         if not _HOST.fullmatch(name):
-            message = f"{name!r} is not a host name. Give the name alone, such as faces.example.org, without scheme, "
-            raise ServeError(f"{message}port and path; it is allowed at every port.", code="host-name")
+            message = f"{name!r} is not a host name. Give it without scheme, port and path, such as faces.example.org."
+            raise ServeError(message, code="host-name")
 
 
 class CheckOrigin:
@@ -115,15 +112,11 @@ class CheckOrigin:
         host, origin = headers.get("host"), headers.get("origin")
         name = _name(f"//{host}")
         if host is not None and name not in self._own and not _is_address(name):
-            return ApiError(
-                "This host name is not allowed; mien serve --allow-host NAME would allow it.", code="foreign-host"
-            )
+            return ApiError("This host name is not allowed; --allow-host NAME would allow it.", code="foreign-host")
         own = (origin or "").partition("://")[2].lower() == (host or "").lower()
         if origin is not None and not own and _name(origin) not in self._allowed:
-            return ApiError(
-                "Pages of this site may not use the service; mien serve --allow-host NAME would allow its host.",
-                code="foreign-origin",
-            )
+            message = "Pages of this site may not use the service; --allow-host NAME would allow its host."
+            return ApiError(message, code="foreign-origin")
         return None
 
 

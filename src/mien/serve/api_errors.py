@@ -81,9 +81,8 @@ def error_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     responses: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, meaning = CODES[code]
-        response = responses.setdefault(status, {"model": ErrorResponse, "description": meaning})
-        if meaning not in response["description"]:
-            response["description"] += f"; or {meaning}"
+        others = f"{responses[status]['description']}; or " if status in responses else ""
+        responses[status] = {"model": ErrorResponse, "description": others + meaning}
     return responses
 
 
@@ -116,13 +115,8 @@ def add_error_handlers(app: FastAPI) -> None:
             return RedirectResponse(
                 f"{prefix}/?{request.url.query}".rstrip("?")
             )  # not "http://": a proxy may speak https
-        if error.status_code == 405:
-            answer = ApiError(
-                "This address does not support this HTTP method; see /openapi.json. Predictions: POST /v1/predict.",
-                code="method-not-allowed",
-            )
-        else:
-            answer = ApiError("There is nothing here; see /openapi.json.", code="not-found")
-        response = answer.response(request.scope)
+        code = "method-not-allowed" if error.status_code == 405 else "not-found"
+        message = f"{request.method} is not possible here; see /openapi.json. Predictions: POST /v1/predict."
+        response = ApiError(message, code=code).response(request.scope)
         response.headers.update(error.headers or {})
         return response

@@ -41,7 +41,7 @@ with needs_extra("serve", "The service"):
         ModelResponse,
         PredictParameters,
         PredictResponse,
-    )
+    )  # fmt: skip
     from mien.serve.stream import Stream, receive_token, refuse, sends_token
     from mien.serve.upload import form_document, receive_files
 
@@ -54,9 +54,8 @@ _DESCRIPTION = (
 
 _PREDICTING = (
     *("malformed-form", "body-too-slow", "too-many-bytes", "too-many-files", "image-pixels", "content-encoding"),
-    "not-a-form",
-    *("image-format", "image-empty", "image-address", "image-damaged", "form-file-missing", "unknown-field"),
-    *("bad-parameter", "too-many-faces", "too-much-work", "busy"),
+    *("not-a-form", "image-format", "image-empty", "image-address", "image-damaged", "form-file-missing"),
+    *("unknown-field", "bad-parameter", "too-many-faces", "too-much-work", "busy"),
 )
 
 
@@ -96,18 +95,13 @@ def create_app(
     if threads is not None and threads < 1:
         raise ServeError(f"threads must be 1 or more; found {threads}.", code="threads-range")
     if not re.fullmatch(r"(/[\w.~-]+)*", root_path):
-        message = f"--root-path {root_path!r} is not a prefix; give it as /faces, without a slash at its end."
-        raise ServeError(message, code="root-path")
+        raise ServeError(f"--root-path {root_path!r} is not a prefix such as /faces.", code="root-path")
     limits, detector = Limits() if limits is None else limits, find_detector(detector)
     model_file = find_model(model)
     threads = threads or available_cores()
     classifier = OnnxClassifier(model_file, 1, provider=provider)
-    described = ModelResponse(
-        name=classifier.manifest.full_name,
-        sha256=file_sha256(model_file),
-        detector=detector.name,
-        manifest=classifier.manifest,
-    )
+    manifest, sha256 = classifier.manifest, file_sha256(model_file)
+    described = ModelResponse(name=manifest.full_name, sha256=sha256, detector=detector.name, manifest=manifest)
     metrics = ServiceMetrics(described.name, described.sha256)
     service = PredictionService(classifier, detector, limits, threads, metrics)
 
@@ -173,7 +167,6 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
             raise image
         return image, about
 
-    # Without detection there is no box and no detector.
     @post("/v1/predict", response_model_exclude_none=True, responses=responses)
     async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> PredictResponse:
         """Detect the faces in one image and classify each."""
@@ -188,12 +181,9 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
         image, _ = await predict_one(request, parameters, draw=True)
         return Response(image.drawn, media_type="image/jpeg")
 
-    @post(
-        "/v1/batch",
-        response_model_exclude_none=True,
-        responses=responses,
-        openapi_extra=form_document(limits, many=True),
-    )
+    forms = form_document(limits, many=True)
+
+    @post("/v1/batch", response_model_exclude_none=True, responses=responses, openapi_extra=forms)
     async def predict_batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
         """Predict several images. A failed image has its error at its position; the others are predicted."""
         images, about = await predict_images(request, parameters, limits.max_files)

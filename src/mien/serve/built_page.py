@@ -30,9 +30,8 @@ FAST_MODEL = "fast"
 def built_page() -> Path:
     """Return the folder of the built page. Raises :class:`RunError` (``page-not-built``)."""
     if not (STATIC / "index.html").is_file():
-        words = f"The browser page is not built: {STATIC} is missing. In a checkout: make web (needs Node 20.19+); "
-        words += "then install mien again, unless it was installed with -e."
-        raise RunError(words, code="page-not-built")
+        message = f"The browser page is not built: {STATIC} is missing. In a checkout: make web, then install again."
+        raise RunError(message, code="page-not-built")
     return STATIC
 
 
@@ -57,9 +56,8 @@ def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = Fa
     files: dict[str, bytes] = {}
     if destination.resolve() != page.resolve():
         if (destination / "index.html").exists() and not overwrite:
-            words = f"{destination} has an index.html already. Choose another folder, or replace it with "
-            words += "--overwrite."
-            raise RunError(words, code="file-exists")
+            message = f"{destination} has an index.html already. Choose another folder, or add --overwrite."
+            raise RunError(message, code="file-exists")
         files = {str(each.relative_to(page)): each.read_bytes() for each in sorted(page.rglob("*")) if each.is_file()}
     files |= of_models
     for name, data in files.items():
@@ -80,8 +78,7 @@ def page_files(models: Sequence[Path]) -> dict[str, Path | bytes]:
     files: dict[str, Path | bytes] = {MODELS: _as_json([manifest.full_name for manifest in manifests])}
     for number, (model, manifest) in enumerate(zip(models, manifests, strict=True), start=1):
         if manifest.input.channels != 1:
-            words = f"{model} needs colour images; the browser page supports only grey models."
-            raise ModelError(words, code="page-grey-only")
+            raise ModelError(f"{model} needs colour images; the page supports grey ones only.", code="page-grey-only")
         suffix = "." if number == 1 else f"-{number}."
         files[MODEL.replace(".", suffix)] = model
         files[MANIFEST.replace(".", suffix)] = _as_json(manifest.model_dump(mode="json"))

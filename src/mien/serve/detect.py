@@ -49,16 +49,9 @@ class PredictedImage:
 
 
 def predict_image(
-    data: bytes,
-    reader: FaceReader,
-    limits: Limits,
-    *,
-    source: str = "image",
-    crops: bool = False,
-    max_faces: int | None = None,
-    look: bool = True,
-    draw: bool = False,
-) -> PredictedImage:
+    data: bytes, reader: FaceReader, limits: Limits, *, source: str = "image", crops: bool = False,
+    max_faces: int | None = None, look: bool = True, draw: bool = False,
+) -> PredictedImage:  # fmt: skip
     """Decode an image, detect its faces and classify them.
 
     ``max_faces`` keeps only the largest faces; None keeps all, and refuses images with more than the limit. ``look``
@@ -83,10 +76,10 @@ def predict_image(
     faces = reader.detect(rgb)
     kept = faces[:max_faces]
     if len(kept) > limits.max_faces:
-        raise ApiError(
-            f"The image has {len(faces)} faces; the limit is {limits.max_faces}. Ask for the largest with max_faces.",
-            code="too-many-faces",
+        message = (
+            f"The image has {len(faces)} faces, over the limit of {limits.max_faces}; max_faces keeps the largest."
         )
+        raise ApiError(message, code="too-many-faces")
     hint = crop_as_photo("this small image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
     predictions = reader.read(rgb, kept, source=source)
     drawn = encoded(draw_predictions(rgb, predictions), "JPEG", quality=90) if draw else None
@@ -107,8 +100,7 @@ def check_image(data: bytes, limits: Limits) -> None:
     except Image.DecompressionBombError:
         raise ApiError(f"The image has over {limits.max_pixels:,} pixels. Shrink it.", code="image-pixels") from None
     except UnidentifiedImageError:
-        message = "The file is not an image that the service reads. Send PNG, JPEG, WebP, AVIF or GIF."
-        raise ApiError(message, code="image-format") from None
+        raise ApiError("The file is no image. Send PNG, JPEG, WebP, AVIF or GIF.", code="image-format") from None
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - Pillow raises anything for damaged files

@@ -26,29 +26,16 @@ class ServiceMetrics:
         registry = self.registry
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        build = Gauge(
-            "mien_build_info",
-            "Always 1; its labels are mien's version, the model and the SHA-256 of its file.",
-            ["version", "model", "sha256"],
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
+        meaning = "Always 1; its labels are mien's version, the model and the SHA-256 of its file."
+        labels = ["version", "model", "sha256"]
+        build = Gauge("mien_build_info", meaning, labels, registry=registry, multiprocess_mode="livemax")
         build.labels(__version__, model, sha256).set(1)
         self.requests: Counter = Counter("mien_requests", "Answered requests.", ["route", "status"], registry=registry)
-        self.seconds: Histogram = Histogram(
-            "mien_request_seconds",
-            "Seconds from the headers to the answer.",
-            ["route"],
-            registry=registry,
-            buckets=_SECONDS,
-        )
+        meaning = "Seconds from the headers to the answer."
+        self.seconds = Histogram("mien_request_seconds", meaning, ["route"], registry=registry, buckets=_SECONDS)
         self.refused: Counter = Counter("mien_refused", "Refused requests by error code.", ["code"], registry=registry)
-        self.under_way: Gauge = Gauge(
-            "mien_requests_under_way",
-            "Requests for predictions that are being received or processed.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
+        meaning = "Requests for predictions that are being received or processed."
+        self.under_way = Gauge("mien_requests_under_way", meaning, registry=registry, multiprocess_mode="livesum")
         self.streams: Counter = Counter("mien_streams", "Streams begun.", registry=registry)
         self.faces: Counter = Counter("mien_faces", "Faces classified, without those of streams.", registry=registry)
 

@@ -30,8 +30,7 @@ class Slots:
 
     def __enter__(self) -> None:
         if self._taken >= self._limit:
-            message = f"{self._limit} {self._what} are active, which is the limit. Try again later."
-            raise ApiError(message, code="busy")
+            raise ApiError(f"{self._limit} {self._what}, the limit, are active. Try again later.", code="busy")
         self._taken += 1
 
     def __exit__(self, *error: object) -> None:
@@ -117,10 +116,8 @@ class PredictionService:
         except TimeoutError:
             if work is not None and work.cancel():
                 return ApiError("The service did not get to this image in time. Try again.", code="busy")
-            return ApiError(
-                f"This image, or earlier ones, took over {self._limits.work_seconds:g} s. Shrink or send fewer.",
-                code="too-much-work",
-            )
+            message = f"This image, or earlier ones, took over {self._limits.work_seconds:g} s. Shrink or send fewer."
+            return ApiError(message, code="too-much-work")
         except ApiError as error:
             return error
         except Exception:  # noqa: BLE001 - one failed image must not affect the others

@@ -26,33 +26,22 @@ class FaceParameters(BaseModel, extra="forbid", frozen=True):
         "'answer' if the model has a rule, else the output trained on votes, else its only output",
         examples=["fer2013"],
     )
-    min_score: float | None = Field(
-        default=None, ge=0, description="lowest detector score of a face, 0..1; default: the detector's"
-    )
-    min_size: int | None = Field(
-        default=None, ge=1, description="smallest longer side of a face, in pixels", examples=[24]
-    )
+    min_score: float | None = Field(None, ge=0, description="lowest detector score of a face, 0..1; default: its own")
+    min_size: int | None = Field(None, ge=1, description="smallest longer side of a face, in pixels", examples=[24])
     max_faces: int | None = Field(
-        default=None,
-        ge=1,
-        description="number of largest faces to classify; by default all, or an error if there are too many",
+        None, ge=1, description="number of largest faces to classify; by default all, or an error if there are too many"
     )
 
     @property
     def detects(self) -> bool:
         """Return whether faces are detected in the images."""
-        return True
+        return not getattr(self, "crops", False)
 
 
 class PredictParameters(FaceParameters):
     """Query parameters of a request for predictions; any other is refused."""
 
-    crops: bool = Field(default=False, description="each image is a face crop, about as tight as FER2013's")
-
-    @property
-    def detects(self) -> bool:
-        """Return whether faces are detected in the images."""
-        return not self.crops
+    crops: bool = Field(False, description="each image is a face crop, about as tight as FER2013's")
 
 
 class BoxResponse(BaseModel):
@@ -68,36 +57,27 @@ class FaceResponse(BaseModel):
     """The expression that the model predicts for one face. It says nothing about what the person feels."""
 
     source: str = Field(description="name of the image: 'image 3' is the third file")
-    box: BoxResponse | None = Field(default=None, description="missing with crops")
-    detection_score: float | None = Field(
-        default=None, description="score of the detector, not calibrated; missing with crops"
-    )
+    box: BoxResponse | None = Field(None, description="missing with crops")
+    detection_score: float | None = Field(None, description="of the detector, not calibrated; missing with crops")
     landmarks: dict[str, tuple[float, float]] | None = Field(
-        default=None, description="x and y in pixels of eyes, nose and mouth corners; missing with crops"
+        None, description="x and y in pixels of eyes, nose and mouth corners; missing with crops"
     )
-    output: str | None = Field(default=None, description="output that gives the answer; missing if it has no name")
+    output: str | None = Field(None, description="output that gives the answer; missing if it has no name")
     answer: str = Field(description="an expression, 'unsure' or 'not-a-face'; equals `top` if trained on labels")
     top: str = Field(description="the most probable class")
     # Do not limit it to 1, because rounding may make a sum of probabilities slightly larger.
     confidence: float = Field(description="the model's probability of `top`, 0..1")
     in_doubt: bool = Field(description="true if unsure, with alternatives, or, for a label's output, below 0.5")
     alternatives: list[str] = Field(description="expressions nearly as probable as `top`, the most probable first")
-    unsure: bool | None = Field(
-        default=None,
-        description="true if no expression reaches the rule's limit, by default 0.5; missing unless the "
-        "output was trained on votes",
-    )
-    not_a_face: bool | None = Field(
-        default=None, description="true if `top` is 'not-a-face'; missing unless the output was trained on votes"
-    )
+    # The next four are missing unless the output was trained on votes.
+    unsure: bool | None = Field(None, description="true if no expression reaches the rule's limit; only of votes")
+    not_a_face: bool | None = Field(None, description="true if `top` is 'not-a-face'; only of votes")
     derived_valence: float | None = Field(
-        default=None,
-        description="-1 (unpleasant) to 1, derived from probabilities, not measured; missing unless the "
-        "output was trained on votes",
+        None, description="-1 (unpleasant) to 1, derived from probabilities, not measured; only of votes"
     )
-    derived_arousal: float | None = Field(default=None, description="-1 (calm) to 1, derived like the valence")
-    valence: float | None = Field(default=None, description="-1 (unpleasant) to 1; only if the model learned ratings")
-    arousal: float | None = Field(default=None, description="-1 (calm) to 1; only if the model learned ratings")
+    derived_arousal: float | None = Field(None, description="-1 (calm) to 1, derived like the valence")
+    valence: float | None = Field(None, description="-1 (unpleasant) to 1; only if the model learned ratings")
+    arousal: float | None = Field(None, description="-1 (calm) to 1; only if the model learned ratings")
     probabilities: dict[str, float] = Field(description="probability of each class; they sum to 1")
 
 
@@ -114,10 +94,8 @@ class ImageResponse(BaseModel):
     image: ImageSize
     faces: list[FaceResponse] = Field(description="faces, the largest first")
     faces_found: int = Field(description="number of detected faces, including those left out by max_faces")
-    hint: str | None = Field(
-        default=None, description="notice that a photo may have been sent as a face crop, or a face crop as a photo"
-    )
-    hint_code: str | None = Field(default=None, description="code of the hint: photo-as-crop or crops-as-photos")
+    hint: str | None = Field(None, description="notice that a photo may have been sent as a face crop, or the reverse")
+    hint_code: str | None = Field(None, description="code of the hint: photo-as-crop or crops-as-photos")
 
     @classmethod
     def of(cls, image: PredictedImage, **others: Any) -> Self:
@@ -142,7 +120,7 @@ class ModelName(BaseModel):
 
 class _Answer(BaseModel):
     model: ModelName
-    detector: str | None = Field(default=None, description="name of the face detector; missing with crops")
+    detector: str | None = Field(None, description="name of the face detector; missing with crops")
     milliseconds: float = Field(description="milliseconds from the complete request to the answer")
 
 

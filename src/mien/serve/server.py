@@ -40,7 +40,7 @@ def open_port(host: str, port: int) -> socket.socket:
         listener = socket.create_server(address, family=family, backlog=QUEUE)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        message = f"Cannot listen on {host} port {port}: {reason}. Choose another address with --host and --port."
+        message = f"Cannot listen on {host} port {port}: {reason}. Choose others with --host and --port."
         raise ServeError(message, code="port-unavailable") from None
     # Accepted connections inherit it. Otherwise every answer would wait 40 ms for the client's delayed acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -71,15 +71,9 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits, page: str = "") -
 
 def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits: Limits, workers: int) -> None:
     """Serve with several processes that share the port; each gets ``make_app`` by pickle. See :func:`run`."""
-    config = _config(
-        partial(_in_worker, make_app),
-        limits,
-        factory=True,
-        workers=workers,
-        # Seconds after which an unresponsive worker is replaced. On a busy machine, a start takes longer than the
-        # default of 5 s.
-        timeout_worker_healthcheck=60,
-    )
+    # An unresponsive worker is replaced after 60 s. On a busy machine, a start takes longer than the default of 5 s.
+    made = partial(_in_worker, make_app)
+    config = _config(made, limits, factory=True, workers=workers, timeout_worker_healthcheck=60)
     # All workers count in this folder; see ServiceMetrics.page.
     with tempfile.TemporaryDirectory(prefix="mien-serve-") as folder:
         os.environ[FOLDER_VARIABLE] = folder

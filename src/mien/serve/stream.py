@@ -73,8 +73,7 @@ class Stream:
             now = time.monotonic() - began
             times.append(now)
             if len(times) == times.maxlen and now - times[0] < 2:
-                message = f"More than {limits.stream_frames_a_second} frames a second. Send fewer."
-                raise ApiError(message, code="too-many-frames")
+                raise ApiError(f"Send at most {limits.stream_frames_a_second} frames a second.", code="too-many-frames")
             with suppress(asyncio.QueueEmpty):
                 self._newest.get_nowait()
                 self._skipped += 1

@@ -56,15 +56,14 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
     if declared.isdecimal() and int(declared) > limits.max_bytes:
         raise _too_many_bytes(limits)
     if (encoding := request.headers.get("content-encoding", "identity").lower()) != "identity":
-        message = f"The body is compressed ({encoding}). Send it as it is, without Content-Encoding."
-        raise ApiError(message, code="content-encoding")
+        raise ApiError(f"The body is compressed ({encoding}). Send it as it is.", code="content-encoding")
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     is_image = kind.startswith(b"image/") or kind == b"application/octet-stream"
     if not is_image and kind not in {b"multipart/form-data", b"application/json"}:
         message = (
-            f"Send multipart/form-data with a field '{FIELD}' that holds the image, the image itself as image/jpeg, "
+            'Send a multipart form with the image as "file", the image as image/jpeg, or JSON {"image": "BASE64"}.'
         )
-        raise ApiError(message + 'or JSON, {"image": "BASE64"}.', code="not-a-form")
+        raise ApiError(message, code="not-a-form")
     if kind == b"multipart/form-data" and not options.get(b"boundary"):
         raise ApiError("The content type multipart/form-data names no boundary.", code="malformed-form")
     try:
@@ -74,8 +73,7 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
             body = b"".join([chunk async for chunk in chunks])
             return [body] if is_image else _json_files(body, max_files)
     except TimeoutError:
-        message = f"The body did not arrive within {limits.body_seconds:g} s. Send a smaller image."
-        raise ApiError(message, code="body-too-slow") from None
+        raise ApiError(f"The body took over {limits.body_seconds:g} s. Shrink it.", code="body-too-slow") from None
     except ClientDisconnect:
         raise ApiError("The client closed the connection.", code="malformed-form") from None
 
@@ -96,16 +94,14 @@ def _json_files(body: bytes, max_files: int) -> list[bytes]:
     except (ValueError, RecursionError):
         raise ApiError("The body is not JSON.", code="malformed-form") from None
     if not isinstance(content, dict) or not content.keys() <= {"image", "images"}:
-        message = 'Send {"image": "BASE64"}, or a list as "images"; all else is in the query.'
-        raise ApiError(message, code="unknown-field")
+        raise ApiError('Send {"image": "BASE64"}, or "images" with a list, only.', code="unknown-field")
     texts = content.get("images", [content["image"]] if "image" in content else [])
     if not isinstance(texts, list) or not texts or len(content) > 1:
         raise ApiError('Send one image: {"image": "BASE64"}; or "images" with a list.', code="form-file-missing")
     if len(texts) > max_files:
         raise _too_many_files(max_files)
     if any(isinstance(text, str) and "://" in text[:20] for text in texts):
-        message = "The JSON has an address. The service fetches nothing: send the image itself, as base64 or as a file."
-        raise ApiError(message, code="image-address")
+        raise ApiError("The service fetches no address: send the image itself.", code="image-address")
     try:
         return [_decoded(text) for text in texts]
     except (ValueError, AttributeError):
@@ -160,8 +156,7 @@ async def _form_files(headers: Headers, chunks: AsyncGenerator[bytes, None], max
             raise unknown
         files = parsed.getlist(FIELD)
         if not files or any(isinstance(file, str) for file in files):
-            message = f"The form has no file in the field '{FIELD}'. With curl: -F {FIELD}=@photo.jpg"
-            raise ApiError(message, code="form-file-missing")
+            raise ApiError("The form has no file. With curl: -F file=@photo.jpg", code="form-file-missing")
         return [await file.read() for file in files if not isinstance(file, str)]
     finally:
         await parsed.close()
@@ -173,5 +168,4 @@ def _too_many_files(limit: int) -> ApiError:
 
 
 def _too_many_bytes(limits: Limits) -> ApiError:
-    message = f"The body has more than {limits.max_bytes:,} bytes, the limit. Shrink the image."
-    return ApiError(message, code="too-many-bytes")
+    return ApiError(f"The body has over {limits.max_bytes:,} bytes. Shrink the image.", code="too-many-bytes")

@@ -51,13 +51,12 @@ def _followed(source: int | str, container: Any) -> Generator[tuple[float, npt.N
 
 
 def _open_again(source: int | str) -> Any:
-    named = f"camera {source}" if isinstance(source, int) else without_password(source)
-    warnings.warn(MienWarning(f"{named} was lost; reopening it.", code="camera-lost"), stacklevel=2)
+    warnings.warn(MienWarning(f"{_named(source)} was lost; reopening it.", code="camera-lost"), stacklevel=2)
     for _ in range(TRIES):
         time.sleep(1)
         with suppress(DataError):
             return _open(source)
-    raise DataError(f"{named} was lost and cannot be reopened. Is it still connected?", code="camera-lost")
+    raise DataError(f"{_named(source)} was lost and cannot be reopened. Is it still connected?", code="camera-lost")
 
 
 def _open(source: int | str) -> Any:
@@ -71,11 +70,12 @@ def _open(source: int | str) -> Any:
         container.close()
     except (av.FFmpegError, OSError, ValueError, LookupError):
         pass
-    if isinstance(source, int):
-        message = f"Camera {source} cannot be opened. Is it connected, and not used by another program?"
-    else:
-        message = f"{without_password(source)} cannot be opened. Is this stream running? Download a video file first."
-    raise DataError(message, code="camera-missing")
+    message = "cannot be opened. Is it there, and free of other programs? Download a video file first."
+    raise DataError(f"{_named(source)} {message}", code="camera-missing")
+
+
+def _named(source: int | str) -> str:
+    return f"camera {source}" if isinstance(source, int) else without_password(source)
 
 
 def _camera(number: int) -> tuple[str, str]:

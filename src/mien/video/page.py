@@ -57,7 +57,6 @@ def expressions_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
 
 
 def _finish(axes: Axes, timeline: Timeline) -> None:
-    """Add the time axis, as long as the video, and the legend of the classes."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     end = max(timeline.end_seconds, 0.01)
@@ -90,8 +89,8 @@ def timeline_html(
 ) -> str:
     """Return the page of a whole video as HTML. The page contains everything except the annotated video.
 
-    ``lead`` is the introduction, ``player`` the annotated video
-    beside the page, or ``""``. Raises MissingExtraError without matplotlib or jinja2.
+    ``lead`` is the introduction, ``player`` the annotated video beside the page, or ``""``.
+    Raises MissingExtraError without matplotlib or jinja2.
     """
     section = _faces(timeline, longest_tracks(timeline), player)
     return Page(
@@ -149,9 +148,7 @@ def _faces(timeline: Timeline, shown: Sequence[TrackSummary], player: str) -> Se
     fewer = len(timeline.tracks) - len(shown)
     if fewer:
         blocks.append(Text(f"The {len(shown)} faces seen longest; {TABLE} has all {len(timeline.tracks):,}."))
-    message = (
-        "A face keeps its number while it is visible. A person who returns after more than a second gets a new one."
-    )
+    message = "A face keeps its number while it is visible. A person who returns after over a second gets a new one."
     return Section("seen", "Faces over time", (*blocks, Text(message, soft=True)))
 
 

@@ -116,24 +116,17 @@ def predict_video(
 
 
 def write_video(
-    out: str | os.PathLike[str] | None,
-    video: VideoFile,
-    tracker: Tracker,
-    *,
-    annotate: bool,
-    overwrite: bool,
+    out: str | os.PathLike[str] | None, video: VideoFile, tracker: Tracker, *, annotate: bool, overwrite: bool,
     metadata: Mapping[str, str],
-) -> VideoResult:
+) -> VideoResult:  # fmt: skip
     """Predict a newly opened video and write its files: all or none. Raises as :func:`predict_video`."""
     # Do not write into the video's folder, which may be on a camera's memory card.
     out = expand_home(f"{video.path.stem}-mien" if out is None else out)
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
     with closing(video):
         if annotate and not video.path.is_file():
-            message = (
-                f"{video.path} is not a regular file, but {ANNOTATED} needs a second pass over it. Save it to a file "
-            )
-            raise DataError(f"{message}first, or leave out the copy (--no-annotate).", code="video-pipe")
+            message = f"{video.path} is no regular file, which {ANNOTATED} needs. Save it first, or add --no-annotate."
+            raise DataError(message, code="video-pipe")
         _check(out, video, paths, overwrite)
         with needs_extra("video", "The timeline"):
             import_page_packages()
@@ -151,15 +144,10 @@ def write_video(
             write_table(parts["table"], timeline, tracker)
             if annotate:
                 notes += write_annotated(parts["annotated"], video.path, timeline, tracker)
-            page = timeline_html(
-                timeline,
-                title=video.path.name,
-                lead=f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels in "
-                f"{timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}.",
-                notes=notes,
-                metadata=metadata,
-                player=ANNOTATED if annotate else "",
-            )
+            lead = f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels in "
+            lead += f"{timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}."
+            named = {"title": video.path.name, "player": ANNOTATED if annotate else ""}
+            page = timeline_html(timeline, lead=lead, notes=notes, metadata=metadata, **named)
             parts["timeline"].write_text(page, encoding="utf-8")
     if not annotate:
         # Remove the annotated copy of an earlier video, which would be confusing.
@@ -168,32 +156,24 @@ def write_video(
 
 
 def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
+    path = video.path
     if video.streams > 1:
-        yield Notice(f"{video.path} has {video.streams} video streams; only the first is used.", code="video-streams")
+        yield Notice(f"{path} has {video.streams} video streams; only the first is used.", code="video-streams")
     if video.resized:
-        yield Notice(
-            f"{counted(video.resized, 'frame')} of {video.path} have another size than {video.width} x {video.height} "
-            "pixels: boxes are in pixels of their frame, and the annotated copy has bars.",
-            code="video-sizes",
-        )
+        message = f"{counted(video.resized, 'frame')} of {path} have another size: the annotated copy shows bars."
+        yield Notice(message, code="video-sizes")
     if video.damaged:
         gap = f", and {video.gap_seconds:.1f} s between its frames are missing" if video.gap_seconds else ""
-        yield Notice(
-            f"{counted(video.damaged, 'frame')} of {video.path} could not be decoded completely{gap}.",
-            code="video-damaged",
-        )
+        message = f"{counted(video.damaged, 'frame')} of {path} could not be decoded completely{gap}."
+        yield Notice(message, code="video-damaged")
     if video.missing_seconds:
         about = counted(round(video.missing_seconds * video.frame_rate), "frame")
-        yield Notice(
-            f"{video.path} is truncated: about {about} ({video.missing_seconds:.1f} s) are missing at its end.",
-            code="video-truncated",
-        )
+        message = f"{path} is truncated: about {about} ({video.missing_seconds:.1f} s) are missing at its end."
+        yield Notice(message, code="video-truncated")
     if no_faces:
-        yield Notice(
-            f"{counted(len(no_faces), 'track')} left out as not a face: detected in one frame only, or not a face for "
-            f"the model: number {', '.join(map(str, no_faces))}.",
-            code="tracks-excluded",
-        )
+        numbers = ", ".join(map(str, no_faces))
+        message = f"Left out as not a face, or seen in one frame only: {counted(len(no_faces), 'track')}, {numbers}."
+        yield Notice(message, code="tracks-excluded")
 
 
 def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bool) -> None:

@@ -35,6 +35,8 @@ from mien.video.tracking import HALF_LIFE_SECONDS, IouTracker, Track, between, m
 from mien.video.video_file import DecodedFrame, VideoFile
 
 T = TypeVar("T")
+Detect = Callable[[npt.NDArray[np.uint8]], list[Face]]
+Detections = Iterator[tuple[DecodedFrame, list[Face] | None]]
 
 DETECT_EVERY_SECONDS = 0.5
 """Seconds between two detections in a file; boxes in between are interpolated."""
@@ -176,9 +178,7 @@ class Tracker:
             self._began = time.monotonic() if self._began is None else self._began
             time_seconds = time.monotonic() - self._began
         if not self._seconds <= time_seconds < float("inf"):
-            message = (
-                f"A frame at {time_seconds:g} s came after one at {self._seconds:g} s. Give frames in order of time."
-            )
+            message = f"A frame at {time_seconds:g} s came after one at {self._seconds:g} s. Sort frames by time."
             raise DataError(message, code="seconds-order")
         rgb = upright_rgb(open_image_source(from_opencv(frame) if bgr else frame))
         self._seconds, self._frames = time_seconds, self._frames + 1
@@ -211,7 +211,7 @@ class Tracker:
             classified.append(TrackedFace(track.number, prediction, is_detected))
         return classified
 
-    def _follow(self, frames: Iterable[tuple[DecodedFrame, list[Face] | None]]) -> Iterator[VideoFrame]:
+    def _follow(self, frames: Detections) -> Iterator[VideoFrame]:
         """Track and classify the faces of :func:`detections`, interpolated between two of them."""
         waiting: list[DecodedFrame] = []
         for last, faces in frames:
@@ -273,14 +273,8 @@ def track(
     if isinstance(source, str) and source.isdecimal():
         source = int(source)  # the command line gives a camera's number as text
     name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
-    tracker = Tracker(
-        model,
-        detector=detector,
-        source=without_password(name),
-        classes=classes,
-        half_life_seconds=half_life_seconds,
-        detect_every_seconds=detect_every_seconds,
-    )
+    times: dict[str, Any] = {"half_life_seconds": half_life_seconds, "detect_every_seconds": detect_every_seconds}
+    tracker = Tracker(model, detector=detector, source=without_password(name), classes=classes, **times)
     if isinstance(source, int) or re.match(r"\w{2,}://", name):
         live = enumerate(live_frames(source if isinstance(source, int) else name))
         return (VideoFrame(number, seconds, rgb, tracker.update(rgb, seconds)) for number, (seconds, rgb) in live)
@@ -302,12 +296,7 @@ def track_file(video: VideoFile, tracker: Tracker) -> Generator[VideoFrame, None
         yield from tracker._follow(detected)
 
 
-def detections(
-    frames: Iterable[DecodedFrame],
-    detect: Callable[[npt.NDArray[np.uint8]], list[Face]],
-    every_seconds: float,
-    max_frames: int,
-) -> Iterator[tuple[DecodedFrame, list[Face] | None]]:
+def detections(frames: Iterable[DecodedFrame], detect: Detect, every_seconds: float, max_frames: int) -> Detections:
     """Yield frames in order with the faces detected in them, or None for those between two detections.
 
     Between them all faces of one detection are also in the other: where they differ, the frame in the middle is
@@ -333,12 +322,7 @@ def detections(
         yield from _between(run, first, detect(run[-1].rgb), detect)
 
 
-def _between(
-    run: list[DecodedFrame],
-    first: list[Face],
-    last: list[Face],
-    detect: Callable[[npt.NDArray[np.uint8]], list[Face]],
-) -> Iterator[tuple[DecodedFrame, list[Face] | None]]:
+def _between(run: list[DecodedFrame], first: list[Face], last: list[Face], detect: Detect) -> Detections:
     """Yield the frames after the first, with the faces of the last, and of those in the middle that need detection."""
     if len(run) > 2 and len(match(first, last)) < max(len(first), len(last)):
         middle = len(run) // 2

@@ -24,14 +24,9 @@ MAXIMUM_PIXELS = 8192 * 4320
 """Largest number of pixels of a frame, from H.264's levels. Larger frames are refused before decoding."""
 
 # Supported formats. Allow only these: FFmpeg can also open playlists of other files and addresses, and text as video.
-_FORMATS = (
-    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,mjpeg,ivf,obu,dv,mxf,"
-    "yuv4mpegpipe,nut,rm,wtv"
-)
-_NO_VIDEO = (
-    "is not a video in a supported format (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, GIF), or it is incomplete"
-)
-_GUESSED_RATE = Fraction(25)
+_FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,mjpeg,ivf,obu,dv,mxf,"
+_FORMATS += "yuv4mpegpipe,nut,rm,wtv"
+_NO_VIDEO = "is not a video in a supported format (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, GIF), or incomplete"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,17 +80,13 @@ class VideoFile:
                 raise DataError(f"{self.path} has no video stream, {found}.", code="video-stream-missing")
             known = [stream for stream in moving if stream.codec_context is not None]
             if not known:
-                raise DataError(
-                    f"{self.path} has a codec that FFmpeg cannot decode here. Convert it to an MP4 with H.264 first.",
-                    code="video-codec",
-                )
+                message = f"{self.path} has a codec that FFmpeg cannot decode here. Convert it to an MP4 with H.264."
+                raise DataError(message, code="video-codec")
             self._stream, self.streams = known[0], len(moving)
             self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
             self._stream.thread_type = "AUTO"
             self.time_base: Fraction = Fraction(self._stream.time_base or Fraction(1, 90_000))
-            self.frame_rate: Fraction = Fraction(
-                self._stream.average_rate or self._stream.guessed_rate or _GUESSED_RATE
-            )
+            self.frame_rate: Fraction = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
             self._stated_seconds = self._find_stated_seconds()
             stated = self._stream.frames or round((self._stated_seconds or 0) * self.frame_rate)
             self.expected_frames: int | None = stated or None
@@ -110,10 +101,9 @@ class VideoFile:
             start = self._container.start_time
             first_seconds = (self._first.pts or 0) * self.time_base
             self.start_seconds: Fraction = first_seconds if start is None else Fraction(start, 1_000_000)
-            self.width: int
-            self.height: int
-            size = self._square_pixels(self._first)
-            self.width, self.height = size[::-1] if _orientation(self._first)[0] else size
+            width, height = self._square_pixels(self._first)
+            turned = _orientation(self._first)[0]
+            self.width, self.height = (height, width) if turned else (width, height)
         except BaseException:
             self.close()
             raise
@@ -158,10 +148,7 @@ class VideoFile:
         return max(round(1 / (self.frame_rate * self.time_base)), 1)
 
     def _place(self, frame: VideoFrame, last: int) -> int:
-        """Return the time of a frame, in units from the start, after the last frame's (-1 if it is the first).
-
-        Raw streams have no times, and times in broken files may go back. Such a frame follows the last one directly.
-        """
+        # Raw streams have no times, and times in broken files may go back. Such a frame follows the last one directly.
         stated = None if frame.pts is None else round(frame.pts - self.start_seconds / self.time_base)
         if stated is not None and stated > last:
             return stated
@@ -212,9 +199,7 @@ class VideoFile:
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > MAXIMUM_PIXELS:
-            message = (
-                f"{self.path} has frames of {width} x {height} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it."
-            )
+            message = f"{self.path} has frames of {width} x {height}, over {MAXIMUM_PIXELS:,} pixels. Shrink it."
             raise DataError(message, code="video-pixels")
 
     def _find_stated_seconds(self) -> float | None:
@@ -240,11 +225,8 @@ def open_container(path: Path) -> Any:
         # Path() turns the two slashes of an address into one.
         name = re.sub(r"^(\w+):/+", r"\1://", str(path))
         if re.fullmatch(r"[0-9]+|(rtsps?|rtmp|https?|udp)://.*", name):
-            raise DataError(
-                f"{without_password(name)} is a camera or an address, not a file. mien webcam shows a camera in the "
-                "browser; in Python, mien.track reads both.",
-                code="video-live",
-            )
+            message = f"{without_password(name)} is a camera or address: use mien webcam, or mien.track in Python."
+            raise DataError(message, code="video-live")
         raise missing_file(path)
     try:
         return av.open(str(path.absolute()), options={"format_whitelist": _FORMATS})

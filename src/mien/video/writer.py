@@ -120,13 +120,12 @@ class VideoWriter:
 
 @contextmanager
 def _errors(video: VideoFile) -> Iterator[None]:
-    """Turn FFmpeg's errors into a RunError."""
     import av
 
     try:
         yield
     except (av.FFmpegError, ValueError) as error:  # ValueError: FFmpeg was built without x264
         reason = getattr(error, "strerror", None) or error
-        message = f"The annotated video, {video.width} x {video.height} pixels, could not be written: {reason}. "
-        message += "Free some disk space or choose another folder; --no-annotate leaves it out."
+        size = f"{video.width} x {video.height}"
+        message = f"The annotated video ({size}) could not be written: {reason}. --no-annotate leaves it out."
         raise RunError(message, code="video-unwritable") from None
