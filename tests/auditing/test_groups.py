@@ -21,18 +21,10 @@ def people(times):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (COUNT, 48, 48)).astype(np.uint8)
     votes = generator.multinomial(10, [0.2] * 5 + [0] * 5, COUNT)
-    return Dataset(
-        images=images.repeat(times, axis=0),
-        labels=generator.integers(0, 3, COUNT).repeat(times),
-        classes=CLASSES,
-        split=np.array(["train", "validation"]).repeat(COUNT * times // 2),
-        source=np.array([f"face {at}" for at in range(COUNT * times)]),
-        rows=np.arange(COUNT * times),
-        columns={"person": np.arange(COUNT).repeat(times)},
-        votes=votes.repeat(times, axis=0),
-        vote_classes=FERPLUS_CLASSES,
-        group_column="person",
-    )
+    labels, split = generator.integers(0, 3, COUNT), np.array(["train", "validation"]).repeat(COUNT * times // 2)
+    of_person = np.arange(COUNT).repeat(times)
+    faces = Dataset.from_arrays(images[of_person], labels[of_person], CLASSES, split, groups=of_person)
+    return replace(faces, votes=votes[of_person], vote_classes=FERPLUS_CLASSES)
 
 
 def test_ceilings_resample_whole_groups():
@@ -50,7 +42,7 @@ def test_ceilings_resample_whole_groups():
 
 def test_split_groups_keeps_people_and_copies_of_an_audit_together():
     """Each person, and each pair of copies, has one number."""
-    faces = replace(people(1), columns={"person": np.arange(COUNT) // 3})
+    faces = replace(people(1), columns={"group": np.arange(COUNT) // 3})
     images = np.asarray(faces.images).copy()
     images[4] = images[70]
     faces = replace(faces, images=images)

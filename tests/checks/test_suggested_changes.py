@@ -15,27 +15,15 @@ CLASSES = ("angry", "happy", "sad")
 
 def faces_of(rows):
     """A face for each (group of copies, label, split): images of a group have its number as their grey."""
-    count = len(rows)
-    return Dataset(
-        images=np.repeat(np.array([row[0] for row in rows], dtype=np.uint8), 64).reshape(count, 8, 8),
-        labels=np.array([row[1] for row in rows], dtype=np.int64),
-        classes=CLASSES,
-        split=np.array([row[2] for row in rows], dtype="<U10"),
-        source=np.array([f"face {at}" for at in range(count)]),
-        rows=100 + np.arange(count),
-    )
+    greys, labels, splits, *_ = zip(*rows, strict=True)
+    images = np.repeat(np.array(greys, dtype=np.uint8), 64).reshape(-1, 8, 8)
+    ids = 100 + np.arange(len(rows))
+    return Dataset(images, np.array(labels), CLASSES, np.array(splits, dtype="<U10"), ids.astype(str), ids)
 
 
+SPLITS = st.sampled_from(["train", "train", "validation", "test"])
 ROWS = st.lists(
-    st.tuples(
-        st.integers(0, 5),
-        st.integers(0, 2),
-        st.sampled_from(["train", "train", "validation", "test"]),
-        st.booleans(),
-        st.booleans(),
-    ),
-    min_size=1,
-    max_size=25,
+    st.tuples(st.integers(0, 5), st.integers(0, 2), SPLITS, st.booleans(), st.booleans()), min_size=1, max_size=25
 )
 
 

@@ -73,15 +73,11 @@ def test_read_header_ignores_case_spaces_quotes_and_delimiter(
     assert (header.label, header.pixels, header.path, header.split) == (label, pixels, path, split)
 
 
-def test_read_header_rejects_a_table_without_images(tmp_path: Path) -> None:
-    file = tmp_path / "weather.csv"
-    file.write_text("day,rain\n")
-    with raises(DataError, "csv-columns", "weather.csv line 1", "day, rain", "emotion,pixels"):
-        read_header(file)
-
-
-def test_read_header_rejects_bytes_without_text(tmp_path: Path) -> None:
-    file = tmp_path / "image.csv"
-    file.write_bytes(b"\x89PNG\r\n\xff\xfe")
-    with raises(DataError, "csv-not-text", "line 1"):
-        read_header(file)
+@pytest.mark.parametrize(
+    ("content", "code", "values"),
+    [(b"day,rain\n", "csv-columns", ("day, rain", "emotion,pixels")), (b"\x89PNG\r\n\xff\xfe", "csv-not-text", ())],
+)
+def test_read_header_rejects_other_files(tmp_path: Path, content: bytes, code: str, values: tuple[str, ...]) -> None:
+    (tmp_path / "weather.csv").write_bytes(content)
+    with raises(DataError, code, "weather.csv line 1", *values):
+        read_header(tmp_path / "weather.csv")

@@ -42,26 +42,16 @@ def test_read_paths_reads_labels_splits_and_columns(tmp_path: Path, images, writ
     assert faces.split.tolist() == ["train"] * 6 + ["validation"] * 3 + ["test"] * 3
     assert faces.source.tolist() == [f"images/{index}.png" for index in range(12)]
     assert faces.rows.tolist() == list(range(12))
-    assert {name: values.dtype.kind for name, values in faces.columns.items()} == {
-        "age": "i", "score": "f", "person": "U", "row_": "i",
-    }  # fmt: skip
-    assert faces.columns["age"].tolist() == ages
-    assert faces.columns["score"].tolist() == scores
-    assert faces.columns["person"].tolist() == people
+    columns = {name: values.tolist() for name, values in faces.columns.items()}
+    assert columns == {"age": ages, "score": scores, "person": people, "row_": ages}
 
 
-def test_read_paths_takes_semicolons_and_windows_paths(tmp_path: Path, images) -> None:
-    lines = ["Path;Label", "images\\0.png;happy", f"{tmp_path / 'images/1.png'};sad"]
-    path = tmp_path / "labels.csv"
-    path.write_text("\r\n".join(lines), encoding="utf-8-sig")
-    assert np.array_equal(read_data(path).faces.images, images[:2])
-
-
-def test_read_paths_ignores_spaces_and_case_of_classes(tmp_path: Path, images) -> None:
-    lines = ['"path", "label"', *(f'"images/{row}.png", "{("Bored", "BORED ", "sad")[row % 3]}"' for row in range(12))]
-    path = tmp_path / "labels.csv"
-    path.write_text("\n".join(lines))
-    assert read_data(path).faces.counts().tolist() == [4, 8]
+def test_read_paths_takes_windows_paths_and_any_case_of_classes(tmp_path: Path, images) -> None:
+    lines = ["path, label", "images\\0.png, Bored", f"{tmp_path / 'images/1.png'}, sad", '"images/2.png", "BORED "']
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    faces = read_data(tmp_path / "labels.csv").faces
+    assert np.array_equal(faces.images, images[:3])
+    assert faces.counts().tolist() == [1, 2]
 
 
 def test_read_data_uses_the_only_table_of_a_folder(tmp_path: Path, images, write_csv) -> None:
@@ -80,6 +70,7 @@ def test_read_data_uses_the_only_table_of_a_folder(tmp_path: Path, images, write
         ("images/99.png,happy,train", "image-unreadable", ("labels.csv line 5", "99.png")),
         ("images/3.png,happy", "csv-column-count", ("labels.csv line 5", 3, 2)),
         ("images/3.png,,train", "label-missing", ("labels.csv line 5",)),
+        ("images/3.png,müde,train", "csv-not-text", ("labels.csv", "UTF-8")),
         (",happy,train", "image-missing", ("labels.csv line 5",)),
         ("images/3.png,happy,tomorrow", "split-unknown", ("labels.csv line 5", "'tomorrow'")),
         ("images/3.png,happy,", "split-incomplete", ("images/3.png",)),
@@ -91,7 +82,7 @@ def test_read_paths_names_a_bad_row(
     path = write_csv(tmp_path / "labels.csv", "path,label,split", rows(["train"] * 12))
     lines = path.read_text().splitlines()
     lines[4] = line
-    path.write_text("\n".join(lines))
+    path.write_bytes("\n".join(lines).encode("latin-1"))
     with raises(DataError, code, *named):
         read_data(path)
 
@@ -117,9 +108,3 @@ def test_cache_misses_when_an_image_of_a_table_changes(tmp_path: Path, images, n
     after = read_data(path)
     assert not after.cached
     assert after.fingerprint != before
-
-
-def test_read_paths_rejects_latin_1(tmp_path: Path, images) -> None:
-    (tmp_path / "labels.csv").write_bytes("path,label\nimages/0.png,happy\nimages/1.png,müde\n".encode("latin-1"))
-    with raises(DataError, "csv-not-text", "labels.csv", "UTF-8"):
-        read_data(tmp_path / "labels.csv")

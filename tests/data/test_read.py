@@ -29,12 +29,9 @@ def test_read_data_rejects_other_files(tmp_path: Path, name: str, content: bytes
         read_data(tmp_path / name)
 
 
-def test_read_data_suggests_a_similar_file_name(kaggle_table: Path) -> None:
+def test_read_data_names_a_similar_file_and_a_run_folder(kaggle_table: Path, tiny_run) -> None:
     with raises(DataError, "data-missing", "fer2103.csv", "'fer2013.csv'"):
         read_data(kaggle_table.with_name("fer2103.csv"))
-
-
-def test_read_data_rejects_a_run_folder(tiny_run):
     with raises(DataError, "data-is-a-run"):
         read_data(tiny_run.path)
 

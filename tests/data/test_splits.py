@@ -3,19 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.base.errors import DataError
 from mien.data.splits import (
     CUT_ORIGIN,
     NO_CUT,
     canonical_split,
-    check_class_groups,
     cut_groups,
     cut_validation,
     group_identical,
     is_official,
     settle_splits,
 )
-from support import raises
 
 
 @pytest.mark.parametrize(
@@ -30,9 +27,7 @@ def test_canonical_split_knows_common_names(found: str, split: str | None) -> No
 
 def test_is_official_needs_two_official_names() -> None:
     assert is_official(["Training", "PublicTest", "Training"])
-    assert is_official(["Training", "PublicTest", "PrivateTest"])
-    assert not is_official(["Training", "test"])
-    assert not any(is_official(words) for words in (["Training"], []))
+    assert not any(is_official(words) for words in (["Training", "test"], ["Training"], []))
 
 
 def test_cut_validation_ignores_the_order_of_images(noise) -> None:
@@ -106,10 +101,3 @@ def test_cut_validation_fills_its_share() -> None:
     assert cut_validation(PIXELS[:20], np.zeros(20, np.int64)).sum() == 3
     for order in ([0, 0, 0, 1, 1], [1, 1, 1, 0, 0]):
         assert cut_validation(PIXELS[order], np.zeros(5, np.int64)).tolist() == [False, False, False, True, True]
-
-
-def test_check_class_groups_rejects_a_class_in_one_group() -> None:
-    labels = np.array([0, 1, 0, 1])
-    check_class_groups(np.array(["a", "a", "b", "b"]), labels, ("x", "y"))
-    with raises(DataError, "group-holds-class", "'b'", "'y'"):
-        check_class_groups(np.array(["a", "b", "c", "b"]), labels, ("x", "y"))

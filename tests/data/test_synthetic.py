@@ -48,14 +48,7 @@ def test_synthetic_faces_are_split_80_10_10_within_classes() -> None:
     assert faces.rows.tolist() == list(range(1000))
 
 
-@pytest.mark.parametrize("count", [6, 0, -1])
-def test_synthetic_faces_rejects_too_few_faces(count: int) -> None:
-    with raises(DataError, "count-too-small", 7, count):
-        synthetic_faces(count)
-    with raises(DataError, "count-too-small", 7, count):
-        draw_labels(count, 0)
-
-
-def test_synthetic_faces_rejects_a_negative_seed() -> None:
-    with raises(DataError, "seed-range", -1):
-        synthetic_faces(7, seed=-1)
+@pytest.mark.parametrize(("count", "seed", "code"), [(6, 0, "count-too-small"), (7, -1, "seed-range")])
+def test_synthetic_faces_rejects_too_few_faces_and_negative_seeds(count: int, seed: int, code: str) -> None:
+    with raises(DataError, code, seed or count):
+        synthetic_faces(count, seed)

@@ -80,15 +80,14 @@ def test_balance_keeps_votes_of_repeated_rows(voted: Dataset) -> None:
 
 
 def test_with_votes_rejects_votes_on_other_images(tmp_path: Path, plain: Dataset) -> None:
-    votes = votes_for(plain)
-    path = write_ferplus(tmp_path / "v.csv", plain, np.roll(votes, 1, axis=1))
-    with raises(DataError, "votes-other-data"):
-        with_votes(plain, path)
-    with raises(DataError, "votes-other-data", "50 rows", "row 50"):
-        with_votes(plain, write_ferplus(tmp_path / "v.csv", plain.subset(np.arange(50)), votes[:50]))
-    moved = replace(plain, split=np.roll(plain.split, 1))
-    with raises(DataError, "votes-other-data", "v.csv: row"):
-        with_votes(plain, write_ferplus(tmp_path / "v.csv", moved, votes))
+    votes, moved = votes_for(plain), replace(plain, split=np.roll(plain.split, 1))
+    for faces, counts, values in (
+        (plain, np.roll(votes, 1, axis=1), ()),
+        (plain.subset(np.arange(50)), votes[:50], ("50 rows", "row 50")),
+        (moved, votes, ("v.csv: row",)),
+    ):
+        with raises(DataError, "votes-other-data", *values):
+            with_votes(plain, write_ferplus(tmp_path / "v.csv", faces, counts))
 
 
 @pytest.mark.parametrize(
@@ -153,10 +152,6 @@ def test_read_pixels_gathers_votes(tmp_path: Path, noise, write_csv, as_pixels) 
     assert faces.votes.tolist() == [[0, 9], [1, 8], [2, 7], [3, 6]]
     assert faces.columns["person"].tolist() == ["p0", "p1", "p2", "p3"]
     assert set(faces.columns) == {"person"}
-    with raises(DataError, "column-twice", "votes_happy"):
-        read_data(write_csv(tmp_path / "two.csv", header.replace("votes_Anger", "votes_happy"), rows))
-    with raises(DataError, "votes-not-numbers", "bad.csv line 4", "votes_happy", "many"):
-        read_data(write_csv(tmp_path / "bad.csv", header, [*rows[:2], (0, rows[2][1], "many", *rows[2][3:]), rows[3]]))
 
 
 def test_read_parquet_gathers_votes(tmp_path: Path, plain: Dataset) -> None:
@@ -226,7 +221,6 @@ def test_rating_notices_count_missing_ratings(tmp_path, noise, write_tree, write
         ("path,label,votes_sad,votes_", [1, 2], "votes-columns"),
         ("path,label,votes_happy,votes_happiness", [1, 2], "votes-columns"),
         ("path,label,votes_happy,votes_sad,votes_happy", [1, 2, 3], "column-twice"),
-        ("path,label,votes_happy,votes_sad", [1, "many"], "votes-not-numbers"),
     ],
 )
 def test_read_paths_rejects_bad_columns_of_votes(tmp_path, noise, write_tree, write_csv, header, values, code) -> None:
@@ -241,13 +235,15 @@ def test_read_parquet_names_rows_of_another_length(tmp_path: Path, plain: Datase
     write_parquet(plain, tmp_path / "plain.parquet")
     lists = FERPLUS.tolist()
     lists[1], lists[2] = None, [None] * 10
-    table = pq.read_table(tmp_path / "plain.parquet").append_column("ferplus_votes", pa.array(lists))
-    pq.write_table(table, tmp_path / "gaps.parquet")
-    found = read_data(tmp_path / "gaps.parquet").faces.votes
+
+    def written():
+        table = pq.read_table(tmp_path / "plain.parquet").append_column("ferplus_votes", pa.array(lists))
+        pq.write_table(table, tmp_path / "faces.parquet")
+        return tmp_path / "faces.parquet"
+
+    found = read_data(written()).faces.votes
     assert found[1:3].sum() == 0
     assert found[3:].tolist() == FERPLUS[3:].tolist()
     lists[4] = lists[4][:9]
-    table = pq.read_table(tmp_path / "plain.parquet").append_column("ferplus_votes", pa.array(lists))
-    pq.write_table(table, tmp_path / "faces.parquet")
     with raises(DataError, "votes-shape", "faces.parquet row 4", 10):
-        read_data(tmp_path / "faces.parquet")
+        read_data(written())
