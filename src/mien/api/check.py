@@ -26,7 +26,7 @@ from mien.evaluation.results import Estimate, JsonResult
 from mien.evaluation.vote_metrics import vote_ceiling
 from mien.page.blocks import Column, Section, Table, Text
 from mien.page.page import Page
-from mien.page.wording import counted, p_text, percent, points, share_text
+from mien.page.wording import counted, p_text, percent, share_text, with_interval
 from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit
 from mien.pipeline.predictions_csv import ClaimedPredictions, read_predictions_csv
@@ -100,14 +100,9 @@ class ClaimResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return accuracy, samples, verdict and findings, JSON-ready."""
-        return {
-            "predictions": self.name,
-            "split": self.split,
-            "samples": self.samples,
-            "accuracy": self.accuracy.to_dict(),
-            "verdict": self.verdict,
-            "findings": [item.to_dict() for item in self.findings],
-        }
+        about = {"predictions": self.name, "split": self.split, "samples": self.samples}
+        findings = [item.to_dict() for item in self.findings]
+        return {**about, "accuracy": self.accuracy.to_dict(), "verdict": self.verdict, "findings": findings}
 
     def __str__(self) -> str:
         width = max(len(item.key) for item in self.findings)
@@ -196,11 +191,8 @@ def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> C
     if not missing:
         return ClaimFinding("all samples", "fine", f"Each of the {expected:,} samples has a prediction.")
     reason = f", {claim.without_answer:,} because their answer is not a class" if claim.without_answer else ""
-    words = (
-        f"{missing:,} of {expected:,} samples have no prediction{reason}. "
-        f"If they count as wrong, the accuracy is {percent(accuracy.value * count / expected)}."
-    )
-    return ClaimFinding("all samples", "caution", words)
+    words = f"{missing:,} of {expected:,} samples have no prediction{reason}. If they count as wrong, the accuracy is "
+    return ClaimFinding("all samples", "caution", f"{words}{percent(accuracy.value * count / expected)}.")
 
 
 def _labels(other: int | None) -> ClaimFinding:
@@ -219,9 +211,8 @@ def _claimed(claimed: float, accuracy: Estimate) -> ClaimFinding:
 def _size(accuracy: Estimate) -> ClaimFinding:
     width = accuracy.high - accuracy.low
     words = f"The 95% interval is {100 * width:.1f} points wide: {share_text(accuracy)}."
-    if width <= WIDE:
-        return ClaimFinding("interval", "fine", words)
-    return ClaimFinding("interval", "caution", f"{words} So few samples cannot tell good models apart.")
+    few = "" if width <= WIDE else " So few samples cannot tell good models apart."
+    return ClaimFinding("interval", "caution" if few else "fine", words + few)
 
 
 def _exchange(found: Predictions) -> ClaimFinding:
@@ -295,9 +286,7 @@ def _against(found: Predictions, other: Predictions) -> ClaimFinding:
     test = mcnemar_test(right[1] & ~right[0], right[0] & ~right[1], first.groups)
     gain = bootstrap_mean(right[0].astype(np.float64) - right[1], groups=first.groups)
     words = (
-        f"On {counted(len(first), 'sample')} the difference to the other file is {points(gain.value)} points"
-        f"{'' if math.isnan(gain.low) else f' [{points(gain.low)} to {points(gain.high)}]'}, {p_text(test.p_value)}."
+        f"On {counted(len(first), 'sample')} the difference to the other file is {with_interval(gain, 'points')} points"
     )
-    return ClaimFinding(
-        "better than the other file", "fine" if gain.value > 0 and test.p_value < 0.05 else "caution", words
-    )
+    verdict: Verdict = "fine" if gain.value > 0 and test.p_value < 0.05 else "caution"
+    return ClaimFinding("better than the other file", verdict, f"{words}, {p_text(test.p_value)}.")

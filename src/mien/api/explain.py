@@ -213,10 +213,9 @@ def find_job(
         raise ModelError(words, code="output-gradients")
     notices = []
     if loaded.output.name != predictor.output.name:
+        alone = f" For {loaded.output.name} give occlusion alone." if len(methods) > len(gradient) else ""
         words = (
-            f"The output {predictor.output.name} is explained, not {loaded.output.name}: "
-            f"{gradient[0]} supports no other."
-            + (f" For {loaded.output.name} give occlusion alone." if len(methods) > len(gradient) else "")
+            f"The output {predictor.output.name} is explained, not {loaded.output.name}: {gradient[0]} needs it.{alone}"
         )
         notices.append(Notice(words, code="output-explained"))
     if gradient and predictor.manifest.precision == "int8":
@@ -226,17 +225,13 @@ def find_job(
     if gradient:
         run = run_of(model)
         if run is None or not run.best.is_file():
-            raise ModelError(
-                f"{predictor.path} has no weights for torch, so only occlusion works; {gradient[0]} needs a run folder "
-                f"with recipe.toml and best.safetensors.",
-                code="weights-missing",
-            )
+            words = f"{predictor.path} has no weights for {gradient[0]}, only for occlusion. Give a run folder."
+            raise ModelError(words, code="weights-missing")
         explainer = Explainer.with_gradients(run, predictor.manifest, predictor.probabilities)
     target = target if target is None or target in predictor.classes else canonical_class(target)
     if target is not None and target not in predictor.classes:
-        raise DataError(
-            f"The model has no class '{target}'." + nearest(target, predictor.classes), code="class-unknown"
-        )
+        words = f"The model has no class '{target}'.{nearest(target, predictor.classes)}"
+        raise DataError(words, code="class-unknown")
     return ExplainJob(predictor, explainer, methods, target, notices)
 
 

@@ -12,16 +12,7 @@ import numpy as np
 from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home, plain
 from mien.base.labels import NO_EXPRESSION
-from mien.data.ballots import (
-    ASK_AGAIN,
-    MERGED,
-    Vote,
-    ballot_file,
-    ballot_files,
-    check_answers,
-    read_ballot,
-    write_rows,
-)
+from mien.data.ballots import ASK_AGAIN, MERGED, Vote, ballot_file, ballot_files, check_answers, read_ballot, write_rows
 from mien.data.csv_file import CsvFile
 from mien.data.votes import VOTE_PREFIX
 from mien.evaluation.intervals import proportion

@@ -168,14 +168,11 @@ def check_audit(dataset: Dataset, predictions: Predictions | None) -> None:
     if predictions is None:
         return
     if predictions.split == "train":
-        raise DataError(
-            "Predictions on the train split come from a model that was trained on these labels, so they cannot check "
-            "them. Give predictions on other samples, or a recipe.",
-            code="predictions-of-train",
+        words = (
+            "Predictions of train cannot check the labels that the model learned. Give a recipe, or other predictions."
         )
-    if predictions.split == "test" or bool(
-        (np.isin(dataset.rows, predictions.sample_ids) & (dataset.split == "test")).any()
-    ):
+        raise DataError(words, code="predictions-of-train")
+    if predictions.split == "test" or np.isin(dataset.rows[dataset.split == "test"], predictions.sample_ids).any():
         words = "Only mien evaluate may use the test split. Give predictions on other samples."
         raise DataError(words, code="test-split")
     renamed = _with_classes_of(predictions, dataset)
@@ -188,8 +185,9 @@ def check_audit(dataset: Dataset, predictions: Predictions | None) -> None:
 def _with_classes_of(predictions: Predictions, dataset: Dataset) -> Dataset:
     """Return the faces with classes in the predictions' order. Raises DataError if they do not match."""
     if set(predictions.classes) != set(dataset.classes):
-        words = f"The predictions have the classes {', '.join(predictions.classes)}, the data has "
-        words += f"{', '.join(dataset.classes)}. An audit needs predictions with the classes of the data."
+        words = (
+            f"The predictions have the classes {', '.join(predictions.classes)}, the data {', '.join(dataset.classes)}."
+        )
         raise DataError(words, code="classes-differ")
     check_fingerprint(dataset, predictions)
     renamed = dataset.with_classes(predictions.classes)
@@ -229,9 +227,8 @@ def _review_labels(dataset: Dataset, predictions: Predictions, groups: npt.NDArr
     confirmed = None
     if reviewed.votes is not None:
         shares = vote_probabilities(reviewed.votes)
-        class_of = np.array(
-            [dataset.classes.index(each) if each in dataset.classes else -1 for each in dataset.vote_classes]
-        )
+        index_of = {name: index for index, name in enumerate(dataset.classes)}
+        class_of = np.array([index_of.get(name, -1) for name in dataset.vote_classes])
         usable = shares.any(axis=1) & np.isin(predictions.labels, class_of)
         outvoted = (shares.max(axis=1) > 0.5) & (class_of[shares.argmax(axis=1)] != predictions.labels)
         if usable.any():
@@ -255,26 +252,17 @@ def _not_checked(dataset: Dataset, review: LabelReview | None) -> Iterator[Notic
         words = "Votes not used: the data has none to confirm doubtful labels, or for a label-noise ceiling."
         yield Notice(words, code="votes-not-used")
     elif voted < len(dataset):
-        yield Notice(
-            f"Samples without votes, ignored in checks of votes: {len(dataset) - voted:,}.", code="votes-missing"
-        )
+        words = f"Samples without votes, ignored in checks of votes: {len(dataset) - voted:,}."
+        yield Notice(words, code="votes-missing")
     if review is None:
-        yield Notice(
-            "Labels not reviewed: no predictions were given. A recipe, such as quick, makes out-of-fold predictions "
-            "(hours on FER2013); a predictions file is used as it is.",
-            code="labels-not-reviewed",
-        )
+        words = "Labels not reviewed: give predictions, or a recipe that makes them, such as quick (hours on FER2013)."
+        yield Notice(words, code="labels-not-reviewed")
     elif review.predictions.accuracy < WEAK_BELOW:
-        yield Notice(
-            f"The model that checked the labels is weak (accuracy {review.predictions.accuracy:.1%}): most labels it "
-            "flags are correct.",
-            code="labels-weak-model",
-        )
+        words = f"The model is weak (accuracy {review.predictions.accuracy:.1%}): most labels it flags are correct."
+        yield Notice(words, code="labels-weak-model")
     if review is not None and len(review.indices) < len(dataset):
-        yield Notice(
-            f"Labels partly reviewed: the predictions cover {len(review.indices):,} of {len(dataset):,} samples.",
-            code="labels-partly-reviewed",
-        )
+        words = f"Labels partly reviewed: the predictions cover {len(review.indices):,} of {len(dataset):,} samples."
+        yield Notice(words, code="labels-partly-reviewed")
     absent = [name for name in SPLITS if not (dataset.split == name).any()]
     if absent:
         yield Notice(f"Leakage partly checked: the data has no split {' and no '.join(absent)}.", code="split-absent")

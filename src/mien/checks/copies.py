@@ -45,18 +45,16 @@ class CopyCounts:
 
 def count_copies(groups: Groups, labels: npt.NDArray[np.int64], split: npt.NDArray[np.str_]) -> CopyCounts:
     """Count groups of copies, conflicts between labels, and leaks between splits."""
-    copied, conflicting = has_copy(groups), in_conflict(groups, labels)
+    counts = [
+        (len(np.unique(groups[mask])), int(mask.sum())) for mask in (has_copy(groups), in_conflict(groups, labels))
+    ]
     present = [name for name in SPLITS if (split == name).any()]
-    pairs = [(later, earlier) for at, later in enumerate(present) for earlier in present[:at]]
-    return CopyCounts(
-        groups=len(np.unique(groups[copied])),
-        samples=int(copied.sum()),
-        conflicting_groups=len(np.unique(groups[conflicting])),
-        conflicting_samples=int(conflicting.sum()),
-        leaks=tuple(
-            Leak(later, earlier, int(copied_from(groups, split, later, earlier).sum())) for later, earlier in pairs
-        ),
-    )
+    leaks = [
+        Leak(later, earlier, int(copied_from(groups, split, later, earlier).sum()))
+        for at, later in enumerate(present)
+        for earlier in present[:at]
+    ]
+    return CopyCounts(*counts[0], *counts[1], tuple(leaks))
 
 
 def has_copy(groups: Groups) -> Mask:

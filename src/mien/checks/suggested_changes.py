@@ -132,6 +132,5 @@ def _by_group(groups: Groups, members: npt.NDArray[np.int64]) -> list[npt.NDArra
 
 
 def _first_member(groups: Groups, members: npt.NDArray[np.int64]) -> dict[int, int]:
-    """Return the first of ``members`` in each group."""
     numbers, first = np.unique(groups[members], return_index=True)
     return dict(zip(numbers.tolist(), members[first].tolist(), strict=True))

@@ -202,7 +202,6 @@ _NO_CLASSES = {"images", "unknown", "unlabeled", "unlabelled", "test"}
 
 
 def _cleaned(path: Path, result: ReadResult, changes: Clean, options: ReadOptions, cache: bool) -> ReadResult:
-    """Apply the list of changes to the data."""
     file, before = str(options.clean), result.faces
     check_made_for(changes, before, file)
     standard = replace(options, size_px=FINGERPRINT_PX, channels=1)

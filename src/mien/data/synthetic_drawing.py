@@ -108,7 +108,6 @@ def _blob(x: Array, y: Array, width: Array | float, height: float) -> Array:
 
 
 def _paint(canvas: Array, shade: Array | float, alpha: Array) -> None:
-    """Blend `shade` over the canvas in place."""
     canvas += (shade - canvas) * alpha
 
 
@@ -126,7 +125,6 @@ def _coordinates(face: Traits, side: int) -> tuple[Array, Array]:
 
 
 def _draw_head(face: Traits, canvas: Array, x: Array, y: Array) -> None:
-    """Draw the hair, the shaded head and the hairline."""
     width, height, low = face["head_width_px"], face["head_height_px"], np.maximum(y, 0)
     down = (y - low * (2.0 * face["AU26"] / height)) / height  # the jaw drops 2 px, the forehead does not move
     across = x * (1 + low * face["jaw"] / height) / width
@@ -142,7 +140,6 @@ def _draw_head(face: Traits, canvas: Array, x: Array, y: Array) -> None:
 
 
 def _draw_eyes(face: Traits, canvas: Array, x: Array, y: Array) -> None:
-    """Draw eyes, lids and brows."""
     side = np.abs(x)
     across = side - face["eye_x_px"]
     middle = y + 5.0 - across * face["eye_slant"]
@@ -183,7 +180,6 @@ def _draw_nose(face: Traits, canvas: Array, x: Array, y: Array) -> None:
 
 
 def _draw_mouth(face: Traits, canvas: Array, x: Array, y: Array) -> None:
-    """Draw the lips, the opening and the teeth."""
     smile, part, jaw, raised = face["AU12"], face["AU25"], face["AU26"], face["AU9"]
     half = face["mouth_width_px"] + 2.4 * smile + 1.8 * face["AU20"] - 0.7 * face["AU23"] - 1.7 * jaw
     height = face["mouth_y_px"] + 0.4 * jaw

@@ -65,8 +65,7 @@ class Explainer:
         for method in METHODS:
             try:
                 if needs_torch(method) and self.network is not None:
-                    spec = self.network.spec
-                    self.attribute(np.zeros((1, *spec.face_shape), dtype=np.uint8), method=method)
+                    self.attribute(np.zeros((1, *self.network.spec.face_shape), dtype=np.uint8), method=method)
             except DataError as error:
                 reasons[method] = str(error)
         return reasons
@@ -88,11 +87,8 @@ class Explainer:
         of_torch = needs_torch(method)
         target = self.predict(images).argmax(axis=1) if target is None else target
         function = getattr(import_module(f"mien.explanation.{METHODS[method]}"), method)
-        maps: Maps = (
-            function(self.network, images, target)
-            if of_torch
-            else function(self.predict, images, target, crop_px=self.crop_px)
-        )
+        given: dict[str, Any] = {} if of_torch else {"crop_px": self.crop_px}
+        maps: Maps = function(self.network if of_torch else self.predict, images, target, **given)
         return maps
 
     def check(self, images: npt.NDArray[np.uint8], method: str) -> "MapCheck":

@@ -172,6 +172,5 @@ def _order(described: Floats32, rotation: Floats32) -> npt.NDArray[np.int64]:
 
 
 def _distance(one: Floats32, other: Floats32) -> Floats32:
-    """Compute squared distances between corresponding rows."""
     difference = one - other
     return np.asarray(np.einsum("ij,ij->i", difference, difference))

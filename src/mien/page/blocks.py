@@ -148,12 +148,8 @@ class Table:
         file cannot be written.
         """
         file = Path(path)
-        forms: dict[str, Callable[[], str | bytes]] = {
-            ".csv": self.to_csv,
-            ".json": self.to_json,
-            ".md": self.to_markdown,
-            ".tex": lambda: self.to_latex(caption, label),
-        }
+        forms: dict[str, Callable[[], str | bytes]] = {".csv": self.to_csv, ".json": self.to_json}
+        forms |= {".md": self.to_markdown, ".tex": lambda: self.to_latex(caption, label)}
         if file.suffix.lower() not in forms:
             raise DataError(f"A table is saved as {', '.join(forms)}; found {file.name}.", code="table-suffix")
         content = forms[file.suffix.lower()]()
@@ -226,7 +222,6 @@ class Table:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value of a cell without its own format."""
     return value.value if isinstance(value, Cell) else value
 
 

@@ -77,7 +77,7 @@ def _mean_maps(context: ReportContext, predicted: npt.NDArray[np.int64], checks:
     for check in checks:
         for index, mean in mean_maps(check.maps, predicted).items():
             images.append(overlay(np.full(mean.shape, 128, dtype=np.uint8), mean, 2))
-            captions.append(shorten(f"{context.classes[index]}", 12))
+            captions.append(shorten(context.classes[index], 12))
     methods = ", ".join(check.method for check in checks)
     chart = face_sheet(images, captions, columns=len(images) // len(checks), name="mean-maps")
     return CaptionedChart(chart, f"Mean map of each predicted class over the checked faces. Rows: {methods}.", True)

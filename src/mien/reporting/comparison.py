@@ -301,7 +301,6 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
 
 
 def _matrices(found: Comparison, key: str) -> Row:
-    """Return both confusion matrices side by side."""
     classes, charts = found.classes, []
     sides = {"first": (found.first, found.first_predictions), "second": (found.second, found.second_predictions)}
     for side, (name, each) in sides.items():
@@ -312,7 +311,6 @@ def _matrices(found: Comparison, key: str) -> Row:
 
 
 def _samples_table(found: Comparison, key: str) -> Table:
-    """Return a table of all samples on which exactly one model is correct."""
     names = ("file", "sample", "true class", "correct", "first predicts", "second predicts")
     sides = found.first_predictions, found.second_predictions
     rows = []

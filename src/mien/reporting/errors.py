@@ -106,7 +106,6 @@ def robustness_section(context: ReportContext) -> Section | Notice:
 
 
 def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
-    """Return the tile of a wrong prediction's face, with probabilities, votes and id."""
     assert context.faces is not None
     probabilities = context.predictions.probabilities[index]
     sample = str(context.predictions.sample_ids[index])

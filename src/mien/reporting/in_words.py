@@ -77,11 +77,9 @@ def _gap(context: ReportContext) -> float:
 
 def _sureness(context: ReportContext) -> str:
     gap = _gap(context)
-    words = (
-        f"mean confidence is {percent(float(context.confidence.mean()))}, accuracy "
-        f"{percent(float(context.correct.mean()))} (calibration error "
-        f"{decimal(context.evaluation.calibration_error.value)})."
-    )
+    sure, correct = (percent(float(each.mean())) for each in (context.confidence, context.correct))
+    error = decimal(context.evaluation.calibration_error.value)
+    words = f"mean confidence is {sure}, accuracy {correct} (calibration error {error})."
     if gap > SURE_WITHIN:
         return Notice(f"It is overconfident: {words}", code="overconfident")
     if gap < -SURE_WITHIN:
@@ -106,10 +104,8 @@ def _collapse(context: ReportContext) -> str:
 def _advice(context: ReportContext) -> Iterator[str]:
     evaluation = context.evaluation
     if isinstance(_collapse(context), Notice):
-        yield (
-            "Train more steps, or with another learning rate (mien train RECIPE --find-lr). If the run was short, "
-            "recompute the statistics of its batch norms: --set recalibrate_bn=true. Check the class weights."
-        )
+        yield "Train more steps, or with another learning rate (mien train RECIPE --find-lr). Check the class weights."
+        yield "If the run was short, recompute the statistics of its batch norms: --set recalibrate_bn=true."
     leaked = (_leaked(context) or 0) - evaluation.trained_on
     if leaked > MANY_LEAKED * evaluation.samples:
         yield (
@@ -131,9 +127,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
     elif isinstance(context.robustness, Notice) and not context.is_test:
         yield "Measure it on corrupted images: mien robustness MODEL --data DATA --out RUN."
     if evaluation.samples < FEW_SAMPLES:
-        reach = (evaluation.accuracy.high - evaluation.accuracy.low) / 2
-        yield (
-            f"The accuracy on {counted(evaluation.samples, 'sample')} has an interval of ±{100 * reach:.1f} points: "
-            f"use more before you compare models."
-        )
+        reach = 50 * (evaluation.accuracy.high - evaluation.accuracy.low)
+        few = f"The accuracy on {counted(evaluation.samples, 'sample')} has an interval of ±{reach:.1f} points"
+        yield f"{few}: use more before you compare models."
     yield "Another seed changes the accuracy by about a point on FER2013. Compare recipes over several: mien study."

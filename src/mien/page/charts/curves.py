@@ -37,9 +37,8 @@ class _Panel(NamedTuple):
 def roc_chart(curves: RocCurves, classes: Sequence[str]) -> Chart:
     """Draw one panel for each class's ROC curve and both averages, with the other curves in grey."""
     averages = {"macro average": curves.macro, "micro average": curves.micro}
-    return _class_panels(
-        "roc-classes", curves.per_class, classes, averages, ("false positive rate", "true positive rate")
-    )
+    names = ("false positive rate", "true positive rate")
+    return _class_panels("roc-classes", curves.per_class, classes, averages, names)
 
 
 def precision_recall_chart(curves: Sequence[Curve], classes: Sequence[str]) -> Chart:

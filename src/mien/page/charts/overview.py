@@ -61,16 +61,10 @@ def runs_chart(histories: Mapping[str, Sequence[Mapping[str, Any]]], metric: str
 
 
 def _no_metric(metric: str, histories: Sequence[Sequence[Mapping[str, Any]]]) -> DataError:
-    keys = {
-        key.removeprefix(start)
-        for history in histories
-        for key in history[0]
-        for start in ("", "train_", "validation_")
-    }
-    return DataError(
-        f"The history has no '{metric}'." + (nearest(metric, keys - {"epoch"}) if keys else " No run has a history."),
-        code="metric-unknown",
-    )
+    keys = {key for history in histories for key in history[0]} - {"epoch"}
+    keys |= {key.removeprefix("train_").removeprefix("validation_") for key in keys}
+    words = f"The history has no '{metric}'.{nearest(metric, keys) if keys else ' No run has a history.'}"
+    return DataError(words, code="metric-unknown")
 
 
 def _curves_chart(
