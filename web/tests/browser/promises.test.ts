@@ -187,6 +187,8 @@ describe("with a prediction on the screen", () => {
       for (const part of parts) expect(snapshot).toMatch(part);
       expect(snapshot).not.toMatch(/- (button|switch|slider|combobox)(:|\s*$)/m);
     };
+    const { answer } = JSON.parse(readFileSync(path.join(BUILT, "model.json"), "utf8")) as { answer: { unsure_below: number } };
+    const limit = Math.round(100 * answer.unsure_below);
     await expectParts([
       'button "Images"',
       /button "Face 1: happy, 9\d%" \[pressed\]/,
@@ -194,7 +196,9 @@ describe("with a prediction on the screen", () => {
       'meter "not a face"',
       'combobox "Answer"',
       'option "expression" [selected]',
-      'slider "Say “unsure” below 28%": "28"',
+      'option "what people see"',
+      'option "faces in photographs"',
+      `slider "Say “unsure” below ${limit}%": "${limit}"`,
       'switch "Mirror"',
       'region "Faces and images"',
       /status: "astronaut\.png: one face, happy, 9\d%\."/,
