@@ -11,31 +11,27 @@ from mien.video.tracker import TrackedFace, VideoFrame
 CLASSES = ("sad", "happy", "neutral")
 
 
-def frame(number, seconds, faces):
-    """Of faces as {track: (scores, side of the box)}."""
-    tracked = []
-    for track, (scores, side) in faces.items():
-        square = np.full((8, 8), side % 256, dtype=np.uint8)
-        prediction = Prediction("clip", CLASSES, np.array(scores), Box(0, 0, side, side), square)
-        tracked.append(TrackedFace(track, prediction))
-    return VideoFrame(number, seconds, np.zeros((2, 2, 3), dtype=np.uint8), tracked)
+def face(track, row, classes=CLASSES, side=9, *, box=None, value=None, score=None, detected=True, perceived=False):
+    """A face, whose crop has the grey of its side."""
+    square = np.full((8, 8), side % 256 if value is None else value, dtype=np.uint8)
+    box = Box(0, 0, side, side) if box is None else box
+    return TrackedFace(
+        track, Prediction("clip", classes, np.array(row), box, square, score, perceived=perceived), detected
+    )
 
 
-def made(frames):
-    timeline = Timeline(CLASSES, frame_seconds=0.04)
+def made(frames, classes=CLASSES, side=2, **named):
+    """A timeline of frames (seconds, faces)."""
+    timeline = Timeline(classes, frame_seconds=0.04, **named)
     for number, (seconds, faces) in enumerate(frames):
-        timeline.add(frame(number, seconds, faces))
+        timeline.add(VideoFrame(number, seconds, np.zeros((side, side, 3), dtype=np.uint8), faces))
     return timeline
 
 
 def test_track_summary_sums_up_its_frames():
-    timeline = made(
-        [
-            (0.0, {1: ([0.2, 0.7, 0.1], 20)}),
-            (0.5, {1: ([0.4, 0.5, 0.1], 40), 2: ([0.1, 0.1, 0.8], 9)}),
-            (1.0, {1: ([0.9, 0.0, 0.1], 30)}),
-        ]
-    )
+    second = [face(1, [0.4, 0.5, 0.1], side=40), face(2, [0.1, 0.1, 0.8])]
+    first, last = face(1, [0.2, 0.7, 0.1], side=20), face(1, [0.9, 0.0, 0.1], side=30)
+    timeline = made([(0.0, [first]), (0.5, second), (1.0, [last])])
     track = timeline.tracks[1]
     assert (track.first_seconds, track.last_seconds, track.frames, track.answer) == (0.0, 1.0, [0, 1, 2], "happy")
     assert track.mean == pytest.approx([0.5, 0.4, 0.1])
@@ -47,7 +43,6 @@ def test_track_summary_sums_up_its_frames():
 
 def test_best_crop_is_whole_and_sure_before_it_is_large():
     """Oracle: by hand. In order: cut off by the border, blurred, the best, small, and followed without a detector."""
-    timeline = Timeline(CLASSES, frame_seconds=0.04)
     looks = [
         (Box(0, 5, 55, 60), 0.9, True),
         (Box(20, 20, 50, 50), 0.5, True),
@@ -55,61 +50,55 @@ def test_best_crop_is_whole_and_sure_before_it_is_large():
         (Box(20, 20, 30, 30), 0.99, True),
         (Box(20, 20, 50, 50), 0.99, False),
     ]
-    for number, (box, score, detected) in enumerate(looks):
-        square = np.full((8, 8), number, dtype=np.uint8)
-        face = TrackedFace(1, Prediction("clip", CLASSES, np.array([0.2, 0.7, 0.1]), box, square, score), detected)
-        timeline.add(VideoFrame(number, number / 10, np.zeros((80, 80, 3), dtype=np.uint8), [face]))
-        assert timeline.tracks[1].crop[0, 0] == min(number, 2)
+    faces = [
+        face(1, [0.2, 0.7, 0.1], box=box, value=number, score=score, detected=detected)
+        for number, (box, score, detected) in enumerate(looks)
+    ]
+    for count in range(1, 6):
+        timeline = made([(number / 10, [each]) for number, each in enumerate(faces[:count])], side=80)
+        assert timeline.tracks[1].crop[0, 0] == min(count - 1, 2)
 
 
 def test_tracks_of_one_frame_and_those_that_the_model_refuses_are_dropped():
     """Oracle: by hand. Track 2 is in one frame, and track 3 is no face to the model."""
-    classes, timeline = ("sad", "happy", "not-a-face"), Timeline(("sad", "happy", "not-a-face"), 0.04)
-    square = np.zeros((8, 8), dtype=np.uint8)
+    classes = ("sad", "happy", "not-a-face")
     scores = {1: ([0.6, 0.3, 0.1], [0.4, 0.3, 0.3]), 2: ([0.6, 0.3, 0.1],), 3: ([0.1, 0.2, 0.7],) * 2}
-    for number in range(2):
-        faces = []
-        for track, rows in scores.items():
-            if number < len(rows):
-                read = Prediction("clip", classes, np.array(rows[number]), Box(0, 0, 9, 9), square, perceived=True)
-                faces.append(TrackedFace(track, read, True))
-        timeline.add(VideoFrame(number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
+    frames = [
+        [face(track, rows[number], classes, perceived=True) for track, rows in scores.items() if number < len(rows)]
+        for number in range(2)
+    ]
+    timeline = made([(0.04 * number, faces) for number, faces in enumerate(frames)], classes)
     assert [sum(track.doubts) for track in timeline.tracks.values()] == [1, 0, 0]
     assert timeline.drop_false_faces() == [2, 3]
     assert list(timeline.tracks) == [1]
 
 
-def read(row, classes=CLASSES, score=None):
-    square = np.zeros((8, 8), dtype=np.uint8)
-    return Prediction("clip", classes, np.array(row), Box(0, 0, 9, 9), square, score, perceived=True)
-
-
 def test_weak_score_needs_a_sure_answer():
     """Oracle: by hand. Of scores from 0.4 to 1, those below 0.67 are weak. Tracks 1 and 3 are mostly unsure."""
-    timeline = Timeline(CLASSES, 0.04, (0.4, 1.0))
     unsure, sad = [0.4, 0.3, 0.3], [0.8, 0.1, 0.1]
     tracks = {1: (0.66, (unsure, unsure, sad)), 2: (0.66, (unsure, sad, sad)), 3: (0.68, (unsure, unsure, unsure))}
-    for number in range(3):
-        each = [(track, read(rows[number], score=score)) for track, (score, rows) in tracks.items()]
-        faces = [TrackedFace(track, one, True) for track, one in each]
-        timeline.add(VideoFrame(number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
+    frames = [
+        (
+            0.04 * number,
+            [face(track, rows[number], score=score, perceived=True) for track, (score, rows) in tracks.items()],
+        )
+        for number in range(3)
+    ]
+    timeline = made(frames, score_range=(0.4, 1.0))
     assert timeline.drop_false_faces() == [1]
 
 
 def test_runs_end_where_most_answers_begin_to_be_in_doubt():
     """Oracle: by hand; steps of four frames keep the majority of what they hold."""
-    timeline = Timeline(CLASSES, 0.04)
     rows = [[0.4, 0.3, 0.3]] * 3 * MAX_STEPS + [[0.8, 0.1, 0.1]] * MAX_STEPS
-    for number, row in enumerate(rows):
-        faces = [TrackedFace(1, read(row))]
-        timeline.add(VideoFrame(number, float(number), np.zeros((2, 2, 3), dtype=np.uint8), faces))
+    timeline = made([(float(number), [face(1, row, perceived=True)]) for number, row in enumerate(rows)])
     runs = [(run.in_doubt, len(run.means), run.edges[0]) for run in timeline.runs(1)]
     assert runs == [(True, 3 * MAX_STEPS // 4, 0), (False, MAX_STEPS // 4, 3 * MAX_STEPS)]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 3.2])
 def test_single_frame_lasts_as_long_as_the_rate_says(seconds):
-    ((edges, *_),) = made([(seconds, {1: ([0.2, 0.7, 0.1], 20)})]).runs(1)
+    ((edges, *_),) = made([(seconds, [face(1, [0.2, 0.7, 0.1])])]).runs(1)
     assert edges.tolist() == pytest.approx([seconds, seconds + 0.04])
 
 
@@ -118,7 +107,7 @@ def test_steps_are_means_of_equally_many_frames(count):
     """Oracle: the means of slices of all scores."""
     scores = 0.4 * np.random.default_rng(0).dirichlet(np.ones(3), count) + [0.0, 0.6, 0.0]
     times = np.cumsum(np.random.default_rng(1).uniform(0.01, 0.5, count))
-    timeline = made([(float(at), {1: (row, 10)}) for at, row in zip(times, scores, strict=True)])
+    timeline = made([(float(at), [face(1, row)]) for at, row in zip(times, scores, strict=True)])
     ((edges, shares, _),) = timeline.runs(1)
     length = -(-count // MAX_STEPS)
     assert shares == pytest.approx(np.array([scores[at : at + length].mean(axis=0) for at in range(0, count, length)]))
@@ -128,8 +117,8 @@ def test_steps_are_means_of_equally_many_frames(count):
 
 
 def test_face_that_is_away_for_a_while_has_two_runs():
-    seen = {1: ([1.0, 0.0, 0.0], 10)}
-    runs = made([(0.1 * n, seen if n < 4 or n > 6 else {}) for n in range(10)]).runs(1)
+    seen = [face(1, [1.0, 0.0, 0.0])]
+    runs = made([(0.1 * n, seen if n < 4 or n > 6 else []) for n in range(10)]).runs(1)
     assert [edges.tolist() for edges, *_ in runs] == [
         pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4]),
         pytest.approx([0.7, 0.8, 0.9, 0.94]),
@@ -138,7 +127,7 @@ def test_face_that_is_away_for_a_while_has_two_runs():
 
 def test_alarm_lasts_while_a_class_is_at_its_limit():
     """By hand: each class has its limit, a gap ends an alarm, and they come by time."""
-    happy, sad, none = ([0.1, 0.8, 0.1], 9), ([0.6, 0.3, 0.1], 9), ([0.4, 0.5, 0.1], 9)
-    timeline = made([(0.0, {1: none, 2: happy}), (0.5, {1: sad}), (1.0, {1: sad, 2: happy}), (1.5, {1: none})])
+    happy, sad, none = face(2, [0.1, 0.8, 0.1]), face(1, [0.6, 0.3, 0.1]), face(1, [0.4, 0.5, 0.1])
+    timeline = made([(0.0, [none, happy]), (0.5, [sad]), (1.0, [sad, happy]), (1.5, [none])])
     alarms = [tuple(alarm.values()) for alarm in timeline.alarms({"happy": 0.7, "sad": 0.55})]
     assert alarms == [(2, "happy", 0.0, 0.0), (1, "sad", 0.5, 1.0), (2, "happy", 1.0, 1.0)]
