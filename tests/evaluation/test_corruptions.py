@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from mien.data.synthetic import draw_labels, render_faces
 from mien.evaluation import corruptions
-from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, gaussian_blur
+from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS
 from support import corrupt
 
 
@@ -41,11 +41,6 @@ def test_the_parameters_are_those_of_the_documents_table():
     rows = re.findall(r"^\| `([\w-]+)` \| .+ \|((?: [\d.]+ \|){5})$", page, flags=re.MULTILINE)
     told = [(name, tuple(map(float, numbers.rstrip("|").split("|")))) for name, numbers in rows]
     assert told == [(name, parameters) for name, (_, parameters) in CORRUPTIONS.items()]
-
-
-def test_blur_equals_scipys(images):
-    expected = [ndimage.gaussian_filter(face.astype(float), 1.7, mode="nearest", truncate=3.5) for face in images[:4]]
-    assert np.abs(gaussian_blur(images[:4], 1.7) - np.array(expected)).max() <= 0.51
 
 
 @pytest.mark.parametrize(("strength", "sigma"), [(1, 1.2), (3, 3.0), (5, 6.0)])

@@ -12,18 +12,12 @@ from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate
 from mien.evaluation.intervals import proportion, resampled_weights, share_difference
 from mien.evaluation.named_metrics import HEADLINES, resample
 from mien.evaluation.predictions import Predictions
-from support import raises
+from support import make_predictions, raises
 
 
-def made_predictions(rows: int = 300, classes: int = 4, seed: int = 0, labels=None) -> Predictions:
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, rows) if labels is None else np.asarray(labels)
-    logits = generator.normal(size=(rows, classes))
-    logits[np.arange(rows), labels] += 1
-    probabilities = np.exp(logits)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    names = tuple(f"class {index}" for index in range(classes))
-    return Predictions(np.arange(rows) + 100, labels, probabilities, names, "test", "sha256:0")
+def made_predictions(rows: int = 300, classes: int = 4, labels=None) -> Predictions:
+    labels = np.random.default_rng(1).integers(0, classes, rows) if labels is None else labels
+    return make_predictions(labels, [f"class {index}" for index in range(classes)], split="test", skill=1)
 
 
 def test_the_table_of_classes_matches_scikit_learn():

@@ -11,7 +11,6 @@ from scipy import stats
 
 from mien.base.errors import DataError
 from mien.evaluation.intervals import (
-    bootstrap_means,
     percentile_interval,
     proportion,
     proportion_among,
@@ -58,13 +57,6 @@ def test_resamples_equal_numpys_in_any_chunks():
     chunks = list(resampled_weights(500_000, 5))
     assert [len(chunk) for chunk in chunks] == [4, 1]
     np.testing.assert_array_equal(np.concatenate(chunks), expected)
-
-
-def test_bootstrap_means_are_means_of_the_drawn_rows():
-    values = np.random.default_rng(1).normal(size=(30, 2))
-    generator = np.random.default_rng(0)
-    expected = [values[generator.integers(0, 30, size=30)].mean(axis=0) for _ in range(7)]
-    np.testing.assert_allclose(bootstrap_means(values, 7), expected, rtol=1e-9)
 
 
 def test_percentiles_leave_undefined_resamples_out():

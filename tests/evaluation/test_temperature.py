@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
 from scipy.special import softmax
@@ -77,20 +77,6 @@ def test_folds_keep_groups_whole_in_any_order(groups, folds, random):
     assert sizes.max() - sizes.min() <= 1
     shuffled = random.sample(range(len(groups)), len(groups))
     np.testing.assert_array_equal(assign_folds(groups[shuffled], folds), found[shuffled])
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10_000))
-def test_a_folds_temperature_is_fitted_on_other_folds(seed):
-    labels, probabilities = sampled_case(seed, rows=60)
-    groups = np.random.default_rng(seed).integers(0, 40, 60)
-    before, temperatures = cross_fit_temperature(labels, probabilities, groups)
-    fold = assign_folds(groups)[0]
-    mine = assign_folds(groups) == fold
-    after, others = cross_fit_temperature(np.where(mine, (labels + 1) % 4, labels), probabilities, groups)
-    np.testing.assert_array_equal(after[mine], before[mine])
-    assert others[fold] == temperatures[fold]
-    assert (others != temperatures).any()
 
 
 def test_every_fold_gets_the_temperature_of_the_others():

@@ -65,17 +65,15 @@ def test_evaluate_file_needs_no_model(tiny_run):
         (EvaluateOptions("train", by="name"), "too-many-groups", "at most 100"),
         (EvaluateOptions(by="source"), "column-missing", "Known: half, name, pairs"),
         (EvaluateOptions(by="split"), "by-split", "'validation'"),
+        (EvaluateOptions("holdout"), "split-unknown", "holdout"),
     ],
 )
-def test_unknown_columns_are_refused_before_predicting(predictor, result, monkeypatch, options, code, values):
+def test_unknown_columns_and_splits_are_refused_before_predicting(
+    predictor, result, monkeypatch, options, code, values
+):
     monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
     with raises(DataError, code, values):
         predict_to_evaluate(predictor, result.faces, options)
-
-
-def test_an_unknown_split_is_refused(predictor, result):
-    with raises(DataError, "split-unknown", "holdout"):
-        predict_to_evaluate(predictor, result.faces, EvaluateOptions("holdout"))
 
 
 def test_schemes_with_unknown_classes_are_refused(predictor):

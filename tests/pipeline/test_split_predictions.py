@@ -9,7 +9,6 @@ from mien.base.errors import DataError
 from mien.base.labels import SCHEMES
 from mien.base.model_file import attach_manifest
 from mien.data.clean import Change, Clean, apply_clean
-from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
@@ -29,6 +28,13 @@ from support import raises
 @pytest.fixture(scope="module")
 def classifier(tiny_run):
     return load(tiny_run.path)
+
+
+def dropped(faces, at=0):
+    """A change that drops a sample of train."""
+    train = np.flatnonzero(faces.split == "train")[at]
+    label = faces.classes[faces.labels[train]]
+    return Change(row=int(faces.rows[train]), split="train", label=label, kind="doubt", reason="", source="")
 
 
 def test_predictions_equal_the_models_probabilities(classifier, faces):
@@ -53,10 +59,8 @@ def test_soft_labels_in_the_cache_are_those_of_the_same_ids(tiny_run, faces):
 def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, tmp_path):
     """Oracle: the model asked by hand. Data with a face less is other data; without its test split, or cleaned, not."""
     without_test = faces.subset(np.flatnonzero(faces.split != "test"))
-    train, train_two = np.flatnonzero(faces.split == "train")[:2]
-    other = faces.subset(np.flatnonzero(faces.rows != faces.rows[train]))
-    label = faces.classes[faces.labels[train]]
-    gone = Change(row=int(faces.rows[train]), split="train", label=label, kind="doubt", reason="", source="")
+    gone, also = dropped(faces), dropped(faces, 1)
+    other = faces.subset(np.flatnonzero(faces.rows != gone.row))
     cleaned, cleaned_without = (apply_clean(each, Clean("", (gone,))) for each in (faces, without_test))
 
     def learnt_from(data_fingerprint, cleaned_from=()):
@@ -82,7 +86,6 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
         assert temperature_description(warm, data, split) == words
     # Learnt as a list left the data: the rows that fitted the temperature are there without the list, too, and with
     # another one.
-    also = gone.model_copy(update={"row": int(faces.rows[train_two]), "label": faces.classes[faces.labels[train_two]]})
     for model in (learnt_from(**cleaned.provenance), learnt_from(**cleaned_without.provenance)):
         for data in (faces, without_test, cleaned, apply_clean(faces, Clean("", (also,)))):
             assert predict_split(model, data, "validation").temperature == 1
@@ -111,9 +114,7 @@ def test_validation_metrics_do_not_depend_on_the_test_split(faces, classifier):
 
 def test_a_model_of_the_cleaned_data_saw_no_more_than_that(tiny_run, classifier, faces, tmp_path):
     """Whether the test split was at hand when it was trained, or is now, makes no difference."""
-    train = np.flatnonzero(faces.split == "train")[0]
-    label = faces.classes[faces.labels[train]]
-    gone = Change(row=int(faces.rows[train]), split="train", label=label, kind="doubt", reason="", source="")
+    gone = dropped(faces)
     wholes = faces, faces.subset(np.flatnonzero(faces.split != "test"))
     cleaned, cleaned_without = (apply_clean(each, Clean("", (gone,))) for each in wholes)
     copy = tmp_path / "model.onnx"
@@ -127,21 +128,16 @@ def test_a_model_of_the_cleaned_data_saw_no_more_than_that(tiny_run, classifier,
     assert leakage_reference(classifier, cleaned, None) is cleaned
 
 
-def reordered(faces, classes):
-    index = np.array([classes.index(name) for name in faces.classes])
-    return Dataset(faces.images, index[faces.labels], classes, faces.split, faces.source, faces.rows)
-
-
 def test_classes_go_by_name_not_by_number(classifier, faces):
     """Data that numbers its classes otherwise gets the same predictions."""
-    turned = reordered(faces, tuple(reversed(faces.classes)))
+    turned = faces.with_classes(faces.classes[::-1])
     labels = [predict_split(classifier, each, "test").labels.tolist() for each in (turned, faces)]
     assert labels[0] == labels[1]
 
 
 def test_data_with_fewer_classes_is_fine_and_with_others_is_not(classifier, faces):
     assert predict_split(classifier, faces.with_scheme(SCHEMES["three"]), "test").classes == faces.classes
-    other = Dataset(faces.images, faces.labels, (*faces.classes[:6], "Neutrall"), faces.split, faces.source, faces.rows)
+    other = replace(faces, classes=(*faces.classes[:6], "Neutrall"))
     with raises(DataError, "class-unknown", "Neutrall to neutral"):
         with_model_classes(classifier, other)
 

@@ -107,13 +107,8 @@ def test_folds_resume_a_stopped_fold_and_keep_finished_ones(short_recipe, faces,
 
 def test_an_audit_rejects_a_class_without_train_samples(short_recipe, faces):
     sad = faces.classes.index("sad")
-    pending = faces.subset((faces.labels != sad) | (faces.split != "train"))
-    assert (pending.labels == sad).any()
     with raises(DataError, "class-missing-in-train", "'sad'"):
-        check_audited(short_recipe, pending)
-    nobody = faces.subset(faces.labels != sad)
-    with raises(DataError, "class-missing-in-train"):
-        check_audited(short_recipe, nobody)
+        check_audited(short_recipe, faces.subset((faces.labels != sad) | (faces.split != "train")))
 
 
 @pytest.mark.parametrize(

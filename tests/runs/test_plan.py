@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 
 from mien.base.errors import DataError, ModelError, RecipeError, StudyError
 from mien.runs import planner
-from mien.runs.plan import folder_of, pending
+from mien.runs.plan import folder_of, pending, read_completed
 from mien.runs.planner import make_plan
 from mien.runs.spec import parse_study
 from mien.training.state import check_network
@@ -142,6 +144,22 @@ def test_a_stopped_run_gives_no_initial_weights(done, tmp_path):
     assert [run.variant for run in pending(done.runs, kept, tmp_path)] == ["five"]
     base.last.write_bytes(b"of an epoch before the last")
     assert [run.variant for run in pending(done.runs, kept, tmp_path)] == ["base", "five"]
+
+
+def test_damaged_results_are_named(done, tmp_path):
+    results = tmp_path / "results"
+    assert read_completed(results) == {}
+    shutil.copytree(done.context.results, results)
+    finished = read_completed(results)[done.runs[0].key]
+    file = finished.folder / "run.json"
+    whole = file.read_text()
+    for damaged in (whole[:40], json.dumps({**json.loads(whole), "seconds": None})):
+        file.write_text(damaged)
+        with raises(StudyError, "study-damaged"):
+            read_completed(results)
+    (finished.folder / "predictions_validation.npz").write_bytes(b"no")
+    with raises(StudyError, "study-damaged"):
+        finished.predictions()
 
 
 def test_a_change_may_name_one_variant(tiny_study_file, faces):

@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from mien.base.errors import DataError, StudyError
 from mien.evaluation.named_metrics import Resampled
@@ -24,6 +25,13 @@ from support import note_codes, page_codes, raises
 
 def accuracy(predictions):
     return (predictions.probabilities.argmax(1) == predictions.labels).mean()
+
+
+def printed(table):
+    console = Console(width=160)
+    with console.capture() as caught:
+        console.print(study_tables(table))
+    return caught.get()
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +164,6 @@ def test_page_and_files_hold_the_values_of_the_table(table, tmp_path, charts):
     ("seeds", "expected"), [((1, 1), {"one-seed"}), ((2, 1), {"one-seed", "two-seeds"}), ((3, 3), set())]
 )
 def test_a_comparison_notes_variants_of_few_seeds(table, tmp_path, seeds, expected):
-    from rich.console import Console
-
     (compared,) = table.comparisons
     differences = {
         f"variant {at}": {
@@ -166,20 +172,12 @@ def test_a_comparison_notes_variants_of_few_seeds(table, tmp_path, seeds, expect
         for at, count in enumerate(seeds)
     }
     shown = dataclasses.replace(table, comparisons=(dataclasses.replace(compared, differences=differences),))
-    console = Console(width=160)
-    with console.capture() as caught:
-        console.print(study_tables(shown))
-    assert {"one-seed", "two-seeds"} & set(note_codes(caught.get())) == expected
+    assert {"one-seed", "two-seeds"} & set(note_codes(printed(shown))) == expected
     assert {"one-seed", "two-seeds"} & set(page_codes(write_study(tmp_path, shown, {}).page.read_text())) == expected
 
 
 def test_the_terminal_shows_every_value(table):
-    from rich.console import Console
-
-    console = Console(width=160)
-    with console.capture() as caught:
-        console.print(study_tables(table))
-    words = caught.get().replace("±", " ").replace("%", " ").split()
+    words = printed(table).replace("±", " ").replace("%", " ").split()
     named = [(name, each.mean) for row in table.rows for name, each in row.metrics.items()]
     named += [each for row in table.rows for each in row.variant.published.items()]
     figures = [shown(Cell(value, metric_format(table.metrics[name]))) for name, value in named]
@@ -187,7 +185,7 @@ def test_the_terminal_shows_every_value(table):
     figures += [f"{100 * found['accuracy'].difference.value:+.1f}" for found in compared.differences.values()]
     for figure in (figure.replace("%", "").strip() for figure in figures):
         assert figure in words or f"({figure}" in words, figure
-    assert "…" not in caught.get()
+    assert "…" not in printed(table)
 
 
 def test_a_spread_shows_its_deviation_only_where_there_is_one():
