@@ -156,11 +156,6 @@ def test_predict_refuses_another_scale(fitted, faces):
     assert (fitted.predict(faces.images.astype(np.float32)) == fitted.predict(faces.images)).all()
 
 
-def test_predict_refuses_another_size(fitted, faces):
-    with pytest.raises(ValueError, match="features"):
-        fitted.predict(faces.images[:, 1:, 1:])
-
-
 @pytest.mark.parametrize("scheme", ["binary", "seven"])
 def test_fit_refuses_a_label_scheme(recipe_file, faces, scheme):
     """Of ``seven`` the columns would be the same classes in Kaggle's order: every answer would be another label."""

@@ -46,7 +46,6 @@ def test_recipe_omits_nesterov_where_it_is_off(optim):
         ("classes = 'sevn'", "recipe-value", "'seven'"),
         ("[input]\ncrop_px = 99", "recipe-value", "crop_px 99"),
         ("epochs = ", "recipe-not-toml", ""),
-        ("epochs = " + "9" * 5000, "recipe-not-toml", "too many digits"),
         ("name = '../x'", "recipe-value", "name = '../x'"),
         ("epochs = 1979-05-27", "recipe-value", "epochs = '1979-05-27'"),
         ("[optim]\nbetas = [0.8, 0.9]", "recipe-value", "optim.betas"),

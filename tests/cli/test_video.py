@@ -90,8 +90,6 @@ def test_video_names_its_default_folder_after_the_file(mien, tmp_path, smiling, 
     files = [str(Path("smile-mien") / name) for name in ("faces.csv", "timeline.html")]
     assert answer.out.splitlines()[-2:] == files
     assert sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "smile-mien").iterdir()) == files
-    refused(mien("video", smiling), "file-exists", files[0], "--out")
-    assert mien("video", smiling, "--no-annotate", "--overwrite").code == 0
 
 
 @pytest.mark.parametrize("alarms", [["happy"], ["joy:0.7"], ["happy:7"], ["happy:much"], ["happy:0.5", "happy:0.9"]])

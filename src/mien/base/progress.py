@@ -66,25 +66,17 @@ def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterat
     if not bars_are_shown():
         yield from items if is_quiet() or not hasattr(sys.stderr, "write") else _logged(items, total, what, unit)
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
     from rich.text import Text
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
+    class Rate(rich.ProgressColumn):
+        def render(self, task: rich.Task) -> Text:
             return Text("" if task.speed is None else f"{task.speed:,.0f} {unit}/s")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(items, total=total, description=what)
+    columns = [rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn(), Rate()]
+    with rich.Progress(*columns, rich.TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        yield from bar.track(items, total=total, description=what)
 
 
 def _logged(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterator[T]:

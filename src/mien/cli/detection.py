@@ -22,10 +22,6 @@ class DetectionOptions:
     min_size: Positive | None = None
     max_faces: Positive | None = None
 
-    def given(self) -> dict[str, bool]:
-        """Return a table of option names, with True for each that was given."""
-        return {f"--{name.replace('_', '-')}": value is not None for name, value in vars(self).items()}
-
     def detector(self) -> Detector:
         """Return the detector, limited by these options. Raises as :func:`mien.faces.find_detector`."""
         return LimitedDetector(find_detector(), self.min_score, self.min_size, self.max_faces)

@@ -90,10 +90,7 @@ def evaluate(
     show_notices(found.notices)
     if out is not None:
         notice(f"report: {found.write(out, metadata)}")
-    if json:
-        show_json(found.to_dict())
-    else:
-        show(rich_table(found.table))
+    show_json(found.to_dict()) if json else show(rich_table(found.table))
 
 
 def _show(result: EvaluationResult, out: Path | None, metadata: dict[str, str], overwrite: bool, json: bool) -> None:

@@ -36,7 +36,4 @@ def export(
     if precision == "fp32" and not read_manifest(made.file).scores:
         words = f"{made.file} has neither metrics nor a temperature. Evaluate the run with mien train --resume."
         notice(words, "metrics-missing")
-    if json:
-        show_json(made.to_dict())
-    else:
-        typer.echo(made.description)
+    show_json(made.to_dict()) if json else typer.echo(made.description)

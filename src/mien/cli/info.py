@@ -32,10 +32,7 @@ def info(
         leave_out("Recipes are shown without a model, one or all", given)
     if recipe is not None:
         chosen = load_recipe(recipe)
-        if json:
-            show_json(chosen.model_dump(mode="json"))
-        else:
-            typer.echo(dump_recipe(chosen), nl=False)
+        show_json(chosen.model_dump(mode="json")) if json else typer.echo(dump_recipe(chosen), nl=False)
     elif recipes:
         known = [load_recipe(name) for name in recipe_names()]
         show_rows(

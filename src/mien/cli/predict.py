@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -56,10 +56,9 @@ def predict(
         csv: Print CSV instead of a table.
         skip_bad: Skip images that cannot be read, and list them.
     """
-    given = {"--annotate": annotate is not None, "--json": json, "--csv": csv, "--overwrite": overwrite}
-    _check(images, out, given, detection, crops=crops, ray=engine == "ray")
-    if by is not None:
-        leave_out("--by prints tables of groups", {"--csv": csv})
+    given = {"--annotate": annotate, "--json": json, "--csv": csv, "--overwrite": overwrite, "--by": by}
+    given |= {f"--{name.replace('_', '-')}": value is not None for name, value in vars(detection).items()}
+    _check(images, out, given, crops=crops, ray=engine == "ray")
     threads = None if engine == "local" and workers in {None, 1} else 1
 
     def make_reader(threads: int | None = 1) -> FaceReader:
@@ -127,23 +126,21 @@ def predict(
         notice(f"annotated images: {annotator.folder}")
 
 
-def _check(
-    images: list[str], out: Path | None, given: dict[str, bool], detection: DetectionOptions, *, crops: bool, ray: bool
-) -> None:
+def _check(images: list[str], out: Path | None, given: Mapping[str, object], *, crops: bool, ray: bool) -> None:
     """Check that the options are compatible. Raises :class:`DataError`."""
     address = next((name for name in images if "://" in name), None)
     if address is not None:
         raise missing_file(address)
-    if crops:
-        limits = {"--annotate": given["--annotate"], **detection.given()}
-        leave_out("--crops treats images as face crops and detects no faces", limits)
-    if ray:
-        leave_out("--engine ray writes a table", {"--annotate": given["--annotate"]})
-        if out is None:
-            raise DataError("--engine ray writes into a file; give --out FILE.", code="options")
-    if out is not None:
-        leave_out("The suffix of --out sets the format already", {name: given[name] for name in ("--json", "--csv")})
-    else:
-        leave_out("--overwrite is for --out", {"--overwrite": given["--overwrite"]})
-    if given["--json"]:
-        leave_out("--json is already an output format", {"--csv": given["--csv"]})
+    limits = ("--annotate", "--min-score", "--min-size", "--max-faces")
+    for applies, why, names in (
+        (crops, "--crops treats images as face crops and detects no faces", limits),
+        (ray, "--engine ray writes a table", ("--annotate",)),
+        (out is not None, "The suffix of --out sets the format already", ("--json", "--csv")),
+        (out is None, "--overwrite is for --out", ("--overwrite",)),
+        (given["--json"], "--json is already an output format", ("--csv",)),
+        (given["--by"], "--by prints tables of groups", ("--csv",)),
+    ):
+        if applies:
+            leave_out(why, {name: given[name] for name in names})
+    if ray and out is None:
+        raise DataError("--engine ray writes into a file; give --out FILE.", code="options")

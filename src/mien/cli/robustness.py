@@ -38,9 +38,6 @@ def robustness(
         raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
     check_overwrite(out, [NAME], overwrite)
     result = measure(model, source, split, limit=limit, seed=seed)
-    if json:
-        show_json(result.to_dict())
-    else:
-        typer.echo(str(result))
+    show_json(result.to_dict()) if json else typer.echo(str(result))
     if out is not None:
         notice(f"written: {write_robustness(out, result)}")

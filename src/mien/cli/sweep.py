@@ -49,10 +49,7 @@ def sweep(
     result = search(
         chosen, source, out=out, trials=trials, device=device, storage=storage, notify=notice, callback=TrainProgress()
     )
-    if json:
-        show_json(result.to_dict())
-    else:
-        _show(result)
+    show_json(result.to_dict()) if json else _show(result)
     if result.was_stopped:
         notice(f"Stopped with {len(result.trials)} of {result.total} trials finished. Run the same command to resume.")
         raise typer.Exit(130)

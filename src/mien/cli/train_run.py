@@ -90,10 +90,7 @@ def train_and_show(
         return
     if result.removed:
         notice(f"removed {', '.join(result.removed)} from {result.run}: they belong to other weights.", "files-removed")
-    if json:
-        show_json(result.to_dict())
-    else:
-        _show(result)
+    show_json(result.to_dict()) if json else _show(result)
     if result.reason == "interrupted":
         raise typer.Exit(130)
 
