@@ -22,23 +22,14 @@ from support import raises
 def planted(faces):
     """Rendered faces, 6 of validation and 2 of train copied from train (2 relabelled, 2 mirrored), 2 blank ones."""
     train = np.flatnonzero(faces.split == "train")[:8]
-    images = np.concatenate(
-        [np.asarray(faces.images), np.asarray(faces.images)[train], np.zeros((2, 48, 48), np.uint8)]
-    )
-    images[len(faces) + 4 : len(faces) + 6] = images[len(faces) + 4 : len(faces) + 6, :, ::-1]
+    images = np.concatenate([faces.images, faces.images[train], np.zeros((2, 48, 48), np.uint8)])
+    relabelled, mirrored = (slice(len(faces) + at, len(faces) + at + 2) for at in (0, 4))
+    images[mirrored] = images[mirrored, :, ::-1]
     labels = np.concatenate([faces.labels, faces.labels[train], [0, 0]])
-    labels[len(faces) : len(faces) + 2] = (labels[len(faces) : len(faces) + 2] + 1) % 7
-    count = len(images)
-    return Dataset(
-        images=images,
-        labels=labels,
-        classes=faces.classes,
-        split=np.concatenate([faces.split, ["validation"] * 6 + ["train"] * 3 + ["test"]]).astype("<U10"),
-        source=np.array([f"face {at}" for at in range(count)]),
-        rows=np.arange(count),
-        votes=votes_for(labels, blank=count - 2),
-        vote_classes=FERPLUS_CLASSES,
-    )
+    labels[relabelled] = (labels[relabelled] + 1) % 7
+    split = [*faces.split, *["validation"] * 6, *["train"] * 3, "test"]
+    made = Dataset.from_arrays(images, labels, faces.classes, split)
+    return replace(made, votes=votes_for(labels, blank=len(labels) - 2), vote_classes=FERPLUS_CLASSES)
 
 
 def votes_for(labels, blank):

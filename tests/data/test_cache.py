@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -44,21 +45,15 @@ def test_cache_loads_a_memory_map_without_hashing(faces: Dataset, monkeypatch) -
     assert isinstance(again.images, np.memmap)
     assert not again.images.flags.writeable
     assert facts == {"notes": ["one"]}
-    for name in ("classes", "cleaned_from", "vote_classes", "group_column"):
-        assert getattr(again, name) == getattr(faces, name)
-    for name in ("images", "labels", "split", "source", "rows", "votes"):
-        assert np.array_equal(getattr(again, name), getattr(faces, name))
-    assert {name: values.tolist() for name, values in again.columns.items()} == {
-        name: values.tolist() for name, values in faces.columns.items()
-    }
+    for each in fields(faces):
+        np.testing.assert_equal(getattr(again, each.name), getattr(faces, each.name))
 
 
 def test_cache_key_depends_on_path_size_time_and_options(kaggle_table: Path) -> None:
     assert not read_data(kaggle_table).cached
     assert read_data(kaggle_table).cached
-    assert not read_data(kaggle_table, ReadOptions(size_px=44)).cached
-    assert not read_data(kaggle_table, ReadOptions(class_map={"0": "sad"})).cached
-    assert not read_data(kaggle_table, ReadOptions(skip_bad=True)).cached
+    for options in (ReadOptions(size_px=44), ReadOptions(class_map={"0": "sad"}), ReadOptions(skip_bad=True)):
+        assert not read_data(kaggle_table, options).cached
     assert not read_data(kaggle_table, cache=False).cached
     status = kaggle_table.stat()
     os.utime(kaggle_table, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
@@ -71,10 +66,9 @@ def test_cache_key_depends_on_path_size_time_and_options(kaggle_table: Path) -> 
 def test_cache_returns_what_was_read(kaggle_table: Path) -> None:
     fresh, cached = (read_data(kaggle_table, ReadOptions(skip_bad=True)) for _ in range(2))
     assert cached.cached
-    assert (cached.shape, cached.split_origin, cached.skipped, cached.notes) == (
-        fresh.shape, fresh.split_origin, fresh.skipped, fresh.notes,
-    )  # fmt: skip
-    assert (cached.fingerprint, cached.faces.classes) == (fresh.fingerprint, fresh.faces.classes)
+    for name in ("shape", "split_origin", "skipped", "notes", "fingerprint"):
+        assert getattr(cached, name) == getattr(fresh, name)
+    assert cached.faces.classes == fresh.faces.classes
     assert not fresh.faces.images.flags.writeable
 
 
@@ -127,9 +121,7 @@ def test_cache_keeps_the_most_recently_used_entries(faces: Dataset, cache_in_tmp
         os.utime(cache_in_tmp / "faces" / f"key{index}", (now - 1000 + index, now - 1000 + index))
     assert cache.load("key0") is not None  # using it makes it recent
     cache.store("one more", faces, {})
-    assert cache.load("key0") is not None
-    assert cache.load("key1") is None
-    assert cache.load("key2") is not None
+    assert [cache.load(f"key{index}") is not None for index in range(3)] == [True, False, True]
     assert len(list((cache_in_tmp / "faces").iterdir())) == cache.KEPT_ENTRIES
 
 

@@ -16,10 +16,8 @@ def test_spectra_ignore_mirroring_and_brightness(drawn):
 def test_descriptor_separates_images_more_than_copies(drawn):
     found = fit_descriptor(drawn, np.arange(1500))
     other, copies = drawn[1500:1600], _disturbances(48)[0](drawn[1500:1600])
-    all_of = np.arange(100)
-    own = np.square(found.of(copies.astype(np.uint8), all_of) - found.of(other, all_of)).sum(axis=1)
-    between = np.square(found.of(other, all_of)[:, np.newaxis] - found.of(other, all_of)).sum(axis=2)[
-        np.triu_indices(100, 1)
-    ]
+    of_other, of_copies = (found.of(each, np.arange(100)) for each in (other, copies.astype(np.uint8)))
+    own = np.square(of_copies - of_other).sum(axis=1)
+    between = np.square(of_other[:, np.newaxis] - of_other).sum(axis=2)[np.triu_indices(100, 1)]
     assert np.mean(own <= found.reach) > 0.9
     assert np.mean(between <= found.reach) < 0.02

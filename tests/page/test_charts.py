@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -48,22 +49,15 @@ def line():
 @pytest.mark.parametrize("name", CHARTS)
 def test_svg_is_one_element_with_text_and_equal_bytes(name):
     chart = CHARTS[name]()
-    svg = chart.svg
+    svg, style = chart.svg, files("mien.page").joinpath("templates/style.css").read_text()
     assert svg == CHARTS[name]().svg
     assert ElementTree.fromstring(svg).tag.endswith("}svg")
     assert svg.startswith("<svg")
-    assert INK in svg, "the stylesheet gives it the page's colour"
+    assert INK in svg
+    assert all(f'"{each}: {INK}"' in style for each in ("stroke", "fill")), "which gives it the page's colour"
     assert f'id="{chart.name}-background"' in svg
     assert words(chart)
     assert not re.search(r"\d{4}-\d\d-\d\d|<metadata|Matplotlib v|<image|_blank", svg)
-
-
-def test_stylesheet_names_the_ink():
-    from importlib.resources import files
-
-    style = files("mien.page").joinpath("templates/style.css").read_text()
-    assert f'"stroke: {INK}"' in style
-    assert f'"fill: {INK}"' in style
 
 
 def test_ids_are_unique_on_a_page_and_references_resolve():

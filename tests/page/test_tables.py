@@ -67,9 +67,8 @@ def test_csv_and_json_hold_values_and_intervals():
 
 
 def test_save_chooses_the_form_by_the_suffix(tmp_path):
-    table = Table(
-        "t", (Column("class_1", "text"), Column("share", "percent", "p(|)")), [("a & b|<c>", Estimate(0.5, 0.25, 0.75))]
-    )
+    columns = Column("class_1", "text"), Column("share", "percent", "p(|)")
+    table = Table("t", columns, [("a & b|<c>", Estimate(0.5, 0.25, 0.75))])
     for suffix, expected in (
         (".md", "| class_1 | p(\\|) |\n| :--- | ---: |\n| a & b\\|<c> | 50.0% [25.0–75.0%] |\n"),
         (

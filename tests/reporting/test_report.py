@@ -45,8 +45,7 @@ def test_report_accepts_a_split_without_some_classes(labels, faces, tmp_path):
 
 def test_report_accepts_predictions_without_mistakes(faces, tmp_path):
     predictions = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
-    write_report(tmp_path, predictions, title="right")
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = write_report(tmp_path, predictions).page.read_text(encoding="utf-8")
     assert page_codes(page).count("no-mistakes") == 2, "pairs and worst mistakes"
 
 
@@ -96,9 +95,7 @@ def test_report_replaces_only_its_own_files(faces, tmp_path):
     page = first.page.read_text(encoding="utf-8")
     first.page.write_text(page.replace("page:\n", "page:\n../mine.csv\nmine.csv\nfigures/../mine.csv\n"), "utf-8")
     again = write_report(tmp_path, make_predictions([3, 3, 3, 3], faces.classes))
-    left = {file.relative_to(tmp_path) for file in tmp_path.glob("*/*")} - {
-        each.relative_to(tmp_path) for each in others
-    }
+    left = {file.relative_to(tmp_path) for file in {*tmp_path.glob("*/*")} - {*others}}
     assert left == {file.relative_to(tmp_path) for file in again.files}
     assert ours - left
     assert all(file.read_bytes() == b"x" for file in others)
