@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from mien.training import checkpoint
 from mien.training.batches import Batch
 from mien.training.callback import Callback
+from mien.training.loop import train
 
 OUTPUTS = """
 [outputs.perceived]
@@ -33,6 +35,16 @@ class Recorder(Callback):
 
     def on_epoch_end(self, line, is_best):
         self.epochs.append((line, is_best))
+
+
+def break_off(plan, run, step, **options):
+    """Train until a step, at which the process dies."""
+
+    def die():
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        train(plan, run, callback=Recorder(step, die), **options)
 
 
 def same_weights(first, second):

@@ -122,8 +122,9 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 outcome = train(plan, run, init_from=job.init_from, device=job.device, network=network)
                 self.history_ = outcome.history
                 fitted = FittedNetwork.of_run(run)
-            probabilities = fitted.probabilities(plan.validation.images)
-            self._fitted = fitted.with_temperature(temperature_for_use(plan.validation.labels, probabilities))
+            temperature = temperature_for_use(plan.validation.labels, fitted.probabilities(plan.validation.images))
+            manifest = fitted.manifest.model_copy(update={"temperature": temperature})
+            self._fitted = FittedNetwork(fitted.network, manifest)
         except DataError as error:
             raise PixelError(str(error), code=error.code) from error
         self.__dict__.pop("_classifier", None)

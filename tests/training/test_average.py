@@ -56,13 +56,6 @@ def test_prepare_keeps_only_images_for_recalibration(monkeypatch, faces, tiny_re
     assert prepare(plan_training(tiny_recipe, faces)).recalibration_images is None
 
 
-def test_recalibrate_bn_leaves_network_without_norms():
-    network = build_model(ModelRecipe(name="study-a"), 7, 48)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    recalibrate_bn(network, np.zeros((2, 48, 48), dtype=np.uint8), InputSpec())
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
 def test_run_saves_statistics_of_images_without_augmentation(tmp_path, faces, tiny_recipe):
     """By update_bn on the train faces, for the averaged weights and for a run without an average."""
     train_faces = faces.of_split("train")
@@ -131,13 +124,3 @@ def test_in_place_restores_weights_after_an_error():
         raise ZeroDivisionError
     assert torch.equal(net[0].weight, own)
     assert (average.tensors["0.weight"] == 7).all()
-
-
-def test_weight_average_with_decay_0_is_the_network():
-    net = network()
-    average = WeightAverage(net, 0.0)
-    average.update(0)
-    own = net[0].weight.clone()
-    with average.in_place():
-        assert torch.equal(net[0].weight, own)
-    assert average.tensors == {}

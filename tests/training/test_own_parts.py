@@ -1,6 +1,7 @@
 """A user's own network, loss, augmentation and optimiser. Oracles: the recipe's, torch, what lies in the run."""
 
 import hashlib
+import inspect
 import json
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from mien.training.own_parts import Parts
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises, refused
-from training_support import changed, same_weights
+from training_support import break_off, changed, same_weights
 
 MINE = """
 import torch.nn.functional as F
@@ -261,30 +262,20 @@ def test_own_loss_and_optimizer_equal_the_recipes(tmp_path, faces, tiny_recipe):
     with raises(RunError, "run-other-parts", "smoothed"):
         train(plan_training(recipe, faces), own, resume=True)
     cut, longer = RunFolder(tmp_path / "cut"), plan_training(changed(recipe, epochs=3), faces, parts)
-
-    class Stops(Callback):
-        def on_epoch_end(self, metrics, is_best):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(longer, cut, callback=Stops())
+    break_off(longer, cut, longer.steps_per_epoch + 1)
     train(longer, cut, resume=True)
     train(longer, RunFolder(tmp_path / "whole"))
     assert same_weights(cut, RunFolder(tmp_path / "whole"))
 
 
-PARTS = """
+PARTS = f"""
 import torch
 from torch.nn import functional
 
 
-def smoothed(logits, labels):
-    return functional.cross_entropy(logits, labels, label_smoothing=0.1)
+{inspect.getsource(smoothed)}
 
-
-def plain_sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, nesterov=True)
-
+{inspect.getsource(plain_sgd)}
 
 class Counting(torch.nn.CrossEntropyLoss):
     calls = 0

@@ -15,17 +15,7 @@ from mien.training import checkpoint
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from support import raises
-from training_support import Recorder, changed, same_weights
-
-
-def break_off(plan, run, step, **options):
-    """Train until a step, at which the process dies."""
-
-    def die():
-        raise ConnectionResetError
-
-    with pytest.raises(ConnectionResetError):
-        train(plan, run, callback=Recorder(step, die), **options)
+from training_support import Recorder, break_off, changed, same_weights
 
 
 def test_removed_run_folder_is_created_again(tmp_path, faces, tiny_recipe):

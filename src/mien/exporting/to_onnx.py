@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -152,10 +152,6 @@ class FittedNetwork:
         """Load the network of a run's best epoch."""
         network, facts = checkpoint.load_best(run)
         return cls(network, make_manifest(network, run.read_recipe(), facts, None))
-
-    def with_temperature(self, temperature: float) -> Self:
-        """Return the same network with another temperature of its labels."""
-        return replace(self, manifest=self.manifest.model_copy(update={"temperature": temperature}))
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Compute probabilities of face crops, float64 (N, C)."""
