@@ -17,7 +17,6 @@ import argparse
 import csv
 import json
 import sys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +37,6 @@ from mien.base.images import open_image
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.model_file import OutputManifest, attach_manifest, read_manifest
 from mien.base.preprocess import upright_rgb
-from mien.base.spec_file import dump_toml
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.splits import near_copy_groups
@@ -157,7 +155,7 @@ def start_of(name: str, model: Predictor) -> Floats:
 
 
 def write(name: str, layer: Floats, rule: AnswerRule, classes: tuple[str, ...]) -> None:
-    """Add the output to both files, the weights and the recipe, and its facts to card.json."""
+    """Add the output to both files and the weights, and its command to card.json. The recipe stays that of training."""
     run = find_run(name)
     for file in (run.model, run.model_int8):
         graph = onnx.load(file)
@@ -188,9 +186,6 @@ def write(name: str, layer: Floats, rule: AnswerRule, classes: tuple[str, ...]) 
         tensor = tensors[f"head.{part}"][:count]
         tensors[f"head.{part}"] = torch.cat([tensor, torch.tensor(value).to(tensor)])
     checkpoint.save(run.best, tensors, facts)
-    recipe = tomllib.loads(run.recipe_file.read_text(encoding="utf-8"))
-    recipe["outputs"][OUTPUT] = {"target": "votes", "weight": 1.0}
-    write_text(run.recipe_file, dump_toml(recipe))
     card_file = run.path / "card.json"
     card = json.loads(card_file.read_text(encoding="utf-8"))
     card["made_by"] = [step for step in card["made_by"] if not step.startswith(COMMAND)] + [COMMAND + COMMAND_DATA]
