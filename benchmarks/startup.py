@@ -24,7 +24,7 @@ from pathlib import Path
 from PIL import Image
 from skimage import data
 
-LIMIT_MB = 240
+LIMIT_MB = 224
 README = Path(__file__).parents[1] / "README.md"
 STATED = re.compile(r"(?<=light core, )\d+(?= MB)")
 

@@ -5,6 +5,7 @@ The limits are a budget: a change that adds lines to a full one takes away as ma
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -20,11 +21,12 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 36_000,
+    "lines of src/mien": 36_900,
     "files of src/mien": 260,
-    "lines of tests": 27_000,
-    "lines of scripts (docs, release, benchmarks, web/scripts)": 2_800,
-    "words of docs and README, without cli.md": 38_000,
+    "lines of tests": 26_900,
+    "lines of code in src/mien, without docstrings, comments and blank lines": 24_300,
+    "lines of scripts (docs, release, benchmarks, web/scripts)": 2_300,
+    "words of docs and README, without cli.md": 35_100,
     "MB of benchmarks/results": 2,
     "commands": 22,
 }
@@ -67,12 +69,22 @@ def sizes() -> dict[str, float]:
         _lines(inside("src/mien")),
         len(inside("src/mien")),
         _lines(inside("tests")),
+        sum(map(_code_lines, inside("src/mien"))),
         _lines(scripts),
         sum(len(file.read_text(encoding="utf-8").split()) for file in pages),
         round(sum(file.stat().st_size for file in results) / 1e6, 1),
         len(COMMANDS),
     )
     return dict(zip(LIMITS, numbers, strict=True))
+
+
+def _code_lines(file: Path) -> int:
+    text = file.read_text(encoding="utf-8")
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Expr)]
+    notes = [node for node in nodes if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)]
+    left_out = {line for node in notes for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    lines = [line.strip() for number, line in enumerate(text.splitlines(), 1) if number not in left_out]
+    return sum(1 for line in lines if line and not line.startswith("#"))
 
 
 def _lines(files: Iterable[Path]) -> int:
