@@ -97,7 +97,7 @@ def _named(name: str, text: str) -> Iterator[str]:
         for known in names:
             for pattern, instead in NAMES.items():
                 if re.fullmatch(pattern, known):
-                    yield f"{name}:{node.lineno}: the name '{known}' -> {instead}"
+                    yield f"{name}:{getattr(node, 'lineno', 0)}: the name '{known}' -> {instead}"
 
 
 def _strings(text: str) -> Iterator[tuple[int, str]]:

@@ -48,7 +48,7 @@ def entry(public: str) -> str:
     if not isinstance(thing, type):
         return text + signature(f"mien.{public}", thing) + words(thing)
     if inspect.isfunction(vars(thing).get("__init__")) and not hasattr(thing, "__dataclass_fields__"):
-        text += signature(f"mien.{public}", thing.__init__)
+        text += signature(f"mien.{public}", vars(thing)["__init__"])
     text += words(thing)
     for base in thing.__mro__[1:]:
         if base.__module__.startswith("mien") and "Attributes:" in (base.__doc__ or ""):

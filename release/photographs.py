@@ -121,8 +121,8 @@ def fitted(parts: list[tuple[Faces, float]], start: Floats) -> Floats:
             weights.append(np.full(len(faces.shares), weight / faces.features.shape[1]))
     x = np.concatenate(inputs).astype(np.float32)
     x = np.concatenate([x, np.ones((len(x), 1), np.float32)], axis=1)
-    y, weight = np.concatenate(targets).astype(np.float32), np.concatenate(weights).astype(np.float32)
-    weight /= weight.sum()
+    y, share = np.concatenate(targets).astype(np.float32), np.concatenate(weights).astype(np.float32)
+    share /= share.sum()
     penalty = np.full(start.shape, PENALTY * float(x[:, :-1].std(axis=0).mean()) ** 2)
     penalty[:, -1] = 0
 
@@ -130,10 +130,10 @@ def fitted(parts: list[tuple[Faces, float]], start: Floats) -> Floats:
         change = flat.reshape(start.shape)
         scores = x @ (start + change).T.astype(np.float32)
         scores -= scores.max(axis=1, keepdims=True)
-        p = np.exp(scores)
-        p /= p.sum(axis=1, keepdims=True)
-        value = -float((weight * (y * np.log(p + 1e-12)).sum(axis=1)).sum()) + float((penalty * change**2).sum())
-        slope = ((p - y) * weight[:, np.newaxis]).T @ x + 2 * penalty * change
+        raised = np.exp(scores)
+        p = raised / raised.sum(axis=1, keepdims=True)
+        value = -float((share * (y * np.log(p + 1e-12)).sum(axis=1)).sum()) + float((penalty * change**2).sum())
+        slope = ((p - y) * share[:, np.newaxis]).T @ x + 2 * penalty * change
         return value, slope.astype(np.float64).ravel()
 
     found = minimize(loss, np.zeros(start.size), jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
