@@ -17,7 +17,7 @@ from mien.api.inputs import Data, environment, read
 from mien.base.errors import DataError, Notice, RecipeError, TrainingError, needs_extra
 from mien.base.files import check_outside, expand_home
 from mien.base.preprocess import InputSpec
-from mien.base.processes import is_main_process, process_count, torch_defaults
+from mien.base.processes import is_main_process, one_thread, process_count, torch_defaults
 from mien.base.progress import busy, is_quiet
 from mien.base.recipe import Change, Recipe, check_recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder
@@ -43,6 +43,7 @@ _FEW = 50
 """Number of validation samples below which a notice is given. With 35 of 50 right, the 95% interval spans 25 points."""
 
 
+@one_thread
 @torch_defaults()
 def train(
     recipe: str | os.PathLike[str] | Recipe,
