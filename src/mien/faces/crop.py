@@ -130,17 +130,14 @@ SHARP = 0.03
 """A crop with a lower :func:`sharpness` is blurred: 1% of 857 crops of photographs, none of FER2013's. With motion
 over a tenth of the face's width most are, and so are most faces of less than 15 pixels."""
 
-SHARPNESS_EDGE = 8
-"""Part of a crop's side that is left out at each side: corners hold the background."""
-
 
 def sharpness(crop: npt.NDArray[np.uint8]) -> float:
     """Measure how sharp a face crop is, uint8 (S, S[, 3]), in its less sharp direction.
 
     Mean squared second difference along rows or columns, whichever is less (motion blurs one direction), divided by the
-    crop's variance.
+    crop's variance. An eighth of the side is left out at each edge, where the background is.
     """
-    edge = len(crop) // SHARPNESS_EDGE
+    edge = len(crop) // 8
     grey = (crop if crop.ndim == 2 else crop.mean(axis=2))[edge:-edge, edge:-edge].astype(np.float64)
     second = (np.square(np.diff(grey, n=2, axis=axis)).mean() for axis in (0, 1))
     return float(min(second) / max(grey.var(), 1e-6))
