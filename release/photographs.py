@@ -53,7 +53,7 @@ WEIGHTS = {"folder": 4.0, "faces": 0.5, "fer2013": 0.5}
 """Weight of a face of each source in the loss."""
 
 PENALTY = 3e-3
-"""Of the squared distance from ``perceived``, times the features' variance."""
+"""Factor of the squared distance from ``perceived``, times the features' variance."""
 
 COMMAND, COMMAND_DATA = (
     "python release/photographs.py default fast tiny best ",
