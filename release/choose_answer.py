@@ -43,8 +43,7 @@ from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation.calibration import cross_fit_temperature
-from mien.evaluation.ferplus import majority
-from mien.evaluation.metrics import calibration_error
+from mien.evaluation.metrics import calibration_error, majority
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_run
 from mien.inference.predictor import Predictor

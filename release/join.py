@@ -22,9 +22,8 @@ from mien.data.read import load_dataset
 from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import Predictor
 from mien.models.registry import completed
-from mien.pipeline.measured_split import MeasuredSplit
+from mien.pipeline.measured_split import MeasuredSplit, read_trained_on, write_digests, write_trained_on
 from mien.pipeline.split_predictions import with_model_classes
-from mien.pipeline.trained_on import read_trained_on, write_digests, write_trained_on
 from mien.pipeline.training_run import calibrate, headline_values
 from mien.training import checkpoint
 

@@ -41,7 +41,7 @@ from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.splits import near_copy_groups
 from mien.data.votes import check_votes, vote_probabilities
-from mien.evaluation.ferplus import majority
+from mien.evaluation.metrics import majority
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_run
 from mien.inference.predictor import Predictor

@@ -38,9 +38,8 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import measure_robustness, write_robustness
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import write_evaluation
-from mien.pipeline.measured_split import MeasuredSplit
+from mien.pipeline.measured_split import MeasuredSplit, read_trained_on
 from mien.pipeline.split_predictions import predict_split, with_model_classes
-from mien.pipeline.trained_on import read_trained_on
 from mien.reporting.context import ReportContext
 from mien.training import checkpoint
 

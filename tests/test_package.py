@@ -15,7 +15,7 @@ SOURCE = Path(mien.__file__).parent
 # The folders that may import torch, then the files that train: they import these folders when they are loaded.
 TORCH_FOLDERS = ("mien.models", "mien.training", "mien.exporting", "mien.explanation.gradient")
 TRAINS = (
-    *("mien.pipeline.training_run", "mien.pipeline.run_checks"),
+    "mien.pipeline.training_run",
     *("mien.runs.planner", "mien.runs.scheduler", "mien.runs.worker", "mien.runs.folds", "mien.runs.sweep"),
 )
 

@@ -55,7 +55,7 @@ from mien.inference.predictor import load as load
 from mien.page.blocks import Table as Table
 from mien.page.charts.svg import Chart as Chart
 from mien.pipeline.evaluate import EvaluationResult as EvaluationResult
-from mien.pipeline.model_table import ModelTable as ModelTable
+from mien.pipeline.evaluate import ModelTable as ModelTable
 from mien.pipeline.training_run import TrainingResult as TrainingResult
 from mien.reporting.comparison import Comparison as Comparison
 from mien.runs.plan import StudyCallback as StudyCallback

@@ -10,7 +10,7 @@ import pytest
 
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.parquet import write_parquet
-from mien.evaluation.ferplus import majority, majority_predictions, sample_cross_entropies
+from mien.evaluation.metrics import majority, majority_predictions, sample_cross_entropies
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import augmented_views

@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from mien.base.errors import DataError
 from mien.data.synthetic import render_faces
-from mien.evaluation.answers import evaluate_answers
+from mien.evaluation.estimates import evaluate_answers
 from mien.evaluation.intervals import proportion
 from mien.evaluation.predictions import Answers, VotePredictions, read_predictions, write_predictions
 from mien.inference.predictor import load

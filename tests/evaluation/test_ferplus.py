@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.base.labels import FERPLUS_CLASSES
-from mien.evaluation.ferplus import majority, majority_accuracy, majority_predictions
+from mien.evaluation.metrics import majority, majority_accuracy, majority_predictions
 
 
 def row(**votes: int) -> list[int]:

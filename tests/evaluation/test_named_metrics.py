@@ -12,8 +12,8 @@ from sklearn import metrics as sk
 from mien.base.errors import DataError
 from mien.evaluation import metrics
 from mien.evaluation.estimates import evaluate_predictions
-from mien.evaluation.ferplus import majority_accuracy
 from mien.evaluation.intervals import proportion
+from mien.evaluation.metrics import majority_accuracy
 from mien.evaluation.named_metrics import METRICS, WeightedSplit, estimates, find_metric, find_metrics, resample
 from mien.evaluation.paired_tests import mcnemar_test, paired_differences
 from mien.evaluation.predictions import Predictions, VotePredictions
@@ -234,7 +234,7 @@ def test_metrics_of_votes_count_the_majority():
 
 
 def test_an_output_trained_on_votes_is_measured_by_the_majority(make_predictions):
-    """Oracle: mien.evaluation.ferplus.majority_accuracy, which has its own."""
+    """Oracle: mien.evaluation.metrics.majority_accuracy, which has its own."""
     generator = np.random.default_rng(5)
     counts, answers = generator.integers(0, 10, (80, 4)) + 1, generator.dirichlet(np.ones(4), 80)
     predictions = voted(counts, generator.integers(0, 2, 80), generator.dirichlet(np.ones(2), 80), answers)

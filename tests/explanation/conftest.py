@@ -8,7 +8,7 @@ from torch import nn
 from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec
 from mien.explanation.explainer import Explainer
-from mien.explanation.gradient.torch_model import TorchModel, load_torch_model
+from mien.explanation.gradient import TorchModel, load_torch_model
 from mien.models.network import Network
 
 SIDE, CROP = 16, 12

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mien.explanation.faithfulness import area, bootstrap_mean, measure_faithfulness, pixel_ranks, removal_curves
+from mien.explanation.explainer import area, bootstrap_mean, measure_faithfulness, pixel_ranks, removal_curves
 
 
 @pytest.fixture

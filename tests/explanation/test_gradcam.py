@@ -7,8 +7,7 @@ from torch.nn import functional
 from mien.base.errors import DataError
 from mien.base.preprocess import InputSpec, to_input
 from mien.base.recipe_tables import ModelRecipe
-from mien.explanation.gradient.gradcam import gradcam, last_maps
-from mien.explanation.gradient.torch_model import TorchModel, gradient
+from mien.explanation.gradient import TorchModel, gradcam, gradient, last_maps
 from mien.models.network import Network
 from mien.models.registry import build_model
 from support import raises

@@ -7,9 +7,9 @@ from scipy import stats
 
 from mien.base.errors import DataError
 from mien.evaluation.results import Estimate
+from mien.explanation import gradient
 from mien.explanation.explainer import METHODS, MapCheck
-from mien.explanation.gradient import torch_model
-from mien.explanation.gradient.randomization import randomized, rank_correlation, spearman
+from mien.explanation.gradient import randomized, rank_correlation, spearman
 from support import raises
 
 
@@ -24,8 +24,8 @@ def images(faces):
 
 
 def test_check_detects_a_method_that_ignores_the_network(explainer, images, monkeypatch):
-    monkeypatch.setitem(METHODS, "edges", "gradient.torch_model")
-    monkeypatch.setattr(torch_model, "edges", edges, raising=False)
+    monkeypatch.setitem(METHODS, "edges", "gradient")
+    monkeypatch.setattr(gradient, "edges", edges, raising=False)
     assert explainer.check(images, "edges").rank_correlation.value == pytest.approx(1)
 
 

@@ -14,7 +14,7 @@ from mien.evaluation.named_metrics import estimates
 from mien.evaluation.paired_tests import significantly_best
 from mien.evaluation.predictions import Predictions, ensemble_of, read_predictions, write_predictions
 from mien.inference.find_model import find_model
-from mien.pipeline.model_table import model_table
+from mien.pipeline.evaluate import model_table
 from support import make_predictions, raises, refused
 
 

@@ -12,7 +12,7 @@ from mien.data.dataset import Dataset
 from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.pipeline.run_checks import check_history, check_run
+from mien.pipeline.training_run import check_history, check_run
 from mien.training import checkpoint
 from mien.training.loop import train
 from mien.training.own_parts import Parts

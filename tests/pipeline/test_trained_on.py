@@ -14,8 +14,7 @@ from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
-from mien.pipeline.measured_split import subset_masks
-from mien.pipeline.trained_on import image_digests, read_trained_on, write_trained_on
+from mien.pipeline.measured_split import image_digests, read_trained_on, subset_masks, write_trained_on
 from support import note_codes, page_codes, raises, warned
 
 

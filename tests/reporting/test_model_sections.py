@@ -31,7 +31,7 @@ def test_explainer_has_occlusion_alone_without_torch_or_run(tiny_run, context, m
     assert list(explainer.methods) == ["occlusion"]
     assert reason.code == "gradients-without-run"
     # Imported anew, whichever modules earlier tests imported.
-    monkeypatch.delitem(sys.modules, "mien.explanation.gradient.torch_model", raising=False)
+    monkeypatch.delitem(sys.modules, "mien.explanation.gradient", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     explainer, reason = build_explainer(model, tiny_run)
     assert explainer.network is None
@@ -68,13 +68,13 @@ def test_explainer_accepts_the_weights_of_a_quantized_model(name, faces):
 
 def test_explainer_names_an_unsupported_method(tiny_run, context, monkeypatch):
     """As for a network without maps: Grad-CAM refuses."""
-    from mien.explanation.gradient import gradcam
+    from mien.explanation import gradient
     from mien.reporting.attention import show_attention
 
     def refuse(model):
         raise DataError("Grad-CAM needs a network with convolutional maps; this one has none. Take another method.")
 
-    monkeypatch.setattr(gradcam, "last_maps", refuse)
+    monkeypatch.setattr(gradient, "last_maps", refuse)
     few = context.faces.subset(np.arange(3))
     predictions = Predictions(
         few.rows, few.labels, context.predictions.probabilities[:3], few.classes, "validation", ""

@@ -11,8 +11,7 @@ from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import cell_faces, robustness_section, worst_section
-from mien.reporting.probabilities import curves_section
-from mien.reporting.report_page import confusion_section
+from mien.reporting.report_page import confusion_section, curves_section
 from support import block_codes
 
 CLASSES = ("angry", "happy", "sad")

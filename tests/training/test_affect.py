@@ -15,7 +15,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.votes import read_ratings
 from mien.evaluation.predictions import read_predictions
 from mien.exporting.to_onnx import measure_parity
-from mien.pipeline import run_checks
+from mien.pipeline import training_run
 from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
 from mien.runs.folds import make_folds, measure_folds, predict_folds
@@ -106,7 +106,7 @@ def test_head_chance_is_loss_of_equal_logits(tmp_path, recipe, rated, monkeypatc
     plan, told = plan_training(recipe.model_copy(update={"epochs": 1}), rated), []
     heads, nine = prepare(plan).heads, batch(torch.empty(9))
     losses = [head.loss(torch.zeros(9, len(head.output.classes)), nine, 0.5).item() for head in heads]
-    monkeypatch.setattr(run_checks, "check_history", lambda *given: told.append(given[3]) or ())
+    monkeypatch.setattr(training_run, "check_history", lambda *given: told.append(given[3]) or ())
     run_recipe(plan, RunFolder(tmp_path / "run"))
     assert told == [pytest.approx(sum(losses), rel=1e-5)]
 

@@ -20,7 +20,7 @@ from mien.data.read import ReadOptions, load_dataset, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.explanation.explainer import METHODS, Explainer
-from mien.explanation.gradient.torch_model import load_torch_model
+from mien.explanation.gradient import load_torch_model
 from mien.explanation.overlay import overlay
 from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load

@@ -14,7 +14,7 @@ from mien.base.model_file import attach_manifest, open_model, read_manifest
 from mien.base.preprocess import to_input
 from mien.base.recipe import Recipe, check_recipe, dump_recipe
 from mien.base.run_folder import RunFolder, best_by_metric
-from mien.evaluation.ferplus import majority_accuracy, sample_cross_entropies
+from mien.evaluation.metrics import majority_accuracy, sample_cross_entropies
 from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load
 from mien.models.registry import build_model

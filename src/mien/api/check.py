@@ -16,10 +16,9 @@ from mien.base.labels import SCHEMES, parse_scheme
 from mien.base.run_folder import check_out
 from mien.data.dataset import ALL, FINGERPRINT_PX, SPLITS, Dataset
 from mien.data.read import ReadResult
-from mien.evaluation.claim import LEARNED_SHARE, best_exchange, learned_labels
-from mien.evaluation.ferplus import majority
+from mien.evaluation.error_analysis import LEARNED_SHARE, best_exchange, learned_labels
 from mien.evaluation.intervals import bootstrap_mean, proportion_among
-from mien.evaluation.metrics import confusion_matrix
+from mien.evaluation.metrics import confusion_matrix, majority
 from mien.evaluation.paired_tests import mcnemar_test, shared_samples
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.results import Estimate, JsonResult

@@ -19,9 +19,15 @@ from mien.inference.find_model import is_shipped_run
 from mien.inference.predictor import Predictor, load
 from mien.inference.tta import check_tta
 from mien.page.wording import counted
-from mien.pipeline.evaluate import EvaluateOptions, EvaluationResult, check_options, predict_to_evaluate
+from mien.pipeline.evaluate import (
+    EvaluateOptions,
+    EvaluationResult,
+    ModelTable,
+    check_options,
+    model_table,
+    predict_to_evaluate,
+)
 from mien.pipeline.measured_split import MeasuredSplit, holds_test
-from mien.pipeline.model_table import ModelTable, model_table
 from mien.pipeline.split_predictions import temperature_description
 
 Split: TypeAlias = Literal["train", "validation", "test", "all"]

@@ -26,8 +26,8 @@ from mien.data.read import ReadResult
 from mien.inference.find_model import find_trained
 from mien.inference.tta import check_tta
 from mien.page.wording import counted
+from mien.pipeline.measured_split import image_digests, read_trained_on
 from mien.pipeline.split_predictions import find_teachers, predict_soft_labels
-from mien.pipeline.trained_on import image_digests, read_trained_on
 from mien.pipeline.training_view import TrainProgress
 from mien.training.callback import Callback, Callbacks
 

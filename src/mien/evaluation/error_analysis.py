@@ -1,5 +1,6 @@
 """Error analysis: confused classes, the worst mistakes, and models that always give one answer."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -73,3 +74,75 @@ def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
         words = f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.largest_class}', "
         words += f"{share:.1%}. Balanced accuracy is {balanced:.1%}; guessing has {guess:.1%}."
         yield Notice(words, code="no-better-than-one-class")
+
+
+MAX_CLASSES = 12
+"""Largest number of classes, because the exact search over assignments takes 2^C steps."""
+SURE_Z = 6.0
+"""Number of standard deviations that cannot be chance, even for the best of 12! assignments."""
+
+
+@dataclass(frozen=True)
+class Exchange(JsonResult):
+    """The renaming of predicted classes that matches the labels best.
+
+    Attributes:
+        renamed: int64 (C,), the best name for each predicted class; a permutation of 0..C-1.
+        accuracy: accuracy under these names, 0..1.
+        is_clear: whether the gain in accuracy is too large to be chance.
+    """
+
+    renamed: npt.NDArray[np.int64]
+    accuracy: float
+    is_clear: bool
+
+
+def best_exchange(confusion: npt.NDArray[np.int64]) -> Exchange | None:
+    """Find the renaming of predicted classes (columns of ``confusion``, (C, C)) with the highest accuracy.
+
+    This is the assignment problem, solved exactly by dynamic programming over sets of classes (Held & Karp 1962). An
+    exchange is clear if it gains at least 5 points, and more samples than :data:`SURE_Z` standard deviations of a sign
+    test. None with more than :data:`MAX_CLASSES` classes.
+    """
+    count = len(confusion)
+    if count > MAX_CLASSES:
+        return None
+    # best[used]: most correct samples if the first predicted classes are renamed to the classes with bits in `used`.
+    best = np.full(1 << count, -1, dtype=np.int64)
+    choice = np.zeros(1 << count, dtype=np.int64)
+    best[0] = 0
+    for used in range(1, 1 << count):
+        predicted = used.bit_count() - 1
+        for true in range(count):
+            if used >> true & 1:
+                value = best[used ^ 1 << true] + confusion[true, predicted]
+                if value > best[used]:
+                    best[used], choice[used] = value, true
+    renamed, used = np.zeros(count, dtype=np.int64), (1 << count) - 1
+    for predicted in reversed(range(count)):
+        renamed[predicted] = choice[used]
+        used ^= 1 << int(choice[used])
+    moved = np.flatnonzero(renamed != np.arange(count))
+    gained = int(confusion[renamed[moved], moved].sum())
+    lost = int(confusion[moved, moved].sum())
+    total = max(int(confusion.sum()), 1)
+    clear = gained - lost >= 0.05 * total and gained - lost > SURE_Z * math.sqrt(gained + lost)
+    return Exchange(renamed, float(best[-1]) / total, clear)
+
+
+LEARNED_SHARE = 0.6
+"""A model that repeats more than this fraction has probably memorised the labels. Models that never saw the labels
+reach about 40% (docs/check.md)."""
+
+
+def learned_labels(
+    labels: Labels, predicted: Labels, majority: Labels, groups: Groups | None = None
+) -> tuple[int, Estimate]:
+    """Measure how often predictions, int64 (N,), repeat labels that contradict the annotators' majority.
+
+    A wrong label cannot be recognised in the image, so a model that repeats most of them was probably trained on them.
+    ``majority`` is -1 if there is none, or it is not one of the classes. Returns the number of such samples, and the
+    fraction of them whose prediction equals the label, 0..1, with its 95% interval over samples or groups, int64 (N,).
+    """
+    contradicted = (majority >= 0) & (majority != labels)
+    return int(contradicted.sum()), proportion_among(predicted == labels, contradicted, groups)

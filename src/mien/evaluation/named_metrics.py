@@ -18,9 +18,8 @@ import numpy.typing as npt
 from mien.base.errors import DataError, nearest
 from mien.base.files import expand_home
 from mien.evaluation import metrics
-from mien.evaluation.ferplus import majority, majority_predictions
 from mien.evaluation.intervals import percentile_interval, resampled_weights, share_interval
-from mien.evaluation.metrics import Floats, Labels
+from mien.evaluation.metrics import Floats, Labels, majority, majority_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, MetricInfo
 

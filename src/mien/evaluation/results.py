@@ -309,7 +309,7 @@ class Reliability(JsonResult):
 
 @dataclass(frozen=True, eq=False)
 class MajorityMetrics(JsonResult):
-    """Metrics of one output by FER+'s protocol; see :mod:`mien.evaluation.ferplus`.
+    """Metrics of one output by FER+'s protocol; see :func:`mien.evaluation.metrics.majority`.
 
     Attributes:
         output: name of the output, or :data:`mien.evaluation.vote_metrics.BASELINE`.

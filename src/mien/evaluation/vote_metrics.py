@@ -15,9 +15,8 @@ from mien.data.dataset import Dataset
 from mien.data.votes import vote_probabilities
 from mien.evaluation.calibration import binned
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
-from mien.evaluation.ferplus import Floats, majority, sample_cross_entropies
 from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentile_interval
-from mien.evaluation.metrics import CALIBRATION_BINS, divide, equal_width_bins
+from mien.evaluation.metrics import CALIBRATION_BINS, Floats, divide, equal_width_bins, majority, sample_cross_entropies
 from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.results import (
     DistributionMetrics,
@@ -176,9 +175,8 @@ def _distribution_metrics(
 def vote_info(faces: Dataset) -> dict[str, Any] | None:
     """Summarise the votes of a data set for ``mien data info``, JSON-ready; None if no image has votes.
 
-    ``images`` counts images with votes. ``comparable`` counts those with a majority by FER+'s protocol
-    (:mod:`mien.evaluation.ferplus`); the majority equals the label for a fraction ``agreement`` (None if there are
-    none). ``fractions`` are the shares of all votes by class.
+    ``images`` counts images with votes. ``comparable`` counts those with a majority by FER+'s protocol; it equals the
+    label for a fraction ``agreement`` (None if there are none). ``fractions`` are the shares of all votes by class.
     """
     if faces.votes is None or not faces.votes.any():
         return None

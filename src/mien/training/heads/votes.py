@@ -9,8 +9,7 @@ from torch.nn import functional
 from mien.base.run_folder import HistoryLine
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities
-from mien.evaluation.ferplus import majority_accuracy, sample_cross_entropies
-from mien.evaluation.metrics import Floats
+from mien.evaluation.metrics import Floats, majority_accuracy, sample_cross_entropies
 from mien.training.batches import Batch
 from mien.training.heads.head import Head
 
