@@ -183,6 +183,17 @@ def test_read_manifest_rejects_half_a_file(tmp_path, tiny_run):
             read_manifest(file)
 
 
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [(b"PK\x03\x04", "PyTorch"), (b"\x89HDF", "Keras"), (b"\0\0\0\0TFL3", "Lite"), (b"\0" * 8 + b'{"', "safetensors")],
+)
+def test_read_manifest_names_the_format_of_other_models(tmp_path, head, kind):
+    file = tmp_path / "model.pt"
+    file.write_bytes(head + b"rest")
+    with raises(ModelError, "model-damaged", kind):
+        read_manifest(file)
+
+
 def test_missing_file_and_folder(tmp_path):
     for path in (tmp_path / "none.onnx", tmp_path):
         with raises(ModelError, "model-missing", path):

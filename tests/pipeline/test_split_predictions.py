@@ -12,6 +12,7 @@ from mien.data.clean import Change, Clean, apply_clean
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
+from mien.inference.tta import noted_views
 from mien.pipeline.evaluate import EvaluateOptions
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit, leakage_reference
@@ -126,6 +127,18 @@ def test_a_model_of_the_cleaned_data_saw_no_more_than_that(tiny_run, classifier,
         assert leakage_reference(classifier, data, whole) is whole
         assert leakage_reference(None, data, whole) is whole
     assert leakage_reference(classifier, cleaned, None) is cleaned
+
+
+def test_predict_split_refuses_mirror_images_for_a_model_trained_without(tiny_run, classifier, faces, tmp_path):
+    recipe = classifier.manifest.recipe | {"augment": {"flip": False}}
+    copy = tmp_path / "model.onnx"
+    manifest = classifier.manifest.model_copy(update={"recipe": recipe})
+    copy.write_bytes(attach_manifest(tiny_run.model.read_bytes(), manifest))
+    for views in (2, 10):
+        with pytest.raises(DataError) as error:
+            predict_split(load(copy), faces, "test", views)
+        assert error.value.code == "tta-views"
+    assert noted_views(predict_split(load(copy), faces, "test", 5).note) == 5
 
 
 def test_classes_go_by_name_not_by_number(classifier, faces):

@@ -83,7 +83,7 @@ def evaluate(
         model: a loaded model, a run folder, a ``.onnx`` file, or a name in :func:`list_models`; or a list of these.
         data: labelled faces.
         split: split to use; ``all`` is for a model that was not trained on any of the data.
-        tta: number of averaged views of each face: 1, 2 (mirrored) or 10 (also corners).
+        tta: number of averaged views of each face: 1, 2 (also mirrored), 5 (also corners) or 10 (both).
         classes: label scheme that merges classes; samples of dropped classes are left out.
         by: column of the data to break metrics down by.
         metrics: further metrics: names (``"kappa"``, ``"mcc"``, ``"top2_accuracy"``, ...), your own functions of labels

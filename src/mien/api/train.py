@@ -98,7 +98,7 @@ def train(
             recipe's schedule multiplies its learning rates.
         teachers: models, as for :func:`mien.load`, or predictions files of the train split. The network learns their
             predictions and the labels; see :func:`distill`.
-        tta: number of views per face over which a teacher's predictions are averaged: 1, 2 or 10.
+        tta: number of views per face over which a teacher's predictions are averaged: 1, 2, 5 or 10.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         time: time limit in seconds or as ``"30m"``, ``"1h30m"``. A few steps are timed to choose the number of epochs.
             A resumed run keeps its number of epochs.
@@ -196,7 +196,7 @@ def distill(  # noqa: D417 - the other arguments are train's
         recipe: recipe, as in :func:`mien.train`; its table ``[distill]`` sets the weight of the teachers.
         data: data, as in :func:`mien.train`.
         teachers: at least one model or predictions file.
-        tta: number of views per face over which a teacher's predictions are averaged: 1, 2 or 10.
+        tta: number of views per face over which a teacher's predictions are averaged: 1, 2, 5 or 10.
         out: run folder to create, and all further arguments as in :func:`mien.train`.
 
     Raises:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-MISSING = frozenset({"", "na", "n/a", "#n/a", "#na", "nan", "-nan", "nat", "<na>", "none", "null", ".", "-", "–", "—"})
+MISSING = frozenset(
+    {"", "na", "n/a", "n.a.", "#n/a", "#na", "nan", "-nan", "nat", "<na>", "none", "null", ".", "-", "–", "—", "?"}
+)
 """Cells that stand for no value, in small letters."""
 
 # An id such as 007, 1_0, 12e4 or +49 is text: programs write no number in this form.

@@ -206,6 +206,16 @@ def read_manifest(path: str | Path) -> Manifest:
     return open_model(path)[1]
 
 
+_OTHER_FORMATS = (
+    (0, b"PK\x03\x04", "PyTorch or Keras"),
+    (0, b"\x89HDF", "Keras (HDF5)"),
+    (4, b"TFL3", "TensorFlow Lite"),
+    (0, b"\x80", "pickle"),
+    (8, b'{"', "safetensors"),
+)
+"""Where in a file of another format a mark is, in bytes; the mark; the format."""
+
+
 def open_model(
     path: str | Path,
     threads: int | None = None,
@@ -242,8 +252,10 @@ def open_model(
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
         # The first line holds the reason; the others are C++ locations.
-        reason = str(error).splitlines()[0][:160]
-        raise ModelError(f"{path} is damaged, or not an ONNX model ({reason}).", code="model-damaged") from None
+        words = f"{path} is damaged, or not an ONNX model ({str(error).splitlines()[0][:160]})."
+        if kind := next((kind for at, mark, kind in _OTHER_FORMATS if content.startswith(mark, at)), ""):
+            words = f"{path} is a {kind} file. mien loads ONNX models that mien made: mien train, mien export."
+        raise ModelError(words, code="model-damaged") from None
     try:
         manifest = parse_manifest(session.get_modelmeta().custom_metadata_map, path)
         _check_graph(session, manifest, path)

@@ -17,7 +17,7 @@ def distill(
     Options:
         teachers (MODEL|FILE): A model (as for --model), or a predictions file of the train split. Can be repeated;
             teachers are averaged.
-        tta (N): Teachers: Test-time augmentation: average over 1, 2 (with the mirror image) or 10 (with corner crops)
-            views.
+        tta (N): Views of each face over which a teacher's predictions are averaged: 1, 2 (also mirrored), 5 (also
+            corners) or 10 (both).
     """
     train_and_show(options, options.plain.changes(options.settings), teachers, tta, json=json)

@@ -42,7 +42,7 @@ Options:
         'positive=happy+surprise,negative=angry+fear+sad'.
     provider (NAME): Run the model with this execution provider of ONNX Runtime: cpu, cuda, coreml, openvino,
         directml, ...
-    tta (N): Test-time augmentation: average over 1, 2 (with the mirror image) or 10 (with corner crops) views.
+    tta (N): Test-time augmentation: average over 1, 2 (also mirrored), 5 (also corners) or 10 (both) views.
     engine: local: in this process. ray: with Ray, on this machine or on the cluster at RAY_ADDRESS.
     device: Where to train. auto uses a GPU if there is one.
     overwrite: Replace files that already exist.

@@ -9,9 +9,9 @@ from mien.base.errors import DataError
 from mien.base.progress import slices
 from mien.inference.onnx_classifier import BATCH
 
-VIEWS: tuple[int, ...] = (1, 2, 10)
-"""Numbers of views: 1, the crop; 2, also its mirror image; 10, centre and corners, also mirrored (Krizhevsky et al.
-2012, 4.1)."""
+VIEWS: dict[int, tuple[int, bool]] = {1: (1, False), 2: (1, True), 5: (5, False), 10: (5, True)}
+"""Positions, and whether each is mirrored too, by number of views: 1, the crop; 2, also its mirror image; 5, centre and
+corners; 10, those also mirrored (Krizhevsky et al. 2012, 4.1)."""
 
 SHIFT = 1 / 24
 """Shift of a corner view as a fraction of the side; 2 of 48 pixels. Border pixels are repeated."""
@@ -19,11 +19,18 @@ SHIFT = 1 / 24
 _SHIFTS = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
-def check_tta(views: int) -> None:
-    """Raise :class:`DataError` (``tta-views``) unless the number of views is in :data:`VIEWS`."""
+def check_tta(views: int, mirrored: bool = True) -> None:
+    """Raise :class:`DataError` (``tta-views``) unless the number of views is in :data:`VIEWS`.
+
+    Without ``mirrored``, the model was trained on faces as they are: views with mirror images are refused too.
+    """
     if views not in VIEWS:
-        known = f"{', '.join(map(str, VIEWS[:-1]))} or {VIEWS[-1]}"
+        *first, last = map(str, VIEWS)
+        known = f"{', '.join(first)} or {last}"
         raise DataError(f"Test-time augmentation has {known} views; found {views}.", code="tta-views")
+    if VIEWS[views][1] and not mirrored:
+        words = "The model was trained without mirrored faces, which this test-time augmentation averages."
+        raise DataError(f"{words} Use 1 or 5 views.", code="tta-views")
 
 
 _NOTE = "the mean over {} views of each face"
@@ -36,7 +43,7 @@ def views_note(views: int) -> str:
 
 def noted_views(note: str) -> int:
     """Return the number of views that :func:`views_note` named; 1 for any other note."""
-    return next((views for views in VIEWS[1:] if _NOTE.format(views) in note), 1)
+    return next((views for views in VIEWS if _NOTE.format(views) in note), 1)
 
 
 def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.NDArray[np.uint8]]:
@@ -44,11 +51,12 @@ def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.N
     side = images.shape[1]
     step = max(round(SHIFT * side), 1)
     padded = np.pad(images, [(0, 0), (step, step), (step, step), (0, 0)][: images.ndim], mode="edge")
-    for down, right in _SHIFTS[: max(views // 2, 1)]:
+    positions, mirrored = VIEWS[views]
+    for down, right in _SHIFTS[:positions]:
         top, left = step * (1 + down), step * (1 + right)
         shifted = padded[:, top : top + side, left : left + side]
         yield shifted
-        if views > 1:
+        if mirrored:
             yield shifted[:, :, ::-1]
 
 

@@ -29,7 +29,7 @@ from mien.evaluation.predictions import Answers, Predictions, RatedValues, Teach
 from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
-from mien.inference.tta import mean_over_views, views_note
+from mien.inference.tta import check_tta, mean_over_views, views_note
 
 
 def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
@@ -62,8 +62,10 @@ def predict_split(
     it is 1. If one is given, the output trained on votes has temperature 1.
 
     Returns predictions with the data's votes, with those of an output trained on votes, and with the users' answers if
-    they come from another output than the label's. Raises DataError as :func:`with_model_classes` and :func:`votes_of`.
+    they come from another output than the label's. Raises DataError as :func:`with_model_classes`, :func:`votes_of`
+    and :func:`mien.inference.tta.check_tta`.
     """
+    check_tta(tta, predictor.mirrored)
     chosen = with_model_classes(predictor, faces.of_split(split))
     votes = votes_of(predictor, chosen)
     fitted = temperature is not None or fitted_on(predictor, faces, split)
