@@ -44,6 +44,7 @@ def test_each_row_equals_the_evaluation_of_the_model_alone(table, tiny_run, face
 
 def test_votes_add_a_column(voted_run, voted_faces):
     (row,) = package.evaluate([voted_run.path], voted_faces).table.records()
+    assert row["Model"] == voted_run.path.name
     expected = package.evaluate(voted_run.path, voted_faces).votes.majority[0].evaluation.accuracy
     assert row["FER+ majority"] == expected.to_dict()
 

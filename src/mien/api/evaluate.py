@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from mien.api.inputs import Data, DataSource, Model, data_name, read, run_of
@@ -129,9 +130,11 @@ def evaluate_models(
         if options.scheme is None and {*predictor.classes} != {*predictors[0].classes}:
             found = "; ".join(", ".join(each.classes) for each in (predictors[0], predictor))
             raise DataError(f"Models have different classes: {found}. See --classes.", code="classes-differ")
-    # Two models with one name are told apart by their files.
-    names = [str(each) if isinstance(each, str | os.PathLike) else each.manifest.full_name for each in models]
-    names = [str(each.path) if names.count(name) > 1 else name for each, name in zip(predictors, names, strict=True)]
+    # Two models with one name are told apart by what was given, or by their files.
+    given = [str(each) if isinstance(each, str | os.PathLike) else "" for each in models]
+    names = [Path(path).name or each.manifest.full_name for path, each in zip(given, predictors, strict=True)]
+    files = [path or str(each.path) for path, each in zip(given, predictors, strict=True)]
+    names = [name if names.count(name) == 1 else file for name, file in zip(names, files, strict=True)]
     use = {"data": data_name(data), **(data.metadata() if isinstance(data, DataSource) else {})}
     splits, origin = [], ""
     for number, predictor in enumerate(predictors):
