@@ -78,7 +78,7 @@ def test_predictions_files_are_evaluated(mien, tmp_path, tiny_run, face_folder):
     assert (tmp_path / "out" / "metrics.json").read_bytes() != before["metrics.json"]
     refused(mien(*words[:-2], "--overwrite"), "options", "--overwrite", "--out")
     refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), tiny_run.path), "options")
-    refused(mien("evaluate", tiny_run.path, "--data", face_folder, "--tta", 5), "tta-views", "1, 2 or 10", "5")
+    refused(mien("evaluate", tiny_run.path, "--data", face_folder, "--tta", 3), "tta-views", "1, 2, 5 or 10", "3")
     refused(mien("evaluate", tiny_run.path), "options", "--data")
     refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--split", "train"), "options")
 

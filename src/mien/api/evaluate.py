@@ -131,9 +131,9 @@ def evaluate_models(
             found = "; ".join(", ".join(each.classes) for each in (predictors[0], predictor))
             raise DataError(f"Models have different classes: {found}. See --classes.", code="classes-differ")
     # Two models with one name are told apart by what was given, or by their files.
-    given = [str(each) if isinstance(each, str | os.PathLike) else "" for each in models]
-    names = [Path(path).name or each.manifest.full_name for path, each in zip(given, predictors, strict=True)]
-    files = [path or str(each.path) for path, each in zip(given, predictors, strict=True)]
+    paths = [str(each) if isinstance(each, str | os.PathLike) else "" for each in models]
+    names = [Path(path).name or each.manifest.full_name for path, each in zip(paths, predictors, strict=True)]
+    files = [path or str(each.path) for path, each in zip(paths, predictors, strict=True)]
     names = [name if names.count(name) == 1 else file for name, file in zip(names, files, strict=True)]
     use = {"data": data_name(data), **(data.metadata() if isinstance(data, DataSource) else {})}
     splits, origin = [], ""
