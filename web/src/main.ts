@@ -8,7 +8,7 @@ import { translate, translateDocument } from "./locales/translate";
 import { keeping } from "./model/download";
 import { fetchManifest, fetchModelNames, type Manifest, modelAddress } from "./model/manifest";
 import { defaultOutput, outputsOf } from "./heads/votes";
-import { hasSimd } from "./model/simd";
+import { hasSimd } from "./model/runtime";
 import { reasonOf } from "./page_error";
 import { Predictor } from "./predictions/predictor";
 import { element } from "./view/elements";

@@ -15,6 +15,4 @@ interface Vectors {
   coloured: { width: number; height: number; data: number[] }[];
 }
 
-export const vectors = JSON.parse(
-  readFileSync(path.join(import.meta.dirname, "vectors.json"), "utf8"),
-) as Vectors;
+export const vectors = JSON.parse(readFileSync(path.join(import.meta.dirname, "vectors.json"), "utf8")) as Vectors;

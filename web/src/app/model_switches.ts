@@ -5,9 +5,8 @@ import { Classifier } from "../model/classifier";
 import { modelAddress, offeredModel } from "../model/manifest";
 import { schemesFor } from "../predictions/label_schemes";
 import { element } from "../view/elements";
-import { fillSelect } from "../view/model_switches";
+import { fillSelect, settingsOf } from "../view/settings";
 import type { Page } from "../view/page";
-import { settingsOf } from "../view/settings";
 import type { App } from "./app";
 
 export function bindModels(app: App, page: Page, given: string[]): void {

@@ -2,12 +2,10 @@
 
 import { problem } from "../errors";
 import { translate } from "../locales/translate";
-import type { Predictor } from "../predictions/predictor";
-import type { ImagePredictions } from "../predictions/image_predictions";
+import type { ImagePredictions, Predictor } from "../predictions/predictor";
 import { VideoPredictor } from "../predictions/video_predictor";
-import { openCamera } from "../sources/camera";
+import { checkPlays, openCamera, playCamera, playFile, release } from "../sources/video";
 import { CameraFrames, ClipFrames, type Frames } from "../sources/frames";
-import { checkPlays, playCamera, playFile, release } from "../sources/video";
 import { element } from "../view/elements";
 import type { Page, Shown } from "../view/page";
 import type { ImageSession } from "./image_session";

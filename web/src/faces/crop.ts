@@ -1,5 +1,4 @@
-import { luma } from "../preprocess/grey";
-import { type GreyImage, type RgbaImage, roundHalfEven } from "../preprocess/image";
+import { type GreyImage, luma, type RgbaImage, roundHalfEven } from "../preprocess/image";
 import type { Box, Landmarks } from "./box";
 
 /** Side of a crop framed like FER2013's, as a multiple of the box's longer side. As in mien.faces.yunet. */

@@ -1,7 +1,6 @@
 import type { Box, Landmarks } from "../faces/box";
-import { derivedAffect } from "../heads/affect";
+import { ANSWER, derivedAffect, type Output, PHOTOGRAPHS } from "../heads/votes";
 import { AGREEMENT, decide, likeliest, MAX_ALTERNATIVES, NO_EXPRESSION, NOT_A_FACE } from "../heads/label";
-import { ANSWER, type Output, PHOTOGRAPHS } from "../heads/votes";
 import { type LabelScheme, mergeProbabilities } from "./label_schemes";
 import type { PredictedFace } from "./predictor";
 

@@ -9,9 +9,8 @@ import { LoadError } from "../model/download";
 import { type Manifest, seesMirrored } from "../model/manifest";
 import type { Probabilities } from "../heads/votes";
 import { reasonOf } from "../page_error";
-import { toFaceCrop } from "../preprocess/face_crop";
-import { toGrey } from "../preprocess/grey";
-import type { DecodedImage } from "../preprocess/image";
+import { toFaceCrop } from "../preprocess/input";
+import { type DecodedImage, toGrey } from "../preprocess/image";
 
 export interface PredictedFace {
   /** null if the whole image is the face crop. */
@@ -155,4 +154,24 @@ function meanOf(one: Probabilities, other: Probabilities): Probabilities {
   return Object.fromEntries(
     Object.entries(one).map(([name, row]) => [name, row.map((value, at) => (value + other[name]![at]!) / 2)]),
   );
+}
+
+/** A face with its number: 1 is the largest face of an image; in a video a face keeps its number. */
+export interface NumberedFace extends PredictedFace {
+  number: number;
+  /** A small picture of the face, in the list of images. */
+  thumbnail?: OffscreenCanvas;
+}
+
+/** A photo that was given as a face crop, or the reverse. */
+export type CropHint = "crop_as_photo" | "photo_as_crop";
+
+/** The faces of one image or frame, with their probabilities. */
+export interface ImagePredictions {
+  source: string;
+  width: number;
+  height: number;
+  faces: NumberedFace[];
+  /** Only for an image that was shown. */
+  hint?: CropHint | null;
 }

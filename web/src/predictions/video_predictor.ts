@@ -2,8 +2,7 @@
 
 import { type Box, sharedWithSmaller } from "../faces/box";
 import { ClipFrames, type Frames } from "../sources/frames";
-import type { ImagePredictions, NumberedFace } from "./image_predictions";
-import type { Predictor } from "./predictor";
+import type { ImagePredictions, NumberedFace, Predictor } from "./predictor";
 import { MAX_COVERED, SHOWN_SECONDS, Tracker } from "./tracker";
 
 /** The probabilities of one face in one frame. In a video file, the entry also has the face's crop, for explanations.

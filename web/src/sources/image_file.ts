@@ -1,6 +1,5 @@
 import { PageError } from "../page_error";
 import type { DecodedImage } from "../preprocess/image";
-import { uprightTransform, webpOrientation } from "./webp_orientation";
 
 /** Equals mien.base.images.MAXIMUM_PIXELS; a larger image needs more memory than a page has. */
 const MAX_PIXELS = 100_000_000;
@@ -43,4 +42,40 @@ function upright(source: ImageBitmap, orientation: number): DecodedImage {
   // Browsers do not report that a canvas is too large: it stays empty although it was filled with white.
   if (pixels.data[3] !== 255) throw new PageError("image-too-large");
   return { source: canvas, width, height, pixels };
+}
+
+/** The EXIF tag, and the bytes of an entry in its table. */
+const ORIENTATION = 0x0112;
+const ENTRY_BYTES = 12;
+
+/** The EXIF orientation of a WebP file, 1..8; 1 (upright) if it has none, is damaged, or is of another format. */
+export function webpOrientation(file: ArrayBuffer): number {
+  try {
+    const view = new DataView(file);
+    if (letters(view, 0) !== "RIFF" || letters(view, 8) !== "WEBP") return 1;
+    let at = 12;
+    // Chunks start at even offsets.
+    while (letters(view, at) !== "EXIF") at += 8 + view.getUint32(at + 4, true) + (view.getUint32(at + 4, true) % 2);
+    // Some programs write JPEG's header before the table.
+    const start = at + 8 + (letters(view, at + 8) === "Exif" ? 6 : 0);
+    const little = letters(view, start).startsWith("II");
+    const table = start + view.getUint32(start + 4, little);
+    const entries = Array.from({ length: view.getUint16(table, little) }, (_, entry) => table + 2 + entry * ENTRY_BYTES);
+    const value = view.getUint16(entries.find((entry) => view.getUint16(entry, little) === ORIENTATION)! + 8, little);
+    return value >= 1 && value <= 8 ? value : 1;
+  } catch {
+    // The end of the file was passed.
+    return 1;
+  }
+}
+
+/** The canvas transform that draws an image of this size and orientation upright. Orientations from 5 on swap the sides. */
+export function uprightTransform(orientation: number, width: number, height: number): [number, number, number, number, number, number] {
+  const [right, down] = [[1, 4, 5, 8].includes(orientation) ? 1 : -1, [1, 2, 5, 6].includes(orientation) ? 1 : -1];
+  if (orientation < 5) return [right, 0, 0, down, right < 0 ? width : 0, down < 0 ? height : 0];
+  return [0, down, right, 0, right < 0 ? height : 0, down < 0 ? width : 0];
+}
+
+function letters(view: DataView, at: number): string {
+  return String.fromCharCode(...[0, 1, 2, 3].map((offset) => view.getUint8(at + offset)));
 }

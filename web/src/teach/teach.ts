@@ -3,7 +3,7 @@
 import { PageError } from "../page_error";
 import { Classifier } from "../model/classifier";
 import { type Head, headIn, withHead } from "../model/model_file";
-import { toFaceCrop } from "../preprocess/face_crop";
+import { toFaceCrop } from "../preprocess/input";
 import { mirrored } from "../predictions/predictor";
 import { breather, teachHead } from "./head";
 import { nearCopies } from "./near_copies";

@@ -1,5 +1,5 @@
 import type { GalleryItem } from "../predictions/gallery";
-import type { NumberedFace } from "../predictions/image_predictions";
+import type { NumberedFace } from "../predictions/predictor";
 import { copiesOf, element, resizeChildren } from "./elements";
 
 /** A face of an image; null if the image has no face or is not processed yet. */

@@ -4,7 +4,7 @@ import { expression, percent, translate, translateDocument } from "../locales/tr
 import { fullName, type Manifest } from "../model/manifest";
 import { defaultOutput, outputsOf } from "../heads/votes";
 import type { GalleryItem } from "../predictions/gallery";
-import type { ImagePredictions, NumberedFace } from "../predictions/image_predictions";
+import type { ImagePredictions, NumberedFace } from "../predictions/predictor";
 import { type Classified, type Prediction, predictionOf } from "../predictions/prediction";
 import type { VideoPredictor } from "../predictions/video_predictor";
 import type { DecodedImage } from "../preprocess/image";
@@ -16,9 +16,8 @@ import { element } from "./elements";
 import { entriesOf, type Entry, showImageList } from "./image_list";
 import { Messages } from "./messages";
 import { drawMap } from "./occlusion_map";
-import { showModelSwitches } from "./model_switches";
+import { type Settings, settingsOf, showModelSwitches } from "./settings";
 import { Player } from "./player";
-import { type Settings, settingsOf } from "./settings";
 import { VideoPanel } from "./video_panel";
 
 /** The content of the screen: an image with predictions, or a camera or video, running or stopped. */

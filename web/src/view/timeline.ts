@@ -1,9 +1,9 @@
 /** Draws the probabilities of the expressions over time, stacked. */
 
-import { clock } from "../locales/translate";
+import { clock, expression, percent, translate } from "../locales/translate";
 import type { TimeSteps } from "../predictions/history";
 import { colourOf } from "./colours";
-import { sharpCanvas } from "./elements";
+import { copiesOf, element, resizeChildren, setText, sharpCanvas } from "./elements";
 
 /** Width of a step in CSS pixels. */
 const STEP_PX = 3;
@@ -77,4 +77,35 @@ function blocks(steps: TimeSteps): { step: number; until: number; probabilities:
     const next = means[index + 1]?.step ?? step + 1;
     return { step, until: step + Math.min(next - step, hold), probabilities };
   });
+}
+
+/** Number of classes that are named at the pointer. */
+const NAMED = 3;
+
+/** Show a colour patch and a name for each class. */
+export function showLegend(classes: string[]): void {
+  const rows = resizeChildren(element("timeline-legend"), classes.length, copiesOf("legend-entry"));
+  classes.forEach((name, index) => {
+    const [patch, text] = [...rows[index]!.children] as HTMLElement[];
+    patch!.style.background = colourOf(name, index);
+    setText(text!, expression(name));
+  });
+}
+
+export function showTimes(start: number, end: number): void {
+  const times = ticks(start, end);
+  const spans = resizeChildren(element("timeline-times"), times.length, () => document.createElement("span"));
+  times.forEach((time, index) => setText(spans[index]!, time));
+  [1, 0.5, 0].forEach((share, index) => setText(element("timeline-shares").children[index] as HTMLElement, percent(share)));
+}
+
+/** "0:12: happy 62%, neutral 20%, sad 8%". */
+export function showReading(reading: Reading | null): void {
+  const text = (name: string, probability: number) => `${expression(name)} ${percent(probability)}`;
+  const named = Object.entries(reading?.probabilities ?? {})
+    .sort((one, other) => other[1] - one[1])
+    .slice(0, NAMED)
+    .map(([name, probability]) => text(name, probability));
+  const values = reading && { time: clock(reading.seconds, reading.decimals), values: named.join(", ") };
+  setText(element("timeline-reading"), values ? translate("reading", values) : translate("reading_hint"));
 }

@@ -2,14 +2,13 @@
 
 import { clock, expression, translate } from "../locales/translate";
 import { History, type TimeSteps } from "../predictions/history";
-import type { NumberedFace } from "../predictions/image_predictions";
+import type { NumberedFace } from "../predictions/predictor";
 import type { Classified, Prediction } from "../predictions/prediction";
 import type { FaceInFrame, VideoPredictor } from "../predictions/video_predictor";
 import { answerText, largeText } from "./answer";
 import { element } from "./elements";
 import type { Settings } from "./settings";
-import { decimalsFor, drawTimeline, readingAt, stepCount } from "./timeline";
-import { showLegend, showReading, showTimes } from "./timeline_texts";
+import { decimalsFor, drawTimeline, readingAt, showLegend, showReading, showTimes, stepCount } from "./timeline";
 
 /** Number of past seconds that a camera's timeline shows. */
 const WINDOW_SECONDS = 60;

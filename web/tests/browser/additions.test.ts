@@ -3,18 +3,17 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
-import { astronaut, BUILT, chooseOutput, drop, dropAstronaut, expectClose, folder, pageErrors, predictBox, python, reports, saved, says, VOTES, waitForText, Visit, violations } from "./browser";
+import {
+  BUILT, chooseOutput, drop, dropAstronaut, expectClose, folder, image, ODD, pageErrors, pageTest, predictBox, python,
+  reports, saved, says, violations, Visit, VOTES, waitForText,
+} from "./browser";
 
-let visit: Visit;
-beforeAll(async () => {
-  visit = await Visit.begin({ camera: "astronaut" });
-});
-afterAll(() => visit.end());
+const test = pageTest({ camera: "astronaut" });
 
-test.each([390, 1280])("the examples have their answers, and axe finds nothing on any screen of %i pixels", async (width) => {
+test.for([390, 1280])("the examples have their answers, and axe finds nothing on any screen of %i pixels", { timeout: 180_000 }, async (width, { visit }) => {
   const page = await visit.open({ viewport: { width, height: 844 } });
   const answers = async () => (await page.locator("#examples button").allTextContents()).map((text) => text.replace(/ \d+%$/, ""));
   await expect.poll(answers).toEqual(["happy", "neutral", "neutral", "happy"]);
@@ -31,26 +30,23 @@ test.each([390, 1280])("the examples have their answers, and axe finds nothing o
   await page.waitForSelector("#map:not([hidden])");
   expect(await violations(page)).toEqual([]);
   await page.emulateMedia({ colorScheme: "dark" });
+  expect(await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor)).toBe("rgb(22, 24, 26)");
   expect(await violations(page)).toEqual([]);
   await page.click("#draw-box");
   expect(await violations(page)).toEqual([]);
-  await drop(page, [{ name: "odd.txt", type: "text/plain", bytes: Buffer.from("odd") }]);
+  await drop(page, [{ name: "odd.txt", type: "text/plain", bytes: ODD }]);
   await reports(page, "files-unsupported");
   expect(await violations(page)).toEqual([]);
   await page.click("#use-camera");
   await waitForText(page, "#throughput", /frames/);
   await page.click("#stop");
   expect(await violations(page)).toEqual([]);
-  await page.context().close();
-}, 180_000);
+});
 
 const LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
-const SEEN = [
-  ...["neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "not a face"],
-];
+const SEEN = ["neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "not a face"];
 
-test("the timeline has a legend, an axis, and the values under the pointer", async () => {
-  const page = await visit.open();
+test("the timeline has a legend, an axis, and the values under the pointer", async ({ page }) => {
   await page.click("#use-camera");
   await waitForText(page, "#throughput", /frames/);
   await page.waitForTimeout(3000);
@@ -71,10 +67,9 @@ test("the timeline has a legend, an axis, and the values under the pointer", asy
   expect(await page.locator("#timeline-legend li").allTextContents()).toEqual(LABELS);
   // The pointer is still there.
   expect(await page.textContent("#timeline-reading")).toMatch(/^0:\d\d: happy/);
-  await page.context().close();
 });
 
-test("what a stranger needs comes first: three expressions, and nothing for experts; the stage keeps its height", async () => {
+test("what a stranger needs comes first: three expressions, and nothing for experts; the stage keeps its height", async ({ visit }) => {
   const page = await visit.enter();
   await page.waitForSelector("html[data-ready]");
   const height = async () => (await page.locator("#screen").boundingBox())!.height;
@@ -91,7 +86,6 @@ test("what a stranger needs comes first: three expressions, and nothing for expe
   expect(await page.isVisible("#outputs")).toBe(true);
   await chooseOutput(page, "perceived");
   expect(await page.textContent("#answer")).toMatch(/^happy \d+% of people would say happy$/);
-  await page.context().close();
 });
 
 /** Draw on the astronaut, from one place in its pixels to another. */
@@ -105,8 +99,7 @@ async function draw(page: Page, from: [number, number], to: [number, number]): P
   await page.mouse.up();
 }
 
-test("a box drawn by hand is classified as this box is in Python, and stays when the image is read again", async () => {
-  const page = await visit.open();
+test("a box drawn by hand is classified as this box is in Python, and stays when the image is read again", async ({ page }) => {
   await dropAstronaut(page);
   await page.click("#draw-box");
   await draw(page, [170, 75], [170, 75]);
@@ -126,11 +119,9 @@ test("a box drawn by hand is classified as this box is in Python, and stays when
     await page.fill("#min-score", score);
     await expect.poll(() => saved(page)).toEqual([prediction]);
   }
-  await page.context().close();
 });
 
-test("a box drawn by hand can be removed, and none can be drawn on face crops", async () => {
-  const page = await visit.open();
+test("a box drawn by hand can be removed, and none can be drawn on face crops", async ({ page }) => {
   const title = () => page.textContent("#prediction-title");
   await dropAstronaut(page);
   const before = await saved(page);
@@ -150,11 +141,9 @@ test("a box drawn by hand can be removed, and none can be drawn on face crops", 
   await expect.poll(() => page.isVisible("#draw-offer")).toBe(false);
   await page.uncheck("#face-crops");
   await expect.poll(() => page.isVisible("#draw-offer")).toBe(true);
-  await page.context().close();
 });
 
-test("drawing ends with the image that it was for", async () => {
-  const page = await visit.open();
+test("drawing ends with the image that it was for", async ({ page }) => {
   const isDrawing = async () => [
     await page.getAttribute("#draw-box", "aria-pressed"),
     await page.locator("#frame").evaluate((frame) => frame.classList.contains("drawing")),
@@ -176,28 +165,23 @@ test("drawing ends with the image that it was for", async () => {
   await page.click("#images button");
   await page.click("#draw-box");
   expect(await page.textContent("#draw-hint")).toBe(says("draw_hint"));
-  await page.context().close();
 });
 
-test("with a higher threshold of the detector fewer faces count", async () => {
-  const page = await visit.open();
+test("with a higher threshold of the detector fewer faces count", async ({ page }) => {
   const file = path.join(folder, "tiny.png");
   python("make_astronaut.py", file, "tiny");
-  await drop(page, [{ name: "tiny.png", type: "image/png", bytes: readFileSync(file) }]);
+  await drop(page, [image("tiny.png", readFileSync(file))]);
   const count = async () => Number(/(\d+) faces/.exec((await page.textContent("#status"))!)?.[1] ?? 0);
   await expect.poll(count).toBeGreaterThan(2);
   const all = await count();
   await page.fill("#min-score", "96");
   await expect.poll(count).toBeLessThan(all);
-  await page.context().close();
 });
 
-test("each face is listed with a picture of it and can be chosen there; the list can be emptied", async () => {
-  const page = await visit.open();
+test("each face is listed with a picture of it and can be chosen there; the list can be emptied", async ({ page }) => {
   const file = path.join(folder, "crowd.png");
   python("make_astronaut.py", file, "crowd");
-  const image = (name: string, from: string) => ({ name, type: "image/png", bytes: readFileSync(from) });
-  await drop(page, [image("a.png", astronaut()), image("crowd.png", file)]);
+  await drop(page, [image("a.png"), image("crowd.png", readFileSync(file))]);
   // Twelve faces are in the crowd; the detector may find one more.
   await expect.poll(() => page.locator("#images li").count()).toBeGreaterThan(12);
   expect(await saved(page)).toHaveLength(await page.locator("#images li").count());
@@ -226,31 +210,19 @@ test("each face is listed with a picture of it and can be chosen there; the list
   expect(chooser.isMultiple()).toBe(true);
   await dropAstronaut(page);
   await expect.poll(() => page.locator("#images li").count()).toBe(1);
-  await page.context().close();
 });
 
-test("French comes from its file alone", async () => {
-  const page = await visit.open({ locale: "fr-CA" });
-  expect(await page.getAttribute("html", "lang")).toBe("fr");
-  expect(await page.locator("#languages button").allTextContents()).toEqual(["DE", "EN", "FR"]);
-  await dropAstronaut(page);
-  await waitForText(page, "#status", /un visage, joyeux, 9\d/);
-  await page.context().close();
-});
-
-test("without WebAssembly SIMD the page says what is missing, and asks for nothing more", async () => {
+test("without WebAssembly SIMD the page says what is missing, and asks for nothing more", async ({ visit }) => {
   const page = await visit.enter({}, (fresh) => fresh.addInitScript(() => (WebAssembly.validate = () => false)));
   expect(await reports(page, "no-simd")).toContain("WebAssembly SIMD");
   expect(await page.isDisabled("#use-camera")).toBe(true);
-  await page.context().close();
 });
 
 describe("several models", () => {
   test("another one can be chosen, and classifies the same images; more can be opened", async () => {
     const both = await Visit.begin({ folders: [twoModels(), BUILT] });
     const page = await both.open();
-    const bytes = readFileSync(astronaut());
-    await drop(page, Array.from({ length: 8 }, (_, at) => ({ name: `${at}.png`, type: "image/png", bytes })));
+    await drop(page, Array.from({ length: 8 }, (_, at) => image(`${at}.png`)));
     await dropAstronaut(page);
     await waitForText(page, "#status", /astronaut\.png: one face/);
     await page.focus("#models");
@@ -303,7 +275,3 @@ function twoModels(): string {
   writeFileSync(path.join(place, "model-2.json"), JSON.stringify({ ...manifest, outputs: {} }));
   return place;
 }
-
-test("no page had an error", () => {
-  expect(pageErrors).toEqual([]);
-});

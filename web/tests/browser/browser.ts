@@ -7,7 +7,7 @@ import path from "node:path";
 
 import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { expect } from "vitest";
+import { expect, test } from "vitest";
 
 import type { Box } from "../../src/faces/box";
 import { type Key, type Language, setLanguage, translate } from "../../src/locales/translate";
@@ -153,6 +153,30 @@ export class Visit {
 /** Exceptions of pages, and errors in their consoles. */
 export const pageErrors: string[] = [];
 
+/** `test` with the `visit` that a file shares, and a `page` of its own. Each test closes the pages that it opened. */
+export function pageTest(options?: Parameters<typeof Visit.begin>[0]) {
+  return test.extend<{ $file: { visit: Visit }; $test: { closing: void; page: Page } }>({
+    visit: [
+      async ({}, use) => {
+        const visit = await Visit.begin(options);
+        await use(visit);
+        await visit.end();
+        expect(pageErrors, "errors of pages").toEqual([]);
+      },
+      { scope: "file" },
+    ],
+    closing: [
+      async ({ visit }, use) => {
+        const shared = new Set(visit.browser.contexts());
+        await use();
+        for (const context of visit.browser.contexts()) if (!shared.has(context)) await context.close();
+      },
+      { auto: true },
+    ],
+    page: async ({ visit, closing: _ }, use) => use(await visit.open()),
+  });
+}
+
 /** Drop files onto the page, as from a desktop. */
 export async function drop(page: Page, files: { name: string; type: string; bytes: Buffer }[]): Promise<void> {
   const given = files.map(({ name, type, bytes }) => ({ name, type, text: bytes.toString("base64") }));
@@ -186,8 +210,16 @@ export async function clickWhileProcessing(page: Page, selector: string): Promis
   }, selector);
 }
 
+/** The content of a file that is no image and no video. */
+export const ODD = Buffer.from("odd");
+
+/** An image file to drop; without content it is the photo. */
+export function image(name = "astronaut.png", bytes: Buffer = readFileSync(astronaut())) {
+  return { name, type: "image/png", bytes };
+}
+
 export async function dropAstronaut(page: Page): Promise<void> {
-  await drop(page, [{ name: "astronaut.png", type: "image/png", bytes: readFileSync(astronaut()) }]);
+  await drop(page, [image()]);
   await page.waitForSelector("#answer strong");
 }
 
@@ -215,6 +247,11 @@ export function clip(shown: "astronaut" | "two" | "small" | "slow" | "frozen" | 
   const file = path.join(folder, `${shown}.webm`);
   if (!existsSync(file)) python("make_video.py", file, shown);
   return readFileSync(file);
+}
+
+/** Choose a video file on the page. */
+export async function openVideo(page: Page, buffer: Buffer, name = "clip.webm"): Promise<void> {
+  await page.setInputFiles("#video-file", { name, mimeType: "video/webm", buffer });
 }
 
 /** How many frames of a video or camera the page says that it has processed. */

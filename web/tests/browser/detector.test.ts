@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect } from "vitest";
 
 import type { Box } from "../../src/faces/box";
-import { BUILT, clip, drop, folder, frameCount, pageErrors, python, saved, Visit } from "./browser";
+import { BUILT, clip, drop, folder, frameCount, image, openVideo, pageTest, python, saved } from "./browser";
 
 interface Found {
   box: Box;
@@ -14,21 +14,16 @@ interface Found {
   probabilities: Record<string, number>;
 }
 
-let visit: Visit;
-beforeAll(async () => {
-  visit = await Visit.begin({ folders: [BUILT] });
-});
-afterAll(() => visit.end());
+const test = pageTest({ folders: [BUILT] });
 
-test.each(["whole", "crowd", "tiny", "dark"])("the page finds Python's faces: %s", async (shown) => {
+test.for(["whole", "crowd", "tiny", "dark"])("the page finds Python's faces: %s", async (shown, { visit }) => {
   const file = path.join(folder, `${shown}.png`);
   python("make_astronaut.py", file, ...(shown === "whole" ? [] : [shown]));
   const expected = JSON.parse(python("detect_faces.py", file)) as Found[];
   const page = await visit.open();
-  await drop(page, [{ name: `${shown}.png`, type: "image/png", bytes: readFileSync(file) }]);
+  await drop(page, [image(`${shown}.png`, readFileSync(file))]);
   await page.waitForSelector("#answer strong");
   const found = (await saved(page)) as unknown as Found[];
-  await page.context().close();
   expect(expected.length).toBeGreaterThan(0);
   // Faces of one size may come in either order.
   for (const faces of [found, expected]) faces.sort(({ box: one }, { box: other }) => one.left - other.left || one.top - other.top);
@@ -40,17 +35,14 @@ test.each(["whole", "crowd", "tiny", "dark"])("the page finds Python's faces: %s
     expect(answer).toBe(said);
     for (const [name, value] of Object.entries(all)) expect(Math.abs(value - probabilities[name]!)).toBeLessThan(0.03);
   });
-  expect(pageErrors).toEqual([]);
 });
 
-test("a small face is found in each frame, though few are searched for small ones", { timeout: 150_000 }, async () => {
-  const page = await visit.open();
-  await page.setInputFiles("#video-file", { name: "small.webm", mimeType: "video/webm", buffer: clip("small") });
+test("a small face is found in each frame, though few are searched for small ones", { timeout: 150_000 }, async ({ page }) => {
+  await openVideo(page, clip("small"), "small.webm");
   await page.waitForSelector("#play:enabled", { timeout: 120_000 });
   const frames = await frameCount(page);
   const found = (await saved(page)).length;
   console.log(`a small face is found in ${found} of ${frames} frames`);
   expect(frames).toBe(75);
   expect(found).toBeGreaterThan(0.8 * frames);
-  await page.context().close();
 });

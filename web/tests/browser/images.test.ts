@@ -3,29 +3,14 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import path from "node:path";
 
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 
 import { percent } from "../../src/locales/translate";
 import type { Prediction } from "../../src/predictions/prediction";
 import { vectors } from "../vectors";
 import {
-  astronaut,
-  chooseOutput,
-  clickWhileProcessing,
-  drop,
-  dropAstronaut,
-  dropPath,
-  errorCodes,
-  expectClose,
-  folder,
-  pageErrors,
-  predictBox,
-  reports,
-  ROOT,
-  saved,
-  says,
-  waitForText,
-  Visit,
+  astronaut, chooseOutput, clickWhileProcessing, drop, dropAstronaut, dropPath, errorCodes, expectClose, folder,
+  image, ODD, pageTest, predictBox, reports, ROOT, saved, says, waitForText,
 } from "./browser";
 
 /** Larger tolerances: a canvas keeps half-transparent colours and 16-bit grey within one level. */
@@ -43,11 +28,7 @@ const FACES = path.join(ROOT, "src/mien/shipped/faces");
 const WIDE =
   "iVBORw0KGgoAAAANSUhEUgABEXAAAAAECAAAAACH5bMkAAABJklEQVR42u3BMQEAAADCoPVPbQlPoAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB4GUYAAAGFECxeAAAAAElFTkSuQmCC";
 
-let visit: Visit;
-beforeAll(async () => {
-  visit = await Visit.begin();
-});
-afterAll(() => visit.end());
+const test = pageTest();
 
 function imageFile({ name, file }: { name: string; file: string }) {
   const type = { jpg: "image/jpeg", png: "image/png", webp: "image/webp" }[name.split(".").at(-1)!]!;
@@ -76,7 +57,7 @@ function compare(predictions: Prediction[], output: "fer2013" | "perceived"): vo
   expect(onAnEdge.length, onAnEdge.join()).toBeLessThanOrEqual(ON_AN_EDGE.images);
 }
 
-test("a dropped folder gives its images and those of its folders, in the order of their names", async () => {
+test("a dropped folder gives its images and those of its folders, in the order of their names", async ({ visit }) => {
   const dropped = mkdtempSync(path.join(folder, "dropped-"));
   mkdirSync(path.join(dropped, "a"));
   const [face] = readdirSync(FACES).filter((name) => name.endsWith(".jpg"));
@@ -94,16 +75,14 @@ test("a dropped folder gives its images and those of its folders, in the order o
   for (const name of ["9.jpg", "10.jpg"]) rmSync(path.join(dropped, name));
   await dropPath(page, dropped);
   await reports(page, "files-unsupported");
-  await page.context().close();
 });
 
 describe("images that are face crops", () => {
   let page: Page;
-  beforeAll(async () => {
+  test.beforeAll(async ({ visit }) => {
     page = await visit.open();
     await page.check("#face-crops");
   });
-  afterAll(() => page.context().close());
 
   test("have the same probabilities as in Python", async () => {
     await drop(page, vectors.images.map(imageFile));
@@ -129,7 +108,7 @@ describe("images that are face crops", () => {
     cutOff.bytes = cutOff.bytes.subarray(0, 60);
     await drop(page, [{ name: "notes.txt", type: "text/plain", bytes: Buffer.from("no image") }]);
     await reports(page, "files-unsupported");
-    await drop(page, [cutOff, { name: "odd.png", type: "image/png", bytes: Buffer.from("odd") }, imageFile(whole)]);
+    await drop(page, [cutOff, image("odd.png", ODD), imageFile(whole)]);
     await waitForText(page, "#status", /square\.png: one face/);
     await reports(page, "image-unreadable", "cut-off.png");
     await reports(page, "image-unreadable", "odd.png");
@@ -141,8 +120,7 @@ describe("images that are face crops", () => {
 
 const WITHIN = 0.03;
 
-test("a dropped photo: the face is detected, and has the same probabilities as in Python", async () => {
-  const page = await visit.open();
+test("a dropped photo: the face is detected, and has the same probabilities as in Python", async ({ page }) => {
   await dropAstronaut(page);
   await waitForText(page, "#status", /astronaut\.png: one face, happy/);
   const [prediction] = (await saved(page)) as unknown as [Prediction];
@@ -173,12 +151,10 @@ test("a dropped photo: the face is detected, and has the same probabilities as i
   ]);
   expectClose(labelled, expected, WITHIN);
   expect(await label()).toBe(`Face 1: happy, ${percent(labelled.probabilities["happy"]!)}`);
-  await page.context().close();
 });
 
-test("a file that cannot be shown leaves the image before it, with its answer", async () => {
-  const page = await visit.open();
-  const broken = { name: "odd.png", type: "image/png", bytes: Buffer.from("odd") };
+test("a file that cannot be shown leaves the image before it, with its answer", async ({ page }) => {
+  const broken = image("odd.png", ODD);
   for (const [file, code] of [
     [broken, "image-unreadable"],
     [{ ...broken, name: "notes.txt", type: "text/plain" }, "files-unsupported"],
@@ -192,29 +168,23 @@ test("a file that cannot be shown leaves the image before it, with its answer", 
     expect(await page.textContent("#answer strong")).toBe("happy");
     expect(await page.locator("#boxes button").count()).toBe(1);
   }
-  await page.context().close();
 });
 
-test("an image that is too large for a canvas is refused", async () => {
-  const page = await visit.open();
+test("an image that is too large for a canvas is refused", async ({ page }) => {
   await page.check("#face-crops");
   // Chromium draws nothing on a canvas with a side of more than 65,535 px, and reports no error.
   await drop(page, [{ name: "wide.png", type: "", bytes: Buffer.from(WIDE, "base64") }]);
   await reports(page, "image-too-large", "wide.png");
-  await page.context().close();
 });
 
-test("an image of unknown type is processed", async () => {
-  const page = await visit.open();
+test("an image of unknown type is processed", async ({ page }) => {
   await drop(page, [{ name: "astronaut", type: "", bytes: readFileSync(astronaut()) }]);
   await waitForText(page, "#status", /astronaut: one face/);
-  await drop(page, [{ name: "odd", type: "", bytes: Buffer.from("odd") }]);
+  await drop(page, [{ name: "odd", type: "", bytes: ODD }]);
   await reports(page, "image-unreadable", "odd");
-  await page.context().close();
 });
 
-test("a message that is shown already is not written again, and many of a kind are counted", async () => {
-  const page = await visit.open();
+test("a message that is shown already is not written again, and many of a kind are counted", async ({ page }) => {
   await drop(page, [{ name: "notes.txt", type: "text/plain", bytes: Buffer.from("no image") }]);
   await reports(page, "files-unsupported");
   const written = await page.evaluate(async () => {
@@ -234,17 +204,14 @@ test("a message that is shown already is not written again, and many of a kind a
     const added = changes.reduce((sum, { addedNodes }) => sum + addedNodes.length, 0);
     document.body.dataset["added"] = String(Number(document.body.dataset["added"] ?? 0) + added);
   }).observe(document.querySelector("#errors")!, { childList: true }));
-  await drop(page, Array.from({ length: 30 }, (_, at) => ({ name: `${at}.png`, type: "image/png", bytes: Buffer.from("odd") })));
+  await drop(page, Array.from({ length: 30 }, (_, at) => image(`${at}.png`, ODD)));
   expect(await waitForText(page, "#more-errors", /20/)).toBe(says("more_errors", { count: 20 }));
   expect(await page.getAttribute("body", "data-added")).toBe("10");
-  await page.context().close();
 });
 
-test("files that are skipped beside an image are named; the image has a text alternative", async () => {
-  const page = await visit.open();
-  const photo = { name: "astronaut.png", type: "image/png", bytes: readFileSync(astronaut()) };
-  const odd = (name: string, type: string) => ({ name, type, bytes: Buffer.from("odd") });
-  await drop(page, [odd("a.pdf", "application/pdf"), photo, odd("b.txt", "text/plain"), odd("c.mp4", "video/mp4")]);
+test("files that are skipped beside an image are named; the image has a text alternative", async ({ page }) => {
+  const odd = (name: string, type: string) => ({ name, type, bytes: ODD });
+  await drop(page, [odd("a.pdf", "application/pdf"), image(), odd("b.txt", "text/plain"), odd("c.mp4", "video/mp4")]);
   await waitForText(page, "#status", /astronaut\.png: one face/);
   expect(await errorCodes(page)).toEqual(["videos-skipped", "files-skipped"]);
   await reports(page, "videos-skipped", "c.mp4");
@@ -256,13 +223,9 @@ test("files that are skipped beside an image are named; the image has a text alt
   await drop(page, [odd("c.mp4", "video/mp4"), odd("d.mp4", "video/mp4")]);
   await reports(page, "videos-skipped", "d.mp4");
   await reports(page, "video-unreadable", "c.mp4");
-  await page.context().close();
 });
 
-test("an image that cannot be opened is reported once, even if it is chosen twice", async () => {
-  const page = await visit.open();
-  const photo = { name: "one.png", type: "image/png", bytes: readFileSync(astronaut()) };
-  const odd = { name: "odd.png", type: "image/png", bytes: Buffer.from("odd") };
+test("an image that cannot be opened is reported once, even if it is chosen twice", async ({ page }) => {
   // Chosen twice, before the first error.
   await page.evaluate(() => {
     const list = document.querySelector("#images")!;
@@ -274,15 +237,13 @@ test("an image that cannot be opened is reported once, even if it is chosen twic
       button.click();
     }).observe(list, { childList: true, subtree: true });
   });
-  await drop(page, [photo, { ...photo, name: "two.png" }, odd]);
+  await drop(page, [image("one.png"), image("two.png"), image("odd.png", ODD)]);
   await expect.poll(() => page.textContent("#images")).toMatch(/^happy \d+%one\.pnghappy \d+%two\.png$/);
   expect(await errorCodes(page)).toEqual(["image-unreadable"]);
   await reports(page, "image-unreadable", "odd.png");
-  await page.context().close();
 });
 
-test("the switch for face crops counts, even if it is turned while an image is processed", async () => {
-  const page = await visit.open();
+test("the switch for face crops counts, even if it is turned while an image is processed", async ({ page }) => {
   await clickWhileProcessing(page, "#face-crops");
   await dropAstronaut(page);
   await page.waitForTimeout(1000);
@@ -290,21 +251,13 @@ test("the switch for face crops counts, even if it is turned while an image is p
   const predictions = await saved(page);
   expect(predictions).toHaveLength(1);
   expect(predictions[0]).not.toHaveProperty("box");
-  await page.context().close();
 });
 
-test("who saves while images are still processed is told how many are in the file", async () => {
-  const page = await visit.open();
-  const bytes = readFileSync(astronaut());
-  await drop(page, Array.from({ length: 12 }, (_, at) => ({ name: `${at}.png`, type: "image/png", bytes })));
+test("who saves while images are still processed is told how many are in the file", async ({ page }) => {
+  await drop(page, Array.from({ length: 12 }, (_, at) => image(`${at}.png`)));
   const sources = new Set((await saved(page)).map(({ source }) => source));
   expect(sources.size).toBeLessThan(12);
   expect(await page.textContent("#status")).toMatch(new RegExp(`^Saved ${sources.size} of 12 images`));
   await allPredictions(page, 12);
   expect(await page.textContent("#status")).toBe("Saved.");
-  await page.context().close();
-});
-
-test("no page had an error", () => {
-  expect(pageErrors).toEqual([]);
 });

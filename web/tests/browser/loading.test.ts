@@ -1,18 +1,15 @@
 // Networks that load late, do not load, or fail. Oracle: the browser's own state of the camera, and its console.
-import { readFileSync } from "node:fs";
 
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect } from "vitest";
 
-import { astronaut, clip, drop, errorCodes, pageErrors, reports, says, waitForText, Visit } from "./browser";
+import {
+  clip, drop, errorCodes, image, ODD, openVideo, pageErrors, pageTest, reports, says, Visit, waitForText,
+} from "./browser";
 
 const RUNTIME = "**/onnxruntime.wasm-*.xz";
 
-let visit: Visit;
-beforeAll(async () => {
-  visit = await Visit.begin({ camera: "astronaut" });
-});
-afterAll(() => visit.end());
+const test = pageTest({ camera: "astronaut" });
 
 /** Keep every stream that the page gets, to see later whether it is off. */
 async function watchCamera(page: Page): Promise<void> {
@@ -38,9 +35,7 @@ function tracks(page: Page): Promise<string[]> {
   );
 }
 
-const photo = () => ({ name: "astronaut.png", type: "image/png", bytes: readFileSync(astronaut()) });
-
-test("networks that do not load: the error stays, and the camera is never switched on", async () => {
+test("networks that do not load: the error stays, and the camera is never switched on", async ({ visit }) => {
   const page = await visit.enter({}, async (fresh) => {
     await watchCamera(fresh);
     await fresh.route(RUNTIME, (route) => route.fulfill({ status: 503, body: "busy" }));
@@ -52,9 +47,9 @@ test("networks that do not load: the error stays, and the camera is never switch
   expect(await tracks(page)).not.toContain("live");
   expect(await page.textContent("#status")).toBe(says("privacy"));
   expect(await page.isVisible("#stop")).toBe(false);
-  await drop(page, [photo(), { ...photo(), name: "second.png" }]);
+  await drop(page, [image(), image("second.png")]);
   await expect.poll(() => page.textContent("#status")).toBe(says("privacy"));
-  await page.setInputFiles("#video-file", { name: "odd.mp4", mimeType: "video/mp4", buffer: Buffer.from("odd") });
+  await openVideo(page, ODD, "odd.mp4");
   await expect.poll(() => page.textContent("#status")).toBe(says("privacy"));
   expect(await errorCodes(page)).toEqual(["load-failed"]);
   const english = await reports(page, "load-failed", "503");
@@ -63,10 +58,9 @@ test("networks that do not load: the error stays, and the camera is never switch
   expect(await reports(page, "load-failed", "503")).not.toBe(english);
   // The browser itself writes the 503 to the console; there is no other error.
   expect(pageErrors.splice(0).filter((error) => !/503/.test(error))).toEqual([]);
-  await page.context().close();
 });
 
-test("networks that fail: each image and the camera end with an error and its reason", async () => {
+test("networks that fail: each image and the camera end with an error and its reason", async ({ visit }) => {
   const page = await visit.open({}, async (fresh) => {
     await watchCamera(fresh);
     await fresh.route("**/model.json", async (route) => {
@@ -75,7 +69,7 @@ test("networks that fail: each image and the camera end with an error and its re
       await route.fulfill({ json: manifest });
     });
   });
-  await drop(page, [photo(), { ...photo(), name: "second.png" }]);
+  await drop(page, [image(), image("second.png")]);
   expect(await reports(page, "prediction-failed", "astronaut.png")).toContain("invalid dimensions");
   await reports(page, "prediction-failed", "second.png");
   expect(await errorCodes(page)).toEqual(["prediction-failed", "prediction-failed"]);
@@ -90,10 +84,9 @@ test("networks that fail: each image and the camera end with an error and its re
   expect(await reports(page, "prediction-failed", "webcam")).not.toBe(english);
   // The console has the stack; there is no unhandled error.
   expect(pageErrors.splice(0).filter((error) => !/invalid dimensions/.test(error))).toEqual([]);
-  await page.context().close();
 });
 
-test("while networks load: the page says so, and the camera and images wait and can be stopped", async () => {
+test("while networks load: the page says so, and the camera and images wait and can be stopped", async ({ visit }) => {
   let release = () => {};
   const released = new Promise<void>((done) => (release = done));
   const page = await visit.enter({}, async (fresh) => {
@@ -111,9 +104,9 @@ test("while networks load: the page says so, and the camera and images wait and 
   await page.waitForTimeout(300);
   expect(await tracks(page)).toEqual([]);
   await page.click("#stop");
-  await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
+  await openVideo(page, clip("astronaut"));
   await page.click("#stop");
-  await drop(page, [photo()]);
+  await drop(page, [image()]);
   await page.click("#clear-images");
   expect(await page.textContent("#status")).toBe(says("privacy", {}, "de"));
   release();
@@ -124,13 +117,12 @@ test("while networks load: the page says so, and the camera and images wait and 
   expect(await page.textContent("#status")).toBe(says("privacy", {}, "de"));
   expect(await page.isDisabled("#copy")).toBe(true);
   // Images that are dropped one after another wait for one another.
-  for (const name of ["1.png", "2.png", "3.png"]) await drop(page, [{ ...photo(), name }]);
+  for (const name of ["1.png", "2.png", "3.png"]) await drop(page, [image(name)]);
   await expect.poll(() => page.textContent("#images")).toMatch(/^(fröhlich \d+.%\d\.png){3}$/);
   expect(await errorCodes(page)).toEqual([]);
-  await page.context().close();
 });
 
-test("a stopped camera is off, and an explanation that was asked before still comes", async () => {
+test("a stopped camera is off, and an explanation that was asked before still comes", async ({ visit }) => {
   const page = await visit.open({}, watchCamera);
   await page.click("#use-camera");
   await waitForText(page, "#throughput", /frames/);
@@ -144,10 +136,9 @@ test("a stopped camera is off, and an explanation that was asked before still co
   // The face is still there, with its map.
   await page.waitForSelector("#map:not([hidden])");
   expect(await page.textContent("#status")).toBe("");
-  await page.context().close();
 });
 
-test("a file that is no image leaves a camera that is being opened", async () => {
+test("a file that is no image leaves a camera that is being opened", async ({ visit }) => {
   const page = await visit.open({}, async (fresh) => {
     await fresh.addInitScript(() => {
       const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -159,11 +150,10 @@ test("a file that is no image leaves a camera that is being opened", async () =>
     });
   });
   await page.click("#use-camera");
-  await drop(page, [{ ...photo(), bytes: Buffer.from("no image") }]);
+  await drop(page, [image(undefined, ODD)]);
   await reports(page, "image-unreadable", "astronaut.png");
   await page.evaluate(() => (globalThis as unknown as { allow: () => void }).allow());
   await waitForText(page, "#throughput", /frames/);
-  await page.context().close();
 });
 
 test("the page can be installed; after one visit it works without a network, and unpacks nothing again", async () => {
@@ -188,8 +178,4 @@ test("the page can be installed; after one visit it works without a network, and
   // What changes its name with its content is asked for no more; the rest is, in vain.
   expect(pageErrors.splice(0).filter((error) => !/ERR_CONNECTION_REFUSED|Failed to load resource/.test(error))).toEqual([]);
   await own.end();
-});
-
-test("no page had an error", () => {
-  expect(pageErrors).toEqual([]);
 });

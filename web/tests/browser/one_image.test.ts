@@ -3,24 +3,21 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
-import { astronaut, chooseOutput, drop, dropAstronaut, folder, pageErrors, python, saved, says, waitForText, Visit } from "./browser";
+import {
+  astronaut, chooseOutput, drop, dropAstronaut, folder, image, pageTest, python, saved, says, waitForText,
+} from "./browser";
 
-let visit: Visit;
-beforeAll(async () => {
-  visit = await Visit.begin();
-});
-afterAll(() => visit.end());
+const test = pageTest();
 
 describe("settings", () => {
   let page: Page;
-  beforeAll(async () => {
+  test.beforeAll(async ({ visit }) => {
     page = await visit.open();
     await dropAstronaut(page);
   });
-  afterAll(() => page.context().close());
 
   test("of what people would say, classes are not merged", async () => {
     expect(await page.locator("#bars li").count()).toBe(9);
@@ -119,7 +116,7 @@ describe("settings", () => {
   test("a face that fills the image is detected as a close-up", async () => {
     const file = path.join(folder, "close-up.png");
     python("make_astronaut.py", file, 165, 72, 275, 187);
-    await drop(page, [{ name: "close-up.png", type: "image/png", bytes: readFileSync(file) }]);
+    await drop(page, [image("close-up.png", readFileSync(file))]);
     await waitForText(page, "#status", /close-up\.png: one face,/);
     const prediction = ((await saved(page)) as unknown as Prediction[]).find(({ source }) => source === "close-up.png")!;
     expect(prediction.box!.width).toBeGreaterThan(70);
@@ -128,7 +125,7 @@ describe("settings", () => {
   test("twelve small faces are detected at the larger size, and each can be chosen", async () => {
     const file = path.join(folder, "crowd.png");
     python("make_astronaut.py", file, "crowd");
-    await drop(page, [{ name: "crowd.png", type: "image/png", bytes: readFileSync(file) }]);
+    await drop(page, [image("crowd.png", readFileSync(file))]);
     await waitForText(page, "#status", /crowd\.png: 12 faces\. Face 1: /);
     const fifth = page.locator("#boxes button").nth(4);
     await fifth.click();
@@ -168,7 +165,7 @@ describe("settings", () => {
     await dropAstronaut(page);
     await waitForText(page, "#status", /astronaut\.png: one face/);
     expect(await focused()).toEqual(["", "1"]);
-    await drop(page, [{ name: "plain.png", type: "image/png", bytes: await plainImage(page) }]);
+    await drop(page, [image("plain.png", await plainImage(page))]);
     await waitForText(page, "#status", /No face found in plain\.png/);
     expect(await focused()).toEqual(["boxes", undefined]);
     await dropAstronaut(page);
@@ -177,7 +174,7 @@ describe("settings", () => {
   });
 
   test("an image without a face can be classified as a whole", async () => {
-    await drop(page, [{ name: "plain.png", type: "image/png", bytes: await plainImage(page) }]);
+    await drop(page, [image("plain.png", await plainImage(page))]);
     await waitForText(page, "#status", /No face found in plain\.png/);
     expect(await page.textContent("#answer")).toBe(says("no_face_now"));
     await page.focus("#classify-whole");
@@ -208,12 +205,11 @@ async function plainImage(page: Page, width = 300, height = 200): Promise<Buffer
   return Buffer.from(address.slice(address.indexOf(",") + 1), "base64");
 }
 
-test("a small square image without a face, and a photo taken as a face crop, get a line that names the switch", async () => {
-  const page = await visit.open();
+test("a small square image without a face, and a photo taken as a face crop, get a line that names the switch", async ({ page }) => {
   const status = () => page.textContent("#status");
   const hint = (key: "crop_as_photo" | "photo_as_crop", language = "en") =>
     says(key, { choice: says("face_crops", {}, language) }, language);
-  await drop(page, [{ name: "small.png", type: "image/png", bytes: await plainImage(page, 48, 48) }]);
+  await drop(page, [image("small.png", await plainImage(page, 48, 48))]);
   await expect.poll(status).toBe(`${says("no_face", { name: "small.png" })} ${hint("crop_as_photo")}`);
   await page.check("#face-crops");
   await waitForText(page, "#status", /small\.png: one face, [^.]*\.$/);
@@ -224,10 +220,9 @@ test("a small square image without a face, and a photo taken as a face crop, get
   expect(await status()).toContain(hint("photo_as_crop", "de"));
   await page.uncheck("#face-crops");
   await waitForText(page, "#status", /astronaut\.png: ein Gesicht, [^.]*\.$/);
-  await page.context().close();
 });
 
-test.each([390, 1280])("images keep their proportions on a screen of %i pixels, and small ones are enlarged", async (screen) => {
+test.for([390, 1280])("images keep their proportions on a screen of %i pixels, and small ones are enlarged", async (screen, { visit }) => {
   const page = await visit.open({ viewport: { width: screen, height: 800 } });
   const longer = Math.min(256, 0.6 * screen);
   for (const [width, height] of [[1600, 900], [800, 160], [160, 800], [100, 20], [20, 100], [48, 48]] as const) {
@@ -239,9 +234,4 @@ test.each([390, 1280])("images keep their proportions on a screen of %i pixels, 
     expect(shown.width, name).toBeLessThan(screen);
     if (Math.max(width, height) < 256) expect(Math.max(shown.width, shown.height), name).toBeCloseTo(longer, 0);
   }
-  await page.context().close();
-});
-
-test("no page had an error", () => {
-  expect(pageErrors).toEqual([]);
 });

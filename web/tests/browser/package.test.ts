@@ -3,10 +3,10 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect } from "vitest";
 
 import type { Face, TrackedFace } from "../../src/package/engine";
-import { astronaut, BUILT, clip, dropAstronaut, folder, pageErrors, ROOT, saved, Visit } from "./browser";
+import { astronaut, BUILT, clip, dropAstronaut, folder, pageTest, ROOT, saved } from "./browser";
 
 const WEB = path.join(ROOT, "web");
 const SITE = path.join(folder, "app");
@@ -66,8 +66,8 @@ interface App {
   follow(): Promise<TrackedFace[][]>;
 }
 
-let visit: Visit;
-beforeAll(async () => {
+const test = pageTest({ folders: [SITE, BUILT] });
+beforeAll(() => {
   const build = path.join(WEB, "build/package");
   execFileSync("npm", ["run", "--silent", "package"], { cwd: WEB, stdio: "pipe" });
   execFileSync("npm", ["pack", "--silent", "--pack-destination", folder], { cwd: build, stdio: "pipe" });
@@ -80,11 +80,9 @@ beforeAll(async () => {
   copyFileSync(astronaut(), path.join(SITE, "photo.png"));
   writeFileSync(path.join(SITE, "clip.webm"), clip("two"));
   writeFileSync(path.join(SITE, "app.html"), APP);
-  visit = await Visit.begin({ folders: [SITE, BUILT] });
 }, 120_000);
-afterAll(() => visit.end());
 
-test("a page of its own says what mien's page says, and its files are the package's", async () => {
+test("a page of its own says what mien's page says, and its files are the package's", async ({ visit }) => {
   const page = await visit.enter({}, undefined, "app.html");
   await page.waitForSelector("html[data-ready]");
   const [face, ...others] = await page.evaluate(() => (globalThis as unknown as App).predict({ model: "fast" }));
@@ -114,29 +112,24 @@ test("a page of its own says what mien's page says, and its files are the packag
   }
   const unknown = page.evaluate(() => (globalThis as unknown as App).predict({ model: "/models/fast" as "fast" }).catch(String));
   expect(await unknown).toMatch(/"tiny" or a URL/);
-  await own.context().close();
-  await page.context().close();
 }, 120_000);
 
-test("faces can be drawn, and the networks freed", async () => {
+test("faces can be drawn, and the networks freed", async ({ visit }) => {
   const page = await visit.enter({}, undefined, "app.html");
   await page.waitForSelector("html[data-ready]");
   expect(await page.evaluate(() => (globalThis as unknown as App).drawn())).toEqual([true, false, expect.stringMatching(/freed/)]);
   const [face] = await page.evaluate(() => (globalThis as unknown as App).predict({ model: "fast" }));
   // Oracle: Python of scikit-image's astronaut.
   expect(Math.hypot(face!.landmarks["nose"]![0] - 220.4, face!.landmarks["nose"]![1] - 124.5)).toBeLessThan(3);
-  await page.context().close();
 }, 120_000);
 
-test("faces of a video keep their tracks", async () => {
+test("faces of a video keep their tracks", async ({ visit }) => {
   const page = await visit.enter({}, undefined, "app.html");
   await page.waitForSelector("html[data-ready]");
   const frames = await page.evaluate(() => (globalThis as unknown as App).follow());
   // The larger one, on the left, leaves at 1.2 s.
   expect(frames.map((faces) => faces.map(({ track }) => track))).toEqual([[1, 2], [1, 2], [1, 2], [2], [2]]);
   expect(frames.flat().filter(({ answer }) => answer !== "happy")).toEqual([]);
-  expect(pageErrors).toEqual([]);
-  await page.context().close();
 }, 120_000);
 
 test.each(["Bundler", "NodeNext"])("a strict TypeScript project finds the types: %s", (resolution) => {

@@ -3,20 +3,15 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
-import { afterAll, beforeAll, test } from "vitest";
+import {  } from "vitest";
 
-import { drop, saved, Visit } from "./browser";
+import { drop, pageTest, saved } from "./browser";
 
 const { MIEN_PHOTOS: PHOTOS, MIEN_OUT: OUT = "page.json" } = process.env;
 
-let visit: Visit;
-beforeAll(async () => {
-  if (PHOTOS) visit = await Visit.begin();
-});
-afterAll(() => visit?.end());
+const test = pageTest();
 
-test.runIf(PHOTOS)("the faces of a folder's photos", { timeout: 1_800_000 }, async () => {
-  const page = await visit.open();
+test.runIf(PHOTOS)("the faces of a folder's photos", { timeout: 1_800_000 }, async ({ page }) => {
   const names = readdirSync(PHOTOS!).filter((name) => /\.(jpg|png)$/.test(name));
   const start = performance.now();
   for (const name of names) {

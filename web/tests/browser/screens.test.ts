@@ -2,24 +2,20 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 
-import { afterAll, beforeAll, test } from "vitest";
+import {  } from "vitest";
 
-import { drop, dropAstronaut, reports, waitForText, Visit } from "./browser";
+import { drop, dropAstronaut, image, ODD, pageTest, reports, waitForText } from "./browser";
 
 const OUT = process.env["MIEN_SCREENS"] ?? "";
 
-let visit: Visit;
-beforeAll(async () => {
-  if (OUT) visit = await Visit.begin({ camera: "astronaut" });
-});
-afterAll(() => visit?.end());
+const test = pageTest({ camera: "astronaut" });
 
-test.runIf(OUT).each([
+test.runIf(OUT).for([
   { name: "desk-light", colorScheme: "light", width: 1280, height: 900, locale: "en" },
   { name: "desk-dark", colorScheme: "dark", width: 1280, height: 900, locale: "en" },
   { name: "phone-light", colorScheme: "light", width: 390, height: 844, locale: "de" },
   { name: "phone-dark", colorScheme: "dark", width: 390, height: 844, locale: "en" },
-] as const)("$name", async ({ name, colorScheme, width, height, locale }) => {
+] as const)("$name", async ({ name, colorScheme, width, height, locale }, { visit }) => {
   mkdirSync(OUT, { recursive: true });
   const page = await visit.open({ colorScheme, viewport: { width, height }, locale });
   const shoot = (what: string) => page.screenshot({ path: path.join(OUT, `${name}-${what}.png`), fullPage: true });
@@ -31,7 +27,7 @@ test.runIf(OUT).each([
   await page.click("#explain");
   await page.waitForSelector("#map:not([hidden])");
   await shoot("image");
-  await drop(page, [{ name: "odd.png", type: "image/png", bytes: Buffer.from("odd") }]);
+  await drop(page, [image("odd.png", ODD)]);
   await reports(page, "image-unreadable");
   await shoot("refused");
   await page.click("#use-camera");
@@ -51,5 +47,4 @@ test.runIf(OUT).each([
   await page.waitForSelector("#teach-result:not([hidden])");
   await page.locator("#teach-cells button:not(:disabled)").first().click();
   await shoot("taught");
-  await page.context().close();
 });

@@ -1,7 +1,7 @@
 // Throughput of the page on a camera of 640 x 480 pixels with one face and with eight: MIEN_SECONDS=20 npx vitest run speed
 import { expect, test } from "vitest";
 
-import { waitForText, Visit } from "./browser";
+import { Visit, waitForText } from "./browser";
 
 const SECONDS = Number(process.env["MIEN_SECONDS"] ?? 0);
 

@@ -3,24 +3,25 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
-import { clip, drop, errorCodes, folder, pageErrors, python, reports, saved, violations, Visit, VOTES, waitForText } from "./browser";
+import {
+  clip, drop, errorCodes, folder, image, ODD, openVideo, pageTest, python, reports, saved, violations, Visit, VOTES,
+  waitForText,
+} from "./browser";
 
 const CLASSES = ["happy", "surprise"];
 const faces = path.join(folder, "teach");
 const pngs = (name: string) => readdirSync(faces).filter((file) => file.startsWith(name)).map((file) => path.join(faces, file));
 
-let visit: Visit;
-beforeAll(async () => {
+const test = pageTest({ camera: "astronaut" });
+beforeAll(() => {
   mkdirSync(faces);
   python("teach_files.py", "draw", faces);
-  visit = await Visit.begin({ camera: "astronaut" });
 }, 300_000);
-afterAll(() => visit.end());
 
-async function open(prepare?: (page: Page) => Promise<unknown>): Promise<Page> {
+async function open(visit: Visit, prepare?: (page: Page) => Promise<unknown>): Promise<Page> {
   const page = await visit.open({}, prepare);
   await page.check("#face-crops");
   await page.click("#teach summary");
@@ -51,7 +52,7 @@ function focused(page: Page): Promise<string> {
 
 /** What the page says of some face crops, which it is given as images, perhaps beside a model. */
 async function answers(page: Page, files: string[], ...models: { name: string; type: string; bytes: Buffer }[]): Promise<Prediction[]> {
-  await drop(page, [...files.map((file) => ({ name: path.basename(file), type: "image/png", bytes: readFileSync(file) })), ...models]);
+  await drop(page, [...files.map((file) => image(path.basename(file), readFileSync(file))), ...models]);
   await expect.poll(() => page.textContent("#images")).not.toMatch(/^$|…/);
   return (await saved(page)) as unknown as Prediction[];
 }
@@ -74,8 +75,8 @@ async function saveModel(page: Page): Promise<string> {
   return file;
 }
 
-test("twenty images a class become a model that page and Python open again", { timeout: 300_000 }, async () => {
-  const page = await open();
+test("twenty images a class become a model that page and Python open again", { timeout: 300_000 }, async ({ visit }) => {
+  const page = await open(visit);
   for (const [at, name] of CLASSES.entries()) {
     await nameClass(page, at, name);
     // To teach waits for images that are being read.
@@ -116,12 +117,10 @@ test("twenty images a class become a model that page and Python open again", { t
   await again.waitForSelector('#models option:text("later.onnx")', { state: "attached" });
   await again.waitForTimeout(500);
   expect(await again.isVisible("#stop")).toBe(false);
-  await again.context().close();
-  await page.context().close();
 });
 
-test("a model of mien train head is opened, and goes on learning", { timeout: 300_000 }, async () => {
-  const page = await open(async (fresh) => {
+test("a model of mien train head is opened, and goes on learning", { timeout: 300_000 }, async ({ visit }) => {
+  const page = await open(visit, async (fresh) => {
     await fresh.addInitScript(() => Object.defineProperty(navigator, "hardwareConcurrency", { get: () => 2 }));
     await fresh.route("**/models.json", (route) => route.fulfill({ json: ["default-int8", "fast-int8"] }));
   });
@@ -136,12 +135,11 @@ test("a model of mien train head is opened, and goes on learning", { timeout: 30
   for (const [at, name] of CLASSES.entries()) await give(page, at, pngs(name).slice(0, 5));
   expect(await teach(page)).toMatchObject({ faces: "10", from: "head" });
   expectPythons(await saveModel(page), await answers(page, pngs("surprise-2")), 1e-4);
-  await page.context().close();
 });
 
-test("a clip is recorded while it is analysed, and face by face", { timeout: 120_000 }, async () => {
-  const page = await open();
-  await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
+test("a clip is recorded while it is analysed, and face by face", { timeout: 120_000 }, async ({ visit }) => {
+  const page = await open(visit);
+  await openVideo(page, clip("astronaut"));
   await page.waitForSelector("#answer strong");
   const row = page.locator("#teach-classes > li").first();
   await row.locator("button[aria-pressed]").click();
@@ -163,11 +161,10 @@ test("a clip is recorded while it is analysed, and face by face", { timeout: 120
   }
   expect(await page.locator("#teach-classes > li").nth(1).locator("canvas").count()).toBe(2);
   expect(await teach(page)).toMatchObject({ accuracy: "", faces: "" });
-  await page.context().close();
 });
 
-test("the camera is recorded: recordings of one face are not measured, with other images they are", { timeout: 120_000 }, async () => {
-  const page = await open();
+test("the camera is recorded: recordings of one face are not measured, with other images they are", { timeout: 120_000 }, async ({ visit }) => {
+  const page = await open(visit);
   await page.click("#use-camera");
   await page.waitForSelector("#answer strong");
   const record = async (at: number) => {
@@ -184,7 +181,7 @@ test("the camera is recorded: recordings of one face are not measured, with othe
   await page.click("#use-camera");
   await page.waitForSelector("#answer strong");
   // A model that cannot be opened leaves the camera as it is.
-  await drop(page, [{ name: "odd.onnx", type: "", bytes: Buffer.from("odd") }]);
+  await drop(page, [{ name: "odd.onnx", type: "", bytes: ODD }]);
   await reports(page, "model-damaged", "odd.onnx");
   expect(await page.isVisible("#stop")).toBe(true);
   // A stopped camera has one face, which is no recording.
@@ -197,18 +194,17 @@ test("the camera is recorded: recordings of one face are not measured, with othe
   }
   // Another recording of the same face has near-copies of its frames: they are one group.
   for (const at of [0, 1]) {
-    await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
+    await openVideo(page, clip("astronaut"));
     await page.waitForSelector("#answer strong");
     await record(at);
   }
   expect(await teach(page)).toMatchObject({ accuracy: "", faces: "" });
   for (const [at, name] of CLASSES.entries()) await page.locator("#teach-classes > li").nth(at).locator("input[type=file]").setInputFiles(pngs(name).slice(0, 4));
   expect(Number((await teach(page)).faces)).toBeGreaterThan(20);
-  await page.context().close();
 });
 
-test("what cannot be learnt is one line", { timeout: 120_000 }, async () => {
-  const page = await open();
+test("what cannot be learnt is one line", { timeout: 120_000 }, async ({ visit }) => {
+  const page = await open(visit);
   const refused = async (code: string, text = "") => {
     await page.click("#teach-train");
     return reports(page, code, text);
@@ -246,13 +242,10 @@ test("what cannot be learnt is one line", { timeout: 120_000 }, async () => {
   await page.locator("#teach-classes input[type=file]").first().setInputFiles(empty);
   await reports(page, "teach-no-face", "empty.png");
   expect(await page.textContent("#teach-errors"), "beside the button").toContain("teach-no-face");
-  await drop(page, [{ name: "odd.onnx", type: "", bytes: Buffer.from("odd") }]);
+  await drop(page, [{ name: "odd.onnx", type: "", bytes: ODD }]);
   await reports(page, "model-damaged", "odd.onnx");
   await drop(page, [{ name: "none.onnx", type: "", bytes: Buffer.alloc(0) }]);
   await reports(page, "manifest-missing", "none.onnx");
   await page.locator("#teach-classes .faces button").last().click();
   expect(await focused(page)).toBe("BUTTON");
-  await page.context().close();
 });
-
-test("no page had an error", () => expect(pageErrors).toEqual([]));

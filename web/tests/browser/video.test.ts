@@ -1,10 +1,12 @@
 // Camera and video files. Oracle: the photo that the fake camera shows, and what browsers do without a camera.
-import { readFileSync } from "node:fs";
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 
 import type { Box } from "../../src/faces/box";
-import { astronaut, type Camera, clickWhileProcessing, clip, drop, dropAstronaut, errorCodes, frameCount, pageErrors, reports, saved, says, waitForText, Visit } from "./browser";
+import {
+  type Camera, clickWhileProcessing, clip, drop, dropAstronaut, errorCodes, frameCount, image, ODD, openVideo,
+  pageTest, reports, saved, says, Visit, waitForText,
+} from "./browser";
 
 interface FramePrediction {
   time_seconds: number;
@@ -14,15 +16,10 @@ interface FramePrediction {
   top: string;
 }
 
-describe("with a camera", () => {
-  let visit: Visit;
-  beforeAll(async () => {
-    visit = await Visit.begin({ camera: "astronaut" });
-  });
-  afterAll(() => visit.end());
+const test = pageTest({ camera: "astronaut" });
 
-  test("frames are processed one after another, counted, drawn and kept", async () => {
-    const page = await visit.open();
+describe("with a camera", () => {
+  test("frames are processed one after another, counted, drawn and kept", async ({ page }) => {
     await page.click("#use-camera");
     await expect.poll(() => frameCount(page), { timeout: 20_000 }).toBeGreaterThan(10);
     expect(await page.textContent("#answer strong")).toBe("happy");
@@ -66,25 +63,21 @@ describe("with a camera", () => {
     await page.click('[data-language="de"]');
     expect(await page.textContent("#throughput")).toMatch(/ ms je Bild · \d+ Bilder$/);
     expect(await page.getAttribute("#timeline-canvas", "aria-label")).toContain("Am häufigsten: fröhlich");
-    await page.context().close();
   });
 
-  test("the address that `mien webcam` opens starts the camera", async () => {
+  test("the address that `mien webcam` opens starts the camera", async ({ visit }) => {
     const page = await visit.open({}, undefined, "?webcam=1");
     await expect.poll(() => frameCount(page), { timeout: 20_000 }).toBeGreaterThan(2);
     expect(await page.textContent("#answer strong")).toBe("happy");
-    await page.context().close();
   });
 
-  test("of a video file every frame is analysed, however slow the machine; then it plays with what was found", async () => {
-    const page = await visit.open();
+  test("of a video file every frame is analysed, however slow the machine; then it plays with what was found", async ({ page }) => {
     const seeks = await page.evaluateHandle(() => {
       const counted = { seeks: 0 };
       document.querySelector("video")!.addEventListener("seeked", () => (counted.seeks += 1));
       return counted;
     });
-    const buffer = clip("two");
-    await page.setInputFiles("#video-file", { name: "two.webm", mimeType: "video/webm", buffer });
+    await openVideo(page, clip("two"), "two.webm");
     await waitForText(page, "#status", /Analysing two\.webm/);
     expect(await page.isDisabled("#play")).toBe(true);
     await page.waitForSelector("#play:enabled", { timeout: 60_000 });
@@ -125,18 +118,16 @@ describe("with a camera", () => {
     await expect.poll(() => page.textContent("#play")).toBe("Pause");
     await expect.poll(numbers).toEqual(["2"]);
     expect(await page.isVisible("#map")).toBe(false);
-    await page.setInputFiles("#video-file", { name: "odd.mp4", mimeType: "video/mp4", buffer: Buffer.from("odd") });
+    await openVideo(page, ODD, "odd.mp4");
     await reports(page, "video-unreadable", "odd.mp4");
     expect(await page.isEnabled("#save"), "the clip before it is kept").toBe(true);
-    await page.context().close();
   });
 
-  test("an analysis can be stopped, and what was found until then is kept", async () => {
-    const page = await visit.open();
-    await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
+  test("an analysis can be stopped, and what was found until then is kept", async ({ page }) => {
+    await openVideo(page, clip("astronaut"));
     await expect.poll(() => frameCount(page), { timeout: 20_000 }).toBeGreaterThan(5);
     // A file that is no image does not stop it.
-    await drop(page, [{ name: "odd.png", type: "image/png", bytes: Buffer.from("odd") }]);
+    await drop(page, [image("odd.png", ODD)]);
     await reports(page, "image-unreadable", "odd.png");
     const before = await frameCount(page);
     await expect.poll(() => frameCount(page), { timeout: 20_000 }).toBeGreaterThan(before + 2);
@@ -146,78 +137,62 @@ describe("with a camera", () => {
     const count = await frameCount(page);
     expect(count).toBeLessThan(75);
     expect(await saved(page)).toHaveLength(count);
-    await page.context().close();
   });
 
-  test("a whole file is not damaged where the browser ends within its last frame, as a busy one does", async () => {
-    const page = await visit.open();
+  test("a whole file is not damaged where the browser ends within its last frame, as a busy one does", async ({ page }) => {
     await page.locator("#video").evaluate((video: HTMLVideoElement) => {
       Object.defineProperty(video, "ended", { get: () => video.currentTime > video.duration - 0.02 });
     });
-    await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer: clip("astronaut") });
+    await openVideo(page, clip("astronaut"));
     await page.waitForSelector("#play:enabled", { timeout: 60_000 });
     expect(await page.textContent("#status")).toMatch(/^clip\.webm: \d+ frames analysed\.$/);
     expect(await errorCodes(page)).toEqual([]);
-    await page.context().close();
   });
 
-  test("a file that was cut off ends at its last frame, is reported, and plays", async () => {
-    const page = await visit.open();
+  test("a file that was cut off ends at its last frame, is reported, and plays", async ({ page }) => {
     const whole = clip("astronaut");
-    await page.setInputFiles("#video-file", { name: "cut.webm", mimeType: "video/webm", buffer: whole.subarray(0, whole.length / 2) });
+    await openVideo(page, whole.subarray(0, whole.length / 2), "cut.webm");
     await reports(page, "video-broken", "cut.webm");
     await page.waitForSelector("#play:enabled");
     const times = ((await saved(page)) as unknown as FramePrediction[]).map(({ time_seconds: seconds }) => seconds);
     // FFmpeg decodes 18 frames; the browser says that the file lasts 2.5 seconds.
     expect(Math.round(30 * times.at(-1)!)).toBe(17);
-    await page.context().close();
   });
 
-  test("a clip that stands still for a second has all its moments", async () => {
-    const page = await visit.open();
-    await page.setInputFiles("#video-file", { name: "frozen.webm", mimeType: "video/webm", buffer: clip("frozen") });
+  test("a clip that stands still for a second has all its moments", async ({ page }) => {
+    await openVideo(page, clip("frozen"), "frozen.webm");
     await page.waitForSelector("#play:enabled", { timeout: 60_000 });
     const times = ((await saved(page)) as unknown as FramePrediction[]).map(({ time_seconds: seconds }) => seconds);
     // make_video.py wrote no frames from 0.67 to 1.67 s.
     expect(times.map((seconds) => Math.round(30 * seconds))).toEqual(Array.from({ length: 75 }, (_, index) => index));
-    await page.context().close();
   });
 
-  test("slides show their faces as long as they are shown", async () => {
-    const page = await visit.open();
-    await page.setInputFiles("#video-file", { name: "slow.webm", mimeType: "video/webm", buffer: clip("slow") });
+  test("slides show their faces as long as they are shown", async ({ page }) => {
+    await openVideo(page, clip("slow"), "slow.webm");
     await page.waitForSelector("#play:enabled", { timeout: 60_000 });
     expect(((await saved(page)) as unknown as FramePrediction[]).map(({ time_seconds: seconds }) => seconds)).toEqual([0, 1, 2, 3]);
     await page.locator("#seek").fill("2.8");
     await waitForText(page, "#answer", /happy/);
     expect(await page.locator("#boxes button").count()).toBe(1);
-    await page.context().close();
   });
 
-  test("a file of unknown type beside a video is skipped", async () => {
-    const page = await visit.open();
-    const bytes = clip("astronaut");
-    await drop(page, [{ name: "LICENSE", type: "", bytes: Buffer.from("odd") }, { name: "clip.webm", type: "video/webm", bytes }]);
+  test("a file of unknown type beside a video is skipped", async ({ page }) => {
+    await drop(page, [{ name: "LICENSE", type: "", bytes: ODD }, { name: "clip.webm", type: "video/webm", bytes: clip("astronaut") }]);
     await expect.poll(() => frameCount(page), { timeout: 20_000 }).toBeGreaterThan(0);
     await reports(page, "files-skipped", "LICENSE");
-    await page.context().close();
   });
 
-  test("a video that breaks off is reported, and its predictions stay", async () => {
-    const page = await visit.open();
-    const buffer = clip("astronaut");
-    await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer });
+  test("a video that breaks off is reported, and its predictions stay", async ({ page }) => {
+    await openVideo(page, clip("astronaut"));
     await expect.poll(() => frameCount(page), { timeout: 20_000 }).toBeGreaterThan(2);
     await page.locator("#video").evaluate((video) => video.dispatchEvent(new Event("error")));
     await reports(page, "video-broken", "clip.webm");
     expect(await page.isVisible("#stop")).toBe(false);
     expect((await saved(page)).length).toBeGreaterThan(1);
     expect(await page.isVisible("#video")).toBe(true);
-    await page.context().close();
   });
 
-  test("images are listed beside a camera, and choosing one ends the camera", async () => {
-    const page = await visit.open();
+  test("images are listed beside a camera, and choosing one ends the camera", async ({ page }) => {
     await dropAstronaut(page);
     await page.click("#use-camera");
     await waitForText(page, "#throughput", /frames/);
@@ -227,13 +202,10 @@ describe("with a camera", () => {
     expect(await page.isVisible("#image")).toBe(true);
     expect(await page.locator("#video").evaluate((video: HTMLVideoElement) => video.srcObject)).toBe(null);
     expect(await saved(page)).toHaveLength(1);
-    await page.context().close();
   });
 
-  test("a video of which the browser plays only the sound is refused and stopped", async () => {
-    const page = await visit.open();
-    const buffer = clip("sound");
-    await page.setInputFiles("#video-file", { name: "sound.webm", mimeType: "video/webm", buffer });
+  test("a video of which the browser plays only the sound is refused and stopped", async ({ page }) => {
+    await openVideo(page, clip("sound"), "sound.webm");
     await reports(page, "video-unreadable", "sound.webm");
     expect(await page.isVisible("#invitation")).toBe(true);
     expect(await page.textContent("#status")).toBe(says("privacy"));
@@ -241,40 +213,34 @@ describe("with a camera", () => {
     expect(await video.evaluate((each: HTMLVideoElement) => each.paused && each.readyState)).toBe(0);
     // An image that was on the screen stays.
     await dropAstronaut(page);
-    await page.setInputFiles("#video-file", { name: "sound.webm", mimeType: "video/webm", buffer });
+    await openVideo(page, clip("sound"), "sound.webm");
     await reports(page, "video-unreadable", "sound.webm");
     await waitForText(page, "#status", /astronaut\.png: one face/);
     expect(await page.isVisible("#image")).toBe(true);
-    await page.context().close();
   });
 
-  test("images that the switch resets while the camera runs are processed with the next image", async () => {
-    const page = await visit.open();
-    const photo = (name: string) => ({ name, type: "image/png", bytes: readFileSync(astronaut()) });
-    await drop(page, [photo("one.png"), photo("two.png")]);
+  test("images that the switch resets while the camera runs are processed with the next image", async ({ page }) => {
+    await drop(page, [image("one.png"), image("two.png")]);
     await expect.poll(() => page.textContent("#images")).toMatch(/^happy.*one\.pnghappy.*two\.png$/);
     await page.click("#use-camera");
     await waitForText(page, "#throughput", /frames/);
     await page.check("#face-crops");
     await page.click("#stop");
-    await drop(page, [photo("three.png")]);
+    await drop(page, [image("three.png")]);
     // All three names with an answer: an empty list would also have no "…".
     await expect.poll(() => page.textContent("#images")).toMatch(/^[^…]+one\.png[^…]+two\.png[^…]+three\.png$/);
     const predictions = await saved(page);
     expect(predictions.map(({ source }) => source)).toEqual(["one.png", "two.png", "three.png"]);
     expect(predictions.filter((each) => "box" in each)).toEqual([]);
-    await page.context().close();
   });
 
-  test("the first answer of each source is announced to screen readers", async () => {
-    const page = await visit.open();
+  test("the first answer of each source is announced to screen readers", async ({ page }) => {
     await page.click("#use-camera");
     await waitForText(page, "#announcement", /happy/);
     await page.click("#stop");
     await page.locator("#announcement").evaluate((element) => (element.textContent = "announced before"));
     await page.click("#use-camera");
     await waitForText(page, "#announcement", /happy/);
-    await page.context().close();
   });
 });
 
@@ -296,8 +262,7 @@ describe.each<[Camera, string]>([
 test("a camera that is denied after a video: the video and its predictions stay", async () => {
   const visit = await Visit.begin({ camera: "denied" });
   const page = await visit.open();
-  const buffer = clip("astronaut");
-  await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer });
+  await openVideo(page, clip("astronaut"));
   await expect.poll(() => frameCount(page), { timeout: 20_000 }).toBeGreaterThan(2);
   await page.click("#use-camera");
   await reports(page, "camera-denied");
@@ -319,8 +284,4 @@ test("a camera that is denied while an image is processed: the image is shown", 
   await reports(page, "camera-denied");
   expect(await page.isVisible("#image")).toBe(true);
   await visit.end();
-});
-
-test("no page had an error", () => {
-  expect(pageErrors).toEqual([]);
 });

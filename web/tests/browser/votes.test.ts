@@ -3,31 +3,26 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
-import { BUILT, chooseOutput, drop, pageErrors, ROOT, saved, VOTES, votesImages, waitForText, Visit } from "./browser";
+import {
+  BUILT, chooseOutput, drop, expectClose, image, pageTest, ROOT, saved, Visit, VOTES, votesImages, waitForText,
+} from "./browser";
 
-let visit: Visit;
-beforeAll(async () => {
-  visit = await Visit.begin({ folders: [VOTES, BUILT] });
-});
-afterAll(() => visit.end());
+const test = pageTest({ folders: [VOTES, BUILT] });
 
 /** What was measured of the page's own model when it was made. */
 const card = JSON.parse(readFileSync(path.join(ROOT, "src/mien/shipped/fast/card.json"), "utf8")) as {
   int8: { accuracy: number };
 };
 
-const files = votesImages.map(({ name, file }) => ({ name, type: "image/png", bytes: Buffer.from(file, "base64") }));
-const noise = files.at(-1)!;
+const files = votesImages.map(({ name, file }) => image(name, Buffer.from(file, "base64")));
 
-async function openWithCrops(prepare?: (page: Page) => Promise<unknown>): Promise<Page> {
-  const page = await visit.open({}, prepare);
+async function openCrops(page: Page): Promise<void> {
   await page.check("#face-crops");
   await drop(page, files);
   await expect.poll(() => page.textContent("#images"), { timeout: 20_000 }).toMatch(/^[^…]+face-4[^…]+$/);
-  return page;
 }
 
 async function compare(page: Page, output: string): Promise<void> {
@@ -36,15 +31,12 @@ async function compare(page: Page, output: string): Promise<void> {
   for (const { name, probabilities } of votesImages) {
     const prediction = predictions.find(({ source }) => source === name)!;
     expect(prediction.output).toBe(output);
-    expect(Object.keys(prediction.probabilities)).toEqual(Object.keys(probabilities[output]!));
-    for (const [each, value] of Object.entries(probabilities[output]!)) {
-      expect(prediction.probabilities[each], `${name} ${each}`).toBeCloseTo(value, 4);
-    }
+    expectClose(prediction, probabilities, 5e-5);
   }
 }
 
-test("both outputs have Python's probabilities, and what people see answers first", async () => {
-  const page = await openWithCrops();
+test("both outputs have Python's probabilities, and what people see answers first", async ({ page }) => {
+  await openCrops(page);
   expect(await page.inputValue("#outputs")).toBe("perceived");
   expect(await page.locator("#bars li").count()).toBe(10);
   await compare(page, "perceived");
@@ -53,11 +45,10 @@ test("both outputs have Python's probabilities, and what people see answers firs
   await compare(page, "fer2013");
   const [first] = (await saved(page)) as unknown as [Prediction];
   expect(first).not.toHaveProperty("unsure");
-  await page.context().close();
 });
 
-test("the page says what is unsure and what is not a face", async () => {
-  const page = await openWithCrops();
+test("the page says what is unsure and what is not a face", async ({ page }) => {
+  await openCrops(page);
   expect(await page.textContent("#answer")).toMatch(/^unsure \d+% of people would say happy$/);
   expect(await page.textContent("#min-confidence-value")).toBe("50%");
   expect(await page.textContent("#meaning")).toContain("share of people");
@@ -76,7 +67,6 @@ test("the page says what is unsure and what is not a face", async () => {
   expect(await page.isVisible("#schemes")).toBe(true);
   await page.click('[data-language="de"]');
   expect(await page.textContent("#outputs")).toContain("was Menschen sehen");
-  await page.context().close();
 });
 
 test("the model's accuracy is that of the output on the screen, and none is named where none was measured", async () => {
@@ -88,42 +78,4 @@ test("the model's accuracy is that of the output on the screen, and none is name
   await chooseOutput(page, "fer2013");
   expect(await figure(page)).toBe(percent(card.int8.accuracy));
   await shipped.end();
-});
-
-/** Make the answers of people clearer. */
-const withTemperature = (temperature: number) => (page: Page) =>
-  page.route("**/model.json", async (route) => {
-    const manifest = (await (await route.fetch()).json()) as { outputs: Record<string, { temperature: number }> };
-    manifest.outputs["perceived"]!.temperature = temperature;
-    await route.fulfill({ json: manifest });
-  });
-
-test("with a lower limit the expression is named, and the file keeps Python's limit", async () => {
-  const page = await openWithCrops(withTemperature(0.4));
-  await page.fill("#min-confidence", "0");
-  expect(await page.textContent("#answer")).toMatch(/^happy\D* \d+% of people would say happy/);
-  expect(await page.textContent("#boxes, #images button:first-child")).not.toContain("unsure");
-  expect((await saved(page))[0]).toMatchObject({ output: "perceived", top: "happy", unsure: true });
-  // Each output has a limit of its own.
-  await chooseOutput(page, "fer2013");
-  await chooseOutput(page, "perceived");
-  expect(await page.inputValue("#min-confidence")).toBe("50");
-  expect(await page.textContent("#answer strong")).toBe("unsure");
-  await page.context().close();
-});
-
-test("where most people would agree, the expression is named with their share", async () => {
-  const page = await openWithCrops(withTemperature(0.1));
-  expect(await page.textContent("#answer")).toMatch(/^happy\D* \d+% of people would say happy/);
-  await page.click("#explain");
-  await page.waitForSelector("#map:not([hidden])");
-  // The map is of one answer.
-  await chooseOutput(page, "fer2013");
-  expect(await page.isVisible("#map")).toBe(false);
-  await drop(page, [noise]);
-  await page.context().close();
-});
-
-test("no page had an error", () => {
-  expect(pageErrors).toEqual([]);
 });

@@ -4,7 +4,7 @@ import path from "node:path";
 
 import { describe, expect, test } from "vitest";
 
-import { CROP_PX, cropHint, SMALL_FACE } from "../../src/predictions/crop_hints";
+import { CROP_PX, cropHint, SMALL_FACE } from "../../src/predictions/gallery";
 
 describe("hints, as of mien.faces.crop", () => {
   const whole = { box: null };

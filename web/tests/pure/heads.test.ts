@@ -1,9 +1,8 @@
 // Oracle: by hand, in heads.json, which tests/base/test_heads.py reads too.
 import { expect, test } from "vitest";
 
-import { derivedAffect } from "../../src/heads/affect";
+import { defaultOutput, derivedAffect, outputsOf, probabilitiesOf } from "../../src/heads/votes";
 import { decide, softmax } from "../../src/heads/label";
-import { defaultOutput, outputsOf, probabilitiesOf } from "../../src/heads/votes";
 import type { Manifest } from "../../src/model/manifest";
 import vectors from "../heads.json";
 

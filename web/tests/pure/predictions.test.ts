@@ -3,11 +3,10 @@ import { describe, expect, test } from "vitest";
 
 import { AGREEMENT, TIE_MARGIN } from "../../src/heads/label";
 import { History, TimeSteps } from "../../src/predictions/history";
-import type { Manifest } from "../../src/model/manifest";
+import { type Manifest, offeredModel } from "../../src/model/manifest";
 import { defaultOutput, type Output, outputsOf } from "../../src/heads/votes";
 import { answerOf, predictionOf } from "../../src/predictions/prediction";
 import { mergeProbabilities, schemesFor } from "../../src/predictions/label_schemes";
-import { offeredModel } from "../../src/model/manifest";
 import { Predictor } from "../../src/predictions/predictor";
 import { Tracker } from "../../src/predictions/tracker";
 import type { DecodedImage } from "../../src/preprocess/image";

@@ -3,11 +3,9 @@ import { describe, expect, test } from "vitest";
 
 import type { Landmarks } from "../../src/faces/box";
 import { cut, sharpness, squareAround } from "../../src/faces/crop";
-import { toGrey } from "../../src/preprocess/grey";
-import { roundHalfEven } from "../../src/preprocess/image";
-import { toInput } from "../../src/preprocess/input";
+import { roundHalfEven, toGrey } from "../../src/preprocess/image";
+import { toFaceCrop, toInput } from "../../src/preprocess/input";
 import { resizeColour, resizeGrey } from "../../src/preprocess/resize";
-import { toFaceCrop } from "../../src/preprocess/face_crop";
 import { vectors } from "../vectors";
 
 describe("resize", () => {

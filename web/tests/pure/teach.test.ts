@@ -6,8 +6,7 @@ import { expect, test, vi } from "vitest";
 
 import { Classifier } from "../../src/model/classifier";
 import { headIn, manifestIn, withHead } from "../../src/model/model_file";
-import { dealGroups } from "../../src/teach/folds";
-import { type Lesson, logitsOf, teachHead } from "../../src/teach/head";
+import { dealGroups, type Lesson, logitsOf, teachHead } from "../../src/teach/head";
 import { type Origin, teach, wilson } from "../../src/teach/teach";
 import { nearCopies } from "../../src/teach/near_copies";
 import vectors from "../teach.json";
