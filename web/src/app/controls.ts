@@ -2,7 +2,7 @@
 
 import { currentLanguage, languages, percent, setLanguage } from "../locales/translate";
 import { droppedFiles } from "../sources/dropped";
-import { element } from "../view/elements";
+import { element, make } from "../view/elements";
 import type { Page } from "../view/page";
 import type { App } from "./app";
 
@@ -82,21 +82,8 @@ export function bindSettings(app: App, page: Page): void {
 }
 
 export function bindLanguages(app: App): void {
-  const buttons = languages().map(([language, name]) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.lang = language;
-    button.dataset["language"] = language;
-    button.title = name;
-    button.textContent = language.toUpperCase();
-    return button;
-  });
-  element("languages").replaceChildren(...buttons);
-  const mark = () => {
-    for (const button of buttons) {
-      button.setAttribute("aria-pressed", String(button.dataset["language"] === currentLanguage()));
-    }
-  };
+  const buttons = languages().map(([lang, title]) => make("button", { type: "button", lang, title }, lang.toUpperCase()));
+  const mark = () => buttons.forEach((button) => (button.ariaPressed = String(button.lang === currentLanguage())));
   for (const button of buttons) {
     button.onclick = () => {
       setLanguage(button.lang);
@@ -104,5 +91,6 @@ export function bindLanguages(app: App): void {
       app.refresh();
     };
   }
+  element("languages").replaceChildren(...buttons);
   mark();
 }

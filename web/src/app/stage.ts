@@ -66,6 +66,7 @@ export class Stage {
     // A button that is hidden loses the focus.
     if (focused) element("use-camera").focus();
     this.page.messages.show(this.summary);
+    this.page.refresh();
     return this.#turn;
   }
 

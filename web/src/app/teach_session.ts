@@ -30,6 +30,7 @@ export class TeachSession {
   #cell: [number, number] | null = null;
   /** Images that are being read. */
   readonly #reading = new Set<Promise<void>>();
+  #couldAdd = false;
   #problems: Problem[] = [];
 
   constructor(
@@ -41,6 +42,7 @@ export class TeachSession {
     element("teach-add").onclick = () => this.#addClass();
     element("teach-train").onclick = () => void this.#teach();
     element("teach-save").onclick = () => this.#taught && saveFile(this.#taught.file, "taught.onnx", "application/octet-stream");
+    page.onRefresh = () => this.#canAdd !== this.#couldAdd && this.show();
     element<HTMLDetailsElement>("teach").ontoggle = () => {
       while (this.#classes.length < 2) this.#addClass();
     };
@@ -61,12 +63,27 @@ export class TeachSession {
     return this.#origin?.classifier === classifier;
   }
 
+  /** Whether a face is on the screen, or may come: while a camera or video runs, it comes and goes. */
+  get #canAdd(): boolean {
+    return this.page.chosenFace !== null || (this.stage.shown.kind === "video" && this.stage.isRunning);
+  }
+
+  get #canTeach(): boolean {
+    return this.#reading.size > 0 || this.#classes.filter(({ faces }) => faces.length).length > 1;
+  }
+
   show(): void {
+    this.#couldAdd = this.#canAdd;
+    const state = { recorded: this.#recording?.into, progress: this.#progress, canAdd: this.#couldAdd, canTeach: this.#canTeach };
     showProblems(this.#problems, "teach-errors");
-    showTeachClasses(this.#classes, this.#recording?.into ?? null, this.#progress, {
+    showTeachClasses(this.#classes, state, {
       addImages: (into, files) => {
-        const reading = this.#addImages(into, files).finally(() => this.#reading.delete(reading));
+        const reading = this.#addImages(into, files).finally(() => {
+          this.#reading.delete(reading);
+          this.show();
+        });
         this.#reading.add(reading);
+        this.show();
       },
       addShown: (into) => this.#addShown(into),
       remove: (one) => {
@@ -132,8 +149,7 @@ export class TeachSession {
     // A file shows the same faces again, also while it is paused. A camera does not.
     const clip = source.kind === "video" && source.video.clip ? source.video.source : undefined;
     if (source.kind !== "video" || !this.stage.isRunning) {
-      if (!face) return this.#refuse("teach-nothing-shown");
-      into.faces.push({ crop: face.crop, side, recording: clip });
+      if (face) into.faces.push({ crop: face.crop, side, recording: clip });
       return this.show();
     }
     const recording = clip ?? `recording ${(this.#recordings += 1)}`;
@@ -162,7 +178,7 @@ export class TeachSession {
   }
 
   async #teach(): Promise<void> {
-    if (this.#progress !== null) return;
+    if (this.#progress !== null || !this.#canTeach) return;
     this.#stopRecording();
     this.#problems = [];
     let name = translate("teach");

@@ -3,6 +3,7 @@
 import { decimal, expression, percent, translate } from "../locales/translate";
 import { answerOf, areShares, type Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
+import { make } from "./elements";
 
 /** "happy, 87%", "neutral or happy, 31%" or "unsure, perhaps happy, 30%"; for votes "87% of people would say happy". */
 export function answerText(prediction: Prediction, minConfidence: number): string {
@@ -33,16 +34,10 @@ export function answerColour(prediction: Prediction, minConfidence: number): str
 
 /** Show the answer in large letters, with the confidence beside it. */
 export function showAnswer(paragraph: HTMLElement, prediction: Prediction | null, minConfidence: number): void {
-  const large = document.createElement("strong");
-  const small = document.createElement("span");
-  small.className = "numeric";
-  if (!prediction) {
-    small.textContent = translate("no_face_now");
-    paragraph.replaceChildren(small);
-    return;
-  }
-  [large.textContent, small.textContent] = answerParts(prediction, minConfidence);
-  paragraph.replaceChildren(large, " ", small);
+  const small = (text: string) => make("span", { className: "numeric" }, text);
+  if (!prediction) return paragraph.replaceChildren(small(translate("no_face_now")));
+  const [answer, probability] = answerParts(prediction, minConfidence);
+  paragraph.replaceChildren(make("strong", {}, answer), " ", small(probability));
 }
 
 /** Show the detector's score; nothing without detection. */

@@ -1,4 +1,5 @@
 import { type Box, clipped } from "../faces/box";
+import { make } from "./elements";
 
 interface ShownBox {
   /** Number of the face; while the face is shown, its button is the same element. */
@@ -102,7 +103,7 @@ function buttonsOf(layer: HTMLElement, boxes: ShownBox[]): HTMLButtonElement[] {
   const present = new Map([...layer.children].map((button) => [(button as HTMLElement).dataset["face"], button]));
   const buttons = boxes.map(({ number }) => {
     const name = String(number);
-    const button = (present.get(name) as HTMLButtonElement | undefined) ?? makeButton();
+    const button = (present.get(name) as HTMLButtonElement | undefined) ?? make("button", { type: "button" }, make("span"));
     button.dataset["face"] = name;
     present.delete(name);
     if (!button.isConnected) layer.append(button);
@@ -114,11 +115,4 @@ function buttonsOf(layer: HTMLElement, boxes: ShownBox[]): HTMLButtonElement[] {
   if (focusIsFree) (buttons[0] ?? layer).focus({ preventScroll: true });
   for (const button of present.values()) button.remove();
   return buttons;
-}
-
-function makeButton(): HTMLButtonElement {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.append(document.createElement("span"));
-  return button;
 }

@@ -10,6 +10,13 @@ export function copiesOf<Kind extends HTMLElement>(template: string): () => Kind
   return () => element<HTMLTemplateElement>(template).content.firstElementChild!.cloneNode(true) as Kind;
 }
 
+/** Make an element with these properties and this content. */
+export function make<Tag extends keyof HTMLElementTagNameMap>(tag: Tag, given: object = {}, ...content: (Node | string)[]): HTMLElementTagNameMap[Tag] {
+  const made = Object.assign(document.createElement(tag), given);
+  made.append(...content);
+  return made;
+}
+
 /** Set a text only if it changed, because screen readers repeat text that is written again. */
 export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) target.textContent = text;
@@ -23,11 +30,7 @@ export function resizeChildren<Kind extends HTMLElement>(parent: HTMLElement, co
 }
 
 /** Give a canvas the screen's resolution. Returns its context, scaled to CSS pixels, and its size in them. */
-export function sharpCanvas(canvas: HTMLCanvasElement): {
-  context: CanvasRenderingContext2D;
-  width: number;
-  height: number;
-} {
+export function sharpCanvas(canvas: HTMLCanvasElement) {
   const { clientWidth: width, clientHeight: height } = canvas;
   const ratio = window.devicePixelRatio || 1;
   canvas.width = Math.round(width * ratio);

@@ -2,7 +2,7 @@
 
 import type { Problem } from "../errors";
 import { translate } from "../locales/translate";
-import { element, setText } from "./elements";
+import { element, make, setText } from "./elements";
 
 export class Messages {
   #status: () => string = () => "";
@@ -64,20 +64,12 @@ export function showProblems(problems: Problem[], into: "errors" | "teach-errors
   shown.forEach(({ code, sentence }, at) => {
     const [text, before] = [sentence(), list.children[at]];
     if (before?.firstChild!.textContent === text) return;
-    if (before) before.replaceWith(makeProblem(code, text));
-    else list.append(makeProblem(code, text));
+    const problem = make("p", {}, text, " ", make("code", { ariaHidden: "true" }, `[${code}]`));
+    problem.dataset["code"] = code;
+    if (before) before.replaceWith(problem);
+    else list.append(problem);
   });
   while (list.children.length > shown.length) list.lastElementChild!.remove();
   const more = problems.length - shown.length;
   setText(element(`more-${into}`), more ? translate("more_errors", { count: more }) : "");
-}
-
-function makeProblem(code: string, sentence: string): HTMLElement {
-  const paragraph = document.createElement("p");
-  const label = document.createElement("code");
-  paragraph.dataset["code"] = code;
-  label.textContent = `[${code}]`;
-  label.setAttribute("aria-hidden", "true");
-  paragraph.append(sentence, " ", label);
-  return paragraph;
 }

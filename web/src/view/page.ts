@@ -35,6 +35,8 @@ export class Page {
   readonly videoPanel: VideoPanel;
   /** Called after another face was chosen. */
   onChoose: () => void = () => {};
+  /** Called after faces were shown. */
+  onRefresh: () => void = () => {};
   readonly #bars = new Bars(() => this.refresh());
   /** Whether a face was shown or listed, so that there is something to save. */
   #hasFaces = false;
@@ -157,6 +159,7 @@ export class Page {
     if (this.predictions) this.#showBoxes(this.predictions, face);
     else element("boxes").replaceChildren();
     this.#showMap();
+    this.onRefresh();
   }
 
   /** Show everything again in the chosen language. */

@@ -3,7 +3,7 @@
 import { currentLanguage, expression, list, percent, translate } from "../locales/translate";
 import type { Taught, TaughtClass, TaughtFace } from "../teach/teach";
 import { colourOf } from "./colours";
-import { copiesOf, element, resizeChildren, setText } from "./elements";
+import { copiesOf, element, make, resizeChildren, setText } from "./elements";
 
 interface Actions {
   addImages: (into: TaughtClass, files: File[]) => void;
@@ -12,8 +12,19 @@ interface Actions {
   removeFace: (of: TaughtClass, face: TaughtFace) => void;
 }
 
-/** `recorded` is the class to which frames of a camera or video are added; `progress` is 0..1 during training. */
-export function showTeachClasses(classes: TaughtClass[], recorded: TaughtClass | null, progress: number | null, actions: Actions): void {
+interface State {
+  /** The class to which frames of a camera or video are added. */
+  recorded: TaughtClass | undefined;
+  /** 0..1 during training. */
+  progress: number | null;
+  /** Whether there is a face to add, and whether there are classes to learn. */
+  canAdd: boolean;
+  canTeach: boolean;
+}
+
+/** Show the classes. A button that has nothing to do is disabled, and its title says why. */
+export function showTeachClasses(classes: TaughtClass[], { recorded, progress, canAdd, canTeach }: State, actions: Actions): void {
+  const isBusy = progress !== null;
   const rows = resizeChildren(element("teach-classes"), classes.length, copiesOf("teach-class"));
   rows.forEach((row, index) => {
     const one = classes[index]!;
@@ -37,12 +48,15 @@ export function showTeachClasses(classes: TaughtClass[], recorded: TaughtClass |
     remove!.hidden = classes.length < 3;
     remove!.onclick = () => actions.remove(one);
     showFaces(faces!, one.faces, (face) => actions.removeFace(one, face));
-    for (const each of [images!, shown!, remove!]) each.disabled = progress !== null;
+    images!.disabled = remove!.disabled = isBusy;
+    shown!.disabled = isBusy || !canAdd;
+    shown!.title = canAdd ? "" : translate("teach_nothing_shown");
   });
-  element<HTMLButtonElement>("teach-add").disabled = progress !== null;
+  element<HTMLButtonElement>("teach-add").disabled = isBusy;
   // A button that is disabled loses the focus.
-  element("teach-train").setAttribute("aria-disabled", String(progress !== null));
-  element("teach-progress").hidden = progress === null;
+  element("teach-train").setAttribute("aria-disabled", String(isBusy || !canTeach));
+  element("teach-train").title = canTeach ? "" : translate("error.teach-few-classes");
+  element("teach-progress").hidden = !isBusy;
   element<HTMLProgressElement>("teach-progress").value = progress ?? 0;
 }
 
@@ -70,15 +84,14 @@ export function showTaught(taught: Taught | null, cell: [number, number] | null,
   if (!cells) return;
   const table = element<HTMLTableElement>("teach-cells");
   const rows = [makeRow("", names), ...cells.map((row, label) => makeRow(names[label]!, row.map((faces, answer) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = String(faces.length);
-    button.className = label === answer ? "right" : "";
-    button.setAttribute("aria-label", translate("teach_cell", { count: faces.length, name: names[label]!, answer: names[answer]! }));
-    button.setAttribute("aria-pressed", String(cell?.[0] === label && cell[1] === answer));
-    button.disabled = !faces.length;
-    button.onclick = () => choose([label, answer]);
-    return button;
+    return make("button", {
+      type: "button",
+      className: label === answer ? "right" : "",
+      ariaLabel: translate("teach_cell", { count: faces.length, name: names[label]!, answer: names[answer]! }),
+      ariaPressed: String(cell?.[0] === label && cell[1] === answer),
+      disabled: !faces.length,
+      onclick: () => choose([label, answer]),
+    }, String(faces.length));
   })))];
   const focused = [...table.querySelectorAll("button")].indexOf(document.activeElement as HTMLButtonElement);
   table.replaceChildren(...rows);
@@ -86,36 +99,21 @@ export function showTaught(taught: Taught | null, cell: [number, number] | null,
 }
 
 function makeRow(head: string, cells: (string | HTMLElement)[]): HTMLTableRowElement {
-  const row = document.createElement("tr");
-  const isHead = !head;
-  const first = document.createElement(isHead ? "td" : "th");
-  if (!isHead) first.setAttribute("scope", "row");
-  first.textContent = head;
-  row.append(first, ...cells.map((content) => {
-    const cell = document.createElement(isHead ? "th" : "td");
-    if (isHead) cell.setAttribute("scope", "col");
-    cell.append(content);
-    return cell;
-  }));
-  return row;
+  const first = head ? make("th", { scope: "row" }, head) : make("td");
+  return make("tr", {}, first, ...cells.map((cell) => (head ? make("td", {}, cell) : make("th", { scope: "col" }, cell))));
 }
 
 /** Show face crops side by side, as buttons if they can be removed. */
 function showFaces(into: HTMLElement, faces: TaughtFace[], remove?: (face: TaughtFace) => void): void {
   const items = resizeChildren(into, faces.length, () => {
-    const item = document.createElement("li");
-    const canvas = document.createElement("canvas");
-    const holder = remove ? document.createElement("button") : item;
-    if (holder !== item) item.append(holder);
-    holder.append(canvas);
-    return item;
+    const canvas = make("canvas");
+    return make("li", {}, remove ? make("button", { type: "button" }, canvas) : canvas);
   });
   items.forEach((item, at) => {
     const face = faces[at]!;
     drawFace(item.querySelector("canvas")!, face);
     const button = item.querySelector("button");
     if (!button) return;
-    button.type = "button";
     button.title = translate("teach_remove_face");
     button.onclick = () => {
       remove!(face);

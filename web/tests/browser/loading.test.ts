@@ -53,7 +53,7 @@ test("networks that do not load: the error stays, and the camera is never switch
   await expect.poll(() => page.textContent("#status")).toBe(says("privacy"));
   expect(await errorCodes(page)).toEqual(["load-failed"]);
   const english = await reports(page, "load-failed", "503");
-  await page.click('[data-language="de"]');
+  await page.click("#languages [lang=de]");
   expect(await errorCodes(page)).toEqual(["load-failed"]);
   expect(await reports(page, "load-failed", "503")).not.toBe(english);
   // The browser itself writes the 503 to the console; there is no other error.
@@ -80,7 +80,7 @@ test("networks that fail: each image and the camera end with an error and its re
   expect(await errorCodes(page)).toEqual(["prediction-failed"]);
   expect(await tracks(page)).toEqual(["ended"]);
   expect(await page.isVisible("#stop")).toBe(false);
-  await page.click('[data-language="de"]');
+  await page.click("#languages [lang=de]");
   expect(await reports(page, "prediction-failed", "webcam")).not.toBe(english);
   // The console has the stack; there is no unhandled error.
   expect(pageErrors.splice(0).filter((error) => !/invalid dimensions/.test(error))).toEqual([]);
@@ -98,7 +98,7 @@ test("while networks load: the page says so, and the camera and images wait and 
   });
   await page.waitForSelector("#bars li", { state: "attached" });
   expect(await page.textContent("#status")).toBe("Loading the networks …");
-  await page.click('[data-language="de"]');
+  await page.click("#languages [lang=de]");
   expect(await page.textContent("#status")).toBe("Die Netze werden geladen …");
   await page.click("#use-camera");
   await page.waitForTimeout(300);

@@ -216,7 +216,7 @@ test("a small square image without a face, and a photo taken as a face crop, get
   await dropAstronaut(page);
   await expect.poll(status).toMatch(/^astronaut\.png: one face,/);
   expect(await status()).toContain(hint("photo_as_crop"));
-  await page.click('[data-language="de"]');
+  await page.click("#languages [lang=de]");
   expect(await status()).toContain(hint("photo_as_crop", "de"));
   await page.uncheck("#face-crops");
   await waitForText(page, "#status", /astronaut\.png: ein Gesicht, [^.]*\.$/);

@@ -150,7 +150,7 @@ test.for([
   expect(await page.locator("#languages button").allTextContents()).toEqual(["DE", "EN", "FR"]);
   await dropAstronaut(page);
   await waitForText(page, "#status", status);
-  await page.click('[data-language="en"]');
+  await page.click("#languages [lang=en]");
   expect(await page.textContent("#status")).toMatch(/one face, happy/);
   expect(await page.textContent("#choose-images")).toBe("Images");
   await page.reload();
@@ -187,7 +187,7 @@ describe("with a prediction on the screen", () => {
   });
 
   test.each([390, 320])("on a screen of %d px nothing is cut off, and buttons are 40 px high", async (width) => {
-    await page.click('[data-language="de"]');
+    await page.click("#languages [lang=de]");
     await page.setViewportSize({ width, height: 800 });
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
     const wide = await page.evaluate(() =>

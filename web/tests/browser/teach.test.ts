@@ -7,8 +7,8 @@ import { beforeAll, expect } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
 import {
-  clip, drop, errorCodes, folder, image, ODD, openVideo, pageTest, python, reports, saved, violations, Visit, VOTES,
-  waitForText,
+  clip, drop, errorCodes, folder, image, ODD, openVideo, pageTest, python, reports, saved, says, violations, Visit,
+  VOTES, waitForText,
 } from "./browser";
 
 const CLASSES = ["happy", "surprise"];
@@ -209,7 +209,11 @@ test("what cannot be learnt is one line", { timeout: 120_000 }, async ({ visit }
     await page.click("#teach-train");
     return reports(page, code, text);
   };
-  await refused("teach-few-classes");
+  // What has nothing to do is disabled, and says why.
+  const record = page.locator("#teach-classes > li").first().locator("button[aria-pressed]");
+  expect([await page.getAttribute("#teach-train", "aria-disabled"), await record.isDisabled()]).toEqual(["true", true]);
+  expect(await page.getAttribute("#teach-train", "title")).toBe(says("error.teach-few-classes"));
+  expect(await record.getAttribute("title")).toBe(says("teach_nothing_shown"));
   // A class that is removed leaves its name, and the focus goes to the next button.
   await page.click("#teach-add");
   await page.locator("#teach-classes > li:nth-child(2) .plain").click();
@@ -219,8 +223,6 @@ test("what cannot be learnt is one line", { timeout: 120_000 }, async ({ visit }
   expect(new Set(await names).size).toBe(3);
   await page.locator("#teach-classes > li:nth-child(3) .plain").click();
   await nameClass(page, 1, "class 2");
-  await page.locator("#teach-classes > li").first().locator("button[aria-pressed]").click();
-  await reports(page, "teach-nothing-shown");
   await give(page, 0, pngs("happy-1").slice(0, 2));
   await give(page, 1, pngs("surprise-0"));
   await refused("teach-few-faces", "class 2");

@@ -60,7 +60,7 @@ describe("with a camera", () => {
     await page.waitForTimeout(300);
     expect(await frameCount(page)).toBe(count);
     // No frame comes any more, and the text still follows the language.
-    await page.click('[data-language="de"]');
+    await page.click("#languages [lang=de]");
     expect(await page.textContent("#throughput")).toMatch(/ ms je Bild · \d+ Bilder$/);
     expect(await page.getAttribute("#timeline-canvas", "aria-label")).toContain("Am häufigsten: fröhlich");
   });

@@ -65,7 +65,7 @@ test("the page says what is unsure and what is not a face", async ({ page }) => 
   expect(await page.textContent("#answer strong")).toBe("unsure");
   expect(await page.textContent("#min-confidence-value")).toBe("0%");
   expect(await page.isVisible("#schemes")).toBe(true);
-  await page.click('[data-language="de"]');
+  await page.click("#languages [lang=de]");
   expect(await page.textContent("#outputs")).toContain("was Menschen sehen");
 });
 
