@@ -53,7 +53,7 @@ export function headIn(model: Uint8Array): Head | null {
 export function withHead(model: Uint8Array, { weight, bias }: Head, manifest: object): Uint8Array<ArrayBuffer> {
   const classes = bias.length;
   const fields = fieldsOf(model);
-  const entry = [text(ENTRY.key, MANIFEST_KEY), text(ENTRY.value, JSON.stringify(manifest))];
+  const entry = [field(ENTRY.key, MANIFEST_KEY), field(ENTRY.value, JSON.stringify(manifest))];
   const isManifest = ({ number, content }: Field) => number === MODEL.metadata && textOf(fieldsOf(content), ENTRY.key) === MANIFEST_KEY;
   const rest = fields.filter((field) => field.number !== MODEL.graph && !isManifest(field));
   const graph = fieldsOf(contentOf(fields, MODEL.graph));
@@ -73,28 +73,28 @@ export function withHead(model: Uint8Array, { weight, bias }: Head, manifest: ob
     return field.number !== GRAPH.valueInfo && field.number !== GRAPH.annotation;
   };
   const linear = [
-    ...["features", "taught.weight", "taught.bias"].map((name) => text(NODE.input, name)),
-    text(NODE.output, "logits"),
-    text(NODE.name, "taught"),
-    text(NODE.type, "Gemm"),
-    message(NODE.attribute, [text(ATTRIBUTE.name, "transB"), integer(ATTRIBUTE.integer, 1), integer(ATTRIBUTE.type, INTEGER_ATTRIBUTE)]),
+    ...["features", "taught.weight", "taught.bias"].map((name) => field(NODE.input, name)),
+    field(NODE.output, "logits"),
+    field(NODE.name, "taught"),
+    field(NODE.type, "Gemm"),
+    field(NODE.attribute, [field(ATTRIBUTE.name, "transB"), field(ATTRIBUTE.integer, 1), field(ATTRIBUTE.type, INTEGER_ATTRIBUTE)]),
   ];
   // Type of the output: a tensor of this element type and shape; its first dimension is the batch.
-  const shape = [message(1, [text(2, "batch")]), message(1, [integer(1, classes)])];
-  const logits = [text(1, "logits"), message(2, [message(1, [integer(1, FLOAT), message(2, shape)])])];
+  const shape = [field(1, [field(2, "batch")]), field(1, [field(1, classes)])];
+  const logits = [field(1, "logits"), field(2, [field(1, [field(1, FLOAT), field(2, shape)])])];
   const taught = [
-    message(GRAPH.output, logits),
+    field(GRAPH.output, logits),
     ...graph.filter(isKept).map(({ whole }) => whole),
-    message(GRAPH.node, linear),
-    message(GRAPH.initializer, tensor("taught.weight", [classes, weight.length / classes], weight)),
-    message(GRAPH.initializer, tensor("taught.bias", [classes], bias)),
+    field(GRAPH.node, linear),
+    field(GRAPH.initializer, tensor("taught.weight", [classes, weight.length / classes], weight)),
+    field(GRAPH.initializer, tensor("taught.bias", [classes], bias)),
   ];
-  return joined([...rest.map(({ whole }) => whole), message(MODEL.graph, taught), message(MODEL.metadata, entry)]);
+  return joined([...rest.map(({ whole }) => whole), field(MODEL.graph, taught), field(MODEL.metadata, entry)]);
 }
 
 function tensor(name: string, dims: number[], values: Float64Array): Uint8Array[] {
   const raw = new Uint8Array(Float32Array.from(values).buffer);
-  return [...dims.map((each) => integer(TENSOR.dims, each)), integer(TENSOR.type, FLOAT), text(TENSOR.name, name), chunk(TENSOR.raw, raw)];
+  return [...dims.map((size) => field(TENSOR.dims, size)), field(TENSOR.type, FLOAT), field(TENSOR.name, name), field(TENSOR.raw, raw)];
 }
 
 /** Return the fields of a message. Throws if it ends within a field. */
@@ -131,12 +131,12 @@ function contentOf(fields: Field[], wanted: number): Uint8Array {
   return fields.find(({ number }) => number === wanted)?.content ?? new Uint8Array();
 }
 
-function textOf(fields: Field[], wanted: number): string {
-  return new TextDecoder().decode(contentOf(fields, wanted));
-}
-
 function textsOf(fields: Field[], wanted: number): string[] {
   return fields.filter(({ number }) => number === wanted).map(({ content }) => new TextDecoder().decode(content));
+}
+
+function textOf(fields: Field[], wanted: number): string {
+  return textsOf(fields, wanted)[0] ?? "";
 }
 
 /** Convert ONNX's numbers, which are little-endian. */
@@ -145,19 +145,11 @@ function floatsOf(raw: Uint8Array): Float64Array {
   return Float64Array.from({ length: raw.length / 4 }, (_, at) => view.getFloat32(4 * at, true));
 }
 
-function text(number: number, value: string): Uint8Array {
-  return chunk(number, new TextEncoder().encode(value));
-}
-
-function message(number: number, parts: Uint8Array[]): Uint8Array {
-  return chunk(number, joined(parts));
-}
-
-function integer(number: number, value: number): Uint8Array {
-  return Uint8Array.of(...varintOf(number << 3), ...varintOf(value));
-}
-
-function chunk(number: number, content: Uint8Array): Uint8Array {
+/** Encode a field: a number, a text, bytes, or the fields of a message. */
+function field(number: number, value: number | string | Uint8Array | Uint8Array[]): Uint8Array {
+  if (typeof value === "number") return Uint8Array.of(...varintOf(number << 3), ...varintOf(value));
+  if (typeof value === "string") return field(number, new TextEncoder().encode(value));
+  const content = Array.isArray(value) ? joined(value) : value;
   return joined([Uint8Array.of(...varintOf((number << 3) | 2), ...varintOf(content.length)), content]);
 }
 

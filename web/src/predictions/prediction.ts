@@ -4,10 +4,10 @@ import { AGREEMENT, decide, likeliest, MAX_ALTERNATIVES, NO_EXPRESSION, NOT_A_FA
 import { type LabelScheme, mergeProbabilities } from "./label_schemes";
 import type { PredictedFace } from "./predictor";
 
-/** The prediction for one face, in the shape of mien's Prediction.to_dict(). */
 /** Key for whether a detected face is blurred. A symbol is left out of saved files, as in Python. */
 const BLURRED = Symbol("blurred");
 
+/** The prediction for one face, in the shape of mien's Prediction.to_dict(). */
 export interface Prediction {
   source: string;
   box?: Box;
@@ -27,8 +27,7 @@ export interface Prediction {
   /** Only for an output trained on votes: no expression is probable enough, four or more compete, or the face is blurred. */
   unsure?: boolean;
   not_a_face?: boolean;
-  /** Means over the expressions, -1 to 1; they are no measurement of the person. Only for an output trained on votes.
-   * */
+  /** Means over the expressions, -1 to 1; no measurement of the person. Only for an output trained on votes. */
   derived_valence?: number;
   derived_arousal?: number;
   probabilities: Record<string, number>;

@@ -35,8 +35,7 @@ const MAX_GROWTH = 1.8;
 /** The detector sometimes misses a face; its last box is then shown for this time. */
 export const SHOWN_SECONDS = 0.25;
 
-/** It is hidden if a detected face covers more than this fraction of the smaller box: likely the same face, moved fast.
- * */
+/** It is hidden if a detected face covers more than this fraction of the smaller box: likely the same face. */
 export const MAX_COVERED = 0.2;
 
 /** A face that is detected again within this time after its first miss keeps its number, as in mien.video.tracking. */

@@ -5,8 +5,7 @@ import { ClipFrames, type Frames } from "../sources/frames";
 import type { ImagePredictions, NumberedFace, Predictor } from "./predictor";
 import { MAX_COVERED, SHOWN_SECONDS, Tracker } from "./tracker";
 
-/** The probabilities of one face in one frame. In a video file, the entry also has the face's crop, for explanations.
- * */
+/** The probabilities of one face in one frame. In a video file, the entry has the face's crop, for explanations. */
 export interface FaceInFrame extends NumberedFace {
   box: Box;
   seconds: number;

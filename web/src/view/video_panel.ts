@@ -28,8 +28,7 @@ export class VideoPanel {
   #face = 1;
   #announced = NEVER_ANNOUNCED;
   #drawn = 0;
-  /** Steps of the timeline, and the pointer's position, 0..1. Without a pointer, the current time of a file is marked.
-   * */
+  /** Steps of the timeline, and the pointer's position, 0..1. Without one, the current time of a file is marked. */
   #steps: TimeSteps | null = null;
   #pointer: number | null = null;
 
