@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.data.synthetic_drawing import NOISE_BANK, draw_faces, draw_traits
+from mien.data.synthetic import NOISE_BANK, draw_faces, draw_traits
 
 _OF_A_FRAME = ("noise_start",)
 _OF_A_SEQUENCE = ("rotation_radians", "yaw_px", "gaze_x_px", "light_x", "intensity")

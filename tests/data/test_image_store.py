@@ -14,9 +14,8 @@ import torch
 from PIL import Image
 
 from mien.base.errors import DataError
-from mien.data import decode, image_store
-from mien.data.decode import decode_images
-from mien.data.image_store import expect_random, is_mapped, new_images, take
+from mien.data import image_store
+from mien.data.image_store import decode_images, expect_random, is_mapped, new_images, take
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
@@ -131,7 +130,7 @@ def flags(images):
 
 def test_decode_images_keeps_the_order_on_many_threads(tmp_path, monkeypatch):
     """Oracle: the brightness of each image is its number."""
-    monkeypatch.setattr(decode, "available_cores", lambda: 4)
+    monkeypatch.setattr(image_store, "available_cores", lambda: 4)
     for index in range(250):
         Image.new("L", (120, 120), index).save(tmp_path / f"{index:03}.png")
     (tmp_path / "100.png").write_bytes(b"no image")

@@ -72,7 +72,7 @@ def test_fingerprint_and_splits_ignore_the_size(tmp_path: Path, noise, write_tre
 def test_read_data_opens_images_once_at_every_size(tmp_path: Path, noise, write_tree, monkeypatch) -> None:
     """Oracle: the number of files; fingerprint and cut are those of 48 px all the same."""
     opened = []
-    monkeypatch.setattr("mien.data.decode.open_image", lambda each: opened.append(each) or open_image(each))
+    monkeypatch.setattr("mien.data.image_store.open_image", lambda each: opened.append(each) or open_image(each))
     tree = write_tree(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": noise(8)[row] for row in range(8)})
     read_data(tree, ReadOptions(size_px=64), cache=False)
     assert len(opened) == 8

@@ -16,9 +16,8 @@ from mien.base.cells import is_missing, parse_column
 from mien.base.errors import DataError, Notice
 from mien.base.progress import track
 from mien.data.csv_file import PATH_HEADERS, CsvFile, find_column, normalize_header
-from mien.data.decode import only_grey
 from mien.data.folders import holds_class_folders, metadata_files
-from mien.data.image_store import new_images
+from mien.data.image_store import new_images, only_grey
 from mien.data.splits import canonical_split
 from mien.data.table import LABEL_HEADERS, SPLIT_HEADERS, ReadOptions, Table, free_name, join_tables, repeat_notice
 

@@ -19,11 +19,9 @@ from mien.base.labels import LabelScheme, order_classes
 from mien.base.preprocess import face_square
 from mien.base.progress import slices
 from mien.data.class_names import ClassNames
-from mien.data.decode import FINGERPRINT_PX as FINGERPRINT_PX
-from mien.data.decode import check_form, only_grey
-from mien.data.groups import GROUP_COLUMN, check_groups
-from mien.data.image_store import take
-from mien.data.splits import canonical_split, settle_splits
+from mien.data.image_store import FINGERPRINT_PX as FINGERPRINT_PX
+from mien.data.image_store import check_form, only_grey, take
+from mien.data.splits import GROUP_COLUMN, canonical_split, check_groups, settle_splits
 
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""

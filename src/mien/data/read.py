@@ -152,7 +152,7 @@ def load_dataset(
         cache: use the user's cache folder.
         votes: FER+'s ``fer2013new.csv``, to add its votes to FER2013; see :func:`mien.data.votes.with_votes`.
         group: column, or pattern of file names, that groups samples, such as images of one person; see
-            :mod:`mien.data.groups`. None keeps near-copies together when a validation split is cut.
+            :mod:`mien.data.splits`. None keeps near-copies together when a validation split is cut.
         clean: ``clean.toml`` from an audit of this data, which drops and relabels samples; see :mod:`mien.data.clean`.
 
     Returns:

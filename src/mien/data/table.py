@@ -16,9 +16,8 @@ from mien.base.labels import FERPLUS_CLASSES
 from mien.data.class_names import ClassNames, index_classes, split_of
 from mien.data.csv_file import normalize_header
 from mien.data.dataset import SPLITS, Dataset
-from mien.data.decode import FINGERPRINT_PX, Content, check_form, decode_images, only_grey
-from mien.data.groups import group_column
-from mien.data.splits import OFFICIAL_ORIGIN, group_identical, is_official, settle_splits
+from mien.data.image_store import FINGERPRINT_PX, Content, check_form, decode_images, only_grey
+from mien.data.splits import OFFICIAL_ORIGIN, group_column, group_identical, is_official, settle_splits
 from mien.data.votes import FERPLUS_COLUMN, gather_votes, rating_notices, vote_columns
 
 LABEL_HEADERS = ("label", "emotion", "class", "expression")
