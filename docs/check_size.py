@@ -25,7 +25,7 @@ LIMITS = {
     "files of src/mien": 249,
     "lines of tests": 26_900,
     "lines of code in src/mien, without docstrings, comments and blank lines": 24_200,
-    "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 11_280,
+    "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 11_010,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 2_300,
     "words of docs and README, without cli.md": 35_100,
     "MB of benchmarks/results": 2,

@@ -1,7 +1,7 @@
 /** Builds the npm package into build/package: npm run package. */
 
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -13,23 +13,13 @@ const PYTHON = process.env["MIEN_PYTHON"] ?? "../.venv/bin/python";
 const version = /__version__ = "(.+)"/.exec(readFileSync("../src/mien/version.py", "utf8"))![1];
 const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as { devDependencies: Record<string, string> };
 
-/** Keep the declarations that the package's own needs, with the suffixes that Node's resolution needs. */
+/** Give the declarations the suffixes that Node's resolution needs. */
 function finishTypes(): void {
-  rmSync(`${OUT}/all`, { recursive: true, force: true });
-  renameSync(`${OUT}/types`, `${OUT}/all`);
-  const kept = new Set<string>();
-  const keep = (name: string): void => {
-    if (kept.has(name)) return;
-    kept.add(name);
-    const text = readFileSync(`${OUT}/all/${name}.d.ts`, "utf8").replace(/( from |import\()"(\.[^"]+?)(\.js)?"/g, (_, before: string, to: string) => {
-      keep(path.join(path.dirname(name), to));
-      return `${before}"${to}.js"`;
-    });
-    mkdirSync(path.dirname(`${OUT}/types/${name}`), { recursive: true });
-    writeFileSync(`${OUT}/types/${name}.d.ts`, text);
-  };
-  keep("package/engine");
-  rmSync(`${OUT}/all`, { recursive: true });
+  for (const name of readdirSync(`${OUT}/types`, { encoding: "utf8", recursive: true })) {
+    if (!name.endsWith(".ts")) continue;
+    const text = readFileSync(`${OUT}/types/${name}`, "utf8");
+    writeFileSync(`${OUT}/types/${name}`, text.replace(/( from |import\()"(\.[^"]+?)(\.js)?"/g, '$1"$2.js"'));
+  }
 }
 
 export default defineConfig({

@@ -5,7 +5,7 @@ import { type DecodedImage, type RgbaImage, roundHalfEven } from "../preprocess/
 import { resizeColour } from "../preprocess/resize";
 import { queue } from "../queue";
 import { type Box, type DetectedFace, iou, LANDMARKS, type Landmarks } from "./box";
-import { brightened } from "./brightness";
+import { brightened } from "./crop";
 
 /** All as in mien.faces.yunet: the lowest score of a face, unless the user chooses another, and where faces are searched. */
 const MIN_SCORE = 0.56;

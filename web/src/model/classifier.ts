@@ -77,18 +77,16 @@ export class Classifier {
     return rows;
   }
 
-  #run(...given: Parameters<Classifier["runBatches"]>): Promise<void> {
-    return this.#inTurn(() => this.runBatches(...given));
-  }
-
-  private async runBatches(crops: Uint8Array[], outputs: string[], use: (given: Record<string, Float32Array>, batch: Uint8Array[]) => void): Promise<void> {
-    const { Tensor } = await runtime();
-    const { input: spec } = this.manifest;
-    for (let first = 0; first < crops.length; first += BATCH_SIZE) {
-      const batch = crops.slice(first, first + BATCH_SIZE);
-      const images = new Tensor("float32", toInput(batch, spec), [batch.length, 1, spec.crop_px, spec.crop_px]);
-      const given = await this.network.run({ images }, outputs);
-      use(Object.fromEntries(outputs.map((name) => [name, given[name]!.data as Float32Array])), batch);
-    }
+  #run(crops: Uint8Array[], outputs: string[], use: (given: Record<string, Float32Array>, batch: Uint8Array[]) => void): Promise<void> {
+    return this.#inTurn(async () => {
+      const { Tensor } = await runtime();
+      const { input: spec } = this.manifest;
+      for (let first = 0; first < crops.length; first += BATCH_SIZE) {
+        const batch = crops.slice(first, first + BATCH_SIZE);
+        const images = new Tensor("float32", toInput(batch, spec), [batch.length, 1, spec.crop_px, spec.crop_px]);
+        const given = await this.network.run({ images }, outputs);
+        use(Object.fromEntries(outputs.map((name) => [name, given[name]!.data as Float32Array])), batch);
+      }
+    });
   }
 }

@@ -1,8 +1,7 @@
 /** Predicts the probabilities of an image's faces: detect, crop, classify. */
 
 import { type Box, clipped, type DetectedFace, type Landmarks } from "../faces/box";
-import { brightened } from "../faces/brightness";
-import { cut, SHARP, sharpness, type Square, squareAround } from "../faces/crop";
+import { brightened, cut, SHARP, sharpness, type Square, squareAround } from "../faces/crop";
 import { Detector } from "../faces/detector";
 import { Classifier } from "../model/classifier";
 import { LoadError } from "../model/download";

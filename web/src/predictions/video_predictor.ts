@@ -20,8 +20,6 @@ const RECENT_FRAMES = 30;
 export class VideoPredictor {
   /** All faces of all frames, in the order of frames. */
   readonly entries: FaceInFrame[] = [];
-  /** Number of earlier entries that were discarded. */
-  dropped = 0;
   frames = 0;
   /** Frames of the file; null for a camera. */
   readonly clip: ClipFrames | null;
@@ -46,7 +44,7 @@ export class VideoPredictor {
       const boxed = predicted.flatMap(({ box, ...rest }) => (box ? [{ box, ...rest }] : []));
       const tracks = this.#tracker.update(boxed, seconds);
       this.entries.push(...tracks.map((face) => (this.clip ? face : { ...face, crop: NO_CROP })));
-      if (this.entries.length > MAX_KEPT) this.dropped += this.entries.splice(0, this.entries.length - MAX_KEPT).length;
+      this.entries.splice(0, this.entries.length - MAX_KEPT);
       this.#size = { width: frame.width, height: frame.height };
       this.#count(start);
       show({ source: this.source, ...this.#size, faces: this.#tracker.shown(seconds) });

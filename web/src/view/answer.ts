@@ -1,9 +1,10 @@
-/** Text of a prediction: in large letters, at a box, and for a screen reader. */
+/** A prediction: its text in large letters, at a box, and for a screen reader; its bars. */
 
+import { MAX_ALTERNATIVES } from "../heads/label";
 import { decimal, expression, percent, translate } from "../locales/translate";
 import { answerOf, areShares, type Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
-import { make } from "./elements";
+import { copiesOf, element, make, resizeChildren } from "./elements";
 
 /** "happy, 87%", "neutral or happy, 31%" or "unsure, perhaps happy, 30%"; for votes "87% of people would say happy". */
 export function answerText(prediction: Prediction, minConfidence: number): string {
@@ -72,4 +73,46 @@ function answerParts(prediction: Prediction, minConfidence: number): [string, st
   const isUnsure = kind === "unsure";
   const share = areShares(prediction) ? translate("shares", values) : null;
   return [isUnsure ? translate("unsure") : values.expression, share ?? (isUnsure ? translate("perhaps", values) : values.probability)];
+}
+
+/** Number of bars shown until the user asks for all: the most probable classes, so all that an answer names. */
+const FEW = 1 + MAX_ALTERNATIVES;
+
+/** A bar for each expression, as long as its probability: all in the model's order, or only the most probable. */
+export class Bars {
+  readonly #list = element("bars");
+  readonly #more = element("more-bars");
+
+  /** `onChange` is called when the user wants more or fewer bars. */
+  constructor(onChange: () => void) {
+    this.#more.onclick = () => {
+      this.#more.setAttribute("aria-expanded", String(!this.#showsAll));
+      onChange();
+    };
+  }
+
+  show(classes: string[], prediction: Prediction | null): void {
+    const all = classes.map((name, index) => ({ name, colour: colourOf(name, index), probability: prediction?.probabilities[name] ?? 0 }));
+    const shown = this.#showsAll ? all : all.toSorted((one, other) => other.probability - one.probability).slice(0, FEW);
+    const rows = resizeChildren(this.#list, shown.length, copiesOf("bar"));
+    shown.forEach(({ name, colour, probability }, index) => {
+      const [label, bar, number] = [...rows[index]!.children] as HTMLElement[];
+      rows[index]!.classList.toggle("top", prediction?.top === name);
+      label!.textContent = prediction ? expression(name) : "";
+      number!.textContent = prediction ? percent(probability) : "";
+      bar!.setAttribute("aria-label", expression(name));
+      bar!.setAttribute("aria-valuenow", probability.toFixed(3));
+      bar!.setAttribute("aria-valuetext", percent(probability));
+      const fill = bar!.firstElementChild as HTMLElement;
+      fill.style.width = `${100 * probability}%`;
+      fill.style.background = colour;
+    });
+    this.#list.classList.toggle("empty", !prediction);
+    this.#more.hidden = classes.length <= FEW;
+    this.#more.textContent = this.#showsAll ? translate("fewer") : translate("more", { count: classes.length });
+  }
+
+  get #showsAll(): boolean {
+    return this.#more.getAttribute("aria-expanded") === "true";
+  }
 }

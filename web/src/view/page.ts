@@ -8,8 +8,9 @@ import type { ImagePredictions, NumberedFace } from "../predictions/predictor";
 import { type Classified, type Prediction, predictionOf } from "../predictions/prediction";
 import type { VideoPredictor } from "../predictions/video_predictor";
 import type { DecodedImage } from "../preprocess/image";
-import { answerColour, answerText, captionText, isInDoubt, largeText, showAnswer, showDerived, showDetectionScore } from "./answer";
-import { Bars } from "./bars";
+import {
+  answerColour, answerText, Bars, captionText, isInDoubt, largeText, showAnswer, showDerived, showDetectionScore,
+} from "./answer";
 import { BoxDrawing } from "./box_drawing";
 import { showBoxes } from "./boxes";
 import { element } from "./elements";
@@ -17,8 +18,7 @@ import { entriesOf, type Entry, showImageList } from "./image_list";
 import { Messages } from "./messages";
 import { drawMap } from "./occlusion_map";
 import { type Settings, settingsOf, showModelSwitches } from "./settings";
-import { Player } from "./player";
-import { VideoPanel } from "./video_panel";
+import { Player, VideoPanel } from "./video_panel";
 
 /** The content of the screen: an image with predictions, or a camera or video, running or stopped. */
 export type Shown =

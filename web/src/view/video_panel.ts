@@ -1,12 +1,13 @@
 /** The page's panel for a camera or a video: timeline, throughput, and announcements for screen readers. */
 
 import { clock, expression, translate } from "../locales/translate";
-import { History, type TimeSteps } from "../predictions/history";
+import { TimeSteps } from "../predictions/history";
+import { mergeProbabilities } from "../predictions/label_schemes";
 import type { NumberedFace } from "../predictions/predictor";
 import type { Classified, Prediction } from "../predictions/prediction";
-import type { FaceInFrame, VideoPredictor } from "../predictions/video_predictor";
+import type { VideoPredictor } from "../predictions/video_predictor";
 import { answerText, largeText } from "./answer";
-import { element } from "./elements";
+import { element, setText } from "./elements";
 import type { Settings } from "./settings";
 import { decimalsFor, drawTimeline, readingAt, showLegend, showReading, showTimes, stepCount } from "./timeline";
 
@@ -16,12 +17,14 @@ const WINDOW_SECONDS = 60;
 /** Minimum time between two announcements, and between two drawings of the timeline. */
 const INTERVAL_MILLISECONDS = { announced: 2000, drawn: 200 };
 
+/** Largest number of moments that are drawn: all of a minute, and some of each step of a longer video. */
+const MAX_DRAWN = 2000;
+
 const NEVER_ANNOUNCED = { answer: "", at: -Infinity };
 
 type Predict = (source: string, face: Classified) => Prediction;
 
 export class VideoPanel {
-  readonly #history = new History<FaceInFrame>();
   /** The camera or video on the screen, running or stopped; `duration` is null for a camera. */
   #latest: { video: VideoPredictor; now: number; duration: number | null } | null = null;
   /** The face whose timeline is shown. While no face is visible, this is the last face. */
@@ -76,10 +79,13 @@ export class VideoPanel {
     const start = duration === null ? end - WINDOW_SECONDS : 0;
     const canvas = element<HTMLCanvasElement>("timeline-canvas");
     this.#face = chosen?.number ?? this.#face;
-    const probabilities = (entry: FaceInFrame) => this.predict(video.source, entry).probabilities;
-    const span: [number, number, number] = [start, end, stepCount(canvas)];
-    const steps = this.#history.steps(video, this.#face, span, this.settings.scheme, probabilities);
-    this.#steps = steps;
+    const { output, scheme } = this.settings;
+    const steps = (this.#steps = new TimeSteps(start, end, stepCount(canvas)));
+    const entries = video.entries.filter(({ number, seconds }) => number === this.#face && seconds >= start);
+    for (let at = 0; at < entries.length; at += Math.ceil(entries.length / MAX_DRAWN)) {
+      const { seconds, probabilities } = entries[at]!;
+      steps.add(seconds, mergeProbabilities(probabilities[output.name]!, output.classes, scheme));
+    }
     drawTimeline(canvas, steps, this.#mark);
     const frequent = steps.mostFrequent();
     canvas.setAttribute("aria-label", translate("timeline_label", { expression: frequent ? expression(frequent) : "–" }));
@@ -129,4 +135,36 @@ function throughputText(video: VideoPredictor): string {
   const { rate, milliseconds } = throughput;
   if (video.clip) return translate("progress", { done: video.frames, count: video.clip.count, rate });
   return translate("throughput", { rate, milliseconds, frames: video.frames });
+}
+
+/** Controls of a video file, below it, because the browser's own would cover faces. */
+export class Player {
+  readonly #video = element<HTMLVideoElement>("video");
+  readonly #play = element<HTMLButtonElement>("play");
+  readonly #seek = element<HTMLInputElement>("seek");
+
+  constructor() {
+    this.#play.onclick = () => void (this.#video.paused ? this.#video.play() : this.#video.pause());
+    this.#seek.oninput = () => this.jump(Number(this.#seek.value));
+    for (const event of ["play", "pause", "seeked"]) this.#video.addEventListener(event, () => this.refresh());
+  }
+
+  /** While a file is analysed, the controls are disabled, because the analysis moves through it. */
+  set enabled(enabled: boolean) {
+    this.#play.disabled = this.#seek.disabled = !enabled;
+  }
+
+  jump(seconds: number): void {
+    if (!this.#seek.disabled) this.#video.currentTime = seconds;
+  }
+
+  refresh(): void {
+    const { currentTime, duration, paused } = this.#video;
+    if (!Number.isFinite(duration)) return;
+    this.#seek.max = String(duration);
+    this.#seek.value = String(currentTime);
+    this.#seek.setAttribute("aria-valuetext", clock(currentTime));
+    setText(element("time"), `${clock(currentTime)} / ${clock(duration)}`);
+    setText(this.#play, translate(paused || this.#play.disabled ? "play" : "pause"));
+  }
 }

@@ -1,18 +1,18 @@
 /** A real Chromium on the built page, and the actions that tests share. */
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
 import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { preview, type PreviewServer } from "vite";
 import { expect, test } from "vitest";
 
 import type { Box } from "../../src/faces/box";
 import { type Key, type Language, setLanguage, translate } from "../../src/locales/translate";
 import type { Prediction } from "../../src/predictions/prediction";
-import { serve } from "./site";
 
 export const ROOT = path.join(import.meta.dirname, "../../..");
 export const BUILT = path.join(ROOT, "src/mien/serve/static");
@@ -20,20 +20,14 @@ export const BUILT = path.join(ROOT, "src/mien/serve/static");
 const PYTHON = process.env["MIEN_PYTHON"] ?? path.join(ROOT, ".venv/bin/python");
 const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
-const QUIET = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 const FAKE_CAMERA = "--use-fake-device-for-media-stream";
 const ALLOWED = "--use-fake-ui-for-media-stream";
 
 /** The camera that the browser has. */
 export type Camera = "astronaut" | "eight" | "denied" | "absent";
+
+/** Headers that `mien serve` sends, so that the page may use threads. */
+const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 export const folder = mkdtempSync(path.join(tmpdir(), "mien-web-"));
 
@@ -78,13 +72,8 @@ export interface VotesImage {
 }
 
 export async function launch(camera: Camera): Promise<Browser> {
-  const flags: Record<Camera, string[]> = {
-    astronaut: [FAKE_CAMERA, ALLOWED],
-    eight: [FAKE_CAMERA, ALLOWED],
-    denied: [FAKE_CAMERA],
-    absent: [ALLOWED],
-  };
-  const args = [...QUIET, ...flags[camera]];
+  const flags = { astronaut: [FAKE_CAMERA, ALLOWED], eight: [FAKE_CAMERA, ALLOWED], denied: [FAKE_CAMERA], absent: [ALLOWED] };
+  const args = ["--no-sandbox", "--disable-gpu", ...flags[camera]];
   if (camera === "astronaut" || camera === "eight") {
     const video = path.join(folder, `${camera}.y4m`);
     if (!existsSync(video)) python("make_camera.py", video, ...(camera === "eight" ? [camera] : []));
@@ -93,12 +82,21 @@ export async function launch(camera: Camera): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM, headless: true, args });
 }
 
+/** Serve the files of some folders on a free port; the first folder that has a file wins. */
+export async function serve(folders: string[], isolated: boolean): Promise<{ server: PreviewServer; address: string }> {
+  const outDir = mkdtempSync(path.join(folder, "site-"));
+  for (const from of folders.toReversed()) cpSync(from, outDir, { recursive: true });
+  const headers = isolated ? ISOLATION : {};
+  const server = await preview({ configFile: false, appType: "mpa", build: { outDir }, preview: { host: "127.0.0.1", port: 0, headers } });
+  return { server, address: server.resolvedUrls!.local[0]! };
+}
+
 /** A browser and the page's address. */
 export class Visit {
   private constructor(
     readonly browser: Browser,
     readonly address: string,
-    private readonly server: { close(): void; closeAllConnections(): void },
+    private readonly server: PreviewServer,
   ) {}
 
   static async begin({ camera = "absent" as Camera, isolated = true, folders = [BUILT] } = {}): Promise<Visit> {
@@ -108,12 +106,8 @@ export class Visit {
   }
 
   /** Open the page, wait until its networks are loaded, and unfold what is folded. */
-  async open(
-    options: BrowserContextOptions = {},
-    prepare?: (page: Page) => Promise<unknown>,
-    query = "",
-  ): Promise<Page> {
-    const page = await this.enter(options, prepare, query);
+  async open(...given: Parameters<Visit["enter"]>): Promise<Page> {
+    const page = await this.enter(...given);
     await page.waitForSelector("html[data-ready]");
     await page.evaluate(() => {
       document.querySelector<HTMLDetailsElement>("#advanced")!.open = true;
@@ -123,11 +117,7 @@ export class Visit {
   }
 
   /** Open the page without waiting. Each exception and each error in the console is a failure. */
-  async enter(
-    options: BrowserContextOptions = {},
-    prepare?: (page: Page) => Promise<unknown>,
-    query = "",
-  ): Promise<Page> {
+  async enter(options: BrowserContextOptions = {}, prepare?: (page: Page) => Promise<unknown>, query = ""): Promise<Page> {
     // A test intercepts the page's own requests, not those of a service worker.
     const fresh: BrowserContextOptions = { viewport: { width: 1280, height: 900 }, locale: "en", serviceWorkers: "block" };
     const context = await this.browser.newContext({ ...fresh, ...options });
@@ -141,12 +131,11 @@ export class Visit {
 
   async end(): Promise<void> {
     await this.browser.close();
-    this.stopServer();
+    await this.stopServer();
   }
 
-  stopServer(): void {
-    this.server.closeAllConnections();
-    this.server.close();
+  stopServer(): Promise<void> {
+    return this.server.close();
   }
 }
 

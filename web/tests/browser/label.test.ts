@@ -4,8 +4,7 @@ import path from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { launch, ROOT } from "./browser";
-import { serve } from "./site";
+import { launch, ROOT, serve } from "./browser";
 
 let browser: Browser;
 let site: Awaited<ReturnType<typeof serve>>;
@@ -15,7 +14,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await browser?.close();
-  site?.server.close();
+  await site?.server.close();
 });
 
 const FACES = ["a.png", "b.png"];

@@ -169,7 +169,7 @@ test("the page can be installed; after one visit it works without a network, and
     return keys.map(({ url }) => new URL(url).pathname.replace(/-[\w-]{8}(\.|$)/, "$1"));
   });
   await expect.poll(keptNames).toEqual(expect.arrayContaining(["/", "/assets/index.js", "/assets/onnxruntime.wasm", "/model.onnx"]));
-  own.stopServer();
+  await own.stopServer();
   await page.goto(new URL("?webcam=0", own.address).href);
   await page.waitForSelector("html[data-ready]");
   expect(await keptNames()).not.toContain("/assets/onnxruntime.wasm.xz");

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, test, vi } from "vitest";
 
 import { type Box, clipped, iou } from "../../src/faces/box";
-import { brightened } from "../../src/faces/brightness";
+import { brightened } from "../../src/faces/crop";
 import { Detector } from "../../src/faces/detector";
 import { fetchBytes, Network } from "../../src/model/runtime";
 import type { DecodedImage } from "../../src/preprocess/image";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 
 import { AGREEMENT, TIE_MARGIN } from "../../src/heads/label";
-import { History, TimeSteps } from "../../src/predictions/history";
+import { TimeSteps } from "../../src/predictions/history";
 import { type Manifest, offeredModel } from "../../src/model/manifest";
 import { defaultOutput, type Output, outputsOf } from "../../src/heads/votes";
 import { answerOf, predictionOf } from "../../src/predictions/prediction";
@@ -21,24 +21,15 @@ const LABEL: Output = { name: "", logits: "logits", classes: CLASSES, given: CLA
 const [ALL, FIVE, BINARY] = schemesFor(LABEL);
 
 describe("label schemes", () => {
-  test("all: seven classes keep their probabilities", () => {
-    expect(Object.values(mergeProbabilities(PROBABILITIES, CLASSES, ALL!))).toEqual(PROBABILITIES);
-  });
-
-  test("five: without disgust and neutral, rescaled to sum 1", () => {
-    const merged = mergeProbabilities(PROBABILITIES, CLASSES, FIVE!);
-    expect(Object.keys(merged)).toEqual(["angry", "fear", "happy", "sad", "surprise"]);
-    expect(merged["happy"]).toBeCloseTo(0.3 / 0.7, 12);
-  });
-
-  test("two: negative (angry, fear, sad) and positive (happy, surprise)", () => {
-    const merged = mergeProbabilities(PROBABILITIES, CLASSES, BINARY!);
-    expect(merged["negative"]).toBeCloseTo(0.3 / 0.7, 12);
-    expect(merged["positive"]).toBeCloseTo(0.4 / 0.7, 12);
-  });
-
-  test("if all probability was in dropped classes, the rest is uniform", () => {
-    expect(mergeProbabilities([0, 1, 0, 0, 0, 0, 0], CLASSES, BINARY!)).toEqual({ negative: 0.5, positive: 0.5 });
+  test.each([
+    ["all: seven classes keep their probabilities", ALL!, PROBABILITIES, [0.1, 0.2, 0.05, 0.3, 0.15, 0.1, 0.1]],
+    ["five: without disgust and neutral, rescaled to sum 1", FIVE!, PROBABILITIES, [0.1, 0.05, 0.3, 0.15, 0.1].map((share) => share / 0.7)],
+    ["two: negative (angry, fear, sad) and positive (happy, surprise)", BINARY!, PROBABILITIES, [0.3 / 0.7, 0.4 / 0.7]],
+    ["if all probability was in dropped classes, the rest is uniform", BINARY!, [0, 1, 0, 0, 0, 0, 0], [0.5, 0.5]],
+  ])("%s", (_, scheme, probabilities, expected) => {
+    const merged = mergeProbabilities(probabilities, CLASSES, scheme);
+    expect(Object.keys(merged)).toEqual(Object.keys(scheme.groups));
+    expect(Object.values(merged)).toEqual(expected.map((share) => expect.closeTo(share, 12)));
   });
 
   test("a model with other classes has no merging scheme", () => {
@@ -133,6 +124,7 @@ describe("what people would say", () => {
 
 describe("outputs of a model", () => {
   const manifest = { classes: ["a", "b"], temperature: 2, scores: {} } as unknown as Manifest;
+  const fer2013 = { classes: ["a", "b"], temperature: 1, target: "label" };
   const perceived = { classes: ["c", "d"], temperature: 3, target: "votes" };
 
   test("without names there is one, and it answers", () => {
@@ -143,25 +135,21 @@ describe("outputs of a model", () => {
   });
 
   test("the first has the model's temperature, and people's votes answer first", () => {
-    const fer2013 = { classes: ["a", "b"], temperature: 1, target: "label" };
     const outputs = outputsOf({ ...manifest, outputs: { fer2013, perceived } });
     expect(outputs.map(({ logits, temperature }) => [logits, temperature])).toEqual([["logits", 2], ["logits_perceived", 3]]);
     expect(defaultOutput(outputs).name).toBe("perceived");
   });
 
   test("a majority is of people's votes, too", () => {
-    const fer2013 = { classes: ["a", "b"], temperature: 1, target: "label" };
-    const outputs = outputsOf({ ...manifest, outputs: { fer2013, perceived: { ...perceived, target: "majority" } } });
+    const [crowd, drawn] = [{ ...perceived, target: "majority" }, { ...perceived, target: "sampled" }];
+    const outputs = outputsOf({ ...manifest, outputs: { fer2013, crowd } });
     expect(outputs.map(({ byVotes }) => byVotes)).toEqual([false, true]);
-    expect(defaultOutput(outputs).name).toBe("perceived");
-    const crowd = { ...perceived, target: "majority" };
+    expect(defaultOutput(outputs).name).toBe("crowd");
     expect(defaultOutput(outputsOf({ ...manifest, outputs: { fer2013, crowd, perceived } })).name).toBe("perceived");
-    const drawn = { ...perceived, target: "sampled" };
     expect(defaultOutput(outputsOf({ ...manifest, outputs: { fer2013, crowd, drawn } })).name).toBe("drawn");
   });
 
   test("each has its own accuracy, or none", () => {
-    const fer2013 = { classes: ["a", "b"], temperature: 1, target: "label" };
     const both = { ...manifest, outputs: { fer2013, perceived }, scores: { validation_accuracy: 0.7 } };
     expect(outputsOf(both).map(({ accuracy }) => accuracy)).toEqual([0.7, null]);
     expect(outputsOf({ ...both, outputs: {} })[0]!.accuracy).toBe(0.7);
@@ -202,12 +190,25 @@ describe("tracker", () => {
   });
   const numbers = (tracks: { number: number }[]) => tracks.map(({ number }) => number);
 
-  test("a face that moves a little keeps its number, in any order", () => {
+  /** Frames of a video: their times, where faces are, their numbers, and the numbers that are shown then. */
+  test.each<[string, ...[number, number[], number[], number[]?][]]>([
+    ["a face that moves a little keeps its number, in any order",
+      [0, [0, 100], [1, 2]], [0.1, [102, 2], [2, 1]], [0.2, [50], [3]], [0.3, [2], [1]]],
+    ["a missed face is shown for 0.25 s more, and adds no prediction",
+      [0, [0, 100], [1, 2]], [0.2, [100], [2], [2, 1]], [0.3, [100], [2], [2]]],
+    // The third is too far from the first to have its number, and over a quarter of its box. That is not shown either
+    // when the third is missed in turn. The fourth only touches the second, and hides nothing.
+    ["a missed face is not shown where another one is now",
+      [0, [0, 100], [1, 2]], [0.1, [7.5], [3], [3, 2]], [0.2, [92], [4], [4, 3, 2]]],
+    // However long ago a face was seen, it counts from the first frame without it.
+    ["a face that was missed for more than 1 s gets a new number",
+      [0, [0], [1]], [3, [0], [1]], [3.1, [], []], [4.1, [], []], [4.1, [0], [1]], [4.2, [], []], [5.3, [], []], [5.4, [0], [2]]],
+  ])("%s", (_, ...frames) => {
     const tracker = new Tracker();
-    expect(numbers(tracker.update([at(0), at(100)], 0))).toEqual([1, 2]);
-    expect(numbers(tracker.update([at(102), at(2)], 0.1))).toEqual([2, 1]);
-    expect(numbers(tracker.update([at(50)], 0.2))).toEqual([3]);
-    expect(numbers(tracker.update([at(2)], 0.3))).toEqual([1]);
+    for (const [seconds, places, expected, shown] of frames) {
+      expect(numbers(tracker.update(places.map((left) => at(left)), seconds))).toEqual(expected);
+      if (shown) expect(numbers(tracker.shown(seconds))).toEqual(shown);
+    }
   });
 
   test("after 0.2 s half of the smoothed probabilities is new, at any frame rate", () => {
@@ -229,36 +230,6 @@ describe("tracker", () => {
     expect(means).toEqual([["fer2013", [0.5, 0.5]], ["perceived", [0, 0.5, 0.5]]]);
   });
 
-  test("a missed face is shown for 0.25 s more, and adds no prediction", () => {
-    const tracker = new Tracker();
-    tracker.update([at(0), at(100)], 0);
-    expect(tracker.update([at(100)], 0.2)).toHaveLength(1);
-    expect(numbers(tracker.shown(0.2))).toEqual([2, 1]);
-    expect(numbers(tracker.shown(0.3))).toEqual([2]);
-  });
-
-  test("a missed face is not shown where another one is now", () => {
-    const tracker = new Tracker();
-    tracker.update([at(0), at(100)], 0);
-    // Too far from the first to have its number, and over a quarter of its box.
-    expect(numbers(tracker.update([at(7.5)], 0.1))).toEqual([3]);
-    expect(numbers(tracker.shown(0.1))).toEqual([3, 2]);
-    // Nor when that one is missed in turn. A face that only touches the second hides nothing.
-    expect(numbers(tracker.update([at(92)], 0.2))).toEqual([4]);
-    expect(numbers(tracker.shown(0.2))).toEqual([4, 3, 2]);
-  });
-
-  test("a face that was missed for more than 1 s gets a new number", () => {
-    const tracker = new Tracker();
-    tracker.update([at(0)], 0);
-    // However long ago it was seen, it counts from the first frame without it.
-    expect(numbers(tracker.update([at(0)], 3))).toEqual([1]);
-    for (const seconds of [3.1, 4.1]) tracker.update([], seconds);
-    expect(numbers(tracker.update([at(0)], 4.1))).toEqual([1]);
-    for (const seconds of [4.2, 5.3]) tracker.update([], seconds);
-    expect(numbers(tracker.update([at(0)], 5.4))).toEqual([2]);
-  });
-
   test("at three frames a second, two faces that move by most of their side keep their numbers", () => {
     const tracker = new Tracker();
     for (let frame = 0; frame < 17; frame += 1) {
@@ -278,9 +249,6 @@ describe("tracker", () => {
 });
 
 describe("history", () => {
-  const probabilities = ({ seconds }: { seconds: number }) => ({ happy: (seconds % 7) / 7, sad: 1 - (seconds % 7) / 7 });
-  const entry = (seconds: number, number = 1) => ({ seconds, number });
-
   test("steps keep the mean of their moments; earlier moments are left out", () => {
     const steps = new TimeSteps(0, 10, 4);
     for (const [seconds, happy] of [[-1, 1], [0, 1], [4.8, 0.5], [4.9, 0.75], [10, 1]] as const) {
@@ -298,46 +266,5 @@ describe("history", () => {
     expect(steps.mostFrequent()).toBeNull();
     for (const happy of [0.9, 0.2, 0.4]) steps.add(1, { happy, sad: 1 - happy });
     expect(steps.mostFrequent()).toBe("sad");
-  });
-
-  test("in a long video only new entries are visited, and all count", () => {
-    const video = { entries: Array.from({ length: 20_000 }, (_, index) => entry(index / 20, 1 + (index % 2))), dropped: 0 };
-    const history = new History<{ seconds: number; number: number }>();
-    let visited = 0;
-    const count = (each: { seconds: number }) => {
-      visited += 1;
-      return probabilities(each);
-    };
-    const span: [number, number, number] = [0, 2000, 300];
-    history.steps(video, 1, span, "all", count);
-    expect(visited).toBe(10_000);
-    // The oldest entries are dropped. New ones arrive, some of an earlier time: the user jumped back.
-    video.entries.splice(0, 5);
-    video.dropped += 5;
-    video.entries.push(entry(1000), entry(1001, 2), entry(3));
-    const steps = history.steps(video, 1, span, "all", count);
-    expect(visited).toBe(10_002);
-    const fresh = new TimeSteps(...span);
-    for (let index = 0; index < 20_000; index += 2) fresh.add(index / 20, probabilities(entry(index / 20)));
-    [1000, 3].forEach((seconds) => fresh.add(seconds, probabilities(entry(seconds))));
-    steps.means().forEach(({ step, probabilities: mean }, index) => {
-      expect(step).toBe(fresh.means()[index]!.step);
-      expect(mean["happy"]).toBeCloseTo(fresh.means()[index]!.probabilities["happy"]!, 9);
-    });
-    expect(steps.mostFrequent()).toBe(fresh.mostFrequent());
-    history.steps(video, 2, span, "all", count);
-    expect(visited).toBe(10_002 + video.entries.filter(({ number }) => number === 2).length);
-    history.steps(video, 2, span, "five", count);
-    expect(visited).toBe(10_002 + 2 * video.entries.filter(({ number }) => number === 2).length);
-  });
-
-  test("for a camera only the last minute is visited", () => {
-    const video = { entries: Array.from({ length: 20_000 }, (_, index) => entry(index / 20)), dropped: 0 };
-    let visited = 0;
-    new History().steps(video, 1, [940, 1000, 200], "all", (each) => {
-      visited += 1;
-      return probabilities(each);
-    });
-    expect(visited).toBe(60 * 20);
   });
 });
