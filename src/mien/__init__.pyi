@@ -53,7 +53,7 @@ from mien.inference.prediction import Prediction as Prediction
 from mien.inference.predictor import Predictor as Predictor
 from mien.inference.predictor import load as load
 from mien.page.blocks import Table as Table
-from mien.page.charts.svg import Chart as Chart
+from mien.page.chart import Chart as Chart
 from mien.pipeline.evaluate import EvaluationResult as EvaluationResult
 from mien.pipeline.evaluate import ModelTable as ModelTable
 from mien.pipeline.training_run import TrainingResult as TrainingResult

@@ -2,7 +2,18 @@ import numpy as np
 import pytest
 
 from mien.base.errors import DataError
-from mien.explanation.explainer import METHODS, Explainer, mean_maps
+from mien.explanation.explainer import (
+    METHODS,
+    Explainer,
+    area,
+    bootstrap_mean,
+    mean_maps,
+    measure_faithfulness,
+    pixel_ranks,
+    removal_curves,
+)
+from mien.explanation.occlusion import occlusion, patch_masks
+from mien.explanation.overlay import colour, overlay
 from support import raises
 
 
@@ -46,3 +57,146 @@ def test_mean_maps_weigh_each_face_equally():
     found = mean_maps(maps, [4, 4, 2])
     assert found[4].tolist() == [[0.5, 0.5], [0, 0]]
     assert not found[2].any()
+
+
+@pytest.fixture
+def lit():
+    """Twenty dark noisy squares with the spot at (6, 6) lit, which the model ``spot`` goes by."""
+    images = np.random.default_rng(0).integers(0, 60, (20, 16, 16), dtype=np.uint8)
+    images[:, 6:10, 6:10] = 250
+    return images
+
+
+def true_maps(images):
+    maps = np.zeros(images.shape, dtype=np.float32)
+    maps[:, 6:10, 6:10] = 1
+    return maps
+
+
+def test_true_map_beats_moved_maps(lit, spot):
+    assert all(gain.low > 0.1 for gain in measure_faithfulness(spot, lit, true_maps(lit), steps=16))
+
+
+def test_random_map_does_not_beat_moved_maps(lit, spot):
+    noise = np.random.default_rng(1).random(lit.shape).astype(np.float32)
+    for maps in (noise, np.zeros_like(noise)):
+        deletion, _ = measure_faithfulness(spot, lit, maps, steps=16)
+        assert deletion.low < 0 < deletion.high
+    assert measure_faithfulness(spot, lit, 1 - true_maps(lit), steps=16)[0].high < 0
+
+
+def test_equal_seeds_give_equal_gains(lit, spot):
+    noise = np.random.default_rng(1).random(lit.shape).astype(np.float32)
+    first, second, other = (measure_faithfulness(spot, lit, noise, seed=seed) for seed in (4, 4, 5))
+    assert first == second
+    assert first[0].value != other[0].value
+    assert first[1].value != other[1].value
+
+
+def test_interval_has_percentiles_of_resampled_faces():
+    """Oracle: numpy's quantiles of the means of the same draws."""
+    values = np.random.default_rng(2).exponential(size=30)
+    drawn = np.random.default_rng(0).integers(0, 30, (1000, 30))
+    means = [values[rows].mean() for rows in drawn]
+    found = bootstrap_mean(values)
+    assert found.value == pytest.approx(values.mean(), abs=1e-12)
+    assert [found.low, found.high] == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist(), abs=1e-12)
+
+
+def test_pixel_ranks_begin_at_the_largest_inside_the_window():
+    """Oracle: by hand."""
+    maps = np.array([[[1.0, 5.0, 8.0], [3.0, 4.0, 7.0], [9.0, 6.0, 2.0]]])
+    ranks = pixel_ranks(maps, slice(0, 2), np.random.default_rng(0))
+    assert ranks.tolist() == [[[3, 0, -1], [2, 1, -1], [-1, -1, -1]]]
+
+
+def test_removal_curves_change_pixels_in_order():
+    before, after = np.full((1, 2, 2), 255, np.uint8), np.zeros((1, 2, 2), np.uint8)
+    ranks = np.array([[[0, 1], [2, 3]]])
+    seen = removal_curves(lambda x: x.reshape(-1, 4).sum(axis=1, keepdims=True) / 1020, before, after, ranks, [0], 4)
+    assert seen == pytest.approx(np.array([[1, 0.75, 0.5, 0.25, 0]]))
+    assert area(seen) == pytest.approx([0.5])
+
+
+def test_faithfulness_ignores_pixels_outside_the_crop(lit, spot):
+    """Pixels that the model does not see must take no place in the order."""
+    maps = true_maps(lit)
+    expected = measure_faithfulness(spot, lit, maps, crop_px=12, steps=9)
+    maps[:, :2] = 99
+    assert measure_faithfulness(spot, lit, maps, crop_px=12, steps=9) == expected
+
+
+def test_colours_equal_magma():
+    """Oracle: matplotlib."""
+    import matplotlib
+
+    values = np.linspace(0, 1, 256)
+    assert np.abs(colour(values) - matplotlib.colormaps["magma"](values)[:, :3] * 255).max() < 3
+
+
+def test_overlay_keeps_the_face_where_the_map_is_empty():
+    face = np.array([[10, 200], [90, 90]], dtype=np.uint8)
+    image = overlay(face, np.array([[0.0, -5.0], [0.0, 0.0]]), enlarge=3)
+    assert image.shape == (6, 6, 3)
+    assert image.dtype == np.uint8
+    assert (image == face.repeat(3, 0).repeat(3, 1)[:, :, None]).all()
+    full = overlay(face, np.ones((2, 2)), enlarge=1).astype(int)
+    assert (full[0, 1] - full[0, 0] > 50).all(), "light and dark of the face show through the strongest colour"
+    assert np.ptp(full[0, 0]) > 20, "and it is coloured"
+
+
+def test_overlay_ignores_a_single_outlier():
+    """Of 1,000 equal values one is a thousand times as large: the others are coloured as strongly as without it."""
+    face, even = np.full((40, 25), 100, dtype=np.uint8), np.ones((40, 25))
+    outlier = even.copy()
+    outlier[7, 7] = 1000
+    assert (overlay(face, outlier) == overlay(face, even)).all()
+    halves = np.where(np.arange(25) < 12, 0.5, 1.0) * even
+    assert not (overlay(face, halves)[:, 0] == overlay(face, halves)[:, -1]).all()
+
+
+SEEN = np.zeros(5, dtype=np.int64)
+"""The class that a bright pixel speaks for."""
+
+
+def one_pixel(images):
+    """A model that sees the pixel (5, 9) and nothing else."""
+    share = images[:, 5, 9] / 255
+    return np.stack([share, 1 - share], axis=1)
+
+
+def test_occlusion_finds_the_pixel_of_a_one_pixel_model(squares):
+    """By hand: every patch that covers the pixel makes the same drop, every other none."""
+    squares[:, 5, 9] = 255
+    maps = occlusion(one_pixel, squares, SEEN, patch_px=3, stride_px=1)
+    fill = np.rint(squares.mean(axis=(1, 2)))
+    assert maps[:, 5, 9] == pytest.approx(1 - fill / 255, abs=1e-6)
+    # A pixel two to the right shares one of its three columns of positions with the seen one.
+    assert maps[:, 5, 11] == pytest.approx((1 - fill / 255) / 3, abs=1e-6)
+    assert not maps[:, :3].any()
+    assert not maps[:, 8:].any()
+
+
+def test_occlusion_explains_a_given_class(squares):
+    squares[:, 5, 9] = 255
+    for_the_other = occlusion(one_pixel, squares, np.ones(5, dtype=np.int64), patch_px=3, stride_px=1)
+    assert for_the_other == pytest.approx(-occlusion(one_pixel, squares, SEEN, patch_px=3, stride_px=1))
+
+
+def test_patches_cover_the_crop_exactly():
+    masks = patch_masks(16, 5, 3, 12)
+    assert (masks.sum(axis=(1, 2)) == 25).all()
+    covered = masks.any(axis=0)
+    assert covered[2:14, 2:14].all()
+    assert covered.sum() == 144
+
+
+def test_patch_has_the_mean_grey_of_the_crop(squares):
+    """By hand: the drop says what the seen pixel was covered with; a white border has no part in it."""
+    bordered = np.full_like(squares, 255)
+    bordered[:, 2:14, 2:14] = squares[:, 2:14, 2:14] // 2
+    bordered[:, 5, 9] = 255
+    maps = occlusion(one_pixel, bordered, SEEN, patch_px=3, stride_px=1, crop_px=12)
+    fill = np.rint(bordered[:, 2:14, 2:14].mean(axis=(1, 2)))
+    assert (fill < 80).all()
+    assert maps[:, 5, 9] == pytest.approx(1 - fill / 255, abs=1e-6)

@@ -18,9 +18,17 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.evaluation.curves import precision_recall_curves, roc_curves
-from mien.page.charts.curves import coverage_chart, precision_recall_chart, roc_chart
-from mien.page.charts.overview import class_chart, confusion_chart, face_sheet, runs_chart, training_chart
-from mien.page.charts.svg import COLOURS, INK, MAX_POINTS, make_chart, readable_on, shorten
+from mien.page.chart import COLOURS, INK, MAX_POINTS, make_chart, readable_on, shorten
+from mien.page.plots import (
+    class_chart,
+    confusion_chart,
+    coverage_chart,
+    face_sheet,
+    precision_recall_chart,
+    roc_chart,
+    runs_chart,
+    training_chart,
+)
 from support import raises
 
 HISTORY = [
@@ -258,7 +266,7 @@ def test_shorten_keeps_both_ends_of_a_long_name(name, longest):
 def test_chart_is_drawn_despite_an_invalid_backend(backend):
     """A notebook passes its MPLBACKEND on to what it starts. It stays as it was for programs started from here."""
     script = (
-        "from mien.page.charts.svg import make_chart; import os\n"
+        "from mien.page.chart import make_chart; import os\n"
         "make_chart('a', lambda axes: axes.plot([1, 2]), height_inches=2).file('png')\n"
         "print(os.environ['MPLBACKEND'])"
     )

@@ -1,5 +1,6 @@
 """Oracles: pages of splits that lack something; a model that may not be asked."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -8,9 +9,18 @@ import pytest
 
 from mien.base.errors import DataError
 from mien.base.labels import SCHEMES
-from mien.evaluation.predictions import Predictions
+from mien.base.recipe import load_recipe
+from mien.base.run_folder import RunFolder
+from mien.data.dataset import Dataset
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions, read_predictions
+from mien.inference.find_model import find_run
 from mien.inference.predictor import load
 from mien.pipeline.measured_split import faces_of_predictions, match_faces
+from mien.reporting.comparison import compare_predictions, comparison_subsets_table, comparison_table, short_names
+from mien.reporting.context import ReportContext
+from mien.reporting.paper import hyperparameters, methods_text, paper_files
+from mien.reporting.report_page import report_page
 from support import make_predictions, page_codes, raises, write_report
 
 
@@ -99,3 +109,133 @@ def test_report_replaces_only_its_own_files(faces, tmp_path):
     assert left == {file.relative_to(tmp_path) for file in again.files}
     assert ours - left
     assert all(file.read_bytes() == b"x" for file in others)
+
+
+TABLES = ("areas", "confused-pairs", "without-copies")
+CLASSES = ("angry", "happy", "sad")
+
+
+def tables(folder, times):
+    """Tables of a report on 60 faces; the predictions know nothing of the groups that the data has."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (60, 48, 48)).astype(np.uint8)
+    labels, chances = np.arange(60) % 3, generator.dirichlet(np.ones(3), 60)
+    chances = (2 * chances + np.eye(3)[labels]) / 3
+    images, labels, chances = (each.repeat(times, axis=0) for each in (images, labels, chances))
+    faces = Dataset.from_arrays(
+        images, labels, classes=CLASSES, split=np.full(len(labels), "validation"), groups=np.arange(60).repeat(times)
+    )
+    predictions = Predictions(faces.rows, labels, chances, CLASSES, "validation", "")
+    write_report(folder, predictions, title="people", faces=faces)
+    return {name: json.loads((folder / "tables" / f"{name}.json").read_text(encoding="utf-8")) for name in TABLES}
+
+
+def intervals(content):
+    """All intervals of a table's JSON."""
+    if isinstance(content, dict) and {"low", "high"} <= content.keys():
+        return [(content["low"], content["high"])]
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return [each for part in parts for each in intervals(part)]
+
+
+def test_intervals_of_a_report_resample_groups_of_the_data(tmp_path):
+    alone, thrice = tables(tmp_path / "alone", 1), tables(tmp_path / "thrice", 3)
+    for name in TABLES:
+        found, expected = intervals(thrice[name]), intervals(alone[name])
+        assert len(found) == len(expected) > 0, name
+        for one, other in zip(found, expected, strict=True):
+            assert one == pytest.approx(other, abs=1e-9, nan_ok=True), name
+
+
+COUNTS = {"train": [20_000, 8_709], "validation": [3_000, 589]}
+
+
+def run_of(folder, name, **changes):
+    run = RunFolder(folder)
+    run.create(load_recipe(name, changes), {"data": "faces", "device": "cpu"})
+    return run
+
+
+def test_methods_state_data_optimiser_schedule_and_augmentation(tmp_path):
+    run = run_of(tmp_path / "r", "short", **{"augment.mixup": 0.2, "schedule.name": "cosine", "seed": 7})
+    found = methods_text(run, COUNTS, 1234)
+    for words in (
+        "(1,234 parameters)", "FER2013 with 28,709 train and 3,589 validation images", "Nesterov momentum 0.9",
+        "a learning rate of 0.1", "fell to 0 along a cosine after rising from 0 in the first 10% of the steps",
+        "shifted by up to 4% of the side, rotated by up to 4 degrees, zoomed by up to 5% and mixed by mixup",
+        "The seed was 7",
+    ):  # fmt: skip
+        assert words in found, words
+
+
+@pytest.mark.parametrize("name", ["short", "quick-votes", "study-b", "teacher-resnet", "head", "tune"])
+def test_bibliography_has_what_the_paragraph_cites(tmp_path, name):
+    texts = paper_files(run_of(tmp_path / "r", name), COUNTS, 1, "mine")
+    cited = {key for keys in re.findall(r"\\cite\{([^}]*)\}", texts["methods.tex"]) for key in keys.split(",")}
+    assert cited == set(re.findall(r"^@\w+\{([\w-]+),", texts["references.bib"], re.MULTILINE))
+    assert {"mien", "fer2013"} <= cited
+    assert ("ferplus" in cited) == (name == "quick-votes")
+    assert "VERSION" not in texts["references.bib"]
+    assert r"\label{tab:mine-hyperparameters}" in texts["hyperparameters.tex"]
+
+
+def test_hyperparameters_leave_out_defaults():
+    values = dict(hyperparameters(load_recipe("short", {"augment.mixup": 0.2})).rows)
+    assert (values["optim.lr"], values["augment.mixup"], values["augment.flip"]) == ("0.1", "0.2", "yes")
+    assert not {"augment.cutmix", "name", "description"} & set(values)
+
+
+def test_built_in_model_has_no_text_of_its_training():
+    assert methods_text(find_run("fast"), {}, 1) == ""
+
+
+@pytest.mark.parametrize("is_training_data", [True, False])
+def test_page_states_split_sizes_of_the_training_data_alone(tiny_run, is_training_data):
+    predictions = read_predictions(tiny_run.predictions("validation"))
+    context = ReportContext(
+        predictions, evaluate_predictions(predictions, 10), class_counts={"train": [5] * 7}, run=tiny_run, parameters=9,
+        is_training_data=is_training_data,
+    )  # fmt: skip
+    page = report_page(context, "t", {}, ())
+    assert ("35 train" in page.documents["methods.tex"]) == is_training_data
+
+
+@pytest.fixture
+def pair():
+    """Two classifiers of 30 rows of three classes, of which the third has none."""
+    made = []
+    for seed in (0, 1):
+        probabilities = np.random.default_rng(seed).dirichlet(np.ones(3), 30)
+        made.append(Predictions(np.arange(30), np.arange(30) % 2, probabilities, ("a", "b", "c"), "validation", ""))
+    return compare_predictions(*made, resamples=20, names=("one", "value"))
+
+
+def test_comparison_table_has_keys_independent_of_names(pair):
+    line = json.loads(comparison_table(pair).to_json())[0]
+    assert list(line) == ["metric", "first", "second", "difference", "p"]
+    found = pair.accuracy
+    assert (line["first"], line["second"], line["p"]) == (found.first, found.second, found.p_value)
+    assert re.findall("one|value", comparison_table(pair).caption) == ["value", "one"], "the second minus the first"
+
+
+def test_comparison_tables_have_model_names_as_headings(pair):
+    assert [column.head for column in comparison_table(pair).columns] == ["", "one", "value", "", ""]
+    assert [column.head for column in comparison_subsets_table(pair).columns][2:] == [
+        f"{metric}, {name}" for metric in ("accuracy", "macro-F1") for name in ("one", "value")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "heads"),
+    [
+        ("runs/mine", "runs/quick", ("runs/mine", "runs/quick")),
+        ("/a/long/way/down/from/runs/mine", "/a/long/way/down/from/runs/quick", ("mine", "quick")),
+        ("/a/long/way/of/mine/scores.npz", "/a/long/way/of/quick/scores.npz", ("mine", "quick")),
+        ("C:\\a\\long\\way\\down\\to\\mine", "C:\\a\\long\\way\\down\\to\\quick", ("mine", "quick")),
+        ("a" * 12 + "b" * 30 + "c" * 11, "quick", ("a" * 12 + "…" + "c" * 11, "quick")),
+        ("default", "default", ("1: default", "2: default")),
+        ("x" * 50 + "1" + "y" * 50, "x" * 50 + "2" + "y" * 50, tuple(f"{n}: {'x' * 12}…{'y' * 11}" for n in (1, 2))),
+    ],
+)
+def test_short_names_are_short_and_different(first, second, heads):
+    assert short_names(first, second) == heads

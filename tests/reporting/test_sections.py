@@ -1,18 +1,28 @@
 """Sections of a report. Oracles: samples and numbers put in, by hand."""
 
+import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mien import explain
+from mien.base.errors import DataError, ModelError
+from mien.base.run_folder import RunFolder
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult
+from mien.explanation.explainer import Explainer
+from mien.inference.find_model import find_run
+from mien.inference.predictor import load
+from mien.page.blocks import Text
+from mien.reporting.attention import build_explainer, show_attention
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import cell_faces, robustness_section, worst_section
 from mien.reporting.report_page import confusion_section, curves_section
-from support import block_codes
+from support import block_codes, make_predictions, raises
 
 CLASSES = ("angry", "happy", "sad")
 SHARES = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.5] * 5])
@@ -34,7 +44,7 @@ def context_of(labels, probabilities, classes=CLASSES, faces=None, groups=None, 
 def test_roc_is_left_out_for_one_class(labels, drawn):
     section = curves_section(context_of(labels, np.random.default_rng(0).dirichlet(np.ones(3), len(labels))))
     assert {chart.name for chart in section.charts()} == {"precision-recall"} | ({"roc-classes"} if drawn else set())
-    assert any(part.kind == "text" and "no ROC curves" in part.words for part in section.parts()) != drawn
+    assert any(isinstance(part, Text) and "no ROC curves" in part.words for part in section.parts()) != drawn
 
 
 def test_confusion_tables_allow_a_class_named_as_a_column():
@@ -71,7 +81,7 @@ def robustness_of(result, groups=None):
 
 
 def words(section):
-    return " ".join(block.words for block in section.blocks if block.kind == "text")
+    return " ".join(block.words for block in section.blocks if isinstance(block, Text))
 
 
 def test_robustness_section_has_every_accuracy():
@@ -90,3 +100,112 @@ def test_robustness_without_the_groups_of_the_data_has_a_notice():
     section = robustness_of(replace(RESULT, groups=1200), groups)
     assert "1,200 whole groups" in words(section)
     assert block_codes(section) == []
+
+
+def spot(images):
+    """Class 0 by the brightness of the 12 x 12 spot at (18, 18), and by nothing else."""
+    share = images[:, 18:30, 18:30].mean(axis=(1, 2)) / 255
+    return np.stack([share, 1 - share], axis=1)
+
+
+def checks(faces, count, explainer):
+    """The table of the checks of the section on so many faces, by column."""
+    chosen, labels = faces.subset(np.arange(count)), np.arange(count) % 2
+    predictions = Predictions(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
+    section = show_attention(ReportContext(predictions, evaluate_predictions(predictions, 10), chosen), explainer)
+    (table,) = section.tables()
+    return table.records()[0]
+
+
+def test_occlusion_passes_for_a_model_of_one_spot(faces):
+    found = checks(faces, 40, Explainer(spot, 48))
+    assert found["method"] == "occlusion"
+    assert found["verdict"] == "passes"
+    assert found["deletion gain"]["low"] > 0
+
+
+@pytest.mark.parametrize(("high", "verdict"), [(0.49, "passes"), (0.51, "fails")])
+def test_method_fails_if_its_maps_ignore_the_weights(faces, high, verdict):
+    asked = []
+
+    class Tested(Explainer):
+        def check(self, images, method):
+            asked.append(len(images))
+            return replace(super().check(images, method), rank_correlation=Estimate(0.3, 0.2, high))
+
+    assert checks(faces, 40, Tested(spot, 48))["verdict"] == verdict
+    assert asked == [24]
+
+
+def test_method_is_undecided_below_20_faces(faces):
+    assert checks(faces, 19, Explainer(spot, 48))["verdict"] == "undecided"
+
+
+@pytest.fixture
+def context(faces):
+    part = faces.of_split("validation")
+    predictions = make_predictions(part.labels, faces.classes, part.rows)
+    return ReportContext(predictions, evaluate_predictions(predictions, 10), part)
+
+
+def test_explainer_has_occlusion_alone_without_torch_or_run(tiny_run, context, monkeypatch):
+    model = load(tiny_run.path)
+    explainer, reason = build_explainer(model, None)
+    assert list(explainer.methods) == ["occlusion"]
+    assert reason.code == "gradients-without-run"
+    # Imported anew, whichever modules earlier tests imported.
+    monkeypatch.delitem(sys.modules, "mien.explanation.gradient", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    explainer, reason = build_explainer(model, tiny_run)
+    assert explainer.network is None
+    assert reason.code == "gradients-without-extra"
+    assert "pip install 'mien[train]'" in reason
+
+
+def test_explainer_rejects_other_weights(tiny_run, context, tmp_path):
+    """Oracle: each tensor turned round, as if the run had gone on after its export; or no checkpoint at all."""
+    from mien.training import checkpoint
+
+    model, run = load(tiny_run.path), RunFolder(tmp_path / "run")
+    assert build_explainer(model, tiny_run)[1] is None
+    shutil.copytree(tiny_run.path, run.path)
+    tensors, facts = checkpoint.load(run.best)
+    turned = {name: each.flatten().flip(0).reshape(each.shape).clone() for name, each in tensors.items()}
+    checkpoint.save(run.best, turned, facts)
+    explainer, reason = build_explainer(model, run)
+    assert explainer.network is None
+    assert reason.code == "gradients-other-weights"
+    with raises(ModelError, "gradients-other-weights"):
+        explain(run.path, context.faces.images[0], "gradient", crops=True)
+    run.best.write_bytes(b"no checkpoint")
+    explainer, reason = build_explainer(model, run)
+    assert explainer.network is None
+    assert reason.code == "checkpoint-damaged"
+
+
+@pytest.mark.parametrize("name", ["default", "fast-int8"])
+def test_explainer_accepts_the_weights_of_a_quantized_model(name, faces):
+    explainer, reason = build_explainer(load(name).for_labels(), find_run("fast" if "fast" in name else name))
+    assert (list(explainer.methods), reason) == (["gradient", "gradcam", "occlusion"], None)
+
+
+def test_explainer_names_an_unsupported_method(tiny_run, context, monkeypatch):
+    """As for a network without maps: Grad-CAM refuses."""
+    from mien.explanation import gradient
+    from mien.reporting.attention import show_attention
+
+    def refuse(model):
+        raise DataError("Grad-CAM needs a network with convolutional maps; this one has none. Take another method.")
+
+    monkeypatch.setattr(gradient, "last_maps", refuse)
+    few = context.faces.subset(np.arange(3))
+    predictions = Predictions(
+        few.rows, few.labels, context.predictions.probabilities[:3], few.classes, "validation", ""
+    )
+    explainer, reason = build_explainer(load(tiny_run.path), tiny_run)
+    assert "gradcam" not in explainer.methods
+    assert explainer.methods == ["gradient", "occlusion"]
+    assert reason.code == "methods-unsupported"
+    assert "gradcam" in reason
+    section = show_attention(ReportContext(predictions, evaluate_predictions(predictions, 10), few), explainer, reason)
+    assert block_codes(section) == ["methods-unsupported"]

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from mien.api.inputs import Data, Model, for_labels, read
 from mien.base.errors import DataError, needs_extra
 from mien.base.labels import colour_of
-from mien.page.charts.overview import embedding_chart
-from mien.page.charts.svg import COLOURS, INK, Chart
+from mien.page.chart import COLOURS, INK, Chart
+from mien.page.plots import embedding_chart
 from mien.pipeline.split_predictions import with_model_classes
 
 Floats = npt.NDArray[np.float64]

@@ -24,7 +24,6 @@ from mien.pipeline.evaluate import (
     EvaluateOptions,
     EvaluationResult,
     ModelTable,
-    check_options,
     model_table,
     predict_to_evaluate,
 )
@@ -126,7 +125,8 @@ def evaluate_models(
     loaded = [each if isinstance(each, Predictor) else load(each, provider=provider) for each in models]
     predictors = [each.for_labels() for each in loaded]
     for predictor in predictors:
-        check_options(options, predictor)
+        if options.scheme is not None:  # the model has its classes
+            options.scheme.mapping(predictor.classes, "the model")
         if options.scheme is None and {*predictor.classes} != {*predictors[0].classes}:
             found = "; ".join(", ".join(each.classes) for each in (predictors[0], predictor))
             raise DataError(f"Models have different classes: {found}. See --classes.", code="classes-differ")

@@ -26,8 +26,8 @@ from mien.explanation.explainer import METHODS, Explainer, mean_maps, needs_torc
 from mien.explanation.overlay import beside, full_scale, overlay
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, is_several, load
-from mien.page.charts.overview import face_sheet
-from mien.page.charts.svg import Chart, shorten
+from mien.page.chart import Chart, shorten
+from mien.page.plots import face_sheet
 from mien.page.wording import percent
 
 _BATCH = 8

@@ -13,8 +13,8 @@ from mien.api.train import TrainingJob, find_job, settings_of
 from mien.base.processes import torch_defaults
 from mien.base.recipe import Recipe
 from mien.evaluation.results import JsonResult
-from mien.page.charts.overview import rate_chart
-from mien.page.charts.svg import Chart
+from mien.page.chart import Chart
+from mien.page.plots import rate_chart
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from mien.base.errors import DataError, needs_extra
 from mien.base.recipe import Recipe, load_recipe
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.synthetic import check_seed
-from mien.page.charts.overview import face_sheet
-from mien.page.charts.svg import Chart, shorten
+from mien.page.chart import Chart, shorten
+from mien.page.plots import face_sheet
 
 
 def show(

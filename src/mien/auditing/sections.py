@@ -19,7 +19,8 @@ from mien.checks.copies import has_copy, in_conflict
 from mien.evaluation.results import json_ready
 from mien.page.blocks import Block, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.page import Page, WrittenPage
-from mien.page.rendering import data_address, probability_details
+from mien.page.rendering import data_address
+from mien.page.sections import sample_tile
 from mien.page.terminal import rich_table, titled
 from mien.page.wording import counted
 
@@ -196,13 +197,10 @@ def label_issues_table(findings: AuditFindings, review: LabelReview) -> Table:
 
 
 def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> FaceTile:
-    predictions, index = review.predictions, int(review.indices[at])
-    sample = f"{predictions.sample_ids[at]}, {findings.faces.split[index]}"
-    detail = probability_details(
-        predictions.classes, predictions.probabilities[at], findings.faces.votes_on(index), sample
-    )
+    predictions = review.predictions
     label, suggested = (predictions.classes[each[at]] for each in (predictions.labels, review.issues.suggested))
-    return FaceTile(data_address(findings.faces.images[index]), f"label {label}, suggested {suggested}", detail)
+    caption = f"label {label}, suggested {suggested}"
+    return sample_tile(predictions, at, findings.faces, int(review.indices[at]), caption)
 
 
 class _Images:

@@ -18,7 +18,7 @@ from mien.data.parquet import write_parquet
 from mien.data.read import ReadResult, dataset_info, group_info
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.evaluation.vote_metrics import vote_info
-from mien.page.charts.svg import check_chart_name
+from mien.page.chart import check_chart_name
 from mien.page.wording import counted
 
 app = Subcommands("Inspect, show, convert and draw data sets.")

@@ -65,10 +65,8 @@ def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
     top = int(answers.argmax())
     accuracy, share = evaluation.accuracy.value, evaluation.largest_share
     if answers[top] > ONE_ANSWER * evaluation.samples and share < ONE_ANSWER:
-        words = (
-            f"{answers[top] / evaluation.samples:.0%} of all answers are '{evaluation.classes[top]}'. Train for more "
-        )
-        yield Notice(f"{words}epochs, without class weights, or with another --find-lr.", code="one-answer")
+        words = f"{answers[top] / evaluation.samples:.0%} of all answers are '{evaluation.classes[top]}'. Train for"
+        yield Notice(f"{words} more epochs, without class weights, or with another --find-lr.", code="one-answer")
     if accuracy <= share < 1:  # where all samples are of one class, it is always right
         guess, balanced = 1 / np.count_nonzero(evaluation.confusion.sum(axis=1)), evaluation.balanced_accuracy.value
         words = f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.largest_class}', "

@@ -92,9 +92,7 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
     if not np.array_equal(first.sample_ids, second.sample_ids):
         lone = np.setxor1d(first.sample_ids, second.sample_ids)
         found = " and ".join(f"{len(each)} ({each.split})" for each in (first, second))
-        words = (
-            f"The samples differ: {found}; {len(lone)} are in one only, such as {lone[0]}. Compare with --shared-only."
-        )
+        words = f"The samples differ: {found}; {len(lone)} are in one only, such as {lone[0]}. See --shared-only."
         raise DataError(words, code="samples-differ")
     other = np.flatnonzero(first.labels != second.labels)
     if len(other):

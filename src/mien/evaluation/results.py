@@ -159,10 +159,7 @@ class Evaluation:
         """Notice that a model was trained on some of the samples; None if it was trained on none of them."""
         if not self.trained_on:
             return None
-        advice = (
-            "Training used other splits (give the same group column and changes), had identical images, or began with "
-            "a model that knows them."
-        )
+        advice = "Training used other splits (--group, --clean), had identical images, or began with such a model."
         if self.split in {"all", "train"}:
             advice = "Evaluate it on other images."
         words = f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. {advice}"
@@ -170,28 +167,18 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``: only dicts, lists, strings, numbers and None (for NaN)."""
-        content = {
+        over: dict[str, Any] = {"method": "percentile bootstrap over samples"}
+        if self.groups is not None:
+            over = {"method": "percentile bootstrap over groups", "groups": self.groups}
+        unknown = [
+            name for name in ("note", "answer", "subsets", "votes", "trained_on", "by") if not getattr(self, name)
+        ]
+        return {
             "version": VERSION,
-            "split": self.split,
-            "samples": self.samples,
-            "classes": list(self.classes),
-            "data_fingerprint": self.data_fingerprint,
-            **({} if self.answer is None else {"answer": self.answer.to_dict()}),
-            "headline": {name: estimate.to_dict() for name, estimate in self.headline.items()},
-            "intervals": {
-                "level": LEVEL,
-                "method": f"percentile bootstrap over {'samples' if self.groups is None else 'groups'}",
-                "resamples": self.resamples,
-                "seed": SEED,
-                **({} if self.groups is None else {"groups": self.groups}),
-            },
-            "per_class": [each.to_dict() for each in self.per_class],
-            "macro": self.macro.to_dict(),
-            "weighted": self.weighted.to_dict(),
+            **fields_to_dict(self, ("metrics", "confusion", "resamples", "groups", *unknown)),
+            "intervals": {"level": LEVEL, **over, "resamples": self.resamples, "seed": SEED},
             "confusion_matrix": self.confusion.tolist(),
         }
-        optional = ("trained_on", "note", "subsets", "votes", "by")
-        return content | {name: json_ready(value) for name in optional if (value := getattr(self, name))}
 
 
 @dataclass(frozen=True)
@@ -368,13 +355,10 @@ class VoteEvaluation(JsonResult):
     def __str__(self) -> str:
         """Return the number of samples, and accuracy and macro-F1 of each output on the majority, as a table."""
         rows: list[tuple[str, ...]] = [("output", "measured on", "samples", "accuracy", "macro-F1")]
-        for each in self.majority:
-            for part in each.parts:
-                shares = [
-                    f"{100 * value.value:.1f}% [{100 * value.low:.1f}, {100 * value.high:.1f}]"
-                    for value in (part.accuracy, part.macro_f1)
-                ]
-                rows.append((each.output, part.value, f"{part.count:,}", *shares))
+        for of, part in ((each.output, part) for each in self.majority for part in each.parts):
+            shares = (100 * np.array([each.value, each.low, each.high]) for each in (part.accuracy, part.macro_f1))
+            texts = (f"{value:.1f}% [{low:.1f}, {high:.1f}]" for value, low, high in shares)
+            rows.append((of, part.value, f"{part.count:,}", *texts))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         head = f"{self.samples:,} samples with votes, {self.with_majority:,} of them with a majority"

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -20,10 +20,10 @@ from mien.base.errors import DataError, needs_extra
 from mien.base.files import write_bytes
 from mien.evaluation.paired_tests import Spread
 from mien.evaluation.results import Estimate, json_ready
-from mien.page.charts.svg import Chart
+from mien.page.chart import Chart
 from mien.page.latex import escape, table_environment
 from mien.page.rendering import render
-from mien.page.wording import UNDEFINED, Cell, Format, interval, shown, with_interval
+from mien.page.wording import Cell, Format, with_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -38,34 +38,13 @@ class Text:
 
     words: str
     soft: bool = False
-    kind: ClassVar[str] = "text"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A headline metric, shown as a card: its name, its value with a format, and a short explanation."""
-
-    name: str
-    value: Cell
-    meaning: str
-
-    @property
-    def text(self) -> str:
-        """Value as text."""
-        return shown(self.value)
-
-    @property
-    def interval(self) -> str:
-        """95% interval as text; a dash if there is none."""
-        return interval(self.value) or UNDEFINED
 
 
 @dataclass(frozen=True)
 class MetricCards:
-    """Headline metrics, shown as cards."""
+    """Headline metrics, shown as cards: name, value with its format, and a short explanation of each."""
 
-    metrics: tuple[Metric, ...]
-    kind: ClassVar[str] = "metrics"
+    metrics: Sequence[tuple[str, Cell, str]]
 
 
 @dataclass(frozen=True)
@@ -89,14 +68,6 @@ class Column:
         """Header on the page, in a terminal, in Markdown and in LaTeX."""
         return self.head or self.name
 
-    def show(self, value: Any) -> str:
-        """Format a value as text, without its interval."""
-        return shown(value, self.format)
-
-    def interval(self, value: Any) -> str:
-        """Format the interval of an estimate; ``""`` if there is none."""
-        return interval(value, self.format)
-
 
 def columns_of(formats: Mapping[str, Format]) -> tuple[Column, ...]:
     """Return columns from the format of each by name."""
@@ -117,7 +88,6 @@ class Table:
     caption: str = ""
     shown: int | None = None
     best: frozenset[tuple[int, str]] = frozenset()
-    kind: ClassVar[str] = "table"
 
     @property
     def page_rows(self) -> Sequence[tuple[Any, ...]]:
@@ -249,7 +219,6 @@ class CaptionedChart:
     chart: Chart
     caption: str
     scrolls: bool = False
-    kind: ClassVar[str] = "chart"
 
 
 @dataclass(frozen=True)
@@ -257,7 +226,6 @@ class Player:
     """A video beside the page, by file name. Clicking a time chart, or a time in a table, jumps to that time."""
 
     file: str
-    kind: ClassVar[str] = "player"
 
 
 @dataclass(frozen=True)
@@ -282,19 +250,13 @@ class FaceRow:
     title: str
     faces: tuple[FaceTile, ...]
     large: bool = False
-    kind: ClassVar[str] = "face-row"
 
 
 @dataclass(frozen=True)
 class CellFaces:
-    """The faces behind the cells of the confusion chart. Clicking a cell follows a link to ``#confusion-KEY``.
+    """The faces behind the cells of the confusion chart, by the cell's key: a click leads to ``#confusion-KEY``."""
 
-    Attributes:
-        cells: pairs of a cell's key, such as ``"cell-0-3"``, and its faces.
-    """
-
-    cells: tuple[tuple[str, FaceRow], ...]
-    kind: ClassVar[str] = "cell-faces"
+    cells: Mapping[str, FaceRow]
 
 
 Part: TypeAlias = Text | MetricCards | Table | CaptionedChart | FaceRow | CellFaces | Player
@@ -305,7 +267,6 @@ class Row:
     """Parts side by side on a wide screen."""
 
     parts: tuple[Part, ...]
-    kind: ClassVar[str] = "row"
 
 
 Block: TypeAlias = Part | Row

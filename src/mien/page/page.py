@@ -14,7 +14,7 @@ from mien.base.errors import Notice, RunError
 from mien.base.files import plain, write_bytes, write_text
 from mien.base.labels import class_colours
 from mien.page.blocks import CaptionedChart, CellFaces, FaceRow, Section, Table
-from mien.page.charts.svg import svg_element
+from mien.page.chart import svg_element
 from mien.page.latex import figure_environment, slug
 from mien.page.rendering import render
 

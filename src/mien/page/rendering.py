@@ -1,7 +1,6 @@
 """Rendering of templates as HTML with embedded images of faces."""
 
 import base64
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ from PIL import Image
 
 from mien.base.errors import needs_extra
 from mien.base.images import encoded
-from mien.page.charts.svg import import_matplotlib
-from mien.page.wording import percent
+from mien.page.chart import import_matplotlib
+from mien.page.wording import interval, shown
 
 MAX_PX = 96
 """Largest side of a face in pixels. Larger faces are reduced, because a page shows hundreds."""
@@ -29,7 +28,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         loader=PackageLoader("mien.page", "templates"),
     )
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template).render(shown=shown, interval=interval, **values)
 
 
 def import_page_packages() -> None:
@@ -48,12 +47,3 @@ def data_address(image: npt.NDArray[np.uint8], largest_px: int = MAX_PX) -> str:
         # 64 colours are enough for a small face, and take a third of the bytes.
         picture = picture.quantize(64)
     return "data:image/png;base64," + base64.b64encode(encoded(picture, optimize=True)).decode("ascii")
-
-
-def probability_details(
-    classes: Sequence[str], probabilities: npt.NDArray[np.floating[Any]], votes: str, sample: str
-) -> tuple[tuple[str, str, float | None], ...]:
-    """List a sample's probabilities (C,), the largest first, any votes, and its id, for a face's tile."""
-    likeliest = [(classes[at], float(probabilities[at])) for at in np.argsort(-probabilities, kind="stable")]
-    shown = [(name, percent(share, 0), share) for name, share in likeliest]
-    return (*shown, *([("votes", votes, None)] if votes else []), ("sample", sample, None))

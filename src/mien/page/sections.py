@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
+from mien.data.dataset import Dataset
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import AnswerEvaluation, DistributionMetrics, Evaluation, SubsetMetrics, VoteEvaluation
-from mien.page.blocks import Block, CaptionedChart, Column, Row, Table, columns_of
-from mien.page.charts.overview import runs_chart
-from mien.page.wording import Cell, Format, counted, decimal, initial, metric_format
+from mien.page.blocks import Block, CaptionedChart, Column, FaceTile, Row, Table, columns_of
+from mien.page.plots import runs_chart
+from mien.page.rendering import data_address
+from mien.page.wording import Cell, Format, counted, decimal, initial, metric_format, percent
 
 COPIES_WORDS = (
     "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, or, "
@@ -87,6 +92,20 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> lis
         if any(metric in history[0] for history in known.values())
     )
     return [Row(tuple(charts))]
+
+
+def sample_tile(predictions: Predictions, at: int, faces: Dataset, index: int, caption: str) -> FaceTile:
+    """Show a predicted sample: its face in a data set; on click its probabilities, the largest first, votes and file.
+
+    ``at`` is its place in the predictions, ``index`` that in the data.
+    """
+    classes, probabilities = predictions.classes, predictions.probabilities[at]
+    likeliest = [(classes[of], float(probabilities[of])) for of in np.argsort(-probabilities, kind="stable")]
+    facts = {"votes": faces.votes_on(index), "sample": f"{predictions.sample_ids[at]}, {faces.split[index]}"}
+    facts["file"] = str(faces.source[index])
+    bars = ((name, percent(share, 0), share) for name, share in likeliest)
+    detail = (*bars, *((name, text, None) for name, text in facts.items() if text))
+    return FaceTile(data_address(faces.images[index]), caption, detail)
 
 
 def majority_words(votes: VoteEvaluation) -> str:

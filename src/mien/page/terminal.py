@@ -23,7 +23,7 @@ from mien.page.sections import (
     metrics_table,
     subsets_table,
 )
-from mien.page.wording import counted
+from mien.page.wording import counted, interval, shown
 
 _MIN_NUMBER = 7
 """Minimum width of a column, so that its numbers never wrap, although its header may."""
@@ -38,7 +38,7 @@ def rich_table(table: Table) -> RichTable:
     """Convert a table for rich: text is left-aligned, the rest right-aligned. Numbers never wrap; headers may."""
     result = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     # Intervals get their own column.
-    with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
+    with_interval = [any(interval(row[at], of.format) for row in table.rows) for at, of in enumerate(table.columns)]
     for column, wide in zip(table.columns, with_interval, strict=True):
         # Use Text, because rich treats square brackets in a str as markup.
         justify: Literal["left", "right"] = "left" if column.format == "text" else "right"
@@ -55,7 +55,8 @@ def rich_table(table: Table) -> RichTable:
         cells: list[Text] = []
         for column, wide, value in zip(table.columns, with_interval, row, strict=True):
             style = "bold" if (number, column.name) in table.best else ""
-            cells += [Text(column.show(value), style), *([Text(column.interval(value))] if wide else [])]
+            cells += [Text(shown(value, column.format), style)]
+            cells += [Text(interval(value, column.format))] if wide else []
         result.add_row(*cells)
     return result
 

@@ -27,39 +27,16 @@ def decimal(value: float) -> str:
     return UNDEFINED if math.isnan(value) else f"{value:.3f}"
 
 
-def points(value: float) -> str:
-    """Format a difference in percentage points: 0.012 -> ``"+1.2"``; NaN -> a dash."""
-    return UNDEFINED if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}"
-
-
-def signed(value: float) -> str:
-    """Format a signed decimal: 0.0123 -> ``"+0.012"``; NaN -> a dash."""
-    return UNDEFINED if math.isnan(value) else f"{round(value, 3) + 0.0:+.3f}"  # no -0.000
-
-
-def number(value: Any) -> str:
-    """Format a float with four digits: 0.000123456 -> ``"0.0001235"``; NaN -> a dash; others unchanged."""
-    if not isinstance(value, float):
-        return str(value)
-    return UNDEFINED if math.isnan(value) else f"{value:.4g}"
-
-
-def p_value_text(p_value: float) -> str:
-    """Format a p-value: 0.0123 -> ``"0.012"``, 0.00001 -> ``"< 0.001"``."""
-    return "< 0.001" if p_value < 0.001 else decimal(p_value)
-
-
-FORMATTERS: dict[Format, Callable[[Any], str]] = {
+_FORMATTERS: dict[Format, Callable[[Any], str]] = {
     "text": str,
     "count": lambda value: f"{value:,}",
     "percent": percent,
-    "points": points,
+    "points": lambda value: f"{round(100 * value, 1) + 0.0:+.1f}",  # no -0.0
     "decimal": decimal,
-    "signed": signed,
-    "p": p_value_text,
-    "number": number,
+    "signed": lambda value: f"{round(value, 3) + 0.0:+.3f}",
+    "p": lambda value: "< 0.001" if value < 0.001 else decimal(value),
+    "number": lambda value: f"{value:.4g}" if isinstance(value, float) else str(value),
 }
-"""Formatter for each kind of value."""
 
 
 class Cell(NamedTuple):
@@ -75,12 +52,13 @@ def shown(value: Any, form: Format = "decimal") -> str:
     if hasattr(value, "deviation"):
         return spread_text(value, form)
     value = getattr(value, "value", value)
-    return UNDEFINED if value is None else FORMATTERS[form](value)
+    is_unknown = value is None or (isinstance(value, float) and math.isnan(value))
+    return UNDEFINED if is_unknown else _FORMATTERS[form](value)
 
 
 def spread_text(spread: Spread, form: Format) -> str:
     """Format a mean over runs with its standard deviation, ``"61.2 ± 0.4%"``; one run is ``"61.2%"``."""
-    mean, deviation = (FORMATTERS[form](each) for each in (spread.mean, spread.deviation))
+    mean, deviation = (shown(each, form) for each in (spread.mean, spread.deviation))
     return mean if UNDEFINED in {mean, deviation} else f"{mean.removesuffix('%')} ± {deviation}"
 
 
@@ -111,7 +89,7 @@ def metric_format(metric: MetricInfo) -> Format:
 
 def p_text(p_value: float) -> str:
     """Format a p-value with "p": 0.0123 -> ``"p = 0.012"``, 0.00001 -> ``"p < 0.001"``."""
-    text = p_value_text(p_value)
+    text = shown(p_value, "p")
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 

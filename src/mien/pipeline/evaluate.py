@@ -26,17 +26,15 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, Evaluation, VoteEvaluation
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Column, Section, Table, Text
-from mien.page.charts.curves import reliability_chart, roc_chart
-from mien.page.charts.overview import confusion_chart
-from mien.page.charts.svg import Chart
+from mien.page.chart import Chart
 from mien.page.page import Page
+from mien.page.plots import confusion_chart, reliability_chart, roc_chart
 from mien.page.sections import classification_report, majority_table, metrics_table, subsets_table
 from mien.page.terminal import as_text, evaluation_text, rich_table
 from mien.page.wording import counted, initial, metric_format, share_text
-from mien.pipeline.evaluation_files import ReportInputs, file_names, write_evaluation, write_measured
+from mien.pipeline.evaluation_files import ReportInputs, file_names, report_context, write_evaluation, write_measured
 from mien.pipeline.measured_split import MeasuredSplit, digests_of
 from mien.pipeline.split_predictions import predict_split, votes_of, with_model_classes
-from mien.reporting.context import ReportContext
 from mien.reporting.errors import mistakes_table
 
 if TYPE_CHECKING:
@@ -60,12 +58,6 @@ class EvaluateOptions:
     tta: int = 1
     scheme: LabelScheme | None = None
     metrics: Sequence[NamedMetric] = ()
-
-
-def check_options(options: EvaluateOptions, predictor: Predictor) -> None:
-    """Check that the model has the classes of the label scheme. Raises :class:`DataError`."""
-    if options.scheme is not None:
-        options.scheme.mapping(predictor.classes, "the model")
 
 
 def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
@@ -214,15 +206,7 @@ class EvaluationResult:
         folder = check_out(folder)
         check_replaceable([folder / name for name in file_names(self.predictions.split)], overwrite)
         about = {"probabilities": self.temperature_note, "classes": self.merged, "averaging": self.predictions.note}
-        context = ReportContext(
-            self.predictions,
-            self.evaluation,
-            class_counts=self.class_counts,
-            history=[] if self.run is None else self.run.read_history(),
-            best_epoch=None if self.run is None or self.model is None else self.model.manifest.epoch,
-            run=self.run,
-            parameters=0 if self.model is None else self.model.manifest.parameters,
-        )
+        context = report_context(self.measured, self.evaluation, self.run)
         metadata = {**(metadata or {}), **{name: words for name, words in about.items() if words}}
         return write_evaluation(folder, context, self._title, metadata)
 

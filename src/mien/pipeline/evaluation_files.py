@@ -152,25 +152,32 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
     return write_measured(out, inputs, split, split.evaluate(inputs.metrics))
 
 
+def report_context(split: MeasuredSplit, evaluation: Evaluation, run: RunFolder | None) -> ReportContext:
+    """Return what a report shows of measured predictions, their model's run and the data, without faces."""
+    history, manifest = [] if run is None else run.read_history(), None if split.model is None else split.model.manifest
+    return ReportContext(
+        split.predictions,
+        evaluation,
+        class_counts=split.class_counts,
+        history=history,
+        best_epoch=manifest.epoch if manifest is not None and history else None,
+        run=run,
+        parameters=0 if manifest is None else manifest.parameters,
+    )
+
+
 def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evaluation: Evaluation) -> WrittenPage:
     """Write a report for predictions that are already matched and measured.
 
     ``inputs.data`` is used only to know whether the run was trained on it.
     """
     model, run, predictions = inputs.model, inputs.run, inputs.predictions
-    history = run.read_history() if run is not None else []
     folders = [out, *([] if inputs.file is None else [inputs.file.parent]), *([] if run is None else [run.path])]
-    context = ReportContext(
-        predictions=split.predictions,
-        evaluation=evaluation,
+    context = replace(
+        report_context(replace(split, model=model), evaluation, run),
         faces=split.faces,
-        class_counts=split.class_counts,
-        history=history,
-        best_epoch=model.manifest.epoch if model is not None and history else None,
         robustness=find_robustness(folders, predictions, inputs.model_name),
         model=model,
-        run=run,
-        parameters=0 if model is None else model.manifest.parameters,
         is_training_data=(
             model is not None
             and inputs.data is not None
@@ -212,17 +219,13 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
         if folder.is_file():
             words = f"{folder} is a file, not a run. Give predictions with --predictions, data with --data."
             raise DataError(words, code="folder-is-a-file")
-        if folder.suffix == ".npz":
-            raise DataError(f"There is no file {folder}.", code="predictions-missing")
         if folder.is_dir() and split not in {None, *SPLITS, ALL}:
             hint = nearest(split or "", {*SPLITS, ALL, *found})
             raise DataError(f"There is no split '{split}'.{hint}", code="split-unknown")
         state = f"has no predictions_{split or '*'}.npz" if folder.is_dir() else "does not exist"
-        model, place = "MODEL", "DIR" if folder.exists() else folder
-        if is_shipped(str(folder)) and not folder.exists():
-            model, place, state = str(folder), "DIR", "is the name of a model; a folder with its predictions is needed"
+        model = folder if is_shipped(str(folder)) and not folder.exists() else "MODEL"
         of_split = f" --split {split}" if split in {*SPLITS, ALL} else ""
-        words = f"{folder} {state}. Make one with: mien evaluate {model} --data PATH{of_split} --out {place}"
+        words = f"{folder} {state}. Make one with: mien evaluate {model} --data PATH{of_split} --out DIR"
         raise DataError(words, code="predictions-missing")
     if "validation" in found:
         return found["validation"]

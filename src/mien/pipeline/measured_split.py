@@ -56,10 +56,9 @@ def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
             misfit = misfit or error
             continue
         return renamed
-    words = (
-        f"The predictions have the classes {', '.join(predictions.classes)}; the data has {', '.join(faces.classes)}."
-    )
-    raise misfit or DataError(f"{words} Rename classes of the data with --map.", code="classes-differ")
+    both = " and ".join(", ".join(each.classes) for each in (predictions, faces))
+    words = f"The classes of predictions and data differ: {both}. Rename classes of the data with --map."
+    raise misfit or DataError(words, code="classes-differ")
 
 
 def _scheme_of(faces: Dataset, predictions: Predictions) -> LabelScheme:
@@ -96,18 +95,14 @@ def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:
     else:
         lone = np.setdiff1d(predictions.sample_ids, faces.rows)
     if len(lone):
-        words = (
-            f"There are {len(predictions)} predictions for '{predictions.split}' and {len(faces)} faces; {len(lone)} "
-        )
-        raise DataError(f"{words}samples are in one of the two only, such as {lone[0]}.", code="samples-differ")
+        words = f"There are {len(predictions)} predictions for '{predictions.split}' and {len(faces)} faces"
+        raise DataError(f"{words}; {len(lone)} are in one of them only, such as {lone[0]}.", code="samples-differ")
     chosen = faces.subset(faces.places(predictions.sample_ids))
     other = np.flatnonzero(chosen.labels != predictions.labels)
     if len(other):
         old, new = (predictions.classes[each.labels[other[0]]] for each in (predictions, chosen))
-        words = (
-            f"The labels of {len(other)} samples differ: {predictions.sample_ids[other[0]]} is {old} in the predictions"
-        )
-        raise DataError(f"{words} and {new} in the data.", code="labels-differ")
+        words = f"The labels of {len(other)} samples differ: {predictions.sample_ids[other[0]]} is {old} in the"
+        raise DataError(f"{words} predictions and {new} in the data.", code="labels-differ")
     return chosen
 
 
@@ -132,12 +127,8 @@ def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> 
         gaps[temperature] = np.abs(again - stored).max(axis=1)
     temperature, gap = min(gaps.items(), key=lambda each: float(each[1].max()))
     if gap.max() > MAX_DIFFERENCE:
-        words = (
-            f"The model '{model.manifest.full_name}' did not make the predictions: {(gap > MAX_DIFFERENCE).sum()} of "
-        )
-        words += (
-            f"{len(some)} that were repeated differ, by up to {gap.max():.2g}. Give the model that made them, or none."
-        )
+        differ = f"{(gap > MAX_DIFFERENCE).sum()} of {len(some)} differ, by up to {gap.max():.2g}"
+        words = f"'{model.manifest.full_name}' did not make the predictions: {differ}. Give the one that did, or none."
         raise DataError(words, code="model-did-not-predict")
     return temperature
 

@@ -21,12 +21,12 @@ from mien.evaluation.results import Evaluation
 from mien.exporting.to_onnx import export_run, manifest_of_weights
 from mien.inference.predictor import Predictor
 from mien.models.network import Network
-from mien.page.charts.overview import training_chart
-from mien.page.charts.svg import Chart
+from mien.page.chart import Chart
+from mien.page.plots import training_chart
 from mien.page.sections import metrics_table
 from mien.page.wording import kept_epoch_text, percent
 from mien.pipeline.evaluate import EvaluationResult
-from mien.pipeline.evaluation_files import headline_values, write_evaluation
+from mien.pipeline.evaluation_files import headline_values, report_context, write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit, read_trained_on, write_digests, write_trained_on
 from mien.pipeline.split_predictions import (
     fitted_temperatures,
@@ -34,7 +34,6 @@ from mien.pipeline.split_predictions import (
     temperature_description,
     with_model_classes,
 )
-from mien.reporting.context import ReportContext
 from mien.reporting.paper import methods_text
 from mien.training import checkpoint
 from mien.training.average import accuracy, batch_norms, recalibrate_bn, some_images
@@ -179,16 +178,7 @@ def finish_run(
         **(metadata or {}),
         "training": methods_text(run, split.class_counts, manifest.parameters),
     }
-    context = ReportContext(
-        predictions,
-        evaluation,
-        class_counts=split.class_counts,
-        history=outcome.history,
-        best_epoch=outcome.best_epoch,
-        run=run,
-        parameters=manifest.parameters,
-        is_training_data=True,
-    )
+    context = replace(report_context(split, evaluation, run), is_training_data=True)
     title, words = f"{recipe.name}: validation", {name: str(value) for name, value in found.items()}
     report = write_evaluation(run.path, context, title, words, forms=("svg",) if has_page else ())
     split = replace(split, model=predictor.with_manifest(manifest))
@@ -272,10 +262,8 @@ def check_history(
     lowest = int(np.argmin(validation))
     rate = max(line["learning_rate"] for line in history)
     if train[0] > 10 * chance:
-        words = (
-            f"the first epoch's loss is {train[0]:.3g}, that of guessing {chance:.3g}: the learning rate, {rate:.2g}, "
-        )
-        yield Notice(f"{words}is too high. Try one that --find-lr suggests.", code="rate-too-high")
+        words = f"the first epoch's loss is {train[0]:.3g}, that of guessing {chance:.3g}: the learning rate"
+        yield Notice(f"{words}, {rate:.2g}, is too high. Try one that --find-lr suggests.", code="rate-too-high")
     elif epochs >= 3:
         # A user's own loss may be negative.
         rose, scale = train[-1] - train[0], abs(train[0])
@@ -283,10 +271,8 @@ def check_history(
             words = f"the training loss rose from {train[0]:.3f} to {train[-1]:.3f}: the learning rate, {rate:.2g}, "
             yield Notice(f"{words}is too high. Try a third of it.", code="rate-too-high")
         elif rose >= -0.01 * scale and history[-1]["train_accuracy"] <= largest_share + 0.02:
-            words = (
-                f"the training loss stayed at {train[-1]:.3f} (first {train[0]:.3f}): the learning rate, {rate:.2g}, "
-            )
-            yield Notice(f"{words}is far too low or too high. Try --find-lr.", code="rate-does-nothing")
+            words = f"the training loss stayed at {train[-1]:.3f} (first {train[0]:.3f}): the learning rate, {rate:.2g}"
+            yield Notice(f"{words}, is far too low or too high. Try --find-lr.", code="rate-does-nothing")
     least = validation[lowest]
     if epochs >= 6 and epochs - 1 - lowest >= epochs / 3 and validation[-1] > least + 0.02 * abs(least):
         words = f"the validation loss rose from {least:.3f} in epoch {lowest + 1} of {epochs} to {validation[-1]:.3f}: "
@@ -294,10 +280,8 @@ def check_history(
         yield Notice(words, code="validation-loss-rises")
     gap = kept["train_accuracy"] - kept["validation_accuracy"]
     if kept["train_accuracy"] >= LEARNT_BY_HEART and gap > BELOW:
-        words = (
-            f"accuracy on train is {kept['train_accuracy']:.0%}, on validation {gap:.0%} lower: the network memorised "
-        )
-        yield Notice(f"{words}train. More data, augmentation or a smaller network would help.", code="learnt-by-heart")
+        words = f"accuracy on train is {kept['train_accuracy']:.0%}, on validation {gap:.0%} lower: it memorised train."
+        yield Notice(f"{words} More data, augmentation or a smaller network would help.", code="learnt-by-heart")
 
 
 def _check_norms(plan: TrainingPlan, network: Network, steps: int, *, suspicious: bool) -> Iterator[Notice]:
@@ -313,7 +297,5 @@ def _check_norms(plan: TrainingPlan, network: Network, steps: int, *, suspicious
         left = max((1 - momentum) ** steps for momentum in momenta)
         why = f": after {steps:,} steps {left:.0%} of them is still the initial value" if left > STALE else ""
         words = f"the batch norms' statistics do not match the data{why}. Recalibrated on {len(faces)} train images, "
-        words += (
-            f"validation accuracy is {renewed:.1%}, not {own:.1%}. Train with --set recalibrate_bn=true, or longer."
-        )
+        words += f"validation accuracy is {renewed:.1%}, not {own:.1%}. Train with --set recalibrate_bn=true."
         yield Notice(words, code="batch-norms-stale")

@@ -10,8 +10,8 @@ from mien.explanation.explainer import MAX_CORRELATION, MIN_FACES, Explainer, Ma
 from mien.explanation.overlay import overlay
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Block, CaptionedChart, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
-from mien.page.charts.overview import face_sheet
-from mien.page.charts.svg import shorten
+from mien.page.chart import shorten
+from mien.page.plots import face_sheet
 from mien.page.rendering import data_address
 from mien.page.wording import percent
 from mien.reporting.context import ReportContext

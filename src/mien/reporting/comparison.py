@@ -20,9 +20,9 @@ from mien.evaluation.paired_tests import Difference, McNemar, match_samples, mcn
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import SEED, MetricInfo, SubsetMetrics, fields_to_dict, json_ready
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
-from mien.page.charts.overview import confusion_chart, differences_chart, runs_chart
-from mien.page.charts.svg import Chart
+from mien.page.chart import Chart
 from mien.page.page import Page
+from mien.page.plots import confusion_chart, differences_chart, runs_chart
 from mien.page.rendering import data_address
 from mien.page.sections import COPIES_WORDS, MAX_UNSCROLLED_CLASSES, learning_curves, subsets_table
 from mien.page.terminal import as_text, rich_table, titled

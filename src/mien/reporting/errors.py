@@ -11,8 +11,9 @@ from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
 from mien.evaluation.predictions import Predictions
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
-from mien.page.charts.curves import robustness_curves_chart
-from mien.page.rendering import data_address, probability_details
+from mien.page.plots import robustness_curves_chart
+from mien.page.rendering import data_address
+from mien.page.sections import sample_tile
 from mien.page.wording import counted, percent, share_text
 from mien.reporting.context import ReportContext
 
@@ -75,8 +76,12 @@ def worst_section(context: ReportContext) -> Section:
         table = replace(table, columns=table.columns[1:], rows=[row[1:] for row in table.rows])
         return Section("worst", "Worst mistakes", (table,))
     words = "The wrong predictions with the highest confidence. Click a face to see all probabilities."
-    tiles = FaceRow("", tuple(_mistake_tile(context, int(index)) for index in worst))
-    return Section("worst", "Worst mistakes", (Text(words, soft=True), tiles, table))
+    tiles = []
+    for at in worst.tolist():
+        true, predicted = context.classes[context.predictions.labels[at]], context.classes[context.predicted[at]]
+        caption = f"{true}, predicted {predicted} {percent(float(context.confidence[at]), 0)}"
+        tiles.append(sample_tile(context.predictions, at, context.faces, at, caption))
+    return Section("worst", "Worst mistakes", (Text(words, soft=True), FaceRow("", tuple(tiles)), table))
 
 
 def robustness_section(context: ReportContext) -> Section | Notice:
@@ -92,9 +97,7 @@ def robustness_section(context: ReportContext) -> Section | Notice:
         words += f" The intervals are from resampling {result.groups:,} whole groups."
     blocks: list[Block] = [Text(words)]
     if context.groups is not None and result.groups is None:
-        advice = (
-            "These intervals are too narrow: they ignore the groups of the data. Measure again with --group COLUMN."
-        )
+        advice = "These intervals ignore the groups of the data: too narrow. Measure again with --group COLUMN."
         blocks.append(Text(Notice(advice, code="groups-not-drawn")))
     strengths = (Column(f"strength {each}", "percent", str(each)) for each in STRENGTHS)
     columns = (Column("corruption", "text"), *strengths, Column("mean", "percent"))
@@ -103,17 +106,6 @@ def robustness_section(context: ReportContext) -> Section | Notice:
     chart = CaptionedChart(robustness_curves_chart(result), "Accuracy by strength of each corruption; 0 is clean.")
     blocks.append(Row((chart, Table("robustness", columns, rows, "Accuracy at each strength of each corruption."))))
     return Section("robustness", "Robustness", tuple(blocks))
-
-
-def _mistake_tile(context: ReportContext, index: int) -> FaceTile:
-    assert context.faces is not None
-    probabilities = context.predictions.probabilities[index]
-    sample = str(context.predictions.sample_ids[index])
-    detail = probability_details(context.classes, probabilities, context.faces.votes_on(index), sample)
-    true, predicted = context.classes[context.predictions.labels[index]], context.classes[context.predicted[index]]
-    caption = f"{true}, predicted {predicted} {percent(float(probabilities.max()), 0)}"
-    file = ("file", str(context.faces.source[index]), None)
-    return FaceTile(data_address(context.faces.images[index]), caption, (*detail, file))
 
 
 def mistakes_table(predictions: Predictions, faces: Dataset | None, most: int, shown: int | None = None) -> Table:

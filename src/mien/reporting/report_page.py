@@ -16,7 +16,6 @@ from mien.page.blocks import (
     CaptionedChart,
     CellFaces,
     Column,
-    Metric,
     MetricCards,
     Row,
     Section,
@@ -24,10 +23,17 @@ from mien.page.blocks import (
     Text,
     columns_of,
 )
-from mien.page.charts.curves import coverage_chart, precision_recall_chart, reliability_chart, roc_chart
-from mien.page.charts.overview import class_chart, confusion_chart, training_chart
 from mien.page.latex import slug
 from mien.page.page import Page
+from mien.page.plots import (
+    class_chart,
+    confusion_chart,
+    coverage_chart,
+    precision_recall_chart,
+    reliability_chart,
+    roc_chart,
+    training_chart,
+)
 from mien.page.sections import (
     COPIES_WORDS,
     MAX_UNSCROLLED_CLASSES,
@@ -76,8 +82,8 @@ def answers_section(context: ReportContext) -> Section | None:
     # If the answer is the most probable class, the next section shows the same metrics.
     if answer is None or not answer.output:
         return None
-    cards = MetricCards(tuple(Metric(*each) for each in answer_cells(answer)))
-    return Section("answers", "What users get", (Text(answer_words(answer), soft=True), cards, answer_table(answer)))
+    blocks = Text(answer_words(answer), soft=True), MetricCards(answer_cells(answer)), answer_table(answer)
+    return Section("answers", "What users get", blocks)
 
 
 def metrics_section(context: ReportContext) -> Section:
@@ -88,9 +94,8 @@ def metrics_section(context: ReportContext) -> Section:
     meanings = [metric.meaning for metric in evaluation.metrics]
     meanings.insert(2, "accuracy of always answering the largest class")
     table = replace(metrics_table(evaluation), shown=0)
-    named = zip(table.rows, meanings, strict=True)
     blocks: list[Block] = [
-        MetricCards(tuple(Metric(name, value, meaning) for (name, value), meaning in named)),
+        MetricCards([(*row, meaning) for row, meaning in zip(table.rows, meanings, strict=True)]),
         table,
         *(() if notice is None else (Text(notice),)),
         Text(_INTERVAL_WORDS.format(resamples=evaluation.resamples, units=units), soft=True),
@@ -109,7 +114,6 @@ def confusion_section(context: ReportContext) -> Section:
     """
     evaluation, faces = context.evaluation, cell_faces(context)
     keys = {cell: f"cell-{cell[0]}-{cell[1]}" for cell in faces}
-    cells = tuple((keys[cell], row) for cell, row in faces.items())
     classes = evaluation.classes
     # If a class has no samples, it has no percentages.
     percentages = divide(evaluation.confusion, evaluation.confusion.sum(axis=1, keepdims=True))
@@ -129,7 +133,7 @@ def confusion_section(context: ReportContext) -> Section:
     of_classes = (chart, classification_report(evaluation))
     blocks = (
         *(of_classes if chart.scrolls else (Row(of_classes),)),
-        *([CellFaces(cells)] if cells else []),
+        *([CellFaces({keys[cell]: row for cell, row in faces.items()})] if faces else []),
         Text(_METRIC_WORDS, soft=True),
         table("confusion-counts", "count", evaluation.confusion, "samples"),
         table("confusion-percent", "percent", percentages, "percent of each true class"),

@@ -17,7 +17,7 @@ from mien.base.run_folder import RunFolder
 from mien.evaluation.named_metrics import NamedMetric
 from mien.evaluation.results import Estimate
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
-from mien.page.charts.svg import COLOURS, INK, make_chart
+from mien.page.chart import COLOURS, INK, make_chart
 from mien.page.page import Page, WrittenPage
 from mien.page.sections import learning_curves
 from mien.page.terminal import rich_table, titled

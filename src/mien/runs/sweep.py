@@ -33,7 +33,7 @@ from mien.base.spec_file import toml_value
 from mien.data.dataset import Dataset
 from mien.models.registry import starts_from_scratch
 from mien.page.blocks import Column, Table
-from mien.page.wording import counted, duration_text, number, percent
+from mien.page.wording import counted, duration_text, percent
 from mien.runs.space import Space
 from mien.training.callback import Callback, Callbacks, interruptible
 from mien.training.loop import train
@@ -316,7 +316,8 @@ def _line(trial: FrozenTrial, space: Space) -> str:
     reason = f" ({found['reason']})" if "reason" in found else ""
     reached = f", {percent(trial.value)}" if trial.state is TrialState.COMPLETE and trial.value is not None else ""
     shown = ", ".join(
-        f"{key} = {number(value) if isinstance(value, float) else toml_value(value)}" for key, value in values.items()
+        f"{key} = {format(value, '.4g') if isinstance(value, float) else toml_value(value)}"
+        for key, value in values.items()
     )
     ended = f"trial {found['number']}: {found['outcome']}{reason}{reached}"
     return f"{ended}, {counted(found['epochs'], 'epoch')}, {duration_text(found['seconds'])}: {shown}"

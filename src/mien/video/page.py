@@ -11,7 +11,7 @@ from mien.base.errors import Notice
 from mien.base.labels import colour_of
 from mien.inference.drawing import share_text
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Player, Section, Table, Text
-from mien.page.charts.svg import Chart, legend_above, legend_inches, make_chart, shorten
+from mien.page.chart import Chart, legend_above, legend_inches, make_chart, shorten
 from mien.page.page import Page
 from mien.page.rendering import data_address
 from mien.page.wording import duration_text
