@@ -19,8 +19,8 @@ from PIL import Image
 from mien.api.inputs import read
 from mien.base.errors import MienError, MienWarning, Notice
 from mien.data.dataset import Dataset
-from mien.evaluation.corruptions import corrupt_in_parts
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.robustness import corrupt_in_parts
 from mien.faces.face import Face, Margin
 from mien.page.page import WrittenPage
 from mien.pipeline import evaluation_files as api

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mien as package
-from mien.evaluation.corruptions import CORRUPTIONS
+from mien.evaluation.robustness import CORRUPTIONS
 from support import raises, refused
 
 

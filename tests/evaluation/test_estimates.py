@@ -86,8 +86,8 @@ def test_to_dict_is_json_with_all_keys():
     evaluation = evaluate_predictions(made_predictions(), resamples=10)
     found = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert list(found) == [
-        "version", "split", "samples", "classes", "data_fingerprint", "headline", "intervals", "per_class", "macro",
-        "weighted", "confusion_matrix",
+        "version", "split", "samples", "classes", "data_fingerprint", "headline", "per_class", "macro", "weighted",
+        "intervals", "confusion_matrix",
     ]  # fmt: skip
     names = ["accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error"]
     assert list(found["headline"]) == names

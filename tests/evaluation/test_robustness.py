@@ -11,11 +11,16 @@ from scipy import ndimage
 
 from mien.base.errors import DataError
 from mien.data.synthetic import draw_labels, render_faces
-from mien.evaluation import corruptions
-from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS
 from mien.evaluation.intervals import wilson_interval
 from mien.evaluation.results import Estimate
-from mien.evaluation.robustness import RobustnessResult, measure_robustness, read_robustness, write_robustness
+from mien.evaluation.robustness import (
+    CORRUPTIONS,
+    STRENGTHS,
+    RobustnessResult,
+    measure_robustness,
+    read_robustness,
+    write_robustness,
+)
 from support import corrupt, raises
 
 NAMES = ("darkness", "gaussian-noise")
@@ -92,7 +97,7 @@ def test_a_corrupted_face_depends_on_seed_and_index_alone(name, images, monkeypa
     whole = corrupt(images, name, 3, seed=4)
     assert (whole.dtype, whole.shape) == (np.uint8, images.shape)
     assert np.array_equal(whole[:7], corrupt(images[:7], name, 3, seed=4))
-    monkeypatch.setattr(corruptions, "_CHUNK_FACES", 16)
+    monkeypatch.setattr("mien.evaluation.robustness._CHUNK_FACES", 16)
     assert np.array_equal(whole, corrupt(images, name, 3, seed=4)), "chunks change nothing"
     drawn = name in {"gaussian-noise", "rotation", "shift", "scale", "cover-anywhere"}
     assert np.array_equal(whole, corrupt(images, name, 3, seed=5)) != drawn

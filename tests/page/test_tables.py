@@ -15,9 +15,10 @@ from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS
 from mien.evaluation.estimates import break_down, evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import BreakDown, Estimate
+from mien.evaluation.results import Estimate
 from mien.page.blocks import Column, Table
-from mien.page.terminal import break_down_text, evaluation_text, rich_table
+from mien.page.sections import subsets_table
+from mien.page.terminal import evaluation_text, group_text, rich_table
 from mien.page.wording import Cell, interval, shown, with_interval
 from mien.video.page import clock
 from support import raises
@@ -180,6 +181,6 @@ def test_terminal_reads_no_name_as_markup():
     predictions = perfect(("[red]a[/red]", "[/b]"))
     assert "[red]a[/red]" in terminal(evaluation_text(evaluate_predictions(predictions, resamples=5)))
     parts = break_down("x", predictions, np.array(["[i]x", "y"] * 35), resamples=5).parts
-    text = terminal(break_down_text(BreakDown("[u]column", parts)))
+    text = terminal(group_text(subsets_table(parts, "[u]column"), "[u]column", None))
     assert "By [u]column" in text
     assert "[i]x" in text

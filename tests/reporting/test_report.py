@@ -21,7 +21,7 @@ from mien.reporting.comparison import compare_predictions, comparison_subsets_ta
 from mien.reporting.context import ReportContext
 from mien.reporting.paper import hyperparameters, methods_text, paper_files
 from mien.reporting.report_page import report_page
-from support import make_predictions, page_codes, raises, write_report
+from support import HtmlPage, make_predictions, page_codes, raises, write_report
 
 
 def test_report_applies_the_label_scheme_of_the_predictions(faces, tmp_path):
@@ -239,3 +239,26 @@ def test_comparison_tables_have_model_names_as_headings(pair):
 )
 def test_short_names_are_short_and_different(first, second, heads):
     assert short_names(first, second) == heads
+
+
+NASTY = "<img src=//x.org onerror=y()>"
+
+
+def test_page_escapes_names_and_loads_nothing(faces, tmp_path):
+    chosen = faces.of_split("validation")
+    names = (NASTY, *faces.classes[1:])
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(chosen))
+    predictions = Predictions(chosen.rows, chosen.labels, probabilities, names, "validation", "")
+    page = write_report(tmp_path, predictions, title=f"{NASTY}.npz", metadata={"model": NASTY}).page
+    text = page.read_text(encoding="utf-8")
+    read = HtmlPage(text)
+    assert read.words.count(NASTY) > 3, "title, metadata and tables show it as it is"
+    loading = {"src", "href", "xlink:href", "srcset", "action"}
+    addresses = [value for name, value in read.attributes if name in loading]
+    assert addresses
+    assert all(each.startswith(("#", "data:")) for each in addresses)
+    assert not any(name.startswith("on") for name, _ in read.attributes)
+    assert "@import" not in text
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
+    names = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert set(re.findall(r'https?://[^\s"<]+', text)) <= names, "which no browser opens"

@@ -9,9 +9,9 @@ from mien.base.errors import Notice
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, SubsetMetrics
+from mien.page.wording import shown
 from mien.reporting.context import ReportContext
-from mien.reporting.in_words import next_section, summary_section
-from mien.reporting.report_page import SUMMARY, report_page, training_section
+from mien.reporting.report_page import SUMMARY, next_section, report_page, summary_section, training_section
 from support import HtmlPage, block_codes, page_codes
 
 HISTORY = [
@@ -80,7 +80,10 @@ def test_history_table_keeps_epochs_and_small_rates():
     history = [{"epoch": 1, "learning_rate": 1.5e-5}]
     context = ReportContext(predictions, evaluate_predictions(predictions, 10), history=history, best_epoch=1)
     (table,) = training_section(context).tables()
-    assert [column.show(value) for column, value in zip(table.columns, table.rows[0], strict=True)] == ["1", "1.5e-05"]
+    assert [shown(value, column.format) for column, value in zip(table.columns, table.rows[0], strict=True)] == [
+        "1",
+        "1.5e-05",
+    ]
 
 
 def test_page_states_what_is_unknown(tmp_path):

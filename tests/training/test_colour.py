@@ -18,7 +18,7 @@ from mien.base.recipe_tables import AugmentRecipe, ModelRecipe
 from mien.base.run_folder import RunFolder
 from mien.data.read import ReadOptions, load_dataset, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
-from mien.evaluation.corruptions import CORRUPTIONS
+from mien.evaluation.robustness import CORRUPTIONS
 from mien.explanation.explainer import METHODS, Explainer
 from mien.explanation.gradient import load_torch_model
 from mien.explanation.overlay import overlay

@@ -20,7 +20,7 @@ from mien.data.dataset import ALL, FINGERPRINT_PX, Dataset
 from mien.data.read import ReadResult
 from mien.data.splits import split_groups
 from mien.evaluation.predictions import Predictions
-from mien.page.rendering import import_page_packages
+from mien.page.chart import import_page_packages
 from mien.page.terminal import as_html, as_text
 from mien.training.callback import Callback
 

@@ -14,7 +14,7 @@ from mien.base.processes import torch_defaults
 from mien.base.progress import busy
 from mien.base.recipe import Change
 from mien.base.run_folder import check_out
-from mien.page.rendering import import_page_packages
+from mien.page.chart import import_page_packages
 from mien.runs.page import write_study
 from mien.runs.plan import StudyCallback, pending, read_completed
 from mien.runs.progress import StudyProgress

@@ -12,7 +12,7 @@ from mien.cli.output import notice, show, show_rows
 from mien.data.synthetic import synthetic_faces
 from mien.inference.drawing import share_text
 from mien.inference.predictor import load
-from mien.page.rendering import import_page_packages
+from mien.page.chart import import_page_packages
 from mien.page.terminal import evaluation_text
 
 FACES = 10_000

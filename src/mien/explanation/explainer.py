@@ -13,9 +13,9 @@ from mien.base.errors import DataError, nearest, needs_extra
 from mien.base.model_file import Manifest
 from mien.base.progress import slices
 from mien.base.run_folder import RunFolder
-from mien.evaluation.corruptions import gaussian_blur
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
+from mien.evaluation.robustness import gaussian_blur
 from mien.explanation.occlusion import Predict
 
 METHODS: dict[str, str] = {"gradient": "gradient", "gradcam": "gradient", "occlusion": "occlusion"}

@@ -21,8 +21,7 @@ from mien.base.files import write_bytes
 from mien.evaluation.paired_tests import Spread
 from mien.evaluation.results import Estimate, json_ready
 from mien.page.chart import Chart
-from mien.page.latex import escape, table_environment
-from mien.page.rendering import render
+from mien.page.rendering import escape, render, table_environment
 from mien.page.wording import Cell, Format, with_interval
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import numpy as np
 
 from mien.base.errors import DataError, nearest, needs_extra
 from mien.base.files import write_bytes
-from mien.page.latex import figure_environment
+from mien.page.rendering import figure_environment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -283,6 +283,13 @@ def import_matplotlib() -> None:
     finally:
         if backend is not None:
             os.environ["MPLBACKEND"] = backend
+
+
+def import_page_packages() -> None:
+    """Import the packages for pages with charts. Use it in ``needs_extra``, to find missing ones before long work."""
+    import jinja2  # noqa: F401
+
+    import_matplotlib()
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from mien.base.files import plain, write_bytes, write_text
 from mien.base.labels import class_colours
 from mien.page.blocks import CaptionedChart, CellFaces, FaceRow, Section, Table
 from mien.page.chart import svg_element
-from mien.page.latex import figure_environment, slug
-from mien.page.rendering import render
+from mien.page.rendering import figure_environment, render, slug
 
 
 @dataclass(frozen=True)

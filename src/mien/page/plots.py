@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError, nearest
 from mien.base.labels import colour_of
-from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.curves import Curve, RocCurves
 from mien.evaluation.metrics import Floats, divide
 from mien.evaluation.named_metrics import METRICS
 from mien.evaluation.results import Estimate, Reliability
-from mien.evaluation.robustness import RobustnessResult
+from mien.evaluation.robustness import STRENGTHS, RobustnessResult
 from mien.page.chart import (
     COLOURS,
     INK,

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from mien.evaluation.estimates import MIN_COMPARED
-from mien.evaluation.results import AnswerEvaluation, BreakDown, Evaluation, GroupGap, VoteEvaluation
+from mien.evaluation.results import AnswerEvaluation, Evaluation, GroupGap, VoteEvaluation
 from mien.page.blocks import Column, Table, columns_of
 from mien.page.sections import (
     answer_cells,
@@ -84,7 +84,8 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
     if evaluation.votes is not None:
         parts += _votes(evaluation.votes)
     if evaluation.by is not None:
-        parts.append(break_down_text(evaluation.by))
+        by = evaluation.by
+        parts.append(group_text(subsets_table(by.parts, by.column), by.column, by.gaps))
     return Group(*parts)
 
 
@@ -93,11 +94,6 @@ def _answers(answer: AnswerEvaluation) -> RenderableType:
     table = rich_table(Table("answers", columns_of({"answers": "text", "share": "number"}), rows))
     table.columns[1].style = "bold"
     return Group(titled("What users get", Text(answer_words(answer))), table, Text(), rich_table(answer_table(answer)))
-
-
-def break_down_text(by: BreakDown) -> RenderableType:
-    """Return metrics for each value of a column, and its significant differences, printable by rich."""
-    return group_text(subsets_table(by.parts, by.column), by.column, by.gaps)
 
 
 def group_text(table: Table, column: str, gaps: Sequence[GroupGap] | None) -> RenderableType:

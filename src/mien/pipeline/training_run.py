@@ -57,7 +57,7 @@ class TrainingResult(Outcome):
         evaluation: evaluation on the validation split, as from :func:`mien.evaluate`.
         report: path of the page; None without the extra ``report``, and in a study.
         removed: names of deleted files that were made from earlier weights.
-        notices: problems of the run, with advice; see :mod:`mien.pipeline.training_run`.
+        notices: problems of the run, with advice.
         cross_validated: for a fitted head, ``accuracy`` on ``images`` of train in ``folds``; else empty.
     """
 

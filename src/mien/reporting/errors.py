@@ -7,9 +7,9 @@ import numpy as np
 
 from mien.base.errors import Notice
 from mien.data.dataset import Dataset
-from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.robustness import STRENGTHS
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.plots import robustness_curves_chart
 from mien.page.rendering import data_address

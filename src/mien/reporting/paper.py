@@ -8,7 +8,7 @@ from typing import Any
 from mien.base.recipe import Recipe, dotted
 from mien.base.run_folder import RunFolder, best_epoch
 from mien.page.blocks import Column, Table
-from mien.page.latex import escape
+from mien.page.rendering import escape
 from mien.page.wording import counted, duration_text, kept_epoch_text
 from mien.version import __version__
 

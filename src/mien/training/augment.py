@@ -65,7 +65,7 @@ def corrupt(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -
     """Blur some images, reduce the resolution of others, and add noise to others, with random strength.
 
     Hendrycks & Dietterich 2019 measure such corruptions. The strengths are about the first four of five in
-    :mod:`mien.evaluation.corruptions`, so robustness then measures corruptions known from training. Pixels are float32
+    :mod:`mien.evaluation.robustness`, so robustness then measures corruptions known from training. Pixels are float32
     (N, channels, S, S), 0..255.
     """
     count, side, device = len(pixels), pixels.shape[-1], pixels.device

@@ -22,7 +22,7 @@ from mien.inference.face_reader import FaceReader
 from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, csv_cell, probability_columns
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor
-from mien.page.rendering import import_page_packages
+from mien.page.chart import import_page_packages
 from mien.page.wording import counted
 from mien.version import __version__
 from mien.video.page import TABLE, timeline_html
