@@ -20,7 +20,7 @@ from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.models.registry import completed
 from mien.training import checkpoint
-from mien.training.outputs import output_facts
+from mien.training.heads import output_facts
 from mien.training.plan import plan_training
 
 RESNET = {"name": "resnet18", "width": 48, "dropout": 0.2}

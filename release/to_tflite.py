@@ -19,8 +19,7 @@ from mien.base.model_file import open_model
 from mien.base.preprocess import to_input
 from mien.base.run_folder import RunFolder
 from mien.data.synthetic import draw_labels, render_faces
-from mien.exporting.to_onnx import _sizes, _WithFeatures
-from mien.models.fuse import fuse_for_inference
+from mien.exporting.to_onnx import _sizes, _WithFeatures, fuse_for_inference
 from mien.training import checkpoint
 
 FACES = 500

@@ -12,8 +12,7 @@ from mien.base.errors import StudyError
 from mien.base.run_folder import RunFolder
 from mien.data.synthetic import synthetic_faces
 from mien.runs.plan import StudyCallback
-from mien.runs.planner import make_plan
-from mien.runs.scheduler import StudyContext, run_all
+from mien.runs.scheduler import StudyContext, make_plan, run_all
 from mien.runs.spec import load_study
 from mien.training.callback import Callback
 from mien.training.loop import train

@@ -12,7 +12,7 @@ from mien.base.files import file_sha256
 from mien.base.run_folder import RunFolder
 from mien.inference.find_model import find_run
 from mien.runs.plan import read_completed
-from mien.runs.planner import make_plan
+from mien.runs.scheduler import make_plan
 from mien.runs.spec import parse_study
 from support import raises, refused
 

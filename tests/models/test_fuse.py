@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mien.base.recipe_tables import ModelRecipe
-from mien.models.fuse import Pairs, fuse_for_inference
+from mien.exporting.to_onnx import Pairs, fuse_for_inference
 from mien.models.registry import build_model
 
 

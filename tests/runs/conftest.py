@@ -107,8 +107,7 @@ class Done:
 @pytest.fixture(scope="session")
 def done(tmp_path_factory: pytest.TempPathFactory, tiny_study_file: Path, faces: Dataset) -> Done:
     """The tiny study, run in this process."""
-    from mien.runs.planner import make_plan
-    from mien.runs.scheduler import StudyContext, run_all
+    from mien.runs.scheduler import StudyContext, make_plan, run_all
 
     study, out = parse_study(tiny_study_file.read_text(), "small"), tmp_path_factory.mktemp("out")
     context = StudyContext({(48, 1): faces}, out, out / "results", {"data": "rendered"})

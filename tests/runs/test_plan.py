@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mien.base.errors import DataError, ModelError, RecipeError, StudyError
-from mien.runs import planner
+from mien.runs import scheduler
 from mien.runs.plan import folder_of, pending, read_completed
-from mien.runs.planner import make_plan
+from mien.runs.scheduler import make_plan
 from mien.runs.spec import parse_study
 from mien.training.state import check_network
 from support import raises
@@ -204,7 +204,7 @@ def test_an_error_of_missing_weights_names_the_variants_setting(tiny_study_file,
             network.load_pretrained = lack_weights
         return network
 
-    monkeypatch.setattr(planner, "check_network", without_weights)
+    monkeypatch.setattr(scheduler, "check_network", without_weights)
     text = tiny_study_file.read_text()
     with raises(ModelError, "weights-not-here", "'wild'", "--set wild:model.weights=FILE"):
         make_plan(parse_study(text, "small", tiny_study_file.parent), {(48, 1): faces})

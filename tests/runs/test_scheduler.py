@@ -23,10 +23,9 @@ from mien.base.run_folder import RunFolder
 from mien.evaluation.named_metrics import METRICS
 from mien.pipeline.training_run import run_recipe
 from mien.runs import progress, worker
+from mien.runs.page import StudyProgress
 from mien.runs.plan import folder_of, pending, read_completed, read_run
-from mien.runs.planner import make_plan
-from mien.runs.progress import StudyProgress
-from mien.runs.scheduler import StudyContext, run_all
+from mien.runs.scheduler import StudyContext, make_plan, run_all
 from mien.runs.spec import load_study
 from mien.runs.worker import RunJob, answer, make_job, read_answer
 from mien.training import state

@@ -17,8 +17,8 @@ from mien.inference.predictor import load
 from mien.pipeline.split_predictions import predict_soft_labels
 from mien.training import checkpoint
 from mien.training.distillation import soft_labels, teacher_targets
+from mien.training.heads import make_outputs
 from mien.training.loop import train
-from mien.training.outputs import make_outputs
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises

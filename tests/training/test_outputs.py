@@ -20,8 +20,8 @@ from mien.inference.predictor import load
 from mien.models.registry import build_model
 from mien.pipeline.split_predictions import predict_split
 from mien.training import checkpoint
+from mien.training.heads import make_outputs, output_facts
 from mien.training.loop import train
-from mien.training.outputs import make_outputs, output_facts
 from mien.training.plan import plan_training
 from mien.training.state import load_init_weights
 from support import raises

@@ -10,11 +10,11 @@ from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.batches import Batch
+from mien.training.heads.label import MOMENTUM, START, SelfAdaptive
 from mien.training.loop import train
 from mien.training.losses import Loss
 from mien.training.own_parts import Parts
 from mien.training.plan import plan_training
-from mien.training.self_adaptive import MOMENTUM, START, SelfAdaptive
 from training_support import changed
 
 LABELS = torch.tensor([0, 2, 1, 2])

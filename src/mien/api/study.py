@@ -15,9 +15,8 @@ from mien.base.progress import busy
 from mien.base.recipe import Change
 from mien.base.run_folder import check_out
 from mien.page.chart import import_page_packages
-from mien.runs.page import write_study
+from mien.runs.page import StudyProgress, write_study
 from mien.runs.plan import StudyCallback, pending, read_completed
-from mien.runs.progress import StudyProgress
 from mien.runs.spec import Study, load_study
 from mien.runs.table import StudyTable, tabulate
 
@@ -77,8 +76,7 @@ def study(
     faces = {form: read(data, *form, again=at > 0).faces for at, form in enumerate(forms)}
     whole.check_classes(faces[forms[0]].classes, changes, chosen.comparisons)
     with needs_extra("train", "Training"):
-        from mien.runs.planner import make_plan, notices_of
-        from mien.runs.scheduler import StudyContext, run_all
+        from mien.runs.scheduler import StudyContext, make_plan, notices_of, run_all
     with needs_extra("report", "The page and the tests of a study"):
         import_page_packages()
         import scipy  # noqa: F401

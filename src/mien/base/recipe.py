@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from mien.base.errors import DataError, RecipeError
 from mien.base.files import expand_home
-from mien.base.heads.kinds import HEADS
+from mien.base.heads import HEADS
 from mien.base.labels import parse_scheme
 from mien.base.preprocess import InputSpec
 from mien.base.recipe_tables import (

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from mien.base.heads.kinds import Target
+from mien.base.heads import Target
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]

@@ -12,9 +12,8 @@ from mien.cli.options import Positive
 from mien.cli.output import notice, show, show_json, show_notices, show_rows
 from mien.cli.source import SourceOptions
 from mien.cli.usage import leave_out
-from mien.runs.page import study_tables
+from mien.runs.page import StudyProgress, study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
-from mien.runs.progress import StudyProgress
 from mien.runs.spec import load_study, study_names
 
 

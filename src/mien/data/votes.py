@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mien.base.cells import missing, parse_number
 from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home
-from mien.base.heads.kinds import NAMES
+from mien.base.heads import NAMES
 from mien.base.labels import FERPLUS_CLASSES, canonical_class
 from mien.data.csv_file import CsvFile, normalize_header
 from mien.data.dataset import Dataset

@@ -39,8 +39,8 @@ from mien.training import checkpoint
 from mien.training.average import accuracy, batch_norms, recalibrate_bn, some_images
 from mien.training.callback import Callback, Callbacks
 from mien.training.device import from_first
+from mien.training.heads import HEADS
 from mien.training.loop import Outcome, train
-from mien.training.outputs import HEADS
 from mien.training.plan import TrainingPlan
 
 _BF16 = "bf16 in training and in history.csv; fp32 in model.onnx and in these metrics"

@@ -32,7 +32,7 @@ from mien.models.registry import completed, starts_from_scratch
 from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
 from mien.training.callback import Callback
-from mien.training.outputs import target_fingerprints
+from mien.training.heads import target_fingerprints
 from mien.training.plan import plan_training
 from mien.training.state import check_network, file_digest
 

@@ -36,8 +36,8 @@ from mien.page.blocks import Column, Table
 from mien.page.wording import counted, duration_text, percent
 from mien.runs.space import Space
 from mien.training.callback import Callback, Callbacks, interruptible
+from mien.training.heads import target_fingerprints
 from mien.training.loop import train
-from mien.training.outputs import target_fingerprints
 from mien.training.plan import plan_training
 from mien.training.state import check_network
 

@@ -18,10 +18,10 @@ from mien.data.dataset import Dataset
 from mien.models.network import Network
 from mien.models.registry import completed, starts_from_scratch
 from mien.training.batches import count_steps
+from mien.training.heads import make_outputs
 from mien.training.heads.head import Output
 from mien.training.losses import Loss, make_loss
 from mien.training.optim import build_optimizer, lr_scales
-from mien.training.outputs import make_outputs
 from mien.training.own_parts import NO_PARTS, Parts
 
 _FEW_STEPS = 100

@@ -24,9 +24,9 @@ from mien.training.average import WeightAverage, some_images
 from mien.training.batches import image_tensor
 from mien.training.device import TrainingFabric, make_fabric
 from mien.training.distillation import teacher_targets
+from mien.training.heads import HEADS, output_facts, target_fingerprints
 from mien.training.heads.head import Head, Output
 from mien.training.losses import LossFunction, as_tensor
-from mien.training.outputs import HEADS, output_facts, target_fingerprints
 from mien.training.plan import TrainingPlan
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from torch import Tensor
 
 from mien.base.errors import DataError
-from mien.base.heads.kinds import NAMES
+from mien.base.heads import NAMES
 from mien.base.run_folder import HistoryLine
 from mien.data.dataset import Dataset
 from mien.data.votes import read_ratings
