@@ -53,7 +53,7 @@ def codes(text: str) -> list[str]:
     return [each for each in page_codes(text) if each not in {"copies-unknown"}]
 
 
-def test_page_states_split_samples_and_metrics(tmp_path, charts):
+def test_page_states_split_samples_and_metrics_and_has_unique_ids(tmp_path, charts):
     page = HtmlPage(written(tmp_path))
     opening = page.words[: page.words.index("Accuracy")]
     for words in ("test", "1,234", "2 classes"):
@@ -65,10 +65,6 @@ def test_page_states_split_samples_and_metrics(tmp_path, charts):
     assert ("id", "of-this-data") in page.attributes
     assert ("id", "shows-faces") not in page.attributes
     assert page.tags.count("svg") == 5
-
-
-def test_page_has_unique_ids(tmp_path, charts):
-    page = HtmlPage(written(tmp_path))
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert {value for name, value in page.attributes if name == "aria-labelledby"} <= set(ids)

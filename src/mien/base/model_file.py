@@ -254,7 +254,7 @@ def open_model(
         # The first line holds the reason; the others are C++ locations.
         words = f"{path} is damaged, or not an ONNX model ({str(error).splitlines()[0][:160]})."
         if kind := next((kind for at, mark, kind in _OTHER_FORMATS if content.startswith(mark, at)), ""):
-            words = f"{path} is a {kind} file. mien loads ONNX models that mien made: mien train, mien export."
+            words = f"{path} is a {kind} file. Only ONNX models of mien are loaded: mien train, mien export."
         raise ModelError(words, code="model-damaged") from None
     try:
         manifest = parse_manifest(session.get_modelmeta().custom_metadata_map, path)
