@@ -19,11 +19,11 @@ from mien.data.read import ReadResult
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.named_metrics import estimates
 from mien.evaluation.paired_tests import significantly_best
-from mien.evaluation.predictions import Predictions, ensemble_of, read_predictions, write_predictions
+from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from mien.inference.find_model import find_model
 from mien.inference.predictor import load
 from mien.pipeline import evaluate as evaluate
-from mien.pipeline.evaluate import EvaluateOptions, model_table, predict_to_evaluate
+from mien.pipeline.evaluate import EvaluateOptions, ensemble_of, model_table, predict_to_evaluate
 from mien.pipeline.split_predictions import predict_split
 from mien.reporting.context import ReportContext
 from support import make_predictions, raises, refused, warned

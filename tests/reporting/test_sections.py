@@ -17,7 +17,7 @@ from mien.evaluation.robustness import RobustnessResult
 from mien.explanation.explainer import Explainer
 from mien.inference.find_model import find_run
 from mien.inference.predictor import load
-from mien.page.blocks import Text
+from mien.page.blocks import CaptionedChart, Table, Text
 from mien.reporting.attention import build_explainer, show_attention
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import cell_faces, robustness_section, worst_section
@@ -43,12 +43,13 @@ def context_of(labels, probabilities, classes=CLASSES, faces=None, groups=None, 
 @pytest.mark.parametrize(("labels", "drawn"), [([0, 1, 1, 0], True), ([1, 1, 1], False), ([1], False)])
 def test_roc_is_left_out_for_one_class(labels, drawn):
     section = curves_section(context_of(labels, np.random.default_rng(0).dirichlet(np.ones(3), len(labels))))
-    assert {chart.name for chart in section.charts()} == {"precision-recall"} | ({"roc-classes"} if drawn else set())
+    names = {part.chart.name for part in section.parts(CaptionedChart)}
+    assert names == {"precision-recall"} | ({"roc-classes"} if drawn else set())
     assert any(isinstance(part, Text) and "no ROC curves" in part.words for part in section.parts()) != drawn
 
 
 def test_confusion_tables_allow_a_class_named_as_a_column():
-    _, counts, _ = confusion_section(context_of([0, 1, 0, 1], np.full((4, 2), 0.5), ("true class", "b"))).tables()
+    _, counts, _ = confusion_section(context_of([0, 1, 0, 1], np.full((4, 2), 0.5), ("true class", "b"))).parts(Table)
     assert [column.name for column in counts.columns][1:] == ["true class", "b"]
 
 
@@ -56,10 +57,10 @@ def test_mistakes_name_the_files_of_the_data(faces):
     """Samples 0 and 1 are right, 2 and 3 are angry faces predicted as sad, 4 is a happy one predicted as angry."""
     labels, probabilities = [0, 1, 0, 0, 1], 0.1 + 0.7 * np.eye(3)[[0, 1, 2, 2, 0]]
     shares = [f"p({name})" for name in CLASSES]
-    (table,) = worst_section(context_of(labels, probabilities, faces=faces)).tables()
+    (table,) = worst_section(context_of(labels, probabilities, faces=faces)).parts(Table)
     assert [column.name for column in table.columns] == ["file", "sample", "label", "prediction", *shares]
     assert {row[1:4] for row in table.rows} == {(2, "angry", "sad"), (3, "angry", "sad"), (4, "happy", "angry")}
-    (table,) = worst_section(context_of(labels, probabilities)).tables()
+    (table,) = worst_section(context_of(labels, probabilities)).parts(Table)
     assert [column.name for column in table.columns] == ["sample", "label", "prediction", *shares]
 
 
@@ -87,8 +88,8 @@ def words(section):
 def test_robustness_section_has_every_accuracy():
     section = robustness_of(RESULT)
     assert "90.0%" in words(section)
-    assert [chart.name for chart in section.charts()] == ["robustness-curves"]
-    (table,) = section.tables()
+    assert [part.chart.name for part in section.parts(CaptionedChart)] == ["robustness-curves"]
+    (table,) = section.parts(Table)
     assert [row[-1] for row in table.rows] == pytest.approx([0.7, 0.5])
     assert block_codes(section) == []
 
@@ -113,7 +114,7 @@ def checks(faces, count, explainer):
     chosen, labels = faces.subset(np.arange(count)), np.arange(count) % 2
     predictions = Predictions(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
     section = show_attention(ReportContext(predictions, evaluate_predictions(predictions, 10), chosen), explainer)
-    (table,) = section.tables()
+    (table,) = section.parts(Table)
     return table.records()[0]
 
 

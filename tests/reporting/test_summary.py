@@ -9,6 +9,7 @@ from mien.base.errors import Notice
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, SubsetMetrics
+from mien.page.blocks import Table
 from mien.page.wording import shown
 from mien.reporting.context import ReportContext
 from mien.reporting.report_page import SUMMARY, next_section, report_page, summary_section, training_section
@@ -75,7 +76,7 @@ def test_history_table_keeps_epochs_and_small_rates():
     predictions = Predictions(np.arange(2), np.arange(2), np.eye(2), ("a", "b"), "validation", "")
     history = [{"epoch": 1, "learning_rate": 1.5e-5}]
     context = ReportContext(predictions, evaluate_predictions(predictions, 10), history=history, best_epoch=1)
-    (table,) = training_section(context).tables()
+    (table,) = training_section(context).parts(Table)
     assert [shown(value, column.format) for column, value in zip(table.columns, table.rows[0], strict=True)] == [
         "1",
         "1.5e-05",

@@ -146,7 +146,7 @@ def check(
     if split not in {None, claim.predictions.split}:
         raise DataError(f"The predictions are for '{claim.predictions.split}', not '{split}'.", code="split-other")
     found = measured.predictions
-    accuracy = proportion_among(found.probabilities.argmax(axis=1) == found.labels, groups=found.groups)
+    accuracy = proportion_among(found.right, groups=found.groups)
     findings = [
         _coverage(claim, accuracy, _expected(source.faces, found)),
         _labels(claim.other_labels),
@@ -215,7 +215,7 @@ def _size(accuracy: Estimate) -> ClaimFinding:
 
 
 def _exchange(found: Predictions) -> ClaimFinding:
-    best = best_exchange(confusion_matrix(found.labels, found.probabilities.argmax(axis=1), len(found.classes)))
+    best = best_exchange(confusion_matrix(found.labels, found.predicted, len(found.classes)))
     if best is None:
         return ClaimFinding("order of classes", "unknown", "There are too many classes to try every order of them.")
     if not best.is_clear:
@@ -227,7 +227,7 @@ def _exchange(found: Predictions) -> ClaimFinding:
 
 def _baseline(found: Predictions) -> ClaimFinding:
     largest = int(np.bincount(found.labels).argmax())
-    right, constant = found.probabilities.argmax(axis=1) == found.labels, found.labels == largest
+    right, constant = found.right, found.labels == largest
     test = mcnemar_test(constant & ~right, right & ~constant, found.groups)
     words = f"Always '{found.classes[largest]}' gives {percent(constant.mean())}"
     is_better = right.sum() > constant.sum()
@@ -257,7 +257,7 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
     ceiling = None if found.votes is None else vote_ceiling(found.votes.counts, found.votes.classes, found.groups)
     if found.votes is None or ceiling is None:
         return [ClaimFinding(key, "unknown", "The data has no votes of annotators.") for key in keys]
-    predicted = found.probabilities.argmax(axis=1)
+    predicted = found.predicted
     chosen = majority(found.votes.counts, found.votes.classes)
     place = {name: at for at, name in enumerate(found.classes)}
     seen = np.array([place.get(found.votes.classes[at], -1) if at >= 0 else -1 for at in chosen])
@@ -281,7 +281,7 @@ def _annotators(found: Predictions) -> list[ClaimFinding]:
 def _against(found: Predictions, other: Predictions) -> ClaimFinding:
     first, second = shared_samples([found, other])
     second = second.subset(np.argsort(second.sample_ids)[np.argsort(np.argsort(first.sample_ids))])
-    right = [each.probabilities.argmax(axis=1) == each.labels for each in (first, second)]
+    right = [each.right for each in (first, second)]
     test = mcnemar_test(right[1] & ~right[0], right[0] & ~right[1], first.groups)
     gain = bootstrap_mean(right[0].astype(np.float64) - right[1], groups=first.groups)
     words = (

@@ -15,7 +15,7 @@ from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
 from mien.evaluation.estimates import MIN_COMPARED, break_down
 from mien.evaluation.named_metrics import Metric, find_metrics
-from mien.evaluation.predictions import ensemble_of, read_predictions
+from mien.evaluation.predictions import read_predictions
 from mien.inference.find_model import is_shipped_run
 from mien.inference.predictor import Predictor, load
 from mien.inference.tta import check_tta
@@ -24,6 +24,7 @@ from mien.pipeline.evaluate import (
     EvaluateOptions,
     EvaluationResult,
     ModelTable,
+    ensemble_of,
     model_table,
     predict_to_evaluate,
 )

@@ -57,7 +57,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, metric
     groups, whole groups are drawn, because samples of one person are not independent.
     """
     labels, probabilities = predictions.labels, predictions.probabilities
-    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(predictions.classes))
+    confusion = confusion_matrix(labels, predictions.predicted, len(predictions.classes))
     counts = support(confusion)
     columns = {
         "precision": precision(confusion),
@@ -154,10 +154,10 @@ def break_down(column: str, predictions: Predictions, values: npt.NDArray[Any], 
     """
     distinct, group_of = group_values(values)
     kept = {str(value): group_of == index for index, value in enumerate(distinct)}
-    labels, right = predictions.labels, predictions.probabilities.argmax(axis=1) == predictions.labels
+    labels = predictions.labels
     counted = {"accuracy": labels >= 0}
     counted |= {f"recall of {name}": labels == at for at, name in enumerate(predictions.classes)}
-    hits = {metric: (right, among) for metric, among in counted.items()}
+    hits = {metric: (predictions.right, among) for metric, among in counted.items()}
     gaps = share_gaps(hits, values, predictions.groups)
     return BreakDown(column, tuple(evaluate_subsets(predictions, kept, resamples)), gaps)
 
@@ -210,8 +210,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
     truth, kind = _truth(predictions)
     known = truth != ""
     truth, predictions, output = truth[known], predictions.subset(known), ""
-    said = np.array(predictions.classes)[predictions.probabilities.argmax(axis=1)]
-    shown = predictions.probabilities.max(axis=1)
+    said, shown = np.array(predictions.classes)[predictions.predicted], predictions.confidence
     if predictions.answers is not None:
         output, said, shown = predictions.answers.output, predictions.answers.said, predictions.answers.confidence
     right = said == truth

@@ -37,7 +37,7 @@ class WeightedSplit:
     def confusion(self) -> Floats:
         """Confusion matrix, float64 (..., C, C): rows are true classes, columns predicted classes."""
         count = len(self.predictions.classes)
-        cells = self.predictions.labels * count + self.predictions.probabilities.argmax(axis=1)
+        cells = self.predictions.labels * count + self.predictions.predicted
         return self.sums(self.weights, cells, count**2).reshape(*self.weights.shape[:-1], count, count)
 
     def mean(self, values: Floats, among: npt.NDArray[Any] | None = None) -> Floats:
@@ -99,10 +99,6 @@ Metric: TypeAlias = str | NamedMetric | Callable[[Labels, Floats], float]
 """A metric as a user gives it: its name, ``file.py:function``, or a function of labels and probabilities."""
 
 
-def _right(predictions: Predictions) -> Bools:
-    return np.asarray(predictions.probabilities.argmax(axis=1) == predictions.labels)
-
-
 def _all(hits: Bools) -> tuple[Bools, Bools]:
     return hits, np.ones(len(hits), dtype=np.bool_)
 
@@ -120,7 +116,7 @@ def _majority_hits(predictions: Predictions, *, agreed: bool) -> tuple[Bools, Bo
     votes, classes = predictions.votes, predictions.votes.classes
     truth = majority(votes.counts, classes)
     answers = np.array([classes.index(each) if each in classes else -2 for each in predictions.classes])
-    said = answers[predictions.probabilities.argmax(axis=1)]
+    said = answers[predictions.predicted]
     if agreed:
         counted = truth == answers[predictions.labels]
     elif votes.probabilities is not None:
@@ -155,7 +151,7 @@ METRICS: dict[str, NamedMetric] = {
     for each in (
         NamedMetric(
             "accuracy", "accuracy", "samples whose most probable class is the true class",
-            hits=lambda predictions: _all(_right(predictions)), percent=True, headline=True,
+            hits=lambda predictions: _all(predictions.right), percent=True, headline=True,
         ),
         NamedMetric(
             "balanced_accuracy", "balanced accuracy", "mean recall over classes", _macro(metrics.recall),
@@ -259,7 +255,7 @@ def _of_class(kind: str, of_class: str) -> NamedMetric:
 
     def hits(predictions: Predictions) -> tuple[Bools, Bools]:
         labels = np.array(predictions.classes)[predictions.labels]
-        return _right(predictions), labels == of_class
+        return predictions.right, labels == of_class
 
     name = f"{'F1' if kind == 'f1' else kind} of {of_class}"
     by_hits = {"hits": hits} if kind == "recall" else {"compute": compute}

@@ -8,8 +8,8 @@ import re
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
@@ -311,10 +311,29 @@ class Predictions(PerSample):
     def __len__(self) -> int:
         return len(self.sample_ids)
 
+    @cached_property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """The most probable class of each sample, int64 (N,)."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @cached_property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Whether the most probable class is the label, bool (N,)."""
+        return np.asarray(self.predicted == self.labels)
+
+    @property
+    def confidence(self) -> npt.NDArray[np.float64]:
+        """The largest probability of each sample, float64 (N,)."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    def classes_of(self, at: int) -> tuple[str, str]:
+        """Return the names of the true and of the predicted class of the sample at an index."""
+        return self.classes[self.labels[at]], self.classes[self.predicted[at]]
+
     @property
     def accuracy(self) -> float:
         """Fraction of samples whose most probable class is the label, 0..1."""
-        return float((self.probabilities.argmax(axis=1) == self.labels).mean())
+        return float(self.right.mean())
 
     def in_order(self, classes: tuple[str, ...]) -> Predictions:
         """Return the same predictions with the same classes in another order."""
@@ -349,37 +368,6 @@ class Predictions(PerSample):
             # Two schemes in succession have no common name.
             scheme="" if self.scheme else scheme.name,
         )
-
-
-def ensemble_of(several: Sequence[Predictions]) -> Predictions:
-    """Average the probabilities of several models for the same samples in the same order.
-
-    Classes may be in another order; the first one's is used. Probabilities of votes and values beside classes are
-    averaged too, if all models have them; answers by a rule are left out. The temperature is unknown.
-    """
-    several = [each.in_order(several[0].classes) for each in several]
-    votes, values = several[0].votes, several[0].rated
-    if votes is not None:
-        classes, own = votes.classes, [each.votes for each in several]
-        known = [each.probabilities for each in own if each is not None and each.classes == classes]
-        shares = [each for each in known if each is not None]
-        mean = np.mean(shares, axis=0) if len(shares) == len(several) else None
-        votes = replace(votes, probabilities=mean, output="" if mean is None else votes.output)
-    if values is not None:
-        rated = [each.rated.values for each in several if each.rated is not None and each.rated.names == values.names]
-        values = replace(values, values=np.mean(rated, axis=0)) if len(rated) == len(several) else None
-    trained = [each.trained_on for each in several if each.trained_on is not None]
-    note = f"the mean of {len(several)} models"
-    return replace(
-        several[0],
-        probabilities=np.mean([each.probabilities for each in several], axis=0),
-        note=f"{note}, {several[0].note}" if several[0].note else note,
-        temperature=None,
-        votes=votes,
-        answers=None,
-        rated=values,
-        trained_on=np.any(trained, axis=0) if trained else None,
-    )
 
 
 def write_predictions(

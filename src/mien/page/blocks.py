@@ -285,15 +285,7 @@ class Section:
     title: str
     blocks: tuple[Block, ...] = ()
 
-    def parts(self) -> Iterator[Part]:
-        """Yield the parts in order, including those inside rows."""
-        for block in self.blocks:
-            yield from block.parts if isinstance(block, Row) else (block,)
-
-    def tables(self) -> Iterator[Table]:
-        """Yield all tables."""
-        return (each for each in self.parts() if isinstance(each, Table))
-
-    def charts(self) -> Iterator[Chart]:
-        """Yield all charts."""
-        return (each.chart for each in self.parts() if isinstance(each, CaptionedChart))
+    def parts(self, *kinds: type[Part]) -> list[Any]:
+        """Return the parts in order, including those inside rows; only those of given kinds, if any is given."""
+        parts = [part for block in self.blocks for part in (block.parts if isinstance(block, Row) else (block,))]
+        return [part for part in parts if isinstance(part, kinds)] if kinds else parts

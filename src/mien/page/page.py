@@ -63,14 +63,15 @@ class Page:
     @property
     def shows_faces(self) -> bool:
         """Return whether the page shows any faces."""
-        return any(isinstance(part, FaceRow | CellFaces) for section in self.sections for part in section.parts())
+        return any(section.parts(FaceRow, CellFaces) for section in self.sections)
 
     def html(self) -> str:
         """Return the page as HTML. Equal pages give equal text. Raises MissingExtraError without jinja2."""
         return self._html(self._svgs())
 
     def _svgs(self) -> dict[str, bytes]:
-        return {chart.name: chart.file("svg") for section in self.sections for chart in section.charts()}
+        charts = [part.chart for section in self.sections for part in section.parts(CaptionedChart)]
+        return {chart.name: chart.file("svg") for chart in charts}
 
     def _html(self, svgs: Mapping[str, bytes]) -> str:
         elements = {name: svg_element(file) for name, file in svgs.items()}
@@ -91,21 +92,19 @@ class Page:
         files: dict[Path, bytes] = {folder / key: text.encode("utf-8") for key, text in self.documents.items()}
         run = slug(self.label or self.title)
         for section in self.sections:
-            for part in section.parts():
-                if isinstance(part, CaptionedChart):
-                    place, chart = folder / "figures", part.chart
-                    for form in forms:
-                        content = svgs[chart.name] if form == "svg" else chart.file(form)
-                        files[place / f"{chart.name}.{form}"] = content
-                    if "pdf" in forms:
-                        text = figure_environment(chart.name, part.caption, f"fig:{run}-{chart.name}")
-                        files[place / f"{chart.name}.tex"] = text.encode("utf-8")
-                elif isinstance(part, Table):
-                    place, table = folder / "tables", part
-                    text = table.to_latex(table.caption or f"{section.title}.", f"tab:{run}-{table.name}")
-                    files[place / f"{table.name}.csv"] = table.to_csv()
-                    files[place / f"{table.name}.json"] = table.to_json()
-                    files[place / f"{table.name}.tex"] = text.encode("utf-8")
+            for part in section.parts(CaptionedChart):
+                place, chart = folder / "figures", part.chart
+                for form in forms:
+                    files[place / f"{chart.name}.{form}"] = svgs[chart.name] if form == "svg" else chart.file(form)
+                if "pdf" in forms:
+                    text = figure_environment(chart.name, part.caption, f"fig:{run}-{chart.name}")
+                    files[place / f"{chart.name}.tex"] = text.encode("utf-8")
+            for table in section.parts(Table):
+                place = folder / "tables"
+                text = table.to_latex(table.caption or f"{section.title}.", f"tab:{run}-{table.name}")
+                files[place / f"{table.name}.csv"] = table.to_csv()
+                files[place / f"{table.name}.json"] = table.to_json()
+                files[place / f"{table.name}.tex"] = text.encode("utf-8")
         _remove_earlier_files(folder / name)
         for path, content in files.items():
             write_bytes(path, content)

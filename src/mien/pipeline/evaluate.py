@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -90,6 +90,37 @@ def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> A
         words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; --by needs one."
         raise DataError(words, code="column-shape")
     return faces.columns[by]
+
+
+def ensemble_of(several: Sequence[Predictions]) -> Predictions:
+    """Average the probabilities of several models for the same samples in the same order.
+
+    Classes may be in another order; the first one's is used. Probabilities of votes and values beside classes are
+    averaged too, if all models have them; answers by a rule are left out. The temperature is unknown.
+    """
+    several = [each.in_order(several[0].classes) for each in several]
+    votes, values = several[0].votes, several[0].rated
+    if votes is not None:
+        classes, own = votes.classes, [each.votes for each in several]
+        known = [each.probabilities for each in own if each is not None and each.classes == classes]
+        shares = [each for each in known if each is not None]
+        mean = np.mean(shares, axis=0) if len(shares) == len(several) else None
+        votes = replace(votes, probabilities=mean, output="" if mean is None else votes.output)
+    if values is not None:
+        rated = [each.rated.values for each in several if each.rated is not None and each.rated.names == values.names]
+        values = replace(values, values=np.mean(rated, axis=0)) if len(rated) == len(several) else None
+    trained = [each.trained_on for each in several if each.trained_on is not None]
+    note = f"the mean of {len(several)} models"
+    return replace(
+        several[0],
+        probabilities=np.mean([each.probabilities for each in several], axis=0),
+        note=f"{note}, {several[0].note}" if several[0].note else note,
+        temperature=None,
+        votes=votes,
+        answers=None,
+        rated=values,
+        trained_on=np.any(trained, axis=0) if trained else None,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,9 +221,8 @@ class EvaluationResult:
 
     def plot_reliability(self) -> Chart:
         """Draw accuracy by confidence; below the diagonal the model is overconfident."""
-        confidence = self.predictions.probabilities.max(axis=1)
-        correct = self.predictions.probabilities.argmax(axis=1) == self.predictions.labels
-        return reliability_chart({"predictions": reliability(confidence, correct, groups=self.predictions.groups)})
+        found = self.predictions
+        return reliability_chart({"predictions": reliability(found.confidence, found.right, groups=found.groups)})
 
     def write(
         self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None, *, overwrite: bool = False

@@ -88,16 +88,16 @@ def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: E
     chosen = []
     for index in range(len(context.classes)):
         for is_correct in (True, False):
-            mine = np.flatnonzero((context.predictions.labels == index) & (context.correct == is_correct))
+            mine = np.flatnonzero((context.predictions.labels == index) & (context.predictions.right == is_correct))
             if len(mine):
-                chosen.append(int(mine[np.argmax(context.confidence[mine])]))
+                chosen.append(int(mine[np.argmax(context.predictions.confidence[mine])]))
     faces = images[chosen]
     methods = track(explainer.methods, total=len(explainer.methods), what="mapping faces", unit="methods")
     maps = {method: explainer.attribute(faces, method=method) for method in methods}
     rows = []
     for index, at in enumerate(chosen):
-        true, predicted = context.classes[context.predictions.labels[at]], context.classes[context.predicted[at]]
-        sure = percent(float(context.confidence[at]), 0)
+        true, predicted = context.predictions.classes_of(at)
+        sure = percent(float(context.predictions.confidence[at]), 0)
         title = f"{true}, correct, {sure}" if true == predicted else f"{true}, predicted {predicted}, {sure}"
         tiles = [FaceTile(data_address(faces[index]), "the face")]
         for name, each in maps.items():

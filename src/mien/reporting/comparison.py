@@ -175,8 +175,7 @@ def compare_predictions(
     Raises DataError if samples (in any order), labels, classes or data differ.
     """
     first, second = match_samples(first, second)
-    right = [predictions.probabilities.argmax(axis=1) == predictions.labels for predictions in (first, second)]
-    only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
+    only_first, only_second = first.right & ~second.right, second.right & ~first.right
     further = [each for each in find_metrics(metrics) if each.key not in COMPARED]
     chosen = find_metrics([*COMPARED, *further, *(f"recall.{name}" for name in first.classes)])
     return Comparison(
@@ -191,7 +190,7 @@ def compare_predictions(
         mcnemar=mcnemar_test(only_first, only_second, groups_of((first, second))),
         only_first=first.sample_ids[only_first],
         only_second=first.sample_ids[only_second],
-        both_wrong=first.sample_ids[~right[0] & ~right[1]],
+        both_wrong=first.sample_ids[~first.right & ~second.right],
         resamples=resamples,
     )
 
@@ -304,7 +303,7 @@ def _matrices(found: Comparison, key: str) -> Row:
     classes, charts = found.classes, []
     sides = {"first": (found.first, found.first_predictions), "second": (found.second, found.second_predictions)}
     for side, (name, each) in sides.items():
-        confusion = confusion_matrix(each.labels, each.probabilities.argmax(axis=1), len(classes))
+        confusion = confusion_matrix(each.labels, each.predicted, len(classes))
         chart = confusion_chart(confusion, classes, name=f"{key}-confusion-{side}")
         charts.append(CaptionedChart(chart, f"Confusion matrix of {name}.", len(classes) > MAX_UNSCROLLED_CLASSES))
     return Row(tuple(charts))
@@ -316,10 +315,9 @@ def _samples_table(found: Comparison, key: str) -> Table:
     rows = []
     for name, sample_ids in ((found.first, found.only_first), (found.second, found.only_second)):
         for at in _indices(found, sample_ids):
-            truth = found.classes[sides[0].labels[at]]
-            predicted = [found.classes[int(each.probabilities[at].argmax())] for each in sides]
+            (truth, first), (_, second) = (each.classes_of(at) for each in sides)
             file = "" if found.faces is None else str(found.faces.source[at])
-            rows.append((file, int(sides[0].sample_ids[at]), truth, name, *predicted))
+            rows.append((file, int(sides[0].sample_ids[at]), truth, name, first, second))
     caption = f"Samples on which only one of {found.first} and {found.second} is correct."
     return Table(f"{key}-samples", columns_of(dict.fromkeys(names, "text")), rows, caption, 0)
 

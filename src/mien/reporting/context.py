@@ -79,21 +79,6 @@ class ReportContext:
         return None
 
     @cached_property
-    def predicted(self) -> npt.NDArray[np.int64]:
-        """Predicted class of each sample, int64 (N,)."""
-        return np.asarray(self.predictions.probabilities.argmax(axis=1), dtype=np.int64)
-
-    @cached_property
-    def correct(self) -> npt.NDArray[np.bool_]:
-        """Whether each prediction is correct, bool (N,)."""
-        return np.asarray(self.predicted == self.predictions.labels)
-
-    @cached_property
-    def confidence(self) -> npt.NDArray[np.float64]:
-        """Largest probability of each sample, float64 (N,)."""
-        return np.asarray(self.predictions.probabilities.max(axis=1), dtype=np.float64)
-
-    @cached_property
     def identical(self) -> npt.NDArray[np.int64] | None:
         """Group of each sample, int64 (N,); identical images are in the same group. None without faces."""
         return None if self.faces is None else group_identical(np.asarray(self.faces.images))

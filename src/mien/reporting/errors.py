@@ -29,7 +29,7 @@ NO_MISTAKES: Notice = Notice("None: all predictions are correct.", code="no-mist
 
 def pairs_section(context: ReportContext) -> Section:
     """Build the section of the most confused pairs, with counts and intervals."""
-    pairs = confused_pairs(context.predictions.labels, context.predicted, context.groups)
+    pairs = confused_pairs(context.predictions.labels, context.predictions.predicted, context.groups)
     if not pairs:
         return Section("pairs", "Confused pairs", (Text(NO_MISTAKES),))
     rows = [(context.classes[each.first], context.classes[each.second], each.count, each.rate) for each in pairs]
@@ -44,7 +44,7 @@ def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
     """Return the most confident faces of each cell of the confusion matrix; empty without faces."""
     if context.faces is None or context.identical is None:
         return {}
-    labels, predicted, sure = context.predictions.labels, context.predicted, context.confidence
+    labels, predicted, sure = context.predictions.labels, context.predictions.predicted, context.predictions.confidence
     found = {}
     cells = np.argwhere(context.evaluation.confusion)
     most = max(1, min(FACES_OF_A_CELL, MAX_IN_CELLS // len(cells)))
@@ -78,8 +78,8 @@ def worst_section(context: ReportContext) -> Section:
     words = "The wrong predictions with the highest confidence. Click a face to see all probabilities."
     tiles = []
     for at in worst.tolist():
-        true, predicted = context.classes[context.predictions.labels[at]], context.classes[context.predicted[at]]
-        caption = f"{true}, predicted {predicted} {percent(float(context.confidence[at]), 0)}"
+        true, predicted = context.predictions.classes_of(at)
+        caption = f"{true}, predicted {predicted} {percent(float(context.predictions.confidence[at]), 0)}"
         tiles.append(sample_tile(context.predictions, at, context.faces, at, caption))
     return Section("worst", "Worst mistakes", (Text(words, soft=True), FaceRow("", tuple(tiles)), table))
 
@@ -120,9 +120,8 @@ def mistakes_table(predictions: Predictions, faces: Dataset | None, most: int, s
     names = ("file", "sample", "label", "prediction", *(["votes"] if with_votes else []))
     rows = []
     for at in order:
-        values = predictions.probabilities[at]
-        own = (classes[predictions.labels[at]], classes[int(values.argmax())], *([votes[at]] if with_votes else []))
+        own = (*predictions.classes_of(at), *([votes[at]] if with_votes else []))
         file = "" if faces is None else str(faces.source[at])
-        rows.append((file, int(predictions.sample_ids[at]), *own, *values.tolist()))
+        rows.append((file, int(predictions.sample_ids[at]), *own, *predictions.probabilities[at].tolist()))
     columns = (*(Column(name, "text") for name in names), *(Column(f"p({name})", "percent") for name in classes))
     return Table("mistakes", columns, rows, "Wrong predictions, the most confident first.", shown)

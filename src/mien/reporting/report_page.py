@@ -116,7 +116,7 @@ def _sentences(context: ReportContext) -> Iterator[str]:
             f"Best class{by}: {best.name}, of which {percent(best.recall)} are recognised. Worst: {worst.name}, "
             f"{percent(worst.recall)} of {counted(worst.support, 'sample')}."
         )
-    pairs = confused_pairs(context.predictions.labels, context.predicted)
+    pairs = confused_pairs(context.predictions.labels, context.predictions.predicted)
     if pairs:
         true, said = (context.classes[at] for at in (pairs[0].first, pairs[0].second))
         yield (
@@ -140,12 +140,13 @@ def _sentences(context: ReportContext) -> Iterator[str]:
 
 def _gap(context: ReportContext) -> float:
     """Return mean confidence minus accuracy."""
-    return float(context.confidence.mean() - context.correct.mean())
+    return float(context.predictions.confidence.mean() - context.predictions.right.mean())
 
 
 def _sureness(context: ReportContext) -> str:
     gap = _gap(context)
-    sure, correct = (percent(float(each.mean())) for each in (context.confidence, context.correct))
+    found = context.predictions
+    sure, correct = (percent(float(each.mean())) for each in (found.confidence, found.right))
     error = decimal(context.evaluation.calibration_error.value)
     words = f"mean confidence is {sure}, accuracy {correct} (calibration error {error})."
     if gap > SURE_WITHIN:
@@ -307,7 +308,7 @@ def calibration_section(context: ReportContext) -> Section:
             "the model is overconfident.",
         ),
         CaptionedChart(
-            coverage_chart(*accuracy_against_coverage(context.confidence, context.correct)),
+            coverage_chart(*accuracy_against_coverage(context.predictions.confidence, context.predictions.right)),
             "Accuracy if the model abstains on the faces with the lowest confidence.",
         ),
     )
