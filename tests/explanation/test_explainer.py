@@ -6,13 +6,15 @@ from mien.explanation.explainer import (
     METHODS,
     Explainer,
     area,
+    colour,
     mean_maps,
     measure_faithfulness,
+    occlusion,
+    overlay,
+    patch_masks,
     pixel_ranks,
     removal_curves,
 )
-from mien.explanation.occlusion import occlusion, patch_masks
-from mien.explanation.overlay import colour, overlay
 from support import raises
 
 

@@ -19,9 +19,8 @@ from mien.base.run_folder import RunFolder
 from mien.data.read import ReadOptions, load_dataset, read_data
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.evaluation.robustness import CORRUPTIONS
-from mien.explanation.explainer import METHODS, Explainer
+from mien.explanation.explainer import METHODS, Explainer, overlay
 from mien.explanation.gradient import load_torch_model
-from mien.explanation.overlay import overlay
 from mien.exporting.to_onnx import export_run
 from mien.inference.predictor import load
 from mien.inference.tta import mean_over_views

@@ -22,8 +22,7 @@ from mien.base.labels import canonical_class
 from mien.base.processes import torch_defaults
 from mien.base.progress import slices, track
 from mien.base.run_folder import check_out
-from mien.explanation.explainer import METHODS, Explainer, mean_maps, needs_torch
-from mien.explanation.overlay import beside, full_scale, overlay
+from mien.explanation.explainer import METHODS, Explainer, beside, full_scale, mean_maps, needs_torch, overlay
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, is_several, load
 from mien.page.chart import Chart, shorten

@@ -1,6 +1,6 @@
 """Saliency maps of a model by every method. To add one, write a file with a function and add an entry here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -16,9 +16,11 @@ from mien.base.run_folder import RunFolder
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import gaussian_blur
-from mien.explanation.occlusion import Predict
 
-METHODS: dict[str, str] = {"gradient": "gradient", "gradcam": "gradient", "occlusion": "occlusion"}
+Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
+"""Function that maps faces uint8 (N, S, S[, 3]) to probabilities (N, C), e.g. ``Predictor.probabilities``."""
+
+METHODS: dict[str, str] = {"gradient": "gradient", "gradcam": "gradient", "occlusion": "explainer"}
 """Module of each method in this folder, imported on first use. Its function has the method's name."""
 
 Maps = npt.NDArray[np.float32]
@@ -249,3 +251,100 @@ def _moved_maps(
     moved = np.zeros(maps.shape, dtype=np.float32)
     moved[:, window, window] = [np.roll(each, offset, (0, 1)) for each, offset in zip(inside, offsets, strict=True)]
     return moved
+
+
+def occlusion(
+    predict: Predict,
+    images: npt.NDArray[np.uint8],
+    targets: npt.NDArray[np.int64],
+    *,
+    patch_px: int | None = None,
+    stride_px: int | None = None,
+    crop_px: int | None = None,
+) -> npt.NDArray[np.float32]:
+    """Slide a patch of the face's mean colour over it. A pixel's value is the mean drop while covered.
+
+    Source: Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. The default
+    patch is a sixth of the crop: 8 px of FER2013's 48, about an eye. It moves by half of its side, at most by its side,
+    so that every pixel is covered. Images are uint8 (N, S, S[, 3]), targets int64 (N,), classes to explain. Returns
+    float32 (N, S, S), drop of the class's probability, -1..1; 0 outside the crop.
+    """
+    side = images.shape[1]
+    crop = side if crop_px is None else crop_px
+    patch_px = max(crop // 6, 1) if patch_px is None else patch_px
+    stride_px = max(patch_px // 2, 1) if stride_px is None else stride_px
+    maps = np.zeros(images.shape[:3], dtype=np.float32)
+    whole = predict(images)
+    patches = patch_masks(side, patch_px, stride_px, crop)
+    times_covered = np.maximum(patches.sum(axis=0), 1)
+    covered = patches if images.ndim == 3 else patches[..., None]
+    start = (side - crop) // 2
+    for index, (face, target) in enumerate(zip(images, targets, strict=True)):
+        fill = np.rint(face[start : start + crop, start : start + crop].mean(axis=(0, 1))).astype(np.uint8)
+        drops = whole[index, target] - predict(np.where(covered, fill, face))[:, target]
+        maps[index] = np.tensordot(drops, patches, axes=1) / times_covered
+    return maps
+
+
+def patch_masks(side: int, patch_px: int, stride_px: int, crop_px: int) -> npt.NDArray[np.bool_]:
+    """Return all positions of the patch in the central crop, bool (P, side, side); the last touches the edge."""
+    start = (side - crop_px) // 2
+    offsets = sorted({*range(0, crop_px - patch_px, stride_px), crop_px - patch_px})
+    covered = np.zeros((len(offsets), side), dtype=np.bool_)
+    for row, offset in zip(covered, offsets, strict=True):
+        row[start + offset : start + offset + patch_px] = True
+    return (covered[:, None, :, None] & covered[None, :, None, :]).reshape(-1, side, side)
+
+
+# Every 16th colour of matplotlib's magma (Smith & van der Walt, CC0), which is perceptually uniform, also for
+# colour-blind people. Linear interpolation between them is off by at most 3 of 255.
+_MAGMA_HEX = """
+000004 0a0822 1d1146 36106a 50127c 691c81 822681 9c2e7f b63779
+cf4170 e65163 f5695c fb8761 fea571 fec387 fde0a2 fcfdbf
+"""
+_MAGMA = np.array([list(bytes.fromhex(each)) for each in _MAGMA_HEX.split()], dtype=np.float64)
+
+SCALED_BY = 0.99
+"""Positive values above this quantile of a map all get the last colour."""
+
+
+def colour(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Map values (...), 0..1, to magma colours: RGB float64 (..., 3), 0..255."""
+    stops = np.linspace(0, 1, len(_MAGMA))
+    return np.stack([np.interp(values, stops, channel) for channel in _MAGMA.T], axis=-1)
+
+
+STRENGTH = 0.6
+"""Opacity of the colour where a map is largest, 0..1."""
+
+
+def overlay(
+    face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]], enlarge: int = 4
+) -> npt.NDArray[np.uint8]:
+    """Colour a face, uint8 (S, S[, 3]), by a map, and enlarge it. Where the map is 0 or less, the face is unchanged.
+
+    The top hundredth of the map's positive values gets the last colour (Smilkov et al., SmoothGrad, 2017, section 3.1).
+    Scaled by its largest pixel, a gradient map would hardly be visible. Returns RGB uint8, ``enlarge`` times as large.
+    """
+    share = np.clip(face_map.astype(np.float64) / (full_scale(face_map) or 1.0), 0.0, 1.0)
+    cover = STRENGTH * share[:, :, None]
+    # magma's first colours are black, which would look like a dark face, so begin where it is violet.
+    blend = (1 - cover) * (face[:, :, None] if face.ndim == 2 else face) + cover * colour(0.35 + 0.65 * share)
+    pixels: npt.NDArray[np.uint8] = np.rint(blend).astype(np.uint8)
+    return pixels.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+
+
+def full_scale(face_map: npt.NDArray[np.floating[Any]]) -> float:
+    """Return the value that :func:`overlay` shows in the last colour; 0.0 if no pixel favours the class."""
+    positive = face_map[face_map > 0].astype(np.float64)
+    return float(np.quantile(positive, SCALED_BY)) if len(positive) else 0.0
+
+
+FACE_PX = 288
+"""Smallest side of each of the two faces in :func:`beside`, in pixels."""
+
+
+def beside(face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+    """Draw a face, and beside it the same face under its map, each a multiple of S pixels wide: RGB uint8."""
+    enlarge = -(-FACE_PX // len(face))
+    return np.concatenate([overlay(face, shown, enlarge) for shown in (np.zeros_like(face_map), face_map)], axis=1)

@@ -18,8 +18,7 @@ from mien.base.progress import slices
 from mien.base.run_folder import RunFolder
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
-from mien.explanation.explainer import Explainer, Floats
-from mien.explanation.occlusion import Predict
+from mien.explanation.explainer import Explainer, Floats, Predict
 from mien.models.network import Network, run_order
 from mien.training.checkpoint import load_network
 

@@ -6,8 +6,7 @@ import numpy.typing as npt
 from mien.base.errors import MienError, MissingExtraError, Notice
 from mien.base.progress import track
 from mien.base.run_folder import RunFolder
-from mien.explanation.explainer import MAX_CORRELATION, MIN_FACES, Explainer, MapCheck, mean_maps
-from mien.explanation.overlay import overlay
+from mien.explanation.explainer import MAX_CORRELATION, MIN_FACES, Explainer, MapCheck, mean_maps, overlay
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Block, CaptionedChart, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.chart import shorten

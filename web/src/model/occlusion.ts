@@ -1,4 +1,4 @@
-/** Covers parts of the face and measures the drop of a class's probability, as mien.explanation.occlusion. */
+/** Covers parts of the face and measures the drop of a class's probability, as mien.explanation.explainer. */
 
 import { roundHalfEven } from "../preprocess/image";
 

@@ -1,4 +1,4 @@
-/** An occlusion map in colour over its face crop, as mien.explanation.overlay draws it. */
+/** An occlusion map in colour over its face crop, as mien.explanation.explainer draws it. */
 
 /** Matplotlib's magma (Smith & van der Walt, CC0), every 16th colour. */
 const MAGMA = (

@@ -86,7 +86,7 @@ describe("timeline", () => {
   });
 });
 
-test("occlusion finds the only pixel that matters, as mien.explanation.occlusion does", async () => {
+test("occlusion finds the only pixel that matters, as mien.explanation.explainer does", async () => {
   const crop = new Uint8Array(12 * 12).fill(100);
   crop[5 * 12 + 6] = 200;
   const predict = (crops: Uint8Array[]) => Promise.resolve(crops.map((each) => [each[5 * 12 + 6]! / 200]));
