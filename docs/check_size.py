@@ -21,10 +21,10 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 36_830,
-    "files of src/mien": 249,
-    "lines of tests": 26_900,
-    "lines of code in src/mien, without docstrings, comments and blank lines": 24_200,
+    "lines of src/mien": 36_200,
+    "files of src/mien": 210,
+    "lines of tests": 26_700,
+    "lines of code in src/mien, without docstrings, comments and blank lines": 23_800,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 11_010,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 2_300,
     "words of docs and README, without cli.md": 33_050,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mien
-from mien.api.embeddings import pca
+from mien.api.plots import pca
 from mien.base.errors import DataError
 from mien.base.labels import colour_of
 from support import raises

@@ -12,7 +12,7 @@ from mien.base.errors import DataError
 from mien.base.model_file import read_manifest
 from mien.evaluation import metrics
 from mien.inference.predictor import load
-from support import raises, refused
+from support import raises
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])
@@ -65,7 +65,7 @@ def test_export_without_a_split_writes_nothing(tmp_path, tiny_run, faces):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command(mien, tmp_path, tiny_run, face_folder):
+def test_export_writes_the_same_by_command_and_function(mien, tmp_path, tiny_run, face_folder):
     run = tmp_path / "run"
     shutil.copytree(tiny_run.path, run)
     said = mien("export", run, "--precision", "int8", "--data", face_folder)
@@ -78,6 +78,3 @@ def test_the_command(mien, tmp_path, tiny_run, face_folder):
     assert content["file"] == str(run / "model.half.onnx")
     for name in ("model.int8.onnx", "model.half.onnx"):
         assert mien("evaluate", run / name, "--data", face_folder).code == 0
-    refused(mien("export", run, "--precision", "int8"), "data-missing", "--data PATH")
-    refused(mien("export", run, "--data", face_folder), "options", "--data", "--precision")
-    refused(mien("export", run, "--precision", "int8", "--data", tmp_path / "none"), "data-missing", tmp_path / "none")

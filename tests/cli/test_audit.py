@@ -119,14 +119,6 @@ def test_audit_rejects_unusable_recipes_before_its_work(
     refused(mien("audit", face_parquet, "--recipe", other, "--out", out), "other-recipe", "2")
 
 
-def test_audit_rejects_bad_options_and_writes_nothing(mien, face_parquet, tiny_run, tmp_path):
-    out = tmp_path / "out"
-    predictions = tiny_run.predictions("validation")
-    refused(mien("audit", face_parquet, "--predictions", predictions, "--recipe", "quick", "--out", out), "options")
-    refused(mien("audit", face_parquet, "--out", tiny_run.path), "out-is-run")
-    assert not out.exists()
-
-
 def test_audit_replaces_clean_toml_only_with_overwrite(mien, face_parquet, tmp_path):
     (tmp_path / "clean.toml").write_text("mine")
     refused(mien("audit", face_parquet, "--out", tmp_path), "file-exists", "clean.toml", "--overwrite")

@@ -87,17 +87,10 @@ def test_compare_notes_temperatures_and_averaging(mien, three, folders, tmp_path
     refused(mien("compare", strong / "predictions_validation.npz", weak), "folder-is-a-file", "--predictions")
 
 
-def test_compare_rejects_other_samples_and_writes_nothing(mien, three, folders, tmp_path, tiny_run):
-    weak, strong, _ = folders
+def test_compare_rejects_other_samples_and_writes_nothing(mien, three, folders, tmp_path):
+    weak, *_ = folders
     write_predictions(tmp_path / "fewer.npz", three[0].subset(np.arange(1, len(three[0]))))
     refused(mien("compare", weak, "--predictions", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "samples-differ")
-    refused(mien("compare", weak, "--out", tmp_path / "out"), "too-few-models")
-    refused(mien("compare", weak, strong, "--map", "a=b"), "options", "--map")
-    refused(mien("compare", weak, strong, "--split", "test"), "predictions-missing", weak, "--split test")
-    refused(mien("compare", weak, tmp_path / "two"), "predictions-missing", f"{tmp_path / 'two'} does not exist")
-    files = [part for folder in (weak, strong) for part in ("--predictions", folder / "predictions_validation.npz")]
-    refused(mien("compare", *files, "--split", "test"), "options", "--split")
-    refused(mien("compare", weak, strong, "--out", tiny_run.path), "out-is-run")
     assert not (tmp_path / "out").exists()
 
 

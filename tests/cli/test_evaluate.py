@@ -76,11 +76,6 @@ def test_predictions_files_are_evaluated(mien, tmp_path, tiny_run, face_folder):
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").rglob("*.*")} == before
     assert mien(*words, "--classes", "binary", "--overwrite").code == 0
     assert (tmp_path / "out" / "metrics.json").read_bytes() != before["metrics.json"]
-    refused(mien(*words[:-2], "--overwrite"), "options", "--overwrite", "--out")
-    refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), tiny_run.path), "options")
-    refused(mien("evaluate", tiny_run.path, "--data", face_folder, "--tta", 3), "tta-views", "1, 2, 5 or 10", "3")
-    refused(mien("evaluate", tiny_run.path), "options", "--data")
-    refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--split", "train"), "options")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
@@ -123,7 +118,6 @@ def test_evaluate_with_metric_measures_further_metrics(mien, tmp_path, tiny_run)
     assert re.search(rf"Cohen's kappa +{expected:.3f}", shown)
     assert re.search(r"Zeros +\d+\.000", shown)
     assert "Zeros" in (tmp_path / "out" / "report.html").read_text()
-    refused(mien("evaluate", "--predictions", file, "--metric", "kapa"), "metric-unknown", "Did you mean 'kappa'?")
     (tmp_path / "parts.py").write_text("def zeros(labels, probabilities):\n    return None\n")
     refused(mien(*words), "metric-value", "'zeros'", "NoneType")
 

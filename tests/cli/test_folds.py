@@ -50,18 +50,3 @@ def test_train_folds_writes_predictions_of_every_face(mien, train, face_folder, 
     refused(train("--from", "out"), "model-missing", "2 folds", "out/fold-1")
     for value in shown:
         assert again.out.count(f"{value:.1%}") >= [f"{each:.1%}" for each in shown].count(f"{value:.1%}")
-
-
-@pytest.mark.parametrize(
-    ("options", "code"),
-    [
-        (("--folds", "3", "--log", "tensorboard"), "options"),
-        (("--folds", "2", "--group", "person"), "column-missing"),
-    ],
-)
-def test_train_folds_rejects_bad_options_and_writes_nothing(train, tmp_path, monkeypatch, options, code):
-    monkeypatch.chdir(tmp_path)
-    answer = train(*options)
-    refused(answer, code)
-    assert "folds; " not in answer.err, "no word of a split that is not made"
-    assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""mien predict on photos: every face found, read, drawn and kept."""
+"""mien predict on photos and crops: every face found, read, drawn and kept."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mien.cli.output import show_rows
-from support import noted, refused
+from support import note_codes, noted, refused
 
 
 def test_predict_prints_each_face_and_counts(mien, photos, tiny_run):
@@ -102,23 +102,6 @@ def test_predict_rejects_bad_images_or_skips_them(mien, photos, tiny_run, tmp_pa
     assert answer.out.endswith("YuNet: 1 face in 1 image; 1 skipped\n")
 
 
-@pytest.mark.parametrize(
-    ("options", "code", "value"),
-    [
-        (("--crops", "--annotate", "x"), "options", "--annotate"),
-        (("--crops", "--min-score", "0.5"), "options", "--min-score"),
-        (("--engine", "ray"), "options", "--engine ray"),
-        (("--engine", "ray", "--out", "x.csv", "--annotate", "x"), "options", "--annotate"),
-        (("--json", "--csv"), "options", "--csv"),
-        (("--out", "x.csv", "--json"), "options", "--json"),
-    ],
-)
-def test_predict_rejects_contradicting_options(mien, photos, tiny_run, options, code, value, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    refused(mien("predict", "--model", tiny_run.path, photos, *options), code, value)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_predict_names_mien_video_for_videos(mien, tmp_path, faces):
     """By what it holds, not by its name."""
     clip = tmp_path / "clip.MP4"
@@ -141,11 +124,6 @@ def test_predict_fails_if_no_image_can_be_read(mien, tmp_path, tiny_run):
     assert kept.code == 2
     assert "x.jsonl" in kept.err.splitlines()[-1]
     assert kept.err.splitlines()[-1].endswith("[no-images]")
-
-
-def test_predict_rejects_addresses(mien, tiny_run):
-    refused(mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"), "image-address", "a.jpg")
-    refused(mien("predict", "s3://KEY:SECRET@bucket/a"), "image-address", "s3://KEY:***@bucket/a")
 
 
 def test_predict_json_lists_skipped_images(mien, photos, tiny_run, tmp_path):
@@ -229,7 +207,6 @@ def test_predict_replaces_a_finished_file_only_with_overwrite(mien, photos, tiny
     (tmp_path / "a.jsonl").write_text("old")
     assert mien(*given, "--overwrite").code == 0
     assert (tmp_path / "a.jsonl").read_text() == before
-    refused(mien(*given[:4], "--overwrite"), "options", "--overwrite")
 
 
 def test_groups_of_people_are_compared_without_labels(mien, face_folder, tiny_run, tmp_path):
@@ -261,3 +238,27 @@ def test_groups_of_people_are_compared_without_labels(mien, face_folder, tiny_ru
     people.write_text(f"file\n{rows[0]['source']}\n")
     refused(mien(*given, "--by", people), "groups-missing", "age")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_predict_notes_photographs_given_as_crops(mien, tiny_run, astronaut, tmp_path):
+    photo, crop = tmp_path / "photo.png", tmp_path / "crop.png"
+    Image.fromarray(astronaut).save(photo)
+    # Her face with hair, as a crop that is loose.
+    Image.fromarray(astronaut).crop((140, 30, 310, 200)).resize((400, 400)).save(crop)
+    for command in (("predict",), ("explain", "--out", tmp_path / "maps")):
+        noticed = mien(*command, photo, "--crops", "--model", tiny_run.path)
+        assert noticed.code == 0, noticed.err
+        assert note_codes(noticed.err) == ["photo-as-crop"]
+        noted(noticed, "photo-as-crop", "photo.png")
+    assert note_codes(mien("predict", crop, "--crops", "--model", tiny_run.path).err) == []
+    assert note_codes(mien("predict", photo, "--model", tiny_run.path).err) == []
+
+
+def test_predict_notes_crops_without_a_face_once(mien, tiny_run, tmp_path):
+    for number in range(3):
+        Image.new("L", (48, 48), 90 + number).save(tmp_path / f"{number}.png")
+    said = mien("predict", tmp_path, "--model", tiny_run.path)
+    assert said.code == 0, said.err
+    assert note_codes(said.err) == ["crops-as-photos"]
+    noted(said, "crops-as-photos", 3, "--crops")
+    assert note_codes(mien("predict", tmp_path, "--crops", "--model", tiny_run.path).err) == []

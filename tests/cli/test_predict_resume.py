@@ -47,21 +47,6 @@ def test_predict_rejects_resuming_with_other_settings(mien, photos, tiny_run, tm
     assert all(str(photos / name) in (tmp_path / "out.csv").read_text() for name in ("a.png", "c.jpg"))
 
 
-@pytest.mark.parametrize(
-    ("wrong", "code"),
-    [
-        (("empty",), "folder-without-images"),
-        (("nowhere.jpg",), "file-missing"),
-        (("--classes", "nothing=at all"), "too-few-classes"),
-    ],
-)
-def test_predict_leaves_nothing_after_an_error(mien, photos, tiny_run, tmp_path, monkeypatch, wrong, code):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    refused(mien("predict", "--model", tiny_run.path, photos, *wrong, "--out", "new/out.csv"), code)
-    assert list(tmp_path.iterdir()) == [tmp_path / "empty"]
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_predict_resumes_after_a_kill(mien, photos, tiny_run, tmp_path):
     """Killed for real once some are done; then as if nothing had been. Oracle: the answers without a kill."""

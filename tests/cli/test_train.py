@@ -7,13 +7,11 @@ import subprocess
 
 import pytest
 
-import mien as package
-from mien.base.errors import RecipeError
 from mien.base.labels import EXPRESSIONS
 from mien.base.run_folder import RunFolder
 from mien.data.read import load_dataset
 from mien.training import loop
-from support import note_codes, noted, raises, refused
+from support import note_codes, noted, refused
 
 
 def test_plain_options_are_changes_of_the_recipe(mien, tmp_path, recipe_file, face_folder, monkeypatch):
@@ -87,25 +85,12 @@ def test_train_without_memory_ends_in_one_line(mien, tmp_path, recipe_file, face
         mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "s")
 
 
-def test_train_rejects_bad_options_and_writes_nothing(mien, tmp_path, recipe_file, face_folder, tiny_run):
-    run, headless = tmp_path / "run", tmp_path / "headless"
-    shutil.copytree(tiny_run.path, headless)
-    (headless / "best.safetensors").unlink()
-    words = ("train", recipe_file, "--data", face_folder, "--out", run)
-    refused(mien("train", "quik", *words[2:]), "recipe-unknown", "'quik'")
-    for extra, code, *values in (
-        (("--set", "optim.rate=1"), "recipe-unknown-key", "'optim.rate'"),
-        (("--out", tiny_run.path, "--resume", "--set", "seed=9"), "run-other-recipe", "other seed"),
-        (("--data", tmp_path / "none"), "data-missing"),
-        (("--from", tmp_path / "none"), "model-missing"),
-        (("--from", headless), "checkpoint-missing", "best.safetensors"),
-        (("--map", "x"), "map-syntax", "--map"),
-    ):
-        refused(mien(*words, *extra), code, *values)
-    assert not run.exists()
-    before = {file: file.read_bytes() for file in tiny_run.path.glob("*.*")}
-    refused(mien("train", recipe_file, "--data", face_folder, "--out", tiny_run.path), "run-exists")
-    assert before == {file: file.read_bytes() for file in tiny_run.path.glob("*.*")}
+def test_train_rejects_a_start_without_weights(mien, tmp_path, recipe_file, face_folder, tiny_run):
+    shutil.copytree(tiny_run.path, tmp_path / "headless")
+    (tmp_path / "headless" / "best.safetensors").unlink()
+    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--from", tmp_path / "headless")
+    refused(mien(*words), "checkpoint-missing", "best.safetensors")
+    assert not (tmp_path / "run").exists()
 
 
 def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, face_folder, tiny_run):
@@ -125,12 +110,6 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
     again = ("train", recipe_file, "--data", mine, "--out", tmp_path / "again", "--from", tiny_run.path)
     refused(mien(*again, "--set", "model.widths=[99]"), "recipe-set-fixed", "model.widths")
     refused(mien(*again, "--set", "input.mean=0.4"), "recipe-set-fixed", "input.mean")
-
-
-def test_train_rejects_an_int8_model_as_a_start(mien, tmp_path, face_folder):
-    answer = mien("train", "quick", "--from", "fast-int8", "--data", face_folder, "--out", tmp_path / "out")
-    refused(answer, "model-int8", "8")
-    assert not (tmp_path / "out").exists()
 
 
 def test_built_in_model_predicts_and_is_fine_tuned(mien, tmp_path, recipe_file, face_folder):
@@ -180,7 +159,7 @@ def test_train_with_time_chooses_the_number_of_epochs(mien, tmp_path, recipe_fil
     assert RunFolder(tmp_path / "run").read_recipe().epochs == 4
 
 
-@pytest.mark.parametrize(("time", "code"), [("1s", "too-short"), ("soon", "form"), ("1h30", "form"), ("0", "form")])
+@pytest.mark.parametrize(("time", "code"), [("1s", "too-short"), ("1h30", "form"), ("0", "form")])
 def test_train_rejects_a_time_shorter_than_an_epoch(mien, tmp_path, recipe_file, face_folder, monkeypatch, time, code):
     from mien.training import probe
 
@@ -188,9 +167,3 @@ def test_train_rejects_a_time_shorter_than_an_epoch(mien, tmp_path, recipe_file,
     answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--time", time)
     refused(answer, f"time-{code}", "--time")
     assert not (tmp_path / "run").exists()
-
-
-def test_time_and_epochs_contradict_each_other(mien, recipe_file, face_folder):
-    refused(mien("train", recipe_file, "--data", face_folder, "--time", "9h", "--epochs", "3"), "options", "--epochs")
-    with raises(RecipeError, "options", "epochs"):
-        package.train(recipe_file, face_folder, time="9h", epochs=3)

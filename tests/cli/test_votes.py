@@ -84,5 +84,3 @@ def test_recipe_rejects_an_output_without_a_target(mien, voted_run, folder, face
     train = ("train", voted_run.path / "recipe.toml", "--data", face_parquet)
     refused(mien(*train, "--out", tmp_path / "out"), "votes-missing")
     assert not (tmp_path / "out").exists()
-    predictions = voted_run.predictions("validation")
-    refused(mien("evaluate", "--predictions", predictions, "--votes", folder / "fer2013new.csv"), "options", "--data")

@@ -15,7 +15,7 @@ import mien
 from mien.base.errors import ModelError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.model_file import read_manifest
-from mien.cli.demo import PORTRAITS
+from mien.cli.more import PORTRAITS
 from mien.data.splits import near_copy_groups
 from mien.data.synthetic import render_faces
 from mien.evaluation.calibration import cross_fit_temperature

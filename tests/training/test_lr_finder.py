@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.api.find_lr import find_lr
+from mien.api.trials import find_lr
 from mien.base.errors import TrainingError
 from mien.base.recipe import Recipe
 from mien.training.batches import epoch_batches, epoch_seed

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mien.api.compare import compare_named
 from mien.api.inputs import read
+from mien.api.report import compare_named
 from mien.auditing.run import audit_faces, find_copies
 from mien.auditing.sections import write_audit
 from mien.base.labels import EXPRESSIONS

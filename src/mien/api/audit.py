@@ -19,7 +19,7 @@ from mien.data.clean import Clean, write_clean
 from mien.data.dataset import ALL, FINGERPRINT_PX, Dataset
 from mien.data.read import ReadResult
 from mien.data.splits import split_groups
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.predictions import Predictions, read_predictions
 from mien.page.chart import import_page_packages
 from mien.page.terminal import as_html, as_text
 from mien.training.callback import Callback
@@ -84,7 +84,7 @@ class AuditResult:
 @torch_defaults()
 def audit(
     data: Data,
-    predictions: Predictions | None = None,
+    predictions: Predictions | str | os.PathLike[str] | None = None,
     *,
     recipe: str | os.PathLike[str] | Recipe | None = None,
     out: str | os.PathLike[str] = "audit/folds",
@@ -95,10 +95,11 @@ def audit(
 
     Args:
         data: labelled faces of all splits.
-        predictions: a model's out-of-fold predictions, to check the labels.
-        recipe: recipe that checks the labels by cross-validation instead: it trains five models, each without a fifth
-            of the samples.
-        out: folder for these models; repeat the call to resume after an interruption.
+        predictions: check the labels with this predictions file (docs/predictions.md); in Python also values. It
+            must be of a model not trained on its samples.
+        recipe: check the labels by cross-validation: train this recipe five times, each time without a fifth of the
+            samples. To resume after an interruption, repeat the call.
+        out: folder for these models.
         notify: called with one line for each warning and each fold.
         callback: callback for the training of each fold.
 
@@ -109,6 +110,8 @@ def audit(
     """
     if recipe is not None and predictions is not None:
         raise DataError("Give either --recipe or --predictions FILE.", code="options")
+    if isinstance(predictions, str | os.PathLike):
+        predictions = read_predictions(predictions)
     # Raise an error for a missing package at once, not after minutes of work.
     with needs_extra("audit", "The audit"):
         import_page_packages()

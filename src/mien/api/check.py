@@ -129,12 +129,12 @@ def check(
     another file? Are they right more often than anybody can be? Were the labels of the split seen in training?
 
     Args:
-        predictions: a CSV (a column of ids or files, and one of classes or one probability per class), a predictions
-            file of mien, or values.
+        predictions: a CSV with a column of ids or files and one of classes (or one probability per class), or an .npz;
+            in Python also values.
         data: labelled data that the claim is about.
-        split: split that the predictions are for; default: that in a predictions file, and test for a CSV.
+        split: the split of the samples; default: that in an .npz, and test for a CSV.
         against: other predictions for the same samples.
-        claimed: claimed accuracy, 0..1.
+        claimed: the accuracy that was claimed, 0..1.
 
     Raises:
         DataError: the predictions do not match the data or are for another split, or ``claimed`` is outside 0..1.

@@ -50,12 +50,12 @@ def crop(
     older than its photograph is kept, so an interrupted call can be continued.
 
     Args:
-        photos: folder of photographs. The output has the same subfolders, such as those of classes and splits.
-        out: folder of the faces.
-        size_px: side of the squares in pixels.
+        photos: a folder of photographs. The output has the same subfolders, such as those of classes and splits.
+        out: the folder for the faces.
+        size_px: side of the square images in pixels.
         channels: 1 for grey squares, 3 for RGB.
         detector: face detector, as in :meth:`mien.Predictor.predict`.
-        skip_bad: skip photographs that cannot be read instead of raising an error.
+        skip_bad: skip images that cannot be read.
 
     Raises:
         DataError: no photograph, or one that cannot be read; ``size_px`` is not 8..1024, or ``channels`` not 1 or 3.

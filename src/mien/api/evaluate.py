@@ -1,4 +1,4 @@
-"""``mien.evaluate``: compute metrics of a model or a predictions file."""
+"""``mien.evaluate`` and ``mien.robustness``: compute metrics of a model or a predictions file. Without torch."""
 
 import os
 import warnings
@@ -7,15 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
-from mien.api.inputs import Data, DataSource, Model, data_name, read, run_of
+import numpy as np
+
+from mien.api.inputs import Data, Model, Source, data_name, for_labels, read, run_of
 from mien.base.errors import DataError, MienWarning, Notice
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder
-from mien.data.dataset import Dataset
+from mien.data.dataset import ALL, Dataset
 from mien.data.read import ReadResult
+from mien.data.synthetic import check_seed
 from mien.evaluation.estimates import MIN_COMPARED, break_down
 from mien.evaluation.named_metrics import Metric, find_metrics
 from mien.evaluation.predictions import read_predictions
+from mien.evaluation.robustness import RobustnessResult, measure_robustness
 from mien.inference.find_model import is_shipped_run
 from mien.inference.predictor import Predictor, load
 from mien.inference.tta import check_tta
@@ -28,8 +32,8 @@ from mien.pipeline.evaluate import (
     model_table,
     predict_to_evaluate,
 )
-from mien.pipeline.measured_split import MeasuredSplit, holds_test
-from mien.pipeline.split_predictions import temperature_description
+from mien.pipeline.measured_split import MeasuredSplit, holds_test, trained_samples
+from mien.pipeline.split_predictions import temperature_description, with_model_classes
 
 Split: TypeAlias = Literal["train", "validation", "test", "all"]
 
@@ -39,6 +43,7 @@ class _Options(TypedDict, total=False):
     classes: str | None
     by: str | None
     metrics: Sequence[Metric]
+    provider: str | None
 
 
 @overload  # a str is also a sequence of str; the first overload applies
@@ -68,13 +73,14 @@ def evaluate(
 def evaluate(
     model: Model | Sequence[Model],
     data: Data,
-    split: Literal["train", "validation", "test", "all"] = "validation",
+    split: Split = "validation",
     *,
     tta: int = 1,
     classes: str | None = None,
     by: str | None = None,
     metrics: Sequence[Metric] = (),
     ensemble: bool = False,
+    provider: str | None = None,
 ) -> EvaluationResult | ModelTable:
     """Evaluate a model, or several, on one split of labelled faces.
 
@@ -83,13 +89,14 @@ def evaluate(
     Args:
         model: a loaded model, a run folder, a ``.onnx`` file, or a name in :func:`list_models`; or a list of these.
         data: labelled faces.
-        split: split to use; ``all`` is for a model that was not trained on any of the data.
+        split: train, validation, test, or all, which is for a model that was not trained on any of the data.
         tta: number of averaged views of each face: 1, 2 (also mirrored), 5 (also corners) or 10 (both).
         classes: label scheme that merges classes; samples of dropped classes are left out.
-        by: column of the data to break metrics down by.
+        by: also compute metrics for each value of this column.
         metrics: further metrics: names (``"kappa"``, ``"mcc"``, ``"top2_accuracy"``, ...), your own functions of labels
             int64 (N,) and probabilities float64 (N, C), or ``"file.py:function"``.
-        ensemble: whether to evaluate several models as one, by the mean of their probabilities.
+        ensemble: evaluate several models as one, by the mean of their probabilities.
+        provider: execution provider of ONNX Runtime with which models are loaded.
 
     Returns:
         All metrics of one model or ensemble; for several models a table with a row each.
@@ -99,29 +106,13 @@ def evaluate(
             different classes, or a metric that raises or returns no number.
     """
     options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"), find_metrics(metrics))
-    several = list(model) if isinstance(model, Sequence) and not isinstance(model, str) else None
-    result = evaluate_models([model] if several is None else several, data, options, ensemble=ensemble)  # type: ignore[list-item]
-    if several is not None and isinstance(result, EvaluationResult) and not ensemble:
-        result = model_table([result], options.metrics)
-    for each in result.notices:
-        warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
-    return result
-
-
-def evaluate_models(
-    models: Sequence[Model],
-    data: Data,
-    options: EvaluateOptions,
-    *,
-    ensemble: bool = False,
-    provider: str | None = None,
-) -> EvaluationResult | ModelTable:
-    """Evaluate one model, several in a table, or several as one; see :func:`evaluate`. ``provider`` is for loading."""
-    check_tta(options.tta)
+    check_tta(tta)
+    several = isinstance(model, Sequence) and not isinstance(model, str)
+    models: list[Model] = [*model] if several else [model]  # type: ignore[list-item, misc]
     if not models or (ensemble and len(models) < 2):
         words = f"An ensemble needs two models or more; found {len(models)}." if ensemble else "There is no model."
         raise DataError(words, code="too-few-models")
-    if options.by is not None and len(models) > 1 and not ensemble:
+    if by is not None and len(models) > 1 and not ensemble:
         raise DataError(f"--by is for one model, or an ensemble; found {len(models)} models.", code="options")
     loaded = [each if isinstance(each, Predictor) else load(each, provider=provider) for each in models]
     predictors = [each.for_labels() for each in loaded]
@@ -131,33 +122,42 @@ def evaluate_models(
         if options.scheme is None and {*predictor.classes} != {*predictors[0].classes}:
             found = "; ".join(", ".join(each.classes) for each in (predictors[0], predictor))
             raise DataError(f"Models have different classes: {found}. See --classes.", code="classes-differ")
-    # Two models with one name are told apart by what was given, or by their files.
-    paths = [str(each) if isinstance(each, str | os.PathLike) else "" for each in models]
-    names = [Path(path).name or each.manifest.full_name for path, each in zip(paths, predictors, strict=True)]
-    files = [path or str(each.path) for path, each in zip(paths, predictors, strict=True)]
-    names = [name if names.count(name) == 1 else file for name, file in zip(names, files, strict=True)]
-    use = {"data": data_name(data), **(data.metadata() if isinstance(data, DataSource) else {})}
     splits, origin = [], ""
     for number, predictor in enumerate(predictors):
         given = read(data, *predictor.manifest.input.size_and_channels, again=number > 0)
         origin = given.split_origin
+        use = {"data": data_name(data), **(data.files if isinstance(data, Source) else {})}
         splits.append(_predict(predictor, given, options, use))
+    names = _names(models, predictors)
+    result: EvaluationResult | ModelTable
     if ensemble:
-        split = replace(splits[0], predictions=ensemble_of([each.predictions for each in splits]), model=None)
-        return _measure(split, options, name=f"ensemble of {', '.join(names)}", split_origin=origin)
-    results = [
-        _measure(
-            split,
-            options,
-            run=run_of(predictor),
-            name=predictor.manifest.full_name if len(models) == 1 else name,
-            temperature_note=temperature_description(predictor, split.data, options.split),
-            split_origin=origin,
-        )
-        for name, predictor, split in zip(names, predictors, splits, strict=True)
-        if split.data is not None
-    ]
-    return results[0] if len(results) == 1 else model_table(results, options.metrics)
+        mean = replace(splits[0], predictions=ensemble_of([each.predictions for each in splits]), model=None)
+        result = _measure(mean, options, name=f"ensemble of {', '.join(names)}", split_origin=origin)
+    else:
+        results = [
+            _measure(
+                measured,
+                options,
+                run=run_of(predictor),
+                name=name if len(models) > 1 else predictor.manifest.full_name,
+                temperature_note=temperature_description(predictor, measured.data, split),
+                split_origin=origin,
+            )
+            for name, predictor, measured in zip(names, predictors, splits, strict=True)
+            if measured.data is not None
+        ]
+        result = model_table(results, options.metrics) if several else results[0]
+    for each in result.notices:
+        warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
+    return result
+
+
+def _names(models: Sequence[Model], predictors: Sequence[Predictor]) -> list[str]:
+    """Return a name for each model; of those with one name, what was given, or their file."""
+    paths = [str(each) if isinstance(each, str | os.PathLike) else "" for each in models]
+    names = [Path(path).name or each.manifest.full_name for path, each in zip(paths, predictors, strict=True)]
+    files = [path or str(each.path) for path, each in zip(paths, predictors, strict=True)]
+    return [name if names.count(name) == 1 else file for name, file in zip(names, files, strict=True)]
 
 
 def _predict(model: Predictor, data: ReadResult, options: EvaluateOptions, use: Mapping[str, Any]) -> MeasuredSplit:
@@ -229,4 +229,38 @@ def evaluate_file(
         MeasuredSplit(predictions),
         EvaluateOptions(predictions.split, scheme=parse_scheme(classes or "all"), metrics=find_metrics(metrics)),
         temperature_note=f"at temperature {predictions.temperature:.3g}" if known else "",
+    )
+
+
+def robustness(
+    model: Model, data: Data, split: str = "validation", *, limit: int | None = None, seed: int = 0
+) -> RobustnessResult:
+    """Measure a model on images with noise, blur, bad light, occlusion and more, at five strengths each.
+
+    Args:
+        model: a loaded model, a run folder, a ``.onnx`` file, or a name in :func:`list_models`.
+        data: labelled faces.
+        split: the split: validation or train. Only :func:`mien.evaluate` uses test.
+        limit: use at most so many randomly chosen samples.
+        seed: random seed of the corruptions and of the choice.
+
+    Raises:
+        DataError: ``split`` is test or does not exist, ``limit`` is below 1 (``limit-range``), or ``seed`` is negative.
+    """
+    check_seed(seed)
+    if limit is not None and (limit < 1 or limit % 1):
+        raise DataError(f"limit must be a whole number, 1 or more; found {limit}.", code="limit-range")
+    predictor = for_labels(model)
+    result = read(data, *predictor.manifest.input.size_and_channels)
+    faces = with_model_classes(predictor, result.faces).of_split(split)
+    if split == ALL or (faces.split == "test").any():
+        raise DataError("split must be validation or train. Only mien evaluate uses the test split.", code="split-test")
+    if limit is not None and limit < len(faces):
+        faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
+    fingerprint = result.faces.fingerprint_for_predictions(split)
+    measured = measure_robustness(predictor.probabilities, faces.images, faces.labels, seed=seed, groups=faces.groups)
+    name = predictor.manifest.full_name if isinstance(model, Predictor) else str(model)
+    trained_on = int(trained_samples(predictor, result.faces, split, faces.rows).sum())
+    return replace(
+        measured, model=name, data=data_name(data), split=split, data_fingerprint=fingerprint, trained_on=trained_on
     )

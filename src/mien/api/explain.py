@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mien.base.processes import torch_defaults
 from mien.base.progress import slices, track
 from mien.base.run_folder import check_out
 from mien.explanation.explainer import METHODS, Explainer, beside, full_scale, mean_maps, needs_torch, overlay
+from mien.inference.image_files import image_files
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, is_several, load
 from mien.page.chart import Chart, shorten
@@ -159,67 +160,53 @@ def check_free(folder: Path, overwrite: bool) -> None:
     check_replaceable([folder / "maps.npz", *former], overwrite)
 
 
-@dataclass(frozen=True, eq=False)
-class ExplainJob:
-    """A model with explanation methods, checked before any image is read.
+@torch_defaults()
+def explain(
+    model: Model,
+    images: Any,
+    method: str | Sequence[str] = "occlusion",
+    *,
+    crops: bool = False,
+    target: str | None = None,
+    output: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    notify: Callable[[str], None] = lambda line: None,
+) -> Explanations:
+    """Map which pixels favour the predicted expression, for each face in the images.
 
-    Attributes:
-        predictor: model with the explained output in use.
-        methods: names of the methods.
-        target: class to explain; None for the predicted one.
-        notices: notices that the output is not the default, or gradients are of the weights before quantization.
+    The explained output is the model's current one: ``mien.load("default", output="fer2013")`` explains FER2013's
+    label. Gradient methods always explain the label's output.
+
+    Args:
+        model: a loaded model or its name or path. Gradient methods need a run folder or a built-in name.
+        images: one or several images or folders, as in :meth:`mien.Predictor.predict`, or face crops as in
+            :meth:`mien.Predictor.predict_crops`.
+        method: occlusion, gradient or gradcam, several of them, or ``"all"``.
+        crops: True if each image is a face crop; then no face is detected.
+        target: explain this class instead of the predicted one.
+        output: output of the model, if it is given by name or path.
+        out: folder for the files of :meth:`Explanations.save`; by default none is written.
+        notify: called with one line for each image without faces.
+
+    Returns:
+        A list with one explanation per face and method, image by image, the largest face first; an image without faces
+        has none. ``plot()`` and ``plot_means()`` draw the maps.
+
+    Raises:
+        DataError: no such method (``method-unknown``) or class (``class-unknown``).
+        ModelError: a gradient method for a model without torch weights (``weights-missing``), with different ones
+            (``gradients-other-weights``), or for another output than the label's (``output-gradients``).
+        MissingExtraError: torch is not installed.
+        RunError: ``out`` has such files.
     """
-
-    predictor: Predictor
-    explainer: Explainer
-    methods: Sequence[str]
-    target: str | None
-    notices: Sequence[Notice]
-
-    def explain(self, predictions: Sequence[Prediction]) -> Explanations:
-        """Explain predictions of :attr:`predictor`."""
-        classes = self.predictor.classes
-        targets = [self.target or each.top for each in predictions]
-        crops = [each.crop for each in predictions if each.crop is not None]
-        maps: dict[str, list[npt.NDArray[np.float32]]] = {method: [] for method in self.methods}
-        parts = slices(len(targets), _BATCH)
-        for method in self.methods:
-            for part in track(parts, total=len(parts), what=method, unit=f"batches of {_BATCH}"):
-                chosen = np.array([classes.index(name) for name in targets[part]], dtype=np.int64)
-                maps[method] += list(self.explainer.attribute(np.stack(crops[part]), chosen, method=method))
-        return Explanations(
-            Explanation(prediction, target, maps[method][at], method)
-            for at, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
-            for method in self.methods
-        )
-
-
-def find_job(
-    model: Model, method: str | Sequence[str], target: str | None = None, output: str | None = None
-) -> ExplainJob:
-    """Load a model for methods, ``"all"`` for all; gradient methods use the label's output.
-
-    Errors are those of :func:`explain`; and ModelError if a gradient method is to explain another output than the
-    label's (``output-gradients``).
-    """
+    if out is not None:
+        check_free(check_out(out), overwrite=False)
     given = [method] if isinstance(method, str) else method
     methods = list(dict.fromkeys(name for each in given for name in (METHODS if each == "all" else (each,))))
     gradient = [name for name in methods if needs_torch(name)]
-    loaded = model if isinstance(model, Predictor) else load(model, output=output)
-    predictor = loaded.for_labels() if gradient else loaded
-    if gradient and output not in {None, predictor.output.name}:
-        words = f"Only occlusion explains the output {output}; {gradient[0]} explains {predictor.output.name}."
-        raise ModelError(words, code="output-gradients")
-    notices = []
-    if loaded.output.name != predictor.output.name:
-        alone = f" For {loaded.output.name} give occlusion alone." if len(methods) > len(gradient) else ""
-        words = (
-            f"The output {predictor.output.name} is explained, not {loaded.output.name}: {gradient[0]} needs it.{alone}"
-        )
-        notices.append(Notice(words, code="output-explained"))
-    if gradient and predictor.manifest.precision == "int8":
-        words = "Gradients are computed with the weights before quantization."
-        notices.append(Notice(words, code="gradients-unquantized"))
+    predictor, notices = _find_predictor(model, output, gradient, len(methods))
+    for each in notices:
+        warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
     explainer = Explainer(predictor.probabilities, predictor.manifest.input.crop_px)
     if gradient:
         run = run_of(model)
@@ -231,54 +218,64 @@ def find_job(
     if target is not None and target not in predictor.classes:
         words = f"The model has no class '{target}'.{nearest(target, predictor.classes)}"
         raise DataError(words, code="class-unknown")
-    return ExplainJob(predictor, explainer, methods, target, notices)
-
-
-@torch_defaults()
-def explain(
-    model: Model,
-    images: Any,
-    method: str | Sequence[str] = "occlusion",
-    *,
-    crops: bool = False,
-    target: str | None = None,
-    out: str | os.PathLike[str] | None = None,
-) -> Explanations:
-    """Map which pixels favour the predicted expression, for each face in the images.
-
-    The explained output is the model's current one: ``mien.load("default", output="fer2013")`` explains FER2013's
-    label. Gradient methods always explain the label's output.
-
-    Args:
-        model: a loaded model or its name or path. Gradient methods need a run folder or a built-in name.
-        images: one or several images, as in :meth:`mien.Predictor.predict`, or face crops as in
-            :meth:`mien.Predictor.predict_crops`.
-        method: occlusion, gradient or gradcam, several of them, or ``"all"``.
-        crops: True if each image is a face crop; then no face is detected.
-        target: class to explain; by default the predicted one.
-        out: folder for the files of :meth:`Explanations.save`; by default none is written.
-
-    Returns:
-        A list with one explanation per face and method, image by image, the largest face first; an image without faces
-        has none. ``plot()`` and ``plot_means()`` draw the maps.
-
-    Raises:
-        DataError: no such method (``method-unknown``) or class (``class-unknown``).
-        ModelError: a gradient method for a model without torch weights (``weights-missing``), or with different ones
-            (``gradients-other-weights``).
-        MissingExtraError: torch is not installed.
-        RunError: ``out`` has such files.
-    """
-    job = find_job(model, method, target)
-    for each in job.notices:
-        warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
-    if out is not None:
-        check_free(check_out(out), overwrite=False)
-    if crops:
-        explanations = job.explain(job.predictor.predict_crops(images))
-    else:
-        photos = job.predictor.predict(images if is_several(images) else [images])
-        explanations = job.explain([each for photo in photos for each in photo])
+    predictions = _predict(predictor, images, crops, notify)
+    explanations = _explain(explainer, predictions, methods, [target or each.top for each in predictions])
     if out is not None and explanations:
         explanations.save(out)
     return explanations
+
+
+def _find_predictor(
+    model: Model, output: str | None, gradient: Sequence[str], methods: int
+) -> tuple[Predictor, list[Notice]]:
+    """Load the model with the output to explain, which for gradient methods is the label's."""
+    loaded = model if isinstance(model, Predictor) else load(model, output=output)
+    if not gradient:
+        return loaded, []
+    predictor, notices = loaded.for_labels(), []
+    if output not in {None, predictor.output.name}:
+        words = f"Only occlusion explains the output {output}; {gradient[0]} explains {predictor.output.name}."
+        raise ModelError(words, code="output-gradients")
+    if loaded.output.name != predictor.output.name:
+        alone = f" For {loaded.output.name} give occlusion alone." if methods > len(gradient) else ""
+        words = f"The output {predictor.output.name} is explained, not {loaded.output.name}: {gradient[0]} needs it."
+        notices.append(Notice(words + alone, code="output-explained"))
+    if predictor.manifest.precision == "int8":
+        words = "Gradients are computed with the weights before quantization."
+        notices.append(Notice(words, code="gradients-unquantized"))
+    return predictor, notices
+
+
+def _predict(predictor: Predictor, images: Any, crops: bool, notify: Callable[[str], None]) -> list[Prediction]:
+    """Classify all faces, or crops, in the images and folders."""
+    if crops and not is_several(images):
+        return predictor.predict_crops(images)
+    files: list[Any] = []
+    for image in images if is_several(images) else [images]:
+        is_folder = isinstance(image, str | os.PathLike) and Path(image).is_dir()
+        files += image_files(image) if is_folder else [image]
+    if crops:
+        return predictor.predict_crops(files)
+    photos = predictor.predict(track(files, len(files), "detecting", "images"))
+    for image, faces in zip(files, photos, strict=True):
+        if not faces:
+            notify(f"no face: {image}")
+    return [face for faces in photos for face in faces]
+
+
+def _explain(
+    explainer: Explainer, predictions: Sequence[Prediction], methods: Sequence[str], targets: Sequence[str]
+) -> Explanations:
+    crops = [each.crop for each in predictions if each.crop is not None]
+    maps: dict[str, list[npt.NDArray[np.float32]]] = {method: [] for method in methods}
+    parts = slices(len(targets), _BATCH)
+    for method in methods:
+        for part in track(parts, total=len(parts), what=method, unit=f"batches of {_BATCH}"):
+            pairs = zip(predictions[part], targets[part], strict=True)
+            chosen = np.array([each.classes.index(name) for each, name in pairs], dtype=np.int64)
+            maps[method] += list(explainer.attribute(np.stack(crops[part]), chosen, method=method))
+    return Explanations(
+        Explanation(prediction, target, maps[method][at], method)
+        for at, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
+        for method in methods
+    )

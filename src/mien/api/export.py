@@ -1,10 +1,10 @@
-"""``mien.export``: export a run's weights to a model file."""
+"""``mien.export`` and ``mien.load_network``: a run's weights as a model file, or in its network."""
 
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -19,11 +19,14 @@ from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.exporting.quantize import to_fp16, to_int8
-from mien.inference.find_model import find_model, is_shipped
+from mien.inference.find_model import find_model, find_trained, is_shipped
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.split_predictions import predict_split, with_model_classes
 from mien.version import __version__
+
+if TYPE_CHECKING:
+    from mien.models.own import Module
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 """Number format of the weights; int8 also computes in 8 bits."""
@@ -94,8 +97,8 @@ def export(
 
     Args:
         run: the run folder.
-        out: path to write; default ``model.onnx``, ``model.half.onnx`` or ``model.int8.onnx`` in the run folder.
-        precision: fp16 halves the size; int8 quarters it and is faster. Both are evaluated on the validation split.
+        out: the .onnx file to write; default: model.onnx, model.half.onnx or model.int8.onnx in the run folder.
+        precision: fp16 stores weights in half precision. int8 also computes in 8 bits: a quarter of the size, faster.
         data: labelled faces, required for fp16 and int8; fp32 uses none.
         overwrite: replace ``out`` if it exists. Without ``out``, the run's own file is always replaced.
 
@@ -136,6 +139,28 @@ def export(
         raise RunError(f"{model} is {manifest.precision}. First run: mien export {folder.path}", code="precision")
     file = file or (folder.model_int8 if precision == "int8" else folder.model_fp16)
     return quantize(model, precision, read(data, *manifest.input.size_and_channels).faces, file)
+
+
+@torch_defaults()
+def load_network(run: str | os.PathLike[str]) -> "Module":
+    """Load a run's network with its trained weights, on the CPU in evaluation mode, such as for t-SNE or Captum.
+
+    The network is the module from ``network=`` or ``[model] file``, or one of mien's. It maps images float32 (B,
+    channels, S, S) to logits, with S = ``input.crop_px`` of the recipe. Images are normalised as (pixels / 255 - mean)
+    / std with the values in ``[input]``.
+
+    Args:
+        run: a run folder, or the name of a built-in model.
+
+    Raises:
+        ModelError: no such run, or it has no trainable weights.
+        MissingExtraError: torch is not installed.
+    """
+    with needs_extra("train", "A network"):
+        from mien.models.own import OwnNetwork
+        from mien.training import checkpoint
+    network, _ = checkpoint.load_best(find_trained(run))
+    return network.whole_module() if isinstance(network, OwnNetwork) else network
 
 
 def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, out: Path) -> ExportResult:

@@ -1,42 +1,44 @@
-"""Argument types shared by the functions: data and models, as objects or paths."""
+"""Argument types shared by the functions: data and models, as objects or paths; lists of built-in ones."""
 
 import os
 import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 from mien.base.errors import MienWarning
+from mien.base.model_file import INT8, Manifest, read_manifest
+from mien.base.recipe import recipe_names
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult, read_data, untrained_classes
 from mien.data.table import ReadOptions
-from mien.inference.find_model import find_run_of_model
+from mien.inference.find_model import SHIPPED, find_model, find_run_of_model
 from mien.inference.predictor import Predictor, load
 
 
-@runtime_checkable
-class DataSource(Protocol):
-    """An object that can load data, such as the options ``--data``, ``--map``, ... of the command line."""
+@dataclass(frozen=True)
+class Source:
+    """Data at a path, with the options of a command for reading it.
 
-    @property
-    def path(self) -> Path:
-        """Path of the data."""
-        ...
+    Attributes:
+        path: path of the data.
+        options: how to read it.
+        show: called with the data after it was read for the first time.
+        files: paths and digests of files beside the data, such as a list of changes.
+        about: command and machine, as metadata for written files.
+    """
 
-    def read(self, size_px: int, channels: int = 1, *, again: bool = False) -> ReadResult:
-        """Load the data with images of this side, grey or RGB. ``again`` prints nothing about data loaded before."""
-        ...
-
-    def environment(self) -> dict[str, Any]:
-        """Return data, command and machine as metadata for written files."""
-        ...
-
-    def metadata(self) -> dict[str, str]:
-        """Return paths and digests of files beside the data, such as a list of changes."""
-        ...
+    path: Path
+    options: ReadOptions
+    show: Callable[[ReadResult], None]
+    files: Mapping[str, str]
+    about: Mapping[str, str]
 
 
-Data: TypeAlias = Dataset | ReadResult | DataSource | str | os.PathLike[str]
+Data: TypeAlias = Dataset | ReadResult | Source | str | os.PathLike[str]
 """A data set, or its path."""
 _WARNED = {"class-not-trained", "images-repeated", "ratings-range", "values-missing"}
 """Notices about data that change what a model learns or how it is measured."""
@@ -52,8 +54,11 @@ def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) ->
     """
     if isinstance(data, ReadResult):
         return data
-    if isinstance(data, DataSource):
-        return data.read(size_px, channels, again=again)
+    if isinstance(data, Source):
+        result = read_data(data.path, replace(data.options, size_px=size_px, channels=channels))
+        if not again:
+            data.show(result)
+        return result
     if isinstance(data, Dataset):
         result = ReadResult(data, "arrays", "as given", (), tuple(untrained_classes(data)), cached=False)
     else:
@@ -66,7 +71,7 @@ def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) ->
 
 def environment(data: Data) -> dict[str, Any]:
     """Return metadata of the data for written files: its name, and in a command also options and machine."""
-    return data.environment() if isinstance(data, DataSource) else {"data": data_name(data)}
+    return {"data": data_name(data), **({**data.about, **data.files} if isinstance(data, Source) else {})}
 
 
 def data_name(data: Data) -> str:
@@ -84,3 +89,35 @@ def for_labels(model: Model) -> Predictor:
 def run_of(model: Model) -> RunFolder | None:
     """Return the run folder of a model; None for a single model file."""
     return find_run_of_model(model.path if isinstance(model, Predictor) else model)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A built-in model.
+
+    Attributes:
+        name: name for :func:`mien.load`.
+        path: path of its ``.onnx`` file.
+    """
+
+    name: str
+    path: Path
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Classes, input, recipe, licence and metrics of the model."""
+        return read_manifest(self.path)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.path.stat().st_size / 1e6:.2f} MB, {', '.join(self.manifest.classes)}"
+
+
+def list_models() -> list[ModelInfo]:
+    """List the built-in models, each with its name, path and manifest."""
+    names = [name + form for name in SHIPPED for form in ("", INT8)]
+    return [ModelInfo(name, find_model(name)) for name in names]
+
+
+def list_recipes() -> list[str]:
+    """List the names of the built-in recipes; ``mien.load_recipe(name)`` loads a recipe."""
+    return recipe_names()

@@ -1,18 +1,30 @@
-"""``mien.report``: write a full report on a model's predictions as one page."""
+"""``mien.report`` and ``mien.compare``: a full report on one model, and a comparison of two."""
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+
+from mien.api.evaluate import evaluate
 from mien.api.inputs import Data, Model, environment, for_labels, read
+from mien.base.errors import DataError, MienWarning, Notice
 from mien.base.files import expand_home
-from mien.base.run_folder import check_out
+from mien.base.run_folder import RunFolder, check_out
 from mien.data.dataset import FINGERPRINT_PX
+from mien.data.read import ReadResult
 from mien.evaluation.named_metrics import Metric, find_metrics
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.paired_tests import shared_samples
+from mien.evaluation.predictions import Predictions, read_predictions
 from mien.inference.find_model import find_run_of_model
 from mien.page.page import WrittenPage
-from mien.pipeline.evaluation_files import ReportInputs, write_report
+from mien.pipeline.evaluate import EvaluationResult
+from mien.pipeline.evaluation_files import ReportInputs, find_predictions, write_report
+from mien.pipeline.measured_split import MeasuredSplit
+from mien.reporting.comparison import Comparison, compare_predictions
 
 
 def report(
@@ -31,9 +43,9 @@ def report(
     Args:
         predictions: a run folder, an evaluation folder, a predictions file of any model, or a Predictions object.
         data: labelled faces of the predictions.
-        out: output folder; default ``report-SPLIT`` beside the predictions.
+        out: folder for report.html, figures/ and tables/; default: report-SPLIT beside the predictions.
         model: model that made the predictions; default: the model of the run folder, if one is given.
-        split: split, if a folder has predictions for several; default validation.
+        split: which predictions of a folder to use: train, validation (the default), test or all.
         explain: whether to add attention maps, which take half a minute and need data and model.
         metadata: more lines for the page about how it was made.
         metrics: further metrics, as in :func:`evaluate`.
@@ -56,3 +68,111 @@ def report(
         inputs = replace(inputs, data=read(data, *form), metadata=environment(data))
     lines = {**inputs.metadata, **(metadata or {})}
     return write_report(folder, replace(inputs, explain=explain, metadata=lines, metrics=find_metrics(metrics)))
+
+
+def compare(
+    first: Model | Predictions | EvaluationResult,
+    second: Model | Predictions | EvaluationResult,
+    data: Data | None = None,
+    split: Literal["train", "validation", "test", "all"] | None = None,
+    *,
+    shared_only: bool = False,
+    metrics: Sequence[Metric] = (),
+) -> Comparison:
+    """Compare two models on the same samples, by differences with intervals and McNemar's test.
+
+    Args:
+        first: baseline: a model, its predictions (also a file of them), or its evaluation.
+        second: other model, predictions or evaluation.
+        data: labelled faces. A model needs them, unless it is a run or evaluation folder that contains predictions.
+            They add metrics without copies, and faces on the page. Groups of the data replace those of the predictions.
+        split: split to compare on. Predictions and evaluations have theirs. The default is validation, or the only
+            split of a folder's predictions.
+        shared_only: compare on the samples that both have; a warning counts the others.
+        metrics: further metrics, as in :func:`evaluate`.
+
+    Raises:
+        DataError: a model is given without data, or the predictions differ in samples, labels, classes or data.
+    """
+    named = [_named_predictions(each, which, data, split) for each, which in ((first, "first"), (second, "second"))]
+    if shared_only:
+        named, notice = keep_shared_samples(named)
+        warnings.warn(MienWarning(str(notice), code=notice.code), stacklevel=2)
+    return compare_named(named, None if data is None else read(data, FINGERPRINT_PX), metrics)[0]
+
+
+def compare_named(
+    named: Sequence[tuple[str, Predictions]], data: ReadResult | None, metrics: Sequence[Metric] = ()
+) -> list[Comparison]:
+    """Run :func:`compare` for the first model with each of the others.
+
+    ``data`` adds metrics without copies, groups, and faces on the page. Raises DataError for fewer than two models.
+    """
+    if len(named) < 2:
+        words = f"A comparison needs two models; found {len(named)}. Give another folder or --predictions FILE."
+        raise DataError(words, code="too-few-models")
+    # Leave out the same samples for all models.
+    if known := [each.sample_ids[each.trained_on] for _, each in named if each.trained_on is not None]:
+        trained = np.concatenate(known)
+        named = [(name, replace(each, trained_on=np.isin(each.sample_ids, trained))) for name, each in named]
+    (first, baseline), *others = [(name, _resolve(predictions, data)) for name, predictions in named]
+    histories = {name: RunFolder(Path(name)).read_history() for name, _ in named}
+    results = []
+    for name, split in others:
+        names = (first, name) if first != name else (f"{first} (1)", f"{name} (2)")
+        try:
+            found = compare_predictions(baseline.predictions, split.predictions, names=names, metrics=metrics)
+        except DataError as error:
+            raise DataError(f"{first} and {name}: {error}", code=error.code) from None
+        if baseline.faces is not None:
+            # Predictions for all samples, or a user's own split, have no subsets.
+            theirs = {each.value: each for each in split.subsets()}
+            subsets = tuple((each, theirs[each.value]) for each in baseline.subsets() if each.value in theirs)
+            faces = baseline.faces.subset(np.argsort(baseline.predictions.sample_ids))
+            found = replace(found, subsets=subsets, faces=faces)
+        results.append(replace(found, histories={name: histories[name] for name in names if histories.get(name)}))
+    return results
+
+
+def keep_shared_samples(named: Sequence[tuple[str, Predictions]]) -> tuple[list[tuple[str, Predictions]], Notice]:
+    """Keep the samples that occur in all predictions; a notice says how many samples each file loses.
+
+    Raises DataError if no sample occurs in all predictions.
+    """
+    kept = shared_samples([predictions for _, predictions in named])
+    parts = [
+        f"{len(before) - len(after):,} of {len(before):,} samples of {name}"
+        for (name, before), after in zip(named, kept, strict=True)
+    ]
+    pairs = [(name, after) for (name, _), after in zip(named, kept, strict=True)]
+    words = f"compared on the {len(kept[0]):,} samples that all predictions have; excluded: {', '.join(parts)}"
+    return pairs, Notice(words, code="samples-excluded")
+
+
+def _resolve(predictions: Predictions, data: ReadResult | None) -> MeasuredSplit:
+    if data is None:
+        return MeasuredSplit(predictions)
+    split = MeasuredSplit.resolve(predictions, data.faces, uncleaned=data.uncleaned, part_of_split=True)
+    # Predictions of the data before it was cleaned match it too, sample by sample.
+    return replace(split, predictions=replace(split.predictions, data_fingerprint=data.faces.fingerprint))
+
+
+def _named_predictions(
+    given: Model | Predictions | EvaluationResult, which: str, data: Data | None, split: Any
+) -> tuple[str, Predictions]:
+    if isinstance(given, EvaluationResult):
+        return str(given.run.path) if given.run else given.name or which, given.predictions
+    if isinstance(given, Predictions):
+        return which, given
+    if isinstance(given, str | os.PathLike) and Path(given).suffix.casefold() == ".npz":
+        return str(given), read_predictions(given)
+    # With data, a model predicts anew; the folder of an evaluation has none.
+    folder = expand_home(given) if isinstance(given, str | os.PathLike) else None
+    stored = folder is not None and not RunFolder(folder).is_run and any(folder.glob("predictions_*.npz"))
+    if folder is not None and folder.is_dir() and (data is None or stored):
+        return str(given), read_predictions(find_predictions(folder, split))
+    if data is None:
+        raise DataError("Give data to compare models, or give their predictions.", code="data-missing")
+    done = evaluate(given, data, split or "validation")
+    # Name runs by their paths, because two runs of one recipe have the same name.
+    return str(given) if isinstance(given, (str, os.PathLike)) else done.name or which, done.predictions

@@ -1,14 +1,17 @@
-"""``mien.study``: train recipes with several seeds and compare them in one table."""
+"""``mien.study`` and ``mien.sweep``: train recipes many times, and compare the runs."""
+
+from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mien.api.inputs import Data, environment, read
-from mien.base.errors import MienError, StudyError, needs_extra
+from mien.api.train import settings_of
+from mien.base.errors import MienError, RecipeError, StudyError, needs_extra
 from mien.base.files import expand_home, write_text
 from mien.base.processes import torch_defaults
 from mien.base.progress import busy
@@ -17,8 +20,13 @@ from mien.base.run_folder import check_out
 from mien.page.chart import import_page_packages
 from mien.runs.page import StudyProgress, write_study
 from mien.runs.plan import StudyCallback, pending, read_completed
+from mien.runs.space import Space, load_space
 from mien.runs.spec import Study, load_study
 from mien.runs.table import StudyTable, tabulate
+
+if TYPE_CHECKING:
+    from mien.runs.sweep import SweepResult
+    from mien.training.callback import Callback
 
 
 @torch_defaults()
@@ -40,17 +48,17 @@ def study(
     """Train every variant of a study once per seed, and compare them. Finished runs are never repeated.
 
     Args:
-        spec: name of a built-in study, path of a ``.toml`` file, or a study object.
+        spec: the name of a study (see `mien study list`), or a .toml file; in Python also a study.
         data: faces with ``train`` and ``validation`` splits; ``test`` is not used.
-        out: folder of runs, table and page; default ``studies/NAME``.
-        results: folder of finished runs; default ``out/results``.
-        only: variants to run and show, and with them the variants that they build on; by default all.
-        recipe: recipe to use instead of the study's.
-        settings: changed keys of every recipe, ``{"epochs": 5}``, or of one variant, ``{"slow:epochs": 5}``; or a list
-            as on the command line, ``["epochs=5"]``.
-        jobs: number of runs at the same time; default 1, with Ray one per core.
+        out: folder of runs, table and page; default: studies/STUDY.
+        results: folder of the finished runs; default: results in the folder of the study.
+        only: run and show only these variants, and those that they build on.
+        recipe: use this recipe instead of the study's own. small takes one minute for each run on one core.
+        settings: change keys of every recipe (epochs=5) or of one variant (VARIANT:epochs=5); in Python also
+            a dict.
+        jobs: train so many runs at the same time; they share the cores. Default: 1, with engine ray one per core.
         engine: ``local``, or ``ray`` for the cluster at ``RAY_ADDRESS``.
-        finished: True trains nothing and only writes table and page of the finished runs.
+        finished: train nothing. Write table and page of the finished runs.
         callback: called with the plan, each epoch, and the end of each run; with a callback, nothing is printed.
         verbose: 0 prints no runs; 1 prints a line per ended run, and a progress bar on a terminal.
 
@@ -106,3 +114,62 @@ def study(
     if failure is not None:
         raise failure
     return table
+
+
+@torch_defaults()
+def sweep(
+    space: str | os.PathLike[str] | Space,
+    data: Data,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    trials: int | None = None,
+    settings: Mapping[str, Any] | Sequence[Change] | None = None,
+    device: str = "auto",
+    storage: str | None = None,
+    notify: Callable[[str], None] = lambda line: None,
+    callback: Callback | None = None,
+) -> SweepResult:
+    """Train one recipe many times with different values of some keys, and compare the validation accuracies.
+
+    Args:
+        space: the search space: 'quick', or a .toml file (docs/sweep.md); in Python also a space.
+        data: faces with ``train`` and ``validation`` splits; ``test`` is not used.
+        out: folder of the sweep; default: sweeps/SPACE. A sweep that it contains is resumed.
+        trials: number of trials; default: that of the space.
+        settings: changed keys of the base recipe of all trials: ``{"epochs": 5}``.
+        device: auto, cpu, cuda or mps. auto uses a GPU if there is one.
+        storage: share the trials through this database: postgresql://HOST/DB. Run the same on each machine, each with
+            a folder of its own.
+        notify: called with one line for each warning and each ended trial.
+        callback: callback for the training of each trial.
+
+    Returns:
+        All finished trials, sorted from the best in ``trials.csv``; ``best_recipe`` is the recipe file of the best.
+
+    Raises:
+        MissingExtraError: Optuna or torch is not installed.
+        MienError: space, data or folder cannot be used.
+    """
+    if isinstance(space, Space) and settings:
+        raise RecipeError("settings need a space by name or file.", code="settings-of-a-value")
+    chosen = space if isinstance(space, Space) else load_space(space, settings_of(settings))
+    folder = check_out(Path("sweeps") / chosen.name if out is None else out, data)
+    with needs_extra("search", "A sweep"):
+        from mien.runs.sweep import check_networks, search
+        from mien.training.device import check_device
+        from mien.training.plan import recipe_warnings
+    check_device(device)
+    check_networks(chosen)
+    for warning in recipe_warnings(chosen.base):
+        notify(warning.line)
+    return search(
+        chosen,
+        read(data, *chosen.base.input.size_and_channels).faces,
+        folder,
+        trials=trials,
+        device=device,
+        storage=storage,
+        callback=callback,
+        on_trial_end=notify,
+        metadata=environment(data),
+    )

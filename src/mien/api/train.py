@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.api.inputs import Data, environment, read
-from mien.base.errors import DataError, Notice, RecipeError, TrainingError, needs_extra
+from mien.api.inputs import Data, data_name, environment, read
+from mien.base.errors import DataError, Notice, RecipeError, TrainingError, needs_extra, printable
 from mien.base.files import check_outside, expand_home
 from mien.base.preprocess import InputSpec
 from mien.base.processes import is_main_process, one_thread, process_count, torch_defaults
@@ -22,7 +23,6 @@ from mien.base.progress import busy, is_quiet
 from mien.base.recipe import Change, Recipe, check_recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.data.read import ReadResult
 from mien.inference.find_model import find_trained
 from mien.inference.tta import check_tta
 from mien.page.wording import counted
@@ -30,10 +30,11 @@ from mien.pipeline.measured_split import image_digests, read_trained_on
 from mien.pipeline.split_predictions import find_teachers, predict_soft_labels
 from mien.pipeline.training_view import TrainProgress
 from mien.training.callback import Callback, Callbacks
+from mien.training.loggers import Logger
 
 if TYPE_CHECKING:
     from mien.models.network import Network
-    from mien.models.own import Module, OwnModule
+    from mien.models.own import OwnModule
     from mien.pipeline.training_run import TrainingResult
     from mien.training.losses import LossFunction
     from mien.training.own_parts import Augmentation, OptimizerMaker, Parts
@@ -56,7 +57,7 @@ def train(
     lr: float | None = None,
     seed: int | None = None,
     classes: str | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | Sequence[Change] | None = None,
     resume: bool = False,
     callback: Callback | Sequence[Callback] | None = None,
     network: OwnModule | None = None,
@@ -67,6 +68,7 @@ def train(
     tta: int = 10,
     device: str = "auto",
     time: str | float | None = None,
+    log: str | None = None,
     verbose: int = 1,
 ) -> TrainingResult:
     """Train a classifier, export it, and evaluate it on the validation split.
@@ -75,17 +77,17 @@ def train(
     are afterwards as before.
 
     Args:
-        recipe: a name in :func:`list_recipes`, path of a ``.toml`` file, or a recipe object.
+        recipe: the name of a recipe (see `mien info --recipes`), or a .toml file; in Python also a recipe.
         data: faces with ``train`` and ``validation`` splits; ``test`` is not used.
-        out: run folder to create; default ``runs/NAME``.
-        init_from: run or built-in model to fine-tune; it gives the initial weights, network and input.
+        out: the run folder to create; default: runs/RECIPE.
+        init_from: fine-tune: start with the weights, network and input size of this run or built-in model.
         epochs: passes over the train split; default: the recipe's.
         batch_size: images per step, 2 or more; default: the recipe's.
         lr: peak learning rate, greater than 0; default: the recipe's.
         seed: seed of all randomness, 0 or more; default: the recipe's.
         classes: label scheme, such as ``"binary"`` or ``"good=happy+surprise,bad=sad"``.
-        settings: other changed keys of the recipe: ``{"augment.flip": False}``.
-        resume: resume the run in ``out`` if there is one.
+        settings: other changed keys of the recipe: ``{"augment.flip": False}``, or ``["augment.flip=false"]``.
+        resume: resume the run in the run folder. If there is none, a note says so and a new run starts.
         callback: one callback or a list, called before and after every step and epoch. A callback can change and stop
             the run; see :class:`mien.training.callback.Callback`.
         network: class of ``torch.nn.Module`` that maps images to logits, or an instance with initial weights. This
@@ -96,12 +98,14 @@ def train(
             recipe's augmentation except mixup and cutmix. A resumed run repeats torch's random numbers in it.
         optimizer: function of a list of parameters that returns a ``torch.optim.Optimizer``; replaces the recipe's. The
             recipe's schedule multiplies its learning rates.
-        teachers: models, as for :func:`mien.load`, or predictions files of the train split. The network learns their
+        teachers: a model, or a predictions file of the train split; several are averaged. The network learns their
             predictions and the labels; see :func:`distill`.
-        tta: number of views per face over which a teacher's predictions are averaged: 1, 2, 5 or 10.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        time: time limit in seconds or as ``"30m"``, ``"1h30m"``. A few steps are timed to choose the number of epochs.
-            A resumed run keeps its number of epochs.
+        tta: number of views per face over which a teacher's predictions are averaged: 1, 2 (also mirrored), 5 (also
+            corners) or 10 (both).
+        device: auto, cpu, cuda or mps. auto uses a GPU if there is one.
+        time: train for as many epochs as fit into this time: 30m, 1h30m; in Python also seconds. A few steps are timed
+            for it. A resumed run keeps its number of epochs.
+        log: also log each epoch to tensorboard, wandb or mlflow.
         verbose: 0 prints no epochs; 1 prints a line per epoch, in a notebook a live table.
 
     Returns:
@@ -114,79 +118,46 @@ def train(
     callbacks = callback if isinstance(callback, Sequence) else [callback]
     for each in callbacks:
         check_callback(each)
-    with needs_extra("train", "Training"):
-        from mien.models.own import source_of
-        from mien.training.own_parts import Parts
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
-    if time is not None and (epochs is not None or "epochs" in (settings or {})):
-        raise RecipeError("time sets the number of epochs. Leave out epochs.", code="options")
+    if not teachers and any(key.startswith("distill.") for key in _keys(changes)):
+        raise RecipeError("The keys of [distill] have no effect without teachers.", code="recipe-value")
     weights = None
     if network is not None:
         if init_from is not None:
             raise RecipeError("Give either network or init_from, which has its own.", code="recipe-set-fixed")
+        with needs_extra("train", "Training"):
+            from mien.models.own import source_of
         name, file, weights = source_of(network)
         changes = [("model.name", name), ("model.file", file), *changes]
-    job = find_job(recipe, changes, init_from, device).with_run(out, teachers, tta, resume).within(time)
+    job = find_job(recipe, changes, init_from, device, time).with_run(out, teachers, tta, resume)
     if any(each is not None for each in (loss, augment, optimizer, weights)):
+        with needs_extra("train", "Training"):
+            from mien.training.own_parts import Parts
         job = replace(job, parts=Parts(loss, augment, optimizer, weights))
-    shown = Callbacks(TrainProgress() if verbose else None, *callbacks)
-    result = job.run_on(data, shown, environment(data), _print if verbose else lambda notice: None)
+    # Made in every process, so that all raise the error for a wrong name.
+    logger = None if log is None else Logger(log, job.out)
+    if resume and not job.resumes and verbose:
+        _print(Notice(f"{job.out.path} contains no run to resume. A new run starts.", code="nothing-to-resume"))
+    shown = Callbacks(TrainProgress() if verbose else None, logger if is_main_process() else None, *callbacks)
+    origins = {"fine-tuned from": str(init_from or ""), "teachers": ", ".join(map(str, job.teachers))}
+    metadata = environment(data) | {name: value for name, value in origins.items() if value}
+    result = job.train_on(data, shown, metadata, _print if verbose else lambda words: None)
     if verbose:
         for notice in result.notices:
             _print(notice)
     return result
 
 
-@torch_defaults()
-def load_network(run: str | os.PathLike[str]) -> Module:
-    """Load a run's network with its trained weights, on the CPU in evaluation mode, such as for t-SNE or Captum.
-
-    The network is the module from ``network=`` or ``[model] file``, or one of mien's. It maps images float32 (B,
-    channels, S, S) to logits, with S = ``input.crop_px`` of the recipe. Images are normalised as (pixels / 255 - mean)
-    / std with the values in ``[input]``.
-
-    Args:
-        run: a run folder, or the name of a built-in model.
-
-    Raises:
-        ModelError: no such run, or it has no trainable weights.
-        MissingExtraError: torch is not installed.
-    """
-    with needs_extra("train", "A network"):
-        from mien.models.own import OwnNetwork
-        from mien.training import checkpoint
-    network, _ = checkpoint.load_best(find_trained(run))
-    return network.whole_module() if isinstance(network, OwnNetwork) else network
-
-
-def _print(notice: Notice) -> None:
+def _print(words: str) -> None:
     if not is_quiet() and sys.stderr is not None:
-        sys.stderr.write(notice.line + "\n")
+        sys.stderr.write(printable(words.line if isinstance(words, Notice) else words) + "\n")
 
 
-def distill(  # noqa: D417 - the other arguments are train's
+def distill(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,
     teachers: Sequence[str | os.PathLike[str]],
-    *,
-    tta: int = 10,
-    out: str | os.PathLike[str] | None = None,
-    init_from: str | os.PathLike[str] | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
-    seed: int | None = None,
-    classes: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    resume: bool = False,
-    callback: Callback | Sequence[Callback] | None = None,
-    network: OwnModule | None = None,
-    loss: LossFunction | OwnModule | None = None,
-    augment: Augmentation | None = None,
-    optimizer: OptimizerMaker | None = None,
-    device: str = "auto",
-    time: str | float | None = None,
-    verbose: int = 1,
+    **options: Any,
 ) -> TrainingResult:
     """Train a classifier on labels and on teachers' predictions: :func:`mien.train` with ``teachers``.
 
@@ -196,8 +167,7 @@ def distill(  # noqa: D417 - the other arguments are train's
         recipe: recipe, as in :func:`mien.train`; its table ``[distill]`` sets the weight of the teachers.
         data: data, as in :func:`mien.train`.
         teachers: at least one model or predictions file.
-        tta: number of views per face over which a teacher's predictions are averaged: 1, 2, 5 or 10.
-        out: run folder to create, and all further arguments as in :func:`mien.train`.
+        options: ``tta``, and all further arguments, as in :func:`mien.train`.
 
     Raises:
         DataError: no teacher, or one for other classes or data, or without some of the faces.
@@ -205,17 +175,21 @@ def distill(  # noqa: D417 - the other arguments are train's
     """
     if not teachers:
         raise DataError("teachers must name at least one model or predictions file.", code="teachers-missing")
-    return train(
-        recipe, data, out=out, init_from=init_from, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
-        classes=classes, settings=settings, resume=resume, callback=callback, network=network, loss=loss,
-        augment=augment, optimizer=optimizer, teachers=teachers, tta=tta, device=device, time=time, verbose=verbose,
-    )  # fmt: skip
+    return train(recipe, data, teachers=teachers, **options)
 
 
-def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
+_own, _shared = (inspect.signature(each).parameters for each in (distill, train))
+distill.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [*[_own[name] for name in _own if name != "options"], *[_shared[name] for name in _shared if name not in _own]]
+)
+
+
+def settings_of(
+    settings: Mapping[str, Any] | Sequence[Change] | None, *, lr: float | None = None, **plain: Any
+) -> list[Change]:
     """Return these arguments as changes to a recipe; None changes nothing, all else is above ``settings``."""
-    given = {key: value for key, value in {**plain, "optim.lr": lr}.items() if value is not None}
-    return list((dict(settings or {}) | given).items())
+    changes = settings.items() if isinstance(settings, Mapping) else settings or ()
+    return [*changes, *((key, value) for key, value in {**plain, "optim.lr": lr}.items() if value is not None)]
 
 
 def check_callback(callback: object) -> None:
@@ -240,7 +214,6 @@ class TrainingJob:
         resumes: whether ``run`` exists and is resumed.
         parts: functions and classes of the user that replace parts of the recipe.
         seconds: time limit from which the number of epochs is chosen.
-        distills: whether a key of ``[distill]`` was changed, which needs teachers.
     """
 
     recipe: Recipe
@@ -252,7 +225,6 @@ class TrainingJob:
     resumes: bool = False
     parts: Parts | None = None
     seconds: float | None = None
-    distills: bool = False
 
     @property
     def out(self) -> RunFolder:
@@ -261,47 +233,55 @@ class TrainingJob:
         return self.run
 
     def with_run(
-        self, out: str | os.PathLike[str] | None, teachers: Sequence[str | os.PathLike[str]], tta: int, resume: bool
+        self,
+        out: str | os.PathLike[str] | None,
+        teachers: Sequence[str | os.PathLike[str]] = (),
+        tta: int = 10,
+        resume: bool = False,
     ) -> TrainingJob:
-        """Return the job with a run folder to write. Arguments and errors are as in :func:`train`."""
+        """Return the job with a run folder to write. A resumed run keeps its number of epochs."""
         run = RunFolder(expand_home(Path("runs") / self.recipe.name if out is None else out))
         check_tta(tta)
-        return replace(self, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
+        job = replace(self, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
+        if job.seconds is None or not job.resumes:
+            return job
+        recipe = job.recipe.model_copy(update={"epochs": run.read_recipe().epochs})
+        return replace(job, recipe=recipe, seconds=None)
 
-    def within(self, time: str | float | None) -> TrainingJob:
-        """Return the job with a time limit for its epochs. A resumed run keeps its number of epochs.
-
-        Raises RecipeError: not a duration (``time-form``), or several processes (``time-processes``).
-        """
-        if time is None:
-            return self
-        if process_count() > 1:
-            raise RecipeError("--time works only with one process. Set epochs instead.", code="time-processes")
-        if self.resumes:
-            return replace(self, recipe=self.recipe.model_copy(update={"epochs": self.out.read_recipe().epochs}))
-        return replace(self, seconds=seconds_of(time))
-
-    def run_on(
-        self,
-        data: Data,
-        callback: Callback | None,
-        metadata: Mapping[str, Any],
-        notify: Callable[[Notice], None],
-        on_read: Callable[[ReadResult], None] = lambda result: None,
+    def train_on(
+        self, data: Data, callback: Callback | None, metadata: Mapping[str, Any], notify: Callable[[str], None]
     ) -> TrainingResult:
-        """Check, read the data, train, export and evaluate: what :func:`train` and the commands do.
+        """Check, read the data, train, export and evaluate; ``notify`` is called with each notice before the training.
 
-        ``notify`` is called with each notice before the training starts, ``on_read`` with the data.
+        Teachers first predict the train split of ``data``.
         """
         self.check()
         if not self.resumes:
             check_outside(self.out.path, data)
-        result = read(data, *self.recipe.input.size_and_channels)
-        on_read(result)
+        own = self.recipe.input.size_and_channels
+        result = read(data, *own)
+        faces = f"{len(result.faces):,} faces of {len(result.faces.classes)} classes"
+        notify(f"{data_name(data)}: {result.shape}, {faces}; splits: {result.split_origin}")
         plan = self.plan(result)
         for each in self.notices(plan):
             notify(each)
-        return self.start(plan, data, callback, metadata)
+        from mien.pipeline.training_run import run_recipe
+
+        def read_at(spec: InputSpec) -> Dataset:
+            return plan.dataset if spec.size_and_channels == own else read(data, *spec.size_and_channels).faces
+
+        network = self.network(plan.logits)
+        return run_recipe(
+            plan,
+            self.out,
+            resume=self.resumes,
+            init_from=self.init_from,
+            teachers=predict_soft_labels(self.teachers, plan.dataset, read_at, self.tta),
+            callback=callback,
+            metadata=metadata,
+            device=self.device,
+            network=network,
+        )
 
     def check(self) -> None:
         """Check all that needs neither data nor a network.
@@ -315,8 +295,6 @@ class TrainingJob:
         """
         if self.recipe.tuning.fit_head and (self.teachers or self.parts is not None):
             raise RecipeError("tuning.fit_head takes no teachers, loss, augment and optimizer.", code="fit-head")
-        if self.distills and not self.teachers:
-            raise RecipeError("The keys of [distill] have no effect without teachers.", code="recipe-value")
         if self.run is not None and not self.resumes and is_main_process():
             self.run.check_free(or_resume=True)
         with needs_extra("train", "Training"):
@@ -413,30 +391,6 @@ class TrainingJob:
             words = f"the model of --from was trained on {known:,} of these {len(indices):,} images of "
             yield Notice(f"{words}{' and '.join(splits)}: accuracy on them is too optimistic.", code="trained-on")
 
-    def start(
-        self, plan: TrainingPlan, data: Data, callback: Callback | None, metadata: Mapping[str, Any]
-    ) -> TrainingResult:
-        """Build the network, train, export and evaluate. Teachers first predict the train split of ``data``."""
-        from mien.pipeline.training_run import run_recipe
-
-        own = self.recipe.input.size_and_channels
-
-        def read_at(spec: InputSpec) -> Dataset:
-            return plan.dataset if spec.size_and_channels == own else read(data, *spec.size_and_channels).faces
-
-        network = self.network(plan.logits)
-        return run_recipe(
-            plan,
-            self.out,
-            resume=self.resumes,
-            init_from=self.init_from,
-            teachers=predict_soft_labels(self.teachers, plan.dataset, read_at, self.tta),
-            callback=callback,
-            metadata=metadata,
-            device=self.device,
-            network=network,
-        )
-
 
 _OF_TIME = 0.95
 """Fraction of the time limit that epochs may use; the rest is for export and evaluation."""
@@ -464,8 +418,13 @@ def find_job(
     changes: Sequence[Change],
     init_from: str | os.PathLike[str] | None,
     device: str = "auto",
+    time: str | float | None = None,
 ) -> TrainingJob:
     """Make a training job without a run folder. With ``init_from`` its recipe gets that run's network and input."""
+    if time is not None and "epochs" in _keys(changes):
+        raise RecipeError("--time sets the number of epochs. Leave out --epochs.", code="options")
+    if time is not None and process_count() > 1:
+        raise RecipeError("--time works only with one process. Set epochs instead.", code="time-processes")
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, changes)
     elif changes:
@@ -475,5 +434,8 @@ def find_job(
         init_from = "default"
     start = None if init_from is None else find_trained(init_from)
     recipe = recipe if start is None else tuned(recipe, start.read_recipe(), changes)
-    distills = any((each if isinstance(each, str) else each[0]).startswith("distill.") for each in changes)
-    return TrainingJob(recipe, start, str(device), distills=distills)
+    return TrainingJob(recipe, start, str(device), seconds=None if time is None else seconds_of(time))
+
+
+def _keys(changes: Sequence[Change]) -> set[str]:
+    return {each.partition("=")[0].strip() if isinstance(each, str) else each[0] for each in changes}

@@ -12,49 +12,50 @@ from mien.cli.options import as_command
 
 
 class Command(NamedTuple):
-    """Heading of ``mien --help`` for a command, and a description short enough for 80 columns."""
+    """Heading of ``mien --help`` for a command, its module in ``mien.cli``, and a help short enough for 80 columns."""
 
     group: str
+    module: str
     help: str
 
 
-# The module mien.cli.NAME has a function NAME, or a typer `app` with subcommands.
+# The module has a function with the name of the command, or a :class:`Subcommands`.
 COMMANDS: dict[str, Command] = {
-    "predict": Command("Use", "Detect faces in images and classify their expressions."),
-    "video": Command("Use", "Classify the faces of a video over time."),
-    "webcam": Command("Use", "Classify your webcam's images in the browser."),
-    "serve": Command("Use", "Serve a model over HTTP."),
-    "evaluate": Command("Measure", "Evaluate models or predictions on one split."),
-    "report": Command("Measure", "Write a full report on a model's predictions."),
-    "compare": Command("Measure", "Compare models on the same samples."),
-    "check": Command("Measure", "Check a claimed accuracy by its predictions."),
-    "robustness": Command("Measure", "Measure accuracy on corrupted images."),
-    "explain": Command("Measure", "Map which pixels a prediction depends on."),
-    "audit": Command("Measure", "Audit a data set: duplicates, leakage, bad labels."),
-    "train": Command("Train", "Train a classifier, export it and evaluate it."),
-    "distill": Command("Train", "Train a student on the predictions of teachers."),
-    "sweep": Command("Train", "Search for better hyperparameters."),
-    "study": Command("Train", "Compare recipes over several seeds."),
-    "data": Command("Data", "Inspect, show, convert and draw data sets."),
-    "label": Command("Data", "Let people vote on the expressions of faces."),
-    "demo": Command("More", "Run the whole workflow on synthetic faces."),
-    "doctor": Command("More", "Show what is installed, used and missing."),
-    "info": Command("More", "Show the metadata of a model, or recipes."),
-    "export": Command("More", "Export a run to ONNX, in fp32, fp16 or int8."),
-    "web": Command("More", "Build the browser page."),
+    "predict": Command("Use", "predict", "Detect faces in images and classify their expressions."),
+    "video": Command("Use", "video", "Classify the faces of a video over time."),
+    "webcam": Command("Use", "serve", "Classify your webcam's images in the browser."),
+    "serve": Command("Use", "serve", "Serve a model over HTTP."),
+    "evaluate": Command("Measure", "measure", "Evaluate models or predictions on one split."),
+    "report": Command("Measure", "measure", "Write a full report on a model's predictions."),
+    "compare": Command("Measure", "measure", "Compare models on the same samples."),
+    "check": Command("Measure", "measure", "Check a claimed accuracy by its predictions."),
+    "robustness": Command("Measure", "measure", "Measure accuracy on corrupted images."),
+    "explain": Command("Measure", "measure", "Map which pixels a prediction depends on."),
+    "audit": Command("Measure", "measure", "Audit a data set: duplicates, leakage, bad labels."),
+    "train": Command("Train", "train", "Train a classifier, export it and evaluate it."),
+    "distill": Command("Train", "train", "Train a student on the predictions of teachers."),
+    "sweep": Command("Train", "train", "Search for better hyperparameters."),
+    "study": Command("Train", "train", "Compare recipes over several seeds."),
+    "data": Command("Data", "data", "Inspect, show, convert and draw data sets."),
+    "label": Command("Data", "serve", "Let people vote on the expressions of faces."),
+    "demo": Command("More", "more", "Run the whole workflow on synthetic faces."),
+    "doctor": Command("More", "more", "Show what is installed, used and missing."),
+    "info": Command("More", "more", "Show the metadata of a model, or recipes."),
+    "export": Command("More", "more", "Export a run to ONNX, in fp32, fp16 or int8."),
+    "web": Command("More", "serve", "Build the browser page."),
 }
 
 
 def load_command(name: str) -> Any:
     """Import the module of a command in the table and return typer's command."""
-    module = import_module(f"mien.cli.{name}")
-    if hasattr(module, "app"):
-        group: Any = typer.main.get_command(module.app)
+    function = getattr(import_module(f"mien.cli.{COMMANDS[name].module}"), name)
+    if isinstance(function, typer.Typer):
+        group: Any = typer.main.get_command(function)
         for command in group.commands.values():
             _without_types(command)
         return group
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(as_command(getattr(module, name)))
+    single.command(name)(as_command(function))
     return _without_types(typer.main.get_command(single))
 
 

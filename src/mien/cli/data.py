@@ -1,16 +1,17 @@
 """``mien data``: inspect, show, convert and draw data sets."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
-from mien.api.crop import crop as cut_out_faces
-from mien.api.show import show as draw_sheet
+import mien
+from mien.api.inputs import read
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_outside, check_replaceable
 from mien.base.run_folder import check_out
 from mien.cli.commands import Subcommands
-from mien.cli.options import NotNegative, Range
+from mien.cli.options import Range, shows
 from mien.cli.output import notice, show_facts, show_json
 from mien.cli.source import SourceOptions
 from mien.data.dataset import FINGERPRINT_PX, Dataset
@@ -21,17 +22,16 @@ from mien.evaluation.vote_metrics import vote_info
 from mien.page.chart import check_chart_name
 from mien.page.wording import counted
 
-app = Subcommands("Inspect, show, convert and draw data sets.")
-Side: TypeAlias = Annotated[int, Range(8, 1024)]
+data = Subcommands("Inspect, show, convert and draw data sets.")
 
 
-@app.command("info", short_help="Show format, splits and class counts of a data set.")
-def info(path: Path, *, data_options: SourceOptions, json: bool = False) -> None:
+@data.command("info", short_help="Show format, splits and class counts of a data set.")
+def info(data: Path, *, data_options: SourceOptions, json: bool = False) -> None:
     """Show format, splits, classes and votes of a data set, with a bar for each class and split."""
-    result = data_options.at(path).read()
+    result = read(data_options.at(data), FINGERPRINT_PX)
     votes = vote_info(result.faces)
     if json:
-        show_json({"path": str(path), **dataset_info(result), "votes": votes})
+        show_json({"path": str(data), **dataset_info(result), "votes": votes})
         return
     _show_summary(result)
     for split, counts in result.faces.counts_by_split().items():
@@ -70,41 +70,30 @@ def _show_votes(votes: Mapping[str, Any], faces: Dataset) -> None:
     )
 
 
-@app.command("show", short_help="Draw a sheet of faces of each class.")
-def show_faces(
-    path: Path,
-    *,
-    out: Path,
-    recipe: str | None = None,
-    split: str | None = None,
-    count: Annotated[int, Range(1, 50)] = 8,
-    data_options: SourceOptions,
-    overwrite: bool = False,
-) -> None:
+@data.command("show", short_help="Draw a sheet of faces of each class.")
+@shows(mien.show, reads=SourceOptions)
+def show_faces(draw_sheet: partial[mien.Chart], *, out: Path, overwrite: bool = False) -> None:
     """Draw a sheet of faces, a row for each class.
 
     With --recipe, each row has an original face, then the same face cropped and augmented as in training.
 
     Options:
         out (FILE): The .png, .svg or .pdf file to write.
-        recipe (RECIPE): Show faces augmented as by this recipe.
-        split (SPLIT): train, validation, test or all.
-        count (N): Number of faces for each class.
     """
     check_replaceable([out], overwrite)
-    check_outside(out, path)
+    check_outside(out, draw_sheet.keywords["data"])
     check_chart_name(out)
-    draw_sheet(data_options.at(path), recipe, split=split, faces_per_class=count).save(out)
+    draw_sheet().save(out)
     notice(f"{out}: faces of the data; check its licence before you share them.")
 
 
-@app.command("convert", short_help="Convert a data set to one parquet file.")
+@data.command("convert", short_help="Convert a data set to one parquet file.")
 def convert(
-    path: Path,
+    data: Path,
     *,
     out: Path,
     data_options: SourceOptions,
-    size_px: Side = 48,
+    size_px: int = 48,
     colour: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -121,8 +110,8 @@ def convert(
     if out.suffix.lower() != ".parquet":
         raise DataError(f"--out must name a .parquet file; found {out}.", code="out-suffix")
     check_replaceable([out], overwrite)
-    check_outside(out, path)
-    result = data_options.at(path).read(size_px, 3 if colour else 1)
+    check_outside(out, data)
+    result = read(data_options.at(data), size_px, 3 if colour else 1)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
     # Omit the fingerprint: changed data has another one when it is read again.
     is_same = size_px == FINGERPRINT_PX and not colour and not result.faces.cleaned_from
@@ -130,29 +119,19 @@ def convert(
     notice(f"{out}: {len(result.faces):,} images, {out.stat().st_size / 1e6:.1f} MB{fingerprint}")
 
 
-@app.command("crop", short_help="Cut the faces out of photographs, to train on.")
-def crop(
-    photos: Path,
-    *,
-    out: Path,
-    size_px: Side = 48,
-    colour: bool = False,
-    skip_bad: bool = False,
-) -> None:
+@data.command("crop", short_help="Cut the faces out of photographs, to train on.")
+@shows(mien.crop, "channels")
+def crop(cut_out_faces: partial[Any], *, colour: bool = False) -> None:
     """Write the largest face of each photograph, cropped as in mien predict. Folders of classes and splits are kept.
 
     Existing faces are kept unless their photograph is newer, so the same command resumes.
 
     Options:
-        photos (PHOTOS): A folder of photographs.
-        out (DIR): The folder for the faces.
-        size_px (N): Side of the square images.
         colour: Keep the colours. The default is grey.
-        skip_bad: Skip and list images that cannot be read.
     """
+    out = cut_out_faces.keywords["out"]
     check_out(out)
-    channels = 3 if colour else 1
-    faces, without, bad, others = cut_out_faces(photos, out, size_px=size_px, channels=channels, skip_bad=skip_bad)
+    faces, without, bad, others = cut_out_faces(channels=3 if colour else 1)
     for each in bad:
         notice(f"skipped: {each}")
     for files, words, code in ((without, "no face, so left out", "no-face"), (others, "without a photo", "no-photo")):
@@ -162,12 +141,12 @@ def crop(
     notice(f"{out}: {counted(faces, 'face')} of {counted(faces + len(without) + len(bad), 'photograph')}")
 
 
-@app.command("synthetic", short_help="Write a folder of drawn faces, for experiments.")
+@data.command("synthetic", short_help="Write a folder of drawn faces, for experiments.")
 def synthetic(
     folder: Path,
     *,
     faces: Annotated[int, Range(70, 1_000_000)] = 700,
-    seed: NotNegative = 0,
+    seed: int = 0,
     size_px: Annotated[int, Range(16, 448)] = 48,
     colour: bool = False,
 ) -> None:

@@ -5,12 +5,13 @@ import gc
 import io
 import os
 import re
+import shlex
 import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mien.base.errors import MienError, StoppedError, TrainingError, printable
+from mien.base.errors import MienError, StoppedError, TrainingError, needs_extra, printable, sentence
 from mien.base.processes import is_main_process, process_count
 from mien.cli.commands import CommandGroup
 from mien.version import __version__
@@ -41,8 +42,14 @@ def _root(
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-    elif process_count() > 1 and context.invoked_subcommand not in {"train", "distill"}:
-        raise TrainingError("Leave out torchrun: only mien train and mien distill share their work.", code="options")
+    elif process_count() > 1:
+        if context.invoked_subcommand not in {"train", "distill"}:
+            words = "Leave out torchrun: only mien train and mien distill share their work."
+            raise TrainingError(words, code="options")
+        with needs_extra("train", "Training"):
+            from mien.training.device import join_processes
+
+        join_processes("cpu" if {"cpu", "--device=cpu"} & {*sys.argv} else "auto")
 
 
 def main() -> None:
@@ -52,7 +59,7 @@ def main() -> None:
         # Odd file names, or a terminal without block characters, must not cause an error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    _check_no_empty_word(sys.argv)
+    _check_no_empty_word(sys.argv[1:])
     # Shells expand ~ only at the start of a word, not in --out=~/runs.
     home = os.environ.get("HOME", "~")
     sys.argv[1:] = [re.sub(r"(?:^|(?<==))~(?=/|$)", lambda _: home, word) for word in sys.argv[1:]]
@@ -65,11 +72,8 @@ def main() -> None:
     except MienError as error:
         _fail(error.message, error.code, _STOPPED if isinstance(error, StoppedError) else 2)
     except _USAGE_ERROR as error:
-        # Import it here, because pydantic takes as long to load as everything else for --help.
-        from mien.cli.usage import usage_text
-
         command = error.ctx.command_path if error.ctx is not None else "mien"
-        _fail(f"{usage_text(error)} See: {command} --help", "usage")
+        _fail(f"{_usage_text(error)} See: {command} --help", "usage")
     except (KeyboardInterrupt, typer.Abort):
         _fail("Stopped.", "stopped", _STOPPED)
     except (MemoryError, RuntimeError, OSError) as error:
@@ -82,6 +86,22 @@ def main() -> None:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def _usage_text(error: Any) -> str:
+    """Return the message of one of typer's usage errors, with a hint where data and keys of recipes are given."""
+    # Imported here, because pydantic takes as long to load as everything else for --help.
+    from mien.base.recipe import key_of
+
+    message = sentence(" ".join(error.format_message().split()).replace("Value error, ", ""))
+    name = getattr(error, "option_name", "").lstrip("-")
+    takes = {of for each in error.ctx.command.params for of in each.opts} if error.ctx is not None else set()
+    if name == "data" and "data" in takes:
+        return "There is no option --data: give the data as an argument."
+    if "--set" in takes and (key := key_of(name.replace("-", "_"))):
+        return f"There is no option --{name}. Did you mean --set {key}=VALUE?"
+    needs_data = message.startswith("Got unexpected") and "--data" in takes and "--data" not in sys.argv
+    return f"{message} Data is given with --data." if needs_data else message
 
 
 def _open_missing_streams() -> None:
@@ -115,12 +135,8 @@ def _fail_of_system(error: Exception) -> NoReturn:
 
 def _check_no_empty_word(words: list[str]) -> None:
     """Refuse an empty argument, as from an unset "$VARIABLE": as a path it would be the current folder."""
-    for at, word in enumerate(words[1:], start=1):
-        if not word:
-            before = words[at - 1] if at > 1 else "mien"
-            _fail(f"The argument after {before} is empty. Is a variable of your shell not set?", "usage")
-        if word.startswith("--") and word.endswith("="):
-            _fail(f"{word} has no value. Is a variable of your shell not set?", "usage")
+    if any(not word or (word.startswith("--") and word.endswith("=")) for word in words):
+        _fail(f"An argument is empty: mien {shlex.join(words)}. Is a variable of your shell not set?", "usage")
 
 
 def _fail(message: str, code: str, status: int = 2) -> NoReturn:

@@ -13,7 +13,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from mien.base.errors import DataError, Notice, printable, without_password
+from mien.base.errors import DataError, Notice, RunError, printable, without_password
 from mien.base.files import check_replaceable
 from mien.base.progress import is_quiet, is_terminal
 from mien.version import __version__
@@ -101,9 +101,18 @@ def show_facts(facts: Mapping[str, str], title: str = "") -> None:
     show(table)
 
 
+def leave_out(why: str, options: Mapping[str, object]) -> None:
+    """Raise an error that names the given options."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise DataError(f"{why}. Leave out {' and '.join(given)}.", code="options")
+
+
 def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
     """Refuse to replace files in ``--out`` without ``--overwrite``, and to use ``--overwrite`` without ``--out``."""
     if out is not None:
+        if out.is_file():
+            raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
         check_replaceable([out / name for name in names], overwrite)
     elif overwrite:
         raise DataError("--overwrite needs --out.", code="options")

@@ -1,17 +1,17 @@
-"""The data given to a command: options, checks, loading, metadata."""
+"""Options for reading the data given to a command."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mien.api.inputs import Source
 from mien.base.errors import DataError
 from mien.base.files import file_sha256
 from mien.base.labels import parse_map
 from mien.cli.output import environment, notice, show_notices
 from mien.data.clean import read_clean
-from mien.data.read import ReadResult, check_source, read_data
+from mien.data.read import ReadResult, check_source
 from mien.data.table import ReadOptions
 from mien.data.votes import read_ferplus
 
@@ -34,6 +34,26 @@ class AuditedOptions:
     group: str | None = None
     votes: Path | None = None
 
+    def at(self, path: str | Path) -> Source:
+        """Return the data at a path with these options. Raises DataError for what can be seen before it is read."""
+        check_source(path)
+        beside = {name: file for name in ("clean", "votes") if (file := getattr(self, name, None)) is not None}
+        for name, file in beside.items():
+            read_clean(file) if name == "clean" else read_ferplus(file)
+        names = parse_map(self.class_map) if self.class_map else {}
+        files = {name: str(file) for name, file in beside.items()}
+        files |= {f"{name}_sha256": file_sha256(file) for name, file in beside.items()}
+        options = ReadOptions(class_map=names, skip_bad=self.skip_bad, group=self.group, **beside)
+        return Source(Path(path), options, _show, files, environment(path))
+
+    def at_any(self, data: str | Path | None) -> Source | None:
+        """Return the data, or None if no path is given. Without a path, options are an error."""
+        if data is not None:
+            return self.at(data)
+        if any(vars(self).values()):
+            raise DataError("--map, --skip-bad, --clean, --group and --votes need --data PATH.", code="options")
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions(AuditedOptions):
@@ -45,62 +65,9 @@ class SourceOptions(AuditedOptions):
 
     clean: Path | None = None
 
-    def at(self, path: Path) -> Source:
-        """Return the data at a path with these options."""
-        return Source(path, self)
 
-    def at_any(self, data: Path | None) -> Source | None:
-        """Return the data, or None if no path is given. Without a path, options are an error."""
-        if data is not None:
-            return self.at(data)
-        if self != SourceOptions():
-            raise DataError("--map, --skip-bad, --clean, --group and --votes need --data PATH.", code="options")
-        return None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data path with the options for reading it."""
-
-    path: Path
-    how: SourceOptions = SourceOptions()
-
-    def check(self) -> None:
-        """Check quickly for errors that :meth:`read` would find later, because loading torch takes seconds."""
-        check_source(self.path)
-        if self.how.class_map:
-            parse_map(self.how.class_map)
-        if self.how.clean is not None:
-            read_clean(self.how.clean)
-        if self.how.votes is not None:
-            read_ferplus(self.how.votes)
-
-    def read(self, size_px: int = 48, channels: int = 1, *, again: bool = False) -> ReadResult:
-        """Read the data. Print which images were skipped, and what the list of changes did, unless ``again``.
-
-        Raises DataError if the data cannot be read, or the list of changes is for other data.
-        """
-        how = self.how
-        names = parse_map(how.class_map) if how.class_map else {}
-        options = ReadOptions(size_px, channels, names, how.skip_bad, how.group, how.votes, how.clean)
-        result = read_data(self.path, options)
-        if not again:
-            show_notices(result.notes)
-            for source, reason in result.skipped:
-                notice(f"skipped: {reason}" if source in reason else f"skipped: {source}: {reason}")
-        return result
-
-    def metadata(self) -> dict[str, str]:
-        """Return paths and digests of the list of changes and the votes file, for results; empty without them."""
-        files = {name: file for name in ("clean", "votes") if (file := getattr(self.how, name)) is not None}
-        digests = {f"{name}_sha256": file_sha256(file) for name, file in files.items()}
-        return {**{name: str(file) for name, file in files.items()}, **digests}
-
-    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return metadata of this data, machine and command, for environment.json."""
-        return environment(self.path, {**(extra or {}), **self.metadata()})
-
-
-def environment_of(source: Source | None) -> dict[str, str]:
-    """Return :meth:`Source.environment`, or only metadata of machine and command if there is no data."""
-    return environment("not given") if source is None else source.environment()
+def _show(result: ReadResult) -> None:
+    """Print what happened to the data, and which images were skipped."""
+    show_notices(result.notes)
+    for source, reason in result.skipped:
+        notice(f"skipped: {reason}" if source in reason else f"skipped: {source}: {reason}")

@@ -8,9 +8,9 @@ from pathlib import Path
 import typer
 
 from mien.base.errors import DataError
-from mien.cli.detection import DetectionOptions
 from mien.cli.options import NotNegativeNumber
 from mien.cli.output import environment, note_left_out, show, show_json, show_notices
+from mien.cli.predict import DetectionOptions
 from mien.inference.predictor import load
 from mien.page.terminal import rich_table
 from mien.page.wording import counted
@@ -42,8 +42,7 @@ def video(
         out (DIR): Folder for annotated.mp4, faces.csv and timeline.html. The default for talk.mp4 is ./talk-mien.
         detect_every (SECONDS): Detect faces in a whole frame this often; their boxes are interpolated in between.
         annotate: Write annotated.mp4, with boxes and predictions.
-        alarm (CLASS:LIMIT): Report when a class is at least this probable: --alarm angry:0.7. Can be given for several
-            classes.
+        alarm (CLASS:LIMIT): Report when a class is at least this probable: --alarm angry:0.7.
     """
     opened = VideoFile(file)
     detector = detection.detector()

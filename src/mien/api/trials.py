@@ -1,24 +1,93 @@
-"""``mien.cross_validate``: train a model for each fold, and measure it on that fold."""
+"""``mien.find_lr`` and ``mien.cross_validate``: trainings that try a recipe."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from json import dumps
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mien.api.inputs import Data, environment, read
-from mien.api.train import TrainingJob, check_callback, find_job, settings_of
-from mien.base.errors import RunError, needs_extra
+from mien.api.train import check_callback, find_job, settings_of
+from mien.base.errors import Notice, RunError, needs_extra
 from mien.base.files import write_text
 from mien.base.processes import torch_defaults
-from mien.base.recipe import Recipe
+from mien.base.recipe import Change, Recipe
 from mien.base.run_folder import RunFolder, check_out
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import Evaluation
+from mien.evaluation.results import Evaluation, JsonResult
+from mien.page.chart import Chart
+from mien.page.plots import rate_chart
 from mien.page.terminal import as_html, as_text, evaluation_text
 from mien.training.callback import Callback
+
+
+@dataclass(frozen=True, eq=False)
+class LrSearch(JsonResult):
+    """Result of a learning-rate range test.
+
+    Attributes:
+        suggestion: highest learning rate around which the loss falls clearly, for ``lr`` of the recipe.
+        rates: float64 (N,), the learning rate of each step.
+        losses: float64 (N,), the running mean of the loss at each step.
+    """
+
+    suggestion: float
+    rates: npt.NDArray[np.float64] = field(repr=False)
+    losses: npt.NDArray[np.float64] = field(repr=False)
+
+    @property
+    def highest(self) -> float:
+        """Learning rate of the lowest loss. Above it training gets worse; it is the upper end of Smith's range."""
+        return float(self.rates[self.losses.argmin()])
+
+    def plot(self) -> Chart:
+        """Plot the loss by learning rate, with the suggestion marked. Needs the extra ``report``."""
+        return rate_chart(self.rates, self.losses, self.suggestion)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return suggestion, highest, rates and losses, JSON-ready."""
+        return {**super().to_dict(), "highest": self.highest}
+
+    def _repr_svg_(self) -> str:
+        return self.plot()._repr_svg_()
+
+
+@torch_defaults()
+def find_lr(
+    recipe: str | os.PathLike[str] | Recipe,
+    data: Data,
+    *,
+    init_from: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Any] | Sequence[Change] | None = None,
+    device: str = "auto",
+) -> LrSearch:
+    """Find a learning rate by a range test: it rises from 1e-6 to 10 in 100 steps (Smith, 2015).
+
+    No file is written. The result is valid for this recipe, batch size and data.
+
+    Args:
+        recipe: recipe; all arguments are as in :func:`mien.train`.
+        data: faces with a ``train`` split.
+        init_from: run or built-in model to fine-tune.
+        settings: changed keys of the recipe: ``{"batch_size": 64}``, or ``["batch_size=64"]``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        TrainingError: the loss falls clearly at no learning rate (``lr-not-found``).
+        MienError: see :func:`mien.train`.
+    """
+    job = find_job(recipe, settings_of(settings), init_from, device)
+    job.check()
+    plan = job.plan(data)
+    from mien.training.probe import range_test, suggested_rate
+
+    rates, losses, means = range_test(plan, init_from=job.init_from, device=job.device)
+    return LrSearch(suggested_rate(rates, losses, means), rates, means)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +138,7 @@ def cross_validate(
     *,
     out: str | os.PathLike[str] | None = None,
     init_from: str | os.PathLike[str] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | Sequence[Change] | None = None,
     resume: bool = False,
     device: str = "auto",
     callback: Callback | None = None,
@@ -98,24 +167,15 @@ def cross_validate(
     """
     check_callback(callback)
     job = find_job(recipe, settings_of(settings), init_from, device)
-    return run_folds(job, data, folds, folds_folder(job, data, folds, out, resume), callback, notify)
-
-
-def folds_folder(job: TrainingJob, data: Data, folds: int, out: str | os.PathLike[str] | None, resume: bool) -> Path:
-    """Return the folder of a cross-validation. Raises RunError: it is in the data, or must not be resumed."""
     folder = check_out(Path("runs") / f"{job.recipe.name}-folds{folds}" if out is None else out, data)
     has_folds = (folder / "fold-1").is_dir()
     if has_folds and not resume:
         raise RunError(f"{folder} has folds already. Choose another --out, or give --resume.", code="run-exists")
     if not has_folds and RunFolder(folder).exists:
         raise RunError(f"{folder} exists already. Choose another folder with --out.", code="folder-exists")
-    return folder
-
-
-def run_folds(
-    job: TrainingJob, data: Data, count: int, folder: Path, callback: Callback | None, notify: Callable[[str], None]
-) -> CrossValidated:
-    """Run :func:`cross_validate` for a job, in a folder from :func:`folds_folder`."""
+    if resume and not has_folds:
+        words = f"{folder} holds no folds to resume. The cross-validation starts from its first fold."
+        notify(Notice(words, code="nothing-to-resume").line)
     job.check()
     with needs_extra("train", "Training"):
         from mien.runs.folds import check_groups, make_folds, measure_folds, predict_folds
@@ -124,15 +184,15 @@ def run_folds(
     dataset = read(data, *job.recipe.input.size_and_channels).faces
     job.network(len(dataset.classes))
     groups = split_groups(dataset.images, dataset.groups)
-    check_groups(dataset, groups, count)
-    folds = make_folds(dataset, groups, count)
+    check_groups(dataset, groups, folds)
+    parts = make_folds(dataset, groups, folds)
     whole = "near-copies" + (f" and groups of '{dataset.group_column}'" if dataset.group_column else "")
-    notify(f"train and validation are split into {count} folds; {whole} stay together")
+    notify(f"train and validation are split into {folds} folds; {whole} stay together")
     for each in job.known_images(dataset, "train", "validation"):
         notify(each.line)
     predictions = predict_folds(
         job.recipe,
-        folds,
+        parts,
         folder,
         callback=callback,
         notify=notify,
@@ -141,6 +201,6 @@ def run_folds(
         device=job.device,
         advice="To resume, run the same again with --resume.",
     )
-    evaluation = measure_folds(predictions, folds)
+    evaluation = measure_folds(predictions, parts)
     write_text(folder / "metrics.json", dumps(evaluation.to_dict(), indent=2) + "\n")
     return CrossValidated(folder, predictions, evaluation)
