@@ -15,7 +15,7 @@ from mien.evaluation.error_analysis import MAX_CLASSES, best_exchange, learned_l
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.metrics import majority
 from mien.evaluation.predictions import Predictions
-from mien.pipeline.predictions_csv import _class_index, by_file
+from mien.pipeline.user_tables import _class_index, by_file
 from support import make_predictions, raises, refused
 
 

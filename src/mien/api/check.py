@@ -28,7 +28,7 @@ from mien.page.page import Page
 from mien.page.wording import counted, p_text, percent, share_text, with_interval
 from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit
-from mien.pipeline.predictions_csv import ClaimedPredictions, read_predictions_csv
+from mien.pipeline.user_tables import ClaimedPredictions, read_predictions_csv
 
 WIDE = 0.1
 """An interval this wide or wider (ten points) says little about a model."""

@@ -253,7 +253,7 @@ def tables_by(table: Path, images: Sequence[str]) -> Callable[[Sequence[tuple[st
     """Read the groups of the images from a CSV, and return a function that prints a table for each column, or JSON."""
     from mien.evaluation.results import json_ready
     from mien.page.terminal import group_text
-    from mien.pipeline.groups_of_people import compare_groups, read_groups
+    from mien.pipeline.user_tables import compare_groups, read_groups
 
     images = list(dict.fromkeys(images))
     groups, notices = read_groups(table, images)
