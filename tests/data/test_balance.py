@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.base.errors import DataError
 from mien.base.recipe_tables import BalanceRecipe
-from mien.data.balance import balance, balanced_counts, balanced_order, check_counts
+from mien.data.balance import balance, balanced_counts, balanced_order
 from mien.data.dataset import Dataset
-from support import raises
 
 COUNTS = [10, 2, 9, 20]
 
@@ -100,13 +98,6 @@ def test_balanced_counts_equal_balance(counts, sampling, share):
     data = Dataset(blank, labels, tuple(map(str, range(len(counts)))), words, words, np.arange(len(labels)))
     recipe = BalanceRecipe(sampling=sampling, share=share)
     assert balanced_counts(data.counts(), recipe).tolist() == balance(data, recipe, 0).counts().tolist()
-
-
-@pytest.mark.parametrize("sampling", ["undersample", "oversample", "batches"])
-def test_balance_rejects_a_class_without_faces(few, sampling):
-    pending = few.subset(few.labels != 1)
-    with raises(DataError, "class-too-small", "'b'", "classes"):
-        check_counts(pending, BalanceRecipe(sampling=sampling))
 
 
 @given(st.lists(st.integers(1, 40), min_size=2, max_size=7), st.integers(2, 40))

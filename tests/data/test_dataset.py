@@ -54,24 +54,6 @@ def test_from_arrays_takes_images_of_various_sizes_and_of_pillow():
     assert np.array_equal(found.images[2], grey_square(GREY[2], 48))
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [({"images": GREY / 255}, "image-array"), ({"images": GREY[:0], "labels": []}, "data-empty"),
-     ({"images": iter(GREY)}, "images-type"), ({"labels": NAMES[:3]}, "length"),
-     ({"labels": [["a"], ["b", "c"]] * 20}, "length"), ({"labels": [0, 1] * 20}, "classes-missing"),
-     ({"labels": [0, 2] * 20, "classes": ["a", "b"]}, "label-range"),
-     ({"labels": [0.0, 1.0] * 20, "classes": ["a", "b"]}, "label-type"),
-     ({"classes": ["happy", "sad"]}, "label-unknown"), ({"labels": ["sad"] * 40}, "class-count"),
-     ({"labels": ["", "angry"] * 20}, "label-missing"), ({"labels": ["sad", "NA"] * 20}, "label-missing"),
-     ({"labels": [0, 1] * 20, "classes": ["angry", ""]}, "label-missing"),
-     ({"split": ["train", "somewhere"] * 20}, "split-unknown"), ({"sample_ids": [1] * 40}, "sample-ids"),
-     ({"sample_ids": 2**63 + np.arange(40, dtype=np.uint64)}, "sample-ids"), ({"size_px": 4}, "image-size")],
-)  # fmt: skip
-def test_from_arrays_rejects_bad_arguments(change, code):
-    with raises(DataError, code):
-        Dataset.from_arrays(**{"images": GREY, "labels": NAMES, **change})
-
-
 def test_repr_counts_faces_in_one_line(faces):
     shown = repr(faces)
     assert shown.startswith(f"<Dataset: {len(faces)} faces of 48 x 48, classes angry, disgust, fear, happy, ")

@@ -21,7 +21,6 @@ from mien.data.splits import (
     split_groups,
 )
 from people import rendered_people
-from support import raises
 
 
 def sides(faces: Dataset) -> dict[int, set[str]]:
@@ -51,13 +50,6 @@ def test_group_option_keeps_people_in_one_split(people_folder, group):
     assert dataset_info(again)["groups"]["count"] == 12
 
 
-def test_read_pixels_reads_a_column_of_groups(tmp_path, noise, write_csv, as_pixels):
-    rows = [(3 + i % 2, f"person {i // 4}", as_pixels(image)) for i, image in enumerate(noise(40))]
-    faces = load_dataset(write_csv(tmp_path / "fer.csv", "emotion, who,pixels", rows), group="who")
-    assert faces.columns["who"].tolist() == [who for _, who, _ in rows]
-    assert all(len(each) == 1 for each in sides(faces).values())
-
-
 def test_groups_survive_parquet_subset_and_clean(people_folder, tmp_path):
     faces = load_dataset(people_folder, group="folder1")
     write_parquet(faces, tmp_path / "faces.parquet")
@@ -82,28 +74,9 @@ def test_read_data_notes_groups_across_splits(tmp_path, noise, write_tree):
     assert [each.code for each in result.notes] == ["groups-cross-splits"]
 
 
-@pytest.mark.parametrize(
-    ("group", "code"),
-    [("person", "column-missing"), ("(", "group-pattern"), ("(a)(b)", "group-pattern"), ("(x)", "group-pattern"),
-     ("/(p01)/", "group-incomplete")],
-)  # fmt: skip
-def test_group_column_rejects_bad_columns_and_patterns(people_folder, group, code):
-    with raises(DataError, code):
-        read_data(people_folder, ReadOptions(group=group))
-
-
-def test_from_arrays_rejects_a_group_that_holds_a_class(noise):
-    with raises(DataError, "group-holds-class", "'a'"):
-        Dataset.from_arrays(noise(6), ["sad", "sad", "happy", "happy", "happy", "fear"], groups=[*"aabbca"])
-
-
 def test_from_arrays_keeps_groups_together(noise):
     faces = Dataset.from_arrays(noise(40), ["sad", "happy"] * 20, groups=np.arange(40) // 4)
     assert all(len(each) == 1 for each in sides(faces).values())
-    with raises(DataError, "length"):
-        Dataset.from_arrays(noise(4), ["sad", "happy"] * 2, groups=[1, 2])
-    with raises(DataError, "group-type"):
-        Dataset.from_arrays(noise(4), ["sad", "happy"] * 2, groups=[0.5, 1, 2, 3])
 
 
 def test_from_arrays_keeps_near_copies_in_one_split():
@@ -123,13 +96,6 @@ def test_split_groups_joins_people_by_near_copies_but_not_by_blank_images(noise)
     people = np.array(["p0"] * 3 + ["p1"] * 3 + ["p2"] * 2)
     assert split_groups(images, people).tolist() == ["p0"] * 6 + ["p2"] * 2
     assert split_groups(images, None).tolist() == near_copy_groups(images).tolist()
-
-
-@pytest.mark.parametrize("cell", ["NA", "n/a", "None", "NaN", "<NA>", "-", ""])
-def test_group_column_rejects_missing_values(tmp_path, noise, write_csv, as_pixels, cell):
-    rows = [(3 + i % 2, "ann" if i else cell, as_pixels(image)) for i, image in enumerate(noise(8))]
-    with raises(DataError, "group-incomplete", "line 2"):
-        load_dataset(write_csv(tmp_path / "fer.csv", "emotion,who,pixels", rows), group="who")
 
 
 @pytest.mark.parametrize("nearest", [False, True])

@@ -59,36 +59,6 @@ def row_with(pixels: list[object], label: object = 3, usage: str = "Training") -
 GOOD = [7] * 2304
 
 
-@pytest.mark.parametrize(
-    ("changed", "code", "values"),
-    [
-        (row_with([*GOOD[1:], 300]), "pixel-range", (300, "0..255")),
-        (row_with([1007, *GOOD[1:]]), "pixel-range", (1007, "0..255")),
-        (row_with([-1, *GOOD[1:]]), "pixel-range", (-1, "0..255")),
-        (row_with([65636, *GOOD[1:]]), "pixel-range", (65636, "0..255")),
-        (row_with(GOOD[1:]), "pixel-count", ("2,304", "2,303")),
-        (row_with(GOOD[95:]), "pixel-count", ("2,304 pixels (48x48)", "2,209")),
-        (row_with([*GOOD[1:], "x"]), "pixel-type", ()),
-        (row_with([*GOOD[1:], "7.5"]), "pixel-type", ()),
-        (row_with([]), "pixel-count", ("2,304", 0)),
-        (row_with(GOOD, label=9), "label-unknown", ("label 9", "0 angry, 1 disgust, 2 fear, 3 happy")),
-        (row_with(GOOD, label=-1), "label-unknown", ("label -1",)),
-        (row_with(GOOD, label=""), "label-missing", ()),
-        (row_with([*GOOD[1:], "0.27"]), "pixel-type", ("0.27", "multiply by 255")),
-        (row_with(["[7 7 7 ... 7]"]), "pixel-type", ("'...'",)),
-        (row_with(GOOD, usage="Holdout"), "split-unknown", ("'Holdout'",)),
-        (row_with(GOOD)[:4000], "csv-column-count", (3, 2, "download it again")),
-        ("3", "csv-column-count", (3, 1)),
-    ],
-)
-def test_read_pixels_names_file_and_line_of_a_damaged_row(
-    table, changed: str, code: str, values: tuple[object, ...]
-) -> None:
-    with raises(DataError, code, *values) as caught:
-        read_data(table(12, changed))
-    assert str(caught.value).startswith("fer2013.csv line 12: ")
-
-
 def test_skip_bad_lists_rows_of_pixels(table) -> None:
     result = read_data(table(12, row_with([300, *GOOD[1:]]) + "\n"), ReadOptions(skip_bad=True))
     assert (len(result.faces), [note.code for note in result.notes]) == (39, ["lines-empty"])

@@ -111,21 +111,6 @@ def test_read_parquet_takes_labels_as_text_and_numbers(tmp_path: Path, noise, mo
         load_dataset(write_foreign(tmp_path / "d.parquet", noise(4), label=["sad", "fear", " ", "sad"]))
 
 
-@pytest.mark.parametrize(
-    ("labels", "code", "values"),
-    [
-        ([0, 1, -1], "label-range", ("row 2", "label -1", "0..1")),
-        ([0, 1, 2], "label-range", ("row 2", "label 2", "0..1")),
-        ([[0, 1]] * 3, "label-type", ("row 0", "'label'")),
-        ([{"angry": 1}] * 3, "label-type", ("row 0", "'label'")),
-    ],
-)
-def test_read_parquet_rejects_other_labels(tmp_path: Path, noise, labels, code: str, values) -> None:
-    names = {"label": {"names": ["sad", "happy"], "_type": "ClassLabel"}}
-    with raises(DataError, code, "a.parquet", *values):
-        load_dataset(write_foreign(tmp_path / "a.parquet", noise(3), names, label=labels))
-
-
 def test_read_parquet_numbers_faces_of_two_files_again(tmp_path: Path, faces: Dataset) -> None:
     """Both number their faces alike, so that the numbers name none; those of one file do."""
     for name in ("a", "b"):
@@ -182,7 +167,7 @@ def test_read_parquet_names_a_bad_image_or_skips_it(tmp_path: Path, noise) -> No
         "age": range(20, 30),
     }
     pq.write_table(pa.table(table), path)
-    with raises(DataError, "image-unreadable", "a.parquet row 6: the image x.png"):
+    with raises(DataError, "image-unreadable", "a.parquet row 6", "x.png"):
         read_data(path)
     result = read_data(path, ReadOptions(skip_bad=True))
     assert [name for name, _ in result.skipped] == ["a.parquet row 4", "a.parquet row 6"]
@@ -193,19 +178,3 @@ def test_read_parquet_names_a_bad_image_or_skips_it(tmp_path: Path, noise) -> No
     assert result.faces.split.tolist() == [splits[row] for row in kept]
     assert result.faces.columns["age"].tolist() == [20 + row for row in kept]
     assert np.array_equal(result.faces.images, np.delete(noise(10), [4, 6], axis=0))
-
-
-def test_read_parquet_rejects_damaged_and_foreign_files(tmp_path: Path, noise, faces: Dataset) -> None:
-    path = tmp_path / "a.parquet"
-    write_parquet(faces, path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with raises(DataError, "parquet-unreadable", "a.parquet"):
-        read_data(path)
-    for names, code, values in (
-        (["day"], "column-missing", ("image", "day")),
-        (["image"], "column-missing", ("label",)),
-        (["image", "label", "age", "age"], "column-twice", ("age",)),
-    ):
-        pq.write_table(pa.Table.from_arrays([pa.array([b"x"])] * len(names), names=names), path)
-        with raises(DataError, code, "a.parquet", *values):
-            read_data(path)

@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.base.errors import DataError
 from mien.data.read import ReadOptions, read_data
-from support import raises
 
 
 @pytest.fixture
@@ -62,29 +60,6 @@ def test_read_data_uses_the_only_table_of_a_folder(tmp_path: Path, images, write
         (folder / "images" / person).mkdir()
     write_csv(folder / "labels.csv", "path,label", rows())
     assert len(read_data(folder).faces) == 12
-
-
-@pytest.mark.parametrize(
-    ("line", "code", "named"),
-    [
-        ("images/99.png,happy,train", "image-unreadable", ("labels.csv line 5", "99.png")),
-        ("images/3.png,happy", "csv-column-count", ("labels.csv line 5", 3, 2)),
-        ("images/3.png,,train", "label-missing", ("labels.csv line 5",)),
-        ("images/3.png,müde,train", "csv-not-text", ("labels.csv", "UTF-8")),
-        (",happy,train", "image-missing", ("labels.csv line 5",)),
-        ("images/3.png,happy,tomorrow", "split-unknown", ("labels.csv line 5", "'tomorrow'")),
-        ("images/3.png,happy,", "split-incomplete", ("images/3.png",)),
-    ],
-)
-def test_read_paths_names_a_bad_row(
-    tmp_path: Path, images, write_csv, line: str, code: str, named: tuple[object, ...]
-) -> None:
-    path = write_csv(tmp_path / "labels.csv", "path,label,split", rows(["train"] * 12))
-    lines = path.read_text().splitlines()
-    lines[4] = line
-    path.write_bytes("\n".join(lines).encode("latin-1"))
-    with raises(DataError, code, *named):
-        read_data(path)
 
 
 def test_skip_bad_drops_missing_images_with_their_columns(tmp_path: Path, images, write_csv) -> None:

@@ -10,24 +10,6 @@ from mien.data.read import ReadOptions, load_dataset, read_data
 from support import raises
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "code", "named"),
-    [
-        ("missing.csv", None, "data-missing", "missing.csv"),
-        ("empty.csv", b"", "data-empty", "empty.csv"),
-        ("empty.parquet", b"", "data-empty", "empty.parquet"),
-        ("archive.zip", b"PK", "data-archive", "archive.zip"),
-        ("fer2013.tar.gz", b"\x1f\x8b", "data-archive", "fer2013.tar.gz"),
-        ("notes.docx", b"x", "data-unknown", "notes.docx"),
-    ],
-)
-def test_read_data_rejects_other_files(tmp_path: Path, name: str, content: bytes | None, code: str, named: str) -> None:
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with raises(DataError, code, named):
-        read_data(tmp_path / name)
-
-
 def test_read_data_names_a_similar_file_and_a_run_folder(kaggle_table: Path, tiny_run) -> None:
     with raises(DataError, "data-missing", "fer2103.csv", "'fer2013.csv'"):
         read_data(kaggle_table.with_name("fer2103.csv"))

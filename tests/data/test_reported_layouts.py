@@ -28,35 +28,6 @@ def crossed(first, second):
     return [f"{one}/{other}" for one in first for other in second]
 
 
-@pytest.mark.parametrize(
-    ("names", "code"),
-    [
-        (crossed(("train_set", "val_set"), ("angry", "happy")), "folders-are-splits"),
-        (crossed(("train_set", "val_set"), ("images",)), "folders-are-splits"),
-        (("FER2013Train", "FER2013Valid", "FER2013Test"), "folders-are-splits"),
-        (crossed(("train-images", "other"), ("angry", "happy")), "folders-above-classes"),
-        (crossed(("S001", "S002", "S003"), ("Anger", "happy", "sad")), "folders-above-classes"),
-        (crossed(("train/S001", "train/S002", "test/S003"), ("angry", "happy")), "folders-above-classes"),
-    ],
-)
-def test_read_folders_rejects_splits_and_people_as_classes(tmp_path, names, code):
-    write(tmp_path, *names, count=1)
-    with raises(DataError, code):
-        read_data(tmp_path)
-
-
-def test_read_folders_reads_splits_inside_classes(tmp_path):
-    write(tmp_path / "inside", *crossed(("happy", "sad"), ("train", "val", "test")))
-    found = read_data(tmp_path / "inside")
-    assert found.faces.counts_by_split() == {"train": [4, 4], "validation": [4, 4], "test": [4, 4]}
-    assert (found.split_origin, dict(found.faces.columns)) == ("as in the folders", {})
-    write(tmp_path / "inside", "fear")
-    with raises(DataError, "split-incomplete", "fear"):
-        read_data(tmp_path / "inside")
-    write(tmp_path / "people", *crossed(("happy", "sad"), ("anna", "val")))
-    assert set(read_data(tmp_path / "people").faces.columns) == {"folder1"}
-
-
 def test_read_metadata_reads_an_imagefolder(tmp_path):
     """Oracle: Hugging Face's layout, metadata.csv beside the images of a split."""
     write(tmp_path, "train", "test", count=6)
@@ -99,22 +70,6 @@ def test_make_dataset_notes_votes_in_rows_of_pixels(tmp_path):
     assert not read_data(tmp_path / "t.csv").notes
 
 
-def test_read_folders_notes_photos_of_formats_that_are_not_read(tmp_path):
-    """As cameras write them: JPEG XL and raw photographs."""
-    write(tmp_path, "happy", "sad")
-    (tmp_path / "sad" / "IMG_1.DNG").write_bytes(b"x")
-    (note,) = read_data(tmp_path).notes
-    assert (note.code, "IMG_1.DNG" in note, "JPEG" in note) == ("files-skipped", True, True)
-
-
-def test_read_folders_notes_a_table_beside_class_folders(tmp_path):
-    write(tmp_path, "happy", "sad")
-    (tmp_path / "people.csv").write_text("file,person\n")
-    (tmp_path / "._people.csv").write_text("x")
-    (note,) = read_data(tmp_path).notes
-    assert (note.code, note.split()[0]) == ("files-skipped", "people.csv")
-
-
 def test_read_paths_keeps_ids_with_leading_zeros_as_text(tmp_path):
     write(tmp_path, "images", count=4)
     rows = [f"images/{at}.png,{('happy', 'sad')[at % 2]},{at + 1:03},{at + 1}" for at in range(4)]
@@ -127,6 +82,8 @@ def test_read_paths_keeps_ids_with_leading_zeros_as_text(tmp_path):
 def test_read_folders_reads_subfolders_and_own_classes(tmp_path):
     write(tmp_path / "people", *crossed(("happy", "sad"), ("S001", "S002")))
     assert read_data(tmp_path / "people").faces.classes == ("happy", "sad")
+    write(tmp_path / "mixed", *crossed(("happy", "sad"), ("anna", "val")))
+    assert set(read_data(tmp_path / "mixed").faces.columns) == {"folder1"}
     write(tmp_path / "own", "bored", "contest", "tested positive", count=3)
     assert read_data(tmp_path / "own").faces.classes == ("bored", "contest", "tested positive")
 

@@ -90,37 +90,10 @@ def test_with_votes_rejects_votes_on_other_images(tmp_path: Path, plain: Dataset
             with_votes(plain, write_ferplus(tmp_path / "v.csv", faces, counts))
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "named"),
-    [
-        ("a,b\n", "votes-file", ""),
-        (HEADER + "\n", "votes-file", ""),
-        (HEADER + "\nTraining,x.png,1,2\n", "csv-column-count", "line 2"),
-        (HEADER + "\nTraining,x.png,1,-2,0,0,0,0,0,0,0,0\n", "votes-file", "line 2"),
-        (HEADER + "\nTrainer,x.png,1,2,0,0,0,0,0,0,0,0\n", "votes-file", "line 2"),
-    ],
-)
-def test_with_votes_names_a_damaged_line(tmp_path: Path, plain: Dataset, text: str, code: str, named: str) -> None:
-    (tmp_path / "v.csv").write_text(text)
-    with raises(DataError, code, named):
-        with_votes(plain, tmp_path / "v.csv")
-
-
-def test_check_votes_rejects_bad_votes(voted: Dataset, plain: Dataset) -> None:
-    with raises(DataError, "votes-missing"):
-        check_votes(plain)
+def test_check_votes_allows_faces_without_votes(plain: Dataset) -> None:
     votes = votes_for(plain)
     votes[7] = 0
     assert np.array_equal(check_votes(replace(plain, votes=votes, vote_classes=FERPLUS_CLASSES)), votes)
-    with raises(DataError, "votes-empty", "60", "train"):
-        check_votes(replace(plain, votes=np.zeros_like(votes), vote_classes=FERPLUS_CLASSES))
-    votes[7, 0] = -1
-    with raises(DataError, "votes-not-numbers", "row 7", -1):
-        replace(plain, votes=votes, vote_classes=FERPLUS_CLASSES)
-    with raises(DataError, "votes-columns"):
-        replace(plain, votes=np.ones((60, 2)), vote_classes=("sad", "sad"))
-    with raises(DataError, "votes-shape", "(60, 3)"):
-        replace(plain, votes=np.ones((60, 2)), vote_classes=("sad", "happy", "fear"))
 
 
 def test_votes_fingerprint_depends_on_votes_without_test(voted: Dataset) -> None:
@@ -132,15 +105,6 @@ def test_votes_fingerprint_depends_on_votes_without_test(voted: Dataset) -> None
         votes = votes_for(voted)
         votes[np.flatnonzero(voted.split == split)[0], 9] += 1
         assert (votes_fingerprint(replace(voted, votes=votes, vote_classes=FERPLUS_CLASSES)) != before) == differs
-
-
-def test_read_paths_gathers_votes(tmp_path: Path, noise, write_tree, write_csv) -> None:
-    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
-    rows = [[f"{index}.png", ("happy", "sad")[index % 2], 3 - index % 2, index % 2] for index in range(4)]
-    faces = read_data(write_csv(tmp_path / "faces.csv", "path,label,votes_happiness,votes_unsure", rows)).faces
-    assert faces.vote_classes == ("happy", "unsure")
-    assert faces.votes.tolist() == [[3, 0], [2, 1], [3, 0], [2, 1]]
-    assert "votes_happiness" not in faces.columns
 
 
 def test_read_pixels_gathers_votes(tmp_path: Path, noise, write_csv, as_pixels) -> None:
@@ -190,13 +154,9 @@ def test_votes_name_the_line_of_a_bad_number(tmp_path: Path, noise, write_tree, 
     good = [["0.png", "happy", 3, 0], ["1.png", "sad", 0, 2.5], ["2.png", "happy", "", ""], ["3.png", "sad", 1, 1]]
     faces = read_data(write_csv(tmp_path / "good.csv", "path,label,votes_happy,votes_sad", good)).faces
     assert faces.votes.tolist() == [[3, 0], [0, 2.5], [0, 0], [1, 1]]
-    for bad, code, where in (
-        ("", "votes-not-numbers", "2.png"),
-        ("inf", "votes-not-numbers", "2.png"),
-        ("7x", "votes-not-numbers", "bad.csv line 4"),
-    ):
+    for bad, where in (("", "2.png"), ("inf", "bad.csv line 4"), ("7x", "bad.csv line 4")):
         rows = [*good[:2], ["2.png", "happy", bad, 2], good[3]]
-        with raises(DataError, code, where):
+        with raises(DataError, "votes-not-numbers", where):
             read_data(write_csv(tmp_path / "bad.csv", "path,label,votes_happy,votes_sad", rows))
 
 
@@ -212,22 +172,6 @@ def test_rating_notices_count_missing_ratings(tmp_path, noise, write_tree, write
     ratings = read_ratings(found.faces, ["valence"])
     assert ratings is not None
     np.testing.assert_equal(ratings[:, 0], [0.5, -0.5, np.nan, np.nan])
-
-
-@pytest.mark.parametrize(
-    ("header", "values", "code"),
-    [
-        ("path,label,votes_sad,votes_happy,votes_total", [1, 2, 3], "votes-columns"),
-        ("path,label,votes_sad,votes_", [1, 2], "votes-columns"),
-        ("path,label,votes_happy,votes_happiness", [1, 2], "votes-columns"),
-        ("path,label,votes_happy,votes_sad,votes_happy", [1, 2, 3], "column-twice"),
-    ],
-)
-def test_read_paths_rejects_bad_columns_of_votes(tmp_path, noise, write_tree, write_csv, header, values, code) -> None:
-    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(2))})
-    path = write_csv(tmp_path / "f.csv", header, [["0.png", "happy", *values], ["1.png", "sad", *values]])
-    with raises(DataError, code):
-        read_data(path)
 
 
 def test_read_parquet_names_rows_of_another_length(tmp_path: Path, plain: Dataset) -> None:

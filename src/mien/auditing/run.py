@@ -75,7 +75,6 @@ class AuditFindings:
     """Everything that an audit of N faces found.
 
     Attributes:
-        identical: int64 (N,), group of each face; identical images share a group.
         near: pairs and groups of near-copies.
         identical_counts: counts of identical images.
         near_counts: counts of identical images and near-copies together.
@@ -88,7 +87,6 @@ class AuditFindings:
     """
 
     faces: Dataset
-    identical: npt.NDArray[np.int64]
     near: NearCopies
     identical_counts: CopyCounts
     near_counts: CopyCounts
@@ -143,7 +141,6 @@ def audit_faces(dataset: Dataset, copies: NearCopies, predictions: Predictions |
         blank, not_a_face = deviation < BLANK_BELOW, _most_saw_no_face(dataset)
         return AuditFindings(
             faces=dataset,
-            identical=copies.identical,
             near=copies,
             identical_counts=count_copies(copies.identical, dataset.labels, dataset.split),
             near_counts=count_copies(groups, dataset.labels, dataset.split),
@@ -168,13 +165,9 @@ def check_audit(dataset: Dataset, predictions: Predictions | None) -> None:
     if predictions is None:
         return
     if predictions.split == "train":
-        words = (
-            "Predictions of train cannot check the labels that the model learned. Give a recipe, or other predictions."
-        )
-        raise DataError(words, code="predictions-of-train")
+        raise DataError("Predictions of train cannot check labels that were learned.", code="predictions-of-train")
     if predictions.split == "test" or np.isin(dataset.rows[dataset.split == "test"], predictions.sample_ids).any():
-        words = "Only mien evaluate may use the test split. Give predictions on other samples."
-        raise DataError(words, code="test-split")
+        raise DataError("Only mien evaluate may use the test split. Give other predictions.", code="test-split")
     renamed = _with_classes_of(predictions, dataset)
     predicted = np.isin(renamed.rows, predictions.sample_ids)
     of_train = predicted & (renamed.split == "train")
@@ -185,10 +178,8 @@ def check_audit(dataset: Dataset, predictions: Predictions | None) -> None:
 def _with_classes_of(predictions: Predictions, dataset: Dataset) -> Dataset:
     """Return the faces with classes in the predictions' order. Raises DataError if they do not match."""
     if set(predictions.classes) != set(dataset.classes):
-        words = (
-            f"The predictions have the classes {', '.join(predictions.classes)}, the data {', '.join(dataset.classes)}."
-        )
-        raise DataError(words, code="classes-differ")
+        classes = ", ".join(predictions.classes)
+        raise DataError(f"The predictions have other classes than the data: {classes}.", code="classes-differ")
     check_fingerprint(dataset, predictions)
     renamed = dataset.with_classes(predictions.classes)
     match_faces(renamed, predictions)
@@ -249,11 +240,9 @@ def _ceilings(dataset: Dataset) -> dict[str, VoteCeiling]:
 def _not_checked(dataset: Dataset, review: LabelReview | None) -> Iterator[Notice]:
     voted = 0 if dataset.votes is None else int(dataset.votes.any(axis=1).sum())
     if not voted:
-        words = "Votes not used: the data has none to confirm doubtful labels, or for a label-noise ceiling."
-        yield Notice(words, code="votes-not-used")
+        yield Notice("Votes not used: the data has none. They confirm doubtful labels.", code="votes-not-used")
     elif voted < len(dataset):
-        words = f"Samples without votes, ignored in checks of votes: {len(dataset) - voted:,}."
-        yield Notice(words, code="votes-missing")
+        yield Notice(f"Samples without votes, not checked by votes: {len(dataset) - voted:,}.", code="votes-missing")
     if review is None:
         words = "Labels not reviewed: give predictions, or a recipe that makes them, such as quick (hours on FER2013)."
         yield Notice(words, code="labels-not-reviewed")
@@ -263,6 +252,5 @@ def _not_checked(dataset: Dataset, review: LabelReview | None) -> Iterator[Notic
     if review is not None and len(review.indices) < len(dataset):
         words = f"Labels partly reviewed: the predictions cover {len(review.indices):,} of {len(dataset):,} samples."
         yield Notice(words, code="labels-partly-reviewed")
-    absent = [name for name in SPLITS if not (dataset.split == name).any()]
-    if absent:
+    if absent := [name for name in SPLITS if not (dataset.split == name).any()]:
         yield Notice(f"Leakage partly checked: the data has no split {' and no '.join(absent)}.", code="split-absent")

@@ -85,12 +85,12 @@ def groups_table(findings: AuditFindings) -> Table:
     """Return a table of all samples that have a copy, with group ids, which is saved as a file."""
     faces = findings.faces
     several = np.flatnonzero(has_copy(findings.near.groups))
-    order = several[np.lexsort((several, findings.identical[several], findings.near.groups[several]))]
+    order = several[np.lexsort((several, findings.near.identical[several], findings.near.groups[several]))]
     names = ("group", "identical group", "sample", "split", "label", "source")
     rows = [
         (
-            int(findings.near.groups[at]), int(findings.identical[at]), int(faces.rows[at]), str(faces.split[at]),
-            faces.classes[faces.labels[at]], str(faces.source[at]),
+            int(findings.near.groups[at]), int(findings.near.identical[at]), int(faces.rows[at]),
+            str(faces.split[at]), faces.classes[faces.labels[at]], str(faces.source[at]),
         )
         for at in order
     ]  # fmt: skip

@@ -80,8 +80,10 @@ def check_counts(dataset: Dataset, recipe: BalanceRecipe) -> None:
     """Raise :class:`DataError` if balancing needs faces of a class that has none."""
     empty = np.flatnonzero(dataset.counts() == 0)
     if recipe.sampling != "none" and len(empty):
-        words = f"balance.sampling = '{recipe.sampling}': train has none of '{dataset.classes[empty[0]]}'. "
-        raise DataError(f"{words}Leave that class out with --classes.", code="class-too-small")
+        words = (
+            f"balance.sampling = '{recipe.sampling}': train has none of '{dataset.classes[empty[0]]}'; see --classes."
+        )
+        raise DataError(words, code="class-too-small")
 
 
 def _members(labels: npt.NDArray[np.int64], class_count: int) -> list[npt.NDArray[np.int64]]:

@@ -68,8 +68,7 @@ def ballot_file(folder: Path, person: str) -> Path:
         raise DataError(words, code="person-name")
     own = [file for file in ballot_files(folder)[0] if file.stem == person]
     if len(own) > 1:
-        words = f"{own[0].name} and {own[1].name} are both of '{person}'. Rename or remove one."
-        raise DataError(words, code="person-name")
+        raise DataError(f"{own[0].name} and {own[1].name} are both of '{person}'.", code="person-name")
     return own[0] if own else folder / f"{person}.csv"
 
 
@@ -82,8 +81,8 @@ def read_ballot(path: Path, images: Sequence[str], answers: Sequence[str] = FERP
         return []
     file = CsvFile(path)
     if tuple(map(normalize_header, file.names)) != _COLUMNS:
-        words = f"{path} is not a file of votes: expected {' and '.join(_COLUMNS)}; found {', '.join(file.names)}."
-        raise DataError(words, code="ballot-columns")
+        found = ", ".join(file.names)
+        raise DataError(f"{path} must have the columns {', '.join(_COLUMNS)}; found {found}.", code="ballot-columns")
     known = set(images)
     votes = []
     for line, (image, answer) in file.rows():
@@ -91,8 +90,7 @@ def read_ballot(path: Path, images: Sequence[str], answers: Sequence[str] = FERP
             words = f"{path} line {line}: '{answer}' is not among the answers: --answers {','.join(answers)}."
             raise DataError(words, code="ballot-answer")
         if image not in known:
-            words = f"{path} line {line}: '{image}' is not in the folder. Give the folder that the votes are about."
-            raise DataError(words, code="ballot-image")
+            raise DataError(f"{path} line {line}: '{image}' is not in the folder of faces.", code="ballot-image")
         votes.append(Vote(image, answer))
     return votes
 

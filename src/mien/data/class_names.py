@@ -59,8 +59,8 @@ class ClassNames:
         if mapped is None and whole:
             self.guessed.add(number)
         if mapped is None and canonical not in EXPRESSIONS:
-            words = f"{where}: label {label.strip()[:40]} is not one of {_NUMBERING}. "
-            raise DataError(f"{words}Name it: --map '{label.strip()[:40]}=NAME'.", code="label-unknown")
+            words = f"{where}: label {label.strip()[:40]} is not one of {_NUMBERING}. Name it with --map."
+            raise DataError(words, code="label-unknown")
         return mapped or canonical
 
     def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
@@ -70,8 +70,8 @@ class ClassNames:
         two classes, for data that takes no map. Raises DataError for a name on the map's left side that never occurs.
         """
         for unused in self._unused.values():
-            words = f"--map names '{unused}', which is not a label in {path}."
-            raise DataError(words + nearest(unused, sorted(self._seen)), code="map-unused")
+            words = f"--map names '{unused}', which is not a label in {path}.{nearest(unused, self._seen)}"
+            raise DataError(words, code="map-unused")
         notices = []
         for name, given in self._labels_of.items():
             labels = sorted(given, key=name.__ne__)
@@ -107,6 +107,6 @@ def split_of(word: str, where: str) -> str:
         return ""
     split = canonical_split(word)
     if split is None:
-        words = f"{where}: '{word.strip()}' is not a split. Expected train, validation or test."
-        raise DataError(words, code="split-unknown")
+        found = f"{where}: '{word.strip()}'"
+        raise DataError(f"{found} is not a split. Expected train, validation or test.", code="split-unknown")
     return split

@@ -89,8 +89,9 @@ class Clean:
                 raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean-line")
             seen.add(change.row)
             if change.split != "train" and (change.to is not None or change.kind not in PROVABLE_KINDS):
-                words = f"{where}: in {change.split} rows are only dropped, as {' or '.join(PROVABLE_KINDS)}"
-                raise DataError(f"{words}; found '{change.kind}'. Delete the line.", code="clean-measured")
+                kinds = " or ".join(PROVABLE_KINDS)
+                words = f"{where}: in {change.split} rows are only dropped, as {kinds}; found '{change.kind}'."
+                raise DataError(words, code="clean-measured")
 
 
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
@@ -124,13 +125,6 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
         raise DataError(words, code="clean-unreadable") from None
 
 
-def check_made_for(clean: Clean, dataset: Dataset, path: str | os.PathLike[str]) -> None:
-    """Raise a DataError if the list was made for other data than ``dataset``, which must not be cleaned yet."""
-    if clean.data_fingerprint != dataset.fingerprint:
-        words = f"{path} was made for data {clean.data_fingerprint[:19]}..., found {dataset.fingerprint[:19]}.... "
-        raise DataError(f"{words}Give the data and --map that were audited, or audit again.", code="clean-other-data")
-
-
 def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None) -> Dataset:
     """Drop and relabel faces as listed.
 
@@ -138,9 +132,12 @@ def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None
     ``reference`` are the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, from which the list was made. They
     must prove that changes of validation and test rows are justified. None uses ``dataset``.
 
-    Raises DataError: the data lacks a row, class or label of the list; a row of validation or test is dropped for a
-    reason that the data does not prove; or no face is left.
+    Raises DataError: the list was made for other data; the data lacks a row, class or label of it; a row of validation
+    or test is dropped for a reason that the data does not prove; or no face is left.
     """
+    if clean.data_fingerprint != dataset.fingerprint:
+        words = f"made for data {clean.data_fingerprint[:19]}..., found {dataset.fingerprint[:19]}.... Audit again."
+        raise DataError(words, code="clean-other-data")
     position = {row: at for at, row in enumerate(dataset.rows.tolist())}
     labels, kept = dataset.labels.copy(), np.ones(len(dataset), dtype=np.bool_)
     classes = dataset.classes
@@ -149,15 +146,13 @@ def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None
         found = None if place is None else (str(dataset.split[place]), classes[dataset.labels[place]])
         if place is None or found != (change.split, change.label):
             own = f"{found[1]} of {found[0]}" if found else "no such row"
-            words = (
-                f"The list of changes says row {change.row} is {change.label} of {change.split}; the data has {own}."
-            )
+            words = f"The changes say row {change.row} is {change.label} of {change.split}; the data has {own}."
             raise DataError(words, code="clean-row-differs")
         if change.to is None:
             kept[place] = False
         elif change.to not in classes:
-            words = f"The list of changes relabels row {change.row}: the data has no class '{change.to}'."
-            raise DataError(words + nearest(change.to, classes), code="class-missing")
+            words = f"Row {change.row} is relabelled '{change.to}', not a class.{nearest(change.to, classes)}"
+            raise DataError(words, code="class-missing")
         else:
             labels[place] = classes.index(change.to)
     if not kept.any():
@@ -193,5 +188,5 @@ def _prove(dataset: Dataset, changes: Sequence[tuple[Change, int]]) -> None:
             is_true = bool((dataset.labels[groups == groups[place]] != dataset.labels[place]).any())
         if not is_true:
             found = "it is not blank" if change.kind == "blank" else "no identical image has another label"
-            words = f"clean.toml drops row {change.row} of {change.split} as '{change.kind}', but {found}. Delete it."
+            words = f"row {change.row} of {change.split} is dropped as '{change.kind}', but {found}. Delete the line."
             raise DataError(words, code="clean-unproved")

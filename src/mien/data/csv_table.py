@@ -1,6 +1,5 @@
 """CSV tables with one row per face: its pixels as numbers (Kaggle's FER2013), or the path of its image."""
 
-import csv
 import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
@@ -48,9 +47,9 @@ def read_header(path: Path) -> Header:
     label, split = find_column(file.names, LABEL_HEADERS), find_column(file.names, SPLIT_HEADERS)
     pixels, image = find_column(file.names, ("pixels",)), find_column(file.names, PATH_HEADERS)
     if label is None or (pixels is None and image is None):
-        shown = ", ".join(normalize_header(name) for name in file.names[:12])[:200]
-        words = f"{path.name} line 1 has the columns: {shown or 'none'}. Expected emotion,pixels[,Usage] as on Kaggle, "
-        raise DataError(f"{words}or path,label[,split].", code="csv-columns")
+        shown = ", ".join(normalize_header(name) for name in file.names[:12])[:200] or "none"
+        words = f"{path.name} line 1 has the columns: {shown}. Expected emotion,pixels[,Usage] or path,label[,split]."
+        raise DataError(words, code="csv-columns")
     others: dict[str, int] = {}
     for position, name in enumerate(map(str.strip, file.names)):
         if position in {label, pixels, image, split} or not name:
@@ -89,7 +88,7 @@ def read_pixels(path: Path, options: ReadOptions) -> Table:
         for last, line in _lines(header.file, count):
             place = f"{path.name} line {last}"
             try:
-                fields = _split_line(line, header.file, place)
+                fields = header.file.fields(line.rstrip("\r\n"), place)
                 face = _parse_face(fields[header.pixels], place, faces.shape[1])
             except DataError as error:
                 if not options.skip_bad:
@@ -126,10 +125,10 @@ def read_paths(path: Path, options: ReadOptions) -> Table:
             skipped.append((f"{path.name} line {line}", words))
         else:
             rows.append((line, fields))
-    if rows and not _image_path(header, rows[0][1]).exists() and holds_class_folders(path.parent):
-        words = f"{path.name} names a missing image, {rows[0][1][header.path].strip()}. To read the class folders in "
-        raise DataError(f"{words}{path.parent}, move the table away.", code="image-missing")
     images = [_image_path(header, fields) for _, fields in rows]
+    if images and not images[0].exists() and holds_class_folders(path.parent):
+        words = f"{path.name} names a missing image, {images[0]}. To read the class folders beside it, move the table."
+        raise DataError(words, code="image-missing")
     notes = tuple(repeat_notice(images, [fields[header.label].strip() for _, fields in rows]))
     return _table(header, rows, images, notes=notes, skipped=skipped)
 
@@ -161,8 +160,7 @@ def _table(
 ) -> Table:
     names, path = header.file.names, header.file.path
     if not rows:
-        that = f" that can be read. {_DAMAGED}" if numbered else "."
-        raise DataError(f"{path.name} has a header but no rows{that}", code="data-empty")
+        raise DataError(f"{path.name} has a header but no rows that can be read.", code="data-empty")
     locations = [f"{path.name} line {line}" for line, _ in rows]
     written = f"column '{names[header.split or 0].strip()}'" if numbered else "table"
     return Table(
@@ -201,25 +199,12 @@ def _lines(file: CsvFile, count: int) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def _split_line(line: str, file: CsvFile, where: str) -> list[str]:
-    """Split a line of Kaggle's table into fields. A quote that is not closed ends here, so no other row is lost."""
-    try:
-        fields = file.fields(line.rstrip("\r\n"))
-    except csv.Error as error:
-        raise DataError(f"{where} is not readable as CSV ({error}). {_DAMAGED}", code="csv-unreadable") from None
-    if len(fields) != len(file.names):
-        words = f"{where}: expected {len(file.names)} columns, found {len(fields)}. {_DAMAGED}"
-        raise DataError(words, code="csv-column-count")
-    return fields
-
-
 def _parse_face(text: str, where: str, side_px: int) -> npt.NDArray[np.uint8]:
     """Parse pixels to uint8 (S, S); ``side_px`` is that of the rows above, or 0."""
     values = _parse_pixels(text, where)
     side = isqrt(len(values))
     if side * side != len(values) or side < _MIN_SIDE_PX or side != (side_px or side):
-        square = f"{side_px * side_px:,} pixels ({side_px}x{side_px}) as in the rows above"
-        square = square if side_px else f"a square of {_MIN_SIDE_PX}x{_MIN_SIDE_PX} or more"
+        square = f"{side_px * side_px:,} pixels ({side_px}x{side_px})" if side_px else f"a square of {_MIN_SIDE_PX} px"
         raise DataError(f"{where}: expected {square}, found {len(values):,} pixels. {_DAMAGED}", code="pixel-count")
     if len(wrong := values[(values < 0) | (values > 255)]):
         raise DataError(f"{where}: pixel {wrong[0]} is outside 0..255. {_DAMAGED}", code="pixel-range")
@@ -234,9 +219,9 @@ def _parse_pixels(text: str, where: str) -> npt.NDArray[np.int64]:
     try:
         values = np.fromstring(text.translate(_TO_SPACES), dtype=np.float64, sep=" ")
     except (ValueError, DeprecationWarning):
-        found = f"'{text[:20]}'" + (", cut short with '...'" if "..." in text else "")
+        found = "'...'" if "..." in text else f"'{text[:20]}'"
         raise DataError(f"{where}: {_PIXELS}; found {found}.", code="pixel-type") from None
     if len(fractions := values[values != np.rint(values)]):
-        words = f"{where}: {_PIXELS}; found {fractions[0]:g}. If white is 1, multiply by 255 and round."
-        raise DataError(words, code="pixel-type")
+        advice = "If white is 1, multiply by 255 and round."
+        raise DataError(f"{where}: {_PIXELS}; found {fractions[0]:g}. {advice}", code="pixel-type")
     return np.clip(values, -1e9, 1e9).astype(np.int64)

@@ -369,8 +369,6 @@ def _check_votes(faces: Dataset) -> None:
     if votes.dtype.kind not in "iuf" or votes.shape != (len(faces), len(classes)):
         words = f"Votes must be numbers ({len(faces)}, {len(classes)}); found {votes.dtype} {votes.shape}."
         raise DataError(words, code="votes-shape")
-    wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
-    if len(wrong):
-        shown = ", ".join(f"{each:g}" for each in votes[wrong[0]])
-        words = f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. "
-        raise DataError(f"{words}Write 0 or more for each class, or leave all empty.", code="votes-not-numbers")
+    for at in np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1)):
+        words = f"Votes must be 0 or more; those of row {faces.rows[at]} ({faces.source[at]}) are {votes[at]}."
+        raise DataError(words, code="votes-not-numbers")

@@ -85,41 +85,36 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
     folders, or no images.
     """
     class_folders, left_out = _tree(folder)
-    files: list[str] = []
-    labels: list[str] = []
-    splits: list[str] = []
-    below: list[tuple[str, ...]] = []
+    images: list[tuple[str, ClassFolder]] = []
     others: list[str] = []
     notes: list[Notice] = []
     for path in (path for path in left_out if not is_image_name(path.name)):
-        if path.is_file():
-            words = f"{_relative(path, folder)} was not read, as there are class folders. To read it, give its path."
-            notes.append(Notice(words, code="files-skipped"))
-            continue
         reason = "has no class folders" if canonical_split(path.name) else "is not in a split folder"
-        notes.append(Notice(f"{_relative(path, folder)} {reason} and was left out.", code="folder-skipped"))
+        reason, code = ("is beside class folders", "files-skipped") if path.is_file() else (reason, "folder-skipped")
+        notes.append(Notice(f"{_relative(path, folder)} {reason} and was left out.", code=code))
     for each in class_folders:
         entries = _files(each.path)
-        images = [entry.path for entry in entries if is_image_name(entry.name)]
+        inside = [(entry.path, each) for entry in entries if is_image_name(entry.name)]
         others += [entry.path for entry in entries if not is_image_name(entry.name)]
-        if not images:
+        if not inside:
             words = f"The class folder {_relative(each.path, folder)} has no images and was left out."
             notes.append(Notice(words, code="class-folder-empty"))
-        files += images
-        labels += [each.name] * len(images)
-        splits += [each.split] * len(images)
-        below += [Path(file).parent.relative_to(each.path).parts for file in images]
-    unread = [file for file in others if file.lower().endswith(UNREAD_SUFFIXES)]
-    advice = f" {len(unread):,} are photos of other formats: {UNREAD_ADVICE}." if unread else ""
-    if not files:
-        words = f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.{advice}"
-        raise DataError(words, code="data-empty")
-    if others:
-        words = f"Files without the suffix of an image were left out: {len(others):,}, e.g. {(unread or others)[0]}."
-        notes.append(Notice(words + advice, code="files-skipped"))
-    if beside := [path for path in left_out if is_image_name(path.name)]:
-        words = f"Images in no class folder were left out: {len(beside):,}, e.g. {beside[0]}."
-        notes.append(Notice(words, code="files-skipped"))
+        images += inside
+    others.sort(key=lambda file: not file.lower().endswith(UNREAD_SUFFIXES))
+    unread = sum(file.lower().endswith(UNREAD_SUFFIXES) for file in others)
+    advice = f" {unread:,} are photos of other formats: {UNREAD_ADVICE}." if unread else ""
+    if not images:
+        raise DataError(f"{folder} has class folders but no images in them.{advice}", code="data-empty")
+    beside = [str(path) for path in left_out if is_image_name(path.name)]
+    for what, names, more in (
+        ("Files without the suffix of an image", others, advice),
+        ("Images in no class folder", beside, ""),
+    ):
+        if names:
+            words = f"{what} were left out: {len(names):,}, e.g. {names[0]}.{more}"
+            notes.append(Notice(words, code="files-skipped"))
+    files = [file for file, _ in images]
+    below = [Path(file).parent.relative_to(of.path).parts for file, of in images]
     sources = [plain(_relative(Path(file), folder)) for file in files]
     # folder1 is the folder below the class, folder2 the path of two, ...
     columns: dict[str, npt.NDArray[Any]] = {
@@ -130,8 +125,8 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
         path=folder,
         locations=sources,
         images=files,
-        labels=labels,
-        splits=_official_splits(files) or splits,
+        labels=[of.name for _, of in images],
+        splits=_official_splits(files) or [of.split for _, of in images],
         source=sources,
         columns=columns,
         split_origin="as in the folders",
@@ -162,8 +157,8 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
         return classes, [*(each for each in below if each not in split_folders), *images]
     if not below:
         count = sum(is_image_name(entry.name) for entry in _files(root))
-        words = f"{folder} has {count:,} images but no class folders, CSV or parquet. Expected, for example, "
-        raise DataError(f"{words}{folder.name}/happy/face.png.", code="data-unknown")
+        words = f"{folder} has {count:,} images but no class folders such as {folder.name}/happy, no CSV or parquet."
+        raise DataError(words, code="data-unknown")
     _check_classes(folder, below)
     inner = {each: subfolders(each) for each in below}
     names = {canonical_split(part.name) for parts in inner.values() for part in parts}
@@ -181,8 +176,8 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     words = {each.name: _WORD.findall(each.name) or [each.name] for each in below}
     splits = [name for name, own in words.items() if canonical_split(own[0]) or canonical_split(own[-1])]
     if len(splits) > 1 or len(splits) == len(below):
-        fault = f"{folder} has splits in the place of classes: {' and '.join(splits[:2])}. Name them train, validation "
-        raise DataError(f"{fault}and test, with classes or metadata.csv in each.", code="folders-are-splits")
+        fault = f"{folder}: {' and '.join(splits[:2])} are splits, not classes. Name them train, validation and test, "
+        raise DataError(f"{fault}with classes or metadata.csv in each.", code="folders-are-splits")
     inner = {
         each.name: {canonical_class(inside.name) for inside in subfolders(each)} & set(EXPRESSIONS)
         for each in below
@@ -190,8 +185,8 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     }
     above = [name for name, expressions in inner.items() if len(expressions) > 1]
     if len(above) > 1:
-        fault = f"{folder}: {' and '.join(above[:2])} hold class folders. Name splits train, validation and test; put "
-        raise DataError(f"{fault}people below classes, with --group folder1.", code="folders-above-classes")
+        fault = f"{folder}: {' and '.join(above[:2])} hold class folders. Put people below classes: --group folder1."
+        raise DataError(fault, code="folders-above-classes")
 
 
 def descend(folder: Path) -> Path:

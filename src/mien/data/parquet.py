@@ -90,8 +90,7 @@ def write_parquet(
 
     path = Path(path)
     if path.exists() and not overwrite:
-        words = f"{path} exists already. Choose another name, or replace it with --overwrite."
-        raise DataError(words, code="file-exists")
+        raise DataError(f"{path} exists already. Choose another name, or --overwrite.", code="file-exists")
     schema = _schema(dataset, split_origin)
     starts = range(0, len(dataset), _GROUP_ROWS)
     with whole_file(path) as temporary, ParquetWriter(temporary, schema, compression="zstd") as writer:
@@ -152,8 +151,7 @@ class ParquetFile:
             headers: list[str] = self.parquet.schema_arrow.names
             twice = next((name for name in headers if headers.count(name) > 1), None)
             if twice is not None:
-                words = f"{self.name}: the column '{twice}' occurs twice. Rename or remove one."
-                raise DataError(words, code="column-twice")
+                raise DataError(f"{self.name}: the column '{twice}' occurs twice.", code="column-twice")
             self.image: str = self._header(headers, _IMAGE_HEADERS, "an image column")
             self.label: str = self._header(headers, LABEL_HEADERS, "a label column")
             self.cells: pa.Table = self.parquet.read(columns=[name for name in headers if name != self.image])
@@ -198,26 +196,23 @@ class ParquetFile:
                 for value in (value for batch in batches for value in batch.column(0).to_pylist()):
                     place = next(remaining)
                     content = value.get("bytes") if isinstance(value, dict) else value
-                    if not isinstance(content, bytes | None):
-                        words = f"{place}: '{self.image}' holds a {type(content).__name__}, not an encoded image."
-                        raise DataError(words, code="image-unreadable")
-                    if content is None and isinstance(value, dict) and value.get("path") and not skip_bad:
-                        words = f"{place}: the image {value['path']} is only named. Write its bytes into the file."
+                    is_named = content is None and isinstance(value, dict) and value.get("path") and not skip_bad
+                    if is_named or not isinstance(content, bytes | None):
+                        found = f"only the name '{value['path']}'" if is_named else f"a {type(content).__name__}"
+                        words = f"{place}: '{self.image}' must hold an encoded image; found {found}."
                         raise DataError(words, code="image-unreadable")
                     yield content or b""
 
     def _label(self, value: Any, place: str) -> str | float:
         """Return a label as a name, from the schema's names too, or as a number without a name."""
         if isinstance(value, list | dict):
-            words = f"{place}: the column '{self.label}' holds {value!r:.60}, not a label."
-            raise DataError(words, code="label-type")
+            raise DataError(f"{place}: '{self.label}' holds {value!r:.60}, not a label.", code="label-type")
         if isinstance(value, float) and value.is_integer():  # pandas makes floats of integers with gaps
             value = int(value)
         if not self.declared or not isinstance(value, int):
             return value if isinstance(value, int | float) else str(value or "")
         if not 0 <= value < len(self.declared):
-            words = f"{place}: label {value} is outside 0..{len(self.declared) - 1}, the file's classes."
-            raise DataError(words, code="label-range")
+            raise DataError(f"{place}: label {value} is outside 0..{len(self.declared) - 1}.", code="label-range")
         return self.declared[value]
 
     def _splits(self) -> list[str]:
@@ -253,8 +248,7 @@ def _damage_as_one_line(file: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         refuse_pointer(file, DataError)
         reason = str(error).splitlines()[0]
-        words = f"{file} is not a readable parquet file ({reason}). Download it again."
-        raise DataError(words, code="parquet-unreadable") from None
+        raise DataError(f"{file} is not a readable parquet file: {reason}.", code="parquet-unreadable") from None
 
 
 def _declared_classes(metadata: dict[bytes, bytes], label: str) -> tuple[str, ...]:

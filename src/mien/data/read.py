@@ -15,7 +15,7 @@ import numpy as np
 from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home, refuse_pointer
 from mien.data import cache as face_cache
-from mien.data.clean import Clean, apply_clean, check_made_for, read_clean
+from mien.data.clean import Clean, apply_clean, read_clean
 from mien.data.csv_file import CSV_SUFFIXES
 from mien.data.csv_table import read_header, read_metadata, read_paths, read_pixels, referenced_files
 from mien.data.dataset import FINGERPRINT_PX, Dataset
@@ -80,8 +80,7 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
         raise DataError(f"There is no data at {path}.{hint}", code="data-missing")
     suffix = path.suffix.lower()
     if suffix in _ARCHIVES:
-        words = f"{path} is an archive. Unpack it and give the folder or file that comes out."
-        raise DataError(words, code="data-archive")
+        raise DataError(f"{path} is an archive. Unpack it, and give what comes out.", code="data-archive")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is an empty file. Check the path, or download the file again.", code="data-empty")
     refuse_pointer(path, DataError)
@@ -89,8 +88,7 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
         return path, _PARQUET
     if suffix in CSV_SUFFIXES:
         return path, _KAGGLE_CSV if read_header(path).pixels is not None else _PATH_CSV
-    words = f"{path} is not a data set that mien can read. {_EXPECTED}. Save other tables as .csv."
-    raise DataError(words, code="data-unknown")
+    raise DataError(f"{path} is not a data set that mien can read. {_EXPECTED}.", code="data-unknown")
 
 
 def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
@@ -103,8 +101,7 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
                 if part not in {folder, root} and is_image_name(name):  # a folder of images may hold thousands
                     break
     if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
-        words = f"{folder} is a run folder of mien train. Give the data that it was trained on."
-        raise DataError(words, code="data-is-a-run")
+        raise DataError(f"{folder} is a run folder. Give the data that it was trained on.", code="data-is-a-run")
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")
     standard = [file for file in tables if file.name.lower() in _USUAL_CSVS]
     # A single folder beside a table holds its images. Two or more folders are class or split folders.
@@ -115,8 +112,8 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
     if holds_class_folders(folder):
         return folder, _FOLDERS
     if tables:
-        words = f"{folder} has several tables ({', '.join(each.name for each in tables)}). Name the one to read."
-        raise DataError(words, code="data-ambiguous")
+        names = ", ".join(table.name for table in tables)
+        raise DataError(f"{folder} has several tables ({names}). Name the one to read.", code="data-ambiguous")
     return folder, _FOLDERS
 
 
@@ -171,10 +168,7 @@ def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, 
     """Read data like :func:`load_dataset`, and return metadata too."""
     options = options or ReadOptions()
     if not isinstance(path, str | os.PathLike):
-        raise DataError(
-            f"The data must be a path or a data set, such as Dataset.from_arrays(...); found {type(path).__name__}.",
-            code="data-type",
-        )
+        raise DataError(f"The data must be a path or a Dataset; found {type(path).__name__}.", code="data-type")
     changes = None if options.clean is None else read_clean(options.clean)
     path = expand_home(path)
     result = _read(path, options, cache)
@@ -203,7 +197,6 @@ _NO_CLASSES = {"images", "unknown", "unlabeled", "unlabelled", "test"}
 
 def _cleaned(path: Path, result: ReadResult, changes: Clean, options: ReadOptions, cache: bool) -> ReadResult:
     file, before = str(options.clean), result.faces
-    check_made_for(changes, before, file)
     standard = replace(options, size_px=FINGERPRINT_PX, channels=1)
     try:
         faces = apply_clean(before, changes, before if standard == options else _read(path, standard, cache).faces)

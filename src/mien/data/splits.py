@@ -329,8 +329,8 @@ def group_column(
     DataError: no such column; a pattern without one group, or that does not match every name; a missing value.
     """
     if "(" not in str(group) and group not in columns:
-        words = f"The data has no column '{group}' to group by.{nearest(group, columns) if columns else ''} "
-        raise DataError(f"{words}A pattern of file names has parentheses: '(p[0-9]+)_'.", code="column-missing")
+        words = f"There is no column '{group}'; a pattern has parentheses: '(p[0-9]+)_'.{nearest(group, columns)}"
+        raise DataError(words, code="column-missing")
     name = group if group in columns else GROUP_COLUMN
     values = columns[group] if group in columns else _matches(group, source)
     if values.dtype.kind == "U":  # compose Unicode, so that an accent in macOS's form makes no other group
@@ -345,16 +345,16 @@ def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
     if column.dtype.kind == "O" and all(isinstance(each, str) for each in column.tolist()):
         column = column.astype(np.str_)
     if column.shape != (count,) or column.dtype.kind not in "iuU":
-        words = f"groups must be text or whole numbers of shape ({count},); found {column.dtype} {column.shape}."
-        raise DataError(words, code="length" if column.shape != (count,) else "group-type")
+        found = f"{column.dtype} {column.shape}"
+        code = "length" if column.shape != (count,) else "group-type"
+        raise DataError(f"groups must be text or whole numbers of shape ({count},); found {found}.", code=code)
     _check_values("groups", column, np.array([f"images[{index}]" for index in range(count)]))
     return column
 
 
 def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.str_]) -> None:
     if values.ndim != 1:
-        words = f"The column '{name}' has {values.shape[1]} values per sample; --group needs one."
-        raise DataError(words, code="column-shape")
+        raise DataError(f"'{name}' has {values.shape[1]} values per sample; --group needs one.", code="group-type")
     unknown = np.flatnonzero(missing(values))
     if len(unknown):
         words = f"{source[unknown[0]]}: no value in '{name}', as in {len(unknown):,} of {len(values):,} samples."
@@ -364,18 +364,14 @@ def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.st
 def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
     try:
         expression = re.compile(pattern)
+        reason = f"it needs one pair of parentheses, found {expression.groups}; write others as (?:...)"
     except re.error as error:
-        words = f"--group '{pattern}' is not a regular expression: {error}."
-        raise DataError(words, code="group-pattern") from None
-    if expression.groups != 1:
-        words = (
-            f"--group '{pattern}' needs one pair of parentheses, found {expression.groups}. Write others as (?:...)."
-        )
-        raise DataError(words, code="group-pattern")
-    found = [expression.search(name) for name in source.tolist()]
-    # A pattern such as '(a)|b' may match without a value for its group.
-    names = [(match[1] or "") if match else "" for match in found]
-    if not any(names):
-        words = f"--group '{pattern}' matches none of {len(names):,} file names, such as {source[0]}."
-        raise DataError(words, code="group-pattern")
-    return np.array(names, dtype=np.str_)
+        expression, reason = None, str(error)
+    if expression is not None and expression.groups == 1:
+        found = [expression.search(name) for name in source.tolist()]
+        # A pattern such as '(a)|b' may match without a value for its group.
+        names = [(match[1] or "") if match else "" for match in found]
+        if any(names):
+            return np.array(names, dtype=np.str_)
+        reason = f"it matches none of {len(names):,} file names, such as {source[0]}"
+    raise DataError(f"--group '{pattern}': {reason}.", code="group-pattern")

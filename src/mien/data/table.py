@@ -49,8 +49,7 @@ class ReadOptions:
         check_form(self.size_px, self.channels)
         names: object = self.class_map
         if not (isinstance(names, Mapping) and all(isinstance(each, str) for pair in names.items() for each in pair)):
-            words = f'class_map must be a dict of names, such as {{"joy": "happy"}}; found {names!r:.80}.'
-            raise DataError(words, code="map-type")
+            raise DataError(f"class_map must be a dict of names; found {names!r:.80}.", code="map-type")
 
     @property
     def forms(self) -> tuple[tuple[int, int], ...]:
@@ -140,8 +139,7 @@ def join_tables(tables: Sequence[Table], path: Path) -> Table:
         if len(parts) == len(tables) and len({(part.shape[1:], part.dtype.kind == "U") for part in parts}) == 1:
             columns[name] = np.concatenate(parts)
         elif name in {FERPLUS_COLUMN, *vote_columns(names)}:
-            words = f"Votes need the same columns in each file; '{name}' is missing or of another type in some."
-            raise DataError(words, code="votes-columns")
+            raise DataError(f"'{name}' is missing or of another type in some of the files.", code="votes-columns")
 
     def joined(name: str) -> list[Any]:
         return [each for table in tables for each in getattr(table, name)]
@@ -255,8 +253,7 @@ def _class_names(table: Table, options: ReadOptions, *, foreign: bool) -> tuple[
     notes = names.finish(table.path.name, table.label_column)
     if names.guessed and foreign and not table.numbered:
         pairs = ",".join(f"{each}=NAME" for each in sorted(names.guessed))
-        words = f"{table.path.name} has numbers as labels without class names. Name them: --map '{pairs}'."
-        raise DataError(words, code="labels-numbered")
+        raise DataError(f"{table.path.name} has numbers as labels. Name them: --map '{pairs}'.", code="labels-numbered")
     return named, notes
 
 
@@ -264,12 +261,11 @@ def _check_classes_and_splits(faces: Dataset, path: Path) -> None:
     present = [faces.classes[index] for index in np.flatnonzero(faces.counts())]
     if len(present) < 2:
         found = f"only '{present[0]}'" if present else "none"
-        example = f" Expected a folder for each class, such as {path.name}/happy/face.png." if path.is_dir() else ""
+        example = f" Expected folders such as {path.name}/happy/face.png." if path.is_dir() else ""
         raise DataError(f"{path} must have at least two classes; found {found}.{example}", code="class-count")
-    unsaid = np.flatnonzero(faces.split == "")
+    unsaid = faces.source[faces.split == ""]
     if 0 < len(unsaid) < len(faces):
-        words = f"{faces.source[unsaid[0]]} has no split, but other rows have one. Give every row a split, or none."
-        raise DataError(words, code="split-incomplete")
+        raise DataError(f"{unsaid[0]} has no split. Give every row a split, or none.", code="split-incomplete")
 
 
 def _crossing(faces: Dataset) -> Iterator[Notice]:

@@ -8,6 +8,7 @@ Distribution") asked ten annotators about every image of FER2013. In memory, vot
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,10 @@ def check_votes(dataset: Dataset) -> npt.NDArray[np.float64]:
     Raises DataError if the data has no votes, or none for any of these faces.
     """
     if dataset.votes is None:
-        words = "The data has no votes. Give columns 'votes_<class>', or FER+'s fer2013new.csv: --votes FILE."
-        raise DataError(words, code="votes-missing")
+        raise DataError("The data has no votes. Give columns 'votes_<class>', or --votes FILE.", code="votes-missing")
     if not dataset.votes.any():
         splits = ", ".join(np.unique(dataset.split).tolist())
-        words = f"None of the {len(dataset):,} images of {splits} has votes, which this recipe needs."
-        raise DataError(words, code="votes-empty")
+        raise DataError(f"None of the {len(dataset):,} images of {splits} has votes.", code="votes-empty")
     return dataset.votes.astype(np.float64)
 
 
@@ -108,25 +107,24 @@ def gather_votes(
     classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
     sums = [name for name, own in zip(found, classes, strict=True) if own.lower() in _TOTALS]
     if sums:
-        words = f"Columns '{VOTE_PREFIX}<class>' are votes for a class, not sums. Rename: {', '.join(sums)}."
-        raise DataError(words, code="votes-columns")
-    votes = np.stack([_numbers(name, columns[name], locations) for name in found], axis=1)
+        raise DataError(f"Votes are for a class, not sums. Rename: {', '.join(sums)}.", code="votes-columns")
+    votes = np.stack([_numbers(columns[name]) for name in found], axis=1)
+    for row, at in np.argwhere(np.isinf(votes)):
+        where, cell = f"{locations[row]}: '{found[at]}'", f"{columns[found[at]][row]!s:.40}"
+        raise DataError(f"{where} must be a number of votes, or blank; found '{cell}'.", code="votes-not-numbers")
     votes[np.isnan(votes).all(axis=1)] = 0
     return {name: values for name, values in columns.items() if name not in found}, votes, classes
 
 
-def _numbers(name: str, values: npt.NDArray[Any], locations: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[Any]:
-    """Convert a column of votes to numbers, NaN for empty cells; whole numbers stay whole. (N,) -> (N,)."""
+def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the numbers in a column, NaN for a missing one, inf for text; whole numbers stay whole. (N,) -> (N,)."""
     if values.dtype.kind in "iu" and values.ndim == 1:
         return values.astype(np.int64)
-    found = np.full(len(values), np.nan)
+    numbers = np.full(len(values), np.inf)
     for at, value in enumerate(values.tolist()):
-        try:
-            found[at] = parse_number(value) if isinstance(value, str) else float(value)
-        except (TypeError, ValueError):
-            words = f"{locations[at]}: the column '{name}' must be a number of votes; found '{value!s:.40}'. "
-            raise DataError(f"{words}Without votes, leave all columns empty.", code="votes-not-numbers") from None
-    return found
+        with suppress(TypeError, ValueError):
+            numbers[at] = parse_number(value) if isinstance(value, str) else float(value)
+    return numbers
 
 
 def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
@@ -141,8 +139,8 @@ def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
             continue
         numbers = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
         if not numbers or len(value) != len(FERPLUS_CLASSES):
-            words = f"{file} row {row}: the column '{FERPLUS_COLUMN}' must hold {len(FERPLUS_CLASSES)} numbers; found "
-            raise DataError(f"{words}{value!r:.60}.", code="votes-shape")
+            expected = f"{file} row {row}: '{FERPLUS_COLUMN}' must hold {len(FERPLUS_CLASSES)} numbers"
+            raise DataError(f"{expected}; found {value!r:.60}.", code="votes-shape")
         counts.append(value)
     return np.array(counts)
 
@@ -174,8 +172,8 @@ def with_votes(dataset: Dataset, path: str | os.PathLike[str]) -> Dataset:
 
 
 def _other_images(what: str) -> DataError:
-    words = f"{what}. Its rows must be those of fer2013.csv. For other images, give columns 'votes_<class>'."
-    return DataError(words, code="votes-other-data")
+    advice = "For images other than fer2013.csv's, give columns 'votes_<class>'."
+    return DataError(f"{what}. {advice}", code="votes-other-data")
 
 
 def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
@@ -188,13 +186,14 @@ def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64
     for line, (usage, _, *cells) in file.rows() if tuple(map(normalize_header, file.names)) == _FERPLUS_HEADER else ():
         split, numbers = canonical_split(usage), [cell.strip() for cell in cells]
         if split is None or not all(cell.isdecimal() and len(cell) <= _MAX_DIGITS for cell in numbers):
-            words = f"{path} line {line}: expected a split of FER2013, a name, and whole numbers; found "
-            raise DataError(f"{words}{usage},..,{','.join(cells)}."[:200], code="votes-file")
+            words = (
+                f"{path} line {line}: expected a split, a name and whole numbers; found {usage},..,{','.join(cells)}."
+            )
+            raise DataError(words[:200], code="votes-file")
         splits.append(split)
         counts.append([int(cell) for cell in numbers])
     if not splits:
-        words = f"{path} is not FER+'s fer2013new.csv: expected the columns {', '.join(_FERPLUS_HEADER)}, and rows."
-        raise DataError(words, code="votes-file")
+        raise DataError(f"{path} is not FER+'s fer2013new.csv, or has no rows.", code="votes-file")
     return np.array(splits), np.array(counts, dtype=np.int64)
 
 
@@ -205,13 +204,12 @@ def read_ratings(dataset: Dataset, names: Sequence[str]) -> npt.NDArray[np.float
     """
     if not set(names) <= set(dataset.columns):
         return None
-    cells = np.stack([dataset.columns[name].astype(np.str_) for name in names], axis=1)
-    ratings = np.array([[_rating(cell) for cell in row] for row in cells.tolist()], dtype=np.float64)
-    ratings = ratings.reshape(cells.shape)
+    ratings = np.stack([_numbers(dataset.columns[name].astype(np.str_)) for name in names], axis=1)
+    ratings[ratings == AFFECTNET_MISSING] = np.nan
     for row, at in np.argwhere(np.abs(ratings) > 1):
-        found = f"{cells[row, at]!s:.80} of {dataset.source[row]}"
+        found = f"{dataset.columns[names[at]][row]!s:.80} of {dataset.source[row]}"
         raise DataError(f"{names[at]} must be a number from -1 to 1, or blank; found {found}.", code="ratings-range")
-    return np.asarray(ratings)
+    return ratings
 
 
 def rating_notices(dataset: Dataset) -> Iterator[Notice]:
@@ -225,14 +223,6 @@ def rating_notices(dataset: Dataset) -> Iterator[Notice]:
         if ratings is not None and (marked := int((np.isnan(ratings[:, 0]) & ~missing(dataset.columns[name])).sum())):
             words = f"{name}: ratings of -2 left out, AffectNet's mark for a missing one: {marked:,}."
             yield Notice(words, code="values-missing")
-
-
-def _rating(cell: str) -> float:
-    try:
-        rating = parse_number(cell)
-        return np.nan if rating == AFFECTNET_MISSING else rating
-    except ValueError:
-        return np.inf
 
 
 def ratings_fingerprint(dataset: Dataset, names: Sequence[str]) -> str:
