@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
@@ -288,9 +289,12 @@ class Dataset:
         """
         if classes == self.classes:
             return self
-        missing = [name for name in self.classes if name not in classes]
-        if missing:
-            raise DataError(f"The class '{missing[0]}' is not among: {', '.join(classes)}.", code="class-missing")
+        if unknown := [name for name in self.classes if name not in classes]:
+            alike = {name: get_close_matches(name.lower(), classes, 1) for name in unknown}
+            such = ", ".join(f"{name} to {close[0]}" for name, close in alike.items() if close)
+            words = f"The data has {', '.join(unknown)}, which is not among {', '.join(classes)}. Rename it with --map"
+            without = ", or leave it out: --classes seven" if unknown == ["contempt"] else ""
+            raise DataError(f"{words}{f', such as {such}' if such else ''}{without}.", code="class-unknown")
         index = np.array([classes.index(name) for name in self.classes], dtype=np.int64)
         return replace(self, labels=index[self.labels], classes=classes)
 

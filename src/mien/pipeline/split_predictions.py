@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +40,6 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
     # Do not merge data that already has the model's classes.
     if scheme is not None and not set(faces.classes) <= set(predictor.classes):
         faces = faces.with_scheme(scheme)
-    unknown = [name for name in faces.classes if name not in predictor.classes]
-    if unknown:
-        without = ", or evaluate without it: --classes seven" if unknown == ["contempt"] else ""
-        alike = {name: get_close_matches(name.lower(), predictor.classes, 1) for name in unknown}
-        such = ", ".join(f"{name} to {likely[0]}" for name, likely in alike.items() if likely)
-        words = f"The data has classes that the model '{predictor.manifest.full_name}' lacks: {', '.join(unknown)}. "
-        words += f"Classes of the model: {', '.join(predictor.classes)}. Rename them with --map"
-        raise DataError(f"{words}{f', such as {such}' if such else ''}{without}.", code="class-unknown")
     return faces.with_classes(predictor.classes)
 
 
