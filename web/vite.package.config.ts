@@ -53,18 +53,9 @@ export default defineConfig({
         }
         rmSync(models, { recursive: true });
         for (const file of ["public/licences.txt", "../LICENSE", "src/package/README.md"]) copyFileSync(file, `${OUT}/${path.basename(file)}`);
-        const content = {
-          name: "mien-web",
-          version,
-          description: "Finds faces and reads their expressions, in the browser",
-          license: "MIT",
-          type: "module",
-          exports: { ".": { types: "./types/package/engine.d.ts", default: "./dist/mien.js" }, "./dist/*": "./dist/*" },
-          files: ["dist", "types", "licences.txt"],
-          sideEffects: false,
-          peerDependencies: { "onnxruntime-web": `^${devDependencies["onnxruntime-web"]}` },
-        };
-        writeFileSync(`${OUT}/package.json`, `${JSON.stringify(content, null, 2)}\n`);
+        const content = JSON.parse(readFileSync("src/package/package.json", "utf8")) as object;
+        const peerDependencies = { "onnxruntime-web": `^${devDependencies["onnxruntime-web"]}` };
+        writeFileSync(`${OUT}/package.json`, `${JSON.stringify({ ...content, version, peerDependencies }, null, 2)}\n`);
       },
     },
   ],

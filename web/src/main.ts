@@ -1,14 +1,12 @@
 /** Starts the page: loads the manifest and the networks, and binds the controls. */
 
 import { App } from "./app/app";
-import { bindLanguages, bindSettings, bindSources } from "./app/controls";
-import { bindModels } from "./app/model_switches";
+import { bindLanguages, bindModels, bindSettings, bindSources } from "./app/controls";
 import { type Problem, problem } from "./errors";
 import { translate, translateDocument } from "./locales/translate";
 import { keeping } from "./model/download";
 import { fetchManifest, fetchModelNames, type Manifest, modelAddress } from "./model/manifest";
 import { defaultOutput, outputsOf } from "./heads/votes";
-import { hasSimd } from "./model/runtime";
 import { reasonOf } from "./page_error";
 import { Predictor } from "./predictions/predictor";
 import { element } from "./view/elements";
@@ -23,7 +21,6 @@ document.ondragover = document.ondrop = (event) => event.preventDefault();
 void start();
 
 async function start(): Promise<void> {
-  if (!hasSimd()) return showProblems([problem("no-simd")]);
   const loading = () => translate("loading");
   element("status").textContent = loading();
   const naming = fetchModelNames();
@@ -54,7 +51,7 @@ async function start(): Promise<void> {
   try {
     await predictor;
   } catch (error) {
-    page.messages.addPermanentProblem(loadProblem(error));
+    page.messages.addProblem(loadProblem(error));
     return;
   } finally {
     page.messages.replace(loading, app.stage.summary);

@@ -20,7 +20,7 @@ self.addEventListener("activate", (event) => event.waitUntil(forgetOld()));
 self.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
   if (method !== "GET" || !url.startsWith(self.registration.scope) || url.endsWith(".xz")) return;
-  event.respondWith(url.startsWith(ASSETS) ? keptFirst(event.request) : newestFirst(event.request));
+  event.respondWith(answer(event.request));
 });
 
 async function install() {
@@ -40,27 +40,25 @@ async function forgetOld() {
   await self.clients.claim();
 }
 
-async function keptFirst(request) {
-  return (await caches.match(request)) ?? keep(request, await fetch(request));
-}
-
-/** The page and its models keep their names when they change, so stored copies are used only offline. */
-async function newestFirst(request) {
+/**
+ * Files whose names change with their content are asked for once. The page and its models keep their names when they
+ * change, so their stored copies are used only offline. A no-store answer of a prediction service beside the page is
+ * not stored.
+ */
+async function answer(request) {
+  const kept = request.url.startsWith(ASSETS) && (await caches.match(request));
+  if (kept) return kept;
   try {
-    return await keep(request, await fetch(request));
+    const response = await fetch(request);
+    if (response.ok && !response.headers.get("Cache-Control")?.includes("no-store")) {
+      const store = await caches.open(STORE);
+      await store.put(request, response.clone()).catch(() => {});
+    }
+    return response;
   } catch (error) {
     // The page's address may end with ?webcam=1.
-    const kept = await caches.match(request, { ignoreSearch: true });
-    if (kept) return kept;
+    const offline = await caches.match(request, { ignoreSearch: true });
+    if (offline) return offline;
     throw error;
   }
-}
-
-/** Store a response, except no-store answers of a prediction service beside the page. */
-async function keep(request, response) {
-  if (response.ok && !response.headers.get("Cache-Control")?.includes("no-store")) {
-    const store = await caches.open(STORE);
-    await store.put(request, response.clone()).catch(() => {});
-  }
-  return response;
 }

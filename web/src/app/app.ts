@@ -74,7 +74,7 @@ export class App {
       const { size_px: side, crop_px: seen } = predictor.manifest.input;
       const { top } = this.page.prediction("", face);
       const target = (all: Probabilities) => mergeProbabilities(all[output.name]!, output.classes, scheme)[top]!;
-      const map = await occlusion((crops) => predictor.probabilities(crops), face.crop, side, seen, target);
+      const map = await occlusion((crops) => predictor.model.probabilities(crops), face.crop, side, seen, target);
       // Ignore the map if another face or scheme was chosen meanwhile. The face of a stopped camera is still there.
       const current = this.page.chosenFace ?? face;
       if (this.stage.shown !== shown || current.number !== face.number || this.page.settings.scheme !== scheme) return;
@@ -104,7 +104,7 @@ export class App {
       const opened = await opening();
       this.stage.stop();
       const before = predictor.model;
-      predictor.useModel(opened);
+      predictor.model = opened;
       if (!this.teaching.needs(before)) void before.dispose();
       const { shown } = this.stage;
       this.images.forget();
@@ -130,7 +130,7 @@ export class App {
 
   /** Show only faces with at least this detector score. */
   async setMinScore(score: number): Promise<void> {
-    (await this.predictor).minScore = score;
+    (await this.predictor).detector.minScore = score;
     await this.images.repeat();
   }
 
@@ -156,14 +156,9 @@ export class App {
     }
   }
 
-  save(): void {
-    saveFile(asJson(this.predictions()), "predictions.json");
-    this.page.messages.show(this.#howMany("saved"));
-  }
-
-  /** Save all predictions as a table, with a row for each image without a face. */
-  saveTable(): void {
-    saveFile(asCsv(this.#rows()), "predictions.csv", "text/csv");
+  /** Save all predictions; a table has a row for each image without a face, too. */
+  save(as: "json" | "csv"): void {
+    saveFile(as === "json" ? asJson(this.predictions()) : asCsv(this.#rows()), `predictions.${as}`);
     this.page.messages.show(this.#howMany("saved"));
   }
 

@@ -14,7 +14,7 @@ export class Stage {
   /** Called after something else was shown. */
   onChange: () => void = () => {};
   /** Counts starts and stops, so that late results of an older image or video are not shown. */
-  #turn = 0;
+  turn = 0;
 
   constructor(private readonly page: Page) {
     // A file that is damaged in the middle stops without a message. VideoSession reports a file that cannot start.
@@ -40,14 +40,9 @@ export class Stage {
     return !element("stop").hidden || (this.shown.kind === "video" && !this.video.paused);
   }
 
-  /** A number that changes with each start and stop. */
-  get turn(): number {
-    return this.#turn;
-  }
-
   /** Whether nothing was started or stopped since `stop` returned this turn. */
   isCurrent(turn: number): boolean {
-    return turn === this.#turn;
+    return turn === this.turn;
   }
 
   /**
@@ -55,7 +50,7 @@ export class Stage {
    * number (turn) for the image or video that starts next.
    */
   stop(): number {
-    this.#turn += 1;
+    this.turn += 1;
     this.video.pause();
     const stream = this.video.srcObject;
     if (stream instanceof MediaStream) stream.getTracks().forEach((track) => track.stop());
@@ -67,7 +62,7 @@ export class Stage {
     if (focused) element("use-camera").focus();
     this.page.messages.show(this.summary);
     this.page.refresh();
-    return this.#turn;
+    return this.turn;
   }
 
   /** Show something else on the screen. */

@@ -41,7 +41,7 @@ export class TeachSession {
   ) {
     element("teach-add").onclick = () => this.#addClass();
     element("teach-train").onclick = () => void this.#teach();
-    element("teach-save").onclick = () => this.#taught && saveFile(this.#taught.file, "taught.onnx", "application/octet-stream");
+    element("teach-save").onclick = () => this.#taught && saveFile(this.#taught.file, "taught.onnx");
     page.onRefresh = () => this.#canAdd !== this.#couldAdd && this.show();
     element<HTMLDetailsElement>("teach").ontoggle = () => {
       while (this.#classes.length < 2) this.#addClass();

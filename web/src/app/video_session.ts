@@ -25,47 +25,51 @@ export class VideoSession {
   async useCamera(): Promise<void> {
     const { messages } = this.page;
     messages.clearProblems();
-    const turn = this.stage.stop();
-    element("stop").hidden = false;
-    messages.show(() => translate("loading"));
-    let stream: MediaStream | null = null;
-    try {
-      // Switch on the camera only after the networks are loaded.
-      const predictor = await this.predictor;
-      if (!this.stage.isCurrent(turn)) return;
+    let stream = null as MediaStream | null;
+    await this.#start(CAMERA, () => translate("loading"), async (isCurrent) => {
       messages.show(() => translate("waiting_for_camera"));
       stream = await openCamera();
-      if (!this.stage.isCurrent(turn)) return;
+      if (!isCurrent()) return null;
       stream.getVideoTracks()[0]!.addEventListener("ended", () => {
         this.stage.stop();
         messages.addProblem(problem("camera-ended"));
       });
       this.stage.freeVideo();
       await playCamera(this.stage.video, stream);
-      if (this.stage.isCurrent(turn)) await this.#predict(CAMERA, predictor, new CameraFrames(this.stage.video));
-    } catch (error) {
-      if (this.#giveUp(CAMERA, error, turn)) await this.images.goOn();
-    } finally {
+      return new CameraFrames(this.stage.video);
       // Switch off the camera, whatever the state.
-      stream?.getTracks().forEach((track) => track.stop());
-    }
+    }).finally(() => stream?.getTracks().forEach((track) => track.stop()));
   }
 
-  async play(file: File): Promise<void> {
-    const turn = this.stage.stop();
+  play(file: File): Promise<void> {
     const { name } = file;
-    element("stop").hidden = false;
-    this.page.messages.show(() => translate("opening", { name }));
-    try {
-      const predictor = await this.predictor;
+    return this.#start(name, () => translate("opening", { name }), async (isCurrent) => {
       // A file that cannot be played leaves the predictions of the video before it.
       await checkPlays(file);
-      if (!this.stage.isCurrent(turn)) return;
+      if (!isCurrent()) return null;
       this.stage.freeVideo();
       await playFile(this.stage.video, file);
-      if (this.stage.isCurrent(turn)) await this.#predict(name, predictor, new ClipFrames(this.stage.video));
+      return new ClipFrames(this.stage.video);
+    });
+  }
+
+  /** Open a source after the networks are loaded, and predict on it, unless something else was started meanwhile. */
+  async #start(source: string, status: () => string, open: (isCurrent: () => boolean) => Promise<Frames | null>): Promise<void> {
+    const turn = this.stage.stop();
+    const isCurrent = () => this.stage.isCurrent(turn);
+    element("stop").hidden = false;
+    this.page.messages.show(status);
+    try {
+      const predictor = await this.predictor;
+      const frames = isCurrent() ? await open(isCurrent) : null;
+      if (frames && isCurrent()) await this.#predict(source, predictor, frames);
     } catch (error) {
-      if (this.#giveUp(name, error, turn)) await this.images.goOn();
+      // Errors after a stop are ignored.
+      if (!isCurrent()) return;
+      this.stage.stop();
+      if (this.stage.shown.kind !== "video") release(this.stage.video);
+      this.stage.report(source, error);
+      await this.images.goOn();
     }
   }
 
@@ -108,14 +112,5 @@ export class VideoSession {
     });
     next();
     player.currentTime = 0;
-  }
-
-  /** Report that a camera or video could not start. Errors after a stop are ignored: then it returns false. */
-  #giveUp(source: string, error: unknown, turn: number): boolean {
-    if (!this.stage.isCurrent(turn)) return false;
-    this.stage.stop();
-    if (this.stage.shown.kind !== "video") release(this.stage.video);
-    this.stage.report(source, error);
-    return true;
   }
 }

@@ -37,12 +37,7 @@ export interface Square {
 }
 
 /** Points between the eyes, and between the corners of the mouth. */
-interface Features {
-  eyes: [number, number];
-  mouth: [number, number];
-}
-
-function featuresOf({ right_eye, left_eye, right_mouth_corner, left_mouth_corner }: Landmarks): Features {
+function featuresOf({ right_eye, left_eye, right_mouth_corner, left_mouth_corner }: Landmarks) {
   const between = (one: [number, number], other: [number, number]): [number, number] => [(one[0] + other[0]) / 2, (one[1] + other[1]) / 2];
   return { eyes: between(right_eye, left_eye), mouth: between(right_mouth_corner, left_mouth_corner) };
 }
@@ -63,7 +58,7 @@ export function squareAround(box: Box, landmarks?: Landmarks): Square {
   return { side, left: roundHalfEven(x - side / 2), top: roundHalfEven(y - side / 2), ...(tilt && { tilt }) };
 }
 
-function tiltOf({ eyes, mouth }: Features): Tilt | null {
+function tiltOf({ eyes, mouth }: ReturnType<typeof featuresOf>): Tilt | null {
   const [x, y] = [(eyes[0] + mouth[0]) / 2, (eyes[1] + mouth[1]) / 2];
   const angle = Math.atan2(eyes[0] - x, y - eyes[1]);
   return Math.abs(angle) >= LEVEL_FROM ? { angle, x, y } : null;

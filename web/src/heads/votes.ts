@@ -30,11 +30,6 @@ interface AnswerRule {
   margin?: number;
 }
 
-export interface Rule {
-  /** Factor for each class of the logits, by which its share is multiplied. */
-  factors: number[];
-}
-
 export interface Output {
   /** Empty for a model without named outputs. */
   name: string;
@@ -43,8 +38,8 @@ export interface Output {
   classes: string[];
   /** Classes of the logits; without a rule equal to `classes`. */
   given: string[];
-  /** Rule that computes this output from the probabilities of another. */
-  rule?: Rule;
+  /** Rule that computes this output from another's: a factor for each class of the logits, to multiply its share by. */
+  rule?: { factors: number[] };
   /** Probability below which an answer from votes is "unsure". */
   unsureBelow: number;
   /** Expressions less than this below the highest probability are alternatives. */
@@ -62,6 +57,12 @@ const USUAL = { unsureBelow: AGREEMENT, margin: TIE_MARGIN };
 
 /** Probabilities of one face: one row per output name, in the order of its classes. */
 export type Probabilities = Record<string, number[]>;
+
+/** Average probabilities: the first have this weight, the others the rest. */
+export function mixed(one: Probabilities, other: Probabilities, weight: number): Probabilities {
+  const mean = (name: string, row: number[]) => row.map((value, at) => weight * value + (1 - weight) * other[name]![at]!);
+  return Object.fromEntries(Object.entries(one).map(([name, row]) => [name, mean(name, row)]));
+}
 
 /** The outputs in the manifest's order, with logits named as in mien.base.model_file.Manifest.all_outputs. */
 export function outputsOf({ outputs = {}, classes, temperature, scores, answer }: AnswerFields): Output[] {
@@ -121,7 +122,7 @@ const AROUSAL: Record<string, number> = {
   happy: 0.059, sad: 0.112, surprise: 0.364, fear: 0.226, disgust: 0.264, angry: 0.319, contempt: -0.507, neutral: -0.799,
 };
 
-/** Derive valence, -1 (unpleasant) to 1, and arousal, -1 (calm) to 1, from an output's probabilities. */
+/** As in mien.base.heads.votes: derive valence, -1 (unpleasant) to 1, and arousal, -1 (calm) to 1, from an output's probabilities. */
 export function derivedAffect(probabilities: number[], { classes, given, rule }: Output): [valence: number, arousal: number] {
   const words = classes.flatMap((name, at) => {
     if (!(name in VALENCE)) return [];

@@ -17,24 +17,25 @@ export async function occlusion<Probabilities>(
   target: (probabilities: Probabilities) => number,
 ): Promise<Float32Array> {
   const patch = Math.max(Math.floor(seen / 6), 1);
-  const stride = Math.max(Math.floor(patch / 2), 1);
   const start = Math.floor((side - seen) / 2);
-  const fill = meanOfCentre(crop, side, seen, start);
-  const corners = offsets(seen, patch, stride).flatMap((down) =>
-    offsets(seen, patch, stride).map((right) => [start + down, start + right] as const),
-  );
-  const rows = await predict([crop, ...corners.map((corner) => covered(crop, side, corner, patch, fill))]);
-  const [uncovered, ...rest] = rows.map(target);
+  /** The pixels of a square, as indices of the crop. */
+  const square = (top: number, left: number, size: number) =>
+    Array.from({ length: size * size }, (_, at) => (top + Math.floor(at / size)) * side + left + (at % size));
+  const fill = roundHalfEven(square(start, start, seen).reduce((sum, pixel) => sum + crop[pixel]!, 0) / (seen * seen));
+  const places = offsets(seen, patch, Math.max(Math.floor(patch / 2), 1));
+  const patches = places.flatMap((down) => places.map((right) => square(start + down, start + right, patch)));
+  const covered = patches.map((pixels) => {
+    const copy = crop.slice();
+    for (const pixel of pixels) copy[pixel] = fill;
+    return copy;
+  });
+  const [uncovered, ...rest] = (await predict([crop, ...covered])).map(target);
   const drops = new Float32Array(side * side);
   const counts = new Float32Array(side * side);
-  corners.forEach(([top, left], index) => {
-    for (let row = top; row < top + patch; row += 1) {
-      for (let column = left; column < left + patch; column += 1) {
-        drops[row * side + column]! += uncovered! - rest[index]!;
-        counts[row * side + column]! += 1;
-      }
-    }
-  });
+  patches.forEach((pixels, index) => pixels.forEach((pixel) => {
+    drops[pixel]! += uncovered! - rest[index]!;
+    counts[pixel]! += 1;
+  }));
   return drops.map((drop, index) => drop / Math.max(counts[index]!, 1));
 }
 
@@ -43,24 +44,4 @@ function offsets(seen: number, patch: number, stride: number): number[] {
   const result: number[] = [];
   for (let offset = 0; offset < seen - patch; offset += stride) result.push(offset);
   return [...result, seen - patch];
-}
-
-function covered(
-  crop: Uint8Array,
-  side: number,
-  [top, left]: readonly [number, number],
-  patch: number,
-  fill: number,
-): Uint8Array {
-  const copy = crop.slice();
-  for (let row = top; row < top + patch; row += 1) copy.fill(fill, row * side + left, row * side + left + patch);
-  return copy;
-}
-
-function meanOfCentre(crop: Uint8Array, side: number, seen: number, start: number): number {
-  let sum = 0;
-  for (let row = start; row < start + seen; row += 1) {
-    for (let column = start; column < start + seen; column += 1) sum += crop[row * side + column]!;
-  }
-  return roundHalfEven(sum / (seen * seen));
 }

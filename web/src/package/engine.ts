@@ -74,7 +74,7 @@ export class Mien {
     const predictor = await Predictor.load(address).catch((cause: unknown) => {
       throw new MienError("load-failed", `A network cannot be loaded (${reasonOf(cause)}). Are mien-web's models copied to this address? See its README.`, { cause });
     });
-    if (minScore !== undefined) predictor.minScore = minScore;
+    if (minScore !== undefined) predictor.detector.minScore = minScore;
     const outputs = outputsOf(predictor.manifest);
     const chosen = output === undefined ? defaultOutput(outputs) : outputs.find(({ name }) => name === output);
     if (!chosen) {

@@ -45,11 +45,11 @@ export class Gallery {
     const predictor = await this.predictor;
     while (!item.predictions) {
       const areCrops = this.areCrops();
-      const { manifest, minScore } = predictor;
+      const { manifest, detector: { minScore } } = predictor;
       const { drawn } = item;
       const faces = await (areCrops ? predictor.predictCrop(image) : predictor.predictImage(image, drawn));
       // Predict again if a setting changed or a box was drawn meanwhile.
-      const isSame = areCrops === this.areCrops() && manifest === predictor.manifest && minScore === predictor.minScore;
+      const isSame = areCrops === this.areCrops() && manifest === predictor.manifest && minScore === predictor.detector.minScore;
       // The same image may have been predicted twice at once.
       if (isSame && drawn === item.drawn) item.predictions ??= predictionsOf(item, image, faces);
     }
@@ -64,15 +64,12 @@ export class Gallery {
     let image: DecodedImage;
     do {
       image = await this.process(item);
-      if (item.predictions) await this.#addHint(item.predictions, image);
+      const { predictions } = item;
+      if (predictions?.hint !== undefined) continue;
+      const detect = async () => (await this.predictor).detector.detectInImage(image);
+      if (predictions) predictions.hint = await cropHint(image, predictions.faces, detect);
     } while (item.predictions?.hint === undefined);
     return image;
-  }
-
-  async #addHint(predictions: ImagePredictions, image: DecodedImage): Promise<void> {
-    if (predictions.hint !== undefined) return;
-    const predictor = await this.predictor;
-    predictions.hint = await cropHint(image, predictions.faces, () => predictor.detect(image));
   }
 
   /** Predict a box drawn by the user, besides or instead of detected faces. Returns the new face's number. */

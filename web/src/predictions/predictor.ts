@@ -6,7 +6,7 @@ import { Detector } from "../faces/detector";
 import { Classifier } from "../model/classifier";
 import { LoadError } from "../model/download";
 import { type Manifest, seesMirrored } from "../model/manifest";
-import type { Probabilities } from "../heads/votes";
+import { mixed, type Probabilities } from "../heads/votes";
 import { reasonOf } from "../page_error";
 import { toFaceCrop } from "../preprocess/input";
 import { type DecodedImage, toGrey } from "../preprocess/image";
@@ -32,8 +32,9 @@ type FramePredictor = (frame: DecodedImage, known: Box[], seconds: number) => Pr
 
 export class Predictor {
   private constructor(
-    private classifier: Classifier,
-    private readonly detector: Detector,
+    /** The model that is used from now on. */
+    public model: Classifier,
+    readonly detector: Detector,
   ) {}
 
   /** Load the detector and the model at this address. Throws LoadError. */
@@ -48,40 +49,17 @@ export class Predictor {
 
   /** Free the memory of the networks. */
   async dispose(): Promise<void> {
-    await Promise.all([this.classifier.dispose(), this.detector.dispose()]);
-  }
-
-  /** Lowest score of a face to keep, 0..1. */
-  get minScore(): number {
-    return this.detector.minScore;
-  }
-
-  set minScore(score: number) {
-    this.detector.minScore = score;
-  }
-
-  /** Use another model from now on. */
-  useModel(classifier: Classifier): void {
-    this.classifier = classifier;
-  }
-
-  get model(): Classifier {
-    return this.classifier;
+    await Promise.all([this.model.dispose(), this.detector.dispose()]);
   }
 
   get manifest(): Manifest {
-    return this.classifier.manifest;
+    return this.model.manifest;
   }
 
   /** Predict the faces of a still image, the largest first, followed by boxes drawn by the user. */
   async predictImage(image: DecodedImage, drawn: Box[]): Promise<PredictedFace[]> {
-    const found = await this.detect(image);
+    const found = await this.detector.detectInImage(image);
     return this.#predictFaces(image, [...found, ...drawn.map((box) => ({ box, score: null }))]);
-  }
-
-  /** Detect the faces of a still image, the largest first. */
-  detect(image: DecodedImage): Promise<DetectedFace[]> {
-    return this.detector.detectInImage(image);
   }
 
   /** Start a camera (live) or video file. Returns a function that predicts the faces of its next frame, the largest first. */
@@ -106,13 +84,8 @@ export class Predictor {
   /** Predict an image that is a face crop, without detection. */
   async predictCrop(image: DecodedImage): Promise<PredictedFace[]> {
     const crop = toFaceCrop(toGrey(image.pixels), this.manifest.input.size_px);
-    const [probabilities] = await this.probabilities([crop]);
+    const [probabilities] = await this.model.probabilities([crop]);
     return [{ box: null, score: null, crop, probabilities: probabilities! }];
-  }
-
-  /** Probabilities of face crops. */
-  probabilities(crops: Uint8Array[]): Promise<Probabilities[]> {
-    return this.classifier.probabilities(crops);
   }
 
   /**
@@ -127,9 +100,9 @@ export class Predictor {
     const squares = faces.map(({ box, landmarks }) => squareAround(box, landmarks));
     const crops = squares.map((square) => toFaceCrop(cut(pixels, square), side));
     const seen = views.flatMap((view) => (view === "plain" ? crops : crops.map((crop) => mirrored(crop, side))));
-    const rows = await this.probabilities(seen);
+    const rows = await this.model.probabilities(seen);
     return faces.map(({ box, score, landmarks }, index) => {
-      const probabilities = meanOf(rows[index]!, rows.at(index - crops.length)!);
+      const probabilities = mixed(rows[index]!, rows.at(index - crops.length)!, 0.5);
       // Keep a drawn box's object, because the gallery identifies the box by it.
       const inside = score === null ? box : clipped(box, image.width, image.height);
       const crop = crops[index]!;
@@ -147,12 +120,6 @@ type View = "plain" | "mirrored";
 /** The mirror image of a face crop of side * side values. */
 export function mirrored(crop: Uint8Array, side: number): Uint8Array {
   return crop.map((_, at) => crop[at - (at % side) + (side - 1 - (at % side))]!);
-}
-
-function meanOf(one: Probabilities, other: Probabilities): Probabilities {
-  return Object.fromEntries(
-    Object.entries(one).map(([name, row]) => [name, row.map((value, at) => (value + other[name]![at]!) / 2)]),
-  );
 }
 
 /** A face with its number: 1 is the largest face of an image; in a video a face keeps its number. */

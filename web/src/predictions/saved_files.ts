@@ -37,9 +37,9 @@ function cellOf(value: unknown): string {
 }
 
 /** Let the browser save a file. */
-export function saveFile(content: string | Uint8Array<ArrayBuffer>, name: string, type = "application/json"): void {
+export function saveFile(content: string | Uint8Array<ArrayBuffer>, name: string): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([content], { type }));
+  link.href = URL.createObjectURL(new Blob([content]));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

@@ -1,17 +1,11 @@
 /** Tracks faces from frame to frame and smooths their probabilities over time. */
 
-import { type Box, type Landmarks, sharedWithSmaller } from "../faces/box";
-import type { Probabilities } from "../heads/votes";
+import { type Box, sharedWithSmaller } from "../faces/box";
+import { mixed } from "../heads/votes";
+import type { PredictedFace } from "./predictor";
 
 /** A face that was detected and classified in a frame. */
-interface FrameFace {
-  box: Box;
-  score: number | null;
-  landmarks?: Landmarks | undefined;
-  crop: Uint8Array;
-  blurred?: boolean;
-  probabilities: Probabilities;
-}
+type FrameFace = PredictedFace & { box: Box };
 
 export interface Track extends FrameFace {
   number: number;
@@ -55,7 +49,7 @@ export class Tracker {
       const track = matches.get(index);
       if (!track) return { ...face, number: this.#next++, seconds };
       const weight = 1 - 2 ** (-Math.abs(seconds - track.seconds) / HALF_LIFE_SECONDS);
-      const probabilities = mix(face.probabilities, track.probabilities, weight);
+      const probabilities = mixed(face.probabilities, track.probabilities, weight);
       return { ...face, probabilities, number: track.number, seconds };
     });
     const seen = new Set(matches.values());
@@ -103,11 +97,4 @@ function distance(one: Box, other: Box): number {
   const across = one.left + one.width / 2 - other.left - other.width / 2;
   const down = one.top + one.height / 2 - other.top - other.height / 2;
   return (2 * Math.hypot(across, down)) / (side + otherSide);
-}
-
-/** Average probabilities: the new ones have `weight`, the old ones 1 - `weight`. */
-function mix(fresh: Probabilities, old: Probabilities, weight: number): Probabilities {
-  const mixed = (name: string, row: number[]) =>
-    row.map((probability, index) => weight * probability + (1 - weight) * old[name]![index]!);
-  return Object.fromEntries(Object.entries(fresh).map(([name, row]) => [name, mixed(name, row)]));
 }

@@ -1,15 +1,9 @@
 /** Predictions on a camera or a video file, frame by frame. */
 
-import { type Box, sharedWithSmaller } from "../faces/box";
+import { sharedWithSmaller } from "../faces/box";
 import { ClipFrames, type Frames } from "../sources/frames";
-import type { ImagePredictions, NumberedFace, Predictor } from "./predictor";
-import { MAX_COVERED, SHOWN_SECONDS, Tracker } from "./tracker";
-
-/** The probabilities of one face in one frame. In a video file, the entry has the face's crop, for explanations. */
-export interface FaceInFrame extends NumberedFace {
-  box: Box;
-  seconds: number;
-}
+import type { ImagePredictions, Predictor } from "./predictor";
+import { MAX_COVERED, SHOWN_SECONDS, type Track, Tracker } from "./tracker";
 
 /** Largest number of entries that are kept: about half an hour of one face. */
 const MAX_KEPT = 50_000;
@@ -18,8 +12,8 @@ const MAX_KEPT = 50_000;
 const RECENT_FRAMES = 30;
 
 export class VideoPredictor {
-  /** All faces of all frames, in the order of frames. */
-  readonly entries: FaceInFrame[] = [];
+  /** All faces of all frames, in the order of frames. In a video file they have their crops, for explanations. */
+  readonly entries: Track[] = [];
   frames = 0;
   /** Frames of the file; null for a camera. */
   readonly clip: ClipFrames | null;
@@ -57,11 +51,11 @@ export class VideoPredictor {
 
   /** The predictions of the frame at a time, in seconds, including faces missed for a moment. */
   at(seconds: number): ImagePredictions {
-    const faces: FaceInFrame[] = [];
+    const faces: Track[] = [];
     let latest = -1;
     // A slow video shows each frame longer.
     const shown = Math.max(SHOWN_SECONDS, 1 / (this.clip?.rate ?? Infinity));
-    for (let index = this.#firstAfter(seconds) - 1; index >= 0; index -= 1) {
+    for (let index = this.entries.findLastIndex((face) => face.seconds <= seconds); index >= 0; index -= 1) {
       const face = this.entries[index]!;
       if (seconds - face.seconds > shown) break;
       latest = Math.max(latest, face.seconds);
@@ -79,17 +73,6 @@ export class VideoPredictor {
     const rate = (1000 * (this.#recent.length - 1)) / (last.end - first.end);
     const total = this.#recent.reduce((sum, { duration }) => sum + duration, 0);
     return { rate, milliseconds: total / this.#recent.length };
-  }
-
-  /** Index of the first entry after a time. */
-  #firstAfter(seconds: number): number {
-    let [low, high] = [0, this.entries.length];
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2);
-      if (this.entries[middle]!.seconds <= seconds) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 
   #count(start: number): void {

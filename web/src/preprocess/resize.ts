@@ -45,20 +45,15 @@ function reduced({ width, height, data }: RgbaImage, across: number, down: numbe
     for (let column = 0; column < wide; column += 1) {
       const [from, to] = [column * across, Math.min((column + 1) * across, width)];
       const count = (below - above) * (to - from);
-      let [red, green, blue] = [count >> 1, count >> 1, count >> 1];
-      for (let y = above; y < below; y += 1) {
-        for (let at = 4 * (y * width + from); at < 4 * (y * width + to); at += 4) {
-          red += data[at]!;
-          green += data[at + 1]!;
-          blue += data[at + 2]!;
-        }
-      }
       // Pillow multiplies by 1 / count in fixed point.
       const share = Math.floor(Math.fround(2 ** 24 / count));
-      const place = 4 * (row * wide + column);
-      result[place] = Math.floor((red * share) / 2 ** 24);
-      result[place + 1] = Math.floor((green * share) / 2 ** 24);
-      result[place + 2] = Math.floor((blue * share) / 2 ** 24);
+      for (let channel = 0; channel < 3; channel += 1) {
+        let sum = count >> 1;
+        for (let y = above; y < below; y += 1) {
+          for (let x = from; x < to; x += 1) sum += data[4 * (y * width + x) + channel]!;
+        }
+        result[4 * (row * wide + column) + channel] = Math.floor((sum * share) / 2 ** 24);
+      }
     }
   }
   return result;

@@ -48,8 +48,8 @@ function upright(source: ImageBitmap, orientation: number): DecodedImage {
 const ORIENTATION = 0x0112;
 const ENTRY_BYTES = 12;
 
-/** The EXIF orientation of a WebP file, 1..8; 1 (upright) if it has none, is damaged, or is of another format. */
-export function webpOrientation(file: ArrayBuffer): number {
+/** The EXIF orientation of a WebP file, which browsers apply to JPEG and PNG only, 1..8; 1 (upright) if it has none, is damaged, or is of another format. */
+function webpOrientation(file: ArrayBuffer): number {
   try {
     const view = new DataView(file);
     if (letters(view, 0) !== "RIFF" || letters(view, 8) !== "WEBP") return 1;
@@ -70,7 +70,7 @@ export function webpOrientation(file: ArrayBuffer): number {
 }
 
 /** The canvas transform that draws an image of this size and orientation upright. Orientations from 5 on swap the sides. */
-export function uprightTransform(orientation: number, width: number, height: number): [number, number, number, number, number, number] {
+function uprightTransform(orientation: number, width: number, height: number): [number, number, number, number, number, number] {
   const [right, down] = [[1, 4, 5, 8].includes(orientation) ? 1 : -1, [1, 2, 5, 6].includes(orientation) ? 1 : -1];
   if (orientation < 5) return [right, 0, 0, down, right < 0 ? width : 0, down < 0 ? height : 0];
   return [0, down, right, 0, right < 0 ? height : 0, down < 0 ? width : 0];

@@ -4,7 +4,7 @@
  */
 
 import type { Head } from "../model/model_file";
-import { dot, type Matrix, product, turned } from "./matrix";
+import { deviation, dot, type Matrix, product, turned } from "./matrix";
 
 const FOLDS = 5;
 const PENALTIES = [1, 0.1, 0.01, 0.001, 0.0001];
@@ -236,6 +236,10 @@ export function breather(): () => Promise<void> {
   };
 }
 
+/**
+ * Deal groups into folds so that each class is spread evenly over them, like mien.data.splits.deal_groups. Equal groups
+ * keep the given order. Returns the fold of each face, 0..count - 1.
+ */
 export function dealGroups(groups: string[], labels: number[], classes: number, count: number): number[] {
   const names = [...new Set(groups)];
   const inClass = Array.from({ length: classes }, (_, label) => labels.filter((each) => each === label).length);
@@ -260,9 +264,4 @@ export function dealGroups(groups: string[], labels: number[], classes: number, 
     sizes[best]! += counts[group]!.reduce((sum, value) => sum + value, 0);
   });
   return groups.map((group) => foldOf[names.indexOf(group)]!);
-}
-
-function deviation(values: number[]): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
 }

@@ -31,6 +31,12 @@ export function between(left: Matrix, matrix: Matrix, right: Matrix, side: numbe
   return turned(product(right, half, side, side, side), side, side);
 }
 
+export function deviation(given: Iterable<number>): number {
+  const values = [...given];
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+}
+
 export function dot(one: Matrix, other: Matrix): number {
   let sum = 0;
   for (let at = 0; at < one.length; at += 1) sum += one[at]! * other[at]!;

@@ -3,7 +3,7 @@
  * shift, which is near 1 for copies of any brightness. A page has few crops, so all pairs are compared.
  */
 
-import { between, dot, filled, type Matrix, product, turned } from "./matrix";
+import { between, deviation, dot, filled, type Matrix, product, turned } from "./matrix";
 
 /** Smallest correlation of near-copies, and smallest standard deviation of a crop that can be compared. */
 const MIN_CORRELATION = 0.91;
@@ -36,7 +36,7 @@ interface Placement {
 export function nearCopies(crops: Uint8Array[], side: number): (one: number, other: number) => boolean {
   const compared = new Comparison(side);
   const images = crops.map((crop) => Float64Array.from(crop));
-  const clear = images.map((image) => deviationOf(image) >= MIN_CONTRAST);
+  const clear = images.map((image) => deviation(image) >= MIN_CONTRAST);
   const spectra = images.map((image, at) => (clear[at] ? ZOOMS.map((zoom) => compared.spectrum(image, zoom)) : []));
   return (one, other) => {
     if (!clear[one] || !clear[other]) return false;
@@ -222,9 +222,4 @@ function solved(matrix: number[][], values: number[]): number[] {
   };
   const whole = determinant(matrix);
   return [0, 1, 2].map((column) => determinant(matrix.map((row, at) => row.map((value, which) => (which === column ? values[at]! : value)))) / whole);
-}
-
-function deviationOf(values: Matrix): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
 }

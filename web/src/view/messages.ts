@@ -7,7 +7,6 @@ import { element, make, setText } from "./elements";
 export class Messages {
   #status: () => string = () => "";
   #problems: Problem[] = [];
-  #permanent: Problem[] = [];
 
   /** Show a status. */
   show(status: () => string): void {
@@ -26,14 +25,9 @@ export class Messages {
     this.#showProblems();
   }
 
-  /** Show a problem permanently. */
-  addPermanentProblem(problem: Problem): void {
-    this.#permanent.push(problem);
-    this.#showProblems();
-  }
-
+  /** Remove the problems, except that without its networks the page can do nothing. */
   clearProblems(): void {
-    this.#problems = [];
+    this.#problems = this.#problems.filter(({ code }) => code === "load-failed");
     this.#showProblems();
   }
 
@@ -43,7 +37,7 @@ export class Messages {
   }
 
   #showProblems(): void {
-    showProblems([...this.#permanent, ...this.#problems]);
+    showProblems(this.#problems);
   }
 }
 

@@ -1,7 +1,9 @@
 /** The page's panel for a camera or a video: timeline, throughput, and announcements for screen readers. */
 
 import { clock, expression, translate } from "../locales/translate";
-import { TimeSteps } from "../predictions/history";
+import {
+  decimalsFor, drawTimeline, readingAt, showLegend, showReading, showTimes, stepCount, TimeSteps,
+} from "./timeline";
 import { mergeProbabilities } from "../predictions/label_schemes";
 import type { NumberedFace } from "../predictions/predictor";
 import type { Classified, Prediction } from "../predictions/prediction";
@@ -9,7 +11,6 @@ import type { VideoPredictor } from "../predictions/video_predictor";
 import { answerText, largeText } from "./answer";
 import { element, setText } from "./elements";
 import type { Settings } from "./settings";
-import { decimalsFor, drawTimeline, readingAt, showLegend, showReading, showTimes, stepCount } from "./timeline";
 
 /** Number of past seconds that a camera's timeline shows. */
 const WINDOW_SECONDS = 60;

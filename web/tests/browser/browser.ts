@@ -61,15 +61,8 @@ export function expectClose({ output, probabilities }: Prediction, expected: Rec
 /** A folder with a tiny model of two outputs, which make_votes_model.py wrote. */
 export const VOTES = path.join(import.meta.dirname, "../votes");
 
-/** What Python says with it. */
-export const votesImages = JSON.parse(readFileSync(path.join(VOTES, "expected.json"), "utf8")) as VotesImage[];
-
-export interface VotesImage {
-  name: string;
-  file: string;
-  /** By output, then by class. The last image is noise, which "people" called not a face. */
-  probabilities: Record<string, Record<string, number>>;
-}
+/** Face crops, of which the last is noise, which "people" called not a face. */
+export const votesImages = JSON.parse(readFileSync(path.join(VOTES, "expected.json"), "utf8")) as { name: string; file: string }[];
 
 export async function launch(camera: Camera): Promise<Browser> {
   const flags = { astronaut: [FAKE_CAMERA, ALLOWED], eight: [FAKE_CAMERA, ALLOWED], denied: [FAKE_CAMERA], absent: [ALLOWED] };
@@ -87,7 +80,7 @@ export async function serve(folders: string[], isolated: boolean): Promise<{ ser
   const outDir = mkdtempSync(path.join(folder, "site-"));
   for (const from of folders.toReversed()) cpSync(from, outDir, { recursive: true });
   const headers = isolated ? ISOLATION : {};
-  const server = await preview({ configFile: false, appType: "mpa", build: { outDir }, preview: { host: "127.0.0.1", port: 0, headers } });
+  const server = await preview({ configFile: false, appType: "mpa", build: { outDir }, preview: { host: "127.0.0.1", port: 0, headers, cors: false } });
   return { server, address: server.resolvedUrls!.local[0]! };
 }
 
@@ -209,7 +202,17 @@ export function image(name = "astronaut.png", bytes: Buffer = readFileSync(astro
 
 export async function dropAstronaut(page: Page): Promise<void> {
   await drop(page, [image()]);
-  await page.waitForSelector("#answer strong");
+  await waitForText(page, "#status", /^astronaut\.png: .+,/);
+}
+
+export async function startCamera(page: Page): Promise<void> {
+  await page.click("#use-camera");
+  await waitForText(page, "#throughput", /frames/);
+}
+
+/** The id of the element that has the focus, or of the one around it, or else its kind. */
+export function focused(page: Page): Promise<string> {
+  return page.evaluate(() => document.activeElement!.id || document.activeElement!.parentElement?.id || document.activeElement!.tagName);
 }
 
 // Pages open in English, whatever the language of this machine.

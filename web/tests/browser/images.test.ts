@@ -1,5 +1,5 @@
 // Images: which files are processed, and with which result. Oracle: Python's predictions (vectors.json, predict_box.py).
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import type { Page } from "playwright-core";
@@ -9,8 +9,8 @@ import { percent } from "../../src/locales/translate";
 import type { Prediction } from "../../src/predictions/prediction";
 import { vectors } from "../vectors";
 import {
-  chooseOutput, clickWhileProcessing, drop, dropAstronaut, dropPath, errorCodes, expectClose, folder, image, ODD,
-  pageTest, predictBox, reports, ROOT, saved, says, waitForText,
+  chooseOutput, clickWhileProcessing, clip, drop, dropAstronaut, dropPath, errorCodes, expectClose, folder,
+  frameCount, image, ODD, openVideo, pageTest, predictBox, python, reports, ROOT, saved, says, waitForText,
 } from "./browser";
 
 /** Larger tolerances: a canvas keeps half-transparent colours and 16-bit grey within one level. */
@@ -249,4 +249,35 @@ test("who saves while images are still processed is told how many are in the fil
   expect(await page.textContent("#status")).toMatch(new RegExp(`^Saved ${sources.size} of 12 images`));
   await allPredictions(page, 12);
   expect(await page.textContent("#status")).toBe("Saved.");
+});
+
+test.for([["whole"], ["crowd", "crowd"], ["tiny", "tiny"], ["dark", "dark"], ["close-up", 165, 72, 275, 187]] as const)("the page finds Python's faces: %s", async ([shown, ...given], { visit }) => {
+  const file = path.join(folder, `${shown}.png`);
+  python("make_astronaut.py", file, ...given);
+  const expected = JSON.parse(python("detect_faces.py", file)) as Prediction[];
+  const page = await visit.open();
+  await drop(page, [image(`${shown}.png`, readFileSync(file))]);
+  await page.waitForSelector("#answer strong");
+  const found = (await saved(page)) as unknown as Prediction[];
+  expect(expected.length).toBeGreaterThan(0);
+  // Faces of one size may come in either order.
+  for (const faces of [found, expected]) faces.sort(({ box: one }, { box: other }) => one!.left - other!.left || one!.top - other!.top);
+  expect(found.map(({ box }) => box)).toEqual(expected.map(({ box }) => box));
+  // The browser's arithmetic differs from Python's in the last digits.
+  found.forEach(({ detection_score: score, answer, probabilities }, index) => {
+    const { detection_score: there, answer: said, probabilities: all } = expected[index]!;
+    expect(score).toBeCloseTo(there!, 3);
+    expect(answer).toBe(said);
+    for (const [name, value] of Object.entries(all)) expect(Math.abs(value - probabilities[name]!)).toBeLessThan(0.03);
+  });
+});
+
+test("a small face is found in each frame, though few are searched for small ones", { timeout: 150_000 }, async ({ page }) => {
+  await openVideo(page, clip("small"), "small.webm");
+  await page.waitForSelector("#play:enabled", { timeout: 120_000 });
+  const frames = await frameCount(page);
+  const found = (await saved(page)).length;
+  console.log(`a small face is found in ${found} of ${frames} frames`);
+  expect(frames).toBe(75);
+  expect(found).toBeGreaterThan(0.8 * frames);
 });

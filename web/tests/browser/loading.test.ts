@@ -4,35 +4,28 @@ import type { Page } from "playwright-core";
 import { expect } from "vitest";
 
 import {
-  clip, drop, errorCodes, image, ODD, openVideo, pageErrors, pageTest, reports, says, Visit, waitForText,
+  clip, drop, errorCodes, image, ODD, openVideo, pageErrors, pageTest, reports, says, startCamera, Visit, waitForText,
 } from "./browser";
 
 const RUNTIME = "**/onnxruntime.wasm-*.xz";
 
 const test = pageTest({ camera: "astronaut" });
 
-/** Keep every stream that the page gets, to see later whether it is off. */
+/** Keep the track that the page gets, to see later whether it is off. */
 async function watchCamera(page: Page): Promise<void> {
   await page.addInitScript(() => {
-    const streams: MediaStream[] = [];
-    const media = navigator.mediaDevices;
-    const real = media.getUserMedia.bind(media);
-    media.getUserMedia = async (wanted) => {
+    const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
       const stream = await real(wanted);
-      streams.push(stream);
+      Object.assign(globalThis, { track: stream.getVideoTracks()[0] });
       return stream;
     };
-    Object.assign(globalThis, { streams });
   });
 }
 
-/** State of every track that the page got: "live" is a camera that is on. */
-function tracks(page: Page): Promise<string[]> {
-  return page.evaluate(() =>
-    (globalThis as unknown as { streams: MediaStream[] }).streams.flatMap((stream) =>
-      stream.getTracks().map(({ readyState }) => readyState as string),
-    ),
-  );
+/** State of the camera that the page got: "live" is on. */
+function cameraState(page: Page): Promise<string | undefined> {
+  return page.evaluate(() => (globalThis as unknown as { track?: MediaStreamTrack }).track?.readyState);
 }
 
 test("networks that do not load: the error stays, and the camera is never switched on", async ({ visit }) => {
@@ -44,7 +37,7 @@ test("networks that do not load: the error stays, and the camera is never switch
   expect(await page.textContent("#status")).toBe(says("privacy"));
   await page.click("#use-camera");
   await page.waitForTimeout(500);
-  expect(await tracks(page)).not.toContain("live");
+  expect(await cameraState(page)).not.toBe("live");
   expect(await page.textContent("#status")).toBe(says("privacy"));
   expect(await page.isVisible("#stop")).toBe(false);
   await drop(page, [image(), image("second.png")]);
@@ -78,7 +71,7 @@ test("networks that fail: each image and the camera end with an error and its re
   await page.click("#use-camera");
   const english = await reports(page, "prediction-failed", "webcam");
   expect(await errorCodes(page)).toEqual(["prediction-failed"]);
-  expect(await tracks(page)).toEqual(["ended"]);
+  expect(await cameraState(page)).toBe("ended");
   expect(await page.isVisible("#stop")).toBe(false);
   await page.click("#languages [lang=de]");
   expect(await reports(page, "prediction-failed", "webcam")).not.toBe(english);
@@ -102,7 +95,7 @@ test("while networks load: the page says so, and the camera and images wait and 
   expect(await page.textContent("#status")).toBe("Die Netze werden geladen …");
   await page.click("#use-camera");
   await page.waitForTimeout(300);
-  expect(await tracks(page)).toEqual([]);
+  expect(await cameraState(page)).toBeUndefined();
   await page.click("#stop");
   await openVideo(page, clip("astronaut"));
   await page.click("#stop");
@@ -112,7 +105,7 @@ test("while networks load: the page says so, and the camera and images wait and 
   release();
   await page.waitForSelector("html[data-ready]");
   await page.waitForTimeout(500);
-  expect(await tracks(page)).not.toContain("live");
+  expect(await cameraState(page)).not.toBe("live");
   expect(await page.isVisible("#video")).toBe(false);
   expect(await page.textContent("#status")).toBe(says("privacy", {}, "de"));
   expect(await page.isDisabled("#copy")).toBe(true);
@@ -124,15 +117,14 @@ test("while networks load: the page says so, and the camera and images wait and 
 
 test("a stopped camera is off, and an explanation that was asked before still comes", async ({ visit }) => {
   const page = await visit.open({}, watchCamera);
-  await page.click("#use-camera");
-  await waitForText(page, "#throughput", /frames/);
+  await startCamera(page);
   await page.waitForSelector("#explain:enabled");
-  expect(await tracks(page)).toEqual(["live"]);
+  expect(await cameraState(page)).toBe("live");
   await page.evaluate(() => {
     document.querySelector<HTMLButtonElement>("#explain")!.click();
     document.querySelector<HTMLButtonElement>("#stop")!.click();
   });
-  expect(await tracks(page)).toEqual(["ended"]);
+  expect(await cameraState(page)).toBe("ended");
   // The face is still there, with its map.
   await page.waitForSelector("#map:not([hidden])");
   expect(await page.textContent("#status")).toBe("");

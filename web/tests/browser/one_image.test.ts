@@ -7,7 +7,8 @@ import { describe, expect } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
 import {
-  astronaut, chooseOutput, drop, dropAstronaut, folder, image, pageTest, python, saved, says, waitForText,
+  astronaut, BUILT, chooseOutput, drop, dropAstronaut, folder, image, pageTest, python, ROOT, saved, says, VOTES,
+  votesImages, waitForText,
 } from "./browser";
 
 const test = pageTest();
@@ -111,6 +112,10 @@ describe("settings", () => {
     python("make_astronaut.py", file, "crowd");
     await drop(page, [image("crowd.png", readFileSync(file))]);
     await waitForText(page, "#status", /crowd\.png: 12 faces\. Face 1: /);
+    await page.fill("#min-score", "91");
+    await waitForText(page, "#status", /crowd\.png: (one face|\d faces|1[01] faces)/);
+    await page.fill("#min-score", "56");
+    await waitForText(page, "#status", /crowd\.png: 12 faces/);
     const fifth = page.locator("#boxes button").nth(4);
     await fifth.click();
     expect(await fifth.getAttribute("aria-pressed")).toBe("true");
@@ -147,13 +152,11 @@ describe("settings", () => {
       page.evaluate(() => [document.activeElement!.id, (document.activeElement as HTMLElement).dataset["face"]]);
     await page.focus('#boxes button[data-face="5"]');
     await dropAstronaut(page);
-    await waitForText(page, "#status", /astronaut\.png: one face/);
     expect(await focused()).toEqual(["", "1"]);
     await drop(page, [image("plain.png", await plainImage(page))]);
     await waitForText(page, "#status", /No face found in plain\.png/);
     expect(await focused()).toEqual(["boxes", undefined]);
     await dropAstronaut(page);
-    await waitForText(page, "#status", /astronaut\.png: one face/);
     expect(await focused()).toEqual(["", "1"]);
   });
 
@@ -218,4 +221,39 @@ test.for([390, 1280])("images keep their proportions on a screen of %i pixels, a
     expect(shown.width, name).toBeLessThan(screen);
     if (Math.max(width, height) < 256) expect(Math.max(shown.width, shown.height), name).toBeCloseTo(longer, 0);
   }
+});
+
+// A model with two outputs, one of them taught by votes, which make_votes_model.py wrote.
+pageTest({ folders: [VOTES, BUILT] })("the page says what is unsure and what is not a face", async ({ page }) => {
+  await page.check("#face-crops");
+  await drop(page, votesImages.map(({ name, file }) => image(name, Buffer.from(file, "base64"))));
+  await expect.poll(() => page.textContent("#images"), { timeout: 20_000 }).toMatch(/^[^…]+face-4[^…]+$/);
+  expect([await page.inputValue("#outputs"), await page.locator("#bars li").count()]).toEqual(["perceived", 10]);
+  expect(await page.textContent("#answer")).toMatch(/^unsure \d+% of people would say happy$/);
+  expect(await page.textContent("#min-confidence-value")).toBe("50%");
+  expect(await page.textContent("#meaning")).toContain("share of people");
+  expect(await page.isVisible("#schemes")).toBe(false);
+  await page.locator("#images button").last().click();
+  await waitForText(page, "#status", /face-4\.png: one face, \d+% of people would say not a face/);
+  const predictions = (await saved(page)) as unknown as Prediction[];
+  expect(predictions.map((each) => [each.unsure, each.not_a_face])).toEqual([
+    ...Array.from({ length: 4 }, () => [true, false]),
+    [false, true],
+  ]);
+  // FER2013's label knows no such answer. Of face 4, it finds several expressions nearly as likely.
+  await chooseOutput(page, "fer2013");
+  expect(await page.textContent("#answer strong")).toBe("unsure");
+  expect(await page.textContent("#min-confidence-value")).toBe("0%");
+  expect(await page.isVisible("#schemes")).toBe(true);
+  await page.click("#languages [lang=de]");
+  expect(await page.textContent("#outputs")).toContain("was Menschen sehen");
+});
+
+test("the model's accuracy is that of the output on the screen, and none is named where none was measured", async ({ page }) => {
+  // What was measured of the page's own model when it was made.
+  const card = JSON.parse(readFileSync(path.join(ROOT, "src/mien/shipped/fast/card.json"), "utf8")) as { int8: { accuracy: number } };
+  const figure = async () => /[\d.]+%/.exec((await page.textContent("#model"))!)?.[0];
+  expect(await figure()).toBeUndefined();
+  await chooseOutput(page, "fer2013");
+  expect(await figure()).toBe(`${(100 * card.int8.accuracy).toFixed(1)}%`);
 });

@@ -6,7 +6,7 @@ import path from "node:path";
 import { beforeAll, expect } from "vitest";
 
 import type { Face, TrackedFace } from "../../src/package/engine";
-import { astronaut, BUILT, clip, dropAstronaut, folder, pageTest, ROOT, saved } from "./browser";
+import { astronaut, BUILT, clip, dropAstronaut, folder, pageTest, ROOT, saved, Visit } from "./browser";
 
 const WEB = path.join(ROOT, "web");
 const SITE = path.join(folder, "app");
@@ -19,6 +19,7 @@ import { draw, Mien } from "mien-web";
 const blob = async (name) => (await fetch(name)).blob();
 const fetched = async (name) => createImageBitmap(await blob(name));
 window.predict = async (options) => {
+  if (options.page) options.model = new URL(options.page, location.href);
   const mien = await Mien.load(options);
   const pictures = [await fetched("photo.png"), new OffscreenCanvas(8, 8)];
   return (await Promise.all(pictures.map((picture) => mien.predict(picture))))[0];
@@ -58,12 +59,14 @@ window.follow = async () => {
 document.documentElement.dataset.ready = "yes";
 </script>`;
 
-interface App {
-  predict(options: object): Promise<Face[]>;
-  unread(picture?: null): Promise<Face[]>;
-  files(): Promise<[boolean, string]>;
-  drawn(): Promise<[boolean, boolean, string]>;
-  follow(): Promise<TrackedFace[][]>;
+/** Open the app, and return what calls one of its functions; an error is a text that begins with its code. */
+async function openApp(visit: Visit): Promise<(name: string, given?: unknown) => Promise<unknown>> {
+  const page = await visit.enter({}, undefined, "app.html");
+  await page.waitForSelector("html[data-ready]");
+  return (name, given) => page.evaluate(([name, given]) => {
+    const app = globalThis as unknown as Record<string, (given: unknown) => Promise<unknown>>;
+    return app[name]!(given).catch((error: { code?: string }) => `${error.code}: ${String(error)}`);
+  }, [name, given] as const);
 }
 
 const test = pageTest({ folders: [SITE, BUILT] });
@@ -83,9 +86,8 @@ beforeAll(() => {
 }, 120_000);
 
 test("a page of its own says what mien's page says, and its files are the package's", async ({ visit }) => {
-  const page = await visit.enter({}, undefined, "app.html");
-  await page.waitForSelector("html[data-ready]");
-  const [face, ...others] = await page.evaluate(() => (globalThis as unknown as App).predict({ model: "fast" }));
+  const ask = await openApp(visit);
+  const [face, ...others] = (await ask("predict", { model: "fast" })) as Face[];
   expect(others).toEqual([]);
   const own = await visit.open();
   await dropAstronaut(own);
@@ -95,38 +97,32 @@ test("a page of its own says what mien's page says, and its files are the packag
   expect(face).toMatchObject({ box: shown.box, landmarks: shown.landmarks, answer: shown.answer });
   for (const [name, value] of Object.entries(shown.probabilities)) expect(face!.probabilities[name]).toBeCloseTo(value, 2);
   // The usual model, and another output.
-  const [usual] = await page.evaluate(() => (globalThis as unknown as App).predict({ output: "fer2013" }));
+  const [usual] = (await ask("predict", { output: "fer2013" })) as [Face];
   expect(usual).toMatchObject({ output: "fer2013", top: "happy", box: face!.box });
-  const refused = page.evaluate(() => (globalThis as unknown as App).predict({ output: "mood" }).catch((error: { code: string }) => `${error.code}: ${String(error)}`));
-  expect(await refused).toMatch(/^output-unknown: .*no output "mood"; it has "answer", "fer2013", "perceived"/);
-  expect(await page.evaluate(() => (globalThis as unknown as App).files())).toEqual([true, "MienError image-unreadable"]);
-  const missing = page.evaluate(() => (globalThis as unknown as App).predict({ model: new URL("app.html?", location.href) }).catch(String));
-  expect(await missing).toMatch(/app\.html: a page is there/);
-  const unread = page.evaluate(() => (globalThis as unknown as App).unread().catch(String));
-  expect(await unread).toMatch(/no pixels yet/);
-  const nothing = page.evaluate(() => (globalThis as unknown as App).unread(null).catch(String));
-  expect(await nothing).toMatch(/picture is null/);
-  for (const [wrong, says] of [["photo.png", /picture is photo\.png/], [{}, /createImageBitmap/]] as const) {
-    const refusal = page.evaluate((picture) => (globalThis as unknown as App).unread(picture as unknown as null).catch(String), wrong);
-    expect(await refusal).toMatch(says);
+  expect(await ask("files")).toEqual([true, "MienError image-unreadable"]);
+  for (const [call, given, says] of [
+    ["predict", { output: "mood" }, /^output-unknown: .*no output "mood"; it has "answer", "fer2013", "perceived"/],
+    ["predict", { model: "/models/fast" }, /^model-unknown: .*"tiny" or a URL/],
+    ["predict", { page: "app.html?" }, /^load-failed: .*app\.html: a page is there/],
+    ["unread", undefined, /^image-size: .*no pixels yet/],
+    ["unread", null, /^image-type: .*picture is null/],
+    ["unread", "photo.png", /^image-type: .*picture is photo\.png/],
+    ["unread", {}, /^image-type: .*createImageBitmap/],
+  ] as const) {
+    expect(await ask(call, given)).toMatch(says);
   }
-  const unknown = page.evaluate(() => (globalThis as unknown as App).predict({ model: "/models/fast" as "fast" }).catch(String));
-  expect(await unknown).toMatch(/"tiny" or a URL/);
 }, 120_000);
 
 test("faces can be drawn, and the networks freed", async ({ visit }) => {
-  const page = await visit.enter({}, undefined, "app.html");
-  await page.waitForSelector("html[data-ready]");
-  expect(await page.evaluate(() => (globalThis as unknown as App).drawn())).toEqual([true, false, expect.stringMatching(/freed/)]);
-  const [face] = await page.evaluate(() => (globalThis as unknown as App).predict({ model: "fast" }));
+  const ask = await openApp(visit);
+  expect(await ask("drawn")).toEqual([true, false, expect.stringMatching(/freed/)]);
+  const [face] = (await ask("predict", { model: "fast" })) as Face[];
   // Oracle: Python of scikit-image's astronaut.
   expect(Math.hypot(face!.landmarks["nose"]![0] - 220.4, face!.landmarks["nose"]![1] - 124.5)).toBeLessThan(3);
 }, 120_000);
 
 test("faces of a video keep their tracks", async ({ visit }) => {
-  const page = await visit.enter({}, undefined, "app.html");
-  await page.waitForSelector("html[data-ready]");
-  const frames = await page.evaluate(() => (globalThis as unknown as App).follow());
+  const frames = (await (await openApp(visit))("follow")) as TrackedFace[][];
   // The larger one, on the left, leaves at 1.2 s.
   expect(frames.map((faces) => faces.map(({ track }) => track))).toEqual([[1, 2], [1, 2], [1, 2], [2], [2]]);
   expect(frames.flat().filter(({ answer }) => answer !== "happy")).toEqual([]);

@@ -6,7 +6,9 @@ import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
 
-import { astronaut, BUILT, dropAstronaut, pageErrors, pageTest, ROOT, Visit, waitForText } from "./browser";
+import {
+  astronaut, BUILT, dropAstronaut, focused, pageErrors, pageTest, ROOT, startCamera, Visit, waitForText,
+} from "./browser";
 
 /** The first visit as gzip sends it. */
 const MAX_BYTES = 4_000_000;
@@ -44,8 +46,7 @@ test("the first visit stays below 4 MB, and the page only ever asks for its own 
   await dropAstronaut(page);
   await page.click("#explain");
   await page.waitForSelector("#map:not([hidden])");
-  await page.click("#use-camera");
-  await waitForText(page, "#throughput", /frames/);
+  await startCamera(page);
   expect(requests.slice(atFirst)).toEqual([]);
   const outside = requests.filter(({ url }) => !url.startsWith(visit.address));
   expect(outside).toEqual([]);
@@ -73,35 +74,24 @@ test("the notices of the software inside the wasm are beside the page", async ({
   expect(await (await fetch(new URL(link!, page.url()))).text()).toBe(named);
 });
 
-test("without COOP and COEP headers there is one thread", async () => {
-  const plain = await Visit.begin({ isolated: false });
-  const page = await plain.open();
-  expect(await page.evaluate(() => crossOriginIsolated)).toBe(false);
+test.each([
+  { isolated: false, workers: 0 },
+  { isolated: true, workers: 1 },
+])("on four cores the page uses two threads only with COOP and COEP headers: $isolated", async ({ isolated, workers }) => {
+  const served = await Visit.begin({ isolated });
+  const page = await served.open({}, (fresh) => fresh.addInitScript(() => Object.defineProperty(navigator, "hardwareConcurrency", { get: () => 4 })));
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(isolated);
+  expect(page.workers()).toHaveLength(workers);
   await dropAstronaut(page);
   expect(await page.textContent("#answer strong")).toBe("happy");
-  await plain.end();
-});
-
-test("with COOP and COEP headers, a machine with four cores uses two threads", async ({ visit }) => {
-  const page = await visit.open({}, (fresh) =>
-    fresh.addInitScript(() => Object.defineProperty(navigator, "hardwareConcurrency", { get: () => 4 })),
-  );
-  expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
-  expect(page.workers().length).toBe(1);
-  await dropAstronaut(page);
-  expect(await page.textContent("#answer strong")).toBe("happy");
+  await served.end();
 });
 
 test("the keyboard reaches every control, and the focus is visible", async ({ page }) => {
-  const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.parentElement?.id);
   const tabTo = async (id: string) => {
-    for (let presses = 0; presses < 30 && (await focused()) !== id; presses += 1) await page.keyboard.press("Tab");
-    expect(await focused()).toBe(id);
-    const outline = await page.evaluate(() => {
-      const active = document.activeElement!;
-      return getComputedStyle(active).outlineStyle;
-    });
-    expect(outline, id).toBe("solid");
+    for (let presses = 0; presses < 30 && (await focused(page)) !== id; presses += 1) await page.keyboard.press("Tab");
+    expect(await focused(page)).toBe(id);
+    expect(await page.evaluate(() => getComputedStyle(document.activeElement!).outlineStyle), id).toBe("solid");
   };
   await tabTo("choose-images");
   let chosen = false;
@@ -137,7 +127,7 @@ test("the keyboard reaches every control, and the focus is visible", async ({ pa
   await page.keyboard.press("F");
   await page.keyboard.press("Tab");
   // FER2013's label has label schemes.
-  expect(await focused()).toBe("schemes");
+  expect(await focused(page)).toBe("schemes");
   await tabTo("face-crops");
 });
 

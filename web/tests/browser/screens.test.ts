@@ -4,7 +4,7 @@ import path from "node:path";
 
 import {  } from "vitest";
 
-import { drop, dropAstronaut, image, ODD, pageTest, reports, waitForText } from "./browser";
+import { drop, dropAstronaut, image, ODD, pageTest, reports, startCamera } from "./browser";
 
 const OUT = process.env["MIEN_SCREENS"] ?? "";
 
@@ -30,8 +30,7 @@ test.runIf(OUT).for([
   await drop(page, [image("odd.png", ODD)]);
   await reports(page, "image-unreadable");
   await shoot("refused");
-  await page.click("#use-camera");
-  await waitForText(page, "#throughput", /\d/);
+  await startCamera(page);
   await page.waitForTimeout(6000);
   await page.hover("#timeline-canvas", { position: { x: 20, y: 20 } });
   await shoot("camera");

@@ -7,8 +7,8 @@ import { beforeAll, expect } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
 import {
-  clip, drop, errorCodes, folder, image, ODD, openVideo, pageTest, python, reports, saved, says, violations, Visit,
-  VOTES, waitForText,
+  clip, drop, errorCodes, focused, folder, image, ODD, openVideo, pageTest, python, reports, saved, says, violations,
+  Visit, VOTES, waitForText,
 } from "./browser";
 
 const CLASSES = ["happy", "surprise"];
@@ -44,10 +44,6 @@ async function teach(page: Page): Promise<{ accuracy: string; faces: string; fro
   expect(await focused(page)).toBe("teach-train");
   await page.waitForSelector("#teach-result:not([hidden])");
   return page.$eval("#teach-accuracy", (line) => ({ ...(line as HTMLElement).dataset }) as { accuracy: string; faces: string; from: string });
-}
-
-function focused(page: Page): Promise<string> {
-  return page.evaluate(() => document.activeElement!.id || document.activeElement!.tagName);
 }
 
 /** What the page says of some face crops, which it is given as images, perhaps beside a model. */

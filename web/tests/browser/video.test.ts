@@ -2,19 +2,13 @@
 
 import { describe, expect } from "vitest";
 
-import type { Box } from "../../src/faces/box";
+import type { SavedPrediction } from "../../src/predictions/saved_files";
 import {
   clickWhileProcessing, clip, drop, dropAstronaut, errorCodes, frameCount, image, ODD, openVideo, pageTest, reports,
-  saved, says, Visit, waitForText,
+  saved, says, startCamera, Visit, waitForText,
 } from "./browser";
 
-interface FramePrediction {
-  time_seconds: number;
-  track: number;
-  source: string;
-  box: Box;
-  top: string;
-}
+type FramePrediction = Required<SavedPrediction>;
 
 const test = pageTest({ camera: "astronaut" });
 
@@ -173,8 +167,7 @@ describe("with a camera", () => {
 
   test("images are listed beside a camera, and choosing one ends the camera", async ({ page }) => {
     await dropAstronaut(page);
-    await page.click("#use-camera");
-    await waitForText(page, "#throughput", /frames/);
+    await startCamera(page);
     await page.click("#stop");
     await page.click("#images button");
     await waitForText(page, "#status", /astronaut\.png: one face/);
@@ -201,8 +194,7 @@ describe("with a camera", () => {
   test("images that the switch resets while the camera runs are processed with the next image", async ({ page }) => {
     await drop(page, [image("one.png"), image("two.png")]);
     await expect.poll(() => page.textContent("#images")).toMatch(/^happy.*one\.pnghappy.*two\.png$/);
-    await page.click("#use-camera");
-    await waitForText(page, "#throughput", /frames/);
+    await startCamera(page);
     await page.check("#face-crops");
     await page.click("#stop");
     await drop(page, [image("three.png")]);
@@ -253,7 +245,6 @@ test("a camera that is denied while an image is processed: the image is shown", 
   const page = await visit.open();
   await clickWhileProcessing(page, "#use-camera");
   await dropAstronaut(page);
-  await waitForText(page, "#status", /astronaut\.png: one face/);
   await reports(page, "camera-denied");
   expect(await page.isVisible("#image")).toBe(true);
   await visit.end();

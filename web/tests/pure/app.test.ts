@@ -3,7 +3,7 @@ import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 
 import type { App } from "../../src/app/app";
 import { ImageSession } from "../../src/app/image_session";
-import { bindModels } from "../../src/app/model_switches";
+import { bindModels } from "../../src/app/controls";
 import type { Stage } from "../../src/app/stage";
 import type { Classifier } from "../../src/model/classifier";
 import { Gallery, type GalleryItem } from "../../src/predictions/gallery";

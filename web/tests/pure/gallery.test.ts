@@ -1,8 +1,11 @@
-// Oracle: the faces that a predictor of this file finds; what a user did meanwhile.
+// Oracle: the faces that a predictor of this file finds; what a user did meanwhile; the rules of mien.faces.crop.
+import { readFileSync } from "node:fs";
+import path from "node:path";
+
 import { beforeAll, describe, expect, test, vi } from "vitest";
 
 import type { Box } from "../../src/faces/box";
-import { Gallery, type GalleryItem } from "../../src/predictions/gallery";
+import { CROP_PX, cropHint, Gallery, type GalleryItem, SMALL_FACE } from "../../src/predictions/gallery";
 import type { PredictedFace, Predictor } from "../../src/predictions/predictor";
 
 const image = { width: 500, height: 400 };
@@ -27,36 +30,33 @@ function galleryOf({ found = [] as Box[], areCrops = false, onDetect = () => {},
   Object.assign(image, { width, height });
   const settings = { areCrops };
   const predictor = {
-    minScore: 0.56,
+    detector: {
+      minScore: 0.56,
+      async detectInImage() {
+        onDetect();
+        return found.map((box) => ({ box, score: 0.9 }));
+      },
+    },
     manifest: {},
     predictCrop: () => Promise.resolve([faceAt(null)]),
     predictImage: (_: unknown, drawn: Box[]) =>
       Promise.resolve([...found.map((box) => faceAt(box, 0.9)), ...drawn.map((box) => faceAt(box))]),
     predictBox: (_: unknown, box: Box) => Promise.resolve(faceAt(box)),
-    async detect() {
-      onDetect();
-      return found.map((box) => ({ box, score: 0.9 }));
-    },
   } as unknown as Predictor;
   const gallery = new Gallery(Promise.resolve(predictor), () => settings.areCrops);
   const [item] = gallery.add([new File([], "a.png")]);
   return { gallery, item: item!, settings };
 }
 
-describe("an image on the screen", () => {
-  test("has predictions, though all were forgotten while its hint was looked for", async () => {
-    const { gallery, item, settings } = galleryOf({
-      found: [at(0)],
-      areCrops: true,
-      onDetect: () => {
-        settings.areCrops = false;
-        gallery.forget();
-      },
-    });
-    await gallery.processToShow(item);
-    expect(item.predictions?.faces.map(({ box }) => box)).toEqual([at(0)]);
-    expect(item.predictions?.hint).toBeNull();
-  });
+test("an image on the screen has predictions, though all were forgotten while its hint was looked for", async () => {
+  const onDetect = () => {
+    settings.areCrops = false;
+    gallery.forget();
+  };
+  const { gallery, item, settings } = galleryOf({ found: [at(0)], areCrops: true, onDetect });
+  await gallery.processToShow(item);
+  expect(item.predictions?.faces.map(({ box }) => box)).toEqual([at(0)]);
+  expect(item.predictions?.hint).toBeNull();
 });
 
 describe("a box that the user drew", () => {
@@ -107,5 +107,34 @@ describe("a box that the user drew", () => {
     gallery.forget();
     await gallery.process(item);
     expect(boxes(item)).toEqual([[1, 0, 0.9], [2, 300, null]]);
+  });
+});
+
+describe("hints, as of mien.faces.crop", () => {
+  const whole = { box: null };
+  const face = (side: number) => ({ box: { left: 0, top: 0, width: side, height: side / 2 }, score: 1 });
+  const hint = async (width: number, height: number, faces: { box: null }[], ...found: ReturnType<typeof face>[]) =>
+    cropHint({ width, height }, faces, () => Promise.resolve(found));
+
+  test("the limits are Python's", () => {
+    const limit = (file: string, name: string) => {
+      const code = readFileSync(path.join(import.meta.dirname, "../../../src/mien/faces", file), "utf8");
+      return Number(new RegExp(`^${name} = (.+)$`, "m").exec(code)![1]);
+    };
+    expect([CROP_PX, SMALL_FACE]).toEqual([limit("crop.py", "CROP_PX"), limit("crop.py", "SMALL_FACE")]);
+  });
+
+  test("a small image without a face may be a face crop", async () => {
+    expect(await Promise.all([hint(36, 55, []), hint(224, 224, [])])).toEqual(["crop_as_photo", "crop_as_photo"]);
+    expect(await Promise.all([hint(225, 225, []), hint(200, 150, []), hint(48, 48, [whole])])).toEqual([null, null, null]);
+  });
+
+  test("a large image that was taken as a face crop, with small faces, may be a photo", async () => {
+    expect(await hint(500, 300, [whole], face(119))).toBe("photo_as_crop");
+    expect(await Promise.all([hint(500, 300, [whole], face(120)), hint(500, 300, [whole]), hint(224, 200, [whole], face(9))])).toEqual(
+      [null, null, null],
+    );
+    const found = [{ box: face(9).box }];
+    expect(await cropHint({ width: 500, height: 300 }, found, () => Promise.reject(new Error("detected again")))).toBeNull();
   });
 });

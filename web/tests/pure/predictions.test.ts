@@ -1,16 +1,18 @@
 // Oracle: sums by hand, and the label schemes of mien.base.labels, which test_labels.py checks.
 import { describe, expect, test } from "vitest";
 
-import { AGREEMENT, TIE_MARGIN } from "../../src/heads/label";
-import { TimeSteps } from "../../src/predictions/history";
+import { AGREEMENT, decide, softmax, TIE_MARGIN } from "../../src/heads/label";
+import { TimeSteps } from "../../src/view/timeline";
 import { type Manifest, offeredModel } from "../../src/model/manifest";
-import { defaultOutput, type Output, outputsOf } from "../../src/heads/votes";
+import { defaultOutput, derivedAffect, type Output, outputsOf, probabilitiesOf } from "../../src/heads/votes";
 import { answerOf, predictionOf } from "../../src/predictions/prediction";
 import { mergeProbabilities, schemesFor } from "../../src/predictions/label_schemes";
+import { asCsv, type SavedPrediction } from "../../src/predictions/saved_files";
 import { Predictor } from "../../src/predictions/predictor";
 import { Tracker } from "../../src/predictions/tracker";
 import type { DecodedImage } from "../../src/preprocess/image";
 import { settingsOf } from "../../src/view/settings";
+import vectors from "../heads.json";
 
 const PROBABILITIES = [0.1, 0.2, 0.05, 0.3, 0.15, 0.1, 0.1];
 /** FER2013's classes, as of a model with one output. */
@@ -267,4 +269,59 @@ describe("history", () => {
     for (const happy of [0.9, 0.2, 0.4]) steps.add(1, { happy, sad: 1 - happy });
     expect(steps.mostFrequent()).toBe("sad");
   });
+});
+
+// Columns and cells are those of mien.inference.output_files.
+const saved: SavedPrediction = {
+  source: 'a, "b".png', box: { left: -2, top: 3, width: 40, height: 50 }, detection_score: 0.875, answer: "sad", top: "sad", confidence: 0.5,
+  in_doubt: true, alternatives: ["fear", "angry"], probabilities: { sad: 0.5, fear: 0.3, angry: 0.2 },
+};
+
+test("a table has a row for each face, and one with face 0 for an image without one", () => {
+  expect(asCsv([{ source: "empty.png", face: 0 }, { face: 1, ...saved }])).toBe(
+    [
+      "source,face,box_left,box_top,box_width,box_height,detection_score,answer,top,confidence,in_doubt,alternatives,sad,fear,angry",
+      "empty.png,0,,,,,,,,,,,,,",
+      '"a, ""b"".png",1,-2,3,40,50,0.875000,sad,sad,0.500000,true,fear;angry,0.500000,0.300000,0.200000',
+      "",
+    ].join("\n"),
+  );
+  expect(asCsv([{ time_seconds: 0.04, track: 2, ...saved }]).split(",").slice(0, 3)).toEqual(["source", "time_seconds", "track"]);
+});
+
+describe("a rule for an answer, as in Python", () => {
+  const { classes, rule: answer, shares, shown, affect } = vectors;
+  const outputs = {
+    fer2013: { classes: ["a", "b"], temperature: 1, target: "label" },
+    perceived: { classes, temperature: 1, target: "votes" },
+    affect: { classes: ["valence", "arousal"], temperature: 1, target: "affect" },
+  };
+  const all = outputsOf({ classes: ["a", "b"], temperature: 1, scores: {}, outputs, answer } as unknown as Manifest);
+  const shownBy = (output: Output) => probabilitiesOf(output, Float32Array.from(shares, Math.log))[0]!;
+
+  test("makes it of shares of people", () => {
+    const [first, ...others] = all;
+    expect(defaultOutput(all).name).toBe("answer");
+    expect(first).toMatchObject({ unsureBelow: 0.4, margin: 0.15, classes: classes.filter((name) => name !== "unknown") });
+    expect(shownBy(first!)).toEqual(shown.map((value) => expect.closeTo(value, 4)));
+    expect(others.map(({ name }) => name)).toEqual(["fer2013", "perceived"]);
+    expect(shownBy(others[1]!)[0]).toBeCloseTo(0.36, 6);
+  });
+
+  test("leaves valence and arousal those of the shares", () => {
+    for (const output of all.filter(({ byVotes }) => byVotes)) {
+      expect(derivedAffect(shownBy(output), output)).toEqual(affect.map((value) => expect.closeTo(value, 4)));
+    }
+  });
+});
+
+test.each(vectors.decisions)("$probabilities is $top", ({ probabilities, top, likely, tied }) => {
+  const row = Object.fromEntries(vectors.classes.map((name) => [name, (probabilities as Record<string, number>)[name] ?? 0]));
+  expect(decide(row)).toMatchObject({ top, likely, tied });
+});
+
+test("softmax divides by the temperature first, and handles large logits", () => {
+  const [first, second] = softmax(Float32Array.from([2, 0, 1000, 0]), 2, 2);
+  expect(first![0]).toBeCloseTo(Math.E / (Math.E + 1), 12);
+  expect(second![0]).toBe(1);
 });

@@ -1,5 +1,5 @@
 // Oracle: Pillow and mien.base.preprocess, through vectors.json; values by hand.
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import type { Landmarks } from "../../src/faces/box";
 import { cut, sharpness, squareAround } from "../../src/faces/crop";
@@ -7,6 +7,8 @@ import { roundHalfEven, toGrey } from "../../src/preprocess/image";
 import { toFaceCrop, toInput } from "../../src/preprocess/input";
 import { resizeColour, resizeGrey } from "../../src/preprocess/resize";
 import { vectors } from "../vectors";
+import { openImage } from "../../src/sources/image_file";
+import { CameraFrames } from "../../src/sources/frames";
 
 describe("resize", () => {
   const [noise, ...wanted] = vectors.resized;
@@ -24,11 +26,9 @@ describe("resize", () => {
   });
 });
 
-describe("grey", () => {
-  test("is ITU-R 601 luma, rounded", () => {
-    const data = Uint8Array.from([255, 0, 0, 255, 0, 255, 0, 255, 0, 0, 255, 255, 9, 9, 9, 0]);
-    expect([...toGrey({ width: 4, height: 1, data }).data]).toEqual([76, 150, 29, 9]);
-  });
+test("grey is ITU-R 601 luma, rounded", () => {
+  const data = Uint8Array.from([255, 0, 0, 255, 0, 255, 0, 255, 0, 0, 255, 255, 9, 9, 9, 0]);
+  expect([...toGrey({ width: 4, height: 1, data }).data]).toEqual([76, 150, 29, 9]);
 });
 
 describe("face crop", () => {
@@ -48,13 +48,10 @@ test.each(vectors.images)("sharpness of $name is Python's", ({ crop, sharpness: 
   expect(sharpness(new Uint8Array(Buffer.from(crop, "base64")), vectors.size_px)).toBeCloseTo(expected, 5);
 });
 
-describe("input", () => {
-  test("is the central crop, normalised in single precision", () => {
-    const crop = Uint8Array.from({ length: 16 }, (_, index) => index * 10);
-    const input = toInput([crop], { size_px: 4, crop_px: 2, mean: 0.5, std: 0.25 });
-    expect(input).toHaveLength(4);
-    [50, 60, 90, 100].forEach((pixel, index) => expect(input[index]).toBeCloseTo((pixel / 255 - 0.5) / 0.25, 6));
-  });
+test("the input is the central crop, normalised in single precision", () => {
+  const crop = Uint8Array.from({ length: 16 }, (_, index) => index * 10);
+  const input = toInput([crop], { size_px: 4, crop_px: 2, mean: 0.5, std: 0.25 });
+  expect([...input]).toEqual([50, 60, 90, 100].map((pixel) => expect.closeTo((pixel / 255 - 0.5) / 0.25, 6)));
 });
 
 describe("cut", () => {
@@ -77,4 +74,32 @@ describe("cut", () => {
 test("halves go to the even neighbour, as in Python", () => {
   const values = [0.5, 1.5, 2.5, -0.5, -1.5, 2.4, 2.6];
   expect(values.map((value) => roundHalfEven(value) + 0)).toEqual([0, 2, 2, 0, -2, 2, 3]);
+});
+
+test("the newest of a camera's frames that come while one is used is next, with its own time, unless the camera is stopped", async () => {
+  // A browser may show the next frame while this one is read.
+  const context = { drawImage: () => {}, getImageData: () => ((video.currentTime += 1), {}) };
+  vi.stubGlobal("OffscreenCanvas", class { getContext = () => context; });
+  let show = (_now: number, _frame: { mediaTime: number }) => {};
+  const video = { videoWidth: 4, videoHeight: 3, currentTime: 0, requestVideoFrameCallback: (callback: typeof show) => (show = callback) };
+  const frames = new CameraFrames(video as unknown as HTMLVideoElement);
+  const used: number[] = [];
+  const finished = frames.forEach(async (_frame, seconds) => {
+    used.push(seconds);
+    show(0, { mediaTime: video.currentTime });
+    show(0, { mediaTime: (video.currentTime += 1) });
+    if (used.length === 2) frames.stop();
+  });
+  show(0, { mediaTime: 0 });
+  await finished;
+  expect(used).toEqual([0, 2]);
+  vi.unstubAllGlobals();
+});
+
+test("the memory of an image that is too large is freed", async () => {
+  const close = vi.fn();
+  vi.stubGlobal("createImageBitmap", async () => ({ width: 20_000, height: 5001, close }));
+  await expect(openImage(new Blob())).rejects.toMatchObject({ code: "image-too-large" });
+  expect(close).toHaveBeenCalledOnce();
+  vi.unstubAllGlobals();
 });

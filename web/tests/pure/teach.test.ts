@@ -93,14 +93,6 @@ test("groups go to the folds of Python's deal_groups", () => {
   expect(dealGroups(groups.map(String), labels, vectors.classes.length, 5)).toEqual(folds);
 });
 
-test("folds keep groups together and spread classes evenly", () => {
-  const labels = Array.from({ length: 40 }, (_, at) => at % 2);
-  const groups = labels.map((label, at) => `${label} ${Math.floor(at / 8)}`);
-  const folds = dealGroups(groups, labels, 2, 5);
-  expect(new Set(groups.map((group, at) => `${group}: ${folds[at]}`)).size).toBe(10);
-  for (let fold = 0; fold < 5; fold += 1) expect(labels.filter((_, at) => folds[at] === fold).toSorted()).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
-});
-
 test("a model is freed after the runs that have begun", async () => {
   const done: string[] = [];
   const run = async () => {

@@ -5,8 +5,7 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 
 import { occlusion } from "../../src/model/occlusion";
-import { TimeSteps } from "../../src/predictions/history";
-import { readingAt, ticks } from "../../src/view/timeline";
+import { readingAt, ticks, TimeSteps } from "../../src/view/timeline";
 import german from "../../src/locales/de.json";
 import english from "../../src/locales/en.json";
 import french from "../../src/locales/fr.json";
