@@ -188,8 +188,7 @@ def test_colour_recipe_refuses_grey_arrays(tmp_path, colour_faces, colour_recipe
     for file in drawn.glob("*/*/*.png"):
         with Image.open(file) as image:
             image.convert("L").convert("RGB").save(file)
-    # Right for a recipe, and for a model, of which nothing can be set.
-    with raises(DataError, "data-grey", "images in colour", "model of grey images", "recipe with input.channels = 1"):
+    with raises(DataError, "data-grey", "images in colour", "recipe with input.channels = 1"):
         load_dataset(drawn, channels=3)
     with raises(DataError, "data-grey"):
         type(colour_faces).from_arrays(grey_stack(colour_faces.images), ["a", "b"] * 42, channels=3)
