@@ -5,9 +5,7 @@ import pytest
 
 import mien
 from mien.api.plots import pca
-from mien.base.errors import DataError
 from mien.base.labels import colour_of
-from support import raises
 
 
 def points(chart):
@@ -39,10 +37,3 @@ def test_embeddings_are_coloured_by_class_or_mistake(tiny_run, faces):
 def test_tsne_separates_what_is_far_apart(tiny_run, faces, monkeypatch):
     pytest.importorskip("sklearn")
     assert sum(points(mien.plot_embeddings(tiny_run.path, faces, method="tsne", max_faces=30)).values()) == 30
-
-
-def test_embeddings_reject_the_test_split_and_unknown_options(tiny_run, faces):
-    wrong = {"split": "split-test", "method": "option-unknown", "color_by": "option-unknown"}
-    for option, code in wrong.items():
-        with raises(DataError, code):
-            mien.plot_embeddings(tiny_run.path, faces, **{option: "test"})

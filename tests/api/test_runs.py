@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import mien as package
-from mien.base.errors import RecipeError, StudyError
-from mien.runs.space import load_space
+from mien.base.errors import StudyError
 from support import raises
 
 
@@ -38,15 +37,3 @@ def test_study_trains_once_and_reads_finished_runs(study_file, face_folder, tmp_
     study_file.write_text(study_file.read_text().replace("positive", "positiv"))
     with raises(StudyError, "study-metric-class", "positiv"):
         package.study(study_file, face_folder, out=out, settings=settings, only=["a"], finished=True)
-
-
-def test_sweep_returns_its_trials_and_best_recipe(face_folder, tmp_path, tiny_recipe_text):
-    (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
-    space = tmp_path / "mine.toml"
-    space.write_text('recipe = "tiny.toml"\ntrials = 2\n[parameters]\noptim.lr = { log = [0.01, 1.0] }\n')
-    lines = []
-    result = package.sweep(space, face_folder, out=tmp_path / "out", settings={"epochs": 1}, notify=lines.append)
-    assert (len(result.trials), result.total, len(lines)) == (2, 2, 2)
-    assert package.load_recipe(str(result.best_recipe)).optim.lr == result.best.values["optim.lr"]
-    with raises(RecipeError, "settings-of-a-value"):
-        package.sweep(load_space(str(space)), face_folder, settings={"epochs": 1})

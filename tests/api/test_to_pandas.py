@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mien
-from mien.base.errors import DataError, MissingExtraError
+from mien.base.errors import MissingExtraError
 from mien.faces.face import Box
 from mien.inference.prediction import Photo, Prediction
 from mien.video.tracker import TrackedFace, VideoFrame
@@ -43,11 +43,6 @@ def test_every_face_is_a_row():
     assert list(mien.to_pandas([[]]).columns) == [
         *columns[:-2], "unsure", "not_a_face", "derived_valence", "derived_arousal",
     ]  # fmt: skip
-
-
-def test_to_pandas_rejects_other_objects():
-    with raises(DataError, "predictions-type", "str"):
-        mien.to_pandas("happy")
 
 
 def test_supervision_gets_boxes_tracks_and_answers(monkeypatch):

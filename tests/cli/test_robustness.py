@@ -3,9 +3,8 @@ import json
 import numpy as np
 import pytest
 
-import mien as package
 from mien.evaluation.robustness import CORRUPTIONS
-from support import raises, refused
+from support import refused
 
 
 def test_robustness_replaces_files_only_with_overwrite(mien, tiny_run, face_folder, tmp_path, monkeypatch):
@@ -27,10 +26,3 @@ def test_robustness_replaces_files_only_with_overwrite(mien, tiny_run, face_fold
     monkeypatch.setattr("mien.api.evaluate.measure_robustness", lambda *_, **__: pytest.fail("measured"))
     refused(mien(*arguments, "--out", tmp_path), "file-exists", "robustness.json", "--overwrite")
     assert (tmp_path / "robustness.json").read_bytes() == second
-
-
-def test_robustness_never_uses_the_test_split(tiny_run, faces):
-    for part, split in ((faces, "test"), (faces.subset(faces.split != "test"), "all")):
-        with raises(package.DataError, "split-test"):
-            package.robustness(tiny_run.path, part, split)
-    assert tiny_run.test_uses() == 0
