@@ -136,8 +136,8 @@ def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None
     or test is dropped for a reason that the data does not prove; or no face is left.
     """
     if clean.data_fingerprint != dataset.fingerprint:
-        found = f"{clean.data_fingerprint[:19]}..., found {dataset.fingerprint[:19]}..."
-        raise DataError(f"made for data {found}. Give the --map of the audit, or repeat it.", code="clean-other-data")
+        prints = f"{clean.data_fingerprint[:19]}..., found {dataset.fingerprint[:19]}..."
+        raise DataError(f"made for data {prints}. Give the --map of the audit, or repeat it.", code="clean-other-data")
     position = {row: at for at, row in enumerate(dataset.rows.tolist())}
     labels, kept = dataset.labels.copy(), np.ones(len(dataset), dtype=np.bool_)
     classes = dataset.classes
