@@ -9,9 +9,9 @@ from mien.training.batches import count_steps, epoch_batches
 
 def epoch(faces, number=1, seed=0, mixing=True, side_px=None, augment=None):
     shown = faces.of_split("train")
-    recipe = Recipe(batch_size=16, augment=augment or {})
+    recipe = Recipe(batch_size=16, seed=seed, augment=augment or {})
     images, labels = torch.from_numpy(np.array(shown.images)), torch.from_numpy(shown.labels.copy())
-    return list(epoch_batches(images, labels, recipe, seed=seed, epoch=number, mixing=mixing, side_px=side_px))
+    return list(epoch_batches(images, labels, recipe, epoch=number, mixing=mixing, side_px=side_px))
 
 
 MIXED = {"flip": True, "rotation_degrees": 10, "translate": 0.1, "random_erasing": 0.5, "mixup": 0.4}

@@ -38,7 +38,7 @@ def test_range_test_equals_plain_sgd_with_rising_rates(faces, tiny_recipe):
     network.train()
     for epoch in range(1, 13):
         torch.manual_seed(epoch_seed(recipe.seed, epoch))
-        for batch in epoch_batches(state.images, state.labels, recipe, seed=recipe.seed, epoch=epoch, mixing=True):
+        for batch in epoch_batches(state.images, state.labels, recipe, epoch=epoch, mixing=True):
             if len(seen) == len(losses):
                 break
             loss = torch.nn.functional.cross_entropy(

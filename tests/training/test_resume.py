@@ -162,7 +162,7 @@ def test_resume_refuses_other_initial_weights(tmp_path, faces, tiny_recipe, tiny
     recipe = changed(tiny_recipe, epochs=3)
     train(plan_training(recipe, faces), whole, init_from=tiny_run)
     break_off(plan_training(recipe, faces), cut, 25, init_from=tiny_run)
-    with raises(RunError, "run-other-weights", "--from"):
+    with raises(RunError, "run-other-weights", "--out"):
         train(plan_training(recipe, faces), cut, resume=True, init_from=whole)
     with raises(RunError, "run-other-recipe", "another model, and --from is missing", "seed"):
         train(plan_training(changed(recipe, seed=5), faces), cut, resume=True)

@@ -149,6 +149,11 @@ def without_password(text: str) -> str:
     return re.sub(r"(?i)([?&][\w.-]*(?:secret|password|token|key|sig)[\w.-]*=)[^\s&]+", r"\1***", text)
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the type of an error in a user's or another package's code, and the first line of its message."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")
+
+
 def printable(text: str) -> str:
     """Return a text with control characters escaped; a file name could otherwise control the terminal. Emoji stay."""
     kept = ("\N{ZERO WIDTH JOINER}", "\N{NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}")

@@ -5,10 +5,12 @@ import hashlib
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from platformdirs import user_cache_dir
 
@@ -139,6 +141,15 @@ def cache_folder(name: str) -> Path:
         return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)).expanduser() / name
     except RuntimeError:
         return Path(os.devnull) / name
+
+
+def run_python(file: Path, name: str) -> Mapping[str, Any]:
+    """Run a user's Python file as the module ``name``, and return its names. Raises whatever the file raises."""
+    loader = SourceFileLoader(name, str(file))
+    module = module_from_spec(ModuleSpec(name, loader, origin=str(file)))
+    sys.modules[name] = module  # dataclasses look up their module in sys.modules
+    loader.exec_module(module)
+    return vars(module)
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

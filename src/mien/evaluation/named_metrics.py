@@ -8,15 +8,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, nearest
-from mien.base.files import expand_home
+from mien.base.errors import DataError, nearest, reason_of
+from mien.base.files import expand_home, run_python
 from mien.evaluation import metrics
 from mien.evaluation.intervals import percentile_interval, resampled_weights, share_interval
 from mien.evaluation.metrics import Floats, Labels, majority, majority_predictions
@@ -283,9 +282,7 @@ def _own(function: Callable[..., Any], name: str) -> NamedMetric:
         try:
             value = function(labels, probabilities)
         except Exception as error:
-            reason = (str(error).splitlines() or [""])[0]
-            words = f"The metric '{name}' raised {type(error).__name__}: {reason}"
-            raise DataError(words.rstrip(": ."), code="metric-failed") from error
+            raise DataError(f"The metric '{name}' raised {reason_of(error)}.", code="metric-failed") from error
         try:
             return float(value) if np.ndim(value) == 0 and not isinstance(value, str) else float("no number")
         except (TypeError, ValueError):
@@ -323,18 +320,13 @@ def _from_file(file: Path, name: str) -> Callable[..., Any]:
     """Run a user's Python file and return its function. Raises DataError with the code ``metric-file``."""
     if not file.is_file():
         raise DataError(f"There is no file {file} with the metric '{name}'.", code="metric-file")
-    spec = spec_from_file_location(f"mien_metrics_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        names = run_python(file, f"mien_metrics_{file.stem}")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code is the user's
-        words = f"{file} cannot be imported: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise DataError(words.rstrip(": ."), code="metric-file") from None
-    function: Callable[..., Any] | None = getattr(module, name, None)
+        raise DataError(f"{file} cannot be imported: {reason_of(error)}.", code="metric-file") from None
+    function: Callable[..., Any] | None = names.get(name)
     if not callable(function):
-        known = [key for key, each in vars(module).items() if inspect.isfunction(each)]
+        known = [key for key, each in names.items() if inspect.isfunction(each)]
         raise DataError(f"{file} has no function '{name}'.{nearest(name, known)}", code="metric-file")
     return function
 

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import importlib.util
 import inspect
 import linecache
 import sys
@@ -16,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from mien.base.errors import RecipeError, nearest
-from mien.base.files import cache_folder, file_sha256, write_text
+from mien.base.errors import RecipeError, nearest, reason_of
+from mien.base.files import cache_folder, file_sha256, run_python, write_text
 from mien.base.recipe_tables import ModelRecipe, OwnPart
 from mien.models.network import Network
 
@@ -85,12 +84,9 @@ class OwnNetwork(Network):
             own, given = ({name: _shape(value) for name, value in each.items()} for each in (self.state_dict(), named))
             name = next(name for name in own | given if own.get(name) != given.get(name))
             its = name.removeprefix("body.") if name.startswith("body.") else f"{self._head_name}{name[4:]}"
-            raise RecipeError(
-                f"The instance of {type(self.body).__name__} has other weights than the class makes for this data and "
-                f"these settings: {its} is {given.get(name, 'missing')} instead of {own.get(name, 'missing')}. "
-                f"Give the class, with its arguments as settings model.NAME.",
-                code="model-instance",
-            ) from None
+            words = f"The instance has other weights than {type(self.body).__name__} makes for this data: {its} is "
+            words += f"{given.get(name, 'missing')} instead of {own.get(name, 'missing')}. Give the class."
+            raise RecipeError(words, code="model-instance") from None
 
 
 def _shape(value: Tensor) -> str:
@@ -119,19 +115,13 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     known = inspect.signature(kind).parameters
     takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values())
     if unknown := next((name for name in settings if name not in known and not takes_any), None):
-        raise RecipeError(
-            f"{_place(recipe)} has no parameter '{unknown}' (model.{unknown})."
-            + nearest(unknown, set(known) - {"self"}),
-            code="model-setting-unknown",
-        )
+        words = f"{_place(recipe)} has no parameter '{unknown}'.{nearest(unknown, set(known) - {'self'})}"
+        raise RecipeError(words, code="model-setting-unknown")
     filled = {"classes": classes, "num_classes": classes, "size_px": size_px, "channels": channels}
-    arguments = {name: value for name, value in filled.items() if name in known} | settings
-    for name, value in settings.items():
-        # TOML has no tuples, so stored tuples are read as lists.
-        if isinstance(value, list) and name in known and isinstance(known[name].default, tuple):
-            arguments[name] = tuple(value)
+    arguments = {name: value for name, value in filled.items() if name in known} | _with_tuples(settings, known)
     images = torch.zeros(2, channels, size_px, size_px)
     calls: list[tuple[str, Tensor]] = []
+    fault = ""
     try:
         module = kind(**arguments)
         hooks = [
@@ -144,24 +134,28 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
             logits = module(images)
         module.train()
     except Exception as error:  # noqa: BLE001 - the code is the user's
-        raise RecipeError(f"{_place(recipe)} fails: {_cause(recipe.file, error)}.", code="model-file-output") from None
+        fault = f"fails: {_cause(recipe.file, error)}"
+    if fault := fault or _fault_of(logits, images, classes):
+        raise RecipeError(f"{_place(recipe)} {fault}.", code="model-file-output")
     for hook in hooks:
         hook.remove()
-    found, rule = type(logits).__name__, f"(2, {classes}) of torch.float32"
-    if isinstance(logits, Tensor):
-        found = f"{tuple(logits.shape)} of {logits.dtype}"
-    if found != rule:
-        words = f"{_place(recipe)} must return logits {rule} for images {tuple(images.shape)}; it returns {found}."
-        raise RecipeError(words, code="model-file-output")
-    if not bool(torch.isfinite(logits).all()):
-        raise RecipeError(f"{_place(recipe)} returns NaN or infinity for black images.", code="model-file-output")
-    if bool((logits >= 0).all()) and torch.allclose(logits.sum(dim=1), torch.ones(2)):
-        words = f"{_place(recipe)} returns probabilities. Remove its last softmax, because the loss has one."
-        raise RecipeError(words, code="model-file-output")
     network = OwnNetwork(module, _head_name(module, calls, logits), classes)
     if not any(each.requires_grad for each in network.parameters()):
         raise RecipeError(f"{_place(recipe)} has no weights that training could change.", code="model-file-output")
     return network
+
+
+def _fault_of(logits: object, images: Tensor, classes: int) -> str:
+    """Say what is wrong with a network's logits for two black images; empty if nothing is."""
+    rule, returned = f"(2, {classes}) of torch.float32", type(logits).__name__
+    if isinstance(logits, Tensor):
+        returned = f"{tuple(logits.shape)} of {logits.dtype}"
+    if not isinstance(logits, Tensor) or returned != rule:
+        return f"must return logits {rule} for images {tuple(images.shape)}; it returns {returned}"
+    if not bool(logits.isfinite().all()):
+        return "returns NaN or infinity for black images"
+    is_softmax = bool((logits >= 0).all()) and torch.allclose(logits.sum(dim=1), torch.ones(2))
+    return "returns probabilities. Remove its last softmax, because the loss has one" if is_softmax else ""
 
 
 def _head_name(module: nn.Module, calls: list[tuple[str, Tensor]], logits: Tensor) -> str | None:
@@ -181,20 +175,15 @@ def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
     """
     kind = network if isinstance(network, type) else type(network)
     if not issubclass(kind, nn.Module):
-        raise RecipeError(
-            f"network must be a class or instance of torch.nn.Module; found {kind.__name__}.", code="model-type"
-        )
+        raise RecipeError(f"network must be a torch.nn.Module; found {kind.__name__}.", code="model-type")
     return kind.__name__, _file_of(kind), None if isinstance(network, type) else dict(network.state_dict())
 
 
 def _file_of(kind: type[nn.Module]) -> str:
     """Return the class's file. A class of a script, notebook or function gets a file in the cache."""
     if kind.__module__.startswith("torch."):
-        raise RecipeError(
-            f"{kind.__name__} is a class of torch, which does not say how this network is built. Write your own class "
-            f"that builds it, class Net({kind.__name__}).",
-            code="model-of-torch",
-        )
+        words = f"{kind.__name__} is a class of torch. Write your own that builds it, class Net({kind.__name__})."
+        raise RecipeError(words, code="model-of-torch")
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     if file and kind.__module__ != "__main__" and "." not in kind.__qualname__:
         return str(file)
@@ -231,11 +220,8 @@ def _class_of(recipe: ModelRecipe, digest: str) -> type[nn.Module]:
     found = names.get(recipe.name)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         classes = [name for name, each in names.items() if isinstance(each, type) and issubclass(each, nn.Module)]
-        raise RecipeError(
-            f"{recipe.file} has no class '{recipe.name}' that is a torch.nn.Module (model.name)."
-            + nearest(recipe.name, classes),
-            code="model-file",
-        )
+        words = f"{recipe.file} has no torch.nn.Module '{recipe.name}'.{nearest(recipe.name, classes)}"
+        raise RecipeError(words, code="model-file")
     return found
 
 
@@ -269,9 +255,8 @@ def own_function(part: OwnPart, table: str) -> Callable[..., Any]:
     found = names.get(part.name)
     if not callable(found):
         known = [name for name, each in names.items() if getattr(each, "__module__", "") == names["__name__"]]
-        raise RecipeError(
-            f"{part.file} has no function '{part.name}' ({table}.name)." + nearest(part.name, known), code="model-file"
-        )
+        words = f"{part.file} has no function '{part.name}'.{nearest(part.name, known)}"
+        raise RecipeError(words, code="model-file")
     is_made = isinstance(found, type) and table != "optim"
     arguments = _arguments(part, table, found, 0 if is_made else _CALLED_WITH[table])
     if not is_made:
@@ -289,37 +274,32 @@ def _arguments(part: OwnPart, table: str, function: Callable[..., Any], given: i
     known = {each.name: each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD}
     unknown = next((name for name in part.arguments if name not in known), None)
     if unknown is not None and len(known) == len(parameters):
-        raise RecipeError(
-            f"{part.file}: {part.name} has no argument '{unknown}'." + nearest(unknown, known, f"{table}."),
-            code="argument-unknown",
-        )
+        words = f"{part.file}: {part.name} has no argument '{unknown}'.{nearest(unknown, known, f'{table}.')}"
+        raise RecipeError(words, code="argument-unknown")
     keys = {name: info for name, info in type(part).model_fields.items() if name not in OwnPart.model_fields}
     fields = {
         name: getattr(part, name)
         for name, info in keys.items()
         if name in known and (getattr(part, name) != info.default or known[name].default is inspect.Parameter.empty)
     }
-    arguments = fields | part.arguments
-    for name in arguments.keys() & known.keys():
-        if isinstance(known[name].default, tuple) and isinstance(arguments[name], list):
-            arguments[name] = tuple(arguments[name])  # TOML has no tuples
-    return arguments
+    return _with_tuples(fields | part.arguments, known)
+
+
+def _with_tuples(given: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """Return arguments with tuples for lists whose default is a tuple, because TOML has no tuples."""
+    tuples = {name for name, each in known.items() if isinstance(each.default, tuple)}
+    return {
+        name: tuple(value) if name in tuples and isinstance(value, list) else value for name, value in given.items()
+    }
 
 
 @lru_cache(maxsize=32)
 def _load(file: str, digest: str) -> Mapping[str, Any]:
     """Run a file and return its names; cached for each version of its text."""
-    name = f"mien_own_{digest[:16]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise RecipeError(f"{file} is not a Python file: its name must end in .py.", code="model-file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look up their module in sys.modules
     try:
-        spec.loader.exec_module(module)
+        return run_python(Path(file), f"mien_own_{digest[:16]}")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code is the user's
         raise RecipeError(f"{file} cannot be imported: {_cause(file, error)}.", code="model-file") from None
-    return vars(module)
 
 
 def _digest(file: str, table: str = "model") -> str:
@@ -340,11 +320,6 @@ def _defaults(kind: type[nn.Module]) -> dict[str, Any]:
 
 def _place(recipe: ModelRecipe) -> str:
     return f"{recipe.file}: {recipe.name}"
-
-
-def reason_of(error: BaseException) -> str:
-    """Return the type of an error in a user's code, and the first line of its message."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")
 
 
 def _cause(file: str, error: BaseException) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.base.errors import MissingExtraError, ModelError, RecipeError, needs_extra
+from mien.base.errors import MissingExtraError, ModelError, RecipeError, needs_extra, reason_of
 from mien.base.progress import busy
 from mien.models.network import Dropout, Network
 
@@ -100,12 +100,9 @@ class TimmNetwork(Network):
             shape = ()
         self.backbone.train()
         if len(shape) != 2:
-            made_for = self._source["input_size"][-1]
-            raise RecipeError(
-                f"The backbone {self._name} does not work on images of {self._side_px} px; it was made for {made_for}. "
-                f"Set model.upsample_px = {made_for}, or choose another backbone.",
-                code="backbone-size",
-            )
+            words = f"The backbone {self._name} does not work on images of {self._side_px} px. "
+            words += f"Set model.upsample_px = {self._source['input_size'][-1]}, or choose another backbone."
+            raise RecipeError(words, code="backbone-size")
         return int(shape[1])
 
 
@@ -120,10 +117,8 @@ def import_timm() -> Any:
             raise
         except (ImportError, RuntimeError, AttributeError, OSError) as error:
             # A torchvision built for another torch raises: "operator torchvision::nms does not exist".
-            raise MissingExtraError(
-                f"timm cannot be imported ({str(error).splitlines()[0]}); usually torchvision is not the version that "
-                f"belongs to torch {torch.__version__}. Install the matching pair, both from the same place."
-            ) from None
+            words = f"timm fails ({reason_of(error)}). Install the torchvision of torch {torch.__version__}."
+            raise MissingExtraError(words) from None
     return timm
 
 
@@ -133,11 +128,8 @@ def _build(name: str, channels: int) -> Any:
     known = {*timm.list_models(), *timm.list_models(include_tags=True)}
     if name not in known:
         close = difflib.get_close_matches(name, sorted(known))
-        raise RecipeError(
-            f"timm {timm.__version__} has no backbone '{name}'."
-            + (f" Close: {', '.join(close)}." if close else " timm.list_models() lists all."),
-            code="backbone-unknown",
-        )
+        hint = f"Close: {', '.join(close)}" if close else "timm.list_models() lists all"
+        raise RecipeError(f"timm {timm.__version__} has no backbone '{name}'. {hint}.", code="backbone-unknown")
     try:
         return timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
@@ -165,12 +157,8 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
         with busy(f"fetching {repository} from the Hugging Face hub"):
             return Path(huggingface_hub.hf_hub_download(repository, file))
     except Exception as error:  # noqa: BLE001 - the hub's and its transport's errors share no base class below Exception
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise ModelError(
-            f"The pretrained weights of {name} ({file} of {repository} on the Hugging Face hub) could not be fetched: "
-            f"{reason}. {instead}",
-            code="weights-not-here",
-        ) from None
+        words = f"The weights {file} of {repository} could not be fetched: {reason_of(error)}. {instead}"
+        raise ModelError(words, code="weights-not-here") from None
 
 
 def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: int) -> dict[str, Tensor]:
@@ -199,8 +187,7 @@ def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: i
 
 def _read(file: Path) -> dict[str, Tensor]:
     if file.suffix != ".safetensors":
-        words = f"{file} is not a .safetensors file; other formats are unpickled, which can run any code in them. "
-        words += "Convert it with safetensors.torch.save_file."
+        words = f"{file} is not a .safetensors file. Convert it with safetensors.torch.save_file."
         raise ModelError(words, code="weights-format")
     if not file.is_file():
         raise ModelError(f"{file} is not a file (model.weights).", code="weights-missing")

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mien.base.errors import MienError, MissingExtraError, ModelError, Notice, RecipeError, StudyError
+from mien.base.errors import MienError, ModelError, Notice, RecipeError, StudyError
 from mien.base.processes import available_cores, start_ray
 from mien.base.recipe import Change, Recipe
 from mien.data.cache import write_entry
@@ -254,10 +254,7 @@ def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, chang
         recipe = completed(study.recipe_of(variant, study.seeds_of(variant)[0], changes))
         return _checked(variant, recipe, faces_by_form, is_built_in=study.model_of(variant) is not None)
     except MienError as error:
-        how = " To run only other variants, name them with --only."
-        if isinstance(error, ModelError) and not variant.init_from and not recipe.model.settings.get("weights"):
-            how = f" In this study: --set {variant.name}:model.weights=FILE.{how}"
-        how = how if isinstance(error, MissingExtraError | ModelError) else ""
+        how = " To run only other variants, name them with --only." if isinstance(error, ModelError) else ""
         raise type(error)(f"The variant '{variant.name}': {error}{how}", code=error.code) from None
 
 

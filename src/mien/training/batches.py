@@ -73,18 +73,17 @@ def epoch_batches(
     labels: Tensor,
     recipe: Recipe,
     *,
-    seed: int,
     epoch: int,
     mixing: bool,
     side_px: Callable[[int], int] | None = None,
 ) -> Iterator[Batch]:
-    """Yield the batches of one epoch. All random numbers depend only on ``seed`` and ``epoch``.
+    """Yield the batches of one epoch. All random numbers depend only on the recipe's seed and on ``epoch``.
 
     ``images`` come from :func:`image_tensor`; ``labels`` are on the device of the batches. ``mixing`` allows mixup and
     cutmix, if the recipe has them. ``side_px`` returns the side of the crop for a step's index. Without cutmix, the
     side has no effect on how faces are augmented and mixed.
     """
-    device = labels.device
+    device, seed = labels.device, recipe.seed
     generator = torch.Generator(device).manual_seed(epoch_seed(seed, epoch) + 1)
     # Draw numbers that Python needs on the CPU, because reading from a GPU waits for all its pending work.
     host = generator if device.type == "cpu" else torch.Generator().manual_seed(epoch_seed(seed, epoch) + 1)

@@ -39,12 +39,8 @@ def check_device(name: str) -> None:
     """Raise :class:`TrainingError` for a device that is unknown or not on this machine."""
     if name not in DEVICES:
         raise TrainingError(f"There is no device '{name}'." + nearest(name, DEVICES), code="device-unknown")
-    lacks_cuda = name == "cuda" and not torch.cuda.is_available()
-    lacks_mps = name == "mps" and not torch.backends.mps.is_available()
-    if lacks_cuda or lacks_mps:
-        what = "NVIDIA GPU" if name == "cuda" else "Apple GPU"
-        words = f"There is no device '{name}': torch finds no {what} on this machine. Train on the CPU."
-        raise TrainingError(words, code="device-missing")
+    if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not torch.backends.mps.is_available()):
+        raise TrainingError(f"torch finds no device '{name}' on this machine. Train on the CPU.", code="device-missing")
 
 
 def sum_dtype(device: torch.device) -> torch.dtype:

@@ -83,12 +83,9 @@ def _mean_by_row(
         total[has] += own[place[has]]
         known += has
     if not known.all():
-        raise DataError(
-            f"{', '.join(str(path) for path, _ in predictions)}: no prediction for {(known == 0).sum():,} of "
-            f"{len(faces):,} faces of the train split, such as row {faces.rows[known == 0][0]}. "
-            f"Give a model with all classes of the student.",
-            code="teacher-incomplete",
-        )
+        words = f"{', '.join(str(path) for path, _ in predictions)}: no prediction for {(known == 0).sum():,} of "
+        words += f"{len(faces):,} train faces, such as row {faces.rows[known == 0][0]}. Give the model as teacher."
+        raise DataError(words, code="teacher-incomplete")
     return np.asarray(total / known[:, None])
 
 

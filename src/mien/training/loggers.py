@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from mien.base.errors import RunError, nearest, needs_extra
+from mien.base.errors import RunError, nearest, needs_extra, reason_of
 from mien.base.run_folder import HistoryLine, RunFolder
 from mien.training.callback import Callback
 
@@ -91,11 +91,8 @@ class Logger(Callback):
         local = os.environ.get("WANDB_MODE", "").lower() in {"offline", "disabled", "dryrun"}
         with self._in_one_line(kept=""):
             if name == "wandb" and not local and not package.login(prompt=False):
-                raise RunError(
-                    "--log wandb: this machine is not logged in to Weights & Biases. Run `wandb login`, or keep the "
-                    "log on this machine with WANDB_MODE=offline.",
-                    code="logger-login",
-                )
+                words = "--log wandb: not logged in. Run `wandb login`, or log here with WANDB_MODE=offline."
+                raise RunError(words, code="logger-login")
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """See :class:`Callback`. The tracker is opened only now, because the run folder did not exist before."""
@@ -121,6 +118,5 @@ class Logger(Callback):
         except RunError:
             raise
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            words = f"{self._name} cannot be used: {reason}. Change its settings, or leave out --log.{kept}"
+            words = f"{self._name} cannot be used: {reason_of(error)}. Change its settings, or leave out --log.{kept}"
             raise RunError(words, code="logger-failed") from error

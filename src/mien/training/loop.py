@@ -207,14 +207,10 @@ def _read_every(state: TrainingState) -> int:
 def _check_loss(state: TrainingState, step: int, value: float) -> None:
     if math.isfinite(value):
         return
-    kept, where = "There is no finished epoch to keep.", ""
-    if state.history:
-        kept = f"The best checkpoint, of epoch {best_epoch(state.history, state.recipe)}, is kept."
-        where = ", into another folder"
-    by = "at" if _read_every(state) == 1 else "by"
+    kept = f"The checkpoint of epoch {best_epoch(state.history, state.recipe)} is kept." if state.history else ""
     raise TrainingError(
-        f"The loss is {value} {by} step {step} (epoch {len(state.history) + 1}): training cannot continue. {kept}",
-        f"Train again with a lower learning rate than optim.lr={state.recipe.optim.lr:g}{where}.",
+        f"The loss is {value} {'at' if _read_every(state) == 1 else 'by'} step {step}. {kept}".rstrip(),
+        f"Train again with a lower learning rate than optim.lr={state.recipe.optim.lr:g}, into another folder.",
         code="loss-not-finite",
     )
 
@@ -238,15 +234,8 @@ def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
     def side_px(index: int) -> int:
         return recipe.side_px(state.plan.progress(epoch, index))
 
-    batches = epoch_batches(
-        state.images,
-        state.labels,
-        state.plan.parts.recipe_shown(recipe),
-        seed=recipe.seed,
-        epoch=epoch,
-        mixing=mixing,
-        side_px=side_px,
-    )
+    shown = state.plan.parts.recipe_shown(recipe)
+    batches = epoch_batches(state.images, state.labels, shown, epoch=epoch, mixing=mixing, side_px=side_px)
     return batches if state.plan.parts.augment is None else state.plan.parts.augmented(batches, recipe.input)
 
 

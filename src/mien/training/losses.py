@@ -101,9 +101,8 @@ def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[s
         weights = np.array([recipe.class_weights.get(name, 1.0) for name in classes])
     if recipe.balance.logit_adjustment:
         if not counts.all():
-            words = "balance.logit_adjustment needs samples of every class; the train split has none of "
-            words += f"'{classes[int(counts.argmin())]}'. Leave that class out with a label scheme."
-            raise DataError(words, code="class-empty")
+            words = f"balance.logit_adjustment needs train samples of every class; '{classes[int(counts.argmin())]}' "
+            raise DataError(f"{words}has none. Leave it out with a label scheme.", code="class-empty")
         shift = recipe.balance.logit_adjustment * np.log(counts / counts.sum())
     return Loss(as_tensor(weights), recipe.label_smoothing, recipe.balance.focal_gamma, as_tensor(shift))
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mien.base.errors import TrainingError
+from mien.base.errors import TrainingError, reason_of
 from mien.base.preprocess import InputSpec, denormalise, normalise
 from mien.base.recipe import Recipe
 from mien.base.recipe_tables import AugmentRecipe
-from mien.models.own import own_function, reason_of
+from mien.models.own import own_function
 from mien.training.batches import Batch
 from mien.training.losses import LossFunction
 

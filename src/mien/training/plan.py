@@ -101,8 +101,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) 
     train, validation = (dataset.of_split(split).with_scheme(scheme) for split in ("train", "validation"))
     check_images(dataset, recipe)
     if np.count_nonzero(train.counts()) < 2:
-        words = "The train split has samples of one class only; a classifier needs at least two."
-        raise DataError(words, code="one-class")
+        raise DataError("The train split has one class; a classifier needs at least two.", code="one-class")
     outputs = make_outputs(recipe, train)
     make_outputs(recipe, validation)
     check_counts(train, recipe.balance)
@@ -124,8 +123,7 @@ def check_images(dataset: Dataset, recipe: Recipe) -> None:
     """Raise :class:`DataError` for images of another size or number of channels than the recipe's."""
     if dataset.images.shape[1:] != recipe.input.face_shape:
         size_px, channels = recipe.input.size_and_channels
-        words = f"The recipe needs {'grey' if channels == 1 else 'RGB'} images of {size_px} x {size_px} px; these are "
-        words += f"{dataset.images.shape[1:]}. Read them with size_px={size_px}, channels={channels}."
+        words = f"Images are {dataset.images.shape[1:]}; read them with size_px={size_px}, channels={channels}."
         raise DataError(words, code="image-size")
 
 

@@ -83,10 +83,7 @@ def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, de
 
 def _prepare(plan: TrainingPlan, init_from: RunFolder | None, device: str) -> TrainingState:
     if plan.recipe.tuning.fit_head:
-        raise TrainingError(
-            "A fitted head (tuning.fit_head) has no training steps to try.", "Train it: that takes seconds.",
-            code="no-steps",
-        )  # fmt: skip
+        raise TrainingError("A fitted head has no training steps to try: train it, in seconds.", code="no-steps")
     return prepare(plan, init_from, device=device)
 
 
@@ -189,12 +186,8 @@ def suggested_rate(
         off = windows - windows.mean(axis=1, keepdims=True)
         clear = np.flatnonzero(off @ steps < -_CLEAR * np.sqrt(np.square(off).sum(axis=1) * (steps @ steps)))
     if not len(clear):
-        raise TrainingError(
-            f"The loss falls clearly at no learning rate from {rates[0]:.1g} up, so none can be suggested. If it "
-            "differs much from batch to batch, a larger batch_size shows more; a trained network may have no such rate."
-            if len(losses) >= _WINDOW
-            else f"The loss is not a number, or explodes, by step {len(losses)}.",
-            "Check the data with `mien audit`, and the recipe's loss and network.",
-            code="lr-not-found",
-        )
+        words = f"The loss explodes by step {len(losses)}. Check the recipe's loss and network."
+        if len(losses) >= _WINDOW:
+            words = f"The loss falls clearly at no learning rate from {rates[0]:.1g} up. Try a larger batch_size."
+        raise TrainingError(words, code="lr-not-found")
     return float(rates[clear[-1] + _WINDOW // 2])

@@ -81,11 +81,8 @@ def check_network(recipe: Recipe, classes: int) -> Network:
     early_px = [side_px for _, side_px in recipe.progressive_resizing]
     check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
     if (recipe.tuning.frozen_epochs or recipe.tuning.fit_head) and not network.head.weight.requires_grad:
-        raise RecipeError(
-            f"{recipe.model.name} does not end in a linear layer that could be trained alone. Remove what follows its "
-            f"last one, such as a log_softmax, or train all layers: the recipe tune with tuning.frozen_epochs = 0.",
-            code="no-head",
-        )
+        words = f"{recipe.model.name} does not end in a linear layer to train alone: set tuning.frozen_epochs = 0."
+        raise RecipeError(words, code="no-head")
     return network
 
 
@@ -183,8 +180,7 @@ def facts_of(state: TrainingState, teachers: Sequence[Teacher]) -> dict[str, Any
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file as ``"sha256:..."``. Raises :class:`RunError` if it is missing."""
     if not path.is_file():
-        words = f"{path}, the weights to start from, is missing. Training writes it after an epoch."
-        raise RunError(words, code="checkpoint-missing")
+        raise RunError(f"{path} is missing. Training writes it after an epoch.", code="checkpoint-missing")
     return f"sha256:{file_sha256(path)}"
 
 
@@ -247,20 +243,15 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
     former, wanted = completed(run.read_recipe()), completed(recipe)
     own, given = former.model, wanted.model
     if own.file and given.file and own.settings["file_sha256"] != given.settings["file_sha256"]:
-        raise RunError(
-            f"{given.file} has changed since {run.path} began. Resume with {run.recipe_file}, or change --out.",
-            code="model-file-changed",
-        )
+        words = f"{given.file} has changed since {run.path} began. Resume with {run.recipe_file}, or change --out."
+        raise RunError(words, code="model-file-changed")
     if former.digest != wanted.digest:
         before, now = dotted(former.model_dump(mode="json")), dotted(wanted.model_dump(mode="json"))
         differing = [key for key in now | before if key != "name" and now.get(key) != before.get(key)]
         tuned = not tunes and starts_from_scratch(former.model) and run.read_environment().get("started_from")
         how = "from another model, and --from is missing" if tuned else "by another recipe"
-        raise RunError(
-            f"{run.path} was trained {how} (other {', '.join(differing[:4])}). Resume with "
-            f"{run.recipe_file}, train on from it with --from {run.path}, or choose another --out.",
-            code="run-other-recipe",
-        )
+        words = f"{run.path} was trained {how} (other {', '.join(differing[:4])}). Resume with {run.recipe_file}, "
+        raise RunError(f"{words}train on with --from {run.path}, or choose another --out.", code="run-other-recipe")
 
 
 def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
@@ -283,12 +274,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
             raise _trained_with_other(what, run, f" ({', '.join(own) if isinstance(own, list) else own})")
     started_from = kept.get("started_from")
     if state.init_checkpoint is not None and started_from != facts["started_from"]:
-        raise RunError(
-            f"{run.path} was started from other weights, {started_from or 'drawn at random'}. Start from those, or "
-            f"resume without --from and model.weights: mien train {run.recipe_file} --data DATA "
-            f"--out {run.path} --resume",
-            code="run-other-weights",
-        )
+        raise _trained_with_other("weights", run, f" ({started_from or 'drawn at random'})")
     facts = facts | {name: kept[name] for name in ("started_from", "taught_by", "cross_validation") if name in kept}
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
     state.average.restore(checkpoint.unpack("average", tensors))

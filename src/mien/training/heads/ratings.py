@@ -54,9 +54,6 @@ def _ratings(dataset: Dataset) -> Floats:
     ratings = read_ratings(dataset, NAMES)
     blank = [name for at, name in enumerate(NAMES) if ratings is None or np.isnan(ratings[:, at]).all()]
     if ratings is None or blank:
-        raise DataError(
-            f"The {dataset.split[0]} split has no ratings in {' and '.join(blank)}. Write them in these columns of a "
-            "CSV or parquet, from -1 to 1.",
-            code="ratings-missing",
-        )
+        words = f"The {dataset.split[0]} split has no ratings, -1 to 1, in the columns {' and '.join(blank)}."
+        raise DataError(words, code="ratings-missing")
     return ratings
