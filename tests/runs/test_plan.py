@@ -189,7 +189,7 @@ def test_an_error_of_missing_weights_names_the_variants_setting(tiny_study_file,
 
     monkeypatch.setattr(scheduler, "check_network", without_weights)
     text = tiny_study_file.read_text()
-    with raises(ModelError, "weights-not-here", "'wild'", "model.weights"):
+    with raises(ModelError, "weights-not-here", "'wild'", "--set wild:model.weights=FILE"):
         make_plan(parse_study(text, "small", tiny_study_file.parent), {(48, 1): faces})
     study = parse_study(text, "small", tiny_study_file.parent).restricted(["merged"])
     assert [run.variant for run in make_plan(study, {(48, 1): faces})] == ["base", "five"]

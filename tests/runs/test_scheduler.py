@@ -22,7 +22,7 @@ from mien.base.model_file import read_manifest
 from mien.base.run_folder import RunFolder
 from mien.evaluation.named_metrics import METRICS
 from mien.pipeline.training_run import run_recipe
-from mien.runs import progress, worker
+from mien.runs import page, worker
 from mien.runs.page import StudyProgress
 from mien.runs.plan import folder_of, pending, read_completed, read_run
 from mien.runs.scheduler import StudyContext, make_plan, run_all
@@ -64,7 +64,7 @@ def test_a_study_stores_a_diverged_run_as_failed_and_continues(done):
 def test_progress_without_a_terminal_has_a_line_in_ten_seconds(done, monkeypatch, capsys):
     """Oracle: a clock set by hand."""
     clock = SimpleNamespace(now=0)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(page, "time", SimpleNamespace(monotonic=lambda: clock.now))
     shown = StudyProgress(METRICS["accuracy"])
     for seconds in (1, 59, 60, 61, 119, 120):
         clock.now = seconds

@@ -82,7 +82,7 @@ def test_epoch_with_nan_weights_is_not_kept(tmp_path, faces, tiny_recipe, monkey
     train_epoch = loop._train_epoch
     monkeypatch.setattr(loop, "_train_epoch", spoiling_epoch)
     run = RunFolder(tmp_path / "run")
-    with raises(TrainingError, "loss-not-finite", "(epoch 2)", "of epoch 1"):
+    with raises(TrainingError, "loss-not-finite", "of epoch 1"):
         train(plan_training(changed(tiny_recipe, epochs=3, ema_decay=0.0), faces), run)
     tensors, facts = checkpoint.load(run.best)
     assert facts["epoch"] == 1

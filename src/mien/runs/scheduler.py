@@ -254,7 +254,9 @@ def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, chang
         recipe = completed(study.recipe_of(variant, study.seeds_of(variant)[0], changes))
         return _checked(variant, recipe, faces_by_form, is_built_in=study.model_of(variant) is not None)
     except MienError as error:
-        how = " To run only other variants, name them with --only." if isinstance(error, ModelError) else ""
+        how = ""
+        if isinstance(error, ModelError) and not variant.init_from and not recipe.model.settings.get("weights"):
+            how = f" In this study: --set {variant.name}:model.weights=FILE, or choose others with --only."
         raise type(error)(f"The variant '{variant.name}': {error}{how}", code=error.code) from None
 
 
