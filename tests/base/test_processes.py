@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
-from mien.base import processes
+from mien.base import processes, progress
 from mien.base.errors import RunError
+from mien.base.processes import ordered_map
 from support import raises
 
 
@@ -63,3 +67,85 @@ def test_start_ray_rejects_an_address_without_a_cluster(monkeypatch, address):
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was asked"))
     with raises(RunError, "ray-unreachable", address):
         processes.start_ray()
+
+
+def count():
+    assert list(progress.track(range(3), total=3, what="counting", unit="numbers")) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "quiet", "shown"), [(False, False, False), (True, False, True), (True, True, False)]
+)
+def test_track_shows_a_bar_on_terminals_without_quiet(monkeypatch, capfd, is_terminal, quiet, shown):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    progress.set_quiet(quiet)
+    try:
+        count()
+    finally:
+        progress.set_quiet(False)
+    assert ("counting" in capfd.readouterr().err) == shown
+
+
+def test_track_writes_plain_lines_into_logs(monkeypatch, capfd):
+    """The clock shows 0, 25, 50 and 75 seconds: a line after each 30."""
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=iter([0, 25, 50, 75]).__next__))
+    list(progress.track(range(4), total=4, what="counting", unit="numbers"))
+    assert capfd.readouterr().err == "counting: 2 of 4 numbers, 0.04 numbers/s, 50 s left\n"
+
+
+def test_track_prints_nothing_without_stderr(monkeypatch):
+    """As under pythonw, or with a writer of one's own in its place."""
+    for stream in (None, object()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        count()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_ordered_map_keeps_the_order(workers):
+    def work(item):
+        time.sleep(0.002 * (item % 3))
+        return item * item
+
+    assert list(ordered_map(work, iter(range(40)), workers)) == [item * item for item in range(40)]
+    assert list(ordered_map(work, (), workers)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_ordered_map_reads_a_bounded_number_ahead(workers):
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    answers = ordered_map(lambda item: item, endless(), workers)
+    for index in range(1, 30):
+        assert next(answers) == index
+        assert taken <= index + 2 * workers
+    answers.close()
+
+
+def test_ordered_map_works_in_parallel():
+    """Each of three waits for the other two: one after another they would wait for ever."""
+    barrier = threading.Barrier(3, timeout=600)
+    assert len(list(ordered_map(lambda _: barrier.wait(), range(3), 3))) == 3
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_ordered_map_raises_at_the_item_and_ends(workers):
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        if item == 5:
+            raise ValueError("five")
+        return item
+
+    answers = ordered_map(work, iter(range(1000)), workers)
+    assert [next(answers) for _ in range(5)] == list(range(5))
+    with pytest.raises(ValueError, match="five"):
+        next(answers)
+    assert len(begun) <= 6 + 3 * workers

@@ -1,13 +1,22 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn, optim
 
+from mien.base.preprocess import InputSpec, to_input
 from mien.base.recipe_tables import ModelRecipe, OptimRecipe, ScheduleRecipe
+from mien.base.run_folder import RunFolder
 from mien.models.registry import build_model
+from mien.training import average, checkpoint
+from mien.training.average import WeightAverage, recalibrate_bn, some_images
+from mien.training.loop import train
 from mien.training.optim import build_optimizer, plateau_factor, rate_factor
+from mien.training.plan import plan_training
+from mien.training.state import prepare
+from training_support import changed
 
 
 def rates(recipe, epochs=10, steps=10):
@@ -119,3 +128,112 @@ def test_optimizer_without_scales_has_two_groups():
     assert [id(p) for p in first["params"]] == [id(p) for p in network.parameters() if p.ndim > 1]
     assert [id(p) for p in second["params"]] == [id(p) for p in network.parameters() if p.ndim <= 1]
     assert first["lr_scale"] == second["lr_scale"] == 1.0
+
+
+def test_recalibrate_bn_changes_only_running_statistics(tiny_run, faces):
+    network, _ = checkpoint.load_best(tiny_run)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    momenta = [module.momentum for module in network.modules() if hasattr(module, "momentum")]
+    recalibrate_bn(network, np.asarray(faces.images), tiny_run.read_recipe().input)
+    assert momenta == [module.momentum for module in network.modules() if hasattr(module, "momentum")]
+    assert not any(module.training for module in network.modules())
+    for name, value in network.state_dict().items():
+        assert torch.equal(before[name], value) != ("running" in name), name
+
+
+def test_recalibrate_bn_makes_no_batch_of_one():
+    """257 of them: Study B's network norms vectors, of which one alone has no variance."""
+    images = np.random.default_rng(0).integers(0, 256, (257, 48, 48), dtype=np.uint8)
+    network = build_model(ModelRecipe(name="study-b"), 7, 48)
+    means = network.state_dict()["dense.3.running_mean"]
+    before = means.clone()
+    recalibrate_bn(network, images, InputSpec())
+    assert not torch.equal(means, before)
+
+
+def test_some_images_returns_the_same_random_subset(monkeypatch):
+    images = np.arange(50, dtype=np.uint8).reshape(50, 1, 1)
+    assert np.array_equal(some_images(images), images)
+    monkeypatch.setattr(average, "MAX_IMAGES", 20)
+    chosen = some_images(images).ravel().tolist()
+    assert len(set(chosen)) == 20
+    assert chosen == some_images(images).ravel().tolist()
+    assert chosen != list(range(20)), "the first ones may be of one class"
+
+
+def test_prepare_keeps_only_images_for_recalibration(monkeypatch, faces, tiny_recipe):
+    monkeypatch.setattr(average, "MAX_IMAGES", 20)
+    kept = prepare(plan_training(changed(tiny_recipe, recalibrate_bn=True), faces)).recalibration_images
+    assert np.array_equal(kept, some_images(np.asarray(faces.of_split("train").images)))
+    assert len(kept) == 20
+    assert prepare(plan_training(tiny_recipe, faces)).recalibration_images is None
+
+
+def test_run_saves_statistics_of_images_without_augmentation(tmp_path, faces, tiny_recipe):
+    """By update_bn on the train faces, for the averaged weights and for a run without an average."""
+    train_faces = faces.of_split("train")
+    for decay in (0.0, 0.9):
+        # Faces are served as the data has them, however training balances them.
+        balance = {"sampling": "oversample"}
+        recipe = changed(tiny_recipe, epochs=2, recalibrate_bn=True, ema_decay=decay, balance=balance)
+        run = RunFolder(tmp_path / str(decay))
+        train(plan_training(recipe, faces), run)
+        network, _ = checkpoint.load_best(run)
+        kept = {name: value.clone() for name, value in network.state_dict().items()}
+        order = np.random.default_rng(0).permutation(len(train_faces))
+        inputs = torch.from_numpy(to_input(np.asarray(train_faces.images)[order], recipe.input))
+        torch.optim.swa_utils.update_bn(inputs.tensor_split(-(-len(inputs) // 256)), network)
+        for name, value in network.state_dict().items():
+            if "running" in name:
+                assert torch.allclose(value, kept[name], rtol=1e-4, atol=1e-5), (decay, name)
+
+
+@pytest.mark.parametrize("frozen", [0, 2])
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_recalibration_changes_no_trained_weight(tmp_path, faces, tiny_recipe, tiny_run, decay, frozen):
+    """Training itself norms by its own batches, so that weights and their average come out alike to the bit."""
+    weights = []
+    tuning = {"frozen_epochs": frozen}
+    for renewed in (False, True):
+        run = RunFolder(tmp_path / str(renewed))
+        recipe = changed(tiny_recipe, epochs=3, recalibrate_bn=renewed, ema_decay=decay, tuning=tuning)
+        train(plan_training(recipe, faces), run, init_from=tiny_run)
+        tensors = checkpoint.load(run.last)[0]
+        weights.append({name: value for name, value in tensors.items() if "running" not in name})
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+
+
+def test_weight_average_follows_its_formula():
+    """Oracle: the recurrence in the docstring, by hand, for weights and running statistics."""
+    net = network()
+    average = WeightAverage(net, 0.9)
+    expected = {name: value.clone() for name, value in net.state_dict().items() if value.is_floating_point()}
+    for step in range(30):
+        with torch.no_grad():
+            net[0].weight.add_(1.0)
+            net[1].running_mean.add_(0.5)
+        average.update(step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        for name, value in net.state_dict().items():
+            if name in expected:
+                expected[name] = decay * expected[name] + (1 - decay) * value
+    for name, value in expected.items():
+        assert average.tensors[name].numpy() == pytest.approx(value.numpy(), rel=1e-5)
+
+
+def test_in_place_restores_weights_after_an_error():
+    net = network()
+    average = WeightAverage(net, 0.9)
+    own = net[0].weight.clone()
+    average.tensors["0.weight"].fill_(7.0)
+    with pytest.raises(ZeroDivisionError), average.in_place():
+        assert (net[0].weight == 7).all()
+        raise ZeroDivisionError
+    assert torch.equal(net[0].weight, own)
+    assert (average.tensors["0.weight"] == 7).all()
