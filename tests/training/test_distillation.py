@@ -16,11 +16,10 @@ from mien.evaluation.predictions import Predictions, Teacher, write_predictions
 from mien.inference.predictor import load
 from mien.pipeline.split_predictions import predict_soft_labels
 from mien.training import checkpoint
-from mien.training.distillation import soft_labels, teacher_targets
 from mien.training.heads import make_outputs
 from mien.training.loop import train
 from mien.training.plan import plan_training
-from mien.training.state import prepare
+from mien.training.state import prepare, soft_labels, teacher_targets
 from support import raises
 from training_support import batch, break_off, changed
 
