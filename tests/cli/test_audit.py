@@ -116,7 +116,7 @@ def test_audit_rejects_unusable_recipes_before_its_work(
     monkeypatch.setattr(command, "find_copies", find_copies)
     other.write_text(dump_recipe(tiny_recipe.model_copy(update={"seed": 8})))
     shutil.copytree(tiny_run.path, out / "folds" / "fold-2")
-    refused(mien("audit", face_parquet, "--recipe", other, "--out", out), "other-recipe", "2")
+    refused(mien("audit", face_parquet, "--recipe", other, "--out", out), "run-other-recipe", "2")
 
 
 def test_audit_replaces_clean_toml_only_with_overwrite(mien, face_parquet, tmp_path):

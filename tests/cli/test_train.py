@@ -133,7 +133,7 @@ def test_train_notes_a_backbone_that_starts_at_random(mien, tmp_path, face_folde
     command = ("train", "tune", "--data", face_folder, "--out", tmp_path / "r", "--set", "batch_size=32")
     command += ("--set", "epochs=1", "--set", "model.name=timm", "--set", "model.backbone=test_resnet")
     refused(mien(*command), "weights-not-here", "test_resnet", "model.weights", "model.pretrained=false")
-    refused(mien(*command, "--set", f"model.weights={tmp_path / 'x.safetensors'}"), "weights-missing")
+    refused(mien(*command, "--set", f"model.weights={tmp_path / 'x.safetensors'}"), "weights-unreadable")
     assert not (tmp_path / "r").exists()
     answer = mien(*command, "--set", "model.pretrained=false")
     assert answer.code == 0, answer.err

@@ -94,11 +94,11 @@ def test_train_refuses_a_network_file_that_cannot_be_used(timm, tmp_path, weight
     saved(trained(timm, "test_efficientnet"), tmp_path / "other.safetensors")
     torch.save(trained(timm, "test_resnet").state_dict(), tmp_path / "pickled.pth")
     for name, code in (
-        ("none.safetensors", "weights-missing"),
-        ("cut.safetensors", "weights-damaged"),
-        ("empty.safetensors", "weights-damaged"),
+        ("none.safetensors", "weights-unreadable"),
+        ("cut.safetensors", "weights-unreadable"),
+        ("empty.safetensors", "weights-unreadable"),
         ("other.safetensors", "weights-mismatch"),
-        ("pickled.pth", "weights-format"),
+        ("pickled.pth", "weights-unreadable"),
     ):
         with raises(ModelError, code, name):
             network_of(weights=str(tmp_path / name)).load_pretrained()
@@ -176,6 +176,6 @@ def test_run_needs_its_weights_file_only_at_the_start(timm, tmp_path, faces, tin
     assert manifest.licence == "that of the pretrained weights: not known"
     assert str(Path(weights).parent).encode() not in run.model.read_bytes()
     train(plan_training(recipe, faces), run, resume=True)
-    with raises(ModelError, "weights-missing"):
+    with raises(ModelError, "weights-unreadable"):
         train(plan_training(recipe, faces), RunFolder(tmp_path / "again"))
     assert not (tmp_path / "again").exists()

@@ -90,10 +90,10 @@ def test_folds_resume_a_stopped_fold_and_keep_finished_ones(short_recipe, faces,
         cross_val_predictions(recipe, *arguments, callback=Stops(), notify=print, advice="Once more")
     assert len(RunFolder(tmp_path / "cut" / "fold-2").read_history()) == 1
     assert not RunFolder(tmp_path / "cut").predictions(SPLIT).exists()
-    with raises(RunError, "other-recipe", "fold-1"):
+    with raises(RunError, "run-other-recipe", "fold-1"):
         cross_val_predictions(short_recipe, *arguments, notify=print)
     RunFolder(tmp_path / "cut" / "fold-1").best.unlink()
-    with raises(RunError, "other-recipe"):
+    with raises(RunError, "run-other-recipe"):
         cross_val_predictions(short_recipe, *arguments, notify=print)
     told = []
     for _ in range(2):

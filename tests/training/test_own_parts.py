@@ -437,14 +437,14 @@ def test_own_augmentation_replaces_the_recipes(faces, tiny_recipe):
 @pytest.mark.parametrize(
     ("parts", "code", "value"),
     [
-        ({"loss": lambda logits, labels: logits.mean(1)}, "loss-not-scalar", "(32,)"),
-        ({"loss": lambda logits, labels: 1.0}, "loss-not-scalar", "float"),
-        ({"loss": lambda logits, labels: logits.detach().mean()}, "loss-without-gradient", "lambda"),
+        ({"loss": lambda logits, labels: logits.mean(1)}, "loss-output", "(32,)"),
+        ({"loss": lambda logits, labels: 1.0}, "loss-output", "float"),
+        ({"loss": lambda logits, labels: logits.detach().mean()}, "loss-output", "lambda"),
         ({"augment": lambda images: images[:, :, 1:]}, "augment-output", "(32, 1, 43, 44)"),
         ({"augment": lambda images: images / 0}, "augment-output", "finite"),
         ({"augment": lambda images: 255 * images}, "augment-output", "up to 2"),
-        ({"optimizer": lambda parameters: None}, "optimizer-type", "NoneType"),
-        ({"optimizer": lambda _: torch.optim.SGD([torch.zeros(1)])}, "optimizer-parameters", "SGD"),
+        ({"optimizer": lambda parameters: None}, "optimizer-output", "NoneType"),
+        ({"optimizer": lambda _: torch.optim.SGD([torch.zeros(1)])}, "optimizer-output", "SGD"),
         ({"loss": lambda logits, labels: functional.mse_loss(logits, labels[:3])}, "loss-fails", "lambda"),
         ({"augment": lambda images: images @ images[0, 0, :3]}, "augment-fails", "lambda"),
         ({"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=-1)}, "optimizer-fails", "lambda"),
@@ -511,7 +511,7 @@ def test_train_takes_a_network_class_or_instance(tmp_path, faces, tiny_recipe_te
     for network, code, words in (
         (FromPython(width=5), "model-instance", differs),
         (FromPython(classes=3), "model-instance", "head.weight is 3 x 4 instead of 7 x 4"),
-        (nn.Linear, "model-of-torch", ""),
+        (nn.Linear, "model-type", ""),
         (Beside, "model-file", ".py file"),
         (3, "model-type", ""),
     ):

@@ -183,7 +183,7 @@ def _file_of(kind: type[nn.Module]) -> str:
     """Return the class's file. A class of a script, notebook or function gets a file in the cache."""
     if kind.__module__.startswith("torch."):
         words = f"{kind.__name__} is a class of torch. Write your own that builds it, class Net({kind.__name__})."
-        raise RecipeError(words, code="model-of-torch")
+        raise RecipeError(words, code="model-type")
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     if file and kind.__module__ != "__main__" and "." not in kind.__qualname__:
         return str(file)

@@ -194,13 +194,15 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
         names_start = init_from is not None or starts_from_scratch(recipe.model)
         targets, data = target_fingerprints(recipe, training), str(environment.get("data_fingerprint"))
         for differs, what, code in (
-            (completed(run.read_recipe()).digest != digest, "another recipe", "other-recipe"),
-            (not training.matches_training_data(data), "other data or another number of folds", "other-data"),
-            (environment | targets != environment, "other votes or ratings", "run-other-votes"),
-            (begun != start and names_start, "another --from", "run-other-start"),
+            (completed(run.read_recipe()).digest != digest, "another recipe", "recipe"),
+            (not training.matches_training_data(data), "other data or another number of folds", "data"),
+            (environment | targets != environment, "other votes or ratings", "votes"),
+            (begun != start and names_start, "another --from", "weights"),
         ):
             if differs:
-                raise RunError(f"{run.path} was started with {what}. Give the same, or another --out.", code=code)
+                raise RunError(
+                    f"{run.path} was started with {what}. Give the same, or another --out.", code=f"run-other-{code}"
+                )
 
 
 def measure_folds(predictions: Predictions, folds: FoldPlan) -> Evaluation:

@@ -68,8 +68,7 @@ class Parts:
     def label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Compute the user's loss of a batch.
 
-        Raises TrainingError: the loss is no scalar (``loss-not-scalar``), or has no gradient
-        (``loss-without-gradient``).
+        Raises TrainingError: the loss is no scalar, or has no gradient (``loss-output``).
         """
         assert self.loss is not None
         try:
@@ -81,10 +80,9 @@ class Parts:
             return logits.sum() * torch.nan  # The training has diverged; its check of the loss says so.
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
             rule = "loss must return a scalar tensor, the mean over the batch"
-            raise _wrong(rule, self.loss, value, "loss-not-scalar")
+            raise _wrong(rule, self.loss, value)
         if logits.requires_grad and not value.requires_grad:
-            words = f"loss must depend on the logits; {_name(self.loss)} returns a tensor without a gradient."
-            raise TrainingError(words, code="loss-without-gradient")
+            raise _wrong("loss must depend on the logits and have a gradient", self.loss, value)
         return value
 
     def recipe_shown(self, recipe: Recipe) -> Recipe:
@@ -108,23 +106,22 @@ class Parts:
             if not right or not bool((images.abs() < 10).all()):
                 rule = f"augment must return float images of shape {tuple(batch.images.shape)}, 0..1, all finite"
                 rule += f", not up to {float(images.abs().max()):.4g}" if right else ""
-                raise _wrong(rule, self.augment, images, "augment-output")
+                raise _wrong(rule, self.augment, images)
             shown = normalise(255 * images.float(), spec).contiguous(memory_format=torch.channels_last)
             yield replace(batch, images=shown)
 
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
         """Make the user's optimiser; ``lr`` is the recipe's; the schedule gives factors of it.
 
-        Raises TrainingError: no optimiser (``optimizer-type``), or of other parameters (``optimizer-parameters``).
+        Raises TrainingError: no optimiser, or one of other parameters (``optimizer-output``).
         """
         assert self.optimizer is not None
         with named(self.optimizer, "optimizer"):
             made: Any = self.optimizer([each for each in network.parameters() if each.requires_grad])
         if not isinstance(made, torch.optim.Optimizer):
-            raise _wrong("optimizer must return a torch.optim.Optimizer", self.optimizer, made, "optimizer-type")
+            raise _wrong("optimizer must return a torch.optim.Optimizer", self.optimizer, made)
         if not set(network.parameters()) & {each for group in made.param_groups for each in group["params"]}:
-            rule = "optimizer must use the parameters that it is given"
-            raise _wrong(rule, self.optimizer, made, "optimizer-parameters")
+            raise _wrong("optimizer must use the parameters that it is given", self.optimizer, made)
         for group in made.param_groups:
             group["lr_scale"] = group["lr"] / lr
         return made
@@ -144,11 +141,12 @@ def named(part: object, argument: str) -> Iterator[None]:
         raise TrainingError(f"{argument} {_name(part)} fails: {reason_of(error)}.", code=f"{argument}-fails") from error
 
 
-def _wrong(rule: str, part: object, returned: object, code: str) -> TrainingError:
+def _wrong(rule: str, part: object, returned: object) -> TrainingError:
+    """Return the error of a function whose result breaks a rule, of which the first word names the part."""
     found = type(returned).__name__
     if isinstance(returned, Tensor):
         found = f"{tuple(returned.shape)} of {returned.dtype}" + ", not all finite" * (not returned.isfinite().all())
-    return TrainingError(f"{rule}; {_name(part)} returns {found}.", code=code)
+    return TrainingError(f"{rule}; {_name(part)} returns {found}.", code=f"{rule.split()[0]}-output")
 
 
 def _name(part: object) -> str:
