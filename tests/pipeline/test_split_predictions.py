@@ -62,7 +62,7 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
     without_test = faces.subset(np.flatnonzero(faces.split != "test"))
     gone, also = dropped(faces), dropped(faces, 1)
     other = faces.subset(np.flatnonzero(faces.rows != gone.row))
-    cleaned, cleaned_without = (apply_clean(each, Clean("", (gone,))) for each in (faces, without_test))
+    cleaned, cleaned_without = (apply_clean(each, Clean(each.fingerprint, (gone,))) for each in (faces, without_test))
 
     def learnt_from(data_fingerprint, cleaned_from=()):
         copy = tmp_path / "model.onnx"
@@ -88,7 +88,7 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
     # Learnt as a list left the data: the rows that fitted the temperature are there without the list, too, and with
     # another one.
     for model in (learnt_from(**cleaned.provenance), learnt_from(**cleaned_without.provenance)):
-        for data in (faces, without_test, cleaned, apply_clean(faces, Clean("", (also,)))):
+        for data in (faces, without_test, cleaned, apply_clean(faces, Clean(faces.fingerprint, (also,)))):
             assert predict_split(model, data, "validation").temperature == 1
         assert predict_split(model, other, "validation").temperature == 1.43
     # So it is where faces of a class that the model lacks are left out of the same data.
@@ -117,7 +117,7 @@ def test_a_model_of_the_cleaned_data_saw_no_more_than_that(tiny_run, classifier,
     """Whether the test split was at hand when it was trained, or is now, makes no difference."""
     gone = dropped(faces)
     wholes = faces, faces.subset(np.flatnonzero(faces.split != "test"))
-    cleaned, cleaned_without = (apply_clean(each, Clean("", (gone,))) for each in wholes)
+    cleaned, cleaned_without = (apply_clean(each, Clean(each.fingerprint, (gone,))) for each in wholes)
     copy = tmp_path / "model.onnx"
     manifest = classifier.manifest.model_copy(update={"data_fingerprint": cleaned.fingerprint_without_test})
     copy.write_bytes(attach_manifest(tiny_run.model.read_bytes(), manifest))
