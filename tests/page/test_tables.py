@@ -93,7 +93,7 @@ def test_latex_has_minus_signs_the_best_in_bold_caption_and_label(tmp_path):
     rows = [("a-b", -0.196), ("-.5 c", 0.25)]
     table = Table("t", (Column("x", "text"), Column("y", "signed")), rows, "50% of it.", best=frozenset({(1, "y")}))
     expected = (
-        "\\begin{table}\n\\centering\n\\caption{50\\% of it.}\n\\label{tab:t}\n"
+        "\\begin{table}\n\\centering\n\\caption{50\\% of it.}\n\\label{tab:t}\n\\smallskip\n"
         "\\begin{tabular}{lr}\n\\toprule\nx & y \\\\\n\\midrule\na-b & $-$0.196 \\\\\n"
         "$-$.5 c & \\textbf{+0.250} \\\\\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
     )

@@ -168,6 +168,15 @@ def test_methods_state_data_optimiser_schedule_and_augmentation(tmp_path):
         assert words in found, words
 
 
+def test_methods_leave_out_what_a_users_parts_replace(tmp_path):
+    run = RunFolder(tmp_path / "r")
+    own = {"loss": "mine.cost", "optimizer": "mine.make", "augment": "mine.noise"}
+    run.create(load_recipe("short", {"label_smoothing": 0.1}), {"not_of_the_recipe": own})
+    found = methods_text(run, COUNTS, 1)
+    assert "Own code: loss mine.cost, optimizer mine.make, augment mine.noise" in found
+    assert [words for words in ("smoothing", "momentum", "mirrored", "not augmented") if words in found] == []
+
+
 @pytest.mark.parametrize("name", ["short", "quick-votes", "study-b", "teacher-resnet", "head", "tune"])
 def test_bibliography_has_what_the_paragraph_cites(tmp_path, name):
     texts = paper_files(run_of(tmp_path / "r", name), COUNTS, 1, "mine")

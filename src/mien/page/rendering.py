@@ -69,7 +69,7 @@ def table_environment(tabular: str, caption: str, label: str, letters: int) -> s
     if letters > 92:
         tabular = f"\\resizebox{{\\linewidth}}{{!}}{{%\n{tabular}}}\n"
     size = "\\footnotesize\n" if letters > 76 else "\\small\n" if letters > 66 else ""
-    return _floating("table", size + tabular, caption, label, below=False)
+    return _floating("table", f"\\smallskip\n{size}{tabular}", caption, label, below=False)
 
 
 def _floating(kind: str, body: str, caption: str, label: str, *, below: bool) -> str:

@@ -354,7 +354,12 @@ def model_table(results: Sequence[EvaluationResult], metrics: Sequence[NamedMetr
         Column("Parameters", "count"),
         *(Column(name, "number") for name in ("MB", "ms per face", "Training, min")),
     ]
-    rows = [(each.name, *(_estimate(each, metric) for metric in wanted), *_costs(each)) for each in results]
+    # A path's last part is a run's name; with its folders, a table would be too wide.
+    names = [Path(each.name).name for each in results]
+    names = names if len({*names}) == len(names) else [each.name for each in results]
+    rows = [
+        (name, *(_estimate(each, m) for m in wanted), *_costs(each)) for name, each in zip(names, results, strict=True)
+    ]
     split, samples = results[0].evaluation.split, counted(len(models[0]), "sample")
     caption = f"Models on {split}, {samples}, with 95% intervals. Bold: significantly better than every other model."
     return ModelTable(tuple(results), Table("models", tuple(columns), rows, caption, best=frozenset(best)))

@@ -1,8 +1,9 @@
 """Files for a paper about a run: a paragraph of methods, a table of hyperparameters, and references in BibTeX."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from mien.base.recipe import Recipe, dotted
@@ -49,11 +50,11 @@ def methods_text(run: RunFolder, class_counts: Mapping[str, Sequence[int]], para
 def hyperparameters(recipe: Recipe) -> Table:
     """Return a table of the seed and of all keys of the recipe that differ from their defaults or always matter."""
     always = {"seed", "epochs", "batch_size", "optim.name", "optim.lr", "optim.momentum", "schedule.name", "model.name"}
-    default = dotted(Recipe().resolved())
+    default = dotted(Recipe().resolved()) | {"name": recipe.name, "description": recipe.description}
     rows = [
-        (key, _setting(value))
+        (key, Path(value).name if key.endswith(".file") else _setting(value))
         for key, value in dotted(recipe.resolved()).items()
-        if key not in {"name", "description"} and (key in always or value != default.get(key))
+        if key in always or (value != default.get(key) and not key.endswith("sha256"))
     ]
     columns = (Column("hyperparameter", "text"), Column("value", "text"))
     return Table("hyperparameters", columns, rows, f"Hyperparameters of the recipe {recipe.name}.")
@@ -70,6 +71,10 @@ def methods(run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameter
     recipe, history, facts = run.read_recipe(), run.read_history(), run.read_environment()
     given, name = recipe.input, recipe.model.name
     version = facts.get("mien version", "")
+    own = {
+        "optimizer" if table == "optim" else table: f"{part.name} ({part.file_sha256[:12]})"
+        for table, part in recipe.own_parts.items()
+    } | facts.get("not_of_the_recipe", {})
     seen = f", of which the network sees {given.crop_px} × {given.crop_px}" if given.crop_px < given.size_px else ""
     grey = "grey-scale" if given.channels == 1 else "RGB"
     sentences: list[Sentence] = [
@@ -79,8 +84,8 @@ def methods(run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameter
         ),
         (f"It classifies {grey} face crops of {given.size_px} × {given.size_px} pixels{seen}", ()),
         *_data(recipe, facts, class_counts),
-        *_optimisation(recipe, len(history)),
-        *_augmentation(recipe),
+        *_optimisation(recipe, len(history), own),
+        *_augmentation(recipe, own),
     ]
     if facts.get("started_from"):
         sentences.append((f"Training began with the weights of {facts['started_from']}", ()))
@@ -88,15 +93,15 @@ def methods(run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameter
         weight, heat = recipe.distill.alpha, recipe.distill.temperature
         text = f"It was distilled from {counted(len(facts['taught_by']), 'teacher')}"
         sentences.append((f"{text} with weight {weight:g} at temperature {heat:g}", ["distillation"]))
-    own = [f"{table} {part.name} ({part.file_sha256[:12]})" for table, part in recipe.own_parts.items()]
-    if own := own + [f"{part} {given}" for part, given in facts.get("not_of_the_recipe", {}).items()]:
-        sentences.append((f"Own code: {', '.join(own)}", ()))
+    if own:
+        sentences.append((f"Own code: {', '.join(f'{part} {name}' for part, name in own.items())}", ()))
     if history and not recipe.tuning.fit_head:
         kept = kept_epoch_text(best_epoch(history, recipe), len(history), recipe.stopping)
         sentences.append((f"The weights are of epoch {kept}", ()))
     took = ""
     if history and "device" in facts:
-        took = f"; training took {duration_text(history[-1]['seconds'], units=True)} on {facts['device']}"
+        device = facts["device"].replace("cpu", "the CPU")
+        took = f"; training took {duration_text(history[-1]['seconds'], units=True)} on {device}"
     sentences.append((f"The seed was {recipe.seed}, the recipe {recipe.name} ({recipe.digest[7:19]}){took}", ()))
     if "commit" in facts:
         sentences.append((f"The working folder was at commit {facts['commit'][:12]}", ()))
@@ -115,7 +120,8 @@ def _data(recipe: Recipe, facts: Mapping[str, Any], class_counts: Mapping[str, S
         yield f"The votes of the annotators are a target of the output {votes}", ["ferplus"] if fer2013 else ()
 
 
-def _optimisation(recipe: Recipe, epochs: int) -> Iterator[Sentence]:
+def _optimisation(recipe: Recipe, epochs: int, own: Collection[str]) -> Iterator[Sentence]:
+    """Yield sentences about optimiser, schedule and loss; ``own`` names the parts that a user's code replaces."""
     optim, schedule = recipe.optim, recipe.schedule
     if recipe.tuning.fit_head:
         yield "Its head was fitted by cross-validated logistic regression on the features", ["linear-probe"]
@@ -123,11 +129,9 @@ def _optimisation(recipe: Recipe, epochs: int) -> Iterator[Sentence]:
     names = {"sgd": "stochastic gradient descent", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
     momentum = [f"{'Nesterov ' if optim.nesterov else ''}momentum {optim.momentum:g}"] if optim.name == "sgd" else []
     settings = [*momentum, f"a learning rate of {optim.lr:g}", f"a weight decay of {optim.weight_decay:g}"]
-    yield (
-        f"It was trained for {counted(epochs, 'epoch')} in batches of {recipe.batch_size} by "
-        f"{names.get(optim.name, optim.name)} with {_listed(settings)}",
-        [optim.name] if optim.name in {"adam", "adamw"} else (),
-    )
+    by = "its own optimiser" if "optimizer" in own else f"{names.get(optim.name, optim.name)} with {_listed(settings)}"
+    cited = {optim.name} & {"adam", "adamw"} if "optimizer" not in own else ()
+    yield f"It was trained for {counted(epochs, 'epoch')} in batches of {recipe.batch_size} by {by}", [*cited]
     warmup = f" after rising from 0 in the first {100 * schedule.warmup:g}% of the steps" if schedule.warmup else ""
     end = f"{schedule.final:g} of it" if schedule.final else "0"
     match schedule.name:
@@ -144,13 +148,16 @@ def _optimisation(recipe: Recipe, epochs: int) -> Iterator[Sentence]:
             words = f"fell linearly to {end}"
     keys = {"cosine": ["cosine"], "one-cycle": ["one-cycle"]}.get(schedule.name, [])
     yield f"The learning rate {words}{warmup}", keys
-    extras = [
+    of_loss = [
         (f"label smoothing {recipe.label_smoothing:g}", recipe.label_smoothing, "label-smoothing"),
         (f"class weights ({recipe.class_weights})", recipe.class_weights != "none", ""),
-        (f"{recipe.balance.sampling} sampling", recipe.balance.sampling != "none", ""),
         (f"focal loss with gamma {recipe.balance.focal_gamma:g}", recipe.balance.focal_gamma, "focal"),
         (f"logit adjustment {recipe.balance.logit_adjustment:g}", recipe.balance.logit_adjustment, "logit-adjustment"),
         (f"self-adaptive targets ({recipe.self_adaptive:g})", recipe.self_adaptive, "self-adaptive"),
+    ]
+    extras = [
+        *(() if "loss" in own else of_loss),
+        (f"{recipe.balance.sampling} sampling", recipe.balance.sampling != "none", ""),
         (f"an exponential moving average of the weights ({recipe.ema_decay:g})", recipe.ema_decay, ""),
         (f"gradients clipped to norm {optim.clip_norm:g}", optim.clip_norm, ""),
     ]
@@ -158,7 +165,7 @@ def _optimisation(recipe: Recipe, epochs: int) -> Iterator[Sentence]:
         yield f"It used {_listed(text for text, _ in used)}", [key for _, key in used if key]
 
 
-def _augmentation(recipe: Recipe) -> Iterator[Sentence]:
+def _augmentation(recipe: Recipe, own: Collection[str]) -> Iterator[Sentence]:
     given = recipe.augment
     low, high = given.brightness_range
     steps = [
@@ -177,10 +184,11 @@ def _augmentation(recipe: Recipe) -> Iterator[Sentence]:
         (f"mixed by mixup (alpha {given.mixup:g})", given.mixup, "mixup"),
         (f"mixed by cutmix (alpha {given.cutmix:g})", given.cutmix, "cutmix"),
     ]
-    used = [(text, key) for text, is_used, key in steps if is_used]
+    # A user's function replaces all but mixup and cutmix.
+    used = [(text, key) for text, is_used, key in (steps[-2:] if "augment" in own else steps) if is_used]
     if used:
         yield f"Training images were {_listed(text for text, _ in used)}", [key for _, key in used if key]
-    elif not given.file and not recipe.tuning.fit_head:
+    elif "augment" not in own and not recipe.tuning.fit_head:
         yield "Training images were not augmented", ()
 
 

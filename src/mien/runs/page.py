@@ -94,20 +94,7 @@ def _cell(metric: NamedMetric, value: Any) -> Cell:
     return Cell(value, metric_format(metric))
 
 
-_OTHERS = {
-    "variant",
-    "what",
-    "faces",
-    "classes",
-    "runs",
-    "seed",
-    "epochs",
-    "epoch kept",
-    "seconds",
-    "on",
-    "failed",
-    "kept in",
-}
+_OTHERS = {"variant", "what", "faces", "classes", "runs", "seed", "epochs", "epoch kept", "seconds", "on", "failed"}
 """Columns beside those of metrics."""
 
 
@@ -261,7 +248,6 @@ def _runs_section(table: StudyTable) -> Section:
         Column("variant", "text"), Column("seed", "count"),
         *map(_column, metrics), Column("epochs", "count"),
         Column("epoch kept", "count"), Column("seconds", "number"), Column("on", "text"), Column("failed", "text"),
-        Column("kept in", "text"),
     )  # fmt: skip
     values = {row.variant.name: {key: iter(each.values) for key, each in row.metrics.items()} for row in table.rows}
     rows = [
@@ -269,14 +255,14 @@ def _runs_section(table: StudyTable) -> Section:
             run.variant, run.recipe.seed,
             *(None if each.record.failed else next(values[run.variant][metric.key]) for metric in metrics),
             each.record.epochs, each.record.best_epoch, round(each.record.seconds, 1), each.record.hardware,
-            each.record.failed, each.folder.name,
+            each.record.failed,
         )
         for run, each in table.runs
     ]  # fmt: skip
     if not any(each.record.failed for _, each in table.runs):
-        columns, rows = (*columns[:-2], columns[-1]), [(*row[:-2], row[-1]) for row in rows]
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     settings = _settings_table(table)
-    words = "Each run is stored with its recipe, history and predictions, so that every value here can be recomputed."
+    words = "Each run is stored in results/ with its recipe, history and predictions: every value can be recomputed."
     blocks: tuple[Block, ...] = (Table("runs", columns, rows), Text(words, soft=True))
     return Section("runs", "All runs", (settings, *blocks) if settings.rows else blocks)
 
@@ -287,12 +273,12 @@ def _settings_table(table: StudyTable) -> Table:
     keys = sorted({key for each in recipes.values() for key in each if not key.endswith("sha256")})
     keys = [key for key in keys if len({repr(each.get(key)) for each in recipes.values()}) > 1]
     keys = [key for key in keys if key not in {"name", "description", "seed"}]
-    columns = (Column("variant", "text"), Column("settings in which variants differ", "text"))
+    columns = (Column("variant", "text"), Column("settings", "text"))
     rows = [
         (name, ", ".join(f"{key} = {value_text(each[key])}" for key in keys if each.get(key, "") != "") or "–")
         for name, each in recipes.items()
     ]
-    return Table("settings", columns, rows if keys else [])
+    return Table("settings", columns, rows if keys else [], "Settings in which the variants differ.")
 
 
 def _notices(table: StudyTable) -> Iterator[Notice]:
