@@ -54,7 +54,7 @@ def wrapped(network: onnx.ModelProto) -> onnx.ModelProto:
     """Return the network with its input prepared and its outputs decoded."""
     graph = Graph()
     # uint8 (H, W, 4) -> float32 (1, 3, H', W'), BGR, black to the right and below.
-    planes = graph.add("Transpose", graph.add("Gather", "pixels", graph.constant([2, 1, 0]), axis=2), perm=[2, 0, 1])
+    planes = graph.add("Gather", graph.add("Transpose", "pixels", perm=[2, 0, 1]), graph.constant([2, 1, 0]), axis=0)
     sides = graph.part(graph.add("Shape", "pixels"), 0, 2, 0)
     missing = graph.add("Mod", graph.add("Neg", sides), graph.constant([32]))
     pads = graph.add("Concat", graph.constant([0, 0, 0, 0, 0, 0]), missing, axis=0)

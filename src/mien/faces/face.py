@@ -170,12 +170,7 @@ Boxes = npt.NDArray[np.float64]
 
 def iou(box: npt.NDArray[np.float64], boxes: Boxes) -> npt.NDArray[np.float64]:
     """Compute the intersection over union of one box with each of (N, 4 or more): float64 (N,)."""
-    shared = _shared(box, boxes)
-    return np.asarray(shared / (box[2:4].prod() + boxes[:, 2:4].prod(axis=1) - shared))
-
-
-def _shared(box: npt.NDArray[np.float64], boxes: Boxes) -> npt.NDArray[np.float64]:
-    """Compute the area that one box shares with each of the others: float64 (N,)."""
     low = np.maximum(box[:2], boxes[:, :2])
     high = np.minimum(box[:2] + box[2:4], boxes[:, :2] + boxes[:, 2:4])
-    return np.asarray(np.clip(high - low, 0, None).prod(axis=1))
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    return np.asarray(shared / (box[2:4].prod() + boxes[:, 2:4].prod(axis=1) - shared))
