@@ -23,8 +23,7 @@ from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.inference.find_model import find_run
 from mien.inference.onnx_classifier import OnnxClassifier
-from mien.inference.output_files import Columns
-from mien.inference.resumable_output import ResumableOutput
+from mien.inference.output_files import Columns, ResumableOutput
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.reporting.context import ReportContext
 from mien.runs.spec import load_study

@@ -198,16 +198,11 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def _pixels(self, flat: npt.NDArray[Any], own: tuple[int, ...] | None, channels: int) -> npt.NDArray[np.uint8]:
         """Reshape flat images to uint8 (N, H, W), or (N, H, W, 3) in colour. ``own`` is the shape of a stack's."""
-        if flat.dtype != np.uint8 and (flat.min() < 0 or flat.max() > 255):
-            found = f"{flat.min():g}..{flat.max():g}"
-            raise PixelError(
-                f"Negative values in data passed to {type(self).__name__} or values above 255: pixels must be 0..255; "
-                f"found {found}.",
-                code="pixel-range",
-            )
-        if flat.dtype.kind == "f" and 0 < flat.max() <= 1:
-            words = "Pixels must be 0..255; the largest here is 1 or less. Multiply them by 255."
-            raise PixelError(words, code="pixel-range")
+        lowest, highest = flat.min(), flat.max()
+        if lowest < 0 or highest > 255 or (flat.dtype.kind == "f" and 0 < highest <= 1):
+            # scikit-learn's check of estimators looks for the first words.
+            words = f"Negative values in data passed to {type(self).__name__}, fractions, or values above 255: pixels "
+            raise PixelError(f"{words}must be 0..255; found {lowest:g}..{highest:g}.", code="pixel-range")
         side = round((flat.shape[1] / channels) ** 0.5)
         square = (side, side) if channels == 1 else (side, side, channels)
         shape = (own or square) if self.image_shape is None else self.image_shape

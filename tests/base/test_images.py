@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from mien.base.errors import DataError
 from mien.base.images import open_image, open_image_source
 from mien.base.preprocess import grey_square, upright_rgb
-from mien.inference.annotate import Annotator
+from mien.inference.drawing import Annotator
 from support import encoded, raises
 
 

@@ -14,8 +14,8 @@ from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import read_predictions
+from mien.inference.onnx_classifier import mean_over_views
 from mien.inference.predictor import load
-from mien.inference.tta import mean_over_views
 from support import refused
 
 

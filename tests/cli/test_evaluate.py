@@ -13,8 +13,8 @@ from sklearn.metrics import cohen_kappa_score
 from mien.base.run_folder import RunFolder
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import read_predictions, write_predictions
+from mien.inference.onnx_classifier import mean_over_views
 from mien.inference.predictor import load
-from mien.inference.tta import mean_over_views
 from mien.pipeline import measured_split
 from mien.pipeline.evaluation_files import file_names
 from support import make_predictions, refused

@@ -12,8 +12,8 @@ from mien.base.labels import FERPLUS_CLASSES
 from mien.data.parquet import write_parquet
 from mien.evaluation.metrics import majority, majority_predictions, sample_cross_entropies
 from mien.evaluation.predictions import read_predictions
+from mien.inference.onnx_classifier import augmented_views
 from mien.inference.predictor import load
-from mien.inference.tta import augmented_views
 from mien.pipeline.split_predictions import predict_split, votes_of
 from support import refused, write_fer2013
 

@@ -10,7 +10,7 @@ from mien.api.inputs import read
 from mien.base.errors import DataError
 from mien.base.labels import parse_map
 from mien.data.read import ReadOptions, read_data
-from mien.inference.image_files import image_files
+from mien.inference.predictor import image_files
 from support import raises, warned
 
 NOISE = np.random.default_rng(0)

@@ -6,13 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mien.base.errors import ModelError
 from mien.base.preprocess import grey_square
 from mien.faces import crop as crop_module
-from mien.faces.crop import MOUTH, SHARP, _indices, crop_faces, sharpness, square_around, tilt_of, window
-from mien.faces.face import Box, Face, Margin
-from mien.faces.find import find_detector
-from support import Fixed, raises
+from mien.faces.crop import (
+    MOUTH,
+    SHARP,
+    _indices,
+    crop_faces,
+    may_be_crop,
+    photo_as_crop,
+    sharpness,
+    square_around,
+    tilt_of,
+    window,
+)
+from mien.faces.face import Box, Face, Margin, iou
 
 SIDES = st.integers(1, 30)
 
@@ -66,23 +74,6 @@ def test_eyes_and_mouth_say_where_the_square_lies():
     assert square_around(box, margin, {name: POINTS[name] for name in ("right_eye", "left_eye")}) == Box(5, 30, 50, 50)
     twice = {name: (2 * x, 2 * y) for name, (x, y) in POINTS.items()}
     assert square_around(Box(20, 40, 80, 100), margin, twice) == Box(-6, 18, 141, 141)
-
-
-@pytest.mark.parametrize(
-    "landmarks",
-    [
-        {name: (x / 100, y / 100) for name, (x, y) in POINTS.items()},  # shares of the image
-        {name: (x + 500, y) for name, (x, y) in POINTS.items()},
-        dict.fromkeys(POINTS, (30, 45)),
-        POINTS | {"left_eye": (float("nan"), 1.0)},
-        {name: (6 * x, 6 * y) for name, (x, y) in POINTS.items()},  # of an enlarged copy
-    ],
-)
-@pytest.mark.parametrize("left", [0, 200])
-def test_landmarks_that_do_not_fit_the_box_are_an_error_of_a_detector_of_ones_own(landmarks, left):
-    own = Fixed(Face(Box(left, 20, 40, 50), 1.0, landmarks))
-    with raises(ModelError, "landmarks-outside", f"({left}, 20, 40, 50)"):
-        find_detector(own).detect(np.zeros((300, 300, 3), np.uint8))
 
 
 def test_landmarks_move_with_their_box():
@@ -173,3 +164,27 @@ def test_sharpness_falls_with_motion_and_size(astronaut):
         assert sharpness(moved.astype(np.uint8)) < SHARP
     assert sharpness(grey_square(square.resize((12, 12), Image.Resampling.BOX), 48)) < SHARP
     assert sharpness(np.full((48, 48, 3), 90, np.uint8)) < SHARP
+
+
+def test_images_of_the_other_kind_are_known_by_their_size():
+    """Photos given as face crops, and crops given as photos. Oracle: by hand."""
+    sizes = ((500, 300), (300, 500), (260, 225), (225, 225), (224, 20), (600, 500))
+    found = [photo_as_crop("a.png", *size, option="--crops") for size in sizes]
+    assert [notice is not None for notice in found] == [True, True, False, False, False, True]
+    assert all(text in found[0] for text in ("a.png", "500 x 300", "--crops"))
+    cases = ((48, 48, 0), (224, 224, 0), (225, 225, 0), (48, 48, 1), (48, 96, 0), (36, 55, 0), (200, 150, 0))
+    assert [may_be_crop(*case) for case in cases] == [True, True, False, False, False, True, False]
+
+
+CORNERS = st.tuples(st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 9), st.integers(1, 9))
+
+
+@given(CORNERS, CORNERS)
+def test_iou_counts_shared_pixels(one, other):
+    """Oracle: the pixels of both, as sets."""
+    pixels = [
+        {(x, y) for x in range(left, left + width) for y in range(top, top + height)}
+        for left, top, width, height in (one, other)
+    ]
+    (found,) = iou(np.array(one, float), np.array([other], float))
+    assert found == pytest.approx(len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1]))

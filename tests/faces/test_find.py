@@ -1,34 +1,20 @@
 """Which detector is chosen, and mien.faces.detect on every kind of image."""
 
-import types
-
 import numpy as np
 import pytest
 from PIL import Image
 
 import mien
-from mien.base.errors import DataError, ModelError
 from mien.faces.crop import crop_faces, square_around
-from mien.faces.face import Box, Face, Margin
+from mien.faces.face import Box, Face, LimitedDetector
 from mien.faces.find import find_detector
 from mien.faces.yunet import YuNet
-from support import Fixed, encoded, raises
+from support import Fixed, encoded
 
 
 def test_the_network_is_the_default_and_has_a_name():
     assert isinstance(find_detector(), YuNet)
     assert find_detector() is find_detector()
-    with raises(ModelError, "detector-type", "str"):
-        find_detector("yunet.onnx")
-
-
-@pytest.mark.parametrize("score_range", [1.0, None, (0.0,), (0.0, 0.5, 1.0), ("low", "high"), "01"])
-def test_a_detector_of_ones_own_without_two_scores_is_one_line(score_range):
-    own = types.SimpleNamespace(detect=list, name="own", margin=Margin(1.0, 0.0), score_range=score_range)
-    with raises(ModelError, "detector-type", "score_range"):
-        find_detector(own)
-    own.score_range = (0, 1)
-    assert find_detector(own).score_range == (0, 1)
 
 
 def test_every_kind_of_image_holds_the_same_face(astronaut, tmp_path):
@@ -42,30 +28,11 @@ def test_every_kind_of_image_holds_the_same_face(astronaut, tmp_path):
     assert len(mien.faces.detect(np.asarray(image.convert("L")))) == 1
 
 
-def test_a_photo_of_a_turned_camera_is_put_upright(astronaut, tmp_path):
-    """Oracle: the image itself. EXIF 6 says that its columns run from top to bottom."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / "turned.png"
-    Image.fromarray(np.rot90(astronaut)).save(path, exif=exif)
-    assert mien.faces.detect(path) == mien.faces.detect(astronaut)
-    with Image.open(path) as opened:
-        assert mien.faces.detect(opened) == mien.faces.detect(astronaut)
-
-
-def test_something_else_is_no_image():
-    with raises(DataError, "image-type"):
-        mien.faces.detect({})
-
-
 @pytest.mark.parametrize(
     ("box", "inside"),
-    [
-        (Box(10, 20, 30, 40), Box(10, 20, 30, 40)),
-        (Box(-5, -6, 200, 30), Box(0, 0, 100, 24)),
-        (Box(90, 50, 40, 40), Box(90, 50, 10, 10)),
-    ],
-)
+    [(Box(10, 20, 30, 40), Box(10, 20, 30, 40)), (Box(-5, -6, 200, 30), Box(0, 0, 100, 24)),
+     (Box(90, 50, 40, 40), Box(90, 50, 10, 10))],
+)  # fmt: skip
 def test_boxes_never_leave_the_image(monkeypatch, box, inside):
     """Oracle: by hand, in 100 x 60 pixels. The crop is of the whole box all the same."""
     scene = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
@@ -79,21 +46,24 @@ def test_boxes_never_leave_the_image(monkeypatch, box, inside):
     np.testing.assert_array_equal(photo.predictions[0].crop, expected[0])
 
 
+THREE = Fixed(*(Face(Box(0, 0, side, side), score, {}) for side, score in ((90, 0.5), (50, 0.9), (20, 0.7))))
+
+
 @pytest.mark.parametrize(
-    "face",
-    [
-        *(
-            Face(box, 0.5, {})
-            for box in (Box(-40, -40, 10, 10), Box(150, 70, 10, 10), Box(0, 0, 0, 5), Box(0, 0, 10**9, 9))
-        ),
-        *(Face(Box(1, 1, 9, 9), score, {}) for score in (1.5, -0.1, float("nan"))),
-    ],
-)
-def test_find_detector_rejects_impossible_faces(face):
-    with raises(ModelError, "detector-faces", "fixed"):
-        find_detector(Fixed(face)).detect(np.zeros((60, 100, 3), np.uint8))
+    ("limits", "sides"),
+    [({}, [90, 50, 20]), ({"min_score": 0.7}, [50, 20]), ({"min_size_px": 50}, [90, 50]), ({"max_faces": 1}, [90]),
+     ({"min_score": 0.6, "min_size_px": 30, "max_faces": 1}, [50])],
+)  # fmt: skip
+def test_faces_outside_the_limits_are_left_out(limits, sides):
+    detector = LimitedDetector(THREE, **limits)
+    assert [face.box.width for face in detector.detect(np.zeros((1, 1, 3), dtype=np.uint8))] == sides
+    assert (detector.name, detector.margin) == (THREE.name, THREE.margin)
+    assert detector.score_range == THREE.score_range
 
 
-def test_predict_rejects_an_image_without_pixels():
-    with raises(DataError, "image-empty", "0 x 5"):
-        mien.load("fast").predict(Image.new("RGB", (0, 5)))
+def test_a_least_score_of_0_is_a_limit():
+    """A detector may have logits as scores."""
+    logits = Fixed(Face(Box(0, 0, 9, 9), -2.0, {}), Face(Box(0, 0, 8, 8), 1.0, {}))
+    logits.score_range = (-5.0, 5.0)
+    (face,) = LimitedDetector(logits, min_score=0.0).detect(np.zeros((1, 1, 3), dtype=np.uint8))
+    assert face.score == 1

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from mien.base.errors import ModelError
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
-from support import Fixed, raises
+from support import Fixed
 
 RGB = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
 POINTS = {"right_eye": (45, 30), "left_eye": (70, 30), "right_mouth_corner": (48, 70), "left_mouth_corner": (66, 70)}
@@ -42,24 +41,6 @@ def test_an_image_is_read_by_its_steps(predictor):
         assert np.array_equal(prediction.crop, crop)
     (binary, _) = FaceReader(predictor, Fixed(*FACES), classes="binary").read(RGB)
     assert binary.classes == ("negative", "positive")
-
-
-@pytest.mark.parametrize(
-    "given",
-    [None, (FACES[0],), [(20, 10, 80, 80)], [Face((20, 10, 80, 80), 1.0, {})], [Face(Box(2.5, 1, 8, 8), 1.0, {})],
-     [Face(Box(2, 1, 8, 8), None, {})], [Face(Box(2, 1, 8, 8), 1.0, {"nose": (1.0, 2.0, 3.0)})],
-     [Face(Box(2, 1, 8, 8), 1.0, {"nose": (1.0, None)})]],
-)  # fmt: skip
-def test_what_a_detector_of_ones_own_gives_is_checked(predictor, given):
-    class Odd(Fixed):
-        def detect(self, rgb):
-            return given
-
-    with raises(ModelError, "detector-faces", Odd.name):
-        FaceReader(predictor, Odd()).read(RGB)
-    # An image is not to blame.
-    with raises(ModelError, "detector-faces", Odd.name):
-        predictor.predict([RGB], detector=Odd(), max_faces=1, on_error=lambda *_: None)
 
 
 def test_known_faces_are_not_detected_again(predictor):

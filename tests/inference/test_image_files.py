@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mien.base.images import IMAGE_SUFFIXES
-from mien.inference.image_files import image_files
+from mien.inference.predictor import image_files
 
 
 def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path):

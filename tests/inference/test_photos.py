@@ -50,15 +50,6 @@ def test_whatever_holds_images_is_several(classifier, wrap, tmp_path):
         assert len(list(classifier.stream(wrap(images), detector=detector))) == len(images)
 
 
-@pytest.mark.parametrize(
-    "images", [np.stack([SCENE, SCENE]), np.array(["a.jpg", "b.jpg"]), np.stack([SCENE] * 2)[..., 0]]
-)
-def test_an_array_of_several_images_is_refused_with_what_to_do(classifier, images):
-    """Its type is that of one image, so its answer would have another type than a checker says."""
-    with raises(DataError, "image-shape", "list(array)"):
-        classifier.predict(images, detector=Fixed())
-
-
 def test_a_face_crop_that_is_taken_for_a_photo_gets_a_hint(classifier):
     with pytest.warns(MienWarning, match="predict_crops") as caught:
         assert classifier.predict([SCENE, SCENE[:55, :36]], detector=Fixed()) == [[], []]

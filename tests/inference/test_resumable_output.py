@@ -11,8 +11,7 @@ import pytest
 
 from mien.base.errors import RunError
 from mien.base.files import lock_file
-from mien.inference.output_files import Columns
-from mien.inference.resumable_output import ResumableOutput
+from mien.inference.output_files import Columns, ResumableOutput
 from support import raises
 
 COLUMNS = Columns(("sad", "happy"), crops=False)
@@ -142,18 +141,12 @@ NOTES = "somebody's notes\nsecond line\n"
 
 @pytest.mark.parametrize(
     ("out", "part", "code"),
-    [
-        ("out.csv", '{"begun_with": {no json\n', "journal-damaged"),
-        ("out.csv", '{"begun_with": {}}\n', "journal-damaged"),
-        ("out.csv", NOTES, "journal-damaged"),
-        ("out.csv", NOTES.strip(), "journal-damaged"),
-        ("out.txt", None, "output-suffix"),
-        ("out", None, "output-suffix"),
-        ("folder.csv", None, "output-suffix"),
-        ("file/out.csv", None, "output-unwritable"),
-        ("done.csv", None, "output-exists"),
-    ],
-)
+    [("out.csv", '{"begun_with": {no json\n', "journal-damaged"),
+     ("out.csv", '{"begun_with": {}}\n', "journal-damaged"), ("out.csv", NOTES, "journal-damaged"),
+     ("out.csv", NOTES.strip(), "journal-damaged"), ("out.txt", None, "output-suffix"),
+     ("out", None, "output-suffix"), ("folder.csv", None, "output-suffix"),
+     ("file/out.csv", None, "output-unwritable"), ("done.csv", None, "output-exists")],
+)  # fmt: skip
 def test_an_output_that_cannot_be_written_is_an_error_and_nothing_is_touched(tmp_path, out, part, code):
     (tmp_path / "folder.csv").mkdir()
     for name in ("file", "done.csv"):
@@ -169,7 +162,7 @@ def test_an_output_that_cannot_be_written_is_an_error_and_nothing_is_touched(tmp
 
 @pytest.mark.parametrize(
     ("moment", "code"),
-    [("mien.inference.resumable_output.lock_file", "journal-in-use"), ("pathlib.Path.open", "output-exists")],
+    [("mien.inference.output_files.lock_file", "journal-in-use"), ("pathlib.Path.open", "output-exists")],
 )
 def test_a_file_that_another_command_finishes_meanwhile_is_not_overwritten(tmp_path, monkeypatch, moment, code):
     """It finishes just before the journal is locked, or opened. Oracle: its FILE, and nothing beside."""

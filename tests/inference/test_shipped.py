@@ -138,7 +138,7 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
     for name, suggestion in (
         ("slow-int8", "'fast-int8'?"),
         ("runs/fast", "default, fast, default-int8, fast-int8."),
-        (Path("fast"), "'fast' is a built-in model if given as text instead of a path."),
+        (Path("fast"), "the built-in model 'fast'?"),
     ):
         with raises(ModelError, "model-missing") as caught:
             find_model(name)

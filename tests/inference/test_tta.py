@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mien.base.preprocess import InputSpec, to_input
+from mien.inference.onnx_classifier import VIEWS, augmented_views, mean_over_views
 from mien.inference.predictor import load
-from mien.inference.tta import VIEWS, augmented_views, mean_over_views
 
 
 def test_ten_views_are_the_centre_and_the_four_corners_and_their_mirror_images():

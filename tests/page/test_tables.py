@@ -20,7 +20,7 @@ from mien.page.blocks import Column, Table
 from mien.page.sections import subsets_table
 from mien.page.terminal import evaluation_text, group_text, rich_table
 from mien.page.wording import Cell, interval, shown, with_interval
-from mien.video.page import clock
+from mien.video.timeline import clock
 from support import raises
 
 

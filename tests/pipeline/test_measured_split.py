@@ -19,8 +19,8 @@ from mien.data.read import ReadOptions, read_data
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import STRENGTHS, RobustnessResult, write_robustness
+from mien.inference.onnx_classifier import mean_over_views, views_note
 from mien.inference.predictor import load
-from mien.inference.tta import mean_over_views, views_note
 from mien.pipeline.evaluation_files import find_robustness
 from mien.pipeline.measured_split import (
     MeasuredSplit,

@@ -11,8 +11,8 @@ from mien.base.model_file import attach_manifest
 from mien.data.clean import Change, Clean, apply_clean
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
+from mien.inference.onnx_classifier import noted_views
 from mien.inference.predictor import load
-from mien.inference.tta import noted_views
 from mien.pipeline.evaluate import EvaluateOptions
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit, leakage_reference

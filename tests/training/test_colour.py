@@ -22,8 +22,8 @@ from mien.evaluation.robustness import CORRUPTIONS
 from mien.explanation.explainer import METHODS, Explainer, overlay
 from mien.explanation.gradient import load_torch_model
 from mien.exporting.to_onnx import export_run
+from mien.inference.onnx_classifier import mean_over_views
 from mien.inference.predictor import load
-from mien.inference.tta import mean_over_views
 from mien.models.registry import MODELS, build_model
 from mien.serve.built_page import page_files, service_models
 from mien.training.augment import as_shown, augment

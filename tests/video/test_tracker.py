@@ -150,13 +150,9 @@ def test_large_frames_are_detected_more_often(play, monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "code", "named"),
-    [
-        ({"classes": "nonsense"}, "scheme-unknown", "nonsense"),
-        ({"half_life_seconds": -1}, "seconds-range", "-1"),
-        ({"detect_every_seconds": float("nan")}, "seconds-range", "nan"),
-        ({}, "file-missing", "nothing.mp4"),
-    ],
-)
+    [({"classes": "nonsense"}, "scheme-unknown", "nonsense"), ({"half_life_seconds": -1}, "seconds-range", "-1"),
+     ({"detect_every_seconds": float("nan")}, "seconds-range", "nan"), ({}, "file-missing", "nothing.mp4")],
+)  # fmt: skip
 def test_track_refuses_bad_settings_and_files_before_the_first_frame(classifier, tmp_path, options, code, named):
     with raises(DataError, code, named):
         mien.track(tmp_path / "nothing.mp4", classifier, detector=Told(moving), **options)

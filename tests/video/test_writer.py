@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from mien.base.errors import RunError
-from mien.video.video_file import VideoFile
-from mien.video.writer import VideoWriter
+from mien.video.video_file import VideoFile, VideoWriter
 from support import raises
 
 av = pytest.importorskip("av")

@@ -25,8 +25,7 @@ from mien.reporting.comparison import comparison_page
 from mien.runs.page import write_study
 from mien.runs.spec import ComparisonSpec, Study, Variant
 from mien.runs.table import StudyTable, VariantComparison, VariantRow
-from mien.video.page import timeline_html
-from mien.video.timeline import Timeline
+from mien.video.timeline import Timeline, timeline_html
 from mien.video.tracker import TrackedFace, VideoFrame
 
 METADATA = {"model": "made up", "command": "mien"}

@@ -16,7 +16,7 @@ from mien.data.image_store import check_form
 from mien.faces.crop import cut_out
 from mien.faces.face import Detector
 from mien.faces.find import find_detector
-from mien.inference.image_files import image_files
+from mien.inference.predictor import image_files
 
 
 class Cropped(NamedTuple):

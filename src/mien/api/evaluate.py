@@ -21,8 +21,8 @@ from mien.evaluation.named_metrics import Metric, find_metrics
 from mien.evaluation.predictions import read_predictions
 from mien.evaluation.robustness import RobustnessResult, measure_robustness
 from mien.inference.find_model import is_shipped_run
+from mien.inference.onnx_classifier import check_tta
 from mien.inference.predictor import Predictor, load
-from mien.inference.tta import check_tta
 from mien.page.wording import counted
 from mien.pipeline.evaluate import (
     EvaluateOptions,

@@ -23,9 +23,8 @@ from mien.base.processes import torch_defaults
 from mien.base.progress import slices, track
 from mien.base.run_folder import check_out
 from mien.explanation.explainer import METHODS, Explainer, beside, full_scale, mean_maps, needs_torch, overlay
-from mien.inference.image_files import image_files
 from mien.inference.prediction import Prediction
-from mien.inference.predictor import Predictor, is_several, load
+from mien.inference.predictor import Predictor, image_files, is_several, load
 from mien.page.chart import Chart, shorten
 from mien.page.plots import face_sheet
 from mien.page.wording import percent

@@ -18,8 +18,7 @@ from mien.data.votes import VOTE_PREFIX
 from mien.evaluation.intervals import proportion
 from mien.evaluation.results import Estimate, json_ready
 from mien.evaluation.vote_metrics import krippendorff_alpha, pair_agreement, vote_ceiling
-from mien.inference.image_files import image_files
-from mien.inference.predictor import Predictor
+from mien.inference.predictor import Predictor, image_files
 from mien.page.wording import counted, share_text
 
 CLEAR = 0.5

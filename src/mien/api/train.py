@@ -24,7 +24,7 @@ from mien.base.recipe import Change, Recipe, check_recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.inference.find_model import find_trained
-from mien.inference.tta import check_tta
+from mien.inference.onnx_classifier import check_tta
 from mien.page.wording import counted
 from mien.pipeline.measured_split import image_digests, read_trained_on
 from mien.pipeline.split_predictions import find_teachers, predict_soft_labels

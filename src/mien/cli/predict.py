@@ -21,15 +21,12 @@ from mien.cli.output import leave_out, note_left_out, notice, show, show_json, s
 from mien.faces.crop import crop_as_photo, may_be_crop
 from mien.faces.face import Detector, LimitedDetector
 from mien.faces.find import find_detector
-from mien.inference.annotate import Annotator
 from mien.inference.bulk import predict_files, predict_on_ray, settings_of
-from mien.inference.drawing import share_text
+from mien.inference.drawing import Annotator, share_text
 from mien.inference.face_reader import FaceReader
-from mien.inference.image_files import find_images
-from mien.inference.output_files import Columns, write_csv
+from mien.inference.output_files import Columns, ResumableOutput, write_csv
 from mien.inference.prediction import answer_text
-from mien.inference.predictor import load, photos_as_crops
-from mien.inference.resumable_output import ResumableOutput
+from mien.inference.predictor import find_images, load, photos_as_crops
 from mien.page.wording import counted
 
 

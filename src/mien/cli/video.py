@@ -14,8 +14,8 @@ from mien.cli.predict import DetectionOptions
 from mien.inference.predictor import load
 from mien.page.terminal import rich_table
 from mien.page.wording import counted
-from mien.video.page import longest_tracks, tracks_table
 from mien.video.run import VideoResult, write_video
+from mien.video.timeline import longest_tracks, tracks_table
 from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker
 from mien.video.video_file import VideoFile
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mien.base.errors import ModelError
 from mien.base.images import open_image_source
 from mien.base.preprocess import upright_rgb
-from mien.faces.crop import EYES, MOUTH, Landmarks, between
+from mien.faces.crop import EYES, MOUTH, between
 from mien.faces.face import Box, Detector, Face, LimitedDetector, Margin
 from mien.faces.yunet import YuNet
 
@@ -30,8 +30,8 @@ class OwnDetector:
     """Wrapper of a user's own detector that checks its faces, so that mistakes give a clear error.
 
     ``detect`` raises ModelError (``detector-faces``): not a list of faces; a box without pixels of the image, or much
-    larger than it; a score that is no number of ``score_range``. Landmarks that do not fit the box, such as fractions
-    of the image, are ``landmarks-outside``.
+    larger than it; a score that is no number of ``score_range``; or landmarks that do not fit the box, such as
+    fractions of the image.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -45,29 +45,12 @@ class OwnDetector:
         faces = self._detector.detect(rgb)
         if not (isinstance(faces, list) and all(map(_is_face, faces))):
             words = f"The detector {self.name} must return a list of mien.faces.Face: a Box of whole numbers (int), a "
-            words += "score, and a dict of landmarks, each (x, y)."
-            raise ModelError(words, code="detector-faces")
-        height, width = rgb.shape[:2]
+            raise ModelError(f"{words}score, and a dict of landmarks, each (x, y).", code="detector-faces")
         low, high = self.score_range
         for face in faces:
-            left, top, right, bottom = face.box.xyxy
-            inside = (
-                left < width and top < height and min(right, bottom) > 0 and min(face.box.width, face.box.height) > 0
-            )
-            if not inside or max(face.box.width, face.box.height) > MAX_BOX * max(width, height):
-                words = f"The detector {self.name} gives the box {tuple(face.box)} in an image of {width} x {height} "
-                raise ModelError(
-                    words + "pixels. Boxes are left, top, width and height in pixels.", code="detector-faces"
-                )
-            if not low <= face.score <= high:
-                words = f"The detector {self.name} gives the score {face.score:g}, outside its score_range {low:g} to "
-                raise ModelError(f"{words}{high:g}.", code="detector-faces")
-            if face.landmarks.keys() >= {*EYES, *MOUTH} and not _fit(face.box, face.landmarks):
-                raise ModelError(
-                    f"The detector {self.name} gives landmarks that do not fit the face's box {tuple(face.box)}, such "
-                    f"as {EYES[0]} at {face.landmarks[EYES[0]]}. Both are in pixels of the image.",
-                    code="landmarks-outside",
-                )
+            if not (low <= face.score <= high and _is_in_image(face.box, rgb.shape) and _fits(face)):
+                words = f"The detector {self.name} must give boxes and landmarks in pixels of the image, and scores "
+                raise ModelError(f"{words}{low:g} to {high:g}; found {face}.", code="detector-faces")
         return faces
 
 
@@ -81,9 +64,20 @@ def _is_face(face: Any) -> bool:
     return all(isinstance(number, int) for number in face.box) and all(isinstance(x, int | float) for x in numbers)
 
 
-def _fit(box: Box, landmarks: Landmarks) -> bool:
-    """Return whether eyes and mouth fit the box. On 859 faces, both sizes differ by at most a third."""
-    x, y, own = between(landmarks)
+def _is_in_image(box: Box, shape: tuple[int, ...]) -> bool:
+    height, width = shape[:2]
+    left, top, right, bottom = box.xyxy
+    return (
+        min(box.width, box.height, right, bottom, width - left, height - top) > 0
+        and max(box.width, box.height) <= MAX_BOX * max(width, height)
+    )  # fmt: skip
+
+
+def _fits(face: Face) -> bool:
+    """Return whether eyes and mouth, if known, fit the box. On 859 faces, both sizes differ by at most a third."""
+    if not face.landmarks.keys() >= {*EYES, *MOUTH}:
+        return True
+    box, (x, y, own) = face.box, between(face.landmarks)
     side = max(box.width, box.height)
     apart = math.dist((x, y), (box.left + box.width / 2, box.top + box.height / 2))
     return side / 4 < own < 4 * side and apart < 0.75 * max(side, own)
@@ -100,12 +94,11 @@ def find_detector(wanted: Detector | None = None) -> Detector:
     if isinstance(wanted, YuNet | LimitedDetector | OwnDetector):
         return wanted
     scores = getattr(wanted, "score_range", None)
-    paired = isinstance(scores, tuple | list) and [isinstance(each, int | float) for each in scores] == [True, True]
-    whole = paired and hasattr(wanted, "detect") and hasattr(wanted, "name")
-    if isinstance(wanted, type) or not (whole and isinstance(getattr(wanted, "margin", None), Margin)):
-        words = "A detector is an object with detect(rgb), name, score_range (two numbers) and margin, a "
-        words += f"mien.faces.Margin; found {type(wanted).__name__}."
-        raise ModelError(words, code="detector-type")
+    paired = isinstance(scores, tuple | list) and [isinstance(score, int | float) for score in scores] == [True, True]
+    named = hasattr(wanted, "detect") and hasattr(wanted, "name")
+    if isinstance(wanted, type) or not (paired and named and isinstance(getattr(wanted, "margin", None), Margin)):
+        words = "A detector has detect(rgb), name, score_range (two numbers) and margin, a mien.faces.Margin; "
+        raise ModelError(f"{words}found {type(wanted).__name__}.", code="detector-type")
     return OwnDetector(wanted)
 
 

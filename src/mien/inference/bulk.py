@@ -9,7 +9,7 @@ from typing import Any
 from mien.base.errors import DataError, MienError, RunError
 from mien.base.files import file_sha256
 from mien.base.processes import ordered_map, start_ray
-from mien.inference.annotate import Annotator
+from mien.inference.drawing import Annotator
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH
@@ -26,7 +26,7 @@ def predict_files(
     skip_bad: bool = False,
     workers: int = 1,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the result of each file in order, as described in :mod:`mien.inference.resumable_output`.
+    """Yield the result of each file in order, as described in :mod:`mien.inference.output_files`.
 
     With ``skip_bad``, an unreadable image gives a dict with ``error``; otherwise its DataError is raised. ``workers``
     is the number of threads. Raises RunError if an annotated image cannot be written.

@@ -1,15 +1,19 @@
-"""Drawing of predictions: boxes and labels on a photo, and a face crop with a bar for each class."""
+"""Drawing of predictions: boxes and labels on a photo, a face crop with a bar for each class, annotated copies."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError
+from mien.base.files import whole_file
+from mien.base.images import open_image_header
 from mien.base.labels import class_colours
 from mien.faces.face import Box
 
@@ -119,7 +123,7 @@ def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], t
         above = first + index * row
         colour = (20, 90, 160) if name == top else _GREY
         draw.rectangle((left + 110, above + 4, left + 110 + round(160 * probability), above + row - 5), fill=colour)
-        draw.text((left, above + row / 2), _shortened(name, font, 104), font=font, fill=_PAPER, anchor="lm")
+        draw.text((left, above + row / 2), name[:11], font=font, fill=_PAPER, anchor="lm")
         draw.text((left + 330, above + row / 2), share_text(probability), font=font, fill=_PAPER, anchor="rm")
     return image
 
@@ -145,11 +149,6 @@ def _draw_label(
     draw.text(middle, text, font=_font(text_px), fill=_GREY if prediction.not_a_face else _INK, anchor="mm")
 
 
-def _corners(box: Box) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom, all inclusive, as Pillow draws rectangles."""
-    return box.left, box.top, box.left + box.width - 1, box.top + box.height - 1
-
-
 def _colour(prediction: Labelled, colours: Mapping[str, Colour]) -> Colour:
     """Return the colour of the predicted class; white for "unsure" and grey for "not-a-face"."""
     if prediction.answer in colours:
@@ -164,7 +163,8 @@ def _draw_box(
 ) -> None:
     """Draw a box of three lines: nearly black, colour, white. The colour is dashed if in doubt."""
     box = prediction.box
-    left, top, right, bottom = _corners(box)
+    # Inclusive, as Pillow draws rectangles.
+    left, top, right, bottom = box.left, box.top, box.left + box.width - 1, box.top + box.height - 1
     if one_line_px is not None:
         if prediction.in_doubt:
             _draw_dashes(draw, (left, top, right, bottom), one_line_px, colour)
@@ -197,12 +197,6 @@ def _draw_dashes(draw: ImageDraw, corners: tuple[int, int, int, int], line_px: i
         draw.rectangle((right - line_px + 1, at, right, end), fill=colour)
 
 
-def _shortened(text: str, font: FreeTypeFont | BitmapFont, width: float) -> str:
-    while len(text) > 1 and _text_length(text, font) > width:
-        text = text[:-1]
-    return text
-
-
 @lru_cache(maxsize=1024)
 def _text_length(text: str, font: FreeTypeFont | BitmapFont) -> float:
     """Return the width of a text in pixels. The width is cached, because labels of a video repeat."""
@@ -225,3 +219,77 @@ def share_text(share: float) -> str:
     if 0 < share < 0.005:
         return "<1%"
     return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
+MAX_JPEG_PX = 65_500
+"""Largest side of a JPEG that libjpeg can write."""
+
+
+class Annotator:
+    """Writes annotated images to a folder, each at its path relative to the common folder of all arguments.
+
+    Two images with the same name therefore get different paths. Images are upright JPEGs in the source's size, with its
+    colour profile. An animation gives its first frame.
+
+    Args:
+        folder: folder of the annotated images.
+        arguments: files and folders from which images are read.
+
+    Attributes:
+        folder: the given folder.
+        shared: the common folder of all arguments.
+
+    Raises:
+        DataError: ``folder`` contains an argument or is inside one (``annotate-overlap``), is a file
+            (``annotate-file``), or the arguments have no common folder (``annotate-drives``).
+    """
+
+    def __init__(self, folder: Path, arguments: Sequence[Path]) -> None:
+        self.folder: Path = folder
+        real = Path(os.path.realpath(folder))
+        for argument in arguments:
+            source = Path(os.path.realpath(argument))
+            home = source if argument.is_dir() else source.parent
+            if real in {home, *source.parents} or (argument.is_dir() and home in real.parents):
+                raise DataError(f"--annotate {folder} and {argument} overlap. Give another.", code="annotate-overlap")
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"--annotate must be a folder; {folder} is a file.", code="annotate-file")
+        homes = [_absolute(source if source.is_dir() else source.parent) for source in arguments]
+        try:
+            self.shared: str = os.path.commonpath(homes)
+        except ValueError:
+            raise DataError("--annotate needs images that are all on one drive.", code="annotate-drives") from None
+
+    def path_of(self, source: str | os.PathLike[str]) -> Path:
+        """Return the path of a file's annotated copy: ``a.jpg`` is unchanged, ``a.png`` becomes ``a.png.jpg``.
+
+        ``a.png.jpg`` also keeps its name, unless ``a.png`` exists beside it; then it becomes ``a.png.jpg.jpg``.
+        """
+        given, path = Path(source), self.folder / os.path.relpath(_absolute(source), self.shared)
+        keeps = given.suffix.lower() in {".jpg", ".jpeg"} and not given.with_suffix("").is_file()
+        return path if keeps else path.with_name(f"{path.name}.jpg")
+
+    def write(self, source: str, rgb: npt.NDArray[np.uint8], predictions: Sequence[Labelled]) -> Path:
+        """Write an upright image, uint8 (H, W, 3), with the predictions of its faces, and return the path.
+
+        Raises RunError if the folder cannot be written. Raises DataError if the image is too large for a JPEG
+        (``annotate-format``), the copy would replace its source (``annotate-overwrite``), or the source no longer
+        exists (``file-missing``).
+        """
+        with open_image_header(source) as original:
+            # A profile for another colour space (CMYK, grey) would be wrong for RGB.
+            profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
+        target = self.path_of(source)
+        if target.exists() and target.samefile(source):
+            raise DataError(f"--annotate would overwrite {source}. Give another folder.", code="annotate-overwrite")
+        if max(rgb.shape) > MAX_JPEG_PX:
+            words = f"{source} has a side of {max(rgb.shape):,} pixels; a JPEG has {MAX_JPEG_PX:,} at most."
+            raise DataError(words, code="annotate-format")
+        with whole_file(target) as temporary:
+            draw_predictions(rgb, predictions).save(temporary, "JPEG", quality=95, icc_profile=profile)
+        return target
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    """Make a path absolute, without ``..``. Links are not resolved: a linked image has the link's path."""
+    return os.path.normpath(Path(path).absolute())

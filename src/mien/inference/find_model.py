@@ -50,8 +50,8 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
         words = f"{text} has 8-bit weights, which cannot be trained or exported; use {text.removesuffix(INT8)}."
         raise ModelError(words, code="model-int8")
     if is_shipped(name) and not run.best.is_file():
-        words = f"This package does not contain the trainable weights of {text}; they are in mien's repository. "
-        raise ModelError(f"{words}Use {SHIPPED[0]}.", code="model-not-trainable")
+        words = f"The trainable weights of {text} are in mien's repository, not in this package. Use {SHIPPED[0]}."
+        raise ModelError(words, code="model-not-trainable")
     _check_folder(run, name, "Give a run folder", SHIPPED)
     return run
 
@@ -75,36 +75,26 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     _check_folder(run, name, "Give a run folder, a .onnx file", [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED)])
     if run.path.is_file():
         # Weights and images are common mistakes; other files fail on opening.
-        suffix = run.path.suffix.lower()
-        if suffix == ".safetensors" or suffix in IMAGE_SUFFIXES:
+        if (suffix := run.path.suffix.lower()) in {".safetensors", *IMAGE_SUFFIXES}:
             what = "is an image" if suffix in IMAGE_SUFFIXES else "holds weights"
-            is_of_run = suffix == ".safetensors" and RunFolder(run.path.parent).is_run
-            given = f"Give the run folder: {run.path.parent}" if is_of_run else "Give a run folder or a .onnx file."
-            raise ModelError(f"{run.path} {what}; it is not a model file. {given}", code="model-other-file")
+            words = f"{run.path} {what}; it is not a model file. Give a .onnx file or a run folder"
+            raise ModelError(f"{words}, such as {run.path.parent}.", code="model-other-file")
         return run.path
     if run.model.is_file():
         return run.model
     if run.best.is_file():
         words = f"{run.path} has no model.onnx yet. Export it with: mien export {run.path}"
         raise ModelError(words, code="model-not-exported")
-    words = f"{run.path} contains no model: neither model.onnx nor best.safetensors to export it from."
-    raise ModelError(words, code="model-missing")
+    raise ModelError(f"{run.path} contains no model: no model.onnx or best.safetensors.", code="model-missing")
 
 
 def _check_folder(run: RunFolder, name: str | os.PathLike[str], given: str, known: Sequence[str]) -> None:
     """Raise ModelError (``model-missing``) if there is nothing at the path, or a folder of folds."""
     if not run.path.exists():
-        words = f"There is no model at {name}. {given}, or: {', '.join(known)}.{_meant(name, known)}"
-        raise ModelError(words, code="model-missing")
-    folds = [] if run.is_run else [each for each in sorted(run.path.glob("fold-*")) if RunFolder(each).is_run]
+        close = get_close_matches(os.fspath(name), known, n=1) if Path(name).name == os.fspath(name) else []
+        meant = f" Did you mean the built-in model '{close[0]}'?" if close else ""
+        raise ModelError(f"There is no model at {name}. {given}, or: {', '.join(known)}.{meant}", code="model-missing")
+    folds = [] if run.is_run else [fold for fold in sorted(run.path.glob("fold-*")) if RunFolder(fold).is_run]
     if folds:
-        words = f"{run.path} holds the runs of {len(folds)} folds. Give one of them, such as {folds[0]}, or train one "
-        raise ModelError(f"{words}model without --folds.", code="model-missing")
-
-
-def _meant(name: str | os.PathLike[str], known: Sequence[str]) -> str:
-    """Suggest a built-in model for a misspelt name; ``""`` for a path such as ``runs/fast``."""
-    if os.fspath(name) in known:
-        return f" '{os.fspath(name)}' is a built-in model if given as text instead of a path."
-    close = get_close_matches(os.fspath(name), known, n=1) if Path(name).name == os.fspath(name) else []
-    return f" Did you mean '{close[0]}'?" if close else ""
+        words = f"{run.path} holds the runs of {len(folds)} folds. Give one of them, such as {folds[0]}."
+        raise ModelError(words, code="model-missing")

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import DataError, MienError, MienWarning, Notice
-from mien.base.images import name_of, open_image_source
+from mien.base.images import (
+    IMAGE_SUFFIXES,
+    UNREAD_ADVICE,
+    UNREAD_SUFFIXES,
+    is_folder,
+    is_left_out,
+    missing_file,
+    name_of,
+    open_image_source,
+)
 from mien.base.preprocess import face_square, from_opencv, upright_rgb
-from mien.faces.crop import MAX_SEARCHED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
+from mien.faces.crop import crop_as_photo, may_be_crop, photo_as_crop
 from mien.faces.face import LimitedDetector
 from mien.faces.find import find_detector
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
-from mien.inference.image_files import image_files
 from mien.inference.onnx_classifier import BATCH, OnnxClassifier
 from mien.inference.prediction import Photo, Prediction
 
@@ -32,6 +41,9 @@ T = TypeVar("T")
 
 FLAT = 48 * 48
 """A grey array of this width or more is treated as rows of flattened faces, not as a face crop."""
+
+MAX_SEARCHED = 3
+"""Number of images given as face crops that are compared with photos."""
 
 
 class PredictOptions(TypedDict, total=False):
@@ -51,9 +63,6 @@ class Predictor(OnnxClassifier):
 
     :func:`mien.load` makes one. For face crops that are already arrays, use :meth:`probabilities`.
     """
-
-    _has_looked = False
-    """Whether photographs were looked for among crops: only the first call of :meth:`predict_crops` detects faces."""
 
     def __repr__(self) -> str:
         named = f" {self.output.name}" if self.output.name else ""
@@ -149,20 +158,12 @@ class Predictor(OnnxClassifier):
             each = image_files(images)
         elif isinstance(images, np.ndarray) and _is_stack(images):
             each = images
-            if images.ndim == 3 and images.shape[0] == 3:
-                words = (
-                    f"an array of shape {images.shape} was read as 3 grey images. If it is one colour image, give "
-                    "np.moveaxis(array, 0, 2); otherwise give a list of arrays."
-                )
-                warnings.warn(MienWarning(words, code="channels-first"), stacklevel=2)
         elif isinstance(images, np.ndarray) and images.ndim == 2 and images.shape[1] == FLAT:
-            words = f"An array of shape {images.shape} is not a face crop. Give rows of flattened faces as "
-            words += "array.reshape(-1, 48, 48)."
+            words = f"An array of shape {images.shape} is no face crop; reshape rows of pixels: reshape(-1, 48, 48)."
             raise DataError(words, code="image-flat")
         elif is_several(images):
             each = images  # type: ignore[assignment]
-        if isinstance(each, list) and not self._has_looked:
-            self._has_looked = True
+        if isinstance(each, list):
             for found in photos_as_crops(each, "predict_crops"):
                 warnings.warn(MienWarning(found, code=found.code), stacklevel=2)
         return [photo.predictions[0] for photo in self.stream(each, crops=True, classes=classes)]
@@ -227,18 +228,15 @@ def read_images(
 
 
 def photos_as_crops(images: Iterable[ImageSource], option: str) -> list[Notice]:
-    """Return a notice if one of the first images given as face crops, by ``option``, is a photo with a small face."""
+    """Return a notice if one of the first images given as face crops, by ``option``, is likely a photo."""
     for number, image in enumerate(islice(images, MAX_SEARCHED), start=1):
-        if hasattr(image, "read"):  # an open file can be read once
-            continue
-        # Images that cannot be read are reported when they are classified, and crops need no detector.
+        # Images that cannot be read are reported when they are classified; an open file can be read once.
         with suppress(MienError, MemoryError):
-            rgb = upright_rgb(open_image_source(image))
-            height, width = rgb.shape[:2]
-            if may_be_photo(width, height):
+            if not hasattr(image, "read"):
+                height, width = upright_rgb(open_image_source(image)).shape[:2]
                 name = name_of(image) if isinstance(image, str | os.PathLike) else f"image {number}"
-                if found := photo_as_crop(name, width, height, find_detector().detect(rgb), option=option):
-                    return [found]
+                if notice := photo_as_crop(name, width, height, option=option):
+                    return [notice]
     return []
 
 
@@ -302,3 +300,65 @@ def is_several(images: object) -> bool:
 
 def _is_stack(array: npt.NDArray[Any]) -> bool:
     return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in {1, 2, 3, 4})
+
+
+def image_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return all image files below a folder, by suffix, sorted. Hidden files are skipped.
+
+    Raises DataError: no image file (``folder-without-images``), or an unreadable folder (``folder-unreadable``).
+    """
+    return [Path(name) for name in _images_and_unread(folder)[0]]
+
+
+def find_images(sources: Sequence[str], *, missing_too: bool = False) -> tuple[list[str], dict[str, int]]:
+    """Return all images in files and folders, sorted within each folder; a source that is given twice counts once.
+
+    Also returns the number of photos in formats that mien cannot open, by folder. ``missing_too`` keeps missing files.
+
+    Raises DataError if a source is missing or contains no image.
+    """
+    images, unread = [], {}
+    for source in dict.fromkeys(sources):
+        if Path(source).is_dir():
+            below, unread[source] = _images_and_unread(source)
+            images += below
+        elif missing_too or Path(source).exists():
+            images.append(source)
+        else:
+            raise missing_file(source)
+    return images, unread
+
+
+def _images_and_unread(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
+    images, unread = [], 0
+    for file in _walk(Path(folder)):
+        if file.name.lower().endswith(IMAGE_SUFFIXES):
+            images.append(str(file))
+        else:
+            unread += 1
+    if not images:
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        hint = f" Files of other formats: {unread:,}; {UNREAD_ADVICE}." if unread else ""
+        raise DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="folder-without-images")
+    return images, unread
+
+
+def _walk(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
+    """Yield the images and unread photos below a folder, sorted. ``above`` are the resolved folders around it."""
+    within = (*above, folder.resolve())
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((each for each in entries if not each.name.startswith(".")), key=lambda each: each.name)
+    except NotADirectoryError:
+        raise DataError(f"{folder} is a file; give its folder.", code="folder-is-a-file") from None
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror or error}.", code="folder-unreadable") from None
+    for entry in found:
+        if is_folder(entry):
+            if not is_left_out(entry, within):
+                yield from _walk(folder / entry.name, within)
+        # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
+        elif entry.name.lower().endswith(IMAGE_SUFFIXES + UNREAD_SUFFIXES) and (
+            entry.is_file(follow_symlinks=False) or os.path.isfile(entry) or not os.path.exists(entry)  # noqa: PTH110, PTH113 - Path's may raise
+        ):
+            yield folder / entry.name

@@ -48,7 +48,7 @@ class EvaluateOptions:
     Attributes:
         split: train, validation, test or all; ignored for a predictions file, which names its split.
         by: column of the data to group metrics by; None for no grouping.
-        tta: test-time augmentation: number of averaged views of each face; see :mod:`mien.inference.tta`.
+        tta: test-time augmentation: number of averaged views of each face; see :mod:`mien.inference.onnx_classifier`.
         scheme: label scheme that merges the predicted classes; None keeps all classes.
         metrics: further metrics.
     """

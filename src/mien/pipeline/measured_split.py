@@ -24,8 +24,8 @@ from mien.evaluation.predictions import MAX_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.vote_metrics import evaluate_votes
 from mien.inference.find_model import find_run_of_model, is_shipped_run
+from mien.inference.onnx_classifier import mean_over_views, noted_views
 from mien.inference.predictor import Predictor
-from mien.inference.tta import mean_over_views, noted_views
 from mien.pipeline.split_predictions import votes_of, with_model_classes
 
 CHECKED_SAMPLES = 64

@@ -26,9 +26,8 @@ from mien.data.votes import check_votes, read_ratings, vote_probabilities
 from mien.evaluation.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, apply_temperature, fit_temperature
 from mien.evaluation.predictions import Answers, Predictions, RatedValues, Teacher, VotePredictions, write_predictions
 from mien.inference.find_model import find_model
-from mien.inference.onnx_classifier import BATCH
+from mien.inference.onnx_classifier import BATCH, check_tta, mean_over_views, views_note
 from mien.inference.predictor import Predictor
-from mien.inference.tta import check_tta, mean_over_views, views_note
 
 
 def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
@@ -48,13 +47,13 @@ def predict_split(
 ) -> Predictions:
     """Predict each face of a split of a data set, as loaded.
 
-    ``tta`` is the number of averaged views of each face; see :mod:`mien.inference.tta`. Without a ``temperature``, the
+    ``tta`` is the number of averaged views of each face. Without a ``temperature``, the
     logits are divided by the model's own, except on the samples it was fitted on, where it would be optimistic; there
     it is 1. If one is given, the output trained on votes has temperature 1.
 
     Returns predictions with the data's votes, with those of an output trained on votes, and with the users' answers if
     they come from another output than the label's. Raises DataError as :func:`with_model_classes`, :func:`votes_of`
-    and :func:`mien.inference.tta.check_tta`.
+    and :func:`mien.inference.onnx_classifier.check_tta`.
     """
     check_tta(tta, predictor.mirrored)
     chosen = with_model_classes(predictor, faces.of_split(split))

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,17 +36,13 @@ def find_token(file: Path | None) -> str | None:
     Raises ServeError: the file cannot be read (``token-unreadable``), or see :func:`checked_token`.
     """
     if file is None:
-        text, place = os.environ.get(VARIABLE), VARIABLE
-        if text is None:
-            return None
-    else:
-        place = str(file)
-        try:
-            text = file.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ServeError(f"The token in {place} cannot be read: {reason}.", code="token-unreadable") from None
-    return checked_token(text.strip(), place)
+        text = os.environ.get(VARIABLE)
+        return None if text is None else checked_token(text.strip(), VARIABLE)
+    try:
+        return checked_token(file.read_text(encoding="utf-8-sig").strip(), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ServeError(f"The token in {file} cannot be read: {reason}.", code="token-unreadable") from None
 
 
 def checked_token(token: str, place: str = "token") -> str:
@@ -76,9 +73,7 @@ def is_token(given: str, token: str) -> bool:
 
 def check_host_names(names: Sequence[str]) -> None:
     """Raise ServeError (``host-name``) for a name with a port, path or pattern, which no request's host can equal."""
-    if isinstance(names, str):
-        raise ServeError(f"hosts must be a list of names; found {names!r}. Give [{names!r}].", code="host-name")
-    for name in names:
+    for name in [f"[{names!r}]"] if isinstance(names, str) else names:
         if not _HOST.fullmatch(name):
             message = f"{name!r} is not a host name. Give it without scheme, port and path, such as faces.example.org."
             raise ServeError(message, code="host-name")
@@ -110,26 +105,21 @@ class CheckOrigin:
     def _error(self, headers: Headers) -> ApiError | None:
         # Browsers always send a host. A request without one, such as a health check in HTTP/1.0, is allowed.
         host, origin = headers.get("host"), headers.get("origin")
-        name = _name(f"//{host}")
-        if host is not None and name not in self._own and not _is_address(name):
+        if host is not None and not self._is_own(_name(f"//{host}")):
             return ApiError("This host name is not allowed; --allow-host NAME would allow it.", code="foreign-host")
-        own = (origin or "").partition("://")[2].lower() == (host or "").lower()
-        if origin is not None and not own and _name(origin) not in self._allowed:
+        same = (origin or "").partition("://")[2].lower() == (host or "").lower()
+        if origin is not None and not same and _name(origin) not in self._allowed:
             message = "Pages of this site may not use the service; --allow-host NAME would allow its host."
             return ApiError(message, code="foreign-origin")
         return None
 
+    def _is_own(self, name: str) -> bool:
+        with suppress(ValueError):
+            return name in self._own or bool(ipaddress.ip_address(name))
+        return False
+
 
 def _name(url: str) -> str:
-    try:
+    with suppress(ValueError):
         return (urlsplit(url).hostname or "").lower()
-    except ValueError:
-        return ""
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return ""

@@ -112,9 +112,8 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def framework_error(request: Request, error: HTTPException) -> Response:
         if request.scope["path"] == (prefix := request.scope.get("root_path")):
-            return RedirectResponse(
-                f"{prefix}/?{request.url.query}".rstrip("?")
-            )  # not "http://": a proxy may speak https
+            # Not "http://...": a proxy may speak https.
+            return RedirectResponse(f"{prefix}/?{request.url.query}".rstrip("?"))
         code = "method-not-allowed" if error.status_code == 405 else "not-found"
         message = f"{request.method} is not possible here; see /openapi.json. Predictions: POST /v1/predict."
         response = ApiError(message, code=code).response(request.scope)

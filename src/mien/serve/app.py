@@ -29,10 +29,9 @@ with needs_extra("serve", "The service"):
     from mien.serve.access import CheckOrigin, check_host_names, checked_token, require_token
     from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, internal_error, invalid_parameter
     from mien.serve.built_page import service_models
-    from mien.serve.detect import PredictedImage
     from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
     from mien.serve.pages import HEADERS, AddHeaders, add_page
-    from mien.serve.prediction_service import PredictionService, Slots
+    from mien.serve.prediction_service import PredictedImage, PredictionService, Slots
     from mien.serve.schemas import (
         BatchResponse,
         FaceParameters,
@@ -171,7 +170,7 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> PredictResponse:
         """Detect the faces in one image and classify each."""
         image, about = await predict_one(request, parameters)
-        return PredictResponse.of(image, **about)
+        return PredictResponse(**image.to_dict(), **about)
 
     drawn = {"description": "the photo", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 
@@ -187,7 +186,9 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     async def predict_batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
         """Predict several images. A failed image has its error at its position; the others are predicted."""
         images, about = await predict_images(request, parameters, limits.max_files)
-        results = [image.body() if isinstance(image, ApiError) else ImageResponse.of(image) for image in images]
+        results = [
+            image.body() if isinstance(image, ApiError) else ImageResponse(**image.to_dict()) for image in images
+        ]
         return BatchResponse(results=results, **about)
 
 

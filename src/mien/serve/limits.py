@@ -21,14 +21,14 @@ class Limits:
     body_seconds: float = 30.0
     """Largest time until the whole body has arrived [error body-too-slow]."""
 
-    # One image, before it is decoded (detect.py).
+    # One image, before it is decoded.
     max_pixels: int = 25_000_000
     """Largest number of pixels of an image [error image-pixels] ``--max-pixels``."""
     max_jpeg_scans: int = 100
     """Largest number of scans of a JPEG [error too-much-work]. A progressive JPEG has about ten; each is a pass
     over all pixels."""
 
-    # The work on a request (detect.py, prediction_service.py).
+    # The work on a request (prediction_service.py).
     max_faces: int = 100
     """Largest number of faces in an image [error too-many-faces]."""
     max_requests: int = 64

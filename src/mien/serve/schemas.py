@@ -1,12 +1,9 @@
 """Schemas of request parameters and answers, from which FastAPI serialises."""
 
-from typing import Any, Self
-
 from pydantic import BaseModel, Field
 
 from mien.base.model_file import Manifest
 from mien.serve.api_errors import ErrorResponse
-from mien.serve.detect import PredictedImage
 
 
 class FaceParameters(BaseModel, extra="forbid", frozen=True):
@@ -96,19 +93,6 @@ class ImageResponse(BaseModel):
     faces_found: int = Field(description="number of detected faces, including those left out by max_faces")
     hint: str | None = Field(None, description="notice that a photo may have been sent as a face crop, or the reverse")
     hint_code: str | None = Field(None, description="code of the hint: photo-as-crop or crops-as-photos")
-
-    @classmethod
-    def of(cls, image: PredictedImage, **others: Any) -> Self:
-        """Build the answer for an image; ``others`` are further fields."""
-        hint = image.hint
-        return cls(
-            image=ImageSize(width=image.width, height=image.height),
-            faces=[FaceResponse.model_validate(face.to_dict()) for face in image.predictions],
-            faces_found=image.found,
-            hint=None if hint is None else f"{hint[0].upper()}{hint[1:]}",
-            hint_code=None if hint is None else hint.code,
-            **others,
-        )
 
 
 class ModelName(BaseModel):

@@ -20,8 +20,8 @@ from mien.base.images import open_image
 from mien.base.preprocess import upright_rgb
 from mien.serve.access import is_token
 from mien.serve.api_errors import ApiError
-from mien.serve.detect import check_image
 from mien.serve.limits import Limits
+from mien.serve.prediction_service import check_image
 from mien.video.tracker import Tracker, VideoFrame
 
 CLOSE_CODES = {

@@ -60,9 +60,7 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     is_image = kind.startswith(b"image/") or kind == b"application/octet-stream"
     if not is_image and kind not in {b"multipart/form-data", b"application/json"}:
-        message = (
-            'Send a multipart form with the image as "file", the image as image/jpeg, or JSON {"image": "BASE64"}.'
-        )
+        message = 'Send a form with the image as "file", the image as image/jpeg, or JSON {"image": "BASE64"}.'
         raise ApiError(message, code="not-a-form")
     if kind == b"multipart/form-data" and not options.get(b"boundary"):
         raise ApiError("The content type multipart/form-data names no boundary.", code="malformed-form")

@@ -25,11 +25,9 @@ from mien.inference.predictor import Predictor
 from mien.page.chart import import_page_packages
 from mien.page.wording import counted
 from mien.version import __version__
-from mien.video.page import TABLE, timeline_html
-from mien.video.timeline import Timeline
+from mien.video.timeline import TABLE, Timeline, timeline_html
 from mien.video.tracker import Tracker, in_background, track_file
-from mien.video.video_file import DecodedFrame, VideoFile
-from mien.video.writer import VideoWriter
+from mien.video.video_file import DecodedFrame, VideoFile, VideoWriter
 
 ANNOTATED, PAGE = "annotated.mp4", "timeline.html"
 
@@ -233,10 +231,8 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, tracker: Track
 
     def annotated(frame: DecodedFrame) -> tuple[npt.NDArray[np.uint8], int]:
         faces = _predictions(timeline, frame.number, tracker)
-        if not faces:
-            return frame.rgb, frame.pts
-        tracks, predictions = zip(*faces, strict=True)
-        return np.asarray(draw_predictions(frame.rgb, predictions, tracks), dtype=np.uint8), frame.pts
+        drawn = draw_predictions(frame.rgb, [face for _, face in faces], [number for number, _ in faces])
+        return (np.asarray(drawn, dtype=np.uint8) if faces else frame.rgb), frame.pts
 
     # Use three threads: one decodes, one draws, and this one encodes.
     with (

@@ -9,7 +9,7 @@ from PIL import Image
 from mien.faces.face import Box
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
-from mien.serve import detect
+from mien.serve import prediction_service
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 from support import Fixed, encoded, raises
@@ -40,7 +40,7 @@ def predict(classifier):
 
     def predict(data, detector=None, limits=Limits(), max_faces=None):  # noqa: B008
         reader = FaceReader(classifier, detector)
-        return detect.predict_image(data, reader, limits, crops=detector is None, max_faces=max_faces)
+        return prediction_service.predict_image(data, reader, limits, crops=detector is None, max_faces=max_faces)
 
     return predict
 
@@ -72,7 +72,7 @@ def test_predict_image_rejects_formats_that_are_not_served(refusal, kind):
 
 @pytest.mark.parametrize("size", [(5001, 5000), (10_000, 10_000), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
 def test_predict_image_rejects_bombs_before_decoding(refusal, size, monkeypatch):
-    monkeypatch.setattr(detect, "open_image", None)
+    monkeypatch.setattr(prediction_service, "open_image", None)
     assert refusal(png_of_size(*size)) == "image-pixels"
 
 
