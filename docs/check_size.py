@@ -25,7 +25,7 @@ LIMITS = {
     "files of src/mien": 210,
     "lines of tests": 26_700,
     "lines of code in src/mien, without docstrings, comments and blank lines": 23_800,
-    "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_580,
+    "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_500,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 2_300,
     "words of docs and README, without cli.md": 33_000,
     "MB of benchmarks/results": 2,

@@ -4,7 +4,7 @@ import { problem } from "../errors";
 import { translate } from "../locales/translate";
 import type { ImagePredictions, Predictor } from "../predictions/predictor";
 import { VideoPredictor } from "../predictions/video_predictor";
-import { checkPlays, openCamera, playCamera, playFile, release } from "../sources/video";
+import { checkPlays, openCamera, playFile, release } from "../sources/video";
 import { CameraFrames, ClipFrames, type Frames } from "../sources/frames";
 import { element } from "../view/elements";
 import type { Page, Shown } from "../view/page";
@@ -35,7 +35,8 @@ export class VideoSession {
         messages.addProblem(problem("camera-ended"));
       });
       this.stage.freeVideo();
-      await playCamera(this.stage.video, stream);
+      this.stage.video.srcObject = stream;
+      await this.stage.video.play();
       return new CameraFrames(this.stage.video);
       // Switch off the camera, whatever the state.
     }).finally(() => stream?.getTracks().forEach((track) => track.stop()));

@@ -19,17 +19,11 @@ export async function fetchModelNames(): Promise<string[]> {
   return (await (await fetchFile(besidePage("models.json"))).json()) as string[];
 }
 
-/** A device with this many cores or fewer, or this much memory (GB) or less, is slow. */
+/** A device with this many cores or fewer, or this much memory (GB, told by some browsers) or less, is slow. */
 const SLOW = { cores: 2, memory: 2 };
 
-interface Device {
-  hardwareConcurrency?: number;
-  /** Only some browsers provide the memory size. */
-  deviceMemory?: number;
-}
-
 /** Index of mien's fast model, which slow devices are offered; -1 on other devices, or without a choice. */
-export function offeredModel(names: string[], { hardwareConcurrency = 1, deviceMemory = Infinity }: Device): number {
+export function offeredModel(names: string[], { hardwareConcurrency = 1, deviceMemory = Infinity }: { hardwareConcurrency?: number; deviceMemory?: number }): number {
   const isSlow = hardwareConcurrency <= SLOW.cores || deviceMemory <= SLOW.memory;
   const isFast = (name: string) => ["fast", "fast-int8"].includes(name);
   return isSlow && !isFast(names[0]!) ? names.findIndex(isFast) : -1;

@@ -11,8 +11,7 @@ type Runtime = Awaited<ReturnType<typeof loadRuntime>>;
 let loading: Promise<Runtime> | undefined;
 
 export function runtime(): Promise<Runtime> {
-  loading ??= loadRuntime();
-  return loading;
+  return (loading ??= loadRuntime());
 }
 
 /** onnxruntime fails if a call begins before another one has ended, even of another network. */

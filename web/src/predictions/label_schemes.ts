@@ -33,11 +33,9 @@ export function mergeProbabilities(
   classes: string[],
   scheme: LabelScheme,
 ): Record<string, number> {
-  const sums = Object.values(scheme.groups).map((group) =>
-    group.reduce((sum, name) => sum + (probabilities[classes.indexOf(name)] ?? 0), 0),
-  );
+  const shareOf = (name: string) => probabilities[classes.indexOf(name)] ?? 0;
+  const sums = Object.values(scheme.groups).map((group) => group.reduce((sum, name) => sum + shareOf(name), 0));
   const total = sums.reduce((sum, value) => sum + value, 0);
-  return Object.fromEntries(
-    Object.keys(scheme.groups).map((name, index) => [name, total > 0 ? sums[index]! / total : 1 / sums.length]),
-  );
+  const shares = sums.map((sum) => (total > 0 ? sum / total : 1 / sums.length));
+  return Object.fromEntries(Object.keys(scheme.groups).map((name, index) => [name, shares[index]!]));
 }

@@ -15,7 +15,7 @@ export async function droppedFiles({ items, files }: DataTransfer): Promise<File
 /** The file, or all files of the folder in the order of their names, without hidden ones. */
 async function filesOf(entry: FileSystemEntry): Promise<File[]> {
   try {
-    if (isFile(entry)) return [await new Promise<File>((resolve, reject) => entry.file(resolve, reject))];
+    if (entry.isFile) return [await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject))];
     const entries = await entriesOf(entry as FileSystemDirectoryEntry);
     entries.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
     return (await Promise.all(entries.filter(({ name }) => !name.startsWith(".")).map(filesOf))).flat();
@@ -25,18 +25,13 @@ async function filesOf(entry: FileSystemEntry): Promise<File[]> {
   }
 }
 
-function isFile(entry: FileSystemEntry): entry is FileSystemFileEntry {
-  return entry.isFile;
-}
-
 async function entriesOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
   const reader = folder.createReader();
   const entries: FileSystemEntry[] = [];
   // A reader gives a part at a time, and at the end nothing.
-  let part: FileSystemEntry[];
-  do {
-    part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+  for (;;) {
+    const part = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!part.length) return entries;
     entries.push(...part);
-  } while (part.length);
-  return entries;
+  }
 }

@@ -23,12 +23,6 @@ export async function checkPlays(file: Blob): Promise<void> {
   }
 }
 
-/** Play a camera's stream. */
-export async function playCamera(video: HTMLVideoElement, stream: MediaStream): Promise<void> {
-  video.srcObject = stream;
-  await video.play();
-}
-
 /** Remove the source from the video element and free its memory. */
 export function release(video: HTMLVideoElement): void {
   video.srcObject = null;

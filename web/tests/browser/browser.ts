@@ -76,7 +76,7 @@ export async function launch(camera: Camera): Promise<Browser> {
 }
 
 /** Serve the files of some folders on a free port; the first folder that has a file wins. */
-export async function serve(folders: string[], isolated: boolean): Promise<{ server: PreviewServer; address: string }> {
+async function serve(folders: string[], isolated: boolean): Promise<{ server: PreviewServer; address: string }> {
   const outDir = mkdtempSync(path.join(folder, "site-"));
   for (const from of folders.toReversed()) cpSync(from, outDir, { recursive: true });
   const headers = isolated ? ISOLATION : {};

@@ -151,6 +151,8 @@ test("a dropped photo: the face is detected, and has the same probabilities as i
   ]);
   expectClose(labelled, expected, WITHIN);
   expect(await label()).toBe(`Face 1: happy, ${percent(labelled.probabilities["happy"]!)}`);
+  await page.fill("#min-score", "96");
+  await waitForText(page, "#status", /No face found in astronaut\.png/);
 });
 
 test("a file that cannot be shown leaves the image before it, with its answer", async ({ page }) => {

@@ -1,27 +1,18 @@
 // The page of `mien label` in a browser. Oracle: what a person sees and what is sent; Python's side is tested there.
 import path from "node:path";
 
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { expect } from "vitest";
 
-import { launch, ROOT, serve } from "./browser";
+import { pageTest, ROOT, Visit } from "./browser";
 
-let browser: Browser;
-let site: Awaited<ReturnType<typeof serve>>;
-beforeAll(async () => {
-  browser = await launch("absent");
-  site = await serve([path.join(ROOT, "src/mien/serve/label_page")], false);
-}, 60_000);
-afterAll(async () => {
-  await browser?.close();
-  await site?.server.close();
-});
+const test = pageTest({ isolated: false, folders: [path.join(ROOT, "src/mien/serve/label_page")] });
 
 const FACES = ["a.png", "b.png"];
 const ANSWERS = ["neutral", "happy", "sad"];
 
 /** The page, with a service that counts votes as mien label does. */
-async function open(): Promise<{ page: Page; sent: unknown[] }> {
+async function open({ browser, address }: Visit): Promise<{ page: Page; sent: unknown[] }> {
   const page = await browser.newPage();
   const sent: unknown[] = [];
   let votes = 0;
@@ -40,13 +31,13 @@ async function open(): Promise<{ page: Page; sent: unknown[] }> {
     await new Promise((done) => setTimeout(done, 200));
     await route.fulfill({ contentType: "image/svg+xml", body });
   });
-  await page.goto(site.address);
+  await page.goto(address);
   await page.locator("#answers button").first().waitFor();
   return { page, sent };
 }
 
-test("votes go by key and by click, and back; after the last face only the way back is left", async () => {
-  const { page, sent } = await open();
+test("votes go by key and by click, and back; after the last face only the way back is left", async ({ visit }) => {
+  const { page, sent } = await open(visit);
   const isShown = () => expect.poll(() => page.locator("#face").evaluate((face: HTMLImageElement) => face.complete)).toBe(true);
   await isShown();
   await page.keyboard.press("2");
@@ -67,8 +58,8 @@ test("votes go by key and by click, and back; after the last face only the way b
   ]);
 });
 
-test("no vote goes to a face that cannot be shown, nor to several by a held key", async () => {
-  const { page, sent } = await open();
+test("no vote goes to a face that cannot be shown, nor to several by a held key", async ({ visit }) => {
+  const { page, sent } = await open(visit);
   const problem = () => page.textContent("#problem");
   await expect.poll(() => page.locator("#face").evaluate((face: HTMLImageElement) => face.complete)).toBe(true);
   await page.route(/\/image\//, (route) => route.fulfill({ status: 404 }));

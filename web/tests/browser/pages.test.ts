@@ -4,24 +4,22 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
-import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import type { BrowserContextOptions, Page } from "playwright-core";
+import { beforeAll, expect } from "vitest";
 
-import { folder, launch, python, ROOT, violations } from "./browser";
+import { folder, pageTest, python, ROOT, violations, Visit } from "./browser";
 
 const PAGES = ["report/report.html", "comparison/report.html", "audit/audit.html", "study/report.html", "video.html"];
 const out = path.join(folder, "pages");
 const address = pathToFileURL(path.join(out, PAGES[0]!)).href;
 
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launch("absent");
+const test = pageTest();
+beforeAll(() => {
   python("make_report.py", path.join(out, "report"));
   python("make_pages.py", out);
 }, 600_000);
-afterAll(() => browser?.close());
 
-test.each(PAGES)("axe finds nothing on %s, in light and dark, and it is as wide as its screen", async (name) => {
+test.for(PAGES)("axe finds nothing on %s, in light and dark, and it is as wide as its screen", { timeout: 120_000 }, async (name, { visit: { browser } }) => {
   const file = path.join(out, name);
   expect(existsSync(file)).toBe(true);
   for (const [width, colorScheme] of [[1280, "light"], [390, "dark"]] as const) {
@@ -35,11 +33,10 @@ test.each(PAGES)("axe finds nothing on %s, in light and dark, and it is as wide 
     });
     expect(await violations(page)).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
-    await context.close();
   }
-}, 120_000);
+});
 
-test("a click on a header sorts times by their seconds", async () => {
+test("a click on a header sorts times by their seconds", async ({ visit: { browser } }) => {
   const page = await browser.newPage();
   const times = ["1:05", "45.0 s", "1:02:05", "7.2 s"];
   const rows = times.map((time) => `<tr><td>face</td><td>${time}</td></tr>`).join("");
@@ -47,11 +44,10 @@ test("a click on a header sorts times by their seconds", async () => {
   await page.addScriptTag({ path: path.join(ROOT, "src/mien/page/templates/page.js") });
   await page.click("th:nth-child(2) button");
   expect(await page.locator("td:nth-child(2)").allTextContents()).toEqual(["1:02:05", "1:05", "45.0 s", "7.2 s"]);
-  await page.close();
 });
 
 /** The page, what it asked for beside itself, and its errors. */
-async function open(options: BrowserContextOptions = {}): Promise<{ page: Page; requests: string[]; errors: string[] }> {
+async function open({ browser }: Visit, options: BrowserContextOptions = {}): Promise<{ page: Page; requests: string[]; errors: string[] }> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
   const [requests, errors]: [string[], string[]] = [[], []];
@@ -61,8 +57,8 @@ async function open(options: BrowserContextOptions = {}): Promise<{ page: Page; 
   return { page, requests, errors };
 }
 
-test("a click on a cell shows its faces", async () => {
-  const { page, errors } = await open();
+test("a click on a cell shows its faces", async ({ visit }) => {
+  const { page, errors } = await open(visit);
   expect(await page.locator(".cell:visible").count()).toBe(0);
   const counts = JSON.parse(await page.evaluate(() => JSON.stringify(document.querySelectorAll("svg a").length))) as number;
   expect(counts).toBe(await page.locator(".cell").count());
@@ -74,8 +70,8 @@ test("a click on a cell shows its faces", async () => {
   expect(errors).toEqual([]);
 });
 
-test("a table is sorted by its numbers, averages last, filtered, and opened", async () => {
-  const { page } = await open();
+test("a table is sorted by its numbers, averages last, filtered, and opened", async ({ visit }) => {
+  const { page } = await open(visit);
   const table = page.locator('[aria-label="classification-report"]');
   const column = () => table.locator("tbody tr td:nth-child(3)").evaluateAll((cells) => cells.map((each) => Number(each.textContent)));
   const before = await column();
@@ -102,8 +98,8 @@ test("a table is sorted by its numbers, averages last, filtered, and opened", as
   expect(all).toBeGreaterThan(12);
 });
 
-test("a curve has its numbers under the pointer", async () => {
-  const { page, errors } = await open();
+test("a curve has its numbers under the pointer", async ({ visit }) => {
+  const { page, errors } = await open(visit);
   const svg = page.locator('figure[data-chart="coverage"] svg');
   await svg.scrollIntoViewIfNeeded();
   const box = (await svg.boundingBox())!;
@@ -116,13 +112,13 @@ test("a curve has its numbers under the pointer", async () => {
   expect(errors).toEqual([]);
 });
 
-test("nothing leaves the file", async () => {
-  const { requests } = await open();
+test("nothing leaves the file", async ({ visit }) => {
+  const { requests } = await open(visit);
   expect(requests).toEqual([address]);
 });
 
-test("without scripts the figures are there, and a cell still leads to its faces", async () => {
-  const { page, requests } = await open({ javaScriptEnabled: false });
+test("without scripts the figures are there, and a cell still leads to its faces", async ({ visit }) => {
+  const { page, requests } = await open(visit, { javaScriptEnabled: false });
   const figures = page.locator("figure svg");
   expect(await figures.count()).toBe(6);
   for (const figure of await figures.all()) expect((await figure.boundingBox())!.height).toBeGreaterThan(100);
@@ -131,8 +127,8 @@ test("without scripts the figures are there, and a cell still leads to its faces
   expect(requests.every((each) => each.split("#")[0] === address)).toBe(true);
 });
 
-test("paper shows the charts, and nothing to click", async () => {
-  const { page } = await open();
+test("paper shows the charts, and nothing to click", async ({ visit }) => {
+  const { page } = await open(visit);
   await page.emulateMedia({ media: "print" });
   expect(await page.locator("nav:visible, .filter:visible, .more:visible, .cells:visible, .tip:visible").count()).toBe(0);
   expect(await page.locator('figure[data-chart="roc-classes"] svg').isVisible()).toBe(true);

@@ -3,8 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 
-import type { Page } from "playwright-core";
-import { describe, expect } from "vitest";
+import { expect } from "vitest";
 
 import {
   astronaut, BUILT, dropAstronaut, focused, pageErrors, pageTest, ROOT, startCamera, Visit, waitForText,
@@ -148,49 +147,43 @@ test.for([
   expect(await page.getAttribute("html", "lang")).toBe("en");
 });
 
-describe("with a prediction on the screen", () => {
-  let page: Page;
-  test.beforeAll(async ({ visit }) => {
-    page = await visit.open();
-    await dropAstronaut(page);
-  });
+test("every control has a name for screen readers", async ({ page }) => {
+  await dropAstronaut(page);
+  const snapshot = await page.locator("body").ariaSnapshot();
+  expect(snapshot).not.toMatch(/- (button|switch|slider|combobox)(:|\s*$)/m);
+  const { answer } = JSON.parse(readFileSync(path.join(BUILT, "model.json"), "utf8")) as { answer: { unsure_below: number } };
+  const limit = Math.round(100 * answer.unsure_below);
+  for (const part of [
+    'button "Images"',
+    /button "Face 1: happy, 9\d%" \[pressed\]/,
+    'meter "happy"',
+    'meter "not a face"',
+    'combobox "Answer"',
+    'option "expression" [selected]',
+    'option "what people see"',
+    'option "faces in photographs"',
+    `slider "Say “unsure” below ${limit}%": "${limit}"`,
+    'switch "Mirror"',
+    'region "Faces and images"',
+    /status: "astronaut\.png: one face, happy, 9\d%\."/,
+  ]) expect(snapshot).toMatch(part);
+});
 
-  test("every control has a name for screen readers", async () => {
-    const snapshot = await page.locator("body").ariaSnapshot();
-    expect(snapshot).not.toMatch(/- (button|switch|slider|combobox)(:|\s*$)/m);
-    const { answer } = JSON.parse(readFileSync(path.join(BUILT, "model.json"), "utf8")) as { answer: { unsure_below: number } };
-    const limit = Math.round(100 * answer.unsure_below);
-    for (const part of [
-      'button "Images"',
-      /button "Face 1: happy, 9\d%" \[pressed\]/,
-      'meter "happy"',
-      'meter "not a face"',
-      'combobox "Answer"',
-      'option "expression" [selected]',
-      'option "what people see"',
-      'option "faces in photographs"',
-      `slider "Say “unsure” below ${limit}%": "${limit}"`,
-      'switch "Mirror"',
-      'region "Faces and images"',
-      /status: "astronaut\.png: one face, happy, 9\d%\."/,
-    ]) expect(snapshot).toMatch(part);
-  });
-
-  test.each([390, 320])("on a screen of %d px nothing is cut off, and buttons are 40 px high", async (width) => {
-    await page.click("#languages [lang=de]");
-    await page.setViewportSize({ width, height: 800 });
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
-    const wide = await page.evaluate(() =>
-      [...document.querySelectorAll<HTMLElement>("body *:not(#boxes *)")]
-        .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
-        .map((each) => each.outerHTML.slice(0, 80)),
-    );
-    expect(wide).toEqual([]);
-    const small = await page.evaluate(() =>
-      [...document.querySelectorAll<HTMLElement>("button:not(#boxes *)")]
-        .filter((each) => each.offsetParent && each.getBoundingClientRect().height < 40)
-        .map((each) => each.textContent),
-    );
-    expect(small).toEqual([]);
-  });
+test.for([390, 320])("on a screen of %d px nothing is cut off, and buttons are 40 px high", async (width, { page }) => {
+  await dropAstronaut(page);
+  await page.click("#languages [lang=de]");
+  await page.setViewportSize({ width, height: 800 });
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+  const wide = await page.evaluate(() =>
+    [...document.querySelectorAll<HTMLElement>("body *:not(#boxes *)")]
+      .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+      .map((each) => each.outerHTML.slice(0, 80)),
+  );
+  expect(wide).toEqual([]);
+  const small = await page.evaluate(() =>
+    [...document.querySelectorAll<HTMLElement>("button:not(#boxes *)")]
+      .filter((each) => each.offsetParent && each.getBoundingClientRect().height < 40)
+      .map((each) => each.textContent),
+  );
+  expect(small).toEqual([]);
 });

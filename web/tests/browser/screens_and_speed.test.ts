@@ -1,12 +1,14 @@
 // Screenshots of the page, to look at and for docs/web.md: MIEN_SCREENS=DIR npx vitest run screens
+// Throughput on a camera of 640 x 480 pixels with one face and with eight: MIEN_SECONDS=20 npx vitest run speed
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 
-import {  } from "vitest";
+import { expect } from "vitest";
 
-import { drop, dropAstronaut, image, ODD, pageTest, reports, startCamera } from "./browser";
+import { drop, dropAstronaut, image, ODD, pageTest, reports, startCamera, Visit } from "./browser";
 
 const OUT = process.env["MIEN_SCREENS"] ?? "";
+const SECONDS = Number(process.env["MIEN_SECONDS"] ?? 0);
 
 const test = pageTest({ camera: "astronaut" });
 
@@ -46,4 +48,19 @@ test.runIf(OUT).for([
   await page.waitForSelector("#teach-result:not([hidden])");
   await page.locator("#teach-cells button:not(:disabled)").first().click();
   await shoot("taught");
+});
+
+test.runIf(SECONDS).for([
+  { camera: "astronaut", faces: 1 },
+  { camera: "eight", faces: 8 },
+] as const)("$faces faces, which keep their numbers", { timeout: 1000 * SECONDS + 60_000 }, async ({ camera, faces }) => {
+  const visit = await Visit.begin({ camera });
+  const page = await visit.open();
+  await startCamera(page);
+  // In the first seconds the browser still optimises the wasm code.
+  await page.waitForTimeout(1000 * SECONDS);
+  console.log(`${faces} faces: ${await page.textContent("#throughput")}`);
+  const numbers = await page.locator("#boxes button").evaluateAll((all) => all.map((each) => Number((each as HTMLElement).dataset["face"])));
+  expect(Math.max(...numbers)).toBe(faces);
+  await visit.end();
 });
