@@ -101,8 +101,10 @@ def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[s
         weights = np.array([recipe.class_weights.get(name, 1.0) for name in classes])
     if recipe.balance.logit_adjustment:
         if not counts.all():
-            words = f"balance.logit_adjustment needs train samples of every class; '{classes[int(counts.argmin())]}' "
-            raise DataError(f"{words}has none. Leave it out with a label scheme.", code="class-empty")
+            words = (
+                f"balance.logit_adjustment: train has none of '{classes[int(counts.argmin())]}'. Drop it by --classes."
+            )
+            raise DataError(words, code="class-empty")
         shift = recipe.balance.logit_adjustment * np.log(counts / counts.sum())
     return Loss(as_tensor(weights), recipe.label_smoothing, recipe.balance.focal_gamma, as_tensor(shift))
 
