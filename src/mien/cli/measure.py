@@ -111,14 +111,10 @@ def _show_evaluation(
         show_json(result.to_dict())
     else:
         show(evaluation_text(result.evaluation))
-        for note in filter(
-            None,
-            (
-                result.predictions.note and f"Predictions are {result.predictions.note}.",
-                result.temperature_note and f"Probabilities are {result.temperature_note}.",
-            ),
-        ):
-            typer.echo(f"\n{note}")
+        if result.predictions.note:
+            typer.echo(f"\nPredictions are {result.predictions.note}.")
+        if result.temperature_note:
+            typer.echo(f"\nProbabilities are {result.temperature_note}.")
     if out is not None:
         notice(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
 
