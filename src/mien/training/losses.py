@@ -101,9 +101,7 @@ def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[s
         weights = np.array([recipe.class_weights.get(name, 1.0) for name in classes])
     if recipe.balance.logit_adjustment:
         if not counts.all():
-            words = (
-                f"balance.logit_adjustment: train has none of '{classes[int(counts.argmin())]}'. Drop it by --classes."
-            )
+            words = f"balance.logit_adjustment: train has none of '{classes[int(counts.argmin())]}'. Drop that class."
             raise DataError(words, code="class-empty")
         shift = recipe.balance.logit_adjustment * np.log(counts / counts.sum())
     return Loss(as_tensor(weights), recipe.label_smoothing, recipe.balance.focal_gamma, as_tensor(shift))
