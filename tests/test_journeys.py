@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 import mien
 from mien.base.run_folder import RunFolder
 
@@ -43,6 +45,14 @@ def test_the_command_train_passes_few_files(tmp_path, face_folder, mien):
     passed = files_passed(lambda: mien(*words, tmp_path / "second"))
     assert {"training/loop.py", "exporting/to_onnx.py"} < set(passed)
     assert len(passed) <= 83, passed
+
+
+def test_the_command_predict_passes_few_files(tmp_path, astronaut, mien):
+    Image.fromarray(astronaut).save(tmp_path / "photo.png")
+    mien("predict", tmp_path / "photo.png", "--model", "fast")  # modules are loaded once
+    passed = files_passed(lambda: mien("predict", tmp_path / "photo.png", "--model", "fast"))
+    assert "inference/face_reader.py" in passed
+    assert len(passed) <= 27, passed
 
 
 def test_a_photo_passes_few_files(astronaut):

@@ -2,30 +2,18 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import mien
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, LimitedDetector
 from mien.faces.find import find_detector
 from mien.faces.yunet import YuNet
-from support import Fixed, encoded
+from support import Fixed
 
 
 def test_the_network_is_the_default_and_has_a_name():
     assert isinstance(find_detector(), YuNet)
     assert find_detector() is find_detector()
-
-
-def test_every_kind_of_image_holds_the_same_face(astronaut, tmp_path):
-    image = Image.fromarray(astronaut)
-    path = tmp_path / "photo.png"
-    path.write_bytes(encoded(image))
-    faces = mien.faces.detect(astronaut)
-    assert len(faces) == 1
-    for given in (path, str(path), path.read_bytes(), image):
-        assert mien.faces.detect(given) == faces
-    assert len(mien.faces.detect(np.asarray(image.convert("L")))) == 1
 
 
 @pytest.mark.parametrize(
