@@ -202,7 +202,7 @@ export function image(name = "astronaut.png", bytes: Buffer = readFileSync(astro
 
 export async function dropAstronaut(page: Page): Promise<void> {
   await drop(page, [image()]);
-  await waitForText(page, "#status", /^astronaut\.png: .+,/);
+  await waitForText(page, "#status", /^astronaut\.png\s?: .+,/);
 }
 
 export async function startCamera(page: Page): Promise<void> {
