@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 import sys
@@ -153,11 +152,30 @@ def _print(words: str) -> None:
         sys.stderr.write(printable(words.line if isinstance(words, Notice) else words) + "\n")
 
 
-def distill(
+def distill(  # noqa: D417 - the others are those of train
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,
     teachers: Sequence[str | os.PathLike[str]],
-    **options: Any,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    init_from: str | os.PathLike[str] | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    classes: str | None = None,
+    settings: Mapping[str, Any] | Sequence[Change] | None = None,
+    resume: bool = False,
+    callback: Callback | Sequence[Callback] | None = None,
+    network: OwnModule | None = None,
+    loss: LossFunction | OwnModule | None = None,
+    augment: Augmentation | None = None,
+    optimizer: OptimizerMaker | None = None,
+    tta: int = 10,
+    device: str = "auto",
+    time: str | float | None = None,
+    log: str | None = None,
+    verbose: int = 1,
 ) -> TrainingResult:
     """Train a classifier on labels and on teachers' predictions: :func:`mien.train` with ``teachers``.
 
@@ -167,7 +185,8 @@ def distill(
         recipe: recipe, as in :func:`mien.train`; its table ``[distill]`` sets the weight of the teachers.
         data: data, as in :func:`mien.train`.
         teachers: at least one model or predictions file.
-        options: ``tta``, and all further arguments, as in :func:`mien.train`.
+        tta: number of views per face over which a teacher's predictions are averaged: 1, 2, 5 or 10.
+        out: run folder to create, and all further arguments as in :func:`mien.train`.
 
     Raises:
         DataError: no teacher, or one for other classes or data, or without some of the faces.
@@ -175,13 +194,12 @@ def distill(
     """
     if not teachers:
         raise DataError("teachers must name at least one model or predictions file.", code="teachers-missing")
-    return train(recipe, data, teachers=teachers, **options)
-
-
-_own, _shared = (inspect.signature(each).parameters for each in (distill, train))
-distill.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [*[_own[name] for name in _own if name != "options"], *[_shared[name] for name in _shared if name not in _own]]
-)
+    return train(
+        recipe, data, out=out, init_from=init_from, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
+        classes=classes, settings=settings, resume=resume, callback=callback, network=network, loss=loss,
+        augment=augment, optimizer=optimizer, teachers=teachers, tta=tta, device=device, time=time, log=log,
+        verbose=verbose,
+    )  # fmt: skip
 
 
 def settings_of(
