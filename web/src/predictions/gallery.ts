@@ -150,7 +150,7 @@ function isSameFace(drawn: Box, other: Box): boolean {
 export const CROP_PX = 224;
 
 /** If a face is below this fraction of the image's shorter side, the image is a photo. */
-export const SMALL_FACE = 0.4;
+const SMALL_FACE = 0.4;
 
 /**
  * Tell photos given as face crops, and the reverse, by the rules of mien.faces.crop. This calls `detect` only for a
