@@ -46,7 +46,7 @@ def test_train_folds_writes_predictions_of_every_face(mien, train, face_folder, 
     shown = [said["headline"]["accuracy"]["value"], *folds, np.mean(folds)]
     assert "without --folds" in again.err
     for words in (("evaluate", "out", "--data", face_folder), ("predict", "x.jpg", "--model", "out"), ("info", "out")):
-        refused(mien(*words), "model-missing", "2 folds", "out/fold-1", "--folds")
+        refused(mien(*words), "model-missing", "2 folds", "out/fold-1")
     refused(train("--from", "out"), "model-missing", "2 folds", "out/fold-1")
     for value in shown:
         assert again.out.count(f"{value:.1%}") >= [f"{each:.1%}" for each in shown].count(f"{value:.1%}")

@@ -142,7 +142,7 @@ def test_resume_refuses_other_ratings(tmp_path, recipe, rated):
 
 def test_training_refuses_missing_or_impossible_ratings(recipe, rated, faces):
     in_train = np.where(rated.split == "train", rated.columns["arousal"], "")
-    with raises(DataError, "ratings-missing", "validation split", "in arousal."):
+    with raises(DataError, "ratings-missing", "validation split", "arousal."):
         plan_training(recipe, replace(rated, columns={**rated.columns, "arousal": in_train}))
     with raises(DataError, "ratings-range", "found high of", str(rated.source[0])):
         read_ratings(replace(rated, columns={**rated.columns, "arousal": np.full(len(faces), "high")}), ("arousal",))

@@ -168,9 +168,9 @@ def test_train_command_opens_the_tracker(mien, tiny_run, face_folder, tmp_path):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_unknown_logger_is_refused_by_every_process(mien, tmp_path, monkeypatch, rank):
+def test_unknown_logger_is_refused_by_every_process(mien, face_folder, monkeypatch, rank):
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": str(rank)}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(device, "join_processes", lambda _: None)
-    answer = mien("train", "quick", "--data", tmp_path / "nothing", "--log", "tensorbord")
+    answer = mien("train", "quick", "--data", face_folder, "--log", "tensorbord")
     refused(answer, "logger-unknown", "'tensorboard'")

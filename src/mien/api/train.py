@@ -278,8 +278,9 @@ class TrainingJob:
             check_outside(self.out.path, data)
         own = self.recipe.input.size_and_channels
         result = read(data, *own)
-        faces = f"{len(result.faces):,} faces of {len(result.faces.classes)} classes"
-        notify(f"{data_name(data)}: {result.shape}, {faces}; splits: {result.split_origin}")
+        if not isinstance(data, Dataset):
+            faces = f"{len(result.faces):,} faces of {len(result.faces.classes)} classes"
+            notify(f"{data_name(data)}: {result.shape}, {faces}; splits: {result.split_origin}")
         plan = self.plan(result)
         for each in self.notices(plan):
             notify(each)

@@ -121,8 +121,8 @@ def _show_evaluation(
 
 def _tell_use(result: mien.EvaluationResult) -> None:
     """Print how often the test split was used, or that only a part of the data was evaluated."""
-    assert result.model is not None
-    run, everything, split = run_with_ledger(result.model), result.measured.data, result.predictions.split
+    run = None if result.model is None else run_with_ledger(result.model)  # an ensemble has none
+    everything, split = result.measured.data, result.predictions.split
     if holds_test(result.predictions, result.measured.faces):
         if run is not None:
             notice(f"The test split has now been used {counted(run.test_uses(), 'time')} with this model ({run.path}).")
