@@ -1,4 +1,4 @@
-"""What can be typed wrongly: each mistake is one line with its code, exit code 2, and nothing is written."""
+"""Mistakes in commands: each is one line with its code, exit code 2, and nothing is written."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What readers and data sets refuse: one line each, with its code and what the message names."""
+"""Errors of readers and data sets: one line each, with its code and what the message names."""
 
 from dataclasses import replace
 

@@ -102,7 +102,7 @@ def test_worst_mistakes_are_the_most_confident_wrong_rows():
     expected = [row for _, row in sorted(mistakes)]
     assert worst_mistakes(labels, probabilities, 10).tolist() == expected[:10]
     assert worst_mistakes(labels, probabilities, 10_000).tolist() == expected
-    # Of equal confidence, the one whose true class got less, then the earlier.
+    # Equal confidence: first the sample whose true class got less, then the earlier one.
     ties = np.array([[0.25, 0.5, 0.25], [0.4, 0.5, 0.1], [0.1, 0.5, 0.4], [0.1, 0.5, 0.4]])
     assert worst_mistakes(np.zeros(4, dtype=np.int64), ties).tolist() == [2, 3, 0, 1]
     assert worst_mistakes(np.array([1]), ties[:1]).tolist() == []

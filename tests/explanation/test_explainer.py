@@ -137,7 +137,7 @@ def test_overlay_keeps_the_face_where_the_map_is_empty():
 
 
 def test_overlay_ignores_a_single_outlier():
-    """Of 1,000 equal values one is a thousand times as large: the others are coloured as strongly as without it."""
+    """One of 1,000 equal values is a thousand times as large: the others are coloured as strongly as without it."""
     face, even = np.full((40, 25), 100, dtype=np.uint8), np.ones((40, 25))
     outlier = even.copy()
     outlier[7, 7] = 1000

@@ -1,4 +1,4 @@
-"""What detectors refuse, with its code."""
+"""Errors of detectors, with their codes."""
 
 import types
 

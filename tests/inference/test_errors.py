@@ -1,4 +1,4 @@
-"""What models, predictions and outputs refuse, with its code and what the sentence names."""
+"""Errors of models, predictions and outputs, with their codes and what the sentence names."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is kept of a video, against sums over all of its frames; and its page."""
+"""The timeline of a video, against sums over all of its frames; and its page."""
 
 import json
 import re

@@ -318,7 +318,7 @@ class Predictions(PerSample):
 
     @cached_property
     def right(self) -> npt.NDArray[np.bool_]:
-        """Whether the most probable class is the label, bool (N,)."""
+        """True where the most probable class is the label, bool (N,)."""
         return np.asarray(self.predicted == self.labels)
 
     @property

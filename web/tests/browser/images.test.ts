@@ -244,7 +244,7 @@ test("the switch for face crops counts, even if it is turned while an image is p
   expect(predictions[0]).not.toHaveProperty("box");
 });
 
-test("who saves while images are still processed is told how many are in the file", async ({ page }) => {
+test("saving while images are processed states how many are in the file", async ({ page }) => {
   await drop(page, Array.from({ length: 12 }, (_, at) => image(`${at}.png`)));
   const sources = new Set((await saved(page)).map(({ source }) => source));
   expect(sources.size).toBeLessThan(12);
