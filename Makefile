@@ -39,7 +39,7 @@ test-pythons: .venv/.dev  ## the core's tests on other Pythons, without any extr
 	set -e; export PYENV_VERSION="$$(pyenv versions --bare 2> /dev/null | paste -sd : -)"; for version in $(PYTHONS); do \
 		$(BIN)/uv venv -q --clear --python $$version build/python-$$version; \
 		$(BIN)/uv pip install -q --python build/python-$$version --require-hashes -r requirements/core.txt; \
-		$(BIN)/uv pip install -q --python build/python-$$version --no-deps .; \
+		$(BIN)/uv pip install -q --python build/python-$$version --no-deps -e .; \
 		$(THREADS) build/python-$$version/bin/python -m pytest -m "not slow" $(CORE_TESTS); \
 	done
 
@@ -49,7 +49,7 @@ test-lowest: RESOLUTION := lowest-direct
 test-newest: RESOLUTION := highest
 test-lowest test-newest: .venv/.dev  ## the core's tests and every command's help, with the lowest or newest packages
 	$(BIN)/uv venv -q --clear --python $(BIN)/python build/$@
-	$(BIN)/uv pip install -q --python build/$@ --resolution $(RESOLUTION) --upgrade '.[serve,report]'
+	$(BIN)/uv pip install -q --python build/$@ --resolution $(RESOLUTION) --upgrade -e '.[serve,report]'
 	$(BIN)/uv pip install -q --python build/$@ pytest hypothesis httpx
 	build/$@/bin/python docs/make_cli_page.py --try
 	$(THREADS) build/$@/bin/python -m pytest -m "not slow" -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning $(CORE_TESTS)
