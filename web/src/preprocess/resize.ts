@@ -15,10 +15,7 @@ interface Filter {
   weight: (distance: number) => number;
 }
 
-/** Half of Lanczos's filter, in pixels of the smaller image. */
-const LOBES = 3;
-
-const LANCZOS: Filter = { reach: LOBES, weight: (x) => (-LOBES <= x && x < LOBES ? sinc(x) * sinc(x / LOBES) : 0) };
+const LANCZOS: Filter = { reach: 3, weight: (x) => (-3 <= x && x < 3 ? sinc(x) * sinc(x / 3) : 0) };
 
 const TRIANGLE: Filter = { reach: 1, weight: (x) => Math.max(1 - Math.abs(x), 0) };
 
@@ -40,20 +37,27 @@ export function resizeColour(image: RgbaImage, width: number, height: number): R
 /** Replace each block of pixels by its mean. */
 function reduced({ width, height, data }: RgbaImage, across: number, down: number, wide: number, high: number): Data {
   const result = new Uint8Array(4 * wide * high);
+  let target = 0;
   for (let row = 0; row < high; row += 1) {
     const [above, below] = [row * down, Math.min((row + 1) * down, height)];
     for (let column = 0; column < wide; column += 1) {
       const [from, to] = [column * across, Math.min((column + 1) * across, width)];
       const count = (below - above) * (to - from);
       // Pillow multiplies by 1 / count in fixed point.
-      const share = Math.floor(Math.fround(2 ** 24 / count));
-      for (let channel = 0; channel < 3; channel += 1) {
-        let sum = count >> 1;
-        for (let y = above; y < below; y += 1) {
-          for (let x = from; x < to; x += 1) sum += data[4 * (y * width + x) + channel]!;
+      const share = Math.floor(Math.fround(2 ** 24 / count)) / 2 ** 24;
+      let [red, green, blue] = [count >> 1, count >> 1, count >> 1];
+      for (let y = above; y < below; y += 1) {
+        const end = 4 * (y * width + to);
+        for (let at = 4 * (y * width + from); at < end; at += 4) {
+          red += data[at]!;
+          green += data[at + 1]!;
+          blue += data[at + 2]!;
         }
-        result[4 * (row * wide + column) + channel] = Math.floor((sum * share) / 2 ** 24);
       }
+      result[target] = red * share;
+      result[target + 1] = green * share;
+      result[target + 2] = blue * share;
+      target += 4;
     }
   }
   return result;
@@ -67,10 +71,7 @@ function resample({ width: oldWidth, height: oldHeight, data }: { width: number;
 }
 
 /** For each pixel of the result: the index of the first source pixel, and the weights of it and the next ones. */
-interface Weights {
-  starts: number[];
-  weights: Int32Array[];
-}
+type Weights = { starts: number[]; weights: Int32Array[] };
 
 /** Apply weights along each of `lines`. `from` and `to` are the values between lines, and between the pixels of a line. */
 function resampled(data: Data, { starts, weights }: Weights, lines: number, channels: number, from: [number, number], to: [number, number]): Uint8Array {
@@ -95,15 +96,13 @@ function weightsOf(oldSize: number, newSize: number, filter: Filter, high: numbe
   // Pillow's numbers of a part have 32 bits.
   const scale = Math.fround(high) / newSize;
   const stretch = Math.max(scale, 1);
-  const reach = filter.reach * stretch;
   const starts: number[] = [];
   const weights: Int32Array[] = [];
   for (let index = 0; index < newSize; index += 1) {
     const centre = (index + 0.5) * scale;
-    const start = Math.max(Math.trunc(centre - reach + 0.5), 0);
-    const end = Math.min(Math.trunc(centre + reach + 0.5), oldSize);
-    const values: number[] = [];
-    for (let at = start; at < end; at += 1) values.push(filter.weight((at - centre + 0.5) * (1 / stretch)));
+    const start = Math.max(Math.trunc(centre - filter.reach * stretch + 0.5), 0);
+    const end = Math.min(Math.trunc(centre + filter.reach * stretch + 0.5), oldSize);
+    const values = Array.from({ length: end - start }, (_, at) => filter.weight((start + at - centre + 0.5) * (1 / stretch)));
     const sum = values.reduce((total, value) => total + value, 0);
     starts.push(start);
     weights.push(Int32Array.from(values, (value) => Math.round((value / sum) * (1 << PRECISION_BITS))));
