@@ -40,7 +40,7 @@ from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit, read_trained_on
 from mien.pipeline.split_predictions import predict_split, with_model_classes
-from mien.reporting.context import ReportContext
+from mien.reporting.sections import ReportContext
 from mien.training import checkpoint
 
 SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"

@@ -25,7 +25,7 @@ from mien.inference.find_model import find_run
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.output_files import Columns, ResumableOutput
 from mien.pipeline.evaluation_files import write_evaluation
-from mien.reporting.context import ReportContext
+from mien.reporting.sections import ReportContext
 from mien.runs.spec import load_study
 from support import encoded, make_predictions, raises
 

@@ -8,8 +8,6 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES
-from mien.base.recipe_tables import BalanceRecipe
-from mien.data.balance import check_counts
 from mien.data.clean import Change, Clean, apply_clean, read_clean
 from mien.data.csv_table import read_header
 from mien.data.dataset import Dataset
@@ -259,11 +257,6 @@ CASES = [
     (clean_first_row, {"to": "bored"}, "class-missing", "'bored'"),
     (lambda _, count: synthetic_faces(count), 6, "count-too-small", 6),
     (lambda _, seed: synthetic_faces(7, seed), -1, "seed-range", -1),
-    *(
-        (lambda _, how: check_counts(DRAWN.subset(DRAWN.labels != 1), BalanceRecipe(sampling=how)), how,
-         "class-too-small", "'disgust'", "classes")
-        for how in ("undersample", "oversample", "batches")
-    ),
 ]  # fmt: skip
 
 

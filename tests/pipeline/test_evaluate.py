@@ -25,7 +25,7 @@ from mien.inference.predictor import load
 from mien.pipeline import evaluate as evaluate
 from mien.pipeline.evaluate import EvaluateOptions, ensemble_of, model_table, predict_to_evaluate
 from mien.pipeline.split_predictions import predict_split
-from mien.reporting.context import ReportContext
+from mien.reporting.sections import ReportContext
 from support import make_predictions, raises, refused, warned
 
 

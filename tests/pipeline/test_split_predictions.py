@@ -22,7 +22,7 @@ from mien.pipeline.split_predictions import (
     temperature_description,
     with_model_classes,
 )
-from mien.reporting.context import ReportContext
+from mien.reporting.sections import ReportContext
 from support import raises
 
 

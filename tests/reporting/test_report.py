@@ -18,9 +18,9 @@ from mien.inference.find_model import find_run
 from mien.inference.predictor import load
 from mien.pipeline.measured_split import faces_of_predictions, match_faces
 from mien.reporting.comparison import compare_predictions, comparison_subsets_table, comparison_table, short_names
-from mien.reporting.context import ReportContext
 from mien.reporting.paper import hyperparameters, methods_text, paper_files
 from mien.reporting.report_page import report_page
+from mien.reporting.sections import ReportContext
 from support import HtmlPage, make_predictions, page_codes, raises, write_report
 
 

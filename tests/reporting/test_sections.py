@@ -18,10 +18,15 @@ from mien.explanation.explainer import Explainer
 from mien.inference.find_model import find_run
 from mien.inference.predictor import load
 from mien.page.blocks import CaptionedChart, Table, Text
-from mien.reporting.attention import build_explainer, show_attention
-from mien.reporting.context import ReportContext
-from mien.reporting.errors import cell_faces, robustness_section, worst_section
 from mien.reporting.report_page import confusion_section, curves_section
+from mien.reporting.sections import (
+    ReportContext,
+    build_explainer,
+    cell_faces,
+    robustness_section,
+    show_attention,
+    worst_section,
+)
 from support import block_codes, make_predictions, raises
 
 CLASSES = ("angry", "happy", "sad")
@@ -193,7 +198,7 @@ def test_explainer_accepts_the_weights_of_a_quantized_model(name, faces):
 def test_explainer_names_an_unsupported_method(tiny_run, context, monkeypatch):
     """As for a network without maps: Grad-CAM refuses."""
     from mien.explanation import gradient
-    from mien.reporting.attention import show_attention
+    from mien.reporting.sections import show_attention
 
     def refuse(model):
         raise DataError("Grad-CAM needs a network with convolutional maps; this one has none. Take another method.")

@@ -11,8 +11,8 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, SubsetMetrics
 from mien.page.blocks import Table
 from mien.page.wording import shown
-from mien.reporting.context import ReportContext
 from mien.reporting.report_page import SUMMARY, next_section, report_page, summary_section, training_section
+from mien.reporting.sections import ReportContext
 from support import HtmlPage, block_codes, page_codes
 
 HISTORY = [

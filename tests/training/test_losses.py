@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mien.base.errors import DataError, RecipeError
+from mien.base.errors import RecipeError
 from mien.base.recipe import Recipe
 from mien.training.losses import Loss, balanced_weights, effective_weights, make_loss
 from support import raises
@@ -113,12 +113,6 @@ def test_make_loss_follows_the_recipe(faces, batch):
     effective = make_loss(Recipe(class_weights="effective", balance={"effective_beta": 0.9}), counts, faces.classes)
     assert effective.class_weights.numpy() == pytest.approx(effective_weights(counts, 0.9))
     assert make_loss(Recipe(balance={"focal_gamma": 2.0}), counts, faces.classes).focal_gamma == 2
-
-
-def test_logit_adjustment_refuses_an_empty_class(faces):
-    counts = faces.subset(faces.labels != 1).counts()
-    with raises(DataError, "class-empty", "'disgust'"):
-        make_loss(Recipe(balance={"logit_adjustment": 1.0}), counts, faces.classes)
 
 
 def test_class_weights_follow_a_table():

@@ -22,8 +22,7 @@ from mien.models.registry import build_model
 from mien.pipeline.split_predictions import predict_split
 from mien.training import checkpoint, loop
 from mien.training.batches import Batch
-from mien.training.heads import make_outputs, output_facts
-from mien.training.heads.votes import majority_targets, sampled_targets
+from mien.training.heads import majority_targets, make_outputs, output_facts, sampled_targets
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import load_init_weights, prepare

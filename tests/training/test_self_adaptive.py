@@ -10,7 +10,7 @@ from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.batches import Batch
-from mien.training.heads.label import MOMENTUM, START, SelfAdaptive
+from mien.training.heads import MOMENTUM, START, SelfAdaptive
 from mien.training.loop import train
 from mien.training.losses import Loss
 from mien.training.own_parts import Parts

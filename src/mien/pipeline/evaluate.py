@@ -35,7 +35,7 @@ from mien.page.wording import counted, initial, metric_format, share_text
 from mien.pipeline.evaluation_files import ReportInputs, file_names, report_context, write_evaluation, write_measured
 from mien.pipeline.measured_split import MeasuredSplit, digests_of
 from mien.pipeline.split_predictions import predict_split, votes_of, with_model_classes
-from mien.reporting.errors import mistakes_table
+from mien.reporting.sections import mistakes_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame

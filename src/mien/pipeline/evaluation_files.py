@@ -23,9 +23,9 @@ from mien.inference.find_model import find_run, find_run_of_model, is_shipped
 from mien.inference.predictor import Predictor, load
 from mien.page.page import WrittenPage
 from mien.pipeline.measured_split import MeasuredSplit, check_model, holds_test
-from mien.reporting.context import NOT_MEASURED, ReportContext
 from mien.reporting.paper import methods_text
 from mien.reporting.report_page import SUMMARY, report_page
+from mien.reporting.sections import NOT_MEASURED, ReportContext
 
 
 def headline_values(evaluation: Evaluation) -> dict[str, float]:

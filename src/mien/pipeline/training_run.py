@@ -18,7 +18,7 @@ from mien.data.dataset import Dataset
 from mien.evaluation.error_analysis import check_answers
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
-from mien.exporting.to_onnx import export_run, manifest_of_weights
+from mien.exporting.to_onnx import export_network, make_manifest, manifest_of_weights
 from mien.inference.predictor import Predictor
 from mien.models.network import Network
 from mien.page.chart import Chart
@@ -154,27 +154,28 @@ def finish_run(
     has_page: bool = True,
 ) -> TrainingResult:
     """Export a run's best weights, evaluate the exported model on validation, and write the run folder."""
-    recipe, faces = run.read_recipe(), plan.dataset
-    removed = () if manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None else run.remove_derived()
-    export = export_run(run, plan.validation.images)
+    recipe, known, faces = run.read_recipe(), run.read_environment(), plan.dataset
+    network, facts = checkpoint.load_best(run)
+    former = manifest_of_weights(run, facts)
+    removed = run.remove_derived() if former is None else ()
+    export = export_network(network, make_manifest(network, recipe, facts, former), plan.validation.images)
     predictor, predictions = calibrate(Predictor.opened(export.session, export.manifest, run.model), faces)
     write_trained_on(run, with_model_classes(predictor, faces), start)
     split = MeasuredSplit.resolve(predictions, faces, predictor)
     evaluation = split.evaluate()
     manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
     export.write(run.model, manifest)
-    cross_validated = run.read_environment().get("cross_validation") or {}
+    cross_validated = known.get("cross_validation") or {}
     found = {
         "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
         "model": f"{recipe.model.name}, {manifest.parameters:,} parameters",
         "probabilities": temperature_description(predictor, faces, "validation"),
         "data fingerprint": faces.fingerprint_without_test,
-        "initial weights": run.read_environment().get("started_from")
-        or ("random" if plan.parts.weights is None else "of an instance"),
+        "initial weights": known.get("started_from") or ("random" if plan.parts.weights is None else "of an instance"),
         "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), recipe.stopping),
         "training time": f"{outcome.history[-1]['seconds']:.0f} s",
         **({"head": cross_validated_text(cross_validated)} if cross_validated else {}),
-        **({} if run.read_environment().get("precision", "fp32") == "fp32" else {"precision": _BF16}),
+        **({} if known.get("precision", "fp32") == "fp32" else {"precision": _BF16}),
         **(metadata or {}),
         "training": methods_text(run, split.class_counts, manifest.parameters),
     }

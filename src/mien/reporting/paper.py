@@ -21,13 +21,15 @@ _FER2013_TRAIN = 28_709
 
 
 def paper_files(
-    run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameters: int, label: str
+    run: RunFolder | None, class_counts: Mapping[str, Sequence[int]], parameters: int, label: str
 ) -> dict[str, str]:
-    """Return the texts of ``methods.tex``, ``hyperparameters.tex`` and ``references.bib`` by name.
+    """Return the texts of ``methods.tex``, ``hyperparameters.tex`` and ``references.bib`` by name, if there are any.
 
     ``class_counts`` has the number of samples of each class (C) by split; ``label`` is the prefix of the table's label.
     """
     sentences = methods(run, class_counts, parameters)
+    if run is None or not sentences:
+        return {}
     cited = {key for _, keys in sentences for key in keys}
     paragraph = " ".join(escape(text) + (f"~\\cite{{{','.join(keys)}}}." if keys else ".") for text, keys in sentences)
     table = hyperparameters(run.read_recipe())
@@ -41,9 +43,7 @@ def paper_files(
 
 
 def methods_text(run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameters: int) -> str:
-    """Return :func:`methods` as plain text; ``""`` for a built-in model, because its card says how it was made."""
-    if not (run.path / "environment.json").is_file():
-        return ""
+    """Return :func:`methods` as plain text."""
     return " ".join(f"{text}." for text, _ in methods(run, class_counts, parameters))
 
 
@@ -66,8 +66,13 @@ def _setting(value: Any) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def methods(run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameters: int) -> list[Sentence]:
-    """Describe how a run was trained: network, data, optimiser, schedule, augmentation, seed."""
+def methods(run: RunFolder | None, class_counts: Mapping[str, Sequence[int]], parameters: int) -> list[Sentence]:
+    """Describe how a run was trained: network, data, optimiser, schedule, augmentation, seed.
+
+    Empty without a run, and for a built-in model, because its card says how it was made.
+    """
+    if run is None or not (run.path / "environment.json").is_file():
+        return []
     recipe, history, facts = run.read_recipe(), run.read_history(), run.read_environment()
     given, name = recipe.input, recipe.model.name
     version = facts.get("mien version", "")

@@ -49,10 +49,15 @@ from mien.page.sections import (
     subsets_table,
 )
 from mien.page.wording import Format, counted, decimal, percent
-from mien.reporting.attention import attention_section
-from mien.reporting.context import ReportContext
-from mien.reporting.errors import cell_faces, pairs_section, robustness_section, worst_section
-from mien.reporting.paper import methods_text, paper_files
+from mien.reporting.paper import paper_files
+from mien.reporting.sections import (
+    ReportContext,
+    attention_section,
+    cell_faces,
+    pairs_section,
+    robustness_section,
+    worst_section,
+)
 
 SectionOf: TypeAlias = Callable[[ReportContext], Section | Notice | None]
 
@@ -437,14 +442,6 @@ def report_page(
     reasons = dict.fromkeys(each for each in built if isinstance(each, Notice))
     if reasons:
         shown.append(Section("skipped", "Not in this report", tuple(Text(each, soft=True) for each in reasons)))
-    documents = _documents(context, slug(label or title))
+    counts_of_run = context.class_counts if context.is_training_data else {}
+    documents = paper_files(context.run, counts_of_run, context.parameters, slug(label or title))
     return Page(title, lead, shown, metadata, classes=context.classes, label=label, documents=documents)
-
-
-def _documents(context: ReportContext, label: str) -> dict[str, str]:
-    """Return the texts for a paper about the run; empty without one, and for a built-in model."""
-    run = context.run
-    if run is None or not run.is_run or not methods_text(run, {}, context.parameters):
-        return {}
-    counts = context.class_counts if context.is_training_data else {}
-    return paper_files(run, counts, context.parameters, label)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mien.base.errors import DataError, RecipeError, nearest
+from mien.base.errors import RecipeError, nearest
 from mien.base.recipe import Recipe
 from mien.evaluation.metrics import Floats
 
@@ -87,7 +87,7 @@ def _mean(total: Tensor, weights: Tensor) -> Tensor:
 def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[str]) -> Loss:
     """Make the loss of a recipe, for the number of training samples per class after balancing.
 
-    Raises RecipeError for the weight of an unknown class, DataError if logit adjustment lacks samples of a class.
+    Logit adjustment needs samples of every class. Raises RecipeError for the weight of an unknown class.
     """
     weights, shift = None, None
     if recipe.class_weights == "balanced":
@@ -100,9 +100,6 @@ def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[s
             raise RecipeError(words + nearest(name, classes), code="class-unknown")
         weights = np.array([recipe.class_weights.get(name, 1.0) for name in classes])
     if recipe.balance.logit_adjustment:
-        if not counts.all():
-            words = f"balance.logit_adjustment: train has none of '{classes[int(counts.argmin())]}'. Drop that class."
-            raise DataError(words, code="class-empty")
         shift = recipe.balance.logit_adjustment * np.log(counts / counts.sum())
     return Loss(as_tensor(weights), recipe.label_smoothing, recipe.balance.focal_gamma, as_tensor(shift))
 

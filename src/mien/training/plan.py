@@ -13,13 +13,11 @@ import torch
 from mien.base.errors import DataError, Notice
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe
-from mien.data.balance import balance, balanced_counts, check_counts
 from mien.data.dataset import Dataset
 from mien.models.network import Network
 from mien.models.registry import completed, starts_from_scratch
-from mien.training.batches import count_steps
-from mien.training.heads import make_outputs
-from mien.training.heads.head import Output
+from mien.training.batches import balance, balanced_counts, count_steps
+from mien.training.heads import Output, make_outputs
 from mien.training.losses import Loss, make_loss
 from mien.training.optim import build_optimizer, lr_scales
 from mien.training.own_parts import NO_PARTS, Parts
@@ -104,7 +102,10 @@ def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) 
         raise DataError("The train split has one class; a classifier needs at least two.", code="one-class")
     outputs = make_outputs(recipe, train)
     make_outputs(recipe, validation)
-    check_counts(train, recipe.balance)
+    if (recipe.balance.sampling != "none" or recipe.balance.logit_adjustment) and not train.counts().all():
+        empty = train.classes[int(train.counts().argmin())]
+        words = f"The recipe's [balance] needs every class; train has none of '{empty}'. See --classes."
+        raise DataError(words, code="class-too-small")
     counts = balanced_counts(train.counts(), recipe.balance)
     return TrainingPlan(
         recipe=recipe,

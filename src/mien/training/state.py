@@ -26,8 +26,7 @@ from mien.training import checkpoint
 from mien.training.average import WeightAverage, some_images
 from mien.training.batches import image_tensor
 from mien.training.device import TrainingFabric, make_fabric
-from mien.training.heads import HEADS, output_facts, target_fingerprints
-from mien.training.heads.head import Head, Output
+from mien.training.heads import HEADS, Head, Output, output_facts, target_fingerprints
 from mien.training.losses import LossFunction, as_tensor
 from mien.training.plan import TrainingPlan
 

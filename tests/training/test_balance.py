@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.base.recipe_tables import BalanceRecipe
-from mien.data.balance import balance, balanced_counts, balanced_order
 from mien.data.dataset import Dataset
+from mien.training.batches import balance, balanced_counts, balanced_order
 
 COUNTS = [10, 2, 9, 20]
 

@@ -1,0 +1,380 @@
+"""Outputs of a network in training: targets, loss and validation columns of each kind.
+
+To add a kind of output, write a class and add it to :data:`HEADS`. All outputs share one linear layer; its rows are the
+logits of the label's output, then those of the others. The loss of a step is the weighted sum of their losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mien.base.errors import DataError
+from mien.base.heads import NAMES, answering
+from mien.base.recipe import Recipe
+from mien.base.run_folder import HistoryLine
+from mien.data.dataset import Dataset
+from mien.data.votes import check_votes, ratings_fingerprint, read_ratings, vote_probabilities, votes_fingerprint
+from mien.evaluation import metrics
+from mien.evaluation.metrics import Floats
+from mien.training.batches import Batch
+from mien.training.device import TrainingFabric
+from mien.training.losses import Loss, LossFunction, as_tensor
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of the network, as the recipe describes it.
+
+    Attributes:
+        name: name in the recipe.
+        target: training target: label, votes, majority or sampled; see :class:`mien.base.recipe.OutputRecipe`.
+        weight: weight of its loss in the sum.
+        classes: class names in the order of the logits.
+        answers: whether this is the default output.
+    """
+
+    name: str
+    target: str
+    weight: float
+    classes: tuple[str, ...]
+    answers: bool = True
+
+
+@dataclass(eq=False)
+class Head:
+    """An output of a network in training.
+
+    Attributes:
+        output: name, weight and classes of the output.
+        recipe: recipe of the run.
+        dataset: the N images of an epoch, in its order.
+        device: device of the network.
+        label_loss: loss of logits (B, C) and labels (B,), on the device.
+        taught: predictions of teachers for each image, float32 (N, C); None if no teacher has this output.
+    """
+
+    output: Output
+    recipe: Recipe
+    dataset: Dataset
+    device: torch.device
+    label_loss: LossFunction
+    taught: Tensor | None = None
+
+    chance: ClassVar[float | None] = None
+    """Loss of a network that guesses: all logits are equal; None stands for the log of the number of classes."""
+
+    def __post_init__(self) -> None:
+        """Make the targets that are the same in all epochs."""
+
+    @staticmethod
+    def classes_of(dataset: Dataset) -> tuple[str, ...]:
+        """Return the names of the logits for a data set. Raises DataError if the data has no targets."""
+        raise NotImplementedError
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Choose the targets of an epoch, counted from 1."""
+
+    def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
+        """Compute the mean loss of a batch; ``progress`` is the fraction of the run's steps before this one."""
+        raise NotImplementedError
+
+    def values(self, logits: Tensor) -> Tensor:
+        """Compute the output's values from logits, (N, C) -> (N, C)."""
+        return logits.softmax(1)
+
+    def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
+        """Return the history's validation columns, from :meth:`values`, float64 (N, C)."""
+        raise NotImplementedError
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state to save in checkpoints, by name."""
+        return {}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Restore the state from a checkpoint."""
+
+    def exchange(self, fabric: TrainingFabric) -> None:
+        """Combine the state of all processes at the end of an epoch."""
+
+
+class LabelHead(Head):
+    """An output for labels.
+
+    Attributes:
+        moving: self-adaptive targets, if the recipe enables them.
+    """
+
+    moving: SelfAdaptive | None = None
+
+    def __post_init__(self) -> None:
+        self.labels = torch.from_numpy(self.dataset.labels.copy()).to(self.device)
+        # Self-adaptive targets work only with mien's own loss.
+        if self.recipe.self_adaptive and isinstance(self.label_loss, Loss):
+            self.moving = SelfAdaptive(self.labels, len(self.output.classes), self.recipe, self.label_loss)
+
+    @staticmethod
+    def classes_of(dataset: Dataset) -> tuple[str, ...]:
+        """See :class:`Head`."""
+        return dataset.classes
+
+    def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
+        """See :class:`Head`."""
+        if self.moving is not None:
+            return self.distilled(self.moving.loss(logits, batch, progress), logits, batch)
+        loss = self.label_loss(logits, self.labels[batch.chosen])
+        if batch.partner is not None:
+            loss = batch.lam * loss + (1 - batch.lam) * self.label_loss(logits, self.labels[batch.partner])
+        return self.distilled(loss, logits, batch)
+
+    def distilled(self, hard: Tensor, logits: Tensor, batch: Batch) -> Tensor:
+        """Compute ``alpha * T^2 * KL(taught || softmax(logits / T)) + (1 - alpha) * hard``.
+
+        T^2 keeps the size of the gradient independent of T (Hinton, Vinyals & Dean 2015, section 2).
+        """
+        if self.taught is None:
+            return hard
+        alpha, temperature = self.recipe.distill.alpha, self.recipe.distill.temperature
+        targets = batch.mixed(self.taught)
+        soft = functional.kl_div((logits / temperature).log_softmax(1), targets, reduction="batchmean")
+        return alpha * temperature**2 * soft + (1 - alpha) * hard
+
+    def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
+        """See :class:`Head`."""
+        labels = validation.labels
+        confusion = metrics.confusion_matrix(labels, values.argmax(1), len(validation.classes))
+        rows = metrics.support(confusion)
+        return {
+            "validation_loss": metrics.log_loss(labels, values),
+            "validation_accuracy": float(metrics.accuracy(confusion)),
+            "validation_macro_f1": float(metrics.macro_average(metrics.f1(confusion), rows)),
+            "validation_macro_auc": float(metrics.macro_average(metrics.roc_auc(labels, values), rows)),
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See :class:`Head`."""
+        return {} if self.moving is None else {"targets.label": self.moving.moving}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """See :class:`Head`."""
+        if self.moving is not None:
+            self.moving.restore(tensors["targets.label"])
+
+    def exchange(self, fabric: TrainingFabric) -> None:
+        """See :class:`Head`."""
+        if self.moving is not None:
+            self.moving.exchange(fabric)
+
+
+START = 0.3
+"""Targets move after this fraction of the steps: 60 of 200 epochs in the paper."""
+MOMENTUM = 0.9
+"""Each time a face is seen, this fraction of its target is kept, as in the paper."""
+
+
+class SelfAdaptive:
+    """Targets that move from the labels towards the network's own predictions, one for each face of an epoch.
+
+    The network contradicts a wrong label before it memorises it. Unlike in the paper, a part of the label is kept, and
+    all faces have the same weight.
+
+    Attributes:
+        given: float32 (N, C), smoothed labels.
+        moving: float32 (N, C), initially the same; then a moving average of predictions for the augmented faces.
+    """
+
+    def __init__(self, labels: Tensor, classes: int, recipe: Recipe, loss: Loss) -> None:
+        """Make targets from labels, int64 (N,), on their device, for a loss on that device."""
+        smoothing = recipe.label_smoothing
+        self.given = functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
+        self.moving = self.given.clone()
+        self._share, self._loss = recipe.self_adaptive, loss
+        self._before = self.moving.clone()
+
+    def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
+        """Compute the loss as :meth:`Head.loss`, and move the targets of the batch. Mixed faces keep targets."""
+        if progress < START:
+            return self._loss.of_distributions(logits, batch.mixed(self.given))
+        if batch.partner is None:
+            predicted = self._loss.shifted(logits.detach()).softmax(1)
+            self.moving[batch.chosen] = MOMENTUM * self.moving[batch.chosen] + (1 - MOMENTUM) * predicted
+        moving, given = batch.mixed(self.moving), batch.mixed(self.given)
+        return self._loss.of_distributions(logits, self._share * moving + (1 - self._share) * given)
+
+    def exchange(self, fabric: TrainingFabric) -> None:
+        """Combine the targets that the processes moved in this epoch; if several moved one, take the mean."""
+        if fabric.world_size > 1:
+            change = self.moving - self._before
+            movers = fabric.sum(change.any(1, keepdim=True).float())
+            self.restore(self._before + fabric.sum(change) / movers.clamp_min(1))
+
+    def restore(self, moving: Tensor) -> None:
+        """Restore ``moving`` from a checkpoint or from the other processes."""
+        self.moving, self._before = moving.to(self.given.device), moving.to(self.given.device, copy=True)
+
+
+class VotesHead(Head):
+    """An output for annotators' votes: their distribution, their majority, or one vote drawn in each epoch.
+
+    Attributes:
+        targets: distributions of an epoch, float32 (N, V). Images without votes have zeros, and no loss.
+    """
+
+    targets: Tensor
+
+    def __post_init__(self) -> None:
+        self._shares = vote_probabilities(check_votes(self.dataset))
+
+    @staticmethod
+    def classes_of(dataset: Dataset) -> tuple[str, ...]:
+        """See :class:`Head`."""
+        check_votes(dataset)
+        return dataset.vote_classes
+
+    def begin_epoch(self, epoch: int) -> None:
+        """See :class:`Head`. Sampled votes are drawn again in each epoch."""
+        targets = self._shares
+        if self.output.target == "majority":
+            targets = majority_targets(targets)
+        elif self.output.target == "sampled":
+            targets = sampled_targets(targets, self.recipe.seed, epoch)
+        self.targets = torch.from_numpy(targets.astype(np.float32)).to(self.device)
+
+    def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
+        """See :class:`Head`."""
+        return functional.cross_entropy(logits, self.blended(batch))
+
+    def blended(self, batch: Batch) -> Tensor:
+        """Mix teachers' predictions of votes with weight ``alpha`` and the votes themselves, float32 (B, V).
+
+        If an image has no votes, only the teachers' predictions are used, so each row sums to 1.
+        """
+        votes = batch.mixed(self.targets)
+        if self.taught is None:
+            return votes
+        alpha = self.recipe.distill.alpha
+        missing = 1 - votes.sum(1, keepdim=True)
+        return (alpha + (1 - alpha) * missing) * batch.mixed(self.taught) + (1 - alpha) * votes
+
+    def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
+        """See :class:`Head`. Only the default output is measured."""
+        if not self.output.answers:
+            return {}
+        votes = check_votes(validation)
+        voted = votes.any(axis=1)
+        losses = metrics.sample_cross_entropies(vote_probabilities(votes[voted]), values[voted])
+        return {
+            "validation_votes_loss": float(losses.mean()),
+            "validation_majority_accuracy": metrics.majority_accuracy(votes, values, validation.vote_classes),
+        }
+
+
+def majority_targets(distributions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Give all probability to the class with the most votes, shared between ties. (N, V) -> (N, V)."""
+    largest = (distributions == distributions.max(axis=1, keepdims=True)) & (distributions > 0)
+    return np.asarray(largest / np.maximum(largest.sum(axis=1, keepdims=True), 1))
+
+
+def sampled_targets(distributions: npt.NDArray[np.float64], seed: int, epoch: int) -> npt.NDArray[np.float64]:
+    """Draw one vote per row from its distribution: probabilistic label drawing of Barsoum et al. 2016.
+
+    (N, V) -> (N, V), with a single 1 in each row that is not all zeros.
+    """
+    drawn = np.random.default_rng((seed, epoch, 10)).random((len(distributions), 1))
+    cumulative = distributions.cumsum(axis=1)
+    # Rounding may leave the last cumulative sum below 1, so scale the draw by it.
+    chosen = (cumulative <= drawn * cumulative[:, -1:]).sum(axis=1)
+    # The extra class is for rows without votes, whose sums never exceed the draw.
+    return np.asarray(np.eye(distributions.shape[1] + 1)[chosen, :-1])
+
+
+class AffectHead(Head):
+    """An output for ratings of valence and arousal. The loss is the mean of 1 - CCC over both, on rated images."""
+
+    chance = 1.0
+
+    def __post_init__(self) -> None:
+        self.ratings = as_tensor(_ratings(self.dataset), self.device)
+
+    @staticmethod
+    def classes_of(dataset: Dataset) -> tuple[str, ...]:
+        """See :class:`Head`."""
+        _ratings(dataset)
+        return NAMES
+
+    def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
+        """See :class:`Head`. A mixed image is used only if both of its images have ratings."""
+        assert self.ratings is not None
+        ratings = batch.mixed(self.ratings)
+        known = ~ratings.isnan()
+        weights = known / known.sum(0).clamp_min(1)
+        x, y = self.values(logits), ratings.nan_to_num()
+        covariance = (weights * (x - (weights * x).sum(0)) * (y - (weights * y).sum(0))).sum(0)
+        # This is the sum of both variances and of the squared difference of the means.
+        spread = (weights * (x - y).square()).sum(0) + 2 * covariance
+        return (1 - 2 * covariance / spread.clamp_min(1e-8)).mean()
+
+    def values(self, logits: Tensor) -> Tensor:
+        """See :class:`Head`."""
+        return logits.tanh()
+
+    def measure(self, values: Floats, validation: Dataset) -> HistoryLine:
+        """See :class:`Head`."""
+        pairs = zip(NAMES, values.T, _ratings(validation).T, strict=True)
+        return {f"validation_{name}_ccc": metrics.concordance(own, rated) for name, own, rated in pairs}
+
+
+def _ratings(dataset: Dataset) -> Floats:
+    ratings = read_ratings(dataset, NAMES)
+    blank = [name for at, name in enumerate(NAMES) if ratings is None or np.isnan(ratings[:, at]).all()]
+    if ratings is None or blank:
+        words = f"The {dataset.split[0]} split has no ratings, -1 to 1, in the columns {' and '.join(blank)}."
+        raise DataError(words, code="ratings-missing")
+    return ratings
+
+
+HEADS: dict[str, type[Head]] = {
+    "label": LabelHead,
+    "affect": AffectHead,
+    **dict.fromkeys(("votes", "majority", "sampled"), VotesHead),
+}
+"""Class of an output, by its training target."""
+
+
+def make_outputs(recipe: Recipe, dataset: Dataset) -> tuple[Output, ...]:
+    """Return a recipe's outputs for a data set, the label's first.
+
+    Raises DataError if the data has no targets for an output, such as votes, or unusable ones.
+    """
+    if not recipe.outputs:
+        return (Output("label", "label", 1.0, dataset.classes),)
+    answer = answering([output.target for output in recipe.outputs.values()])
+    return tuple(
+        Output(name, output.target, output.weight, HEADS[output.target].classes_of(dataset), at == answer)
+        for at, (name, output) in enumerate(recipe.outputs.items())
+    )
+
+
+def output_facts(recipe: Recipe, outputs: Sequence[Output], dataset: Dataset) -> dict[str, Any]:
+    """Return metadata of named outputs for checkpoint and environment, JSON-ready; empty without named outputs."""
+    if not recipe.outputs:
+        return {}
+    facts: dict[str, Any] = {
+        "outputs": {output.name: {"classes": list(output.classes), "target": output.target} for output in outputs}
+    }
+    return facts | target_fingerprints(recipe, dataset)
+
+
+def target_fingerprints(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
+    """Return fingerprints of the votes and ratings that outputs are trained on; empty for labels alone."""
+    found = {"votes_fingerprint": votes_fingerprint(dataset)} if recipe.learns_votes else {}
+    if any(output.target == "affect" for output in recipe.outputs.values()):
+        found["ratings_fingerprint"] = ratings_fingerprint(dataset, NAMES)
+    return found
