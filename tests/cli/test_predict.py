@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -182,21 +183,42 @@ def test_predict_escapes_control_characters_of_file_names(mien, tmp_path, face_f
 
 @pytest.mark.parametrize(("command", "made"), [("predict", []), ("explain", ["c-explained", "stdin-explained"])])
 def test_predict_reads_an_image_from_stdin(mien, photos, tiny_run, monkeypatch, tmp_path, command, made):
-    """Oracle: the same image as a file. Its default folder is in the working folder, and named for it."""
+    """Oracle: the same image as a file. Its default folder is in the working folder, and named for it.
+
+    Its source is ``-`` in every output.
+    """
     monkeypatch.chdir(tmp_path)
     said = []
-    for name in (photos / "c.jpg", "-"):
-        stream = io.TextIOWrapper(io.BytesIO((photos / "c.jpg").read_bytes()))
-        stream.isatty = lambda: False
+
+    photo = (photos / "c.jpg").read_bytes()
+
+    def run(*words, content=photo):
+        stream = io.TextIOWrapper(io.BytesIO(content))
+        stream.isatty = lambda: not content
         monkeypatch.setattr("sys.stdin", stream)
-        answer = mien(command, name, "--model", tiny_run.path, "--json")
+        return mien(command, *words, "--model", tiny_run.path)
+
+    for name in (photos / "c.jpg", "-"):
+        answer = run(name, "--json")
         assert answer.code == 0, answer.err
         said.append(json.loads(answer.out)[0])
     by_file, by_stdin = (each.get("faces", [each])[0]["answer"] for each in said)
     assert by_file == by_stdin
+    assert {said[1]["source"], said[1].get("faces", [said[1]])[0]["source"]} == {"-"}
     assert sorted(path.name for path in tmp_path.iterdir()) == made
-    stream.isatty = lambda: True
-    refused(mien(command, "-", "--model", tiny_run.path), "stdin-terminal", "-")
+    refused(run("-", content=b""), "options", "-")
+    assert run("-", "--out", "new.csv", content=b"no image").err.startswith("mien: - is not an image")
+
+
+def test_predict_names_standard_input_in_tables_and_drawings(mien, photos, tiny_run, monkeypatch, tmp_path):
+    for words, named in ((("--csv",), "\n-,"), ((), "\n-  "), (("--out", "a.csv"), "1 face")):
+        stream = io.TextIOWrapper(io.BytesIO((photos / "c.jpg").read_bytes()))
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.stdin", stream)
+        answer = mien("predict", "-", "--annotate", "drawn", "--model", tiny_run.path, *words)
+        assert (answer.code, named in answer.out) == (0, True), answer
+    assert "\n-," in Path("a.csv").read_text()
+    assert [file.name for file in Path("drawn").iterdir()] == ["stdin.jpg"]
 
 
 def test_predict_replaces_a_finished_file_only_with_overwrite(mien, photos, tiny_run, tmp_path):

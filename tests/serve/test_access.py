@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.base.errors import ServeError
+from mien.base.errors import ModelError, ServeError
 from mien.serve.access import VARIABLE, find_token
 from mien.serve.app import create_app
 from support import raises, refused
@@ -87,35 +87,40 @@ def test_pages_of_an_allowed_host_can_read_answers(start, face):
 
 
 @pytest.mark.parametrize(
-    ("content", "code"),
-    [(b"", "token-invalid"), (b"\n", "token-invalid"), (b"two words", "token-invalid"), ("ä".encode(), "token-invalid"),
-     (b"\xff\xfe", "token-unreadable"), (None, "token-unreadable"), (15 * b"x", "token-short")],
-)  # fmt: skip
-def test_tokens_are_rejected_alike_from_file_variable_and_python(tmp_path, monkeypatch, content, code):
+    "content", [b"", b"\n", 9 * b"two words ", 16 * "ä".encode(), 16 * b"\xff\xfe", None, 15 * b"x"]
+)
+def test_tokens_are_rejected_alike_from_file_variable_and_python(tmp_path, monkeypatch, content):
     if content is not None:
         (tmp_path / "token").write_bytes(content)
-    with raises(ServeError, code, tmp_path / "token"):
+    with raises(ServeError, "token", tmp_path / "token"):
         find_token(tmp_path / "token")
-    if code != "token-unreadable":
+    if content is not None and b"\xff" not in content:
         monkeypatch.setenv(VARIABLE, content.decode())
-        with raises(ServeError, code, VARIABLE):
+        with raises(ServeError, "token", VARIABLE):
             find_token(None)
-        with raises(ServeError, code):
+        with raises(ServeError, "token"):
             create_app(token=content.decode())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "named"),
-    [({"hosts": "faces"}, "host-name", "['faces']"), ({"threads": 0}, "threads-range", 0),
-     *(({"hosts": [name]}, "host-name", repr(name))
-       for name in ("faces.example:8000", "https://faces.example", "*.example", "[::1]")),
-     *(({"root_path": prefix}, "root-path", prefix) for prefix in ("faces", "/faces/", "/", "https://a.org", "/a b"))],
+    ("name", "value"),
+    [("hosts", "faces"), ("hosts", 5), ("hosts", [5]), ("threads", 0), ("threads", "2"), ("model", 5), ("limits", 5),
+     ("provider", 5), ("root_path", 5), ("root_path", None),
+     *(("hosts", [name]) for name in ("faces.example:8000", "https://faces.example", "*.example", "[::1]")),
+     *(("root_path", prefix) for prefix in ("faces", "/faces/", "/", "https://a.org", "/a b"))],
 )  # fmt: skip
-def test_create_app_rejects_bad_arguments(arguments, code, named):
+def test_create_app_rejects_bad_arguments(name, value):
     """A text as hosts would allow the hosts f, a, c..."""
-    with raises(ServeError, code, named):
-        create_app(**arguments)
+    with raises(ServeError, "options", repr(value)):
+        create_app(**{name: value})
+
+
+def test_create_app_rejects_a_token_and_a_detector_of_another_type():
+    with raises(ServeError, "token"):
+        create_app(token=5)
+    with raises(ModelError, "detector-type", "int"):
+        create_app(detector=5)
 
 
 def test_command_rejects_a_malformed_host_name(mien):
-    refused(mien("serve", "--port", 0, "--allow-host", "faces.example:8000"), "host-name", "faces.example:8000")
+    refused(mien("serve", "--port", 0, "--allow-host", "faces.example:8000"), "options", "faces.example:8000")

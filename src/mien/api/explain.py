@@ -119,7 +119,8 @@ class Explanations(list[Explanation]):
         for at, each in enumerate(self):
             # Number the files: two images may have the same name, and an image may have several faces.
             prefix = f"{at // count + 1:0{len(str(faces))}}_" if faces > 1 else ""
-            name = f"{prefix}{Path(each.prediction.source).stem}_{each.method}.png"
+            source = Path(each.prediction.source).stem
+            name = f"{prefix}{'stdin' if source == '-' else source}_{each.method}.png"
             content[name] = encoded(Image.fromarray(beside(each.crop, each.map)))
         pictures, arrays = [folder / name for name in content], self._arrays()
         try:

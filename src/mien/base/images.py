@@ -169,10 +169,17 @@ def missing_file(name: str | os.PathLike[str]) -> DataError:
     return DataError(f"{os.fspath(name) or 'The empty path'} does not exist.", code="file-missing")
 
 
+class StandardInput(bytes):
+    """The image file on standard input, which results and messages name ``-``."""
+
+    def __str__(self) -> str:
+        return "-"
+
+
 def name_of(source: str | os.PathLike[str] | bytes) -> str:
     """Return the source's name in messages: a path, or the start and end of a base64 string given as a path."""
     if isinstance(source, bytes):
-        return "the image"
+        return str(source) if isinstance(source, StandardInput) else "the image"
     name = os.fspath(source)
     return name if len(name) <= 300 else f"{name[:40]}...{name[-40:]}"
 

@@ -19,7 +19,7 @@ from mien.auditing.sections import audit_tables
 from mien.base.errors import DataError, Notice
 from mien.base.files import check_replaceable
 from mien.base.run_folder import check_out
-from mien.cli.options import shows, stdin_as_file
+from mien.cli.options import read_stdin, shows
 from mien.cli.output import check_overwrite, environment, leave_out, notice, show, show_json, show_notices, show_rows
 from mien.cli.source import AuditedOptions, SourceOptions
 from mien.data.dataset import FINGERPRINT_PX
@@ -276,13 +276,14 @@ def explain(
         out: Folder for a PNG for each face and method, figures of all maps and of the mean map of each class, and
             maps.npz. The default for photo.jpg is ./photo-explained.
     """
-    images = stdin_as_file(images)
+    stdin = read_stdin(images)
     # Do not write into the photo's folder, which may be on a camera's memory card.
-    out = Path(f"{images[0].resolve().stem}-explained") if out is None else out
-    for path in images:
+    given = [path if stdin is None or str(path) != "-" else stdin for path in images]
+    out = Path(f"{'stdin' if given[0] is stdin else images[0].resolve().stem}-explained") if out is None else out
+    for path in given:
         check_out(out, path)
     check_free(out, overwrite)
-    explanations = explain_faces(model, images, method, notify=notice)
+    explanations = explain_faces(model, given, method, notify=notice)
     if not explanations:
         words = f"There is no face, such as in {images[0]}. If the images are face crops, use --crops."
         raise DataError(words, code="no-face")

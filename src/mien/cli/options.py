@@ -1,21 +1,20 @@
 """Options of commands, made from functions: names, types, defaults from the signature, help from the docstring."""
 
-import atexit
 import builtins
 import inspect
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import partial
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import typer
 
 from mien.base.errors import DataError, MienWarning, Notice, printable
+from mien.base.images import StandardInput
 from mien.base.progress import is_quiet, set_quiet
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -245,25 +244,10 @@ def _sentence(text: str) -> str:
     return text if re.match(r"\w+:|[a-z]+\d|\w+,", text) else text[:1].upper() + text[1:]
 
 
-def stdin_as_file(images: list[Any]) -> list[Any]:
-    """Replace ``-`` by a temporary file with the content of standard input, named by its digest."""
+def read_stdin(images: Iterable[Any]) -> StandardInput | None:
+    """Return the image on standard input if ``-`` is one of the images."""
     if not any(str(name) == "-" for name in images):
-        return images
+        return None
     if sys.stdin.isatty():
-        raise DataError("- is an image from standard input: cat photo.jpg | mien predict -", code="stdin-terminal")
-    from hashlib import sha256
-    from shutil import rmtree
-    from tempfile import mkdtemp
-
-    from mien.base.files import cache_folder
-
-    content = sys.stdin.buffer.read()
-    folder = cache_folder("stdin") / sha256(content).hexdigest()[:12]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a user without a home
-        folder = Path(mkdtemp(prefix="mien-"))
-    atexit.register(rmtree, folder, ignore_errors=True)
-    file = folder / "stdin"
-    file.write_bytes(content)
-    return [type(name)(file) if str(name) == "-" else name for name in images]
+        raise DataError("- is an image from standard input: cat photo.jpg | mien predict -", code="options")
+    return StandardInput(sys.stdin.buffer.read())

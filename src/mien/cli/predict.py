@@ -13,10 +13,10 @@ from typing import Any, Literal
 import typer
 
 from mien.base.errors import DataError, RunError
-from mien.base.images import UNREAD_ADVICE, missing_file
+from mien.base.images import UNREAD_ADVICE, StandardInput, missing_file
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
 from mien.base.progress import is_terminal, track
-from mien.cli.options import Positive, stdin_as_file
+from mien.cli.options import Positive, read_stdin
 from mien.cli.output import leave_out, note_left_out, notice, show, show_json, show_notices, show_rows
 from mien.faces.crop import crop_as_photo, may_be_crop
 from mien.faces.face import Detector, LimitedDetector
@@ -91,9 +91,13 @@ def predict(
 
     # Check all arguments before anything is read or written.
     reader = make_reader(threads)
-    sources = tuple(str(Path(name)) for name in stdin_as_file(images))
-    annotator = None if annotate is None else Annotator(annotate, [Path(name) for name in sources])
-    settings = {} if out is None else settings_of(sources, model, reader, crops=crops, annotator=annotator)
+    stdin, sources = read_stdin(images), tuple(str(Path(name)) for name in images)
+
+    def opened(names: Iterable[str]) -> Iterator[Path | StandardInput]:
+        return (Path(name) if stdin is None or name != "-" else stdin for name in names)
+
+    annotator = None if annotate is None else Annotator(annotate, [*opened(sources)])
+    settings = {} if out is None else settings_of([*opened(sources)], model, reader, crops=crops, annotator=annotator)
     tally = Tally(None if crops else reader.detector, by is not None)
     columns = Columns(reader.classes, crops, reader.fields)
     if engine == "ray":
@@ -103,17 +107,17 @@ def predict(
 
     def results(names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield results with a progress bar, and list skipped images."""
-        for each in track(work(map(Path, names)), len(names), "predicting", "faces" if crops else "images"):
+        for each in track(work(opened(names)), len(names), "predicting", "faces" if crops else "images"):
             if "error" in each:
                 notice(f"skipped: {each['error']}")
             yield each
 
-    files, unread = find_images(sources, missing_too=skip_bad)
+    files, unread = find_images(sources, missing_too=skip_bad, stdin=stdin is not None)
     show_groups = None if by is None else tables_by(by, files)
     for folder in filter(unread.get, unread):
         notice(f"{folder}: files of other formats left out: {unread[folder]:,}; {UNREAD_ADVICE}", "images-left-out")
     if crops:
-        show_notices(photos_as_crops(map(Path, files), "--crops"))
+        show_notices(photos_as_crops(opened(files), "--crops"))
     if out is None:
         # Compute all results before printing, so that a bad image late in the list leaves no partial output.
         answers = list(results(files))
@@ -238,7 +242,7 @@ def show_answers(answers: Iterable[Mapping[str, Any]], total: str) -> None:
             rows.append(dict.fromkeys(_COLUMNS, "") | {"image": name, "box": "no face"})
     # Programs that read a pipe need whole paths. On several drives (ValueError), no folder is common.
     with suppress(ValueError):
-        if rows and is_terminal(sys.stdout):
+        if rows and is_terminal(sys.stdout) and all(row["image"] != "-" for row in rows):
             folder = os.path.commonpath([Path(row["image"]).absolute().parent for row in rows])
             rows = [row | {"image": os.path.relpath(row["image"], folder)} for row in rows]
     show_rows(rows, pipe_width=200)

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mien.base.errors import DataError, MienError, RunError
 from mien.base.files import file_sha256
+from mien.base.images import StandardInput
 from mien.base.processes import ordered_map, start_ray
 from mien.inference.drawing import Annotator
 from mien.inference.face_reader import FaceReader
@@ -19,7 +21,7 @@ from mien.version import __version__
 
 def predict_files(
     reader: FaceReader,
-    files: Iterable[Path],
+    files: Iterable[Path | StandardInput],
     *,
     crops: bool = False,
     annotator: Annotator | None = None,
@@ -32,8 +34,9 @@ def predict_files(
     is the number of threads. Raises RunError if an annotated image cannot be written.
     """
 
-    def predict(chunk: list[Path]) -> list[dict[str, Any]]:
+    def predict(chunk: list[Path | StandardInput]) -> list[dict[str, Any]]:
         answers: dict[str, dict[str, Any]] = {}
+        named = {str(file): file for file in chunk}
 
         def bad(source: str, error: DataError) -> None:
             if not skip_bad:
@@ -44,7 +47,7 @@ def predict_files(
             answers[photo.source] = photo.to_dict()
             if annotator is not None and photo.rgb is not None:
                 try:
-                    annotator.write(photo.source, photo.rgb, photo.predictions)
+                    annotator.write(named[photo.source], photo.rgb, photo.predictions)
                 except DataError as error:
                     bad(photo.source, error)
         return [answers[str(file)] for file in chunk]
@@ -69,7 +72,7 @@ class _RayWorker:
         os.chdir(folder)
         self._reader, self._crops, self._skip_bad = make_reader(), crops, skip_bad
 
-    def predict(self, files: list[Path]) -> list[dict[str, Any]] | MienError:
+    def predict(self, files: list[Path | StandardInput]) -> list[dict[str, Any]] | MienError:
         try:
             return list(predict_files(self._reader, files, crops=self._crops, skip_bad=self._skip_bad))
         except MienError as error:
@@ -78,7 +81,7 @@ class _RayWorker:
 
 def predict_on_ray(
     make_reader: Callable[[], FaceReader],
-    files: Iterable[Path],
+    files: Iterable[Path | StandardInput],
     *,
     crops: bool = False,
     skip_bad: bool = False,
@@ -112,15 +115,22 @@ def predict_on_ray(
 
 
 def settings_of(
-    images: Sequence[str], model: str, reader: FaceReader, *, crops: bool, annotator: Annotator | None = None
+    images: Sequence[Path | StandardInput],
+    model: str,
+    reader: FaceReader,
+    *,
+    crops: bool,
+    annotator: Annotator | None = None,
 ) -> dict[str, Any]:
     """Return the settings that determine the results, as JSON values. Work is resumed only if they are equal.
 
     ``--skip-bad`` is not included, so unreadable images can be retried without it.
     """
-    absolute = all(Path(name).is_absolute() for name in images)
+    files = [each for each in images if isinstance(each, Path)]
+    absolute = all(file.is_absolute() for file in files)
     return {
         "mien": __version__,
+        "standard input": next((sha256(each).hexdigest() for each in images if isinstance(each, StandardInput)), None),
         # Relative names of images depend on the working folder.
         "working folder": None if absolute else str(Path.cwd()),
         "model": f"sha256:{file_sha256(find_model(model))[:16]}",

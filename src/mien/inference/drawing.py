@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mien.base.errors import DataError
 from mien.base.files import whole_file
-from mien.base.images import open_image_header
+from mien.base.images import StandardInput, open_image_header
 from mien.base.labels import class_colours
 from mien.faces.face import Box
 
@@ -244,32 +244,36 @@ class Annotator:
             (``annotate-file``), or the arguments have no common folder (``annotate-drives``).
     """
 
-    def __init__(self, folder: Path, arguments: Sequence[Path]) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[Path | StandardInput]) -> None:
         self.folder: Path = folder
-        real = Path(os.path.realpath(folder))
-        for argument in arguments:
+        real, files = Path(os.path.realpath(folder)), [each for each in arguments if isinstance(each, Path)]
+        for argument in files:
             source = Path(os.path.realpath(argument))
             home = source if argument.is_dir() else source.parent
             if real in {home, *source.parents} or (argument.is_dir() and home in real.parents):
                 raise DataError(f"--annotate {folder} and {argument} overlap. Give another.", code="annotate-overlap")
         if folder.exists() and not folder.is_dir():
             raise DataError(f"--annotate must be a folder; {folder} is a file.", code="annotate-file")
-        homes = [_absolute(source if source.is_dir() else source.parent) for source in arguments]
+        homes = [_absolute(source if source.is_dir() else source.parent) for source in files]
         try:
-            self.shared: str = os.path.commonpath(homes)
+            self.shared: str = os.path.commonpath(homes or [_absolute(".")])
         except ValueError:
             raise DataError("--annotate needs images that are all on one drive.", code="annotate-drives") from None
 
-    def path_of(self, source: str | os.PathLike[str]) -> Path:
+    def path_of(self, source: str | os.PathLike[str] | StandardInput) -> Path:
         """Return the path of a file's annotated copy: ``a.jpg`` is unchanged, ``a.png`` becomes ``a.png.jpg``.
 
         ``a.png.jpg`` also keeps its name, unless ``a.png`` exists beside it; then it becomes ``a.png.jpg.jpg``.
         """
+        if isinstance(source, StandardInput):
+            return self.folder / "stdin.jpg"
         given, path = Path(source), self.folder / os.path.relpath(_absolute(source), self.shared)
         keeps = given.suffix.lower() in {".jpg", ".jpeg"} and not given.with_suffix("").is_file()
         return path if keeps else path.with_name(f"{path.name}.jpg")
 
-    def write(self, source: str, rgb: npt.NDArray[np.uint8], predictions: Sequence[Labelled]) -> Path:
+    def write(
+        self, source: str | Path | StandardInput, rgb: npt.NDArray[np.uint8], predictions: Sequence[Labelled]
+    ) -> Path:
         """Write an upright image, uint8 (H, W, 3), with the predictions of its faces, and return the path.
 
         Raises RunError if the folder cannot be written. Raises DataError if the image is too large for a JPEG
@@ -280,7 +284,7 @@ class Annotator:
             # A profile for another colour space (CMYK, grey) would be wrong for RGB.
             profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
         target = self.path_of(source)
-        if target.exists() and target.samefile(source):
+        if not isinstance(source, bytes) and target.exists() and target.samefile(source):
             raise DataError(f"--annotate would overwrite {source}. Give another folder.", code="annotate-overwrite")
         if max(rgb.shape) > MAX_JPEG_PX:
             words = f"{source} has a side of {max(rgb.shape):,} pixels; a JPEG has {MAX_JPEG_PX:,} at most."

@@ -18,6 +18,7 @@ from mien.base.images import (
     IMAGE_SUFFIXES,
     UNREAD_ADVICE,
     UNREAD_SUFFIXES,
+    StandardInput,
     is_folder,
     is_left_out,
     missing_file,
@@ -234,8 +235,7 @@ def photos_as_crops(images: Iterable[ImageSource], option: str) -> list[Notice]:
         with suppress(MienError, MemoryError):
             if not hasattr(image, "read"):
                 height, width = upright_rgb(open_image_source(image)).shape[:2]
-                name = name_of(image) if isinstance(image, str | os.PathLike) else f"image {number}"
-                if notice := photo_as_crop(name, width, height, option=option):
+                if notice := photo_as_crop(_name(image, number), width, height, option=option):
                     return [notice]
     return []
 
@@ -270,9 +270,7 @@ def _open_each(
 ) -> Iterator[tuple[str, T]]:
     """Yield each image's name and the result of ``open_one``; unreadable images go to ``on_error`` or raise."""
     for number, image in enumerate(images, start=1):
-        # A text may also be a whole image in base64, which name_of shortens.
-        source = name_of(image) if isinstance(image, str) else f"image {number}"
-        source = os.fspath(image) if isinstance(image, os.PathLike) else source
+        source = _name(image, number)
         try:
             opened = open_one(image, source)
         except MemoryError:
@@ -290,6 +288,13 @@ def _open_each(
         if on_error is None:
             raise error from None
         on_error(source, error)
+
+
+def _name(image: ImageSource, number: int) -> str:
+    if isinstance(image, os.PathLike):
+        return os.fspath(image)
+    # A text may also be a whole image in base64, which name_of shortens.
+    return name_of(image) if isinstance(image, str | StandardInput) else f"image {number}"
 
 
 def is_several(images: object) -> bool:
@@ -310,10 +315,13 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     return [Path(name) for name in _images_and_unread(folder)[0]]
 
 
-def find_images(sources: Sequence[str], *, missing_too: bool = False) -> tuple[list[str], dict[str, int]]:
+def find_images(
+    sources: Sequence[str], *, missing_too: bool = False, stdin: bool = False
+) -> tuple[list[str], dict[str, int]]:
     """Return all images in files and folders, sorted within each folder; a source that is given twice counts once.
 
-    Also returns the number of photos in formats that mien cannot open, by folder. ``missing_too`` keeps missing files.
+    Also returns the number of photos in formats that mien cannot open, by folder. ``missing_too`` keeps missing files,
+    ``stdin`` keeps ``-``.
 
     Raises DataError if a source is missing or contains no image.
     """
@@ -322,7 +330,7 @@ def find_images(sources: Sequence[str], *, missing_too: bool = False) -> tuple[l
         if Path(source).is_dir():
             below, unread[source] = _images_and_unread(source)
             images += below
-        elif missing_too or Path(source).exists():
+        elif missing_too or (stdin and source == "-") or Path(source).exists():
             images.append(source)
         else:
             raise missing_file(source)

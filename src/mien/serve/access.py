@@ -33,7 +33,7 @@ def find_token(file: Path | None) -> str | None:
     """Return the token from a file, else from the environment variable, else None.
 
     There is no option for the token itself, because all users of a machine can see the arguments of its programs.
-    Raises ServeError: the file cannot be read (``token-unreadable``), or see :func:`checked_token`.
+    Raises ServeError (``token``): the file cannot be read, or see :func:`checked_token`.
     """
     if file is None:
         text = os.environ.get(VARIABLE)
@@ -42,16 +42,14 @@ def find_token(file: Path | None) -> str | None:
         return checked_token(file.read_text(encoding="utf-8-sig").strip(), str(file))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ServeError(f"The token in {file} cannot be read: {reason}.", code="token-unreadable") from None
+        raise ServeError(f"The token in {file} cannot be read: {reason}.", code="token") from None
 
 
 def checked_token(token: str, place: str = "token") -> str:
-    """Return a token that clients can send. Raises ServeError: ``token-invalid``, or too short (``token-short``)."""
-    if not _TOKEN.fullmatch(token):
-        raise ServeError(f"{place} holds no token: letters, digits and -._~+/ without spaces.", code="token-invalid")
-    if len(token) < MIN_TOKEN_LETTERS:
-        message = f"The token in {place} has {len(token)} of {MIN_TOKEN_LETTERS} letters; try: openssl rand -hex 24"
-        raise ServeError(message, code="token-short")
+    """Return a token that clients can send. Raises ServeError (``token``): other characters, or too short."""
+    if not (isinstance(token, str) and _TOKEN.fullmatch(token) and len(token) >= MIN_TOKEN_LETTERS):
+        message = f"{place} holds no token: {MIN_TOKEN_LETTERS} or more letters, digits and -._~+/ without spaces."
+        raise ServeError(f"{message} Try: openssl rand -hex 24", code="token")
     return token
 
 
@@ -71,12 +69,9 @@ def is_token(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
 
 
-def check_host_names(names: Sequence[str]) -> None:
-    """Raise ServeError (``host-name``) for a name with a port, path or pattern, which no request's host can equal."""
-    for name in [f"[{names!r}]"] if isinstance(names, str) else names:
-        if not _HOST.fullmatch(name):
-            message = f"{name!r} is not a host name. Give it without scheme, port and path, such as faces.example.org."
-            raise ServeError(message, code="host-name")
+def is_host_names(names: object) -> bool:
+    """Return whether these are several names without port, path or pattern, which no request's host could equal."""
+    return isinstance(names, list | tuple) and all(isinstance(name, str) and _HOST.fullmatch(name) for name in names)
 
 
 class CheckOrigin:

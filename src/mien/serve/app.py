@@ -26,7 +26,7 @@ with needs_extra("serve", "The service"):
     from fastapi.responses import Response
     from pydantic import ValidationError
 
-    from mien.serve.access import CheckOrigin, check_host_names, checked_token, require_token
+    from mien.serve.access import CheckOrigin, checked_token, is_host_names, require_token
     from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, internal_error, invalid_parameter
     from mien.serve.built_page import service_models
     from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
@@ -84,17 +84,12 @@ def create_app(
 
     Raises:
         ModelError: see :func:`mien.load`, or the face detector cannot be used.
-        ServeError: an invalid name in ``hosts`` (``host-name``), an invalid token (``token-invalid``, ``token-short``),
-            an invalid prefix (``root-path``), or ``threads`` below 1 (``threads-range``).
+        ServeError: an argument of a wrong type or with an impossible value (``options``).
         MissingExtraError: at the import, if a package of ``mien[serve]`` is not installed.
     """
-    check_host_names(hosts)
+    _check(model, threads, limits, hosts, provider, root_path)
     if token is not None:
         checked_token(token)
-    if threads is not None and threads < 1:
-        raise ServeError(f"threads must be 1 or more; found {threads}.", code="threads-range")
-    if not re.fullmatch(r"(/[\w.~-]+)*", root_path):
-        raise ServeError(f"--root-path {root_path!r} is not a prefix such as /faces.", code="root-path")
     limits, detector = Limits() if limits is None else limits, find_detector(detector)
     model_file = find_model(model)
     threads = threads or available_cores()
@@ -139,6 +134,20 @@ def create_app(
     add_page(app, service_models(model_file, guarded=token is not None))
     _add_middleware(app, hosts, metrics)
     return app
+
+
+def _check(model: Any, threads: Any, limits: Any, hosts: Any, provider: Any, root_path: Any) -> None:
+    """Raise ServeError (``options``) for an argument of :func:`create_app` of a wrong type or with a wrong value."""
+    for name, given, fits, wanted in (
+        ("--model", model, isinstance(model, str | os.PathLike), "a name or a path"),
+        ("--threads", threads, threads is None or (isinstance(threads, int) and threads >= 1), "1 or more"),
+        ("limits", limits, isinstance(limits, Limits | None), "mien.serve.limits.Limits"),
+        ("--allow-host", hosts, is_host_names(hosts), "names without scheme, port and path, as faces.example.org"),
+        ("--provider", provider, isinstance(provider, str | None), "a name such as cuda"),
+        ("--root-path", root_path, bool(re.fullmatch(r"(/[\w.~-]+)*", str(root_path))), "a prefix such as /faces"),
+    ):
+        if not fits:
+            raise ServeError(f"{name} must be {wanted}; found {given!r}.", code="options")
 
 
 def _add_predictions(router: APIRouter, service: PredictionService, model: ModelResponse, limits: Limits) -> None:
