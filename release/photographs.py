@@ -37,13 +37,13 @@ from mien.base.images import open_image
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.model_file import OutputManifest, attach_manifest, read_manifest
 from mien.base.preprocess import upright_rgb
+from mien.base.run_folder import find_run
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.splits import near_copy_groups
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation.metrics import majority
 from mien.inference.face_reader import FaceReader
-from mien.inference.find_model import find_run
 from mien.inference.predictor import Predictor
 from mien.training import checkpoint
 

@@ -17,11 +17,11 @@ import mien
 from mien.base.errors import DataError, MienError, RecipeError, RunError, StudyError
 from mien.base.images import open_image
 from mien.base.recipe import load_recipe
+from mien.base.run_folder import find_run
 from mien.data.clean import read_clean
 from mien.data.read import load_dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions, write_predictions
-from mien.inference.find_model import find_run
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.output_files import Columns, ResumableOutput
 from mien.pipeline.evaluation_files import write_evaluation

@@ -70,7 +70,7 @@ class Mien(private val networks: Networks, private val manifest: Manifest) {
         }
     }
 
-    /** As src/mien/faces/yunet.py: doubtful faces are searched again, enlarged; if there is no face, in a framed copy. */
+    /** As src/mien/faces/find.py: doubtful faces are searched again, enlarged; if there is no face, in a framed copy. */
     fun detect(image: Image): List<Face> {
         val longer = max(image.width, image.height)
         val rows = search(image, min(640, longer)).ifEmpty {

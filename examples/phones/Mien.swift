@@ -72,7 +72,7 @@ public struct Mien {
         }
     }
 
-    /// As src/mien/faces/yunet.py: doubtful faces are searched again, enlarged; if there is no face, in a framed copy.
+    /// As src/mien/faces/find.py: doubtful faces are searched again, enlarged; if there is no face, in a framed copy.
     public func detect(_ image: Image) throws -> [Face] {
         let longer = max(image.width, image.height)
         var rows = try search(image, min(640, longer))

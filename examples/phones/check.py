@@ -22,7 +22,7 @@ import onnxruntime
 from mien import load
 from mien.base.images import open_image
 from mien.base.model_file import open_model
-from mien.faces.yunet import FILE, YuNet
+from mien.faces.find import FILE, YuNet
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "mien"

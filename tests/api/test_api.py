@@ -14,9 +14,9 @@ from sklearn.metrics import roc_auc_score
 import mien as package
 from mien.base.errors import RunError
 from mien.base.labels import parse_scheme
+from mien.base.run_folder import SHIPPED
 from mien.data.clean import read_clean
 from mien.evaluation.predictions import Predictions
-from mien.inference.find_model import SHIPPED
 from support import raises, refused
 
 README = Path(__file__).parents[2] / "README.md"

@@ -11,8 +11,7 @@ import pytest
 from mien.base.errors import RecipeError, StudyError
 from mien.base.files import file_sha256
 from mien.base.recipe import dump_recipe
-from mien.base.run_folder import RunFolder
-from mien.inference.find_model import find_run
+from mien.base.run_folder import RunFolder, find_run
 from mien.runs.plan import read_completed
 from mien.runs.scheduler import make_plan
 from mien.runs.spec import parse_study

@@ -7,10 +7,9 @@ import torch
 import mien
 from mien.base.errors import ModelError, RunError
 from mien.base.model_file import read_manifest
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, find_run
 from mien.exporting import to_onnx as export
 from mien.exporting.to_onnx import export_run
-from mien.inference.find_model import find_run
 from mien.training import checkpoint
 from support import raises
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.base.images import MAXIMUM_PIXELS, open_image
-from mien.faces.yunet import YuNet
+from mien.faces.find import YuNet
 from support import raises, refused
 
 

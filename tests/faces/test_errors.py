@@ -9,8 +9,7 @@ from PIL import Image
 import mien
 from mien.base.errors import MienError, ModelError
 from mien.faces.face import Box, Face, LimitedDetector, Margin
-from mien.faces.find import find_detector
-from mien.faces.yunet import YuNet
+from mien.faces.find import YuNet, find_detector
 from support import Fixed, raises
 
 IMAGE = np.zeros((300, 300, 3), np.uint8)

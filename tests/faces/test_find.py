@@ -6,8 +6,7 @@ import pytest
 import mien
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, LimitedDetector
-from mien.faces.find import find_detector
-from mien.faces.yunet import YuNet
+from mien.faces.find import YuNet, find_detector
 from support import Fixed
 
 

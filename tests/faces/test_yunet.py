@@ -6,7 +6,7 @@ from PIL import Image
 
 from mien.faces.crop import brightened
 from mien.faces.face import iou
-from mien.faces.yunet import SURE, YuNet
+from mien.faces.find import SURE, YuNet
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.base.run_folder import find_model
 from mien.data.synthetic import render_faces
 from mien.faces.crop import EYES, MOUTH, crop_faces, square_around, tilt_of
 from mien.faces.face import Box
-from mien.faces.yunet import YuNet
+from mien.faces.find import YuNet
 from mien.inference.face_reader import FaceReader
-from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -10,7 +10,7 @@ import pytest
 import mien
 from mien.base.errors import ModelError
 from mien.base.model_file import open_model
-from mien.inference.find_model import find_model
+from mien.base.run_folder import find_model
 from mien.inference.onnx_classifier import CPU, OnnxClassifier, find_provider
 from support import raises, refused
 

@@ -12,17 +12,17 @@ import pytest
 from PIL import Image
 
 import mien
+from mien.base import run_folder as locate
 from mien.base.errors import ModelError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.model_file import read_manifest
+from mien.base.run_folder import SHIPPED, find_model, find_run
 from mien.cli.more import PORTRAITS
 from mien.data.splits import near_copy_groups
 from mien.data.synthetic import render_faces
 from mien.evaluation.calibration import cross_fit_temperature
 from mien.evaluation.metrics import calibration_error
 from mien.evaluation.predictions import Predictions
-from mien.inference import find_model as locate
-from mien.inference.find_model import SHIPPED, find_model, find_run
 from mien.inference.predictor import Predictor
 from support import raises
 

@@ -15,12 +15,12 @@ from mien.base.errors import DataError
 from mien.base.files import whole_file
 from mien.base.labels import parse_scheme
 from mien.base.model_file import read_manifest
+from mien.base.run_folder import find_model
 from mien.data.read import ReadResult
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.named_metrics import estimates
 from mien.evaluation.paired_tests import significantly_best
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
-from mien.inference.find_model import find_model
 from mien.inference.predictor import load
 from mien.pipeline import evaluate as evaluate
 from mien.pipeline.evaluate import EvaluateOptions, ensemble_of, model_table, predict_to_evaluate

@@ -10,11 +10,10 @@ import pytest
 from mien.base.errors import DataError
 from mien.base.labels import SCHEMES
 from mien.base.recipe import load_recipe
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, find_run
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions, read_predictions
-from mien.inference.find_model import find_run
 from mien.inference.predictor import load
 from mien.pipeline.measured_split import faces_of_predictions, match_faces
 from mien.reporting.comparison import compare_predictions, comparison_subsets_table, comparison_table, short_names

@@ -9,13 +9,12 @@ import pytest
 
 from mien import explain
 from mien.base.errors import DataError, ModelError
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, find_run
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult
 from mien.explanation.explainer import Explainer
-from mien.inference.find_model import find_run
 from mien.inference.predictor import load
 from mien.page.blocks import CaptionedChart, Table, Text
 from mien.reporting.report_page import confusion_section, curves_section

@@ -14,8 +14,8 @@ from PIL import Image
 
 import mien
 from mien.base.model_file import read_manifest
+from mien.base.run_folder import find_model
 from mien.data.synthetic import synthetic_faces
-from mien.inference.find_model import find_model
 from mien.inference.predictor import load
 from mien.serve.app import create_app
 from mien.serve.limits import Limits

@@ -12,7 +12,7 @@ import pytest
 import mien
 from mien.base.errors import ModelError, RunError
 from mien.base.model_file import read_manifest
-from mien.inference.find_model import SHIPPED, find_model
+from mien.base.run_folder import SHIPPED, find_model
 from mien.serve import built_page
 from support import raises, refused
 

@@ -6,8 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from mien.faces.find import find_detector
-from mien.faces.yunet import YuNet
+from mien.faces.find import YuNet, find_detector
 from mien.inference.predictor import load
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits

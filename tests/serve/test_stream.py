@@ -8,7 +8,7 @@ from starlette.websockets import WebSocketDisconnect
 
 import mien
 from mien.base.images import open_image
-from mien.faces.yunet import YuNet
+from mien.faces.find import YuNet
 from mien.serve.limits import Limits
 from support import encoded
 

@@ -39,7 +39,7 @@ def _crop_of(file: str, size_px: int) -> str:
 
 
 def _probabilities_of(crop: str, output: str) -> np.ndarray:
-    from mien.inference.find_model import find_model
+    from mien.base.run_folder import find_model
     from mien.inference.predictor import Predictor
 
     predictor = Predictor(find_model("fast-int8"), threads=1, output=output)

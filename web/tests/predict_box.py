@@ -13,10 +13,10 @@ import sys
 import numpy as np
 
 from mien.base.images import open_image
+from mien.base.run_folder import find_model
 from mien.faces.face import Box, Face
-from mien.faces.yunet import YuNet
+from mien.faces.find import YuNet
 from mien.inference.face_reader import FaceReader
-from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 
 MODEL = "fast-int8"

@@ -12,7 +12,7 @@ import numpy as np
 from mien.api.inputs import Data, Model, Source, data_name, for_labels, read, run_of
 from mien.base.errors import DataError, MienWarning, Notice
 from mien.base.labels import LabelScheme, parse_scheme
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, is_shipped_run
 from mien.data.dataset import ALL, Dataset
 from mien.data.read import ReadResult
 from mien.data.synthetic import check_seed
@@ -20,7 +20,6 @@ from mien.evaluation.estimates import MIN_COMPARED, break_down
 from mien.evaluation.named_metrics import Metric, find_metrics
 from mien.evaluation.predictions import read_predictions
 from mien.evaluation.robustness import RobustnessResult, measure_robustness
-from mien.inference.find_model import is_shipped_run
 from mien.inference.onnx_classifier import check_tta
 from mien.inference.predictor import Predictor, load
 from mien.page.wording import counted

@@ -15,11 +15,10 @@ from mien.base.model_file import attach_manifest, read_manifest
 from mien.base.preprocess import to_input
 from mien.base.processes import torch_defaults
 from mien.base.progress import busy
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, find_model, find_trained, is_shipped
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.exporting.quantize import to_fp16, to_int8
-from mien.inference.find_model import find_model, find_trained, is_shipped
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.split_predictions import predict_split, with_model_classes

@@ -11,11 +11,10 @@ from typing import Any, TypeAlias
 from mien.base.errors import MienWarning
 from mien.base.model_file import INT8, Manifest, read_manifest
 from mien.base.recipe import recipe_names
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import SHIPPED, RunFolder, find_model, find_run_of_model
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult, read_data, untrained_classes
 from mien.data.table import ReadOptions
-from mien.inference.find_model import SHIPPED, find_model, find_run_of_model
 from mien.inference.predictor import Predictor, load
 
 

@@ -13,13 +13,12 @@ from mien.api.evaluate import evaluate
 from mien.api.inputs import Data, Model, environment, for_labels, read
 from mien.base.errors import DataError, MienWarning, Notice
 from mien.base.files import expand_home
-from mien.base.run_folder import RunFolder, check_out
+from mien.base.run_folder import RunFolder, check_out, find_run_of_model
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.evaluation.named_metrics import Metric, find_metrics
 from mien.evaluation.paired_tests import shared_samples
 from mien.evaluation.predictions import Predictions, read_predictions
-from mien.inference.find_model import find_run_of_model
 from mien.page.page import WrittenPage
 from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.evaluation_files import ReportInputs, find_predictions, write_report

@@ -20,9 +20,8 @@ from mien.base.preprocess import InputSpec
 from mien.base.processes import is_main_process, one_thread, process_count, torch_defaults
 from mien.base.progress import busy, is_quiet
 from mien.base.recipe import Change, Recipe, check_recipe, load_recipe, tuned
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, find_trained
 from mien.data.dataset import Dataset
-from mien.inference.find_model import find_trained
 from mien.inference.onnx_classifier import check_tta
 from mien.page.wording import counted
 from mien.pipeline.measured_split import image_digests, read_trained_on

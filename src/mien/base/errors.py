@@ -222,6 +222,17 @@ def fault_text(fault: Mapping[str, Any]) -> str:
     return f"has {where} = {value_text(fault['input'])}; it {rule_of(fault)}"
 
 
+def share_text(share: float) -> str:
+    """Format a fraction or probability in whole percent; 0% and 100% are shown only if exact.
+
+    >>> share_text(0.984), share_text(0.997), share_text(1), share_text(0.001)
+    ('98%', '>99%', '100%', '<1%')
+    """
+    if 0 < share < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
 def value_text(value: Any) -> str:
     """Return a value roughly as TOML writes it, for a message; at most 60 characters."""
     text = str(value).lower() if isinstance(value, bool) else repr(value)

@@ -16,18 +16,27 @@ from mien.api.inputs import environment as environment_of
 from mien.api.inputs import read
 from mien.api.report import compare_named, keep_shared_samples
 from mien.auditing.sections import audit_tables
-from mien.base.errors import DataError, Notice
+from mien.base.errors import DataError, Notice, share_text
 from mien.base.files import check_replaceable
 from mien.base.run_folder import check_out
-from mien.cli.options import read_stdin, shows
-from mien.cli.output import check_overwrite, environment, leave_out, notice, show, show_json, show_notices, show_rows
+from mien.cli.options import shows
+from mien.cli.output import (
+    check_overwrite,
+    environment,
+    leave_out,
+    notice,
+    read_stdin,
+    show,
+    show_json,
+    show_notices,
+    show_rows,
+)
 from mien.cli.source import AuditedOptions, SourceOptions
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.splits import OFFICIAL_ORIGIN
 from mien.evaluation.named_metrics import find_metrics
 from mien.evaluation.predictions import read_predictions
 from mien.evaluation.robustness import NAME, write_robustness
-from mien.inference.drawing import share_text
 from mien.page.page import WrittenPage
 from mien.page.terminal import evaluation_text, rich_table
 from mien.page.wording import counted

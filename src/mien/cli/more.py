@@ -11,20 +11,18 @@ import typer
 from packaging.requirements import Requirement
 
 import mien
-from mien.base.errors import MienError, needs_extra
+from mien.base.errors import MienError, needs_extra, share_text
 from mien.base.heads.votes import VotesHead
 from mien.base.model_file import Manifest, read_manifest
 from mien.base.processes import available_cores
 from mien.base.progress import track
 from mien.base.recipe import dump_recipe, load_recipe, recipe_names
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import SHIPPED, RunFolder, find_model, find_trained
 from mien.cli.options import shows
 from mien.cli.output import leave_out, notice, show, show_facts, show_json, show_rows
 from mien.cli.source import SourceOptions
 from mien.data.synthetic import synthetic_faces
 from mien.faces.find import find_detector
-from mien.inference.drawing import share_text
-from mien.inference.find_model import SHIPPED, find_model, find_trained
 from mien.inference.predictor import load
 from mien.page.chart import import_page_packages
 from mien.page.terminal import evaluation_text

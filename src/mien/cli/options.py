@@ -5,7 +5,7 @@ import inspect
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import partial
 from types import NoneType, UnionType
@@ -13,8 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, Unio
 
 import typer
 
-from mien.base.errors import DataError, MienWarning, Notice, printable
-from mien.base.images import StandardInput
+from mien.base.errors import MienWarning, Notice, printable
 from mien.base.progress import is_quiet, set_quiet
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -242,12 +241,3 @@ def _sentence(text: str) -> str:
     """Return a docstring's text as help: without what is for Python alone, its first word capitalised if no value."""
     text = re.sub(r"[;,] in Python [^.;]*(?=[.;])", "", _without_marks(text))
     return text if re.match(r"\w+:|[a-z]+\d|\w+,", text) else text[:1].upper() + text[1:]
-
-
-def read_stdin(images: Iterable[Any]) -> StandardInput | None:
-    """Return the image on standard input if ``-`` is one of the images."""
-    if not any(str(name) == "-" for name in images):
-        return None
-    if sys.stdin.isatty():
-        raise DataError("- is an image from standard input: cat photo.jpg | mien predict -", code="options")
-    return StandardInput(sys.stdin.buffer.read())

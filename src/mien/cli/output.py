@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.base.errors import DataError, Notice, RunError, printable, without_password
 from mien.base.files import check_replaceable
+from mien.base.images import StandardInput
 from mien.base.progress import is_quiet, is_terminal
 from mien.version import __version__
 
@@ -99,6 +100,15 @@ def show_facts(facts: Mapping[str, str], title: str = "") -> None:
     for fact in facts.items():
         table.add_row(*fact)
     show(table)
+
+
+def read_stdin(images: Iterable[Any]) -> StandardInput | None:
+    """Return the image on standard input if ``-`` is one of the images."""
+    if not any(str(name) == "-" for name in images):
+        return None
+    if sys.stdin.isatty():
+        raise DataError("- is an image from standard input: cat photo.jpg | mien predict -", code="options")
+    return StandardInput(sys.stdin.buffer.read())
 
 
 def leave_out(why: str, options: Mapping[str, object]) -> None:

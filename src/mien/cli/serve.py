@@ -10,11 +10,11 @@ import mien
 from mien.api.label import doubtful_first, relative_images
 from mien.base.errors import DataError, needs_extra
 from mien.base.processes import available_cores
+from mien.base.run_folder import find_model
 from mien.cli.commands import Subcommands
 from mien.cli.options import Port, Positive, Range
 from mien.cli.output import leave_out, notice, show_json
 from mien.data.ballots import ballot_file, check_answers, read_ballot
-from mien.inference.find_model import find_model
 from mien.inference.predictor import load
 from mien.serve.built_page import FAST_MODEL, PAGE_MODEL, built_page, copy_page
 from mien.serve.limits import Limits

@@ -11,9 +11,9 @@ from mien.base.errors import DataError, MienError, RunError
 from mien.base.files import file_sha256
 from mien.base.images import StandardInput
 from mien.base.processes import ordered_map, start_ray
+from mien.base.run_folder import find_model
 from mien.inference.drawing import Annotator
 from mien.inference.face_reader import FaceReader
-from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import read_images
 from mien.version import __version__

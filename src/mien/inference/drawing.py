@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError
+from mien.base.errors import DataError, share_text
 from mien.base.files import whole_file
 from mien.base.images import StandardInput, open_image_header
 from mien.base.labels import class_colours
@@ -208,17 +208,6 @@ def _font(size_px: int) -> FreeTypeFont | BitmapFont:
     from PIL import ImageFont
 
     return ImageFont.load_default(size_px)
-
-
-def share_text(share: float) -> str:
-    """Format a fraction or probability in whole percent; 0% and 100% are shown only if exact.
-
-    >>> share_text(0.984), share_text(0.997), share_text(1), share_text(0.001)
-    ('98%', '>99%', '100%', '<1%')
-    """
-    if 0 < share < 0.005:
-        return "<1%"
-    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
 MAX_JPEG_PX = 65_500

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError
+from mien.base.errors import DataError, share_text
 from mien.base.heads.label import AGREEMENT, TIE_MARGIN, Decisions, decide
 from mien.base.images import encoded
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
 from mien.faces.face import Box
-from mien.inference.drawing import Look, draw_face, draw_predictions, share_text
+from mien.inference.drawing import Look, draw_face, draw_predictions
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -26,11 +26,11 @@ from mien.base.images import (
     open_image_source,
 )
 from mien.base.preprocess import face_square, from_opencv, upright_rgb
+from mien.base.run_folder import find_model
 from mien.faces.crop import crop_as_photo, may_be_crop, photo_as_crop
 from mien.faces.face import LimitedDetector
 from mien.faces.find import find_detector
 from mien.inference.face_reader import FaceReader
-from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH, OnnxClassifier
 from mien.inference.prediction import Photo, Prediction
 

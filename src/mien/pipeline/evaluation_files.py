@@ -12,14 +12,13 @@ from pathlib import Path
 
 from mien.base.errors import DataError, MissingExtraError, Notice, nearest
 from mien.base.files import whole_file
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, find_run, find_run_of_model, is_shipped
 from mien.data.dataset import ALL, SPLITS
 from mien.data.read import ReadResult
 from mien.evaluation.named_metrics import NamedMetric
 from mien.evaluation.predictions import Predictions, read_predictions, save_predictions
 from mien.evaluation.results import Evaluation
 from mien.evaluation.robustness import NAME, RobustnessResult, read_robustness
-from mien.inference.find_model import find_run, find_run_of_model, is_shipped
 from mien.inference.predictor import Predictor, load
 from mien.page.page import WrittenPage
 from mien.pipeline.measured_split import MeasuredSplit, check_model, holds_test

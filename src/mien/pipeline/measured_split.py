@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mien.base.errors import DataError, RunError
 from mien.base.files import whole_file
 from mien.base.labels import SCHEMES, LabelScheme, parse_scheme
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, find_run_of_model, is_shipped_run
 from mien.checks.copies import in_conflict, leaked
 from mien.data.dataset import ALL, SPLITS, Dataset
 from mien.data.splits import group_identical, near_copy_groups
@@ -23,7 +23,6 @@ from mien.evaluation.named_metrics import Metric
 from mien.evaluation.predictions import MAX_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.vote_metrics import evaluate_votes
-from mien.inference.find_model import find_run_of_model, is_shipped_run
 from mien.inference.onnx_classifier import mean_over_views, noted_views
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import votes_of, with_model_classes

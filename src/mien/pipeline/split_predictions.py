@@ -21,11 +21,11 @@ from mien.base.labels import NOT_A_FACE_CLASS, UNSURE, LabelScheme, parse_scheme
 from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec
 from mien.base.progress import slices, track
+from mien.base.run_folder import find_model
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, read_ratings, vote_probabilities
 from mien.evaluation.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, apply_temperature, fit_temperature
 from mien.evaluation.predictions import Answers, Predictions, RatedValues, Teacher, VotePredictions, write_predictions
-from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH, check_tta, mean_over_views, views_note
 from mien.inference.predictor import Predictor
 

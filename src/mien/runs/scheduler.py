@@ -19,8 +19,8 @@ from typing import Any
 from mien.base.errors import MienError, ModelError, Notice, RecipeError, StudyError
 from mien.base.processes import available_cores, start_ray
 from mien.base.recipe import Change, Recipe
+from mien.base.run_folder import find_trained
 from mien.data.cache import write_entry
-from mien.inference.find_model import find_trained
 from mien.models.registry import completed
 from mien.runs.plan import CompletedRun, FacesByForm, PlannedRun, StudyCallback, folder_of, read_run
 from mien.runs.spec import Study, Variant

@@ -15,10 +15,9 @@ from mien.base.files import expand_home
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Change, Recipe, dotted, load_recipe, name_of_file, tuned
 from mien.base.recipe_tables import StrictModel
-from mien.base.run_folder import RunFolder
+from mien.base.run_folder import RunFolder, find_run, is_shipped
 from mien.base.spec_file import SpecKind, is_path, toml_value
 from mien.evaluation.named_metrics import NamedMetric, find_metrics
-from mien.inference.find_model import find_run, is_shipped
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]

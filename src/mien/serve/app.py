@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from mien.base.errors import ServeError, needs_extra
 from mien.base.files import file_sha256
 from mien.base.processes import available_cores
+from mien.base.run_folder import find_model
 from mien.faces.face import Detector
 from mien.faces.find import find_detector
-from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.serve.limits import Limits
 from mien.version import __version__

@@ -8,7 +8,7 @@ from pathlib import Path
 from mien.base.errors import ModelError, RunError
 from mien.base.files import write_bytes
 from mien.base.model_file import read_manifest
-from mien.inference.find_model import SHIPPED, find_model
+from mien.base.run_folder import SHIPPED, find_model
 
 STATIC: Path = Path(__file__).parent / "static"
 """Folder that ``make web`` builds from web/. The folder is missing in a checkout without a built page."""

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import Notice
+from mien.base.errors import Notice, share_text
 from mien.base.heads.label import AGREEMENT
 from mien.base.labels import NOT_A_FACE_CLASS, colour_of
 from mien.faces.face import Box
-from mien.inference.drawing import share_text
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Player, Section, Table, Text
 from mien.page.chart import Chart, legend_above, legend_inches, make_chart, shorten
 from mien.page.page import Page

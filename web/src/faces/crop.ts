@@ -1,7 +1,7 @@
 import { type GreyImage, luma, type RgbaImage, roundHalfEven } from "../preprocess/image";
 import type { Box, Landmarks } from "./box";
 
-/** Side of a crop framed like FER2013's, as a multiple of the box's longer side. As in mien.faces.yunet. */
+/** Side of a crop framed like FER2013's, as a multiple of the box's longer side. As in mien.faces.find. */
 const MARGIN = 0.94;
 
 /** Position of eyes and mouth in FER2013, as fractions of the image's side. As in mien.faces.crop. */

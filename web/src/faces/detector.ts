@@ -7,7 +7,7 @@ import { queue } from "../queue";
 import { type Box, type DetectedFace, iou, LANDMARKS, type Landmarks } from "./box";
 import { brightened } from "./crop";
 
-/** All as in mien.faces.yunet: the lowest score of a face, unless the user chooses another, and where faces are searched. */
+/** All as in mien.faces.find: the lowest score of a face, unless the user chooses another, and where faces are searched. */
 const MIN_SCORE = 0.56;
 const MAX_PX = 640;
 const SURE = 0.87;
@@ -32,7 +32,7 @@ type FrameDetector = (frame: DecodedImage, known: Box[], seconds: number) => Pro
 /** Number of values of a face: left, top, width, height, score, then x and y of each landmark. */
 const VALUES = 15;
 
-/** Detects faces as mien.faces.yunet does, with YuNet: Wu, Peng & Yu, Machine Intelligence Research 20, 2023. */
+/** Detects faces as mien.faces.find does, with YuNet: Wu, Peng & Yu, Machine Intelligence Research 20, 2023. */
 export class Detector {
   minScore = MIN_SCORE;
   /** One image after another: two at once would show the first one later. */

@@ -1,6 +1,6 @@
 /**
  * Pillow's resize for 8-bit images, in fixed-point arithmetic: LANCZOS for grey face crops, and BILINEAR with
- * reducing_gap=1 for colour images, so that the detector finds the same faces as mien.faces.yunet. Colours may differ by
+ * reducing_gap=1 for colour images, so that the detector finds the same faces as mien.faces.find. Colours may differ by
  * one level, because Pillow resizes some images vertically first. Alpha has no meaning.
  */
 

@@ -1,4 +1,4 @@
-// Oracle: areas by hand, and the steps of mien.faces.yunet.
+// Oracle: areas by hand, and the steps of mien.faces.find.
 import { beforeAll, describe, expect, test, vi } from "vitest";
 
 import { type Box, clipped, iou } from "../../src/faces/box";
