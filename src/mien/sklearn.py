@@ -104,7 +104,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             # With a label scheme, the columns of the probabilities would not be those of classes_.
             raise RecipeError(
                 f"The recipe has the label scheme '{recipe.classes}'; mien.sklearn needs 'all'. Merge the labels in y.",
-                code="recipe-merges-classes",
+                code="not-auditable",
             )
         self.classes_, numbers = np.unique(column_or_1d(labels), return_inverse=True)
         names = [str(label) for label in self.classes_.tolist()]

@@ -22,7 +22,7 @@ CASES = {
     "train-device": (lambda run, faces, out: mien.train("quick", faces, out=out, device="tpu"), "device-unknown"),
     "train-callback": (lambda run, faces, out: mien.train("quick", faces, callback=mien.Callback), "callback-type"),
     "train-time": (lambda run, faces, out: mien.train("quick", faces, time="9h", epochs=3), "options"),
-    "distill-none": (lambda run, faces, out: mien.distill("quick", faces, [], out=out), "teachers-missing"),
+    "distill-none": (lambda run, faces, out: mien.distill("quick", faces, [], out=out), "teacher"),
     "sweep-value": (
         lambda run, faces, out: mien.sweep(load_space("quick"), faces, settings={"seed": 1}),
         "settings-of-a-value",

@@ -35,5 +35,5 @@ def test_study_trains_once_and_reads_finished_runs(study_file, face_folder, tmp_
     # A metric may be of a class that only a variant which is left out has.
     package.study(study_file, face_folder, out=out, settings=settings, only=["a"], finished=True, verbose=0)
     study_file.write_text(study_file.read_text().replace("positive", "positiv"))
-    with raises(StudyError, "study-metric-class", "positiv"):
+    with raises(StudyError, "study-value", "positiv"):
         package.study(study_file, face_folder, out=out, settings=settings, only=["a"], finished=True)

@@ -160,7 +160,7 @@ def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch,
     assert mien.load_recipe("~/r.toml").model.file == str(tmp_path / "net.py")
     for code, opened in (
         ("data-missing", mien.load_dataset),
-        ("soft-labels-missing", find_teachers),
+        ("teacher", find_teachers),
         ("predictions-missing", lambda name: mien.check(name, faces, "validation")),
         ("robustness-missing", read_robustness),
         ("folder-unreadable", lambda name: mien.crop(name, tmp_path / "faces")),

@@ -105,9 +105,9 @@ def test_audit_rejects_unusable_recipes_before_its_work(
     out = tmp_path / "out"
     merging, other = tmp_path / "merging.toml", tmp_path / "other.toml"
     merging.write_text(dump_recipe(tiny_recipe.model_copy(update={"classes": "binary"})))
-    refused(mien("audit", face_parquet, "--recipe", merging, "--out", out), "recipe-merges-classes")
+    refused(mien("audit", face_parquet, "--recipe", merging, "--out", out), "not-auditable")
     write_parquet(faces.of_split("validation"), tmp_path / "validation.parquet")
-    refused(mien("audit", tmp_path / "validation.parquet", "--recipe", "quick", "--out", out), "no-train-split")
+    refused(mien("audit", tmp_path / "validation.parquet", "--recipe", "quick", "--out", out), "not-auditable")
     others = Predictions(np.arange(4), np.array([0, 1, 0, 1]), np.full((4, 2), 0.5), ("a", "b"), "mine", "")
     write_predictions(tmp_path / "others.npz", others)
     refused(mien("audit", face_parquet, "--predictions", tmp_path / "others.npz", "--out", out), "classes-differ")
@@ -116,7 +116,7 @@ def test_audit_rejects_unusable_recipes_before_its_work(
     monkeypatch.setattr(command, "find_copies", find_copies)
     other.write_text(dump_recipe(tiny_recipe.model_copy(update={"seed": 8})))
     shutil.copytree(tiny_run.path, out / "folds" / "fold-2")
-    refused(mien("audit", face_parquet, "--recipe", other, "--out", out), "run-other-recipe", "2")
+    refused(mien("audit", face_parquet, "--recipe", other, "--out", out), "run-other", "2")
 
 
 def test_audit_replaces_clean_toml_only_with_overwrite(mien, face_parquet, tmp_path):

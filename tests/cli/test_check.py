@@ -83,7 +83,7 @@ def test_check_prefers_the_file_to_the_id(csv, faces, validation, face_parquet):
     answers = named(faces, validation.labels)
     own = csv(answers, "id,prediction,image", validation.rows[::-1], [validation.source])
     assert check(own, face_parquet, "validation").accuracy.value == 1
-    with raises(DataError, "sample-differs", "line 2"):
+    with raises(DataError, "data-differs", "line 2"):
         check(
             csv(answers, "sample_id,prediction,image", validation.rows[::-1], [validation.source]),
             face_parquet,
@@ -207,7 +207,7 @@ def test_check_compares_with_another_file(csv, faces, validation, face_parquet):
     assert verdicts(check(bad, face_parquet, "validation", against=good))["better than the other file"] == "caution"
     with raises(DataError, "split-other", "validation"):
         check(good, face_parquet, "train")
-    with raises(DataError, "labels-differ"):
+    with raises(DataError, "data-differs"):
         check(good, face_parquet, against=replace(good, labels=good.labels[::-1]))
 
 

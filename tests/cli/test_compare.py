@@ -84,13 +84,13 @@ def test_compare_notes_temperatures_and_averaging(mien, three, folders, tmp_path
         assert each in page
     write_predictions(weak / "predictions_validation.npz", replace(three[0], temperature=0.5))
     assert "temperature" not in mien("compare", weak, strong).err, "both as the models answer in use"
-    refused(mien("compare", strong / "predictions_validation.npz", weak), "folder-is-a-file", "--predictions")
+    refused(mien("compare", strong / "predictions_validation.npz", weak), "predictions-missing", "--predictions")
 
 
 def test_compare_rejects_other_samples_and_writes_nothing(mien, three, folders, tmp_path):
     weak, *_ = folders
     write_predictions(tmp_path / "fewer.npz", three[0].subset(np.arange(1, len(three[0]))))
-    refused(mien("compare", weak, "--predictions", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "samples-differ")
+    refused(mien("compare", weak, "--predictions", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "data-differs")
     assert not (tmp_path / "out").exists()
 
 

@@ -34,11 +34,11 @@ def test_train_folds_writes_predictions_of_every_face(mien, train, face_folder, 
     folds = [each["accuracy"]["value"] for each in parts[1:]]
     refused(train("--folds", "2"), "run-exists", "out")
     from_fold = train("--folds", "2", "--resume", "--from", "out/fold-1")
-    refused(from_fold, "run-other-weights", "fold-1", "--from")
+    refused(from_fold, "run-other", "fold-1", "--from")
     noted(from_fold, "trained-on", f"of these {len(predictions)} images")
     with monkeypatch.context() as other:
         other.setattr("mien.runs.folds.target_fingerprints", lambda recipe, data: {"votes_fingerprint": "others"})
-        refused(train("--folds", "2", "--resume"), "run-other-votes", "fold-1")
+        refused(train("--folds", "2", "--resume"), "run-other", "fold-1")
     again = train("--folds", "2", "--resume")
     assert again.code == 0
     assert "fold 1 of 2" not in again.err, "finished folds are kept"

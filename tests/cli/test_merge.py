@@ -33,7 +33,7 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
     expected = SCHEMES["binary"].merge_probabilities(plain.probabilities, plain.classes)
     assert merged.probabilities == pytest.approx(expected[np.isin(plain.sample_ids, merged.sample_ids)], abs=1e-5)
     folders = tmp_path / "after", first
-    refused(mien("compare", *folders), "samples-differ", "--shared-only")
+    refused(mien("compare", *folders), "data-differs", "--shared-only")
     compared = mien("compare", *folders, "--shared-only", "--json")
     assert compared.code == 0, compared.err
     assert json.loads(compared.out)[0]["samples"] == len(merged)

@@ -105,7 +105,7 @@ def test_a_variant_from_a_built_in_model_takes_changes_for_all(recipe, faces):
     made = study.recipe_of(study.variant("fast"), 0, ["epochs=3"])
     assert made.epochs == 3
     assert made.model == find_run("fast").read_recipe().model
-    with raises(RecipeError, "recipe-set-fixed", "model.widths"):
+    with raises(RecipeError, "recipe-value", "model.widths"):
         study.recipe_of(study.variant("fast"), 0, ["model.widths=[8, 8]"])
 
 

@@ -89,7 +89,7 @@ def test_train_rejects_a_start_without_weights(mien, tmp_path, recipe_file, face
     shutil.copytree(tiny_run.path, tmp_path / "headless")
     (tmp_path / "headless" / "best.safetensors").unlink()
     words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--from", tmp_path / "headless")
-    refused(mien(*words), "checkpoint-missing", "best.safetensors")
+    refused(mien(*words), "weights-unreadable", "best.safetensors")
     assert not (tmp_path / "run").exists()
 
 
@@ -108,8 +108,8 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
     assert "widths = [4, 8]" in written, "the network is the one tuned from"
     assert "dropout = 0.3" in written
     again = ("train", recipe_file, "--data", mine, "--out", tmp_path / "again", "--from", tiny_run.path)
-    refused(mien(*again, "--set", "model.widths=[99]"), "recipe-set-fixed", "model.widths")
-    refused(mien(*again, "--set", "input.mean=0.4"), "recipe-set-fixed", "input.mean")
+    refused(mien(*again, "--set", "model.widths=[99]"), "recipe-value", "model.widths")
+    refused(mien(*again, "--set", "input.mean=0.4"), "recipe-value", "input.mean")
 
 
 def test_built_in_model_predicts_and_is_fine_tuned(mien, tmp_path, recipe_file, face_folder):
@@ -132,7 +132,7 @@ def test_train_notes_a_backbone_that_starts_at_random(mien, tmp_path, face_folde
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     command = ("train", "tune", "--data", face_folder, "--out", tmp_path / "r", "--set", "batch_size=32")
     command += ("--set", "epochs=1", "--set", "model.name=timm", "--set", "model.backbone=test_resnet")
-    refused(mien(*command), "weights-not-here", "test_resnet", "model.weights", "model.pretrained=false")
+    refused(mien(*command), "weights-unreadable", "test_resnet", "model.weights", "model.pretrained=false")
     refused(mien(*command, "--set", f"model.weights={tmp_path / 'x.safetensors'}"), "weights-unreadable")
     assert not (tmp_path / "r").exists()
     answer = mien(*command, "--set", "model.pretrained=false")

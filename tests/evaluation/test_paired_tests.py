@@ -153,8 +153,8 @@ def test_predictions_that_do_not_match_are_refused():
     cases = (
         ("classes-differ", "class 3 and a, b, c, d", replace(second, classes=("a", "b", "c", "d"))),
         ("data-differs", "sha256:0... and sha256:1...", replace(second, data_fingerprint="sha256:1")),
-        ("samples-differ", "4 (test) and 4 (test); 2 are", replace(second, sample_ids=second.sample_ids + 1)),
-        ("labels-differ", "labels of 4", replace(second, labels=(second.labels + 1) % 4)),
+        ("data-differs", "4 (test) and 4 (test); 2 are", replace(second, sample_ids=second.sample_ids + 1)),
+        ("data-differs", "labels of 4", replace(second, labels=(second.labels + 1) % 4)),
     )
     for code, values, other in cases:
         with raises(DataError, code, values):

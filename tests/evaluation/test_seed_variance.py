@@ -38,7 +38,7 @@ def test_runs_are_aligned_by_their_row_numbers(make_predictions):
     other = Predictions(
         first.sample_ids, (first.labels + 1) % 5, first.probabilities, first.classes, "validation", "sha256:data"
     )
-    with raises(DataError, "labels-differ"):
+    with raises(DataError, "data-differs"):
         aligned([first, other])
 
 

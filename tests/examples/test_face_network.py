@@ -106,6 +106,6 @@ def test_files_that_are_missing_cut_or_of_another_network_are_one_clear_error(pa
     else:
         (tmp_path / bad.split()[0]).unlink()
     settings = {**MODEL, "model.weights": str(packed[0])}
-    with raises(mien.RecipeError, "model-file-output", bad):
+    with raises(mien.RecipeError, "model-file", bad):
         mien.train("tune", synthetic_faces(64, seed=0), settings=settings, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

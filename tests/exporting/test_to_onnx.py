@@ -54,7 +54,7 @@ def test_export_refuses_a_file_that_differs_from_torch(tmp_path, tiny_run, monke
 
     original = export.to_graph
     monkeypatch.setattr(export, "to_graph", other_network)
-    with raises(ModelError, "export-parity"):
+    with raises(ModelError, "export-failed"):
         mien.export(tiny_run.path, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -88,7 +88,7 @@ def test_export_refuses_nan_weights(tmp_path, tiny_run):
     tensors, facts = checkpoint.load(run.best)
     checkpoint.save(run.best, {**tensors, "head.bias": tensors["head.bias"] * float("nan")}, facts)
     before = run.model.read_bytes()
-    with raises(ModelError, "export-parity"):
+    with raises(ModelError, "export-failed"):
         mien.export(run.path)
     assert run.model.read_bytes() == before
 
@@ -96,5 +96,5 @@ def test_export_refuses_nan_weights(tmp_path, tiny_run):
 def test_export_refuses_a_run_without_finished_epoch(tmp_path, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     run.create(tiny_recipe, {})
-    with raises(RunError, "checkpoint-missing", "best.safetensors is missing"):
+    with raises(RunError, "weights-unreadable", "best.safetensors is missing"):
         export_run(run)

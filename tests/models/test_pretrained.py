@@ -93,14 +93,8 @@ def test_train_refuses_a_network_file_that_cannot_be_used(timm, tmp_path, weight
     (tmp_path / "empty.safetensors").write_bytes(b"")
     saved(trained(timm, "test_efficientnet"), tmp_path / "other.safetensors")
     torch.save(trained(timm, "test_resnet").state_dict(), tmp_path / "pickled.pth")
-    for name, code in (
-        ("none.safetensors", "weights-unreadable"),
-        ("cut.safetensors", "weights-unreadable"),
-        ("empty.safetensors", "weights-unreadable"),
-        ("other.safetensors", "weights-mismatch"),
-        ("pickled.pth", "weights-unreadable"),
-    ):
-        with raises(ModelError, code, name):
+    for name in ("none.safetensors", "cut.safetensors", "empty.safetensors", "other.safetensors", "pickled.pth"):
+        with raises(ModelError, "weights-unreadable", name):
             network_of(weights=str(tmp_path / name)).load_pretrained()
 
 
@@ -116,7 +110,7 @@ def test_load_pretrained_refuses_a_partial_match(timm, tmp_path, spoil, classes)
     else:
         tensors["layer1.0.conv1.weight"] = torch.zeros(3, 3)
     safetensors.torch.save_file(tensors, tmp_path / "w.safetensors")
-    with raises(ModelError, "weights-mismatch"):
+    with raises(ModelError, "weights-unreadable"):
         network_of(weights=str(tmp_path / "w.safetensors")).load_pretrained()
 
 
@@ -147,10 +141,10 @@ def test_cached_weights_need_no_connection(timm, tmp_path, weights, monkeypatch)
 @pytest.mark.parametrize(
     ("backbone", "code", "value"),
     [
-        ("resnet81", "backbone-unknown", "Close: resnet"),
-        ("hf-hub:someone/something", "backbone-unknown", "'hf-hub:someone/something'"),
-        ("resnet18.nonsense", "backbone-unknown", "Close: resnet18."),
-        ("test_vit3", "backbone-size", "model.upsample_px = 160"),
+        ("resnet81", "model-setting", "Close: resnet"),
+        ("hf-hub:someone/something", "model-setting", "'hf-hub:someone/something'"),
+        ("resnet18.nonsense", "model-setting", "Close: resnet18."),
+        ("test_vit3", "model-setting", "model.upsample_px = 160"),
     ],
 )
 def test_building_refuses_unknown_backbones(timm, backbone, code, value):

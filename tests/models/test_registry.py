@@ -80,7 +80,7 @@ def test_check_sizes_refuses_images_below_the_smallest(name, settings, smallest)
     check_sizes(network, recipe, smallest)
     assert network(torch.zeros(1, 1, smallest, smallest)).shape == (1, 3)
     if smallest > 8:
-        with raises(RecipeError, "image-too-small", f"{smallest - 1} px", "input.crop_px"):
+        with raises(RecipeError, "model-setting", f"{smallest - 1} px", "input.crop_px"):
             check_sizes(build_model(recipe, 3, smallest - 1), recipe, smallest - 1)
 
 
@@ -91,12 +91,12 @@ def test_check_sizes_tries_every_side(name):
     try:
         network(torch.zeros(1, 1, 64, 64))
     except RuntimeError:
-        with raises(RecipeError, "image-too-small", "input.crop_px", 64):
+        with raises(RecipeError, "model-setting", "input.crop_px", 64):
             check_sizes(network, recipe, 64)
     else:
         check_sizes(network, recipe, 64, [36])
     if not name.startswith(("resnet", "timm")):  # these compute on one pixel
-        with raises(RecipeError, "image-too-small", "progressive_resizing", 7):
+        with raises(RecipeError, "model-setting", "progressive_resizing", 7):
             check_sizes(network, recipe, 48, [7])
 
 
@@ -122,8 +122,8 @@ def test_starts_from_scratch_without_pretrained_weights():
     ("table", "code", "named"),
     [
         ({"name": "resnet"}, "model-unknown", "Did you mean 'resnet"),
-        ({"name": "resnet18", "widht": 3}, "model-setting-unknown", "'width'"),
-        ({"name": "study-b", "width": 3}, "model-setting-unknown", "'width'"),
+        ({"name": "resnet18", "widht": 3}, "model-setting", "'width'"),
+        ({"name": "study-b", "width": 3}, "model-setting", "'width'"),
         ({"name": "resnet18", "width": 0}, "model-setting", "model.width = 0"),
         ({"name": "resnet18", "width": "16"}, "model-setting", "model.width = '16'"),
         ({"name": "resnet18", "width": True}, "model-setting", "model.width = true"),

@@ -67,10 +67,10 @@ def test_evaluate_file_needs_no_model(tiny_run):
     ("options", "code", "values"),
     [
         (EvaluateOptions(by="halves"), "column-missing", "Did you mean 'half'"),
-        (EvaluateOptions(by="pairs"), "column-shape", "2 values"),
+        (EvaluateOptions(by="pairs"), "column-missing", "2 values"),
         (EvaluateOptions("train", by="name"), "too-many-groups", "at most 100"),
         (EvaluateOptions(by="source"), "column-missing", "Known: half, name, pairs"),
-        (EvaluateOptions(by="split"), "by-split", "'validation'"),
+        (EvaluateOptions(by="split"), "column-missing", "'validation'"),
         (EvaluateOptions("holdout"), "split-unknown", "holdout"),
     ],
 )

@@ -185,7 +185,7 @@ def test_explainer_rejects_other_weights(tiny_run, context, tmp_path):
     run.best.write_bytes(b"no checkpoint")
     explainer, reason = build_explainer(model, run)
     assert explainer.network is None
-    assert reason.code == "checkpoint-damaged"
+    assert reason.code == "weights-unreadable"
 
 
 @pytest.mark.parametrize("name", ["default", "fast-int8"])

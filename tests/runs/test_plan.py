@@ -74,18 +74,18 @@ def test_a_key_depends_on_votes_where_an_output_learns_them(tmp_path, voted_face
     [
         ("optim.lr = 1e30", 'model.name = "resnet81"', [], RecipeError, "model-unknown", "resnet18"),
         ("optim.lr = 1e30", "model.widths = [4, 4, 4, 4], model.convolutions = [1, 1, 1, 1], "
-         "progressive_resizing = [[0.5, 8]]", [], RecipeError, "image-too-small", "8 px"),
+         "progressive_resizing = [[0.5, 8]]", [], RecipeError, "model-setting", "8 px"),
         ('classes = "five"', 'classes = "a=happy,b=contempt"', [], DataError, "scheme-class-missing",
          "'contempt'"),
-        ("optim.lr = 1e30", "optim.lr = 0.3", ["optim.lr=0.01", "optim.name=sgd"], StudyError, "study-same-recipe",
+        ("optim.lr = 1e30", "optim.lr = 0.3", ["optim.lr=0.01", "optim.name=sgd"], StudyError, "study-value",
          "'base' and 'wild'"),
-        ('set = { optim.lr = 1e30, optim.name = "sgd" }', 'recipe = "head"', [], RecipeError, "head-alone", "'wild'"),
+        ('set = { optim.lr = 1e30, optim.name = "sgd" }', 'recipe = "head"', [], RecipeError, "fit-head", "'wild'"),
         ('set = { optim.lr = 1e30, optim.name = "sgd" }', "set = { model.stem_stride = 2, model.dropout = 0.1 }", [],
-         StudyError, "study-same-recipe", "'base' and 'wild'"),
-        ("", "", ["fife:epochs=2"], StudyError, "study-unknown-variant", "'five'"),
-        ("", "", ["five:seed=2"], StudyError, "study-set-fixed", "'seed'"),
-        ("", "", ["merged:epochs=2"], StudyError, "study-set-merged", "'merged'"),
-        ("", "", ["five:input.mean=0.4"], RecipeError, "recipe-set-fixed", ""),
+         StudyError, "study-value", "'base' and 'wild'"),
+        ("", "", ["fife:epochs=2"], StudyError, "study-value", "'five'"),
+        ("", "", ["five:seed=2"], StudyError, "study-value", "'seed'"),
+        ("", "", ["merged:epochs=2"], StudyError, "study-value", "'merged'"),
+        ("", "", ["five:input.mean=0.4"], RecipeError, "recipe-value", ""),
     ],
 )  # fmt: skip
 def test_a_plan_rejects_runs_that_cannot_be_trained(
@@ -102,8 +102,8 @@ def test_a_plan_rejects_runs_that_cannot_be_trained(
 @pytest.mark.parametrize(
     ("old", "new", "code", "found"),
     [
-        ("recall.disgust", "recall.disgut", "study-metric-class", "'disgust'"),
-        ('baseline = "base"\nclasses = "binary"', 'baseline = "base"', "study-comparison", "three"),
+        ("recall.disgust", "recall.disgut", "study-value", "'disgust'"),
+        ('baseline = "base"\nclasses = "binary"', 'baseline = "base"', "study-value", "three"),
     ],
 )
 def test_a_study_rejects_classes_that_its_variants_lack(tiny_study_file, faces, old, new, code, found):
@@ -179,7 +179,7 @@ def test_an_error_of_missing_weights_names_the_variants_setting(tiny_study_file,
     """The network knows of files; the study says for which variant they are."""
 
     def lack_weights():
-        raise ModelError("not on this machine.", code="weights-not-here")
+        raise ModelError("not on this machine.", code="weights-unreadable")
 
     def without_weights(recipe, classes):
         network = check_network(recipe, classes)
@@ -189,7 +189,7 @@ def test_an_error_of_missing_weights_names_the_variants_setting(tiny_study_file,
 
     monkeypatch.setattr(scheduler, "check_network", without_weights)
     text = tiny_study_file.read_text()
-    with raises(ModelError, "weights-not-here", "'wild'", "--set wild:model.weights=FILE"):
+    with raises(ModelError, "weights-unreadable", "'wild'", "--set wild:model.weights=FILE"):
         make_plan(parse_study(text, "small", tiny_study_file.parent), {(48, 1): faces})
     study = parse_study(text, "small", tiny_study_file.parent).restricted(["merged"])
     assert [run.variant for run in make_plan(study, {(48, 1): faces})] == ["base", "five"]

@@ -109,10 +109,10 @@ def test_a_trial_may_diverge_or_have_contradicting_values(tmp_path, faces, space
 
 def test_a_sweep_that_cannot_run_writes_nothing(tmp_path, faces, space_file):
     out = tmp_path / "out"
-    with raises(RecipeError, "space-network", "'model.dropuot'", "'dropout'"):
+    with raises(RecipeError, "space-value", "'model.dropuot'", "'dropout'"):
         check_networks(load_space(str(space_file("model.dropuot = { uniform = [0.0, 0.5] }\n"))))
     space = load_space(str(space_file()))
-    with raises(RecipeError, "head-alone"):
+    with raises(RecipeError, "fit-head"):
         check_networks(space.model_copy(update={"base": load_recipe("head")}))
     with pytest.raises(DataError):
         search(space, faces.of_split("train"), out)
@@ -123,10 +123,10 @@ def test_a_sweep_that_cannot_run_writes_nothing(tmp_path, faces, space_file):
 
 def test_an_error_in_a_users_code_ends_the_sweep(tmp_path, faces, space_file, monkeypatch):
     def fail(*given, **named):
-        raise TrainingError("The loss fails.", code="loss-fails")
+        raise TrainingError("The loss fails.", code="own-part")
 
     monkeypatch.setattr("mien.runs.sweep.train", fail)
-    with raises(TrainingError, "loss-fails"):
+    with raises(TrainingError, "own-part"):
         search(load_space(str(space_file())), faces, tmp_path / "out")
 
 
@@ -150,10 +150,10 @@ def test_a_sweep_rejects_another_space_and_other_data(tmp_path, faces, voted_fac
     search(space, voted_faces, out)
     before = (out / "trials.db").read_bytes()
     other = replace(voted_faces, votes=voted_faces.votes + 1, vote_classes=FERPLUS_CLASSES)
-    with raises(RunError, "sweep-other-data"):
+    with raises(RunError, "sweep-database"):
         search(space, other, out)
     file.write_text(file.read_text().replace("1.0", "2.0"))
-    with raises(RunError, "sweep-other-space"):
+    with raises(RunError, "sweep-database"):
         search(load_space(str(file)), voted_faces, out)
     assert (out / "trials.db").read_bytes() == before
 

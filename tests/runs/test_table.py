@@ -93,7 +93,7 @@ def test_a_comparison_uses_the_samples_that_all_variants_have(done, table):
 def test_a_comparison_rejects_different_classes(done):
     both = done.study.comparisons[0].model_copy(update={"variants": ("base", "five"), "classes": ""})
     study = done.study.model_copy(update={"comparisons": (both,)})
-    with raises(StudyError, "study-comparison", both.title):
+    with raises(StudyError, "study-value", both.title):
         tabulate(study, done.runs, done.finished)
 
 

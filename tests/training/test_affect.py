@@ -136,7 +136,7 @@ def test_blank_cells_give_no_rating(rated, cells):
 def test_resume_refuses_other_ratings(tmp_path, recipe, rated):
     train(plan_training(recipe, rated), RunFolder(tmp_path / "run"))
     others = replace(rated, columns={**rated.columns, "valence": rated.columns["valence"][::-1]})
-    with raises(RunError, "run-other-ratings"):
+    with raises(RunError, "run-other"):
         train(plan_training(recipe, others), RunFolder(tmp_path / "run"), resume=True)
 
 

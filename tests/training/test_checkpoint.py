@@ -91,11 +91,11 @@ def test_unpack_inverts_pack():
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
 def test_load_refuses_other_files(tmp_path, content):
-    with raises(RunError, "checkpoint-missing"):
+    with raises(RunError, "weights-unreadable"):
         checkpoint.load(tmp_path / "c")
     (tmp_path / "c").write_bytes(content)
-    with raises(RunError, "checkpoint-damaged"):
+    with raises(RunError, "weights-unreadable"):
         checkpoint.load(tmp_path / "c")
     save_file({"a": torch.zeros(1)}, tmp_path / "c")
-    with raises(RunError, "checkpoint-damaged"):
+    with raises(RunError, "weights-unreadable"):
         checkpoint.load(tmp_path / "c")

@@ -99,7 +99,7 @@ def test_head_rejects_own_augmentation_and_find_lr(tones, tiny_run):
 
     with raises(RecipeError, "fit-head"):
         train("head", tones, init_from=tiny_run.path, augment=lambda images: images, verbose=0)
-    with raises(TrainingError, "no-steps"):
+    with raises(TrainingError, "fit-head"):
         find_lr("head", tones, init_from=tiny_run.path)
 
 

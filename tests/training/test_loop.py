@@ -166,7 +166,7 @@ def test_train_with_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):
         {"model": {"widths": [4] * 6, "convolutions": [1] * 6}},
         {"model": {"widths": [4] * 4, "convolutions": [1] * 4}, "progressive_resizing": ((0.5, 16),)},
     ):
-        with raises(RecipeError, "image-too-small"):
+        with raises(RecipeError, "model-setting"):
             train(plan_training(changed(tiny_recipe, **deep), faces), run)
     with raises(DataError, "split-missing", "'validation'"):
         train(plan_training(tiny_recipe, faces.subset(faces.split == "train")), run)
@@ -179,7 +179,7 @@ def test_train_with_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):
 
 
 def test_fine_tuning_refuses_another_network(tmp_path, faces, tiny_recipe, tiny_run):
-    with raises(RunError, "weights-mismatch"):
+    with raises(RunError, "weights-unreadable"):
         train(
             plan_training(changed(tiny_recipe, model={"widths": [4, 9]}), faces),
             RunFolder(tmp_path / "x"),

@@ -107,7 +107,7 @@ def test_resume_refuses_other_votes(tmp_path, recipe, voted_faces):
     run = RunFolder(tmp_path / "run")
     train(plan_training(changed(recipe, epochs=1), voted_faces), run)
     other = replace(voted_faces, votes=voted_faces.votes + 1)
-    with raises(RunError, "run-other-votes"):
+    with raises(RunError, "run-other"):
         train(plan_training(changed(recipe, epochs=1), other), run, resume=True)
 
 

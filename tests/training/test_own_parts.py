@@ -142,10 +142,10 @@ def test_commands_use_the_network_stored_in_the_run(mien, tmp_path, mine, face_f
         assert answer.code == 0, (words, answer.err)
     assert (tmp_path / "tuned" / "mine.py").read_text() == MINE
     (run / "mine.py").write_text(MINE + "\n# edited\n")
-    refused(mien("train", tune, *data, "--out", tmp_path / "t2", "--from", run), "model-file-changed")
+    refused(mien("train", tune, *data, "--out", tmp_path / "t2", "--from", run), "model-file")
     (tmp_path / "mine.py").write_text(MINE + "\n# edited\n")
     (run / "mine.py").write_text(MINE)
-    refused(mien("train", mine, *data, "--out", run, "--resume"), "model-file-changed", "mine.py")
+    refused(mien("train", mine, *data, "--out", run, "--resume"), "model-file", "mine.py")
 
 
 @pytest.mark.parametrize(
@@ -156,13 +156,13 @@ def test_commands_use_the_network_stored_in_the_run(mien, tmp_path, mine, face_f
         ("def broken(:", (), "model-file", "SyntaxError"),
         (MINE, ("model.name=MyNte", "model.file=mine.py"), "model-file", "'MyNet'"),
         (MINE, ("model.name=nn", "model.file=mine.py"), "model-file", "'nn'"),
-        (MINE, ("model.name=Deep", "model.file=mine.py"), "model-file-output", "(2, 1, 44, 44)"),
-        (MINE, ("model.name=Sees", "model.file=mine.py"), "model-file-output", "NaN"),
-        (MINE, ("model.name=Fails", "model.file=mine.py"), "model-file-output", "no such layer"),
-        (MINE, ("model.name=Bare", "model.file=mine.py"), "model-file-output", "no weights"),
-        (MINE, ("model.name=Exact", "model.file=mine.py"), "model-file-output", "float64"),
-        (MINE, ("model.depth=3",), "model-setting-unknown", "'depth'"),
-        (MINE, ("model.file=other.py",), "model-file-missing", "other.py"),
+        (MINE, ("model.name=Deep", "model.file=mine.py"), "model-file", "(2, 1, 44, 44)"),
+        (MINE, ("model.name=Sees", "model.file=mine.py"), "model-file", "NaN"),
+        (MINE, ("model.name=Fails", "model.file=mine.py"), "model-file", "no such layer"),
+        (MINE, ("model.name=Bare", "model.file=mine.py"), "model-file", "no weights"),
+        (MINE, ("model.name=Exact", "model.file=mine.py"), "model-file", "float64"),
+        (MINE, ("model.depth=3",), "model-setting", "'depth'"),
+        (MINE, ("model.file=other.py",), "model-file", "other.py"),
     ],
 )
 def test_train_refuses_a_network_file_that_cannot_be_used(
@@ -222,10 +222,10 @@ def test_network_without_linear_head_tunes_only_as_a_whole(mien, tmp_path, mine,
     mine.write_text(mine.read_text().replace("width = 6\n", "").replace("MyNet", "WithoutLinear"))
     assert mien("train", mine, "--data", face_folder, "--out", run).code == 0
     words = ("train", tune, "--data", face_folder, "--from", run, "--out", tmp_path / "tuned")
-    refused(mien(*words), "no-head", "frozen_epochs")
-    refused(mien("train", "head", *words[2:]), "no-head", "frozen_epochs")
+    refused(mien(*words), "model-setting", "frozen_epochs")
+    refused(mien("train", "head", *words[2:]), "model-setting", "frozen_epochs")
     whole = (*words, "--set", "tuning.frozen_epochs=0")
-    refused(mien(*whole, "--classes", "binary"), "no-head", run)
+    refused(mien(*whole, "--classes", "binary"), "model-setting", run)
     assert mien(*whole).code == 0
 
 
@@ -259,7 +259,7 @@ def test_own_loss_and_optimizer_equal_the_recipes(tmp_path, faces, tiny_recipe):
     assert all(torch.equal(ours[each], theirs[each]) for each in theirs)
     recorded = own.read_environment()["not_of_the_recipe"]
     assert [each.rpartition(".")[2] for each in recorded.values()] == ["smoothed", "plain_sgd"]
-    with raises(RunError, "run-other-parts", "smoothed"):
+    with raises(RunError, "run-other", "smoothed"):
         train(plan_training(recipe, faces), own, resume=True)
     cut, longer = RunFolder(tmp_path / "cut"), plan_training(changed(recipe, epochs=3), faces, parts)
     break_off(longer, cut, longer.steps_per_epoch + 1)
@@ -311,7 +311,7 @@ def test_parts_from_a_file_equal_parts_from_python(tmp_path, faces, tiny_recipe_
     assert completed(kept).digest == completed(own).digest != completed(python).digest
     train(plan_training(kept, faces), runs[0], resume=True)
     (runs[0].path / "parts.py").write_text(PARTS + "\n")
-    with raises(RecipeError, "model-file-changed", "parts.py"):
+    with raises(RecipeError, "model-file", "parts.py"):
         plan_training(kept, faces)
 
 
@@ -320,12 +320,12 @@ def test_parts_from_a_file_equal_parts_from_python(tmp_path, faces, tiny_recipe_
     [
         (["loss.file=parts.py", "loss.name=smoothd"], "model-file", "'smoothed'"),
         (["loss.file=parts.py", "loss.name=Rated"], "model-file", "'rate'"),
-        (["augment.file=gone.py", "augment.name=a"], "model-file-missing", "gone.py"),
+        (["augment.file=gone.py", "augment.name=a"], "model-file", "gone.py"),
         (["loss.name=smoothed"], "recipe-value", "file and name"),
         (["optim.name=plain_sgd"], "recipe-value", "'rmsprop'"),
         (["loss.rate=0.1"], "recipe-unknown-key", "loss.rate"),
-        (["loss.file=parts.py", "loss.name=Rated", "loss.rat=0.1"], "argument-unknown", "loss.rate"),
-        (["loss.file=parts.py", "loss.name=smoothed", "loss.logits=1"], "argument-unknown", "logits"),
+        (["loss.file=parts.py", "loss.name=Rated", "loss.rat=0.1"], "model-setting", "loss.rate"),
+        (["loss.file=parts.py", "loss.name=smoothed", "loss.logits=1"], "model-setting", "logits"),
     ],
 )
 def test_plan_refuses_a_missing_part(tmp_path, faces, recipe_of, settings, code, value):
@@ -357,7 +357,7 @@ def test_loss_class_is_instantiated_once(faces, recipe_of):
         assert "loss-own" in {notice.code for notice in TrainingJob(recipe).notices(plan)}
         assert plan.parts.label_loss(logits, labels) == functional.cross_entropy(logits, labels)
         assert plan.parts.label_loss(logits, labels) == 2 * functional.cross_entropy(logits, labels)
-    with raises(TrainingError, "loss-fails", "rate"):
+    with raises(TrainingError, "own-part", "rate"):
         plan_training(changed(recipe, loss={"file": "", "name": ""}), faces, Parts(loss=names["Rated"]))
 
 
@@ -437,18 +437,18 @@ def test_own_augmentation_replaces_the_recipes(faces, tiny_recipe):
 @pytest.mark.parametrize(
     ("parts", "code", "value"),
     [
-        ({"loss": lambda logits, labels: logits.mean(1)}, "loss-output", "(32,)"),
-        ({"loss": lambda logits, labels: 1.0}, "loss-output", "float"),
-        ({"loss": lambda logits, labels: logits.detach().mean()}, "loss-output", "lambda"),
-        ({"augment": lambda images: images[:, :, 1:]}, "augment-output", "(32, 1, 43, 44)"),
-        ({"augment": lambda images: images / 0}, "augment-output", "finite"),
-        ({"augment": lambda images: 255 * images}, "augment-output", "up to 2"),
-        ({"optimizer": lambda parameters: None}, "optimizer-output", "NoneType"),
-        ({"optimizer": lambda _: torch.optim.SGD([torch.zeros(1)])}, "optimizer-output", "SGD"),
-        ({"loss": lambda logits, labels: functional.mse_loss(logits, labels[:3])}, "loss-fails", "lambda"),
-        ({"augment": lambda images: images @ images[0, 0, :3]}, "augment-fails", "lambda"),
-        ({"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=-1)}, "optimizer-fails", "lambda"),
-        ({"optimizer": torch.optim.LBFGS}, "optimizer-fails", "closure"),
+        ({"loss": lambda logits, labels: logits.mean(1)}, "own-part", "(32,)"),
+        ({"loss": lambda logits, labels: 1.0}, "own-part", "float"),
+        ({"loss": lambda logits, labels: logits.detach().mean()}, "own-part", "lambda"),
+        ({"augment": lambda images: images[:, :, 1:]}, "own-part", "(32, 1, 43, 44)"),
+        ({"augment": lambda images: images / 0}, "own-part", "finite"),
+        ({"augment": lambda images: 255 * images}, "own-part", "up to 2"),
+        ({"optimizer": lambda parameters: None}, "own-part", "NoneType"),
+        ({"optimizer": lambda _: torch.optim.SGD([torch.zeros(1)])}, "own-part", "SGD"),
+        ({"loss": lambda logits, labels: functional.mse_loss(logits, labels[:3])}, "own-part", "lambda"),
+        ({"augment": lambda images: images @ images[0, 0, :3]}, "own-part", "lambda"),
+        ({"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=-1)}, "own-part", "lambda"),
+        ({"optimizer": torch.optim.LBFGS}, "own-part", "closure"),
     ],
 )
 def test_train_refuses_parts_that_cannot_be_used(tmp_path, faces, tiny_recipe, parts, code, value):
@@ -507,14 +507,13 @@ def test_train_takes_a_network_class_or_instance(tmp_path, faces, tiny_recipe_te
     assert torch.equal(kept["head.weight"], instance.head.weight)
     assert torch.equal(kept["body.conv.weight"], instance.conv.weight)
     assert json.loads((tmp_path / "i" / "environment.json").read_text())["not_of_the_recipe"]["weights"]
-    differs = "conv.weight is 5 x 1 x 5 x 5 instead of 4 x 1 x 5 x 5"
-    for network, code, words in (
-        (FromPython(width=5), "model-instance", differs),
-        (FromPython(classes=3), "model-instance", "head.weight is 3 x 4 instead of 7 x 4"),
-        (nn.Linear, "model-type", ""),
-        (Beside, "model-file", ".py file"),
-        (3, "model-type", ""),
+    for network, words in (
+        (FromPython(width=5), "[7, 5]"),
+        (FromPython(classes=3), "[3]"),
+        (nn.Linear, "of torch"),
+        (Beside, ".py file"),
+        (3, "int"),
     ):
-        with raises(RecipeError, code, words):
+        with raises(RecipeError, "model-file", words):
             train_and_export(tmp_path / "tiny.toml", faces, network=network, **{**given, "out": tmp_path / "no"})
     assert not (tmp_path / "no").exists()

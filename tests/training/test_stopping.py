@@ -52,7 +52,7 @@ def test_run_stopped_by_a_callback_resumes(tmp_path, faces, tiny_recipe):
 
 
 def test_ctrl_c_in_the_first_epoch_keeps_nothing(tmp_path, faces, tiny_recipe):
-    with raises(TrainingError, "stopped-early"):
+    with raises(TrainingError, "stopped"):
         train(
             plan_training(tiny_recipe, faces),
             RunFolder(tmp_path / "r"),

@@ -108,7 +108,7 @@ def test_logger_refuses_a_failing_tracker(faces, tiny_recipe, tmp_path, monkeypa
     pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")
     run = RunFolder(tmp_path / "run")
-    with raises(RunError, "logger-failed", "--resume"):
+    with raises(RunError, "logger", "--resume"):
         train(plan_training(tiny_recipe, faces), run, callback=Logger("mlflow", run))
     assert len(run.read_history()) == 1
 
@@ -120,7 +120,7 @@ def test_logger_names_a_tracker_that_cannot_close(faces, tiny_recipe, tmp_path, 
     # Any module stands for the tracker's package.
     monkeypatch.setitem(LOGGERS, "json", (lambda run: (lambda line, epoch: None, lost), "log"))
     run = RunFolder(tmp_path / "run")
-    with raises(RunError, "logger-failed", "no server"):
+    with raises(RunError, "logger", "no server"):
         train(plan_training(tiny_recipe, faces), run, callback=Logger("json", run))
 
 
@@ -131,10 +131,10 @@ def test_wandb_without_login_is_refused_before_reading_data(mien, tmp_path, face
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     words = ("train", "quick", "--data", face_folder, "--out", tmp_path / "run", "--log", "wandb")
-    refused(mien(*words), "logger-login", "WANDB_MODE=offline")
+    refused(mien(*words), "logger", "WANDB_MODE=offline")
     # W&B raises ValueError for a key of a wrong length, and reads the environment only once in a process.
     monkeypatch.setattr("wandb.login", lambda **_: int("short"))
-    refused(mien(*words), "logger-failed", "short")
+    refused(mien(*words), "logger", "short")
     assert not (tmp_path / "run").exists()
 
 
@@ -173,4 +173,4 @@ def test_unknown_logger_is_refused_by_every_process(mien, face_folder, monkeypat
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(device, "join_processes", lambda _: None)
     answer = mien("train", "quick", "--data", face_folder, "--log", "tensorbord")
-    refused(answer, "logger-unknown", "'tensorboard'")
+    refused(answer, "logger", "'tensorboard'")

@@ -122,7 +122,7 @@ def train(
     weights = None
     if network is not None:
         if init_from is not None:
-            raise RecipeError("Give either network or init_from, which has its own.", code="recipe-set-fixed")
+            raise RecipeError("Give either network or init_from, which has its own.", code="recipe-value")
         with needs_extra("train", "Training"):
             from mien.models.own import source_of
         name, file, weights = source_of(network)
@@ -191,14 +191,10 @@ def distill(  # noqa: D417 - the others are those of train
         DataError: no teacher, or one for other classes or data, or without some of the faces.
         MienError: see :func:`mien.train`.
     """
+    given = locals()
     if not teachers:
-        raise DataError("teachers must name at least one model or predictions file.", code="teachers-missing")
-    return train(
-        recipe, data, out=out, init_from=init_from, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
-        classes=classes, settings=settings, resume=resume, callback=callback, network=network, loss=loss,
-        augment=augment, optimizer=optimizer, teachers=teachers, tta=tta, device=device, time=time, log=log,
-        verbose=verbose,
-    )  # fmt: skip
+        raise DataError("teachers must name at least one model or predictions file.", code="teacher")
+    return train(**given)
 
 
 def settings_of(
@@ -337,10 +333,11 @@ class TrainingJob:
 
         network = check_network(self.recipe, logits)
         if self.recipe.model.file:
-            from mien.exporting.to_onnx import check_export
+            from mien.exporting.to_onnx import to_graph
 
+            given = self.recipe.input
             with busy("testing that the network can be exported"):
-                check_export(network, self.recipe)
+                to_graph(network, given.crop_px, channels=given.channels)
         return network
 
     def plan(self, data: Data) -> TrainingPlan:
@@ -442,7 +439,7 @@ def find_job(
     if time is not None and "epochs" in _keys(changes):
         raise RecipeError("--time sets the number of epochs. Leave out --epochs.", code="options")
     if time is not None and process_count() > 1:
-        raise RecipeError("--time works only with one process. Set epochs instead.", code="time-processes")
+        raise RecipeError("--time works only with one process. Set epochs instead.", code="processes")
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, changes)
     elif changes:

@@ -177,11 +177,11 @@ class Recipe(StrictModel):
         return {table: part for table in OWN_PARTS if (part := getattr(self, table)).file}
 
     def check_files(self) -> None:
-        """Raise :class:`RecipeError` if a Python file that the recipe names is missing (``model-file-missing``)."""
+        """Raise :class:`RecipeError` if a Python file that the recipe names is missing (``model-file``)."""
         parts: dict[str, ModelRecipe | OwnPart] = {"model": self.model, **self.own_parts}
         for table, part in parts.items():
             if part.file and not Path(part.file).is_file():
-                raise RecipeError(f"There is no file {part.file} ({table}.file).", code="model-file-missing")
+                raise RecipeError(f"There is no file {part.file} ({table}.file).", code="model-file")
 
     @property
     def learns_votes(self) -> bool:
@@ -303,7 +303,7 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Re
         if key == "model.dropout" and "dropout" in model:
             model["dropout"] = recipe.model.settings["dropout"]
         elif key.startswith(("model", "input")):
-            raise RecipeError(f"--set {key}: fine-tuning keeps the run's network and input.", code="recipe-set-fixed")
+            raise RecipeError(f"--set {key}: fine-tuning keeps the run's network and input.", code="recipe-value")
     content = {**recipe.model_dump(mode="json"), "model": model, "input": trained.input.model_dump(mode="json")}
     return check_recipe(content, f"for tuning {trained.name}")
 

@@ -93,12 +93,12 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
         lone = np.setxor1d(first.sample_ids, second.sample_ids)
         found = " and ".join(f"{len(each)} ({each.split})" for each in (first, second))
         words = f"The samples differ: {found}; {len(lone)} are in one only, such as {lone[0]}. See --shared-only."
-        raise DataError(words, code="samples-differ")
+        raise DataError(words, code="data-differs")
     other = np.flatnonzero(first.labels != second.labels)
     if len(other):
         names = [predictions.classes[predictions.labels[other[0]]] for predictions in (first, second)]
         words = f"The labels of {len(other)} samples differ: {first.sample_ids[other[0]]} is {' and '.join(names)}."
-        raise DataError(words, code="labels-differ")
+        raise DataError(words, code="data-differs")
     return first, second
 
 

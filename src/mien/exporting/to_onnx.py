@@ -138,7 +138,7 @@ def export_network(network: Network, manifest: Manifest, images: npt.NDArray[np.
     if not parity.largest_difference <= MAX_DIFFERENCE:
         words = f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
         words += f"(allowed: {MAX_DIFFERENCE:g}). Nothing was written."
-        raise ModelError(words, code="export-parity")
+        raise ModelError(words, code="export-failed")
     return Export(network, graph, manifest, session, parity)
 
 
@@ -164,11 +164,6 @@ class FittedNetwork:
     def to_onnx(self) -> bytes:
         """Return the content of the model file. Raises ModelError as :func:`export_run`."""
         return export_network(self.network, self.manifest).to_bytes()
-
-
-def check_export(network: Network, recipe: Recipe) -> None:
-    """Export a user's network with its initial weights, so that ``export-failed`` occurs before training."""
-    to_graph(deepcopy(network).eval(), recipe.input.crop_px, channels=recipe.input.channels)
 
 
 def _with_manifest(graph: bytes, manifest: Manifest) -> bytes:

@@ -358,7 +358,7 @@ def _walk(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
         with os.scandir(folder) as entries:
             found = sorted((each for each in entries if not each.name.startswith(".")), key=lambda each: each.name)
     except NotADirectoryError:
-        raise DataError(f"{folder} is a file; give its folder.", code="folder-is-a-file") from None
+        raise DataError(f"{folder} is a file; give its folder.", code="predictions-missing") from None
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror or error}.", code="folder-unreadable") from None
     for entry in found:

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from mien.base.errors import RecipeError, nearest, reason_of
 from mien.base.files import cache_folder, file_sha256, run_python, write_text
@@ -69,7 +68,7 @@ class OwnNetwork(Network):
     def load_instance(self, weights: Mapping[str, Tensor]) -> None:
         """Load the weights of an instance of the user's class, with the instance's names.
 
-        Raises RecipeError if they differ from those of the network made by calling the class (``model-instance``).
+        Raises RecipeError if they differ from those of the network made by calling the class (``model-file``).
         """
         head = None if self._head_name is None else f"{self._head_name}."
         named = {
@@ -80,17 +79,10 @@ class OwnNetwork(Network):
             named |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
         try:
             self.load_state_dict(named)
-        except RuntimeError:
-            own, given = ({name: _shape(value) for name, value in each.items()} for each in (self.state_dict(), named))
-            name = next(name for name in own | given if own.get(name) != given.get(name))
-            its = name.removeprefix("body.") if name.startswith("body.") else f"{self._head_name}{name[4:]}"
-            words = f"The instance has other weights than {type(self.body).__name__} makes for this data: {its} is "
-            words += f"{given.get(name, 'missing')} instead of {own.get(name, 'missing')}. Give the class."
-            raise RecipeError(words, code="model-instance") from None
-
-
-def _shape(value: Tensor) -> str:
-    return "not made yet" if is_lazy(value) else " x ".join(map(str, value.shape)) or "a number"
+        except RuntimeError as error:
+            fault = str(error).splitlines()[-1].strip(" \t.").replace("body.", "")
+            words = f"The instance does not fit this data: {fault}. Give the class {type(self.body).__name__}."
+            raise RecipeError(words, code="model-file") from None
 
 
 def completed_own(recipe: ModelRecipe) -> dict[str, Any]:
@@ -105,9 +97,9 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     """Build a user's network and test it on two black images.
 
     Raises:
-        RecipeError: the file is missing (``model-file-missing``), has changed since the run began
-            (``model-file-changed``), cannot be imported or lacks the class (``model-file``), or the network fails or
-            does not return finite logits (``model-file-output``).
+        RecipeError: the file is missing (``model-file``), has changed since the run began
+            (``model-file``), cannot be imported or lacks the class (``model-file``), or the network fails or
+            does not return finite logits (``model-file``).
     """
     settings = completed_own(recipe)
     kind = _class_of(recipe, settings.pop("file_sha256"))
@@ -116,7 +108,7 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values())
     if unknown := next((name for name in settings if name not in known and not takes_any), None):
         words = f"{_place(recipe)} has no parameter '{unknown}'.{nearest(unknown, set(known) - {'self'})}"
-        raise RecipeError(words, code="model-setting-unknown")
+        raise RecipeError(words, code="model-setting")
     filled = {"classes": classes, "num_classes": classes, "size_px": size_px, "channels": channels}
     arguments = {name: value for name, value in filled.items() if name in known} | _with_tuples(settings, known)
     images = torch.zeros(2, channels, size_px, size_px)
@@ -136,12 +128,12 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     except Exception as error:  # noqa: BLE001 - the code is the user's
         fault = f"fails: {_cause(recipe.file, error)}"
     if fault := fault or _fault_of(logits, images, classes):
-        raise RecipeError(f"{_place(recipe)} {fault}.", code="model-file-output")
+        raise RecipeError(f"{_place(recipe)} {fault}.", code="model-file")
     for hook in hooks:
         hook.remove()
     network = OwnNetwork(module, _head_name(module, calls, logits), classes)
     if not any(each.requires_grad for each in network.parameters()):
-        raise RecipeError(f"{_place(recipe)} has no weights that training could change.", code="model-file-output")
+        raise RecipeError(f"{_place(recipe)} has no weights that training could change.", code="model-file")
     return network
 
 
@@ -175,7 +167,7 @@ def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
     """
     kind = network if isinstance(network, type) else type(network)
     if not issubclass(kind, nn.Module):
-        raise RecipeError(f"network must be a torch.nn.Module; found {kind.__name__}.", code="model-type")
+        raise RecipeError(f"network must be a torch.nn.Module; found {kind.__name__}.", code="model-file")
     return kind.__name__, _file_of(kind), None if isinstance(network, type) else dict(network.state_dict())
 
 
@@ -183,7 +175,7 @@ def _file_of(kind: type[nn.Module]) -> str:
     """Return the class's file. A class of a script, notebook or function gets a file in the cache."""
     if kind.__module__.startswith("torch."):
         words = f"{kind.__name__} is a class of torch. Write your own that builds it, class Net({kind.__name__})."
-        raise RecipeError(words, code="model-type")
+        raise RecipeError(words, code="model-file")
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     if file and kind.__module__ != "__main__" and "." not in kind.__qualname__:
         return str(file)
@@ -197,7 +189,7 @@ def _file_of(kind: type[nn.Module]) -> str:
             break
     else:
         words = f"The source of {kind.__name__} is not known. Put the class into a .py file, and import it from there."
-        raise RecipeError(words, code="model-file-missing")
+        raise RecipeError(words, code="model-file")
     text = _IMPORTS + textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "") + "\n"
     file = cache_folder("networks") / hashlib.sha256(text.encode()).hexdigest()[:16] / f"{kind.__name__}.py"
     write_text(file, text)
@@ -229,7 +221,7 @@ def _names(file: str, digest: str, table: str = "model") -> Mapping[str, Any]:
     """Run a file and return its names. Raises RecipeError if it has another digest than the run has recorded."""
     if digest not in {"", current := _digest(file, table)}:
         words = f"{file} has changed since the run began. Restore the file, or train again into another folder."
-        raise RecipeError(words, code="model-file-changed")
+        raise RecipeError(words, code="model-file")
     return _load(file, current)
 
 
@@ -249,7 +241,7 @@ def own_function(part: OwnPart, table: str) -> Callable[..., Any]:
     """Return the function of a recipe's part with its arguments; a class of a loss or augmentation is instantiated.
 
     Raises RecipeError with the first three codes of :func:`build_own`, and for an argument that the function does not
-    have (``argument-unknown``).
+    have (``model-setting``).
     """
     names = _names(part.file, part.file_sha256, table)
     found = names.get(part.name)
@@ -275,7 +267,7 @@ def _arguments(part: OwnPart, table: str, function: Callable[..., Any], given: i
     unknown = next((name for name in part.arguments if name not in known), None)
     if unknown is not None and len(known) == len(parameters):
         words = f"{part.file}: {part.name} has no argument '{unknown}'.{nearest(unknown, known, f'{table}.')}"
-        raise RecipeError(words, code="argument-unknown")
+        raise RecipeError(words, code="model-setting")
     keys = {name: info for name, info in type(part).model_fields.items() if name not in OwnPart.model_fields}
     fields = {
         name: getattr(part, name)
@@ -304,7 +296,7 @@ def _load(file: str, digest: str) -> Mapping[str, Any]:
 
 def _digest(file: str, table: str = "model") -> str:
     if not Path(file).is_file():
-        raise RecipeError(f"There is no file {file} ({table}.file).", code="model-file-missing")
+        raise RecipeError(f"There is no file {file} ({table}.file).", code="model-file")
     return file_sha256(Path(file))
 
 

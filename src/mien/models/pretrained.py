@@ -102,7 +102,7 @@ class TimmNetwork(Network):
         if len(shape) != 2:
             words = f"The backbone {self._name} does not work on images of {self._side_px} px. "
             words += f"Set model.upsample_px = {self._source['input_size'][-1]}, or choose another backbone."
-            raise RecipeError(words, code="backbone-size")
+            raise RecipeError(words, code="model-setting")
         return int(shape[1])
 
 
@@ -129,12 +129,12 @@ def _build(name: str, channels: int) -> Any:
     if name not in known:
         close = difflib.get_close_matches(name, sorted(known))
         hint = f"Close: {', '.join(close)}" if close else "timm.list_models() lists all"
-        raise RecipeError(f"timm {timm.__version__} has no backbone '{name}'. {hint}.", code="backbone-unknown")
+        raise RecipeError(f"timm {timm.__version__} has no backbone '{name}'. {hint}.", code="model-setting")
     try:
         return timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         words = f"The backbone {name} cannot be built for {'grey' if channels == 1 else 'RGB'} images: {error}."
-        raise RecipeError(words, code="backbone-channels") from None
+        raise RecipeError(words, code="model-setting") from None
 
 
 def _from_hub(name: str, source: dict[str, Any]) -> Path:
@@ -146,7 +146,7 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
     instead = "Give a file in model.weights, or set model.pretrained=false to start from random weights."
     if not repository:
         words = f"timm has no pretrained weights for the backbone {name}. {instead}"
-        raise ModelError(words, code="backbone-untrained")
+        raise ModelError(words, code="model-setting")
     cached = huggingface_hub.try_to_load_from_cache(repository, file)
     if isinstance(cached, str):
         return Path(cached)
@@ -158,18 +158,19 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
             return Path(huggingface_hub.hf_hub_download(repository, file))
     except Exception as error:  # noqa: BLE001 - the hub's and its transport's errors share no base class below Exception
         words = f"The weights {file} of {repository} could not be fetched: {reason_of(error)}. {instead}"
-        raise ModelError(words, code="weights-not-here") from None
+        raise ModelError(words, code="weights-unreadable") from None
 
 
 def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: int) -> dict[str, Tensor]:
     """Convert a file's weights for the backbone: sum the first layer over colours for grey, drop the classifier."""
-    tensors = _read(file)
-    # With the same number of classes as the file, timm checks that every weight fits. Otherwise timm skips weights that
-    # do not fit, and accepts a wrong file.
     classifier = source.get("classifier") or ""
-    rows = tensors.get(f"{classifier if isinstance(classifier, str) else classifier[0]}.weight")
-    classes = 0 if rows is None else len(rows)
     try:
+        # Do not unpickle the file, which could run any code in it.
+        tensors = safetensors.torch.load_file(file)
+        # With the same number of classes as the file, timm checks that every weight fits. Otherwise timm skips weights
+        # that do not fit, and accepts a wrong file.
+        rows = tensors.get(f"{classifier if isinstance(classifier, str) else classifier[0]}.weight")
+        classes = 0 if rows is None else len(rows)
         whole = import_timm().create_model(
             name,
             pretrained=True,
@@ -177,18 +178,9 @@ def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: i
             num_classes=classes,
             pretrained_cfg_overlay={"state_dict": tensors, "num_classes": classes, "label_offset": 0},
         )
-    except (RuntimeError, KeyError, TypeError, ValueError, AssertionError):
-        words = f"{file} holds the weights of another network, not of timm's {name}."
-        raise ModelError(words, code="weights-mismatch") from None
+    except (safetensors.SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError, AssertionError):
+        words = f"{file} (model.weights) is missing, damaged, or no safetensors file of timm's {name}."
+        raise ModelError(words, code="weights-unreadable") from None
     whole.reset_classifier(0)
     state: dict[str, Tensor] = whole.state_dict()
     return state
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    """Read a file without unpickling it, which could run any code in the file."""
-    try:
-        return safetensors.torch.load_file(file)
-    except (safetensors.SafetensorError, OSError):
-        words = f"{file} (model.weights) is missing, damaged or not made by safetensors.torch.save_file."
-        raise ModelError(words, code="weights-unreadable") from None

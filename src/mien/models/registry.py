@@ -53,7 +53,7 @@ def check_sizes(
             fewer = "fewer stages, or " if recipe.name in {"mien", "separable", "joined"} and not recipe.file else ""
             larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing (or [])"
             words = f"The model {recipe.name} does not work on images of {size_px} px. Give it {fewer}{larger}."
-            raise RecipeError(words, code="image-too-small") from None
+            raise RecipeError(words, code="model-setting") from None
 
 
 def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int = 1) -> Network:
@@ -72,7 +72,7 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
         if fault["type"] == "extra_forbidden":
             known = model_settings(recipe.name)
             words = f"The model {recipe.name} has no setting '{key}'.{nearest(key, known)}"
-            raise RecipeError(words, code="model-setting-unknown") from None
+            raise RecipeError(words, code="model-setting") from None
         words = f"The recipe has model.{key} = {value_text(fault['input'])}; it {rule_of(fault)}."
         raise RecipeError(words, code="model-setting") from None
     return MODELS[name](classes, size_px, channels, **dict(settings))

@@ -82,13 +82,13 @@ def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> A
         return None
     if by == "split":
         words = f"An evaluation has one split, here '{options.split}'; choose another with --split."
-        raise DataError(words, code="by-split")
+        raise DataError(words, code="column-missing")
     if by not in faces.columns:
         known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
         raise DataError(f"The data has no column '{by}'." + known, code="column-missing")
     if faces.columns[by].ndim != 1:
         words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; --by needs one."
-        raise DataError(words, code="column-shape")
+        raise DataError(words, code="column-missing")
     return faces.columns[by]
 
 

@@ -10,10 +10,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mien.base.errors import DataError, MissingExtraError, Notice, nearest
+from mien.base.errors import DataError, MissingExtraError, Notice
 from mien.base.files import whole_file
 from mien.base.run_folder import RunFolder, find_run, find_run_of_model, is_shipped
-from mien.data.dataset import ALL, SPLITS
 from mien.data.read import ReadResult
 from mien.evaluation.named_metrics import NamedMetric
 from mien.evaluation.predictions import Predictions, read_predictions, save_predictions
@@ -112,7 +111,7 @@ class ReportInputs:
         file = path if is_file else find_predictions(path, split)
         predictions = read_predictions(file)
         if split not in {None, predictions.split}:
-            raise DataError(f"{file} has predictions for {predictions.split}, not {split}.", code="split-differs")
+            raise DataError(f"{file} has predictions for {predictions.split}, not {split}.", code="split-unknown")
         name = file.stem if is_file else file.parent.resolve().name
         if model is None and not is_file and RunFolder(path).model.is_file():
             # A run folder may have the name of a built-in model; then use its absolute path.
@@ -212,26 +211,12 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
     Raises DataError: there are no predictions, none for this split, or several and no ``split``.
     """
     found = {file.stem.removeprefix("predictions_"): file for file in sorted(folder.glob("predictions_*.npz"))}
-    if split is not None and split in found:
-        return found[split]
-    if not found or split is not None:
-        if folder.is_file():
-            words = f"{folder} is a file, not a run. Give predictions with --predictions, data with --data."
-            raise DataError(words, code="folder-is-a-file")
-        if folder.is_dir() and split not in {None, *SPLITS, ALL}:
-            hint = nearest(split or "", {*SPLITS, ALL, *found})
-            raise DataError(f"There is no split '{split}'.{hint}", code="split-unknown")
-        state = f"has no predictions_{split or '*'}.npz" if folder.is_dir() else "does not exist"
-        model = folder if is_shipped(str(folder)) and not folder.exists() else "MODEL"
-        of_split = f" --split {split}" if split in {*SPLITS, ALL} else ""
-        words = f"{folder} {state}. Make one with: mien evaluate {model} --data PATH{of_split} --out DIR"
-        raise DataError(words, code="predictions-missing")
-    if "validation" in found:
-        return found["validation"]
-    if len(found) > 1:
-        words = f"{folder} has predictions for {', '.join(found)}; choose one with --split."
-        raise DataError(words, code="split-ambiguous")
-    return next(iter(found.values()))
+    chosen = split or ("validation" if "validation" in found or len(found) != 1 else next(iter(found)))
+    if chosen in found:
+        return found[chosen]
+    state = f"has predictions for {', '.join(found) or 'no split'}" if folder.is_dir() else "is no folder of a run"
+    words = f"{folder} {state}. Give --split or --predictions FILE, or first run: mien evaluate MODEL --data PATH "
+    raise DataError(f"{words}--split {chosen} --out DIR", code="predictions-missing")
 
 
 def find_robustness(

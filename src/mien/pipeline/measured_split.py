@@ -95,13 +95,13 @@ def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:
         lone = np.setdiff1d(predictions.sample_ids, faces.rows)
     if len(lone):
         words = f"There are {len(predictions)} predictions for '{predictions.split}' and {len(faces)} faces"
-        raise DataError(f"{words}; {len(lone)} are in one of them only, such as {lone[0]}.", code="samples-differ")
+        raise DataError(f"{words}; {len(lone)} are in one of them only, such as {lone[0]}.", code="data-differs")
     chosen = faces.subset(faces.places(predictions.sample_ids))
     other = np.flatnonzero(chosen.labels != predictions.labels)
     if len(other):
         old, new = (predictions.classes[each.labels[other[0]]] for each in (predictions, chosen))
         words = f"The labels of {len(other)} samples differ: {predictions.sample_ids[other[0]]} is {old} in the"
-        raise DataError(f"{words} predictions and {new} in the data.", code="labels-differ")
+        raise DataError(f"{words} predictions and {new} in the data.", code="data-differs")
     return chosen
 
 
@@ -128,7 +128,7 @@ def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> 
     if gap.max() > MAX_DIFFERENCE:
         differ = f"{(gap > MAX_DIFFERENCE).sum()} of {len(some)} differ, by up to {gap.max():.2g}"
         words = f"'{model.manifest.full_name}' did not make the predictions: {differ}. Give the one that did, or none."
-        raise DataError(words, code="model-did-not-predict")
+        raise DataError(words, code="data-differs")
     return temperature
 
 

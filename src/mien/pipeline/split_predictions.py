@@ -233,7 +233,7 @@ def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
             path = find_model(name)
             read_manifest(path)  # fails early if it is no model
         elif not path.is_file():
-            raise DataError(f"There is no file {path}. A model can also be a teacher.", code="soft-labels-missing")
+            raise DataError(f"There is no file {path}. A model can also be a teacher.", code="teacher")
         found.append(path)
     return found
 

@@ -89,7 +89,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
             raise DataError(words, code="sample-unknown")
         if of_file not in {-1, index}:
             words = f"{place}: sample {key} of the data is not {fields[file_at or 0].strip()}. Drop one of the columns."
-            raise DataError(words, code="sample-differs")
+            raise DataError(words, code="data-differs")
         if index in line_of:
             words = f"{place}: '{key}' is also in line {line_of[index]}. Each sample has one prediction."
             raise DataError(words, code="sample-id-repeated")

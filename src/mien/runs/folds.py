@@ -156,22 +156,17 @@ def predict_folds(
 def check_audited(recipe: Recipe, faces: Dataset) -> None:
     """Raise an error for a recipe or data that an audit cannot use, before the slow search for copies.
 
-    Raises RecipeError if the recipe merges or drops classes, or its network cannot be built, DataError without a train
-    split, or samples of some class in it.
+    Raises RecipeError if the recipe merges or drops classes, or its network cannot be built, DataError if train has no
+    samples of some class.
     """
     scheme = parse_scheme(recipe.classes)
     if scheme is not None and set(scheme.classes) != set(faces.classes):
         words = f"A label review needs all classes of the data; the recipe '{recipe.name}' has '{recipe.classes}'."
-        raise RecipeError(words, code="recipe-merges-classes")
-    if not (faces.split == "train").any():
-        words = "Out-of-fold predictions need a train split; the data has none. Give --predictions FILE."
-        raise DataError(words, code="no-train-split")
+        raise RecipeError(words, code="not-auditable")
     absent = [name for name, count in zip(faces.classes, faces.counts("train"), strict=True) if not count]
     if absent:
-        words = (
-            f"The train split has no samples of the class '{absent[0]}'. Rename it with --map, or remove its samples."
-        )
-        raise DataError(words, code="class-missing-in-train")
+        words = f"The train split has no samples of the class '{absent[0]}'. Remove its samples, or give --predictions."
+        raise DataError(words, code="not-auditable")
     check_network(recipe, len(faces.classes))
 
 
@@ -193,16 +188,15 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
         # Without --from, a pretrained network starts from the weights that the recipe names.
         names_start = init_from is not None or starts_from_scratch(recipe.model)
         targets, data = target_fingerprints(recipe, training), str(environment.get("data_fingerprint"))
-        for differs, what, code in (
-            (completed(run.read_recipe()).digest != digest, "another recipe", "recipe"),
-            (not training.matches_training_data(data), "other data or another number of folds", "data"),
-            (environment | targets != environment, "other votes or ratings", "votes"),
-            (begun != start and names_start, "another --from", "weights"),
+        for differs, what in (
+            (completed(run.read_recipe()).digest != digest, "another recipe"),
+            (not training.matches_training_data(data), "other data or another number of folds"),
+            (environment | targets != environment, "other votes or ratings"),
+            (begun != start and names_start, "another --from"),
         ):
             if differs:
-                raise RunError(
-                    f"{run.path} was started with {what}. Give the same, or another --out.", code=f"run-other-{code}"
-                )
+                words = f"{run.path} was started with {what}. Give the same, or another --out."
+                raise RunError(words, code="run-other")
 
 
 def measure_folds(predictions: Predictions, folds: FoldPlan) -> Evaluation:

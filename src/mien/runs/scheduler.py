@@ -230,7 +230,7 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[Change
             other = variant_of.setdefault(run.key, variant.name)
             if other != variant.name:
                 words = f"The variants '{other}' and '{variant.name}' have the same recipe. Change or remove one."
-                raise StudyError(words, code="study-same-recipe")
+                raise StudyError(words, code="study-value")
     ranks = {
         (variant.name, seed): rank for variant in study.trained for rank, seed in enumerate(study.seeds_of(variant))
     }
@@ -270,7 +270,7 @@ def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_bu
         weights = network.load_pretrained()
         if weights is None and recipe.tuning.fit_head:
             words = 'a head needs a trained network. Name it in the study, as with: from = "default"'
-            raise RecipeError(words, code="head-alone")
+            raise RecipeError(words, code="fit-head")
     return PlannedRun(
         variant.name,
         recipe,

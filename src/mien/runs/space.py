@@ -152,7 +152,7 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
         key = change.partition("=")[0].strip() if isinstance(change, str) else change[0]
         if f"{name}.".startswith(f"{key}.") or f"{key}.".startswith(f"{name}."):
             words = f"The search space {origin} searches '{name}', so '{key}' cannot be set."
-            raise RecipeError(words, code="space-searched-key")
+            raise RecipeError(words, code="space-value")
     base = load_recipe(
         str(folder / file.recipe) if is_path(file.recipe) else file.recipe,
         [*([] if file.epochs is None else [("epochs", file.epochs)]), *changes],
@@ -160,7 +160,7 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
     for key in file.parameters:
         if any(f"{fixed}.".startswith(f"{key}.") for fixed in _FIXED):
             words = f"The search space {origin} cannot vary '{key}', which all trials share."
-            raise RecipeError(words, code="space-fixed-key")
+            raise RecipeError(words, code="space-value")
     space = Space(name=Path(origin).stem, base=base, **dict(file))
     try:
         for _ in space.recipes_at_the_ends():

@@ -152,8 +152,8 @@ class Study(StrictModel):
     ) -> None:
         """Check the classes of metrics and of these comparisons, for data of these classes.
 
-        Raises StudyError: no variant has the class of a metric (``study-metric-class``), or the variants of a
-        comparison have different classes (``study-comparison``).
+        Raises StudyError: no variant has the class of a metric (``study-value``), or the variants of a
+        comparison have different classes (``study-value``).
         """
 
         def merged(scheme: str, before: tuple[str, ...]) -> tuple[str, ...]:
@@ -169,11 +169,11 @@ class Study(StrictModel):
             name = metric.partition(".")[2]
             if name and name not in known:
                 words = f"The metric '{metric}' names a class that no variant is trained on." + nearest(name, known)
-                raise StudyError(words, code="study-metric-class")
+                raise StudyError(words, code="study-value")
         for comparison in comparisons:
             if not comparison.classes and len({classes[name] for name in comparison.variants}) > 1:
                 words = f"Variants of the comparison '{comparison.title}' have different classes. Merge those of all, "
-                raise StudyError(f'{words}as with: classes = "three"', code="study-comparison")
+                raise StudyError(f'{words}as with: classes = "three"', code="study-value")
 
     def changed(self, recipe: str | None, changes: Sequence[Change]) -> Study:
         """Return the study with another recipe and changed settings, and with these in its title.
@@ -223,7 +223,7 @@ class Study(StrictModel):
         variants = {variant.name: variant for variant in self.variants}
         if name not in variants:
             words = f"The study '{self.name}' has no variant '{name}'.{nearest(name, variants)}"
-            raise StudyError(words, code="study-unknown-variant")
+            raise StudyError(words, code="study-value")
         return variants[name]
 
     def seeds_of(self, variant: Variant) -> tuple[int, ...]:
@@ -242,7 +242,7 @@ class Study(StrictModel):
         for key in (*variant.set, *(_key_and_value(change)[0].strip() for change in changes)):
             if key in OWN_KEYS:
                 words = f"The study sets '{key}' itself; change the seeds in its file."
-                raise StudyError(words, code="study-set-fixed")
+                raise StudyError(words, code="study-value")
         # Keep the other keys of a table, except for a named model, because another network has other settings.
         own: list[Change] = list(dotted(variant.set, lambda key, value: key == "model" and "name" in value).items())
         fixed = [("name", f"{self.name}-{variant.name}"), ("seed", seed)]
@@ -274,7 +274,7 @@ class Study(StrictModel):
             meant = self.variant(name.strip())
             if meant.after:
                 words = f"--set {key}: '{meant.name}' is not trained; it merges '{meant.after}'."
-                raise StudyError(words, code="study-set-merged")
+                raise StudyError(words, code="study-value")
             if meant == variant:
                 for_one.append(f"{own_key}{rest}" if isinstance(change, str) else (own_key, rest))
         return for_all, for_one

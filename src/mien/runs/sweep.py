@@ -152,14 +152,14 @@ def check_networks(space: Space) -> None:
     """Check that the network can be built at each end of its ranges. Raises :class:`RecipeError`."""
     if space.base.tuning.fit_head and starts_from_scratch(space.base.model):
         words = f"'{space.base.name}' fits a head to a trained network; a sweep starts from random weights."
-        raise RecipeError(words, code="head-alone")
+        raise RecipeError(words, code="fit-head")
     for key, recipe in space.recipes_at_the_ends():
         if key.startswith(("model.", "input.", "progressive_resizing")):
             try:
                 check_network(recipe, 2)
             except RecipeError as error:
                 words = f"The search space {space.name} cannot vary '{key}': {error}"
-                raise RecipeError(words, code="space-network") from None
+                raise RecipeError(words, code="space-value") from None
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def _opened(space: Space, faces: Dataset, out: Path, url: str | None) -> Iterato
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
                 if study.user_attrs.get(key, value) != value:
                     words = f"{shown} belongs to a sweep of {what}. Choose another --out."
-                    raise RunError(words, code=f"sweep-other-{key}")
+                    raise RunError(words, code="sweep-database")
                 if key not in study.user_attrs:
                     study.set_user_attr(key, value)
             if url is None:
@@ -271,7 +271,7 @@ class _Trainer:
                 device=self.device,
             )
             if trained.was_stopped and not pruning.should_stop():
-                raise StoppedError("The trial was stopped.", code="stopped-early")
+                raise StoppedError("The trial was stopped.", code="stopped")
         if pruning.should_stop():
             raise optuna.TrialPruned
         return _best_accuracy(run.read_history(), recipe)

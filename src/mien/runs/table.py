@@ -197,7 +197,7 @@ def _compare(
     try:
         shared = aligned([_merged(each, comparison.classes) for _, _, each in each_run])
     except DataError as error:
-        raise StudyError(f"The comparison '{comparison.title}': {error}", code="study-comparison") from None
+        raise StudyError(f"The comparison '{comparison.title}': {error}", code="study-value") from None
     drawn: dict[str, dict[int, Resampled]] = {name: {} for name in present}
     for (name, seed, _), each in zip(each_run, resample(shared, metrics), strict=True):
         drawn[name][seed] = each

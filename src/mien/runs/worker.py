@@ -130,7 +130,7 @@ class _Callback(Callback):
     def on_train_end(self, reason: str | None) -> None:
         if reason in {"interrupted", "stopped"}:
             # The study resumes it later, so it needs no export now.
-            raise StoppedError("The run was stopped.", code="stopped-early")
+            raise StoppedError("The run was stopped.", code="stopped")
 
 
 def answer(job: str, must_stop: Callable[[], bool] = lambda: False) -> str:

@@ -31,7 +31,7 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a file written by :func:`save`. Raises RunError if it is missing, damaged, or not a checkpoint of mien."""
     if not path.is_file():
-        raise RunError(f"{path} is missing. Training writes it after an epoch.", code="checkpoint-missing")
+        raise RunError(f"{path} is missing. Training writes it after an epoch.", code="weights-unreadable")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_FACTS])
@@ -40,7 +40,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (safetensors.SafetensorError, KeyError, ValueError, OSError):
         refuse_pointer(path, RunError)
         words = f"{path} is damaged, unreadable or not a checkpoint of mien. Train again into another folder."
-        raise RunError(words, code="checkpoint-damaged") from None
+        raise RunError(words, code="weights-unreadable") from None
 
 
 def row_keys(name: str, target: str, classes: Sequence[str]) -> list[tuple[str, str]]:
@@ -103,7 +103,7 @@ def load_matching(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
         model.load_state_dict(tensors)
     except RuntimeError:
         words = f"{path} holds the weights of another network than its recipe describes."
-        raise RunError(words, code="weights-mismatch") from None
+        raise RunError(words, code="weights-unreadable") from None
 
 
 def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:

@@ -31,16 +31,14 @@ from mien.training.batches import Batch
 N = TypeVar("N", bound=nn.Module)
 Result = TypeVar("Result")
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Names of devices; ``auto`` chooses an NVIDIA GPU if there is one, else the CPU."""
-
 
 def check_device(name: str) -> None:
     """Raise :class:`TrainingError` for a device that is unknown or not on this machine."""
-    if name not in DEVICES:
-        raise TrainingError(f"There is no device '{name}'." + nearest(name, DEVICES), code="device-unknown")
-    if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not torch.backends.mps.is_available()):
-        raise TrainingError(f"torch finds no device '{name}' on this machine. Train on the CPU.", code="device-missing")
+    has = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not has.get(name):
+        known = [each for each in has if has[each]]
+        words = f"There is no device '{name}' on this machine.{nearest(name, known)}"
+        raise TrainingError(words, code="device-unknown")
 
 
 def sum_dtype(device: torch.device) -> torch.dtype:
@@ -73,13 +71,13 @@ class TrainingFabric(Fabric):
     def join(self, images: int, facts: Callable[[], object]) -> None:
         """Start the processes, and check that a batch has enough images, and that ``facts``, JSON-ready, are alike.
 
-        Raises TrainingError, in every process (``batch-too-small``, ``processes-differ``).
+        Raises TrainingError, in every process (``processes``, ``processes``).
         """
         # A batch norm needs two images; on a CPU it sees those of its own process alone.
         each = 2 if self.world_size > 1 and self.device.type == "cpu" else 1
         if each * self.world_size > images:
             words = f"{self.world_size} processes need {each} images each; a batch has {images}. Raise batch_size."
-            raise TrainingError(words, code="batch-too-small")
+            raise TrainingError(words, code="processes")
         if self.world_size == 1:
             return
         self.launch()
@@ -88,7 +86,7 @@ class TrainingFabric(Fabric):
         self.copy_first([first := own.clone()])
         if self.any(bool(first != own)):
             words = "The processes differ: recipe, data, teachers, and the run to start from or resume must be alike."
-            raise TrainingError(words, code="processes-differ")
+            raise TrainingError(words, code="processes")
 
     def set_up(self, network: N, make: Callable[[N], Optimizer]) -> tuple[N, nn.Module, Optimizer]:
         """Move a network to the device; return it, what to call in training, and its optimiser."""
@@ -138,7 +136,7 @@ class TrainingFabric(Fabric):
 def make_fabric(
     precision: Literal["auto", "bf16", "fp32"], device: str = "auto", *, may_leave_out: bool = False
 ) -> TrainingFabric:
-    """Make a Fabric for one device of :data:`DEVICES`, or under ``torchrun`` for one device per process.
+    """Make a Fabric for a device, auto, cpu, cuda or mps, or under ``torchrun`` for one device per process.
 
     ``auto`` is bf16 by autocast if the device supports it natively, else fp32. With ``may_leave_out``, some weights may
     have no gradient in a step of several processes. Raises TrainingError if the device does not exist.

@@ -78,11 +78,11 @@ class Logger(Callback):
     def __init__(self, name: str, run: RunFolder) -> None:
         """Check that the tracker can be used, before data is read.
 
-        Raises MissingExtraError, and RunError: an unknown name (``logger-unknown``), no login (``logger-login``) or
-        another error of the tracker (``logger-failed``).
+        Raises MissingExtraError, and RunError: an unknown name (``logger``), no login (``logger``) or
+        another error of the tracker (``logger``).
         """
         if name not in LOGGERS:
-            raise RunError(f"There is no logger '{name}'." + nearest(name, LOGGERS), code="logger-unknown")
+            raise RunError(f"There is no logger '{name}'." + nearest(name, LOGGERS), code="logger")
         self._name, self._run, self._epochs = name, run, 0
         self._open, extra = LOGGERS[name]
         self._tracker: Tracker | None = None
@@ -92,7 +92,7 @@ class Logger(Callback):
         with self._in_one_line(kept=""):
             if name == "wandb" and not local and not package.login(prompt=False):
                 words = "--log wandb: not logged in. Run `wandb login`, or log here with WANDB_MODE=offline."
-                raise RunError(words, code="logger-login")
+                raise RunError(words, code="logger")
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """See :class:`Callback`. The tracker is opened only now, because the run folder did not exist before."""
@@ -119,4 +119,4 @@ class Logger(Callback):
             raise
         except Exception as error:
             words = f"{self._name} cannot be used: {reason_of(error)}. Change its settings, or leave out --log.{kept}"
-            raise RunError(words, code="logger-failed") from error
+            raise RunError(words, code="logger") from error

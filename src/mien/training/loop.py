@@ -106,7 +106,7 @@ def train(
         callback.on_train_end(reason)
     if not state.history:
         leave()
-        raise StoppedError("The run was stopped before its first epoch ended; nothing is kept.", code="stopped-early")
+        raise StoppedError("The run was stopped before its first epoch ended; nothing is kept.", code="stopped")
     return Outcome(state.history, best_epoch(state.history, plan.recipe), end)
 
 

@@ -68,7 +68,7 @@ class Parts:
     def label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Compute the user's loss of a batch.
 
-        Raises TrainingError: the loss is no scalar, or has no gradient (``loss-output``).
+        Raises TrainingError: the loss is no scalar, or has no gradient (``own-part``).
         """
         assert self.loss is not None
         try:
@@ -95,7 +95,7 @@ class Parts:
     def augmented(self, batches: Iterable[Batch], spec: InputSpec) -> Iterator[Batch]:
         """Apply the user's augmentation to the batches.
 
-        Raises TrainingError: the result has another shape, or values far from 0..1 or not finite (``augment-output``).
+        Raises TrainingError: the result has another shape, or values far from 0..1 or not finite (``own-part``).
         """
         assert self.augment is not None
         for batch in batches:
@@ -113,7 +113,7 @@ class Parts:
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
         """Make the user's optimiser; ``lr`` is the recipe's; the schedule gives factors of it.
 
-        Raises TrainingError: no optimiser, or one of other parameters (``optimizer-output``).
+        Raises TrainingError: no optimiser, or one of other parameters (``own-part``).
         """
         assert self.optimizer is not None
         with named(self.optimizer, "optimizer"):
@@ -138,15 +138,15 @@ def named(part: object, argument: str) -> Iterator[None]:
     except Exception as error:
         if part is None:
             raise
-        raise TrainingError(f"{argument} {_name(part)} fails: {reason_of(error)}.", code=f"{argument}-fails") from error
+        raise TrainingError(f"{argument} {_name(part)} fails: {reason_of(error)}.", code="own-part") from error
 
 
 def _wrong(rule: str, part: object, returned: object) -> TrainingError:
-    """Return the error of a function whose result breaks a rule, of which the first word names the part."""
+    """Return the error of a function whose result breaks a rule."""
     found = type(returned).__name__
     if isinstance(returned, Tensor):
         found = f"{tuple(returned.shape)} of {returned.dtype}" + ", not all finite" * (not returned.isfinite().all())
-    return TrainingError(f"{rule}; {_name(part)} returns {found}.", code=f"{rule.split()[0]}-output")
+    return TrainingError(f"{rule}; {_name(part)} returns {found}.", code="own-part")
 
 
 def _name(part: object) -> str:

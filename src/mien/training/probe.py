@@ -59,7 +59,7 @@ class TrainingEstimate(JsonResult):
 def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, device: str = "auto") -> TrainingEstimate:
     """Time a few steps at each image side of the recipe, and part of a validation. Nothing is written.
 
-    Raises TrainingError if the recipe fits a head (``no-steps``), and as :func:`mien.training.state.prepare`.
+    Raises TrainingError if the recipe fits a head (``fit-head``), and as :func:`mien.training.state.prepare`.
     """
     state = _prepare(plan, init_from, device)
     recipe = plan.recipe
@@ -83,7 +83,7 @@ def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, de
 
 def _prepare(plan: TrainingPlan, init_from: RunFolder | None, device: str) -> TrainingState:
     if plan.recipe.tuning.fit_head:
-        raise TrainingError("A fitted head has no training steps to try: train it, in seconds.", code="no-steps")
+        raise TrainingError("A fitted head has no training steps to try: train it, in seconds.", code="fit-head")
     return prepare(plan, init_from, device=device)
 
 
@@ -144,7 +144,7 @@ def range_test(
 
     Batches, loss and optimiser are the recipe's; its schedule is not used. Returns learning rates, losses, and their
     running means of the N steps before the test ended, float64 (N,) each. Raises as :func:`estimate_training`, and
-    StoppedError after Ctrl-C (``stopped-early``).
+    StoppedError after Ctrl-C (``stopped``).
     """
     state = _prepare(plan, init_from, device)
     losses: list[float] = []
@@ -154,7 +154,7 @@ def range_test(
         tried = track(RATES, len(RATES), "trying learning rates", "steps")
         for rate, batch in zip(tried, endless_batches(state), strict=False):
             if interrupted.is_set():
-                raise StoppedError("The learning-rate finder was stopped; nothing is written.", code="stopped-early")
+                raise StoppedError("The learning-rate finder was stopped; nothing is written.", code="stopped")
             set_rate(state.optimizer, float(rate))
             _, loss = forward_loss(state, batch)
             value = float(loss.detach())

@@ -83,7 +83,7 @@ def check_network(recipe: Recipe, classes: int) -> Network:
     check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
     if (recipe.tuning.frozen_epochs or recipe.tuning.fit_head) and not network.head.weight.requires_grad:
         words = f"{recipe.model.name} does not end in a linear layer to train alone: set tuning.frozen_epochs = 0."
-        raise RecipeError(words, code="no-head")
+        raise RecipeError(words, code="model-setting")
     return network
 
 
@@ -102,7 +102,7 @@ def prepare(
     Raises DataError for teachers of other data or classes, RecipeError for a network too deep for its images, RunError
     if ``init_from`` has no checkpoint of this network, ModelError for pretrained weights that cannot be used, and
     TrainingError for a device that does not exist, a batch with too few images for its processes, or processes that
-    differ (``processes-differ``).
+    differ (``processes``).
     """
     recipe, train_faces = plan.recipe, plan.balanced_train
     fabric = make_fabric(recipe.precision, device, may_leave_out=recipe.tuning.frozen_epochs > 0)
@@ -181,7 +181,7 @@ def facts_of(state: TrainingState, teachers: Sequence[Teacher]) -> dict[str, Any
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file as ``"sha256:..."``. Raises :class:`RunError` if it is missing."""
     if not path.is_file():
-        raise RunError(f"{path} is missing. Training writes it after an epoch.", code="checkpoint-missing")
+        raise RunError(f"{path} is missing. Training writes it after an epoch.", code="weights-unreadable")
     return f"sha256:{file_sha256(path)}"
 
 
@@ -197,7 +197,7 @@ def load_init_weights(network: Network, outputs: Sequence[Output], init_from: Ru
     wanted = [key for output in outputs for key in checkpoint.row_keys(output.name, output.target, output.classes)]
     if not network.head.weight.requires_grad and known != wanted:
         words = f"{init_from.path} does not end in a linear layer: only the same classes and outputs can be tuned."
-        raise RunError(words, code="no-head")
+        raise RunError(words, code="model-setting")
     for name in ("head.weight", "head.bias"):
         trained, fresh = tensors[name], own[name].clone()
         for row, key in enumerate(wanted):
@@ -240,19 +240,19 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
         return  # the process was killed while writing the files of the first epoch
     if run.best.is_file() and not run.last.is_file():
         words = f"{run.path} has no checkpoint to resume, only weights. Fine-tune it with --from."
-        raise RunError(words, code="run-not-resumable")
+        raise RunError(words, code="run-other")
     former, wanted = completed(run.read_recipe()), completed(recipe)
     own, given = former.model, wanted.model
     if own.file and given.file and own.settings["file_sha256"] != given.settings["file_sha256"]:
         words = f"{given.file} has changed since {run.path} began. Resume with {run.recipe_file}, or change --out."
-        raise RunError(words, code="model-file-changed")
+        raise RunError(words, code="model-file")
     if former.digest != wanted.digest:
         before, now = dotted(former.model_dump(mode="json")), dotted(wanted.model_dump(mode="json"))
         differing = [key for key in now | before if key != "name" and now.get(key) != before.get(key)]
         tuned = not tunes and starts_from_scratch(former.model) and run.read_environment().get("started_from")
         how = "from another model, and --from is missing" if tuned else "by another recipe"
         words = f"{run.path} was trained {how} (other {', '.join(differing[:4])}). Resume with {run.recipe_file}, "
-        raise RunError(f"{words}train on with --from {run.path}, or choose another --out.", code="run-other-recipe")
+        raise RunError(f"{words}train on with --from {run.path}, or choose another --out.", code="run-other")
 
 
 def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
@@ -290,10 +290,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
 
 
 def _trained_with_other(what: str, run: RunFolder, own: str = "") -> RunError:
-    return RunError(
-        f"{run.path} was trained with other {what}{own}; resume it with those, or choose another --out.",
-        code=f"run-other-{what}",
-    )
+    words = f"{run.path} was trained with other {what}{own}; resume it with those, or choose another --out."
+    return RunError(words, code="run-other")
 
 
 MIN_AGREEMENT = 0.9
@@ -361,18 +359,18 @@ def _mean_by_row(
         if has.any() and named[has].mean() < MIN_AGREEMENT:
             words = f"{path} is for other data: only {named[has].mean():.0%} of its labels are equal. "
             words += "Give the model itself as teacher."
-            raise DataError(words, code="teacher-other-data")
+            raise DataError(words, code="teacher")
         total[has] += own[place[has]]
         known += has
     if not known.all():
         words = f"{', '.join(str(path) for path, _ in predictions)}: no prediction for {(known == 0).sum():,} of "
         words += f"{len(faces):,} train faces, such as row {faces.rows[known == 0][0]}. Give the model as teacher."
-        raise DataError(words, code="teacher-incomplete")
+        raise DataError(words, code="teacher")
     return np.asarray(total / known[:, None])
 
 
 def _columns(name: str, known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     if set(known) != set(wanted):
         words = f"The teacher {name} has the classes {', '.join(known)}; it needs the student's, {', '.join(wanted)}."
-        raise DataError(words, code="teacher-classes")
+        raise DataError(words, code="teacher")
     return [known.index(each) for each in wanted]
