@@ -59,6 +59,26 @@ def test_export_refuses_a_file_that_differs_from_torch(tmp_path, tiny_run, monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_fitted_head_takes_the_graph_of_its_start_unless_other_weights_changed(monkeypatch):
+    """The file of ``tiny`` stores weights in fp16; a graph with a new last layer stores them in fp32."""
+    start, made = find_run("tiny"), export.to_graph
+    network, facts = checkpoint.load_best(start)
+    manifest = export.make_manifest(network, start.read_recipe(), facts, None)
+    with torch.no_grad():
+        network.head.weight.mul_(0.5)
+    monkeypatch.delattr(export, "to_graph")
+    taken = export.export_network(network, manifest, start=start)
+    graph = onnx.load_from_string(taken.graph).graph
+    assert [each.name for each in graph.output] == ["logits", "features", "logits_perceived", "logits_photographs"]
+    assert onnx.TensorProto.FLOAT16 not in {each.data_type for each in graph.initializer}
+    assert taken.parity.largest_difference < export.MAX_ROUNDED
+    monkeypatch.setattr(export, "to_graph", made, raising=False)
+    with torch.no_grad():
+        network.stem[0].weight.mul_(2)
+    own = export.export_network(network, manifest, start=start)
+    assert own.parity.largest_difference <= export.MAX_DIFFERENCE
+
+
 def test_exported_file_contains_no_local_path(tiny_run):
     """The exporter notes stack traces; a file that is handed on must not tell of its maker's folders."""
     content = tiny_run.model.read_bytes()

@@ -158,7 +158,9 @@ def finish_run(
     network, facts = checkpoint.load_best(run)
     former = manifest_of_weights(run, facts)
     removed = run.remove_derived() if former is None else ()
-    export = export_network(network, make_manifest(network, recipe, facts, former), plan.validation.images)
+    manifest = make_manifest(network, recipe, facts, former)
+    head_of = start if recipe.tuning.fit_head else None
+    export = export_network(network, manifest, plan.validation.images, head_of)
     predictor, predictions = calibrate(Predictor.opened(export.session, export.manifest, run.model), faces)
     write_trained_on(run, with_model_classes(predictor, faces), start)
     split = MeasuredSplit.resolve(predictions, faces, predictor)

@@ -55,7 +55,7 @@ def _features(state: TrainingState) -> Tensor:
 
 
 def _choose_penalty(state: TrainingState, views: Tensor) -> float:
-    """Choose the penalty with the lowest cross-validated loss, or the largest if samples are too few for folds."""
+    """Lower the penalty while that lowers the cross-validated loss; the largest if samples are too few for folds."""
     faces = state.plan.balanced_train
     faces = faces.subset(chosen := np.sort(np.random.default_rng(0).permutation(len(faces))[:_CROSS_VALIDATED]))
     groups = split_groups(faces.images, faces.groups)
@@ -67,15 +67,16 @@ def _choose_penalty(state: TrainingState, views: Tensor) -> float:
     fold_of = torch.from_numpy(deal_groups(groups, faces.labels, folds))
     labels, views = state.labels[indices], views[:, indices]
     best = (float("inf"), 0.0, PENALTIES[0])
-    for penalty in track(PENALTIES, len(PENALTIES), "cross-validating", "penalties"):
+    for penalty in PENALTIES:
         logits = torch.zeros(len(labels), len(state.plan.classes), dtype=views.dtype, device=views.device)
         for fold in range(folds):
             kept, held = fold_of != fold, fold_of == fold
             weight, bias = _fit(state, views[:, kept], labels[kept], penalty)
             logits[held] = views[0, held] @ weight.T + bias
         loss = float(state.label_loss(logits, labels))
-        accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
-        best = min(best, (loss, accuracy, penalty), key=lambda each: each[0])
+        if loss >= best[0]:
+            break  # with less penalty it rises further
+        best = loss, int((logits.argmax(1) == labels).sum()) / len(labels), penalty
     # The penalty was chosen on the same folds, so this accuracy is slightly optimistic.
     state.cross_validation = {"accuracy": best[1], "images": len(labels), "folds": folds, "penalty": best[2]}
     return best[2]
