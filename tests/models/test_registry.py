@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mien.base.errors import RecipeError
-from mien.base.recipe_tables import ModelRecipe
+from mien.base.recipe_tables import MODEL_SETTINGS, ModelRecipe
 from mien.models.registry import MODELS, build_model, check_sizes, complete, model_settings, starts_from_scratch
 from support import raises
 
@@ -109,7 +109,7 @@ def test_seed_determines_initial_weights(name):
 def test_complete_writes_all_settings():
     assert complete(ModelRecipe(name="vgg16")).settings == {"width": 64, "dropout": 0.5}
     assert complete(ModelRecipe.model_validate({"name": "vgg16", "width": 8})).settings == {"width": 8, "dropout": 0.5}
-    assert model_settings("study-b") == {}
+    assert {name: tuple(model_settings(name)) for name in MODELS} == MODEL_SETTINGS
 
 
 def test_starts_from_scratch_without_pretrained_weights():

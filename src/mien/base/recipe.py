@@ -177,7 +177,8 @@ class Recipe(StrictModel):
         return {table: part for table in OWN_PARTS if (part := getattr(self, table)).file}
 
     def check_files(self) -> None:
-        """Raise :class:`RecipeError` if a Python file that the recipe names is missing (``model-file``)."""
+        """Raise :class:`RecipeError` for a missing Python file (``model-file``), or an unknown network or setting."""
+        self.model.check_names()
         parts: dict[str, ModelRecipe | OwnPart] = {"model": self.model, **self.own_parts}
         for table, part in parts.items():
             if part.file and not Path(part.file).is_file():

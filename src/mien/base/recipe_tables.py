@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from mien.base.errors import RecipeError, nearest
 from mien.base.heads import Target
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -24,8 +25,18 @@ class StrictModel(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """A table of a TOML file. A table is immutable and refuses unknown keys, infinity and NaN."""
 
 
+_MIEN = ("stem_width", "stem_stride", "widths", "convolutions", "pool_last", "dropout")
+MODEL_SETTINGS: dict[str, tuple[str, ...]] = {
+    **{"mien": _MIEN, "separable": _MIEN, "study-a": ("dropout",), "study-b": ()},
+    **dict.fromkeys(("vgg11", "vgg13", "vgg16", "resnet18", "resnet34"), ("width", "dropout")),
+    "joined": ("width", *_MIEN),
+    "timm": ("backbone", "pretrained", "weights", "upsample_px", "dropout"),
+}
+"""Settings by network, so that a wrong one is found without torch, which takes seconds to import."""
+
+
 class ModelRecipe(BaseModel, extra="allow", frozen=True, allow_inf_nan=False):
-    """The network. Keys other than ``name`` are settings of the network's family, checked by ``mien.models.registry``.
+    """The network. Keys other than ``name`` are settings of its family; ``mien.models.registry`` checks their values.
 
     With ``file``, ``name`` is a class in a user's Python file; ``file_sha256`` is the digest of its text.
     """
@@ -41,6 +52,18 @@ class ModelRecipe(BaseModel, extra="allow", frozen=True, allow_inf_nan=False):
     def file(self) -> str:
         """Path of the user's Python file that defines the class ``name``; empty for a network of mien."""
         return str(self.settings.get("file", ""))
+
+    def check_names(self) -> None:
+        """Raise :class:`RecipeError` if mien has no such network (``model-unknown``) or setting (``model-setting``)."""
+        if self.file:
+            return
+        if self.name not in MODEL_SETTINGS:
+            words = f"There is no model '{self.name}'." + nearest(self.name, MODEL_SETTINGS)
+            raise RecipeError(words, code="model-unknown")
+        known = MODEL_SETTINGS[self.name]
+        for key in self.settings.keys() - known:
+            words = f"The model {self.name} has no setting '{key}'.{nearest(key, known)}"
+            raise RecipeError(words, code="model-setting")
 
 
 class OnlyWith(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from mien.base.errors import RecipeError, nearest, place, rule_of, value_text
+from mien.base.errors import RecipeError, place, rule_of, value_text
 from mien.base.recipe import Recipe
 from mien.base.recipe_tables import ModelRecipe
 from mien.models.mien import MienNet, SeparableNet
@@ -63,19 +63,14 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
     """
     if recipe.file:
         return build_own(recipe, classes, size_px, channels)
-    name = _known(recipe)
+    recipe.check_names()
     try:
-        settings = _checks(name).model_validate(recipe.settings)
+        settings = _checks(recipe.name).model_validate(recipe.settings)
     except ValidationError as error:
         fault = error.errors()[0]
-        key = place(fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            known = model_settings(recipe.name)
-            words = f"The model {recipe.name} has no setting '{key}'.{nearest(key, known)}"
-            raise RecipeError(words, code="model-setting") from None
-        words = f"The recipe has model.{key} = {value_text(fault['input'])}; it {rule_of(fault)}."
+        words = f"The recipe has model.{place(fault['loc'])} = {value_text(fault['input'])}; it {rule_of(fault)}."
         raise RecipeError(words, code="model-setting") from None
-    return MODELS[name](classes, size_px, channels, **dict(settings))
+    return MODELS[recipe.name](classes, size_px, channels, **dict(settings))
 
 
 @cache
@@ -91,17 +86,12 @@ def complete(recipe: ModelRecipe) -> ModelRecipe:
     """Return the recipe with every setting of the network written out, so that it stays valid when defaults change."""
     if recipe.file:
         return ModelRecipe.model_validate({"name": recipe.name, **completed_own(recipe)})
-    settings = model_settings(_known(recipe))
+    recipe.check_names()
+    settings = model_settings(recipe.name)
     for name, value in recipe.settings.items():
         # In TOML, a float may be written as 0 instead of 0.0. Convert it, so that both forms give the same recipe.
         settings[name] = float(value) if type(value) is int and type(settings.get(name)) is float else value
     return ModelRecipe.model_validate({"name": recipe.name, **settings})
-
-
-def _known(recipe: ModelRecipe) -> str:
-    if recipe.name not in MODELS:
-        raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS), code="model-unknown")
-    return recipe.name
 
 
 def completed(recipe: Recipe) -> Recipe:
