@@ -100,4 +100,4 @@ def test_every_command_in_a_message_exists_with_its_options():
             except ValueError as error:
                 pytest.fail(f"{file.relative_to(ROOT)}: {line}: {error}")
     assert {line.split()[1] for line in seen} >= {"evaluate", "export", "robustness", "study", "train"}
-    assert f"mien evaluate PLACEHOLDER --data PATHPLACEHOLDER --out DIR {VALUE}" in seen
+    assert f"mien train PLACEHOLDER --data PATH --set seed=1 {VALUE}" in seen
