@@ -112,7 +112,7 @@ class Mien(private val networks: Networks, private val manifest: Manifest) {
         return (0 until values.size / 15).map { row -> DoubleArray(15) { values[15 * row + it] * (if (it == 4) 1.0 else scale) } }
     }
 
-    /** The grey face crop that the model sees, sizePx * sizePx values; docs/embed.md has the same in Python. */
+    /** The grey face crop that the model sees, sizePx * sizePx values; examples/answer.py has the same in Python. */
     fun faceCrop(image: Image, face: Face, marginOfBox: Double = 0.94): IntArray {
         val box = face.box
         var exact = marginOfBox * max(box.width, box.height)

@@ -120,7 +120,7 @@ public struct Mien {
         }
     }
 
-    /// The grey face crop that the model sees, sizePx * sizePx values; docs/embed.md has the same in Python.
+    /// The grey face crop that the model sees, sizePx * sizePx values; examples/answer.py has the same in Python.
     public func faceCrop(_ image: Image, _ face: Face, marginOfBox: Double = 0.94) -> [Int] {
         let box = face.box
         var exact = marginOfBox * max(box.width, box.height)

@@ -1,11 +1,11 @@
-"""What docs/embed.md says to programmers of apps. Oracles: mien, and the page's own code as it stands there.
+"""What docs/embed.md says to programmers of apps. Oracles: mien, and the examples/answer.py.
 
 ``python tests/inference/test_embed.py`` writes docs/embed-vectors.json anew.
 """
 
 import base64
 import json
-import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -99,14 +99,12 @@ def test_the_vectors_are_what_mien_says(stored):
 
 
 def _port(model, monkeypatch):
-    """Run the page's code for a model file, and return the names that it defines."""
-    code = re.search(r"```python\n(.*?)```", (DOCS / "embed.md").read_text(encoding="utf-8"), re.S)[1]
-    monkeypatch.setattr(sys, "argv", ["embed", str(model)])
-    exec(code, port := {})
-    return port
+    """Run examples/answer.py for a model file, and return the names that it defines."""
+    monkeypatch.setattr(sys, "argv", ["answer.py", str(model)])
+    return runpy.run_path(str(DOCS.parent / "examples" / "answer.py"))
 
 
-def test_the_code_of_the_page_makes_the_same_of_them(stored, monkeypatch):
+def test_the_example_makes_the_same_of_them(stored, monkeypatch):
     port = _port(find_model(MODEL), monkeypatch)
     answers = set()
     for case in stored["cases"]:
@@ -131,7 +129,7 @@ def test_the_code_of_the_page_makes_the_same_of_them(stored, monkeypatch):
 
 
 @pytest.mark.parametrize("run", ["tiny_run", "voted_run"])
-def test_the_code_answers_as_mien_for_models_without_a_rule(run, request, drawn, monkeypatch):
+def test_the_example_answers_as_mien_for_models_without_a_rule(run, request, drawn, monkeypatch):
     model = request.getfixturevalue(run).model
     reader, answer_of_photo = FaceReader(Predictor(model, threads=1)), _port(model, monkeypatch)["answer_of_photo"]
     for crop in drawn[:8]:
