@@ -153,7 +153,7 @@ class Table:
         caption = caption or self.caption
         if not (caption or label):
             return tabular
-        letters = sum(2 + max(map(len, cells)) for cells in zip(*texts, strict=True))
+        letters = sum(3 + max(map(len, cells)) for cells in zip(*texts, strict=True))
         return table_environment(tabular, caption, label or f"tab:{self.name}", letters)
 
     def _texts(self) -> Iterator[list[str]]:

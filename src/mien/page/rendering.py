@@ -64,9 +64,9 @@ def figure_environment(file: str, caption: str, label: str) -> str:
 def table_environment(tabular: str, caption: str, label: str, letters: int) -> str:
     """Return a ``table`` with a caption above its ``tabular``, printed smaller the more letters its rows have.
 
-    One of more than 92 letters is scaled to the width of the text, by the package graphicx.
+    One of more than 84 letters, three for a gap, is scaled to the width of the text, by the package graphicx.
     """
-    if letters > 92:
+    if letters > 84:
         tabular = f"\\resizebox{{\\linewidth}}{{!}}{{%\n{tabular}}}\n"
     size = "\\footnotesize\n" if letters > 76 else "\\small\n" if letters > 66 else ""
     return _floating("table", f"\\smallskip\n{size}{tabular}", caption, label, below=False)

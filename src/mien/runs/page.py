@@ -49,9 +49,8 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
     if blocks := learning_curves(histories):
         sections.insert(2, Section("curves", "Learning curves", tuple(blocks)))
     sections.append(_runs_section(table))
-    return Page(table.study.title, "Metrics on the validation split.", sections, facts, list(_notices(table))).write(
-        out
-    )
+    lead, notices = "Metrics on the validation split.", list(_notices(table))
+    return Page(table.study.title, lead, sections, facts, notices, label=out.resolve().name).write(out)
 
 
 def _sentences(table: StudyTable) -> Iterator[str]:
