@@ -15,7 +15,7 @@ from mien.base.errors import MienError, RecipeError, StudyError, needs_extra
 from mien.base.files import expand_home, write_text
 from mien.base.processes import torch_defaults
 from mien.base.progress import busy
-from mien.base.recipe import Change
+from mien.base.recipe import Change, as_pairs
 from mien.base.run_folder import check_out
 from mien.page.chart import import_page_packages
 from mien.runs.page import StudyProgress, write_study
@@ -69,7 +69,7 @@ def study(
         MissingExtraError: torch, matplotlib or scipy is not installed.
         MienError: study, recipe, data or folder cannot be used.
     """
-    changes: list[Change] = [*(settings.items() if isinstance(settings, Mapping) else settings)]
+    changes = as_pairs(settings)
     whole = (spec if isinstance(spec, Study) else load_study(spec)).changed(recipe, changes)
     chosen = whole.restricted([only] if isinstance(only, str) else only)
     folder = check_out(Path("studies") / chosen.name if out is None else out, data)

@@ -19,7 +19,7 @@ from mien.base.files import check_outside, expand_home
 from mien.base.preprocess import InputSpec
 from mien.base.processes import is_main_process, one_thread, process_count, torch_defaults
 from mien.base.progress import busy, is_quiet
-from mien.base.recipe import Change, Recipe, check_recipe, load_recipe, tuned
+from mien.base.recipe import Change, Recipe, as_pairs, check_recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder, find_trained
 from mien.data.dataset import Dataset
 from mien.inference.onnx_classifier import check_tta
@@ -117,7 +117,7 @@ def train(
     for each in callbacks:
         check_callback(each)
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
-    if not teachers and any(key.startswith("distill.") for key in _keys(changes)):
+    if not teachers and any(key.startswith("distill.") for key, _ in changes):
         raise RecipeError("The keys of [distill] have no effect without teachers.", code="recipe-value")
     weights = None
     if network is not None:
@@ -199,10 +199,12 @@ def distill(  # noqa: D417 - the others are those of train
 
 def settings_of(
     settings: Mapping[str, Any] | Sequence[Change] | None, *, lr: float | None = None, **plain: Any
-) -> list[Change]:
+) -> list[tuple[str, Any]]:
     """Return these arguments as changes to a recipe; None changes nothing, all else is above ``settings``."""
-    changes = settings.items() if isinstance(settings, Mapping) else settings or ()
-    return [*changes, *((key, value) for key, value in {**plain, "optim.lr": lr}.items() if value is not None)]
+    return [
+        *as_pairs(settings),
+        *((key, value) for key, value in {**plain, "optim.lr": lr}.items() if value is not None),
+    ]
 
 
 def check_callback(callback: object) -> None:
@@ -430,13 +432,13 @@ def seconds_of(time: str | float) -> float:
 
 def find_job(
     recipe: str | os.PathLike[str] | Recipe,
-    changes: Sequence[Change],
+    changes: Sequence[tuple[str, Any]],
     init_from: str | os.PathLike[str] | None,
     device: str = "auto",
     time: str | float | None = None,
 ) -> TrainingJob:
     """Make a training job without a run folder. With ``init_from`` its recipe gets that run's network and input."""
-    if time is not None and "epochs" in _keys(changes):
+    if time is not None and "epochs" in dict(changes):
         raise RecipeError("--time sets the number of epochs. Leave out --epochs.", code="options")
     if time is not None and process_count() > 1:
         raise RecipeError("--time works only with one process. Set epochs instead.", code="processes")
@@ -450,7 +452,3 @@ def find_job(
     start = None if init_from is None else find_trained(init_from)
     recipe = recipe if start is None else tuned(recipe, start.read_recipe(), changes)
     return TrainingJob(recipe, start, str(device), seconds=None if time is None else seconds_of(time))
-
-
-def _keys(changes: Sequence[Change]) -> set[str]:
-    return {each.partition("=")[0].strip() if isinstance(each, str) else each[0] for each in changes}

@@ -214,6 +214,7 @@ class Recipe(StrictModel):
 
 Change = str | tuple[str, Any]
 """``"optim.lr=0.01"``: a dotted key and a TOML value (a bare word is text), or a pair ``("optim.lr", 0.01)``."""
+Settings = Mapping[str, Any] | Sequence[Change] | None
 
 _ALSO_CALLED = {
     "optimizer": "optim.name",
@@ -242,7 +243,7 @@ def recipe_names() -> list[str]:
     return _KIND.names()
 
 
-def load_recipe(name: str | os.PathLike[str], changes: Sequence[Change] | Mapping[str, Any] = ()) -> Recipe:
+def load_recipe(name: str | os.PathLike[str], changes: Settings = ()) -> Recipe:
     """Load a recipe by name or from a ``.toml`` file, and apply changes.
 
     Args:
@@ -253,7 +254,7 @@ def load_recipe(name: str | os.PathLike[str], changes: Sequence[Change] | Mappin
         RecipeError: no such recipe, invalid TOML, an unknown key, or an impossible value.
     """
     content = _KIND.parse(_KIND.read(name), str(name))
-    name, changes = os.fspath(name), list(changes.items()) if isinstance(changes, Mapping) else changes
+    name = os.fspath(name)
     if is_path(name):
         content = {"name": name_of_file(name), **content}
         for table in ("model", *OWN_PARTS):
@@ -264,9 +265,9 @@ def load_recipe(name: str | os.PathLike[str], changes: Sequence[Change] | Mappin
     return check_recipe(content, name, changes)
 
 
-def check_recipe(content: Mapping[str, Any], origin: str, changes: Sequence[Change] = ()) -> Recipe:
+def check_recipe(content: Mapping[str, Any], origin: str, changes: Settings = ()) -> Recipe:
     """Apply changes to a recipe's content and check it. Errors name ``origin``. Raises :class:`RecipeError`."""
-    settings = [_parsed(change) if isinstance(change, str) else change for change in changes]
+    settings = as_pairs(changes)
     changed = _without_other_model(dict(content), settings)
     for key, value in settings:
         changed = _with(changed, key.split("."), value, key)
@@ -292,15 +293,14 @@ def name_of_file(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9._ -]", "-", Path(path).stem).lstrip("._ -") or "unnamed"
 
 
-def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Recipe:
+def tuned(recipe: Recipe, trained: Recipe, changes: Settings = ()) -> Recipe:
     """Return a recipe for fine-tuning: ``recipe`` with the network and input of ``trained``.
 
     From the recipe's own model only ``dropout`` is used, because dropout has no weights. Raises RecipeError for a
     change by the user that the trained weights do not allow, or an impossible combination.
     """
     model = trained.model.model_dump()
-    for change in changes:
-        key = change.partition("=")[0].strip() if isinstance(change, str) else change[0]
+    for key, _ in as_pairs(changes):
         if key == "model.dropout" and "dropout" in model:
             model["dropout"] = recipe.model.settings["dropout"]
         elif key.startswith(("model", "input")):
@@ -327,6 +327,12 @@ def dump_recipe(recipe: Recipe) -> str:
     for table in OWN_PARTS:
         content[table] = {key: value for key, value in content[table].items() if value != ""}
     return dump_toml(content)
+
+
+def as_pairs(settings: Settings) -> list[tuple[str, Any]]:
+    """Return changes as pairs of a key and a value. Raises :class:`RecipeError` for a text that is no change."""
+    changes = settings.items() if isinstance(settings, Mapping) else settings or ()
+    return [_parsed(change) if isinstance(change, str) else change for change in changes]
 
 
 def _parsed(change: str) -> tuple[str, Any]:

@@ -12,6 +12,7 @@ from mien.evaluation.calibration import Calibration, accuracy_against_coverage, 
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.error_analysis import check_answers, confused_pairs
 from mien.evaluation.metrics import divide
+from mien.page import plots
 from mien.page.blocks import (
     Block,
     CaptionedChart,
@@ -25,15 +26,6 @@ from mien.page.blocks import (
     columns_of,
 )
 from mien.page.page import Page
-from mien.page.plots import (
-    class_chart,
-    confusion_chart,
-    coverage_chart,
-    precision_recall_chart,
-    reliability_chart,
-    roc_chart,
-    training_chart,
-)
 from mien.page.rendering import slug
 from mien.page.sections import (
     COPIES_WORDS,
@@ -256,7 +248,7 @@ def confusion_section(context: ReportContext) -> Section:
         return Table(name, columns, rows, f"Confusion matrix in {words}.", 0)
 
     chart = CaptionedChart(
-        confusion_chart(evaluation.confusion, classes, keys),
+        plots.confusion_chart(evaluation.confusion, classes, keys),
         "Each row is a true class, each column a predicted class. A cell shows the percentage of the row and the "
         "count. The diagonal is correct.",
         scrolls=len(classes) > MAX_UNSCROLLED_CLASSES,
@@ -283,7 +275,7 @@ def curves_section(context: ReportContext) -> Section:
     rows += [("macro average", roc.macro.area, None, None), ("micro average", roc.micro.area, None, None)]
     columns = columns_of({"class": "text", "AUC": "decimal", "average precision": "decimal", "prevalence": "percent"})
     of_recall = CaptionedChart(
-        precision_recall_chart(recall, context.classes),
+        plots.precision_recall_chart(recall, context.classes),
         "Precision-recall curve of each class, with its average precision. Grey: other classes. Chance: prevalence.",
     )
     if any(len(curve.across) for curve in roc.per_class):
@@ -291,7 +283,7 @@ def curves_section(context: ReportContext) -> Section:
             "ROC curve of each class against the rest, with its AUC. Macro: mean over classes. Micro: all decisions "
             "pooled. Dotted: chance."
         )
-        first: Block = Row((CaptionedChart(roc_chart(roc, context.classes), caption), of_recall))
+        first: Block = Row((CaptionedChart(plots.roc_chart(roc, context.classes), caption), of_recall))
     else:
         first = Row((Text("All samples are of one class, so there are no ROC curves."), of_recall))
     table = Table("areas", columns, rows, "AUC and average precision of each class.")
@@ -305,7 +297,9 @@ def calibration_section(context: ReportContext) -> Section:
     # With one sample, or only copies, there is no other fold for the fit.
     fitted = not np.isnan(calibration.after.calibration_error)
     after = {"after temperature scaling": calibration.after.reliability} if fitted else {}
-    reliability = reliability_chart({"as given" if fitted else "predictions": calibration.before.reliability, **after})
+    reliability = plots.reliability_chart(
+        {"as given" if fitted else "predictions": calibration.before.reliability, **after}
+    )
     charts = (
         CaptionedChart(
             reliability,
@@ -313,7 +307,7 @@ def calibration_section(context: ReportContext) -> Section:
             "the model is overconfident.",
         ),
         CaptionedChart(
-            coverage_chart(*accuracy_against_coverage(context.predictions.confidence, context.predictions.right)),
+            plots.coverage_chart(*accuracy_against_coverage(context.predictions.confidence, context.predictions.right)),
             "Accuracy if the model abstains on the faces with the lowest confidence.",
         ),
     )
@@ -349,7 +343,7 @@ def training_section(context: ReportContext) -> Section:
         metrics = ("accuracy", "loss", "macro_f1", "learning_rate")
         shown = [metric for metric in metrics if {metric, f"validation_{metric}"} & history[0].keys()]
         captions = [words.get(metric, f"{metric.capitalize()} after each epoch.") for metric in shown]
-        charts = (training_chart(history, metric, best_epoch) for metric in shown)
+        charts = (plots.training_chart(history, metric, best_epoch) for metric in shown)
         blocks.append(Row(tuple(map(CaptionedChart, charts, captions))))
         if best_epoch is not None:
             kept = f"The dotted line marks the epoch whose weights were kept: {best_epoch} of {len(history)}."
@@ -362,7 +356,7 @@ def training_section(context: ReportContext) -> Section:
         blocks.append(Text(Notice(unknown, code="history-unknown")))
     if class_counts:
         balance = "Class balance of each split of the measured data."
-        chart = CaptionedChart(class_chart(class_counts, context.classes), balance)
+        chart = CaptionedChart(plots.class_chart(class_counts, context.classes), balance)
         rows = list(zip(context.classes, *([int(each) for each in of] for of in class_counts.values()), strict=True))
         columns = (Column("class", "text"), *(Column(split, "count") for split in class_counts))
         blocks.append(Row((chart, Table("class-counts", columns, rows, "Samples of each class in each split."))))
@@ -382,7 +376,7 @@ def votes_section(context: ReportContext) -> Section | None:
     if votes.distribution is not None:
         curves = {"predicted class": votes.distribution.reliability}
         chart = CaptionedChart(
-            reliability_chart(curves, name="vote-reliability", of="fraction of annotators"),
+            plots.reliability_chart(curves, name="vote-reliability", of="fraction of annotators"),
             "Fraction of annotators who chose the predicted class, by its probability, with 95% intervals. Below the "
             "dotted line the model is overconfident.",
         )

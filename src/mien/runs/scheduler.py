@@ -18,7 +18,7 @@ from typing import Any
 
 from mien.base.errors import MienError, ModelError, Notice, RecipeError, StudyError
 from mien.base.processes import available_cores, start_ray
-from mien.base.recipe import Change, Recipe
+from mien.base.recipe import Settings
 from mien.base.run_folder import find_trained
 from mien.data.cache import write_entry
 from mien.models.registry import completed
@@ -212,7 +212,7 @@ def _killed(what: str) -> StudyError:
     return StudyError(words, code="study-process-killed")
 
 
-def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[Change] = ()) -> tuple[PlannedRun, ...]:
+def make_plan(study: Study, faces_by_form: FacesByForm, changes: Settings = ()) -> tuple[PlannedRun, ...]:
     """Return all runs of a study, parents first, after checking that each can be trained.
 
     The first seeds of all variants come first, so that an interrupted study already has a complete table.
@@ -248,34 +248,29 @@ def notices_of(runs: Sequence[PlannedRun]) -> list[Notice]:
     ]
 
 
-def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, changes: Sequence[Change]) -> PlannedRun:
+def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, changes: Settings) -> PlannedRun:
     """Plan the run of a variant's first seed, without its parent. Error messages name the variant."""
     try:
-        recipe = completed(study.recipe_of(variant, study.seeds_of(variant)[0], changes))
-        return _checked(variant, recipe, faces_by_form, is_built_in=study.model_of(variant) is not None)
+        recipe = study.recipe_of(variant, study.seeds_of(variant)[0], changes)
+        plan = plan_training(recipe, faces_by_form[recipe.input.size_and_channels])
+        model = None if study.model_of(variant) is None else find_trained(variant.init_from)
+        network = check_network(plan.recipe, plan.logits)
+        weights = None if model is None else model.best
+        if not variant.init_from:
+            weights = network.load_pretrained()
+            if weights is None and recipe.tuning.fit_head:
+                words = 'a head needs a trained network. Name it in the study, as with: from = "default"'
+                raise RecipeError(words, code="fit-head")
     except MienError as error:
         how = ""
         if isinstance(error, ModelError) and not variant.init_from and not recipe.model.settings.get("weights"):
             how = f" In this study: --set {variant.name}:model.weights=FILE, or choose others with --only."
         raise type(error)(f"The variant '{variant.name}': {error}{how}", code=error.code) from None
-
-
-def _checked(variant: Variant, recipe: Recipe, faces_by_form: FacesByForm, is_built_in: bool) -> PlannedRun:
-    faces = faces_by_form[recipe.input.size_and_channels]
-    plan = plan_training(recipe, faces)
-    model = find_trained(variant.init_from) if is_built_in else None
-    network = check_network(plan.recipe, plan.logits)
-    weights = None if model is None else model.best
-    if not variant.init_from:
-        weights = network.load_pretrained()
-        if weights is None and recipe.tuning.fit_head:
-            words = 'a head needs a trained network. Name it in the study, as with: from = "default"'
-            raise RecipeError(words, code="fit-head")
     return PlannedRun(
         variant.name,
-        recipe,
+        plan.recipe,
         # Validation predictions show that a run is finished.
-        faces.fingerprint_for_predictions("validation"),
+        plan.dataset.fingerprint_for_predictions("validation"),
         plan.validation.classes,
         plan.train_count,
         start_digest="" if weights is None else file_digest(weights),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from mien.base.errors import RecipeError
-from mien.base.recipe import Change, Recipe, check_recipe, dotted, load_recipe
+from mien.base.recipe import Recipe, Settings, as_pairs, check_recipe, dotted, load_recipe
 from mien.base.recipe_tables import StrictModel
 from mien.base.spec_file import SpecKind, is_path
 
@@ -131,7 +131,7 @@ class Space(_SpaceFile):
                 yield key, self.recipe_for({key: value})
 
 
-def load_space(name: str | os.PathLike[str], changes: Sequence[Change] = ()) -> Space:
+def load_space(name: str | os.PathLike[str], changes: Settings = ()) -> Space:
     """Load a space by name or from a ``.toml`` file. The path of a recipe in the file is relative to the file.
 
     ``changes`` of the base recipe are such as ``"epochs=5"`` or ``("epochs", 5)``. Raises RecipeError: no such space,
@@ -140,7 +140,7 @@ def load_space(name: str | os.PathLike[str], changes: Sequence[Change] = ()) -> 
     return parse_space(_KIND.read(name), str(name), Path(name).parent, changes)
 
 
-def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence[Change] = ()) -> Space:
+def parse_space(text: str, origin: str, folder: Path = Path(), changes: Settings = ()) -> Space:
     """Parse a space's TOML text and check it against its recipe."""
     content = _KIND.parse(text, origin)
     if isinstance(content.get("parameters"), dict):  # TOML nests optim.lr, so a table of tables is not a range
@@ -148,14 +148,13 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
             content["parameters"], lambda _, value: not value or not set(RANGE_KINDS).isdisjoint(value)
         )
     file = _KIND.check(_SpaceFile, content, origin)
-    for change, name in product(changes, file.parameters):
-        key = change.partition("=")[0].strip() if isinstance(change, str) else change[0]
+    for (key, _), name in product(as_pairs(changes), file.parameters):
         if f"{name}.".startswith(f"{key}.") or f"{key}.".startswith(f"{name}."):
             words = f"The search space {origin} searches '{name}', so '{key}' cannot be set."
             raise RecipeError(words, code="space-value")
     base = load_recipe(
         str(folder / file.recipe) if is_path(file.recipe) else file.recipe,
-        [*([] if file.epochs is None else [("epochs", file.epochs)]), *changes],
+        [*([] if file.epochs is None else [("epochs", file.epochs)]), *as_pairs(changes)],
     )
     for key in file.parameters:
         if any(f"{fixed}.".startswith(f"{key}.") for fixed in _FIXED):

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from mien.base.errors import DataError, RecipeError, StudyError, nearest
 from mien.base.files import expand_home
 from mien.base.labels import parse_scheme
-from mien.base.recipe import Change, Recipe, dotted, load_recipe, name_of_file, tuned
+from mien.base.recipe import Recipe, Settings, as_pairs, dotted, load_recipe, name_of_file, tuned
 from mien.base.recipe_tables import StrictModel
 from mien.base.run_folder import RunFolder, find_run, is_shipped
 from mien.base.spec_file import SpecKind, is_path, toml_value
@@ -147,9 +147,7 @@ class Study(StrictModel):
         if comparison.baseline not in comparison.variants:
             raise ValueError(f"{who} has the baseline '{comparison.baseline}', which is not among its variants")
 
-    def check_classes(
-        self, of_data: tuple[str, ...], changes: Sequence[Change], comparisons: Sequence[ComparisonSpec]
-    ) -> None:
+    def check_classes(self, of_data: tuple[str, ...], changes: Settings, comparisons: Sequence[ComparisonSpec]) -> None:
         """Check the classes of metrics and of these comparisons, for data of these classes.
 
         Raises StudyError: no variant has the class of a metric (``study-value``), or the variants of a
@@ -175,14 +173,14 @@ class Study(StrictModel):
                 words = f"Variants of the comparison '{comparison.title}' have different classes. Merge those of all, "
                 raise StudyError(f'{words}as with: classes = "three"', code="study-value")
 
-    def changed(self, recipe: str | None, changes: Sequence[Change]) -> Study:
+    def changed(self, recipe: str | None, changes: Sequence[tuple[str, Any]]) -> Study:
         """Return the study with another recipe and changed settings, and with these in its title.
 
         With another recipe, runs get their own names, and published values are dropped.
         """
         if recipe is None and not changes:
             return self
-        shown = [each if isinstance(each, str) else f"{each[0]}={toml_value(each[1])}" for each in changes]
+        shown = [f"{key}={value if isinstance(value, str) else toml_value(value)}" for key, value in changes]
         shown = [*([] if recipe is None else [f"recipe {recipe}"]), *shown]
         update: dict[str, Any] = {"title": f"{self.title} (changed: {', '.join(shown)})"}
         if recipe is not None:
@@ -230,29 +228,29 @@ class Study(StrictModel):
         """Return the seeds of a variant: its own, those of the variant that it merges, or the study's."""
         return self.seeds_of(self.variant(variant.after)) if variant.after else variant.seeds or self.seeds
 
-    def recipe_of(self, variant: Variant, seed: int, changes: Sequence[Change] = ()) -> Recipe:
+    def recipe_of(self, variant: Variant, seed: int, changes: Settings = ()) -> Recipe:
         """Return the recipe of one run.
 
         ``changes``, on top of the variant's settings, are ``key=value`` or ``variant:key=value``, which changes only
         that variant. Raises RecipeError for an unknown key, an impossible value or a missing file, StudyError for a key
         that only the study sets, or an unknown variant.
         """
-        given, (for_all, for_one) = changes, self._changes_of(variant, changes)
-        changes = [*for_all, *for_one]
-        for key in (*variant.set, *(_key_and_value(change)[0].strip() for change in changes)):
+        for_all, for_one = self._changes_of(variant, changes)
+        both = [*for_all, *for_one]
+        for key in (*variant.set, *dict(both)):
             if key in OWN_KEYS:
                 words = f"The study sets '{key}' itself; change the seeds in its file."
                 raise StudyError(words, code="study-value")
         # Keep the other keys of a table, except for a named model, because another network has other settings.
-        own: list[Change] = list(dotted(variant.set, lambda key, value: key == "model" and "name" in value).items())
+        own = [*dotted(variant.set, lambda key, value: key == "model" and "name" in value).items()]
         fixed = [("name", f"{self.name}-{variant.name}"), ("seed", seed)]
-        recipe = load_recipe(variant.recipe or self.recipe, [*own, *changes, *fixed])
+        recipe = load_recipe(variant.recipe or self.recipe, [*own, *both, *fixed])
         if variant.init_from:
             model = self.model_of(variant)
             if model is None:
-                return tuned(recipe, self.recipe_of(self.variant(variant.init_from), seed, given), [*own, *for_one])
+                return tuned(recipe, self.recipe_of(self.variant(variant.init_from), seed, changes), [*own, *for_one])
             # If there is no parent, apply the changes for all variants here.
-            recipe = tuned(recipe, model.read_recipe(), [*own, *changes])
+            recipe = tuned(recipe, model.read_recipe(), [*own, *both])
         recipe.check_files()
         return recipe
 
@@ -261,31 +259,21 @@ class Study(StrictModel):
         above = [each.name for each in self.variants[: self.variants.index(variant)]]
         return find_run(variant.init_from) if variant.init_from and variant.init_from not in above else None
 
-    def _changes_of(self, variant: Variant, changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
+    def _changes_of(self, variant: Variant, changes: Settings) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
         """Split changes: return those for all variants, and those for this variant."""
-        for_all: list[Change] = []
-        for_one: list[Change] = []
-        for change in changes:
-            key, rest = _key_and_value(change)
+        for_all, for_one = list[tuple[str, Any]](), list[tuple[str, Any]]()
+        for key, value in as_pairs(changes):
             name, colon, own_key = key.partition(":")
             if not colon:
-                for_all.append(change)
+                for_all.append((key, value))
                 continue
             meant = self.variant(name.strip())
             if meant.after:
                 words = f"--set {key}: '{meant.name}' is not trained; it merges '{meant.after}'."
                 raise StudyError(words, code="study-value")
             if meant == variant:
-                for_one.append(f"{own_key}{rest}" if isinstance(change, str) else (own_key, rest))
+                for_one.append((own_key.strip(), value))
         return for_all, for_one
-
-
-def _key_and_value(change: Change) -> tuple[str, Any]:
-    """Split a change: a text into its key and ``=value``, a pair into its parts."""
-    if not isinstance(change, str):
-        return change
-    key, equals, value = change.partition("=")
-    return key, equals + value
 
 
 def study_names() -> list[str]:
