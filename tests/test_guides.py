@@ -3,8 +3,6 @@
 Networks and epochs are made small, and the service answers without a port.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Oracles: what Excel, R, pandas and databases write for no value; Python's own numbers."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """mien study and mien sweep. Oracles: the library's own functions, digests of the files."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

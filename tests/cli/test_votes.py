@@ -1,7 +1,5 @@
 """Votes on the command line. Oracle: arrays of the predictions file, counted here; hand-made votes."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -1,6 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ Images = npt.NDArray[np.uint8]
 
 
 @pytest.fixture(autouse=True)
-def cache_in_tmp(_own_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache_in_tmp(_own_cache, tmp_path, monkeypatch):
     """A cache of its own for each test of the readers."""
     folder = tmp_path / "mien-cache"
     monkeypatch.setenv("MIEN_CACHE", str(folder))
@@ -21,7 +19,7 @@ def cache_in_tmp(_own_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def noise() -> Callable[..., Images]:
+def noise():
     """Distinct grey images: ``noise(count, side=48, seed=0)``."""
 
     def make(count: int, side: int = 48, seed: int = 0) -> Images:
@@ -31,7 +29,7 @@ def noise() -> Callable[..., Images]:
 
 
 @pytest.fixture
-def write_csv() -> Callable[..., Path]:
+def write_csv():
     """Write rows of fields under a header: ``write_csv(path, "emotion,pixels,Usage", rows)``."""
 
     def write(path: Path, header: str, rows: Sequence[Sequence[Any]]) -> Path:
@@ -42,20 +40,20 @@ def write_csv() -> Callable[..., Path]:
 
 
 @pytest.fixture
-def kaggle_table(tmp_path: Path, noise, write_csv, as_pixels) -> Path:
+def kaggle_table(tmp_path, noise, write_csv, as_pixels):
     """``fer2013.csv`` with 20 images of noise of two classes, all of Training."""
     rows = [(row % 2, as_pixels(image), "Training") for row, image in enumerate(noise(20))]
     return write_csv(tmp_path / "fer2013.csv", "emotion,pixels,Usage", rows)
 
 
 @pytest.fixture
-def as_pixels() -> Callable[[Images], str]:
+def as_pixels():
     """An image as Kaggle writes it: space-separated numbers."""
     return lambda image: " ".join(map(str, image.ravel().tolist()))
 
 
 @pytest.fixture
-def write_tree() -> Callable[..., Path]:
+def write_tree():
     """Write ``{"train/happy/1.png": image}`` below a folder."""
 
     def write(folder: Path, images: dict[str, Images]) -> Path:

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import logging
 import os
 import shutil
@@ -7,7 +5,6 @@ import subprocess
 import sys
 import time
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +15,7 @@ from mien.data.read import ReadOptions, read_data
 
 
 @pytest.fixture
-def faces(noise) -> Dataset:
+def faces(noise):
     return Dataset(
         images=noise(10),
         labels=np.arange(10) % 2,
@@ -34,7 +31,7 @@ def faces(noise) -> Dataset:
     )
 
 
-def test_cache_loads_a_memory_map_without_hashing(faces: Dataset, monkeypatch) -> None:
+def test_cache_loads_a_memory_map_without_hashing(faces, monkeypatch):
     cache.store("key", faces, {"notes": ["one"]})
     fingerprint = faces.fingerprint
     monkeypatch.setattr("mien.data.dataset.hashlib.sha256", None)
@@ -49,7 +46,7 @@ def test_cache_loads_a_memory_map_without_hashing(faces: Dataset, monkeypatch) -
         np.testing.assert_equal(getattr(again, each.name), getattr(faces, each.name))
 
 
-def test_cache_key_depends_on_path_size_time_and_options(kaggle_table: Path) -> None:
+def test_cache_key_depends_on_path_size_time_and_options(kaggle_table):
     assert not read_data(kaggle_table).cached
     assert read_data(kaggle_table).cached
     for options in (ReadOptions(size_px=44), ReadOptions(class_map={"0": "sad"}), ReadOptions(skip_bad=True)):
@@ -63,7 +60,7 @@ def test_cache_key_depends_on_path_size_time_and_options(kaggle_table: Path) -> 
     assert not read_data(other).cached
 
 
-def test_cache_returns_what_was_read(kaggle_table: Path) -> None:
+def test_cache_returns_what_was_read(kaggle_table):
     fresh, cached = (read_data(kaggle_table, ReadOptions(skip_bad=True)) for _ in range(2))
     assert cached.cached
     for name in ("shape", "split_origin", "skipped", "notes", "fingerprint"):
@@ -74,7 +71,7 @@ def test_cache_returns_what_was_read(kaggle_table: Path) -> None:
 
 @pytest.mark.parametrize("name", ["images.npy", "table.npz", "meta.json"])
 @pytest.mark.parametrize("left", [0, 0.5])
-def test_cache_rebuilds_a_damaged_entry(kaggle_table: Path, cache_in_tmp: Path, name: str, left: float) -> None:
+def test_cache_rebuilds_a_damaged_entry(kaggle_table, cache_in_tmp, name, left):
     """As a power cut leaves it."""
     before = read_data(kaggle_table).fingerprint
     (file,) = cache_in_tmp.glob(f"faces/*/{name}")
@@ -85,7 +82,7 @@ def test_cache_rebuilds_a_damaged_entry(kaggle_table: Path, cache_in_tmp: Path, 
     assert read_data(kaggle_table).cached
 
 
-def test_cache_ignores_an_entry_of_a_killed_process(kaggle_table: Path, cache_in_tmp: Path) -> None:
+def test_cache_ignores_an_entry_of_a_killed_process(kaggle_table, cache_in_tmp):
     script = (
         "import os, sys; from pathlib import Path\nPath.rename = lambda *_: os._exit(9)\n"
         "from mien.data.read import read_data; read_data(sys.argv[1])"
@@ -101,9 +98,7 @@ def test_cache_ignores_an_entry_of_a_killed_process(kaggle_table: Path, cache_in
     assert not left.exists()
 
 
-def test_cache_warns_once_if_it_cannot_be_written(
-    kaggle_table: Path, cache_in_tmp: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_cache_warns_once_if_it_cannot_be_written(kaggle_table, cache_in_tmp, caplog):
     cache_in_tmp.write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
         assert len(read_data(kaggle_table).faces) == 20
@@ -114,7 +109,7 @@ def test_cache_warns_once_if_it_cannot_be_written(
     assert "\n" not in record.getMessage()
 
 
-def test_cache_keeps_the_most_recently_used_entries(faces: Dataset, cache_in_tmp: Path) -> None:
+def test_cache_keeps_the_most_recently_used_entries(faces, cache_in_tmp):
     now = time.time()
     for index in range(cache.KEPT_ENTRIES):
         cache.store(f"key{index}", faces, {})
@@ -125,7 +120,7 @@ def test_cache_keeps_the_most_recently_used_entries(faces: Dataset, cache_in_tmp
     assert len(list((cache_in_tmp / "faces").iterdir())) == cache.KEPT_ENTRIES
 
 
-def test_cache_misses_when_files_swap_names(tmp_path: Path, noise, write_tree) -> None:
+def test_cache_misses_when_files_swap_names(tmp_path, noise, write_tree):
     """As in images of containers, where all times are one."""
     names = [f"{name}/{index}.bmp" for name in ("happy", "sad") for index in range(3)]
     folder = write_tree(tmp_path / "faces", dict(zip(names, noise(6), strict=True)))

@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,7 +19,7 @@ from mien.data.read import load_dataset
         ("pandas.csv", ",path,label\n0,a.png,happy\n1,b.png,sad\n", "utf-8"),
     ],
 )
-def test_read_paths_reads_tables_of_every_program(tmp_path: Path, noise, name: str, text: str, encoding: str) -> None:
+def test_read_paths_reads_tables_of_every_program(tmp_path, noise, name, text, encoding):
     """Oracle: the two images and their labels."""
     for file, image in zip("ab", noise(2), strict=True):
         Image.fromarray(image).save(tmp_path / f"{file}.png")
@@ -34,13 +30,13 @@ def test_read_paths_reads_tables_of_every_program(tmp_path: Path, noise, name: s
     assert not faces.columns
 
 
-def test_read_pixels_reads_utf_16(tmp_path: Path, noise, as_pixels) -> None:
+def test_read_pixels_reads_utf_16(tmp_path, noise, as_pixels):
     rows = [f"{3 + at % 2}\t{as_pixels(image)}" for at, image in enumerate(noise(6))]
     (tmp_path / "fer.txt").write_text("\r\n".join(["emotion\tpixels", *rows]), encoding="utf-16")
     assert np.array_equal(load_dataset(tmp_path / "fer.txt").images, noise(6))
 
 
-def test_class_names_apply_the_map_before_synonyms() -> None:
+def test_class_names_apply_the_map_before_synonyms():
     names = ClassNames({"Contempt": "disgust", "joy": "Surprise", "3": "sad"})
     assert names.name(" contempt ") == "disgust"
     assert names.name("Joy") == "surprise"
@@ -62,9 +58,7 @@ def test_class_names_apply_the_map_before_synonyms() -> None:
         ("filename,class,usage,age", 1, None, 0, 2),
     ],
 )
-def test_read_header_ignores_case_spaces_quotes_and_delimiter(
-    tmp_path: Path, line: str, label: int, pixels: int | None, path: int | None, split: int | None
-) -> None:
+def test_read_header_ignores_case_spaces_quotes_and_delimiter(tmp_path, line, label, pixels, path, split):
     file = tmp_path / "table.csv"
     file.write_text(f"{line}\n", encoding="utf-8")
     header = read_header(file)

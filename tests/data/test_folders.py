@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from support import raises
 
 
 @pytest.fixture
-def tree(tmp_path: Path, noise, write_tree):
+def tree(tmp_path, noise, write_tree):
     """Writes noise under the given names: ``tree("train/happy/1.png", ...)``."""
 
     def write(*names: str) -> Path:
@@ -49,7 +47,7 @@ def named(folder: str, usage: str, count: int) -> list[str]:
          "as in the folders", ([4, 4], [4, 4], [4, 4])),
     ],
 )  # fmt: skip
-def test_read_folders_takes_splits_from_folders_or_official_names(tree, names, origin: str, counts) -> None:
+def test_read_folders_takes_splits_from_folders_or_official_names(tree, names, origin, counts):
     result = read_data(tree(*names))
     assert result.shape == "class folders"
     assert result.split_origin.startswith(origin)
@@ -72,7 +70,7 @@ def test_read_folders_takes_splits_from_folders_or_official_names(tree, names, o
         ("people.csv", "files-skipped", "people.csv is beside"),
     ],
 )
-def test_read_folders_notes_what_it_leaves_out(tree, file: str, code: str | None, named: str) -> None:
+def test_read_folders_notes_what_it_leaves_out(tree, file, code, named):
     folder = tree(*many("sad", "fear", count=3))
     (folder / file).mkdir() if file[-1] == "/" else (folder / file).write_bytes(b"x")
     result = read_data(folder)
@@ -81,7 +79,7 @@ def test_read_folders_notes_what_it_leaves_out(tree, file: str, code: str | None
     assert named in " ".join(result.notes)
 
 
-def test_read_folders_converts_images_as_grey_square_does(tmp_path: Path, write_tree) -> None:
+def test_read_folders_converts_images_as_grey_square_does(tmp_path, write_tree):
     generator = np.random.default_rng(0)
     images = {
         "happy/a.png": generator.integers(0, 256, (48, 48), dtype=np.uint8),
@@ -100,7 +98,7 @@ def test_read_folders_converts_images_as_grey_square_does(tmp_path: Path, write_
 
 
 @pytest.mark.parametrize("content", [b"not an image", b"", None])
-def test_read_folders_names_a_bad_image_or_skips_it(tree, content: bytes | None) -> None:
+def test_read_folders_names_a_bad_image_or_skips_it(tree, content):
     folder = tree(*many("sad", "fear", count=3))
     bad = folder / "fear" / "001.png"
     bad.write_bytes(bad.read_bytes()[:1000] if content is None else content)  # None: cut off
@@ -114,7 +112,7 @@ def test_read_folders_names_a_bad_image_or_skips_it(tree, content: bytes | None)
     assert result.faces.counts().tolist() == [2, 3]
 
 
-def test_read_folders_notes_names_of_one_class(tree) -> None:
+def test_read_folders_notes_names_of_one_class(tree):
     folder = tree(*many("happy", "Joy", "joy", "sad", count=3))
     result = read_data(folder)
     assert result.faces.counts().tolist() == [9, 3]
@@ -123,7 +121,7 @@ def test_read_folders_notes_names_of_one_class(tree) -> None:
     assert not read_data(folder, ReadOptions(class_map={"joy": "delight"})).notes
 
 
-def test_read_paths_names_class_folders_beside_missing_images(tree, tmp_path: Path) -> None:
+def test_read_paths_names_class_folders_beside_missing_images(tree, tmp_path):
     """As RAF-DB lies on Kaggle: DATASET/train/1/..., and a table beside it."""
     tree(*many("DATASET/train/happy", "DATASET/train/sad", count=3))
     (tmp_path / "faces" / "labels.csv").write_text("image,label\n1.jpg,4\n2.jpg,5\n")
@@ -131,7 +129,7 @@ def test_read_paths_names_class_folders_beside_missing_images(tree, tmp_path: Pa
         read_data(tmp_path / "faces")
 
 
-def test_read_folders_takes_names_without_utf_8(tmp_path: Path, noise) -> None:
+def test_read_folders_takes_names_without_utf_8(tmp_path, noise):
     """Oracle: what Python shows of such a name. Reports and tables are UTF-8."""
     for place, image in zip((b"caf\xe9/a.png", b"happy/\xe9.png", b"happy/b.png"), noise(3), strict=True):
         file = tmp_path / "faces" / os.fsdecode(place)
@@ -143,7 +141,7 @@ def test_read_folders_takes_names_without_utf_8(tmp_path: Path, noise) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to("gone"), lambda path: path.symlink_to(path), os.mkfifo])
-def test_read_folders_names_broken_links_and_pipes(tree, tmp_path: Path, make) -> None:
+def test_read_folders_names_broken_links_and_pipes(tree, tmp_path, make):
     """As DVC and git-annex leave links. Oracle: the data without them."""
     folder = tree(*many("happy", "sad"))
     clean = read_data(folder).fingerprint
@@ -154,7 +152,7 @@ def test_read_folders_names_broken_links_and_pipes(tree, tmp_path: Path, make) -
     assert (result.fingerprint, [name for name, _ in result.skipped]) == (clean, ["happy/zz.png"])
 
 
-def test_read_folders_skips_links_to_a_folder_above(tree) -> None:
+def test_read_folders_skips_links_to_a_folder_above(tree):
     """Oracle: the data without it. With it, each class had the images of both, many times."""
     folder = tree(*many("happy", "sad"))
     clean = read_data(folder).fingerprint
@@ -167,9 +165,7 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n"
 
 @pytest.mark.parametrize(("text", "command"), [(LFS, "git lfs pull"), ("/annex/objects/MD5-s1--2.png\n", "annex get")])
 @pytest.mark.parametrize("file", ["faces/happy/000.png", "faces.csv", "faces.parquet", "faces/a.parquet"])
-def test_read_data_names_pointers_of_git_lfs_and_annex(
-    tree, tmp_path: Path, file: str, text: str, command: str
-) -> None:
+def test_read_data_names_pointers_of_git_lfs_and_annex(tree, tmp_path, file, text, command):
     tree(*many("happy", "sad"))
     (tmp_path / file).write_text(text)
     with pytest.raises(DataError, match=command):
@@ -177,7 +173,7 @@ def test_read_data_names_pointers_of_git_lfs_and_annex(
 
 
 @pytest.mark.parametrize(("name", "advice"), [("disgust", ""), ("images", "--crops")])
-def test_read_data_notes_a_class_without_training_images(tree, name: str, advice: str) -> None:
+def test_read_data_notes_a_class_without_training_images(tree, name, advice):
     folder = tree(*many("train/happy", "train/sad", f"test/{name}"))
     (note,) = [each for each in read_data(folder).notes if each.code == "class-not-trained"]
     assert name in note

@@ -1,7 +1,5 @@
 """Oracles: the groups that the test made by hand; hypothesis for what holds of every cut."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import assume, given

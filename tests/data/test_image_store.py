@@ -1,7 +1,5 @@
 """Oracle: numpy's own indexing of the same images in memory."""
 
-from __future__ import annotations
-
 import mmap
 import os
 import re

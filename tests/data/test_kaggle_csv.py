@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +5,6 @@ import pytest
 
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS
-from mien.data.dataset import Dataset
 from mien.data.read import ReadOptions, read_data
 from support import raises
 
@@ -16,9 +13,7 @@ HEADERS = {"fer2013.csv": "emotion,pixels,Usage", "icml_face_data.csv": "emotion
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_read_pixels_equals_the_parquet_for_both_kaggle_tables(
-    name: str, fer2013_faces: Dataset, tmp_path: Path, write_csv, as_pixels
-) -> None:
+def test_read_pixels_equals_the_parquet_for_both_kaggle_tables(name, fer2013_faces, tmp_path, write_csv, as_pixels):
     expected = fer2013_faces.subset(np.r_[:60, -60:0])
     rows = []
     for image, label, split in zip(expected.images, expected.labels, expected.split, strict=True):
@@ -37,7 +32,7 @@ def test_read_pixels_equals_the_parquet_for_both_kaggle_tables(
 
 
 @pytest.fixture
-def table(tmp_path: Path, noise, write_csv, as_pixels):
+def table(tmp_path, noise, write_csv, as_pixels):
     """Writes a table of 40 faces with one line changed: ``table(line, text)``."""
 
     def write(line: int | None = None, changed: str | None = None, header: str = "emotion,pixels,Usage") -> Path:
@@ -59,7 +54,7 @@ def row_with(pixels: list[object], label: object = 3, usage: str = "Training") -
 GOOD = [7] * 2304
 
 
-def test_skip_bad_lists_rows_of_pixels(table) -> None:
+def test_skip_bad_lists_rows_of_pixels(table):
     result = read_data(table(12, row_with([300, *GOOD[1:]]) + "\n"), ReadOptions(skip_bad=True))
     assert (len(result.faces), [note.code for note in result.notes]) == (39, ["lines-empty"])
     assert 10 not in result.faces.rows
@@ -73,7 +68,7 @@ def test_skip_bad_lists_rows_of_pixels(table) -> None:
             read_data(table(12, row), ReadOptions(skip_bad=True))
 
 
-def test_read_pixels_skips_damaged_lines_only(table) -> None:
+def test_read_pixels_skips_damaged_lines_only(table):
     """Oracle: the other rows. A quote that is not closed, a byte that is no text, and a row that was cut short."""
     path = table()
     path.write_bytes(path.read_bytes().replace(b"Usage", b"person").replace(b"Training", "René".encode("latin-1")))
@@ -89,7 +84,7 @@ def test_read_pixels_skips_damaged_lines_only(table) -> None:
             read_data(path, ReadOptions(skip_bad=True))
 
 
-def test_read_pixels_cuts_a_table_without_usage(table) -> None:
+def test_read_pixels_cuts_a_table_without_usage(table):
     path = table()
     lines = [line.rpartition(",")[0] for line in path.read_text().splitlines()]
     path.write_text("\r\n".join(lines) + "\r\n\r\n")  # line ends of Windows, a blank line at the end
@@ -99,7 +94,7 @@ def test_read_pixels_cuts_a_table_without_usage(table) -> None:
     assert set(result.faces.split) == {"train", "validation"}
 
 
-def test_read_pixels_takes_quotes_and_a_byte_order_mark(table) -> None:
+def test_read_pixels_takes_quotes_and_a_byte_order_mark(table):
     path = table()
     plain = read_data(path).faces
     header, *lines = path.read_text().splitlines()
@@ -113,7 +108,7 @@ def test_read_pixels_takes_quotes_and_a_byte_order_mark(table) -> None:
 @pytest.mark.parametrize(
     ("before", "between", "after"), [("", " ", ""), ("", "  ", ""), ("[", ", ", "]"), ("", ",", ""), ("", ";", "")]
 )
-def test_read_pixels_reads_what_pandas_and_numpy_write(table, form, before, between, after) -> None:
+def test_read_pixels_reads_what_pandas_and_numpy_write(table, form, before, between, after):
     """Oracle: the plain table."""
     path = table()
     plain = read_data(path).faces
@@ -125,7 +120,7 @@ def test_read_pixels_reads_what_pandas_and_numpy_write(table, form, before, betw
     assert read_data(path).fingerprint == plain.fingerprint
 
 
-def test_read_pixels_resizes_other_squares(tmp_path: Path, noise, write_csv, as_pixels) -> None:
+def test_read_pixels_resizes_other_squares(tmp_path, noise, write_csv, as_pixels):
     from mien.base.preprocess import grey_square
 
     images = noise(6, side=64)
@@ -135,7 +130,7 @@ def test_read_pixels_resizes_other_squares(tmp_path: Path, noise, write_csv, as_
     assert np.array_equal(read_data(path).faces.images, [grey_square(image, 48) for image in images])
 
 
-def test_read_pixels_applies_the_map(table) -> None:
+def test_read_pixels_applies_the_map(table):
     path = table(12, row_with(GOOD, label=7))
     faces = read_data(path, ReadOptions(class_map={"7": "contempt", "disgust": "anger"})).faces
     assert len(read_data(path, ReadOptions(class_map={"7": "Gloom", "disgust": "gloom"})).faces.classes) == 7

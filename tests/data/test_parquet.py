@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 from dataclasses import fields, replace
 from pathlib import Path
@@ -29,7 +27,7 @@ def write_foreign(path: Path, images: np.ndarray, features: dict[str, Any] | Non
 
 
 @pytest.fixture
-def faces(noise) -> Dataset:
+def faces(noise):
     """Thirty faces with every kind of column, classes in an order of their own and one class without faces."""
     generator = np.random.default_rng(0)
     return Dataset(
@@ -48,7 +46,7 @@ def faces(noise) -> Dataset:
     )
 
 
-def test_read_parquet_reads_what_write_parquet_wrote(faces: Dataset, tmp_path: Path) -> None:
+def test_read_parquet_reads_what_write_parquet_wrote(faces, tmp_path):
     write_parquet(faces, tmp_path / "faces.parquet", split_origin="as in a test")
     result = read_data(tmp_path / "faces.parquet")
     assert result.fingerprint == faces.fingerprint
@@ -61,7 +59,7 @@ def test_read_parquet_reads_what_write_parquet_wrote(faces: Dataset, tmp_path: P
     assert result.split_origin == "as in a test"
 
 
-def test_write_parquet_keeps_an_existing_file(faces: Dataset, tmp_path: Path) -> None:
+def test_write_parquet_keeps_an_existing_file(faces, tmp_path):
     path = tmp_path / "faces.parquet"
     path.write_bytes(b"precious")
     with raises(DataError, "file-exists", "faces.parquet"):
@@ -71,12 +69,12 @@ def test_write_parquet_keeps_an_existing_file(faces: Dataset, tmp_path: Path) ->
     assert len(load_dataset(path)) == 30
 
 
-def test_write_parquet_adds_an_underscore_to_reserved_columns(faces: Dataset, tmp_path: Path) -> None:
+def test_write_parquet_adds_an_underscore_to_reserved_columns(faces, tmp_path):
     write_parquet(replace(faces, columns={"label": faces.rows}), tmp_path / "faces.parquet")
     assert load_dataset(tmp_path / "faces.parquet").columns["label_"].tolist() == faces.rows.tolist()
 
 
-def test_read_parquet_reads_class_names_of_hugging_face(tmp_path: Path, noise) -> None:
+def test_read_parquet_reads_class_names_of_hugging_face(tmp_path, noise):
     names = {"label": {"names": ["sadness", "happiness", "contempt"], "_type": "ClassLabel"}}
     labels = [0, 1, 2, 1] * 5
     for name, seed in (("train", 0), ("validation", 1), ("test", 2)):
@@ -97,7 +95,7 @@ def test_read_parquet_reads_class_names_of_hugging_face(tmp_path: Path, noise) -
     assert load_dataset(tmp_path / "hub").classes == ("happy", "sad", "contempt")
 
 
-def test_read_parquet_takes_labels_as_text_and_numbers(tmp_path: Path, noise, monkeypatch) -> None:
+def test_read_parquet_takes_labels_as_text_and_numbers(tmp_path, noise, monkeypatch):
     text = load_dataset(write_foreign(tmp_path / "a.parquet", noise(4), emotion=["Anger", "joy", "joy", "Neutral"]))
     assert [text.classes[label] for label in text.labels] == ["angry", "happy", "happy", "neutral"]
     numbers = load_dataset(write_foreign(tmp_path / "b.parquet", noise(4), label=[0, 3, 3, 6]))
@@ -111,7 +109,7 @@ def test_read_parquet_takes_labels_as_text_and_numbers(tmp_path: Path, noise, mo
         load_dataset(write_foreign(tmp_path / "d.parquet", noise(4), label=["sad", "fear", " ", "sad"]))
 
 
-def test_read_parquet_numbers_faces_of_two_files_again(tmp_path: Path, faces: Dataset) -> None:
+def test_read_parquet_numbers_faces_of_two_files_again(tmp_path, faces):
     """Both number their faces alike, so that the numbers name none; those of one file do."""
     for name in ("a", "b"):
         write_parquet(faces, tmp_path / "two" / f"{name}.parquet")
@@ -120,7 +118,7 @@ def test_read_parquet_numbers_faces_of_two_files_again(tmp_path: Path, faces: Da
     assert both.columns["row_"].tolist() == faces.rows.tolist() * 2
 
 
-def test_read_parquet_keeps_the_types_of_columns(tmp_path: Path, noise) -> None:
+def test_read_parquet_keeps_the_types_of_columns(tmp_path, noise):
     path = write_foreign(
         tmp_path / "a.parquet",
         noise(4),
@@ -144,7 +142,7 @@ def test_read_parquet_keeps_the_types_of_columns(tmp_path: Path, noise) -> None:
     assert np.array_equal(faces.columns["age"], [1, np.nan, 3, 4], equal_nan=True)
 
 
-def test_read_parquet_ignores_a_shard_without_rows(tmp_path: Path, noise) -> None:
+def test_read_parquet_ignores_a_shard_without_rows(tmp_path, noise):
     data = {"label": ["a", "b", "a", "b"], "who": ["p", "q", "p", "q"]}
     write_foreign(tmp_path / "data" / "0.parquet", noise(4), **data)
     alone = load_dataset(tmp_path / "data")
@@ -153,7 +151,7 @@ def test_read_parquet_ignores_a_shard_without_rows(tmp_path: Path, noise) -> Non
     assert load_dataset(tmp_path / "data").columns["who"].tolist() == alone.columns["who"].tolist() == data["who"]
 
 
-def test_read_parquet_names_a_bad_image_or_skips_it(tmp_path: Path, noise) -> None:
+def test_read_parquet_names_a_bad_image_or_skips_it(tmp_path, noise):
     path = tmp_path / "a.parquet"
     contents = [encoded(image) for image in noise(10)]
     contents[4] = contents[4][:500]

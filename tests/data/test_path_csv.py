@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,7 +5,7 @@ from mien.data.read import ReadOptions, read_data
 
 
 @pytest.fixture
-def images(tmp_path: Path, noise, write_tree):
+def images(tmp_path, noise, write_tree):
     """Twelve grey images below ``images/``; returns their pixels."""
     pixels = noise(12)
     write_tree(tmp_path, {f"images/{index}.png": image for index, image in enumerate(pixels)})
@@ -22,7 +18,7 @@ def rows(*extra: list[object]) -> list[list[object]]:
     return [[*row, *(column[index] for column in extra)] for index, row in enumerate(base)]
 
 
-def test_read_paths_reads_labels_splits_and_columns(tmp_path: Path, images, write_csv) -> None:
+def test_read_paths_reads_labels_splits_and_columns(tmp_path, images, write_csv):
     splits = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
     ages = list(range(20, 32))
     scores = [index / 4 for index in range(12)]
@@ -44,7 +40,7 @@ def test_read_paths_reads_labels_splits_and_columns(tmp_path: Path, images, writ
     assert columns == {"age": ages, "score": scores, "person": people, "row_": ages}
 
 
-def test_read_paths_takes_windows_paths_and_any_case_of_classes(tmp_path: Path, images) -> None:
+def test_read_paths_takes_windows_paths_and_any_case_of_classes(tmp_path, images):
     lines = ["path, label", "images\\0.png, Bored", f"{tmp_path / 'images/1.png'}, sad", '"images/2.png", "BORED "']
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     faces = read_data(tmp_path / "labels.csv").faces
@@ -52,7 +48,7 @@ def test_read_paths_takes_windows_paths_and_any_case_of_classes(tmp_path: Path, 
     assert faces.counts().tolist() == [1, 2]
 
 
-def test_read_data_uses_the_only_table_of_a_folder(tmp_path: Path, images, write_csv) -> None:
+def test_read_data_uses_the_only_table_of_a_folder(tmp_path, images, write_csv):
     folder = tmp_path / "own"
     folder.mkdir()
     (tmp_path / "images").rename(folder / "images")
@@ -62,7 +58,7 @@ def test_read_data_uses_the_only_table_of_a_folder(tmp_path: Path, images, write
     assert len(read_data(folder).faces) == 12
 
 
-def test_skip_bad_drops_missing_images_with_their_columns(tmp_path: Path, images, write_csv) -> None:
+def test_skip_bad_drops_missing_images_with_their_columns(tmp_path, images, write_csv):
     lines = [*rows(list(range(12)), ["train", "train", "val"] * 4), ["", "happy", 1, "val"]]
     path = write_csv(tmp_path / "labels.csv", "path,label,age,split", lines)
     (tmp_path / "images/3.png").unlink()
@@ -75,7 +71,7 @@ def test_skip_bad_drops_missing_images_with_their_columns(tmp_path: Path, images
     assert np.array_equal(result.faces.images, np.delete(images, 3, axis=0))
 
 
-def test_cache_misses_when_an_image_of_a_table_changes(tmp_path: Path, images, noise, write_csv, write_tree) -> None:
+def test_cache_misses_when_an_image_of_a_table_changes(tmp_path, images, noise, write_csv, write_tree):
     path = write_csv(tmp_path / "labels.csv", "path,label", rows())
     before = read_data(path).fingerprint
     assert read_data(path).cached

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -10,14 +8,14 @@ from mien.data.read import ReadOptions, load_dataset, read_data
 from support import raises
 
 
-def test_read_data_names_a_similar_file_and_a_run_folder(kaggle_table: Path, tiny_run) -> None:
+def test_read_data_names_a_similar_file_and_a_run_folder(kaggle_table, tiny_run):
     with raises(DataError, "data-missing", "fer2103.csv", "'fer2013.csv'"):
         read_data(kaggle_table.with_name("fer2103.csv"))
     with raises(DataError, "data-is-a-run"):
         read_data(tiny_run.path)
 
 
-def test_read_data_prefers_kaggles_table_in_a_folder(kaggle_table: Path, write_csv) -> None:
+def test_read_data_prefers_kaggles_table_in_a_folder(kaggle_table, write_csv):
     folder = kaggle_table.parent
     write_csv(folder / "example_submission.csv", "id,emotion", [])
     assert len(load_dataset(folder)) == 20
@@ -26,9 +24,7 @@ def test_read_data_prefers_kaggles_table_in_a_folder(kaggle_table: Path, write_c
         load_dataset(folder)
 
 
-def test_read_data_gives_equal_faces_for_table_and_folders(
-    kaggle_table: Path, tmp_path: Path, noise, write_tree
-) -> None:
+def test_read_data_gives_equal_faces_for_table_and_folders(kaggle_table, tmp_path, noise, write_tree):
     images = {f"{('angry', 'disgust')[row % 2]}/{row}.png": image for row, image in enumerate(noise(20))}
     sets = (load_dataset(write_tree(tmp_path / "tree", images)), load_dataset(kaggle_table))
     one, other = (sorted((face.label, face.image.tobytes()) for face in faces) for faces in sets)
@@ -36,7 +32,7 @@ def test_read_data_gives_equal_faces_for_table_and_folders(
 
 
 @pytest.mark.parametrize("native", [30, 48, 100])
-def test_fingerprint_and_splits_ignore_the_size(tmp_path: Path, noise, write_tree, native: int) -> None:
+def test_fingerprint_and_splits_ignore_the_size(tmp_path, noise, write_tree, native):
     """Without splits in the data: the cut goes by pixels, and must be the same for models of every size."""
     images = noise(40, side=native)
     tree = write_tree(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": images[row] for row in range(40)})
@@ -51,7 +47,7 @@ def test_fingerprint_and_splits_ignore_the_size(tmp_path: Path, noise, write_tre
             assert found.split_origin == plain.split_origin
 
 
-def test_read_data_opens_images_once_at_every_size(tmp_path: Path, noise, write_tree, monkeypatch) -> None:
+def test_read_data_opens_images_once_at_every_size(tmp_path, noise, write_tree, monkeypatch):
     """Oracle: the number of files; fingerprint and cut are those of 48 px all the same."""
     opened = []
     monkeypatch.setattr("mien.data.image_store.open_image", lambda each: opened.append(each) or open_image(each))
@@ -60,7 +56,7 @@ def test_read_data_opens_images_once_at_every_size(tmp_path: Path, noise, write_
     assert len(opened) == 8
 
 
-def test_matches_training_data_ignores_the_test_split(tmp_path: Path, noise, write_csv, as_pixels) -> None:
+def test_matches_training_data_ignores_the_test_split(tmp_path, noise, write_csv, as_pixels):
     """As Kaggle's whole file is to one who learnt from Training and PublicTest; every other change is none."""
     usages = ["Training"] * 6 + ["PublicTest"] * 3 + ["PrivateTest"] * 3
     rows = [(row % 2, as_pixels(image), usages[row]) for row, image in enumerate(noise(12))]
@@ -85,7 +81,7 @@ def test_matches_training_data_ignores_the_test_split(tmp_path: Path, noise, wri
     assert test.fingerprint_without_test == test.fingerprint
 
 
-def test_fingerprint_for_predictions_includes_test_where_rows_shift(tmp_path: Path, noise, write_tree) -> None:
+def test_fingerprint_for_predictions_includes_test_where_rows_shift(tmp_path, noise, write_tree):
     """In class folders a face is known by its place: scores of the one would be of other faces of the other."""
     images = noise(12)
     learnt = [

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -21,23 +19,23 @@ from mien.data.splits import (
      ("Valid", "validation"), ("public_test", "validation"), ("PrivateTest", "test"), ("private", "test"),
      (" TEST ", "test"), ("happy", None), ("", None)],
 )  # fmt: skip
-def test_canonical_split_knows_common_names(found: str, split: str | None) -> None:
+def test_canonical_split_knows_common_names(found, split):
     assert canonical_split(found) == split
 
 
-def test_is_official_needs_two_official_names() -> None:
+def test_is_official_needs_two_official_names():
     assert is_official(["Training", "PublicTest", "Training"])
     assert not any(is_official(words) for words in (["Training", "test"], ["Training"], []))
 
 
-def test_cut_validation_ignores_the_order_of_images(noise) -> None:
+def test_cut_validation_ignores_the_order_of_images(noise):
     images, labels = noise(200), np.arange(200) % 4
     order = np.random.default_rng(1).permutation(200)
     assert np.array_equal(cut_validation(images, labels)[order], cut_validation(images[order], labels[order]))
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_cut_validation_keeps_classes_of_two_groups_in_both_splits(noise, seed: int) -> None:
+def test_cut_validation_keeps_classes_of_two_groups_in_both_splits(noise, seed):
     generator = np.random.default_rng(seed)
     group_of = generator.integers(0, 30, 60)
     images, labels = noise(30, side=8, seed=seed)[group_of], generator.integers(0, 8, 30)[group_of]
@@ -48,7 +46,7 @@ def test_cut_validation_keeps_classes_of_two_groups_in_both_splits(noise, seed: 
     assert not set(group_of[validation]) & set(group_of[~validation])
 
 
-def test_settle_splits_cuts_only_a_missing_validation(noise) -> None:
+def test_settle_splits_cuts_only_a_missing_validation(noise):
     images, labels = noise(100, side=8), np.arange(100) % 2
 
     def settle(*names: str) -> tuple[dict[str, int], str]:
@@ -80,7 +78,7 @@ def test_settle_splits_says_that_nothing_can_be_cut(given, origin):
 PIXELS = np.arange(60, dtype=np.uint8).reshape(60, 1, 1)
 
 
-def test_cut_validation_repeats_a_stored_cut() -> None:
+def test_cut_validation_repeats_a_stored_cut():
     """Oracle: the cuts of 0.1. A version that cuts otherwise would validate on what earlier runs were trained on."""
     labels = np.arange(60) % 3
     people = np.array([f"person {number // 4}" for number in range(60)])
@@ -96,7 +94,7 @@ def test_cut_validation_repeats_a_stored_cut() -> None:
     assert group_identical(PIXELS[[3, 1, 3, 0]]).tolist() == [0, 1, 0, 2]
 
 
-def test_cut_validation_fills_its_share() -> None:
+def test_cut_validation_fills_its_share():
     """Oracle: counted by hand. 15% of twenty is three; of five it is less than a face, so the group of two goes."""
     assert cut_validation(PIXELS[:20], np.zeros(20, np.int64)).sum() == 3
     for order in ([0, 0, 0, 1, 1], [1, 1, 1, 0, 0]):

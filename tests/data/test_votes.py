@@ -1,7 +1,5 @@
 """Votes on their way through the data: columns of tables, subsets, balancing, FER+'s own file, and what is refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +21,12 @@ USAGE = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 
 
 @pytest.fixture
-def plain() -> Dataset:
+def plain():
     return synthetic_faces(60, seed=3)
 
 
 @pytest.fixture
-def voted(plain: Dataset) -> Dataset:
+def voted(plain):
     """Seven of ten votes for the label, three for "unknown"."""
     return replace(plain, votes=votes_for(plain), vote_classes=FERPLUS_CLASSES)
 
@@ -49,7 +47,7 @@ def write_ferplus(path: Path, faces: Dataset, votes: np.ndarray) -> Path:
     return path
 
 
-def test_read_data_adds_votes_of_a_file(voted: Dataset, plain: Dataset, tmp_path: Path) -> None:
+def test_read_data_adds_votes_of_a_file(voted, plain, tmp_path):
     """Oracle: the votes that were written; seven and three an image. The file adds nothing to the fingerprint."""
     data = tmp_path / "faces.parquet"
     write_parquet(plain, data)
@@ -62,7 +60,7 @@ def test_read_data_adds_votes_of_a_file(voted: Dataset, plain: Dataset, tmp_path
     assert read_data(data).faces.votes is None
 
 
-def test_votes_on_ranks_answers(plain: Dataset) -> None:
+def test_votes_on_ranks_answers(plain):
     """Oracle: the words by hand; equal numbers keep the order of the classes."""
     votes = np.zeros((len(plain), 3))
     votes[0] = (2, 3.25, 2)
@@ -70,13 +68,13 @@ def test_votes_on_ranks_answers(plain: Dataset) -> None:
     assert (faces.votes_on(0), faces.votes_on(1), plain.votes_on(0)) == ("sad 3.25, happy 2, unsure 2", "", "")
 
 
-def test_subset_keeps_votes_of_repeated_rows(voted: Dataset) -> None:
+def test_subset_keeps_votes_of_repeated_rows(voted):
     """Oracle: every row's votes name its own label, so they must in each copy."""
     made = voted.subset(np.array([5, 3, 3]))
     assert np.array_equal(made.votes, votes_for(made))
 
 
-def test_with_votes_rejects_votes_on_other_images(tmp_path: Path, plain: Dataset) -> None:
+def test_with_votes_rejects_votes_on_other_images(tmp_path, plain):
     votes, moved = votes_for(plain), replace(plain, split=np.roll(plain.split, 1))
     for faces, counts, values in (
         (plain, np.roll(votes, 1, axis=1), ()),
@@ -87,13 +85,13 @@ def test_with_votes_rejects_votes_on_other_images(tmp_path: Path, plain: Dataset
             with_votes(plain, write_ferplus(tmp_path / "v.csv", faces, counts))
 
 
-def test_check_votes_allows_faces_without_votes(plain: Dataset) -> None:
+def test_check_votes_allows_faces_without_votes(plain):
     votes = votes_for(plain)
     votes[7] = 0
     assert np.array_equal(check_votes(replace(plain, votes=votes, vote_classes=FERPLUS_CLASSES)), votes)
 
 
-def test_votes_fingerprint_depends_on_votes_without_test(voted: Dataset) -> None:
+def test_votes_fingerprint_depends_on_votes_without_test(voted):
     """Other votes, another fingerprint; votes of the test split do not count."""
     assert np.allclose(vote_probabilities(check_votes(voted))[:, FERPLUS_CLASSES.index("unknown")], 0.3)
     assert np.allclose(vote_probabilities(check_votes(voted)).sum(axis=1), 1)
@@ -104,7 +102,7 @@ def test_votes_fingerprint_depends_on_votes_without_test(voted: Dataset) -> None
         assert (votes_fingerprint(replace(voted, votes=votes, vote_classes=FERPLUS_CLASSES)) != before) == differs
 
 
-def test_read_pixels_gathers_votes(tmp_path: Path, noise, write_csv, as_pixels) -> None:
+def test_read_pixels_gathers_votes(tmp_path, noise, write_csv, as_pixels):
     """Oracle: the numbers that were written, in a table with other columns and one of groups between them."""
     rows = [(row % 2, as_pixels(image), row, "Training", f"p{row}", 9 - row) for row, image in enumerate(noise(4))]
     header = "emotion,pixels,votes_happy,Usage,person,votes_Anger"
@@ -115,7 +113,7 @@ def test_read_pixels_gathers_votes(tmp_path: Path, noise, write_csv, as_pixels) 
     assert set(faces.columns) == {"person"}
 
 
-def test_read_parquet_gathers_votes(tmp_path: Path, plain: Dataset) -> None:
+def test_read_parquet_gathers_votes(tmp_path, plain):
     """Oracle: the numbers that were written; a row of nulls is one that nobody was asked about."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     write_parquet(plain, tmp_path / "plain.parquet")
@@ -145,7 +143,7 @@ def test_read_parquet_gathers_votes(tmp_path: Path, plain: Dataset) -> None:
         read_data(tmp_path / "shards")
 
 
-def test_votes_name_the_line_of_a_bad_number(tmp_path: Path, noise, write_tree, write_csv) -> None:
+def test_votes_name_the_line_of_a_bad_number(tmp_path, noise, write_tree, write_csv):
     """By hand: the third row is line 4; a row with no number at all is one that nobody was asked about."""
     write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
     good = [["0.png", "happy", 3, 0], ["1.png", "sad", 0, 2.5], ["2.png", "happy", "", ""], ["3.png", "sad", 1, 1]]
@@ -157,7 +155,7 @@ def test_votes_name_the_line_of_a_bad_number(tmp_path: Path, noise, write_tree, 
             read_data(write_csv(tmp_path / "bad.csv", "path,label,votes_happy,votes_sad", rows))
 
 
-def test_rating_notices_count_missing_ratings(tmp_path, noise, write_tree, write_csv) -> None:
+def test_rating_notices_count_missing_ratings(tmp_path, noise, write_tree, write_csv):
     """Oracle: AffectNet marks a missing rating by -2; self-assessment manikins go from 1 to 9."""
     write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
     valence, arousal = ["0.5", '"-0,5"', "NA", -2], [3, 5, 1, 9]
@@ -171,7 +169,7 @@ def test_rating_notices_count_missing_ratings(tmp_path, noise, write_tree, write
     np.testing.assert_equal(ratings[:, 0], [0.5, -0.5, np.nan, np.nan])
 
 
-def test_read_parquet_names_rows_of_another_length(tmp_path: Path, plain: Dataset) -> None:
+def test_read_parquet_names_rows_of_another_length(tmp_path, plain):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     write_parquet(plain, tmp_path / "plain.parquet")
     lists = FERPLUS.tolist()

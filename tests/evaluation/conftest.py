@@ -1,9 +1,5 @@
 """What tests of figures share: predictions of made-up runs."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -13,7 +9,7 @@ CLASSES = ("angry", "fear", "happy", "sad", "surprise")
 
 
 @pytest.fixture
-def make_predictions() -> Callable[..., Predictions]:
+def make_predictions():
     """Makes predictions of a run: labels do not depend on the seed; what is said about them does."""
 
     def make(seed: int, rows: int = 200, right: float = 0.7) -> Predictions:

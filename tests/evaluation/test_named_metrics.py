@@ -1,7 +1,5 @@
 """Oracle: scikit-learn's metrics on the samples themselves, repeated as often as they weigh or were drawn."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Oracles: scikit-learn's metrics, numpy's and scipy's statistics, and a simulation of coverage."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

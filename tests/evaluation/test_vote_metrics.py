@@ -1,7 +1,5 @@
 """Votes: FER+'s protocol counted by hand, distances against scipy and NumPy, files that are written and read back."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +23,7 @@ HAPPY, SAD, CONTEMPT, UNKNOWN = (FERPLUS_CLASSES.index(name) for name in ("happy
 
 
 @pytest.fixture
-def predictions() -> Predictions:
+def predictions():
     """Five faces: two where both outputs are right, contempt that the label cannot say, none clear, and unknown."""
     counts = np.zeros((5, 10), dtype=np.int64)
     counts[0, HAPPY] = 10

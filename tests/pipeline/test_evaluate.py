@@ -1,7 +1,5 @@
 """Oracles: what ``predict_split`` and ``evaluate_predictions`` say of the same faces, and faces counted here."""
 
-from __future__ import annotations
-
 import csv
 import json
 from contextlib import contextmanager

@@ -1,9 +1,6 @@
 """A service within the tests' own process; test_server.py has it as a process of its own."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -47,7 +44,7 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-def start() -> Iterator[Callable[..., Service]]:
+def start():
     """Start a service: ``start(limits=Limits(max_requests=1))``, with the arguments of ``create_app``."""
     with ExitStack() as stack:
 
@@ -60,31 +57,31 @@ def start() -> Iterator[Callable[..., Service]]:
 
 
 @pytest.fixture(scope="session")
-def service(start: Callable[..., Service]) -> Service:
+def service(start):
     """A service with its usual limits, except those of time."""
     return start()
 
 
 @pytest.fixture(scope="session")
-def token() -> str:
+def token():
     """The token of the service ``guarded``."""
     return "s3cret-Token_~+/=="
 
 
 @pytest.fixture(scope="session")
-def guarded(start: Callable[..., Service], token: str) -> Service:
+def guarded(start, token):
     """A service that asks for a token."""
     return start(token=token)
 
 
 @pytest.fixture(scope="session")
-def face() -> bytes:
+def face():
     """A drawn happy face of 48 x 48 pixels as PNG."""
     return encoded(render_faces(np.array([EXPRESSIONS.index("happy")]), seed=1)[0])
 
 
 @pytest.fixture(scope="session")
-def make_form() -> Callable[..., tuple[bytes, dict[str, str]]]:
+def make_form():
     """A multipart body of parts (headers, content), and the headers of its request."""
 
     def make_form(*parts: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ def running(folder: Path, *options: object, **variables: str) -> Iterator[Proces
 
 
 @pytest.fixture
-def start(tmp_path_factory) -> Iterator[Callable[..., Process]]:
+def start(tmp_path_factory):
     with ExitStack() as stack:
         yield lambda *options, **named: stack.enter_context(
             running(tmp_path_factory.mktemp("service"), *options, **named)
