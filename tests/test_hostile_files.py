@@ -102,14 +102,10 @@ def test_an_evaluation_on_a_full_disk_leaves_nothing(tmp_path, limit):
     assert names >= {"metrics.json", "predictions_validation.npz", "report.html"}
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        '"path,label,split\n"a\n.png",happy,train\nb.png,sad,test\n',
-        "emotion,pixels,Usage\n" + "\n".join(f"{at},{' '.join(['7'] * 2304)},Training" for at in ("9" * 5000, "1")),
-    ],
-    ids=["a line break in a cell", "a label of 5000 digits"],
-)
+@pytest.mark.parametrize("content", [
+    '"path,label,split\n"a\n.png",happy,train\nb.png,sad,test\n',
+    "emotion,pixels,Usage\n" + "\n".join(f"{at},{' '.join(['7'] * 2304)},Training" for at in ("9" * 5000, "1")),
+], ids=["a line break in a cell", "a label of 5000 digits"])  # fmt: skip
 def test_a_long_or_broken_cell_does_not_break_the_message(tmp_path, content):
     """Found by a campaign of mutated files."""
     (tmp_path / "a.csv").write_text(content)

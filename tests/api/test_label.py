@@ -184,14 +184,11 @@ def test_doubtful_first_sorts_by_entropy(tmp_path):
         doubtful_first(["05.png"], tmp_path, model, lambda *_: None)
 
 
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [
-        ("path,label\na.png,happy\n", "ballot-columns"),
-        ("image,vote\n00.png,joyful\n", "ballot-answer"),
-        ("image,vote\nother.png,happy\n", "ballot-image"),
-    ],
-)
+@pytest.mark.parametrize(("content", "code"), [
+    ("path,label\na.png,happy\n", "ballot-columns"),
+    ("image,vote\n00.png,joyful\n", "ballot-answer"),
+    ("image,vote\nother.png,happy\n", "ballot-image"),
+])  # fmt: skip
 def test_read_ballot_rejects_other_files(faces, tmp_path, content, code):
     (tmp_path / "anna.csv").write_text(content)
     with raises(DataError, code, "anna.csv"):

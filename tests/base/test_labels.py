@@ -53,16 +53,13 @@ def test_parse_scheme_takes_custom_groups():
     assert parse_scheme("all") is None
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "values"),
-    [
-        ("sevn", "scheme-unknown", "Did you mean 'seven'"),
-        ("good=happy", "too-few-classes", "'good=happy'"),
-        ("good=happy,bad=", "scheme-syntax", "'bad='"),
-        ("a=happy,a=sad", "scheme-repeated", "'a'"),
-        ("a=happy,b=joy", "scheme-repeated", "'happy'"),
-    ],
-)
+@pytest.mark.parametrize(("text", "code", "values"), [
+    ("sevn", "scheme-unknown", "Did you mean 'seven'"),
+    ("good=happy", "too-few-classes", "'good=happy'"),
+    ("good=happy,bad=", "scheme-syntax", "'bad='"),
+    ("a=happy,a=sad", "scheme-repeated", "'a'"),
+    ("a=happy,b=joy", "scheme-repeated", "'happy'"),
+])  # fmt: skip
 def test_parse_scheme_rejects_bad_text(text, code, values):
     with raises(DataError, code, values):
         parse_scheme(text)

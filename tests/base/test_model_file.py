@@ -100,16 +100,13 @@ def with_manifest(file, content):
     return file
 
 
-@pytest.mark.parametrize(
-    ("form", "manifest"),
-    [
-        ({"name": "x"}, MANIFEST),
-        ({"logits": 5}, MANIFEST),
-        ({"kind": TensorProto.DOUBLE}, MANIFEST),
-        # The second output is missing, or has another number of classes.
-        *(({"perceived": count}, Manifest.model_validate(BOTH)) for count in (None, 2, 4)),
-    ],
-)
+@pytest.mark.parametrize(("form", "manifest"), [
+    ({"name": "x"}, MANIFEST),
+    ({"logits": 5}, MANIFEST),
+    ({"kind": TensorProto.DOUBLE}, MANIFEST),
+    # The second output is missing, or has another number of classes.
+    *(({"perceived": count}, Manifest.model_validate(BOTH)) for count in (None, 2, 4)),
+])  # fmt: skip
 def test_load_rejects_a_graph_that_differs_from_its_manifest(tmp_path, form, manifest):
     file = write(tmp_path / "m.onnx", graph(perceived=3), Manifest.model_validate(BOTH))
     assert list(read_manifest(file).outputs) == ["fer2013", "perceived"]
@@ -147,19 +144,15 @@ def rule(**changes):
     return BOTH | {"answer": GOOD_RULE | changes, "schema_version": 4}
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        *("{", "[1]", "[" * 200_000, '{"schema_version": 1, "name": 3}'),
-        *(ONE | {"temperature": each} for each in (math.inf, 0)),
-        *(ONE | {"classes": each} for each in (["a", "a"], ["a"])),
-        outputs(perceived={"classes": ["a", "a"]}),
-        *(outputs(perceived={"temperature": 0}), outputs(perceived={"target": "guesses"})),
-        *(rule(prior=[0.5, 0.5]), rule(prior=[0.5, 0.5, 0.0]), rule(output="fer2013"), rule(output="votes")),
-        *(rule(strength=2), rule(unsure_below=1), rule(unsure_below=-0.1), rule(bias=1)),
-    ],
-    ids=lambda content: type(content).__name__,
-)
+@pytest.mark.parametrize("content", [
+    *("{", "[1]", "[" * 200_000, '{"schema_version": 1, "name": 3}'),
+    *(ONE | {"temperature": each} for each in (math.inf, 0)),
+    *(ONE | {"classes": each} for each in (["a", "a"], ["a"])),
+    outputs(perceived={"classes": ["a", "a"]}),
+    *(outputs(perceived={"temperature": 0}), outputs(perceived={"target": "guesses"})),
+    *(rule(prior=[0.5, 0.5]), rule(prior=[0.5, 0.5, 0.0]), rule(output="fer2013"), rule(output="votes")),
+    *(rule(strength=2), rule(unsure_below=1), rule(unsure_below=-0.1), rule(bias=1)),
+], ids=lambda content: type(content).__name__)  # fmt: skip
 def test_read_manifest_rejects_impossible_values(tmp_path, content):
     with raises(ModelError, "manifest-damaged"):
         read_manifest(with_manifest(tmp_path / "m.onnx", content))

@@ -87,15 +87,12 @@ def test_transparency_is_laid_on_white():
     assert (grey_square(half.convert("La"), 10) == grey_square(half, 10)).all()
 
 
-@pytest.mark.parametrize(
-    ("array", "code"),
-    [
-        (np.zeros((4, 4)), "image-dtype"),
-        (np.zeros((2, 5, 6), np.uint8), "image-shape"),
-        (np.zeros((0, 4), np.uint8), "image-shape"),
-        (np.zeros((4, 4, 2), np.uint8), "image-shape"),
-    ],
-)
+@pytest.mark.parametrize(("array", "code"), [
+    (np.zeros((4, 4)), "image-dtype"),
+    (np.zeros((2, 5, 6), np.uint8), "image-shape"),
+    (np.zeros((0, 4), np.uint8), "image-shape"),
+    (np.zeros((4, 4, 2), np.uint8), "image-shape"),
+])  # fmt: skip
 def test_open_image_rejects_other_arrays(array, code):
     with raises(DataError, code):
         grey_square(array, 48)

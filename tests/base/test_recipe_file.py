@@ -35,44 +35,41 @@ def test_recipe_omits_nesterov_where_it_is_off(optim):
     assert check_recipe(content, "again").digest == recipe.digest
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "found"),
-    [
-        ("epoch = 3", "recipe-unknown-key", "'epochs'"),
-        ("[optim]\nlearning_rte = 1", "recipe-unknown-key", "'optim.learning_rte'"),
-        ("lr = 0.1", "recipe-unknown-key", "'optim.lr'"),
-        ("[augment]\nlr = 0.1", "recipe-unknown-key", "'optim.lr'"),
-        ("[optim]\nlr = 0", "recipe-value", "optim.lr = 0"),
-        ("[augment]\nmixup = 1e39", "recipe-value", "augment.mixup = 1e+39"),
-        ("batch_size = 1000000000000", "recipe-value", "batch_size = 1000000000000"),
-        ("[optim]\nname = 'lion'", "recipe-value", "optim.name = 'lion'"),
-        ("classes = 'sevn'", "recipe-value", "'seven'"),
-        ("[input]\ncrop_px = 99", "recipe-value", "crop_px 99"),
-        ("epochs = ", "recipe-not-toml", ""),
-        ("name = '../x'", "recipe-value", "name = '../x'"),
-        ("epochs = 1979-05-27", "recipe-value", "epochs = '1979-05-27'"),
-        ("[optim]\nbetas = [0.8, 0.9]", "recipe-value", "optim.betas"),
-        ("[schedule]\nstep_epochs = 3", "recipe-value", "schedule.step_epochs = 3"),
-        ("[balance]\neffective_beta = 0.9", "recipe-value", "class_weights = 'effective'"),
-        (
-            "class_weights = 'balanced'\n[balance]\nsampling = 'batches'",
-            "recipe-value",
-            "balance.sampling = 'batches' and class_weights = 'balanced'",
-        ),
-        (
-            "class_weights = 'effective'\n[balance]\nlogit_adjustment = 1",
-            "recipe-value",
-            "class_weights = 'effective' and balance.logit_adjustment = 1",
-        ),
-        (
-            "[balance]\nsampling = 'undersample'\nlogit_adjustment = 1",
-            "recipe-value",
-            "balance.sampling = 'undersample' and balance.logit_adjustment = 1",
-        ),
-        ("[balance]\nsampling = 'undersample'\nshare = 0.5", "recipe-value", "balance.share = 0.5"),
-        ("[balance]\nshare = 0.5", "recipe-value", "balance.share = 0.5"),
-    ],
-)
+@pytest.mark.parametrize(("text", "code", "found"), [
+    ("epoch = 3", "recipe-unknown-key", "'epochs'"),
+    ("[optim]\nlearning_rte = 1", "recipe-unknown-key", "'optim.learning_rte'"),
+    ("lr = 0.1", "recipe-unknown-key", "'optim.lr'"),
+    ("[augment]\nlr = 0.1", "recipe-unknown-key", "'optim.lr'"),
+    ("[optim]\nlr = 0", "recipe-value", "optim.lr = 0"),
+    ("[augment]\nmixup = 1e39", "recipe-value", "augment.mixup = 1e+39"),
+    ("batch_size = 1000000000000", "recipe-value", "batch_size = 1000000000000"),
+    ("[optim]\nname = 'lion'", "recipe-value", "optim.name = 'lion'"),
+    ("classes = 'sevn'", "recipe-value", "'seven'"),
+    ("[input]\ncrop_px = 99", "recipe-value", "crop_px 99"),
+    ("epochs = ", "recipe-not-toml", ""),
+    ("name = '../x'", "recipe-value", "name = '../x'"),
+    ("epochs = 1979-05-27", "recipe-value", "epochs = '1979-05-27'"),
+    ("[optim]\nbetas = [0.8, 0.9]", "recipe-value", "optim.betas"),
+    ("[schedule]\nstep_epochs = 3", "recipe-value", "schedule.step_epochs = 3"),
+    ("[balance]\neffective_beta = 0.9", "recipe-value", "class_weights = 'effective'"),
+    (
+        "class_weights = 'balanced'\n[balance]\nsampling = 'batches'",
+        "recipe-value",
+        "balance.sampling = 'batches' and class_weights = 'balanced'",
+    ),
+    (
+        "class_weights = 'effective'\n[balance]\nlogit_adjustment = 1",
+        "recipe-value",
+        "class_weights = 'effective' and balance.logit_adjustment = 1",
+    ),
+    (
+        "[balance]\nsampling = 'undersample'\nlogit_adjustment = 1",
+        "recipe-value",
+        "balance.sampling = 'undersample' and balance.logit_adjustment = 1",
+    ),
+    ("[balance]\nsampling = 'undersample'\nshare = 0.5", "recipe-value", "balance.share = 0.5"),
+    ("[balance]\nshare = 0.5", "recipe-value", "balance.share = 0.5"),
+])  # fmt: skip
 def test_load_recipe_rejects_bad_values_and_names_the_key(text, code, found, tmp_path):
     (tmp_path / "mine.toml").write_text(text)
     with raises(RecipeError, code, "mine.toml") as caught:

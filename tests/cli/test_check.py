@@ -220,15 +220,12 @@ def test_command_writes_json_and_report(mien, csv, faces, validation, face_parqu
     refused(mien("check", tmp_path / "none.csv", "--data", face_parquet), "predictions-missing", "none.csv")
 
 
-@pytest.mark.parametrize(
-    ("columns", "change", "code"),
-    [
-        ("name,prediction", {}, "csv-columns"),
-        ("id,guess", {}, "csv-columns"),
-        ("id,prediction", {0: "joyful?"}, "class-unknown"),
-        ("id,prediction", {0: 99}, "class-unknown"),
-    ],
-)
+@pytest.mark.parametrize(("columns", "change", "code"), [
+    ("name,prediction", {}, "csv-columns"),
+    ("id,guess", {}, "csv-columns"),
+    ("id,prediction", {0: "joyful?"}, "class-unknown"),
+    ("id,prediction", {0: 99}, "class-unknown"),
+])  # fmt: skip
 def test_check_rejects_bad_tables(csv, faces, validation, face_parquet, columns, change, code):
     predicted = [change.get(at, name) for at, name in enumerate(named(faces, validation.labels))]
     with raises(Exception, code):

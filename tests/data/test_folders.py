@@ -55,21 +55,18 @@ def test_read_folders_takes_splits_from_folders_or_official_names(tree, names, o
     assert sorted(result.faces.source) == sorted(names)
 
 
-@pytest.mark.parametrize(
-    ("file", "code", "named"),
-    [
-        ("sad/.DS_Store", None, ""),
-        ("sad/Thumbs.db", None, ""),
-        ("sad/._000.png", None, ""),
-        ("__MACOSX/", None, ""),
-        ("._people.csv", None, ""),
-        ("contempt/", "class-folder-empty", "contempt"),
-        ("fear/README.txt", "files-skipped", "1, e.g."),
-        ("stray.png", "files-skipped", "no class folder"),
-        ("sad/IMG_1.DNG", "files-skipped", "JPEG"),  # a camera's raw photograph
-        ("people.csv", "files-skipped", "people.csv is beside"),
-    ],
-)
+@pytest.mark.parametrize(("file", "code", "named"), [
+    ("sad/.DS_Store", None, ""),
+    ("sad/Thumbs.db", None, ""),
+    ("sad/._000.png", None, ""),
+    ("__MACOSX/", None, ""),
+    ("._people.csv", None, ""),
+    ("contempt/", "class-folder-empty", "contempt"),
+    ("fear/README.txt", "files-skipped", "1, e.g."),
+    ("stray.png", "files-skipped", "no class folder"),
+    ("sad/IMG_1.DNG", "files-skipped", "JPEG"),  # a camera's raw photograph
+    ("people.csv", "files-skipped", "people.csv is beside"),
+])  # fmt: skip
 def test_read_folders_notes_what_it_leaves_out(tree, file, code, named):
     folder = tree(*many("sad", "fear", count=3))
     (folder / file).mkdir() if file[-1] == "/" else (folder / file).write_bytes(b"x")

@@ -47,18 +47,15 @@ def test_new_images_maps_many_images(images):
 
 
 @pytest.mark.usefixtures("large")
-@pytest.mark.parametrize(
-    ("chosen", "stays"),
-    [
-        (np.arange(50) % 2 == 0, False),
-        (np.array([9, 3, 3, 41, *range(20)]), False),
-        (np.arange(10, 40), True),
-        (np.arange(50) >= 30, True),
-        (np.arange(50) < 3, False),
-        (np.zeros(50, dtype=bool), False),
-        (np.array([-2, -1, 0, *range(1, 20)]), False),
-    ],
-)
+@pytest.mark.parametrize(("chosen", "stays"), [
+    (np.arange(50) % 2 == 0, False),
+    (np.array([9, 3, 3, 41, *range(20)]), False),
+    (np.arange(10, 40), True),
+    (np.arange(50) >= 30, True),
+    (np.arange(50) < 3, False),
+    (np.zeros(50, dtype=bool), False),
+    (np.array([-2, -1, 0, *range(1, 20)]), False),
+])  # fmt: skip
 def test_take_equals_numpy_indexing(images, chosen, stays):
     source = mapped(images)
     taken = take(source, chosen)

@@ -109,18 +109,15 @@ def test_break_down_is_an_evaluation_of_each_part():
     json.dumps([part.to_dict() for part in parts], allow_nan=False)
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (np.array([10, 9, 10]), [("9", 1), ("10", 2)]),
-        (np.array([True, False, True]), [("False", 1), ("True", 2)]),
-        (np.array([20, np.nan, 3]), [("3", 1), ("20", 1)]),  # a whole number with gaps is read as a fraction
-        (np.array([False, None, "x"], dtype=object), [("False", 1), ("x", 1)]),
-        (np.array(["b", "", "nan"]), [("b", 1)]),
-        (np.array(["NA", "b", "n/a"]), [("b", 1)]),
-        (np.array(["None", "<NA>", "F"]), [("F", 1)]),
-    ],
-)
+@pytest.mark.parametrize(("values", "expected"), [
+    (np.array([10, 9, 10]), [("9", 1), ("10", 2)]),
+    (np.array([True, False, True]), [("False", 1), ("True", 2)]),
+    (np.array([20, np.nan, 3]), [("3", 1), ("20", 1)]),  # a whole number with gaps is read as a fraction
+    (np.array([False, None, "x"], dtype=object), [("False", 1), ("x", 1)]),
+    (np.array(["b", "", "nan"]), [("b", 1)]),
+    (np.array(["NA", "b", "n/a"]), [("b", 1)]),
+    (np.array(["None", "<NA>", "F"]), [("F", 1)]),
+])  # fmt: skip
 def test_break_down_leaves_out_missing_values(values, expected):
     parts = break_down("x", made_predictions(rows=3), values, resamples=10).parts
     assert [(part.value, part.count) for part in parts] == expected
@@ -149,16 +146,12 @@ def test_numbers_with_few_samples_each_are_cut_into_quarters():
     assert len(often) == 12, "each has enough samples"
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (np.arange(164) % 41 - 20, ["-20 to -10", "-9 to 0", "1 to 10", "11 to 20"]),
-        (np.arange(200) % 50 / 4, ["0 to 3", "3.25 to 6", "6.25 to 9.25", "9.5 to 12.25"]),
-        (np.array([f"{at % 6}_{at % 5}" for at in range(90)]), sorted({f"{at % 6}_{at % 5}" for at in range(90)})),
-        (np.r_[np.arange(400) % 10, 11, 12], [*range(10), 11, 12]),
-    ],
-    ids=["negative", "decimal", "names", "two rare"],
-)
+@pytest.mark.parametrize(("values", "expected"), [
+    (np.arange(164) % 41 - 20, ["-20 to -10", "-9 to 0", "1 to 10", "11 to 20"]),
+    (np.arange(200) % 50 / 4, ["0 to 3", "3.25 to 6", "6.25 to 9.25", "9.5 to 12.25"]),
+    (np.array([f"{at % 6}_{at % 5}" for at in range(90)]), sorted({f"{at % 6}_{at % 5}" for at in range(90)})),
+    (np.r_[np.arange(400) % 10, 11, 12], [*range(10), 11, 12]),
+], ids=["negative", "decimal", "names", "two rare"])  # fmt: skip
 def test_groups_of_numbers_are_in_order(values, expected):
     assert group_values(values)[0].tolist() == expected
 

@@ -154,14 +154,10 @@ def test_mcnemar_over_groups_is_scipys_permutation_test(groups):
     assert found.p_value == pytest.approx(min(expected.pvalue, 1), abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("method", "sizes"),
-    [
-        ("chi-square", np.random.default_rng(5).integers(-4, 6, 90)),
-        ("exact sign-flip", np.array([100] * 4 + [1] * 22)),
-    ],
-    ids=["many", "four large ones"],
-)
+@pytest.mark.parametrize(("method", "sizes"), [
+    ("chi-square", np.random.default_rng(5).integers(-4, 6, 90)),
+    ("exact sign-flip", np.array([100] * 4 + [1] * 22)),
+], ids=["many", "four large ones"])  # fmt: skip
 def test_mcnemar_over_many_groups_approximates_the_exact_test(method, sizes):
     first = np.repeat(sizes < 0, np.abs(sizes))
     found = mcnemar_test(first, ~first, np.repeat(np.arange(len(sizes)), np.abs(sizes)))

@@ -176,18 +176,15 @@ def test_resamples_in_which_an_own_metric_raises_are_left_out(make_predictions, 
     assert np.isnan(found.drawn).any()
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "value"),
-    [
-        ("parts.py:fails", "metric-failed", "'fails' raised ValueError: needs scores"),
-        ("parts.py:returns_text", "metric-value", "str"),
-        ("parts.py:returns_array", "metric-value", "ndarray"),
-        ("parts.py:error", "metric-file", "Did you mean 'errors'?"),
-        ("parts.py:constant", "metric-file", "constant"),
-        ("none.py:errors", "metric-file", "none.py"),
-        ("broken.py:errors", "metric-file", "SyntaxError"),
-    ],
-)
+@pytest.mark.parametrize(("name", "code", "value"), [
+    ("parts.py:fails", "metric-failed", "'fails' raised ValueError: needs scores"),
+    ("parts.py:returns_text", "metric-value", "str"),
+    ("parts.py:returns_array", "metric-value", "ndarray"),
+    ("parts.py:error", "metric-file", "Did you mean 'errors'?"),
+    ("parts.py:constant", "metric-file", "constant"),
+    ("none.py:errors", "metric-file", "none.py"),
+    ("broken.py:errors", "metric-file", "SyntaxError"),
+])  # fmt: skip
 def test_an_own_metric_that_cannot_be_used_is_refused(make_predictions, parts, name, code, value):
     (parts / "broken.py").write_text("def errors(:\n")
     with raises(DataError, code, value) as caught:

@@ -77,36 +77,33 @@ def test_narrow_types_are_accepted(tmp_path):
     read_predictions(save(tmp_path, probabilities=changed(1, [0.5, 0.4995])))
 
 
-@pytest.mark.parametrize(
-    ("changes", "code", "found"),
-    [
-        ({"labels": None}, "array-missing", "Missing: labels; found: sample_ids, probabilities"),
-        ({"answers": np.array(["sad"] * 3)}, "array-missing", "'answer_confidence', the probability of each"),
-        ({"sample_ids": np.array([7.0, 3, 9])}, "sample-ids-type", "float64 (3,)"),
-        ({"sample_ids": np.array([7, 3])}, "probabilities-shape", "(2, 2)"),
-        ({"sample_ids": np.array([7, 3, 7])}, "sample-id-repeated", "7 occurs 2 times"),
-        ({"labels": np.array([0, 1])}, "labels-shape", "2 for 3"),
-        ({"labels": np.array([[0], [1], [1]])}, "labels-type", "(3, 1)"),
-        ({"labels": np.array([0, 2, 1])}, "label-range", "sample 3 (entry 1) has [2]"),
-        ({"probabilities": np.array([[1, 0]] * 3)}, "probabilities-shape", "int64 (3, 2)"),
-        ({"probabilities": changed((1, 0), np.nan)}, "probability-not-finite", "sample 3 (entry 1) has [nan, 0.5]"),
-        ({"probabilities": changed(1, [np.inf, -np.inf])}, "probability-not-finite", "sample 3 (entry 1)"),
-        ({"probabilities": changed(2, [-0.5, 1.5])}, "probability-range", "sample 9 (entry 2) has [-0.5, 1.5]"),
-        ({"probabilities": changed(1, [0.5, 0.498])}, "probability-sum", "sample 3 (entry 1)"),
-        ({"classes": np.array(["sad", "sad"])}, "class-names", "'sad', 'sad'"),
-        ({"classes": np.array([1, 2])}, "classes-type", "int64"),
-        ({"classes": np.array(["sad"]), "probabilities": np.ones((3, 1))}, "too-few-classes", "found 1"),
-        ({"classes": np.array(["sad", None], dtype=object)}, "predictions-unreadable", ""),
-        ({"split": np.array(["test"])}, "split-type", "<U4 (1,)"),
-        ({"split": np.array("")}, "split-name", ""),
-        ({"split": np.array("a\0b")}, "split-name", "a"),
-        ({"split": np.array("../a")}, "split-name", "../a"),
-        ({"split": np.array("a" * 81)}, "split-name", "aaa"),
-        ({"data_fingerprint": np.array(5)}, "data-fingerprint-type", "int64 ()"),
-        ({"temperature": np.array("warm")}, "temperature-type", "<U4 ()"),
-        ({"temperature": np.array(0.0)}, "temperature-range", "found 0.0"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "code", "found"), [
+    ({"labels": None}, "array-missing", "Missing: labels; found: sample_ids, probabilities"),
+    ({"answers": np.array(["sad"] * 3)}, "array-missing", "'answer_confidence', the probability of each"),
+    ({"sample_ids": np.array([7.0, 3, 9])}, "sample-ids-type", "float64 (3,)"),
+    ({"sample_ids": np.array([7, 3])}, "probabilities-shape", "(2, 2)"),
+    ({"sample_ids": np.array([7, 3, 7])}, "sample-id-repeated", "7 occurs 2 times"),
+    ({"labels": np.array([0, 1])}, "labels-shape", "2 for 3"),
+    ({"labels": np.array([[0], [1], [1]])}, "labels-type", "(3, 1)"),
+    ({"labels": np.array([0, 2, 1])}, "label-range", "sample 3 (entry 1) has [2]"),
+    ({"probabilities": np.array([[1, 0]] * 3)}, "probabilities-shape", "int64 (3, 2)"),
+    ({"probabilities": changed((1, 0), np.nan)}, "probability-not-finite", "sample 3 (entry 1) has [nan, 0.5]"),
+    ({"probabilities": changed(1, [np.inf, -np.inf])}, "probability-not-finite", "sample 3 (entry 1)"),
+    ({"probabilities": changed(2, [-0.5, 1.5])}, "probability-range", "sample 9 (entry 2) has [-0.5, 1.5]"),
+    ({"probabilities": changed(1, [0.5, 0.498])}, "probability-sum", "sample 3 (entry 1)"),
+    ({"classes": np.array(["sad", "sad"])}, "class-names", "'sad', 'sad'"),
+    ({"classes": np.array([1, 2])}, "classes-type", "int64"),
+    ({"classes": np.array(["sad"]), "probabilities": np.ones((3, 1))}, "too-few-classes", "found 1"),
+    ({"classes": np.array(["sad", None], dtype=object)}, "predictions-unreadable", ""),
+    ({"split": np.array(["test"])}, "split-type", "<U4 (1,)"),
+    ({"split": np.array("")}, "split-name", ""),
+    ({"split": np.array("a\0b")}, "split-name", "a"),
+    ({"split": np.array("../a")}, "split-name", "../a"),
+    ({"split": np.array("a" * 81)}, "split-name", "aaa"),
+    ({"data_fingerprint": np.array(5)}, "data-fingerprint-type", "int64 ()"),
+    ({"temperature": np.array("warm")}, "temperature-type", "<U4 ()"),
+    ({"temperature": np.array(0.0)}, "temperature-range", "found 0.0"),
+])  # fmt: skip
 def test_a_broken_rule_is_refused_with_file_and_sample(tmp_path, changes, code, found):
     path = save(tmp_path, **changes)
     with raises(DataError, code, found) as raised:

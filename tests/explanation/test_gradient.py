@@ -155,19 +155,16 @@ GAIN, NONE, WORSE = Estimate(0.2, 0.1, 0.3), Estimate(0.2, -0.01, 0.3), Estimate
 EQUAL, OTHER, SAME = Estimate(0.0, -0.1, 0.1), Estimate(0.1, 0.0, 0.3), Estimate(0.45, 0.3, 0.55)
 
 
-@pytest.mark.parametrize(
-    ("faces", "deletion", "insertion", "correlation", "verdict"),
-    [
-        (20, GAIN, EQUAL, OTHER, "passes"),
-        (20, GAIN, EQUAL, None, "passes"),
-        (20, NONE, EQUAL, None, "fails"),
-        (20, GAIN, EQUAL, SAME, "fails"),
-        (20, GAIN, EQUAL, Estimate(1.0, math.nan, math.nan), "fails"),
-        (20, GAIN, EQUAL, Estimate(0.0, math.nan, math.nan), "passes"),
-        (20, GAIN, WORSE, OTHER, "fails"),
-        (19, GAIN, EQUAL, OTHER, "undecided"),
-    ],
-)
+@pytest.mark.parametrize(("faces", "deletion", "insertion", "correlation", "verdict"), [
+    (20, GAIN, EQUAL, OTHER, "passes"),
+    (20, GAIN, EQUAL, None, "passes"),
+    (20, NONE, EQUAL, None, "fails"),
+    (20, GAIN, EQUAL, SAME, "fails"),
+    (20, GAIN, EQUAL, Estimate(1.0, math.nan, math.nan), "fails"),
+    (20, GAIN, EQUAL, Estimate(0.0, math.nan, math.nan), "passes"),
+    (20, GAIN, WORSE, OTHER, "fails"),
+    (19, GAIN, EQUAL, OTHER, "undecided"),
+])  # fmt: skip
 def test_verdict_needs_both_checks_and_20_faces(faces, deletion, insertion, correlation, verdict):
     assert MapCheck("gradient", faces, deletion, insertion, correlation).verdict == verdict
 

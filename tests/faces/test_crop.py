@@ -45,17 +45,14 @@ def test_each_pixel_is_the_nearest_one_of_the_image(height, width, left, top, wi
             assert (cut[row, column] == rgb[y, min(max(first_column + column, 0), width - 1)]).all()
 
 
-@pytest.mark.parametrize(
-    ("box", "margin", "rows", "columns"),
-    [
-        # Wide: 20 is the longer side, so a square of 30; centre (20 + 10, 30 + 5), and 0.1 x 20 = 2 further down.
-        (Box(20, 30, 20, 10), Margin(1.5, 0.1), (22, 52), (15, 45)),
-        # High: the centre is (25, 40) and goes up by 0.25 x 20 = 5.
-        (Box(20, 30, 10, 20), Margin(1.5, -0.25), (20, 50), (10, 40)),
-        # Smaller than the box: a square of 10 around (40, 22), 0.5 x 40 = 20 further down.
-        (Box(20, 20, 40, 4), Margin(0.25, 0.5), (37, 47), (35, 45)),
-    ],
-)
+@pytest.mark.parametrize(("box", "margin", "rows", "columns"), [
+    # Wide: 20 is the longer side, so a square of 30; centre (20 + 10, 30 + 5), and 0.1 x 20 = 2 further down.
+    (Box(20, 30, 20, 10), Margin(1.5, 0.1), (22, 52), (15, 45)),
+    # High: the centre is (25, 40) and goes up by 0.25 x 20 = 5.
+    (Box(20, 30, 10, 20), Margin(1.5, -0.25), (20, 50), (10, 40)),
+    # Smaller than the box: a square of 10 around (40, 22), 0.5 x 40 = 20 further down.
+    (Box(20, 20, 40, 4), Margin(0.25, 0.5), (37, 47), (35, 45)),
+])  # fmt: skip
 def test_the_square_lies_where_it_was_worked_out_by_hand(box, margin, rows, columns):
     y, x = np.mgrid[:80, :90].astype(np.uint8)
     cut = crop(np.dstack([y, x, x]), square_around(box, margin))

@@ -27,33 +27,30 @@ def kinds(layers):
     return [type(layer) for layer in layers]
 
 
-@pytest.mark.parametrize(
-    ("settings", "crop_px", "stem", "first", "second"),
-    [
-        pytest.param({}, 44, [Pairs], [Pairs, nn.MaxPool2d], [nn.Conv2d, nn.ReLU, nn.MaxPool2d], id="narrow"),
-        pytest.param(
-            {"stem_width": 17, "widths": [17, 16, 20]},
-            *(44, [nn.Conv2d, nn.ReLU], [nn.Conv2d, nn.ReLU, nn.MaxPool2d], [Pairs, nn.MaxPool2d]),
-            id="wide, then narrow",
-        ),
-        pytest.param(
-            {},
-            45,
-            [nn.Conv2d, nn.ReLU],
-            [nn.Conv2d, nn.ReLU, nn.MaxPool2d],
-            [nn.Conv2d, nn.ReLU, nn.MaxPool2d],
-            id="odd",
-        ),
-        pytest.param(
-            {"stem_stride": 2, "widths": [16, 16, 20]},
-            *(44, [nn.Conv2d, nn.ReLU], [Pairs, nn.MaxPool2d], [nn.Conv2d, nn.ReLU, nn.MaxPool2d]),
-            id="a stem in steps of two: 22, then 11 places a side",
-        ),
-        pytest.param(
-            {"name": "separable"}, *(44, [Pairs], *2 * ([nn.Conv2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d],)), id="separable"
-        ),
-    ],
-)
+@pytest.mark.parametrize(("settings", "crop_px", "stem", "first", "second"), [
+    pytest.param({}, 44, [Pairs], [Pairs, nn.MaxPool2d], [nn.Conv2d, nn.ReLU, nn.MaxPool2d], id="narrow"),
+    pytest.param(
+        {"stem_width": 17, "widths": [17, 16, 20]},
+        *(44, [nn.Conv2d, nn.ReLU], [nn.Conv2d, nn.ReLU, nn.MaxPool2d], [Pairs, nn.MaxPool2d]),
+        id="wide, then narrow",
+    ),
+    pytest.param(
+        {},
+        45,
+        [nn.Conv2d, nn.ReLU],
+        [nn.Conv2d, nn.ReLU, nn.MaxPool2d],
+        [nn.Conv2d, nn.ReLU, nn.MaxPool2d],
+        id="odd",
+    ),
+    pytest.param(
+        {"stem_stride": 2, "widths": [16, 16, 20]},
+        *(44, [nn.Conv2d, nn.ReLU], [Pairs, nn.MaxPool2d], [nn.Conv2d, nn.ReLU, nn.MaxPool2d]),
+        id="a stem in steps of two: 22, then 11 places a side",
+    ),
+    pytest.param(
+        {"name": "separable"}, *(44, [Pairs], *2 * ([nn.Conv2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d],)), id="separable"
+    ),
+])  # fmt: skip
 def test_fused_copy_equals_the_network(settings, crop_px, stem, first, second):
     network, images = trained(**settings), torch.randn(5, 1, crop_px, crop_px)
     with torch.inference_mode():

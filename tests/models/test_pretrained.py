@@ -138,15 +138,12 @@ def test_cached_weights_need_no_connection(timm, tmp_path, weights, monkeypatch)
     assert all(torch.equal(value, there.state_dict()[name]) for name, value in here.state_dict().items())
 
 
-@pytest.mark.parametrize(
-    ("backbone", "code", "value"),
-    [
-        ("resnet81", "model-setting", "Close: resnet"),
-        ("hf-hub:someone/something", "model-setting", "'hf-hub:someone/something'"),
-        ("resnet18.nonsense", "model-setting", "Close: resnet18."),
-        ("test_vit3", "model-setting", "model.upsample_px = 160"),
-    ],
-)
+@pytest.mark.parametrize(("backbone", "code", "value"), [
+    ("resnet81", "model-setting", "Close: resnet"),
+    ("hf-hub:someone/something", "model-setting", "'hf-hub:someone/something'"),
+    ("resnet18.nonsense", "model-setting", "Close: resnet18."),
+    ("test_vit3", "model-setting", "model.upsample_px = 160"),
+])  # fmt: skip
 def test_building_refuses_unknown_backbones(timm, backbone, code, value):
     with raises(RecipeError, code, value):
         network_of(backbone)

@@ -118,24 +118,21 @@ def test_starts_from_scratch_without_pretrained_weights():
     assert starts_from_scratch(ModelRecipe.model_validate({"name": "timm", "pretrained": False}))
 
 
-@pytest.mark.parametrize(
-    ("table", "code", "named"),
-    [
-        ({"name": "resnet"}, "model-unknown", "Did you mean 'resnet"),
-        ({"name": "resnet18", "widht": 3}, "model-setting", "'width'"),
-        ({"name": "study-b", "width": 3}, "model-setting", "'width'"),
-        ({"name": "resnet18", "width": 0}, "model-setting", "model.width = 0"),
-        ({"name": "resnet18", "width": "16"}, "model-setting", "model.width = '16'"),
-        ({"name": "resnet18", "width": True}, "model-setting", "model.width = true"),
-        ({"name": "mien", "widths": ["8", "16", "32"]}, "model-setting", "model.widths[0] = '8'"),
-        ({"name": "mien", "pool_last": "yes"}, "model-setting", "model.pool_last = 'yes'"),
-        ({"name": "mien", "stem_stride": True}, "model-setting", "model.stem_stride = true"),
-        ({"name": "vgg16", "dropout": "0.1"}, "model-setting", "model.dropout = '0.1'"),
-        ({"name": "vgg16", "dropout": 1}, "model-setting", "model.dropout = 1"),
-        ({"name": "timm", "pretrained": False, "weights": "x"}, "model-setting", "model.weights = 'x'"),
-        ({"name": "timm", "upsample_px": 40}, "model-setting", "model.upsample_px = 40"),
-    ],
-)
+@pytest.mark.parametrize(("table", "code", "named"), [
+    ({"name": "resnet"}, "model-unknown", "Did you mean 'resnet"),
+    ({"name": "resnet18", "widht": 3}, "model-setting", "'width'"),
+    ({"name": "study-b", "width": 3}, "model-setting", "'width'"),
+    ({"name": "resnet18", "width": 0}, "model-setting", "model.width = 0"),
+    ({"name": "resnet18", "width": "16"}, "model-setting", "model.width = '16'"),
+    ({"name": "resnet18", "width": True}, "model-setting", "model.width = true"),
+    ({"name": "mien", "widths": ["8", "16", "32"]}, "model-setting", "model.widths[0] = '8'"),
+    ({"name": "mien", "pool_last": "yes"}, "model-setting", "model.pool_last = 'yes'"),
+    ({"name": "mien", "stem_stride": True}, "model-setting", "model.stem_stride = true"),
+    ({"name": "vgg16", "dropout": "0.1"}, "model-setting", "model.dropout = '0.1'"),
+    ({"name": "vgg16", "dropout": 1}, "model-setting", "model.dropout = 1"),
+    ({"name": "timm", "pretrained": False, "weights": "x"}, "model-setting", "model.weights = 'x'"),
+    ({"name": "timm", "upsample_px": 40}, "model-setting", "model.upsample_px = 40"),
+])  # fmt: skip
 def test_build_model_refuses_bad_settings(table, code, named):
     with raises(RecipeError, code, named):
         build_model(ModelRecipe.model_validate(table), 7, 48)

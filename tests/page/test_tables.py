@@ -24,23 +24,20 @@ from mien.video.timeline import clock
 from support import raises
 
 
-@pytest.mark.parametrize(
-    ("value", "form", "text", "around"),
-    [
-        (Estimate(0.5, 0.25, 0.75), "percent", "50.0%", "25.0–75.0%"),
-        (Estimate(-0.012, -0.02, 0.01), "points", "-1.2", "-2.0 to +1.0"),
-        (Cell(Estimate(-0.0001, -0.02, 0.01), "signed"), "percent", "+0.000", "-0.020 to +0.010"),
-        (Estimate(0.5, math.nan, math.nan), "percent", "50.0%", ""),
-        (0.7154, "decimal", "0.715", ""),
-        (-0.0001, "points", "+0.0", ""),
-        (None, "percent", "–", ""),
-        (math.nan, "signed", "–", ""),
-        (1234, "count", "1,234", ""),
-        (1.5e-5, "number", "1.5e-05", ""),
-        (0.001, "p", "0.001", ""),
-        (0.0009, "p", "< 0.001", ""),
-    ],
-)
+@pytest.mark.parametrize(("value", "form", "text", "around"), [
+    (Estimate(0.5, 0.25, 0.75), "percent", "50.0%", "25.0–75.0%"),
+    (Estimate(-0.012, -0.02, 0.01), "points", "-1.2", "-2.0 to +1.0"),
+    (Cell(Estimate(-0.0001, -0.02, 0.01), "signed"), "percent", "+0.000", "-0.020 to +0.010"),
+    (Estimate(0.5, math.nan, math.nan), "percent", "50.0%", ""),
+    (0.7154, "decimal", "0.715", ""),
+    (-0.0001, "points", "+0.0", ""),
+    (None, "percent", "–", ""),
+    (math.nan, "signed", "–", ""),
+    (1234, "count", "1,234", ""),
+    (1.5e-5, "number", "1.5e-05", ""),
+    (0.001, "p", "0.001", ""),
+    (0.0009, "p", "< 0.001", ""),
+])  # fmt: skip
 def test_a_value_has_one_format(value, form, text, around):
     assert (shown(value, form), interval(value, form)) == (text, around)
     assert with_interval(value, form) == (f"{text} [{around}]" if around else text)

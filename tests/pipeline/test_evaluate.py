@@ -61,17 +61,14 @@ def test_evaluate_file_needs_no_model(tiny_run):
     assert {"answer": whole.to_dict()["answer"], **evaluate_predictions(answers).to_dict()} == whole.to_dict()
 
 
-@pytest.mark.parametrize(
-    ("options", "code", "values"),
-    [
-        (EvaluateOptions(by="halves"), "column-missing", "Did you mean 'half'"),
-        (EvaluateOptions(by="pairs"), "column-missing", "2 values"),
-        (EvaluateOptions("train", by="name"), "too-many-groups", "at most 100"),
-        (EvaluateOptions(by="source"), "column-missing", "Known: half, name, pairs"),
-        (EvaluateOptions(by="split"), "column-missing", "'validation'"),
-        (EvaluateOptions("holdout"), "split-unknown", "holdout"),
-    ],
-)
+@pytest.mark.parametrize(("options", "code", "values"), [
+    (EvaluateOptions(by="halves"), "column-missing", "Did you mean 'half'"),
+    (EvaluateOptions(by="pairs"), "column-missing", "2 values"),
+    (EvaluateOptions("train", by="name"), "too-many-groups", "at most 100"),
+    (EvaluateOptions(by="source"), "column-missing", "Known: half, name, pairs"),
+    (EvaluateOptions(by="split"), "column-missing", "'validation'"),
+    (EvaluateOptions("holdout"), "split-unknown", "holdout"),
+])  # fmt: skip
 def test_unknown_columns_and_splits_are_refused_before_predicting(
     predictor, result, monkeypatch, options, code, values
 ):

@@ -233,15 +233,12 @@ def evaluated(labels, answers):
     )
 
 
-@pytest.mark.parametrize(
-    ("answers", "codes", "values"),
-    [
-        ([1] * 100, ["one-answer", "no-better-than-one-class"], ("100%", "'happy'", "50.0%")),
-        ([0] * 96 + [2] * 4, ["one-answer", "no-better-than-one-class"], ("96%", "'angry'", "'happy', 50.0%")),
-        ([0] * 20 + [1] * 30 + [0] * 20 + [2] * 30, [], ()),
-        ([1] * 20 + [0] * 50 + [2] * 30, ["no-better-than-one-class"], ("30.0%", "33.3%")),
-    ],
-)
+@pytest.mark.parametrize(("answers", "codes", "values"), [
+    ([1] * 100, ["one-answer", "no-better-than-one-class"], ("100%", "'happy'", "50.0%")),
+    ([0] * 96 + [2] * 4, ["one-answer", "no-better-than-one-class"], ("96%", "'angry'", "'happy', 50.0%")),
+    ([0] * 20 + [1] * 30 + [0] * 20 + [2] * 30, [], ()),
+    ([1] * 20 + [0] * 50 + [2] * 30, ["no-better-than-one-class"], ("30.0%", "33.3%")),
+])  # fmt: skip
 def test_check_run_names_a_model_of_one_class(answers, codes, values):
     """50 of 100 samples are happy, 20 angry, 30 sad."""
     notices = list(check_answers(evaluated([0] * 20 + [1] * 50 + [2] * 30, answers)))
@@ -256,28 +253,25 @@ def lines(train_loss, validation_loss, train_accuracy=0.5, validation_accuracy=0
     return [{"train_loss": ours, "validation_loss": theirs, **same} for ours, theirs in losses]
 
 
-@pytest.mark.parametrize(
-    ("history", "code"),
-    [
-        (lines([2.0, 1.5, 1.2], [2.0, 1.6, 1.5]), None),
-        (lines([2.0, 1.9, 2.5], [2.0, 1.9, 2.5]), "rate-too-high"),
-        (lines([1.95, 1.95, 1.94], [1.95] * 3, 0.25), "rate-does-nothing"),
-        (lines([0.3, 0.3, 0.3], [0.5] * 3, 0.9), None),
-        (lines([2, 1.5, 1, 0.8, 0.6, 0.5], [1.5, 1.2, 1.1, 1.0, 1.2, 1.4]), "validation-loss-rises"),
-        (lines([2, 1.5, 1, 0.8, 0.6, 0.5], [1.5, 1.2, 1.1, 1.05, 1.0, 1.4]), None),
-        (lines([1.0, 0.5, 0.1], [1.0, 0.9, 0.9], 0.99, 0.7), "learnt-by-heart"),
-        # 10 ln 3 is 10.99.
-        (lines([3.8e8, 9.0], [9.0, 2.0]), "rate-too-high"),
-        (lines([10.9, 2.0, 1.0], [2.0, 1.6, 1.5]), None),
-        # A loss of the user's own may be negative.
-        (lines([-1.0, -1.5, -2.0], [-1.0, -1.5, -2.0]), None),
-        (lines([0.5, -0.5, -2.0], [0.5, -0.5, -2.0]), None),
-        (lines([-2.0, -1.9, -1.5], [-2.0, -1.9, -1.5]), "rate-too-high"),
-        (lines([-1.0, -1.0, -1.0], [-1.0] * 3, 0.25), "rate-does-nothing"),
-        (lines([-1, -2, -3, -4, -5, -6], [-1, -2, -3, -3, -3, -3]), None),
-        (lines([-1, -2, -3, -4, -5, -6], [-1, -2, -3, -3, -3, -2]), "validation-loss-rises"),
-    ],
-)
+@pytest.mark.parametrize(("history", "code"), [
+    (lines([2.0, 1.5, 1.2], [2.0, 1.6, 1.5]), None),
+    (lines([2.0, 1.9, 2.5], [2.0, 1.9, 2.5]), "rate-too-high"),
+    (lines([1.95, 1.95, 1.94], [1.95] * 3, 0.25), "rate-does-nothing"),
+    (lines([0.3, 0.3, 0.3], [0.5] * 3, 0.9), None),
+    (lines([2, 1.5, 1, 0.8, 0.6, 0.5], [1.5, 1.2, 1.1, 1.0, 1.2, 1.4]), "validation-loss-rises"),
+    (lines([2, 1.5, 1, 0.8, 0.6, 0.5], [1.5, 1.2, 1.1, 1.05, 1.0, 1.4]), None),
+    (lines([1.0, 0.5, 0.1], [1.0, 0.9, 0.9], 0.99, 0.7), "learnt-by-heart"),
+    # 10 ln 3 is 10.99.
+    (lines([3.8e8, 9.0], [9.0, 2.0]), "rate-too-high"),
+    (lines([10.9, 2.0, 1.0], [2.0, 1.6, 1.5]), None),
+    # A loss of the user's own may be negative.
+    (lines([-1.0, -1.5, -2.0], [-1.0, -1.5, -2.0]), None),
+    (lines([0.5, -0.5, -2.0], [0.5, -0.5, -2.0]), None),
+    (lines([-2.0, -1.9, -1.5], [-2.0, -1.9, -1.5]), "rate-too-high"),
+    (lines([-1.0, -1.0, -1.0], [-1.0] * 3, 0.25), "rate-does-nothing"),
+    (lines([-1, -2, -3, -4, -5, -6], [-1, -2, -3, -3, -3, -3]), None),
+    (lines([-1, -2, -3, -4, -5, -6], [-1, -2, -3, -3, -3, -2]), "validation-loss-rises"),
+])  # fmt: skip
 def test_check_history_names_bad_trainings(history, code):
     assert [each.code for each in check_history(history, len(history), 0.25, math.log(3))] == [code] * (
         code is not None

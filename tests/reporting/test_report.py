@@ -233,18 +233,15 @@ def test_comparison_tables_have_model_names_as_headings(pair):
     ]
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "heads"),
-    [
-        ("runs/mine", "runs/quick", ("runs/mine", "runs/quick")),
-        ("/a/long/way/down/from/runs/mine", "/a/long/way/down/from/runs/quick", ("mine", "quick")),
-        ("/a/long/way/of/mine/scores.npz", "/a/long/way/of/quick/scores.npz", ("mine", "quick")),
-        ("C:\\a\\long\\way\\down\\to\\mine", "C:\\a\\long\\way\\down\\to\\quick", ("mine", "quick")),
-        ("a" * 12 + "b" * 30 + "c" * 11, "quick", ("a" * 12 + "…" + "c" * 11, "quick")),
-        ("default", "default", ("1: default", "2: default")),
-        ("x" * 50 + "1" + "y" * 50, "x" * 50 + "2" + "y" * 50, tuple(f"{n}: {'x' * 12}…{'y' * 11}" for n in (1, 2))),
-    ],
-)
+@pytest.mark.parametrize(("first", "second", "heads"), [
+    ("runs/mine", "runs/quick", ("runs/mine", "runs/quick")),
+    ("/a/long/way/down/from/runs/mine", "/a/long/way/down/from/runs/quick", ("mine", "quick")),
+    ("/a/long/way/of/mine/scores.npz", "/a/long/way/of/quick/scores.npz", ("mine", "quick")),
+    ("C:\\a\\long\\way\\down\\to\\mine", "C:\\a\\long\\way\\down\\to\\quick", ("mine", "quick")),
+    ("a" * 12 + "b" * 30 + "c" * 11, "quick", ("a" * 12 + "…" + "c" * 11, "quick")),
+    ("default", "default", ("1: default", "2: default")),
+    ("x" * 50 + "1" + "y" * 50, "x" * 50 + "2" + "y" * 50, tuple(f"{n}: {'x' * 12}…{'y' * 11}" for n in (1, 2))),
+])  # fmt: skip
 def test_short_names_are_short_and_different(first, second, heads):
     assert short_names(first, second) == heads
 

@@ -126,16 +126,12 @@ def test_summary_states_measured_values():
     assert block_codes(summary_section(context_of(LABELS, READ))) == ["copies-unknown"]
 
 
-@pytest.mark.parametrize(
-    ("labels", "read", "sure", "codes"),
-    [
-        (LABELS, [1] * 120, 0.4, ["overconfident", "copies-unknown", "one-answer"]),
-        (LABELS, LABELS, 0.6, ["underconfident", "copies-unknown"]),
-        (LABELS, LABELS[40:] + LABELS[:40], 0.4, ["overconfident", "copies-unknown", "no-better-than-one-class"]),
-        ([1] * 9, [1] * 9, 0.99, ["copies-unknown"]),
-    ],
-    ids=["collapsed", "all right", "all wrong", "one class"],
-)
+@pytest.mark.parametrize(("labels", "read", "sure", "codes"), [
+    (LABELS, [1] * 120, 0.4, ["overconfident", "copies-unknown", "one-answer"]),
+    (LABELS, LABELS, 0.6, ["underconfident", "copies-unknown"]),
+    (LABELS, LABELS[40:] + LABELS[:40], 0.4, ["overconfident", "copies-unknown", "no-better-than-one-class"]),
+    ([1] * 9, [1] * 9, 0.99, ["copies-unknown"]),
+], ids=["collapsed", "all right", "all wrong", "one class"])  # fmt: skip
 def test_summary_has_a_code_for_each_problem(labels, read, sure, codes):
     assert block_codes(summary_section(context_of(labels, read, sure))) == codes
 
