@@ -23,7 +23,7 @@ TOLERANCE = 0.03
 LIMITS = {
     "lines of src/mien": 35_800,
     "files of src/mien": 189,
-    "lines of tests": 26_350,
+    "lines of tests": 26_180,
     "lines of code in src/mien, without docstrings, comments and blank lines": 23_450,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_500,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 2_260,
