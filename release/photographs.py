@@ -8,7 +8,7 @@ faces: those of FOLDER (readings.csv: path, label, reading1, reading2; the large
 (image, box, readings), and from the votes on faces of FER2013. Readings were made twice, blind, by a machine that looks
 at pictures; they agree on 80 to 84%. Weights and the penalty were chosen in five-fold cross-validation on FOLDER,
 near-copies in one fold. The rule of the answer is chosen on the predictions for the folds held out
-(release/choose_answer.py), and on PublicTest's majority. What is printed is from the folds held out too.
+(release/answer_rule.py), and on PublicTest's majority. What is printed is from the folds held out too.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import choose_answer
 import numpy as np
 import numpy.typing as npt
 import onnx
 import pyarrow.parquet
 import torch
-from choose_answer import RECALLED, Answers, Measured
+from answer_rule import OUTPUT, RECALLED, Measured, choose, metrics_of
+from model_card import PAGE, facts_of_files, page
 from onnx import helper, numpy_helper
 from scipy.optimize import minimize
 
+from mien.api.evaluate import evaluate
 from mien.base.files import write_bytes, write_text
 from mien.base.heads.label import softmax
 from mien.base.heads.votes import AnswerRule
@@ -48,7 +49,7 @@ from mien.inference.predictor import Predictor
 from mien.training import checkpoint
 
 Floats = npt.NDArray[np.float64]
-OUTPUT, FROM = "photographs", "perceived"
+FROM = "perceived"
 WEIGHTS = {"folder": 4.0, "faces": 0.5, "fer2013": 0.5}
 """Weight of a face of each source in the loss."""
 
@@ -155,7 +156,7 @@ def start_of(name: str, model: Predictor) -> Floats:
 
 
 def write(name: str, layer: Floats, rule: AnswerRule, classes: tuple[str, ...]) -> None:
-    """Add the output to both files and the weights, and its command to card.json. The recipe stays that of training."""
+    """Add the output to both files and the weights. The recipe stays that of training."""
     run = find_run(name)
     for file in (run.model, run.model_int8):
         graph = onnx.load(file)
@@ -186,16 +187,25 @@ def write(name: str, layer: Floats, rule: AnswerRule, classes: tuple[str, ...]) 
         tensor = tensors[f"head.{part}"][:count]
         tensors[f"head.{part}"] = torch.cat([tensor, torch.tensor(value).to(tensor)])
     checkpoint.save(run.best, tensors, facts)
-    card_file = run.path / "card.json"
-    card = json.loads(card_file.read_text(encoding="utf-8"))
+
+
+def record(name: str, data: Path) -> None:
+    """Write what changed with a shipped model's answer into its card and its metrics."""
+    folder = find_run(name)
+    card_file = folder.path / "card.json"
+    card = json.loads(card_file.read_text(encoding="utf-8")) | facts_of_files(folder)
     card["made_by"] = [step for step in card["made_by"] if not step.startswith(COMMAND)] + [COMMAND + COMMAND_DATA]
     write_text(card_file, json.dumps(card, indent=1) + "\n")
+    metrics_file = folder.path / "metrics.json"
+    metrics = json.loads(metrics_file.read_text(encoding="utf-8"))
+    metrics["answer"] = evaluate(name, data, split="validation").evaluation.to_dict()["answer"]
+    write_text(metrics_file, json.dumps(metrics, indent=2) + "\n")
 
 
 def print_row(name: str, kind: str, rule: AnswerRule, classes: tuple[str, ...], of: Measured) -> None:
     """Print what a rule's answers are worth on a set."""
     recalled = RECALLED["majority" if kind == "majority" else "photographs"]
-    found = Answers(rule, classes, of, recalled).metrics(rule.unsure_below, rule.margin)
+    found = metrics_of(rule, classes, of, recalled)
     shown = ", ".join(f"{key} {value:.1%}" for key, value in found.items())
     sys.stdout.write(f"{name}, {kind} ({len(of.truth):,}): {shown}\n")
 
@@ -235,12 +245,12 @@ def main() -> None:
         truth = np.array(validation.vote_classes)[top[counted]]
         public = of_crops(model, crops, [[each, each] for each in truth])
         agreed = np.flatnonzero(folder.agreed != "")
-        before, choose_answer.OUTPUT = read_manifest(find_run(name).model).answer, OUTPUT
+        before = read_manifest(find_run(name).model).answer
         sets = {
             "majority": Measured(shares_of(layer, public.features), truth),
             "photographs": Measured(held_out[agreed], folder.agreed[agreed]),
         }
-        rule = choose_answer.choose(votes.mean(axis=0)[own], classes, sets["majority"], sets["photographs"])
+        rule = choose(votes.mean(axis=0)[own], classes, sets["majority"], sets["photographs"])
         if before is not None and before.output == FROM:
             for kind, rows in (("majority", public.features), ("photographs", folder.features[agreed])):
                 print_row(f"{name}, before", kind, before, classes, Measured(shares_of(start, rows), sets[kind].truth))
@@ -249,8 +259,8 @@ def main() -> None:
         sys.stdout.write(f"{name}: {json.dumps(rule.model_dump(exclude={'output', 'prior'}))}\n")
         sys.stdout.flush()
         write(name, layer, rule, classes)
-        choose_answer.record(name, wanted.data)
-    write_text(choose_answer.PAGE, choose_answer.page())
+        record(name, wanted.data)
+    write_text(PAGE, page())
 
 
 if __name__ == "__main__":

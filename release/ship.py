@@ -7,7 +7,7 @@ Into src/mien/shipped/NAME go model.onnx (weights in fp16), model.int8.onnx, bes
 metrics.json (the validation split, also without copies), robustness.json and card.json: SHA-256 of the files, answers
 to seven rendered faces, accuracy in 1 and 2 views and of the int8 form, calibration, and the
 commands that made it. Tests hold the files to card.json. No face of the data is among them.
-The rule of the answer is not set: release/choose_answer.py does that.
+The rule of the answer is not set: release/photographs.py does that.
 """
 
 from __future__ import annotations

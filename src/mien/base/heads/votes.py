@@ -35,7 +35,7 @@ people, 0.89."""
 class AnswerRule(BaseModel, extra="forbid", frozen=True):
     """Rule that computes the default answer from shares of people; see :meth:`VotesHead.shown`.
 
-    ``release/choose_answer.py`` chooses the values for a model.
+    ``release/photographs.py`` chooses the values for a model.
     """
 
     output: str = Field(description="name of the output trained on votes")

@@ -1,54 +1,31 @@
-"""Choose the rule of the answer of shipped models, and write it into their files.
-
-    python release/choose_answer.py fast default best --data fer2013.parquet --photos FOLDER
+"""Choose the rule of the answer of a shipped model, for release/photographs.py.
 
 The rule (mien.base.heads.votes.AnswerRule) has the prior of the train split's votes, how much of it is taken out, a
 weight for "sad", a probability below which the answer is "unsure", and a margin: expressions less than this behind the
 first are told as alternatives. All but the prior are chosen on two sets together: the validation split's FER+ majority,
-and photographs (FOLDER/readings.csv: path, label, reading1, reading2), the largest face of each, where two blind
-readings by a machine that looks at pictures agree; their labels are one person's word, and only 70% of them hold then.
+and photographs, where two blind readings by a machine that looks at pictures agree.
 
 A rule may leave 3 to 6% of the photographs unsure, and cost at most 3 points of accuracy by the majority. Its margin is
 the least by which 85% of its firm answers on the photographs are right, where a firm answer is neither unsure nor tied;
 at least 70% must be firm. Where no margin reaches both, it is the one with 70% firm that has the most of them right.
 The rule with the highest mean of four metrics wins: accuracy and mean recall on both sets, where an unsure answer is a
 wrong one. Rules whose firm answers reach the 85% go before others. "contempt" always has half its weight: it is
-answered only where it is twice as likely as the next. Both forms of a model get the rule of its fp16 form. Each face is
-classified as it is and mirrored, as those of photographs are. ``--keep`` chooses and writes nothing: it measures the
-rule that ships. Calibration errors are of the probability beside the answer, then the same after a temperature that
-is fitted on other folds of the set.
+answered only where it is twice as likely as the next.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
 import itertools
-import json
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from model_card import PAGE, facts_of_files, page
 
-from mien.api.evaluate import evaluate
-from mien.base.files import write_bytes, write_text
 from mien.base.heads.label import decide
 from mien.base.heads.votes import AnswerRule, VotesHead
 from mien.base.labels import NOT_A_FACE_CLASS
-from mien.base.model_file import attach_manifest, read_manifest
-from mien.base.run_folder import find_run
-from mien.data.dataset import Dataset
-from mien.data.read import load_dataset
-from mien.data.votes import check_votes, vote_probabilities
-from mien.evaluation.calibration import cross_fit_temperature
-from mien.evaluation.metrics import calibration_error, majority
-from mien.inference.face_reader import FaceReader
-from mien.inference.predictor import Predictor
 
-OUTPUT = "perceived"
+OUTPUT = "photographs"
 STRENGTHS = np.arange(0, 0.61, 0.05)
 SAD_WEIGHTS = np.arange(1, 2.01, 0.1)
 THRESHOLDS = np.arange(0.2, 0.56, 0.01)
@@ -125,17 +102,6 @@ def metrics_of(rule: AnswerRule, classes: tuple[str, ...], of: Measured, recalle
     return Answers(rule, classes, of, recalled).metrics(rule.unsure_below, rule.margin)
 
 
-def calibration_of(rule: AnswerRule, classes: tuple[str, ...], of: Measured) -> dict[str, float]:
-    """The calibration error of the probability beside the answer, as it is and after a temperature."""
-    head = VotesHead(OUTPUT, "logits", classes, 1.0, "votes").under(rule)
-    probabilities, labels = head.shown(of.shares), np.array([head.classes.index(each) for each in of.truth])
-    fitted, _ = cross_fit_temperature(labels, probabilities)
-    return {
-        "calibration error": calibration_error(labels, probabilities),
-        "cross-fitted": calibration_error(labels, fitted),
-    }
-
-
 def choose(prior: Floats, classes: tuple[str, ...], majority_set: Measured, photographs: Measured) -> AnswerRule:
     """The best rule of the grid. Raises ValueError where none leaves so many photographs unsure."""
     base = AnswerRule(output=OUTPUT, prior=tuple(np.round(prior, 5).tolist()), strength=0.0, unsure_below=0.0)
@@ -158,77 +124,3 @@ def choose(prior: Floats, classes: tuple[str, ...], majority_set: Measured, phot
     if not found:
         raise ValueError("no rule of the grid leaves so many photographs unsure")
     return max(found, key=lambda candidate: candidate[:2])[2]
-
-
-def photographs_in(folder: Path, predictor: Predictor) -> Measured:
-    """The largest face of each photograph that two readings agree on; photographs without a face are left out."""
-    with (folder / "readings.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["reading1"] == row["reading2"]]
-    found = [(predictor.predict(folder / row["path"]), row["reading1"]) for row in rows]
-    shares = [faces[0].probability_vector for faces, _ in found if faces]
-    return Measured(np.stack(shares), np.array([label for faces, label in found if faces]))
-
-
-def majority_of(predictor: Predictor, data: Dataset) -> Measured:
-    """The validation images that FER+'s protocol counts."""
-    validation = data.of_split("validation")
-    found = majority(check_votes(validation), validation.vote_classes)
-    counted = np.flatnonzero(found >= 0)
-    images = np.asarray(validation.images)[counted]
-    truth = np.array(validation.vote_classes)[found[counted]]
-    return Measured(FaceReader(predictor).classify_found(images)[:, : len(predictor.classes)], truth)
-
-
-def write(rule: AnswerRule, name: str, data: Path) -> None:
-    """Put a rule into both forms of a shipped model."""
-    folder = find_run(name)
-    for file in (folder.model, folder.model_int8):
-        changed = read_manifest(file).model_copy(update={"answer": rule})
-        write_bytes(file, attach_manifest(file.read_bytes(), changed))
-    record(name, data)
-
-
-def record(name: str, data: Path) -> None:
-    """Write what changed with a shipped model's answer into its card and its metrics."""
-    folder = find_run(name)
-    card_file = folder.path / "card.json"
-    card = json.loads(card_file.read_text(encoding="utf-8")) | facts_of_files(folder)
-    write_text(card_file, json.dumps(card, indent=1) + "\n")
-    metrics_file = folder.path / "metrics.json"
-    metrics = json.loads(metrics_file.read_text(encoding="utf-8"))
-    metrics["answer"] = evaluate(name, data, split="validation").evaluation.to_dict()["answer"]
-    write_text(metrics_file, json.dumps(metrics, indent=2) + "\n")
-
-
-def main() -> None:
-    """Read the command line, choose and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--keep", action="store_true")
-    wanted = parser.parse_args()
-    data = load_dataset(wanted.data, size_px=48)
-    train = data.of_split("train")
-    prior = vote_probabilities(check_votes(train)).mean(axis=0)
-    for name in wanted.names:
-        predictor = Predictor(find_run(name).model).with_output(OUTPUT)
-        # The model's order of classes, and the data's, may differ.
-        own = prior[[train.vote_classes.index(each) for each in predictor.classes]]
-        sets = {"majority": majority_of(predictor, data), "photographs": photographs_in(wanted.photos, predictor)}
-        shipped = read_manifest(find_run(name).model).answer if wanted.keep else None
-        rule = shipped or choose(own, predictor.classes, sets["majority"], sets["photographs"])
-        if not wanted.keep:
-            write(rule, name, wanted.data)
-        for kind, of in sets.items():
-            found = metrics_of(rule, predictor.classes, of, RECALLED[kind])
-            found |= calibration_of(rule, predictor.classes, of)
-            shown = ", ".join(f"{key} {value:.1%}" for key, value in found.items())
-            sys.stdout.write(f"{name}, {kind} ({len(of.truth):,}): {shown}\n")
-        sys.stdout.write(f"{name}: {rule.model_dump(exclude={'output', 'prior'})}\n")
-    if not wanted.keep:
-        write_text(PAGE, page())
-
-
-if __name__ == "__main__":
-    main()
