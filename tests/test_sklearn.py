@@ -105,12 +105,13 @@ def test_estimator_keeps_label_type_and_repeats(recipe_file, faces, fitted):
     assert one[0]["train_loss"] == same[0]["train_loss"] != other[0]["train_loss"]
 
 
-def test_estimator_fits_a_head_on_a_trained_network(faces, tmp_path):
+@pytest.mark.parametrize("given", [{}, {"init_from": "tiny"}])
+def test_estimator_fits_a_head_on_a_trained_network(faces, tmp_path, given):
     """Oracle: the features of the built-in model."""
-    fitted = mien.load(
-        ExpressionClassifier("head", device="cpu").fit(faces.images, faces.labels).save(tmp_path / "m.onnx")
-    )
-    np.testing.assert_allclose(fitted.features(faces.images), mien.load().features(faces.images), atol=0.02)
+    estimator = ExpressionClassifier("head", device="cpu", **given)
+    fitted = mien.load(estimator.fit(faces.images, faces.labels).save(tmp_path / "m.onnx"))
+    expected = mien.load(*given.values()).features(faces.images)
+    np.testing.assert_allclose(fitted.features(faces.images), expected, atol=0.02)
 
 
 def test_cross_validation_exports_nothing(recipe_file, faces, monkeypatch):

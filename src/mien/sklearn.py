@@ -51,6 +51,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         settings: changed keys of the recipe: ``{"epochs": 10, "optim.lr": 0.05}``.
         image_shape: (H, W) of flattened images, or (H, W, 3) for RGB; one value may be -1, as in ``numpy.reshape``.
             None means square images.
+        init_from: built-in model or run to start from, with its network and input; None trains from
+            scratch, or for the recipe ``head`` tunes ``default``.
         random_state: seed, 0 or more, or a ``RandomState`` that draws it; None keeps the recipe's. Training repeats.
         device: device for training: ``auto``, ``cpu``, ``cuda`` or ``mps``. Prediction runs on the CPU.
 
@@ -71,12 +73,14 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         *,
         settings: Mapping[str, Any] | None = None,
         image_shape: tuple[int, ...] | None = None,
+        init_from: str | os.PathLike[str] | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
     ) -> None:
         self.recipe: str | os.PathLike[str] | Recipe = recipe
         self.settings: Mapping[str, Any] | None = settings
         self.image_shape: tuple[int, ...] | None = image_shape
+        self.init_from: str | os.PathLike[str] | None = init_from
         self.random_state: int | np.random.RandomState | None = random_state
         self.device: str = device
 
@@ -97,7 +101,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         check_classification_targets(labels)
         state = self.random_state
         seed = state.randint(2**31 - 1) if isinstance(state, np.random.RandomState) else state
-        job = find_job(self.recipe, settings_of(self.settings, seed=seed), None, self.device)
+        job = find_job(self.recipe, settings_of(self.settings, seed=seed), self.init_from, self.device)
         recipe = job.recipe
         pixels = self._pixels(features, self._shape, recipe.input.channels)
         if recipe.classes != "all":
