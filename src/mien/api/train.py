@@ -136,7 +136,8 @@ def train(
     logger = None if log is None else Logger(log, job.out)
     if resume and not job.resumes and verbose:
         _print(Notice(f"{job.out.path} contains no run to resume. A new run starts.", code="nothing-to-resume"))
-    shown = Callbacks(TrainProgress() if verbose else None, logger if is_main_process() else None, *callbacks)
+    progress = TrainProgress() if verbose and not is_quiet() else None
+    shown = Callbacks(progress, logger if is_main_process() else None, *callbacks)
     origins = {"fine-tuned from": str(init_from or ""), "teachers": ", ".join(map(str, job.teachers))}
     metadata = environment(data) | {name: value for name, value in origins.items() if value}
     result = job.train_on(data, shown, metadata, _print if verbose else lambda words: None)
@@ -316,10 +317,9 @@ class TrainingJob:
         with needs_extra("train", "Training"):
             from mien.models.registry import completed
             from mien.training.device import check_device
-            from mien.training.own_parts import Parts
             from mien.training.state import check_resumable, file_digest
         check_device(self.device)
-        (self.parts or Parts()).with_files(completed(self.recipe))
+        completed(self.recipe)  # it raises for a network or part that cannot be used
         if self.init_from is not None:
             file_digest(self.init_from.best)  # this raises an error if the weights are missing
         if self.resumes and is_main_process():

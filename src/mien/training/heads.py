@@ -59,6 +59,7 @@ class Head:
         device: device of the network.
         label_loss: loss of logits (B, C) and labels (B,), on the device.
         taught: predictions of teachers for each image, float32 (N, C); None if no teacher has this output.
+        moving: self-adaptive targets, if the recipe enables them for this output.
     """
 
     output: Output
@@ -67,6 +68,7 @@ class Head:
     device: torch.device
     label_loss: LossFunction
     taught: Tensor | None = None
+    moving: SelfAdaptive | None = None
 
     chance: ClassVar[float | None] = None
     """Loss of a network that guesses: all logits are equal; None stands for the log of the number of classes."""
@@ -96,23 +98,16 @@ class Head:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state to save in checkpoints, by name."""
-        return {}
+        return {} if self.moving is None else {"targets.label": self.moving.moving}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Restore the state from a checkpoint."""
-
-    def exchange(self, fabric: TrainingFabric) -> None:
-        """Combine the state of all processes at the end of an epoch."""
+        if self.moving is not None:
+            self.moving.restore(tensors["targets.label"])
 
 
 class LabelHead(Head):
-    """An output for labels.
-
-    Attributes:
-        moving: self-adaptive targets, if the recipe enables them.
-    """
-
-    moving: SelfAdaptive | None = None
+    """An output for labels."""
 
     def __post_init__(self) -> None:
         self.labels = torch.from_numpy(self.dataset.labels.copy()).to(self.device)
@@ -157,20 +152,6 @@ class LabelHead(Head):
             "validation_macro_f1": float(metrics.macro_average(metrics.f1(confusion), rows)),
             "validation_macro_auc": float(metrics.macro_average(metrics.roc_auc(labels, values), rows)),
         }
-
-    def tensors(self) -> dict[str, Tensor]:
-        """See :class:`Head`."""
-        return {} if self.moving is None else {"targets.label": self.moving.moving}
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """See :class:`Head`."""
-        if self.moving is not None:
-            self.moving.restore(tensors["targets.label"])
-
-    def exchange(self, fabric: TrainingFabric) -> None:
-        """See :class:`Head`."""
-        if self.moving is not None:
-            self.moving.exchange(fabric)
 
 
 START = 0.3

@@ -127,6 +127,7 @@ def _train_epoch(
 ) -> HistoryLine | None:
     """Train one epoch; return rate, mean loss and accuracy on augmented images, or None if it was stopped."""
     begin_epoch(state, epoch)
+    freeze(state.network, state.optimizer, epoch <= state.recipe.tuning.frozen_epochs)
     sums = _Sums(state)
     for batch in recipe_batches(state, epoch):
         if should_stop():
@@ -141,7 +142,8 @@ def _train_epoch(
         sums.add(shown, logits, loss)
         callback.on_step_end(epoch, len(batch.chosen), sums.shown_loss)
     for head in state.heads:
-        head.exchange(state.fabric)
+        if head.moving is not None:
+            head.moving.exchange(state.fabric)
     return sums.line()
 
 
@@ -150,7 +152,6 @@ def begin_epoch(state: TrainingState, epoch: int) -> None:
     # Dropout uses the global generator, batches use another; both are seeded in each epoch.
     torch.manual_seed(epoch_seed(state.recipe.seed, epoch) + state.fabric.global_rank * PROCESS_SEED)
     state.model.train()
-    freeze(state.network, state.optimizer, epoch <= state.recipe.tuning.frozen_epochs)
     for head in state.heads:
         head.begin_epoch(epoch)
 

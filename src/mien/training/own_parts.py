@@ -45,19 +45,18 @@ class Parts:
     weights: Mapping[str, Tensor] | None = None
     of_recipe: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        """Instantiate a loss that is a class."""
+        if isinstance(self.loss, type):
+            with named(self.loss, "loss"):
+                object.__setattr__(self, "loss", self.loss())
+
     def with_files(self, recipe: Recipe) -> Parts:
-        """Add the functions from files that the recipe names, for parts that are not given; make a loss of a class."""
-        loss = self.loss
-        if isinstance(loss, type):
-            with named(loss, "loss"):
-                loss = loss()
-        names = {table: "optimizer" if table == "optim" else table for table in recipe.own_parts}
-        found: dict[str, Any] = {
-            name: own_function(recipe.own_parts[table], table)
-            for table, name in names.items()
-            if getattr(self, name) is None
-        }
-        return replace(self, of_recipe=frozenset(found), **{"loss": loss, **found})
+        """Add the functions from files that the recipe names, for parts that are not given."""
+        names = {"optimizer" if table == "optim" else table: table for table in recipe.own_parts}
+        wanted = {name: table for name, table in names.items() if getattr(self, name) is None}
+        found: dict[str, Any] = {name: own_function(recipe.own_parts[table], table) for name, table in wanted.items()}
+        return replace(self, of_recipe=frozenset(found), **found)
 
     def names(self) -> dict[str, str]:
         """Return the name of each given function, which the run records."""

@@ -21,9 +21,9 @@ from mien.base.processes import one_thread
 from mien.base.progress import track
 from mien.base.run_folder import RunFolder
 from mien.evaluation.results import JsonResult
-from mien.training.batches import Batch, epoch_seed
+from mien.training.batches import Batch
 from mien.training.callback import interruptible
-from mien.training.loop import forward_loss, predict_validation, recipe_batches, take_step
+from mien.training.loop import begin_epoch, forward_loss, predict_validation, recipe_batches, take_step
 from mien.training.optim import set_rate
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, prepare
@@ -90,10 +90,7 @@ def _prepare(plan: TrainingPlan, init_from: RunFolder | None, device: str) -> Tr
 def endless_batches(state: TrainingState) -> Iterator[Batch]:
     """Yield the batches of successive epochs."""
     for epoch in count(1):
-        torch.manual_seed(epoch_seed(state.recipe.seed, epoch))
-        state.model.train()
-        for head in state.heads:
-            head.begin_epoch(epoch)
+        begin_epoch(state, epoch)
         yield from recipe_batches(state, epoch)
 
 

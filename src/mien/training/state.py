@@ -113,6 +113,7 @@ def prepare(
     init_checkpoint = _load_initial_weights(network, plan, init_from, is_resumed=resumed is not None)
     network, model, optimizer = fabric.set_up(network, plan.make_optimizer)
     label_loss = plan.loss.to(fabric.device) if plan.parts.loss is None else plan.parts.label_loss
+    taught = teacher_targets(recipe, plan.outputs, teachers, train_faces) if teachers else [None] * len(plan.outputs)
     return TrainingState(
         plan=plan,
         fabric=fabric,
@@ -124,7 +125,12 @@ def prepare(
         images=image_tensor(train_faces.images, fabric.device),
         labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
         label_loss=label_loss,
-        heads=_make_heads(plan, teachers, label_loss, fabric.device),
+        heads=[
+            HEADS[output.target](
+                output, recipe, train_faces, fabric.device, label_loss, as_tensor(values, fabric.device)
+            )
+            for output, values in zip(plan.outputs, taught, strict=True)
+        ],
         init_checkpoint=init_checkpoint,
     )
 
@@ -151,17 +157,6 @@ def _load_initial_weights(
         assert isinstance(network, OwnNetwork)
         network.load_instance(plan.parts.weights)
     return file
-
-
-def _make_heads(
-    plan: TrainingPlan, teachers: Sequence[Teacher], label_loss: LossFunction, device: torch.device
-) -> list[Head]:
-    faces, outputs = plan.balanced_train, plan.outputs
-    taught = teacher_targets(plan.recipe, outputs, teachers, faces) if teachers else [None] * len(outputs)
-    return [
-        HEADS[output.target](output, plan.recipe, faces, device, label_loss, as_tensor(values, device))
-        for output, values in zip(outputs, taught, strict=True)
-    ]
 
 
 def facts_of(state: TrainingState, teachers: Sequence[Teacher]) -> dict[str, Any]:
