@@ -1,14 +1,14 @@
 """What tests of training import: recipes with changes, a callback that acts, runs compared bit for bit."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
+from mien.base.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.batches import Batch
 from mien.training.callback import Callback
 from mien.training.loop import train
+from mien.training.plan import plan_training
 
 OUTPUTS = """
 [outputs.perceived]
@@ -37,6 +37,23 @@ class Recorder(Callback):
         self.epochs.append((line, is_best))
 
 
+def trained(recipe, faces, folder, parts=None, **options):
+    """Train in a folder, and return the run."""
+    run = RunFolder(folder)
+    train(plan_training(recipe, faces, parts), run, **options)
+    return run
+
+
+def kept(run):
+    """The tensors that a run kept."""
+    return checkpoint.load(run.best)[0]
+
+
+def same(first, second):
+    """Whether tensors of the same names are equal to the bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
 def break_off(plan, run, step, **options):
     """Train until a step, at which the process dies."""
 
@@ -52,8 +69,7 @@ def same_weights(first, second):
     for name in ("best", "last"):
         ours, our_facts = checkpoint.load(getattr(first, name))
         theirs, their_facts = checkpoint.load(getattr(second, name))
-        assert ours.keys() == theirs.keys()
-        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+        assert same(ours, theirs)
         for line in our_facts.get("history", []) + their_facts.get("history", []):
             del line["seconds"]
         assert our_facts == their_facts

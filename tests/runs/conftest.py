@@ -1,20 +1,12 @@
 """A tiny study that runs in seconds, and spaces to search."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
 
 import pytest
 
 from mien.base.recipe import dump_recipe
-from mien.data.dataset import Dataset
-from mien.runs.plan import CompletedRun, PlannedRun, StudyCallback, read_completed
-from mien.runs.spec import Study, parse_study
-
-if TYPE_CHECKING:
-    from mien.runs.scheduler import StudyContext
+from mien.runs.plan import StudyCallback, read_completed
+from mien.runs.spec import parse_study
 
 TINY_STUDY = """
 name = "small"
@@ -64,7 +56,7 @@ classes = "binary"
 
 
 @pytest.fixture(scope="session")
-def tiny_study_file(tmp_path_factory: pytest.TempPathFactory, tiny_recipe_text: str) -> Path:
+def tiny_study_file(tmp_path_factory, tiny_recipe_text):
     """Two trained variants, one of them begun from the other, one merged, one that diverges."""
     folder = tmp_path_factory.mktemp("study")
     recipe = folder / "tiny.toml"
@@ -77,36 +69,25 @@ def tiny_study_file(tmp_path_factory: pytest.TempPathFactory, tiny_recipe_text: 
 class Told(StudyCallback):
     """A callback that remembers."""
 
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, int, object]] = []
+    def __init__(self):
+        self.lines = []
 
-    def on_epochs(self, run: PlannedRun, done: int) -> None:
+    def on_epochs(self, run, done):
         self.lines.append((run.variant, run.recipe.seed, done))
 
-    def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
+    def on_run_end(self, run, completed):
         self.lines.append((run.variant, run.recipe.seed, "failed" if completed.record.failed else "ended"))
 
 
 @pytest.fixture
-def told() -> Told:
+def told():
     """A fresh :class:`Told`."""
     return Told()
 
 
-@dataclass(frozen=True)
-class Done:
-    """A study that was run to the end. Tests that change its folders work on a copy."""
-
-    study: Study
-    context: StudyContext
-    runs: tuple[PlannedRun, ...]
-    finished: dict[str, CompletedRun]
-    told: Told
-
-
 @pytest.fixture(scope="session")
-def done(tmp_path_factory: pytest.TempPathFactory, tiny_study_file: Path, faces: Dataset) -> Done:
-    """The tiny study, run in this process."""
+def done(tmp_path_factory, tiny_study_file, faces):
+    """The tiny study, run in this process to the end. Tests that change its folders work on a copy."""
     from mien.runs.scheduler import StudyContext, make_plan, run_all
 
     study, out = parse_study(tiny_study_file.read_text(), "small"), tmp_path_factory.mktemp("out")
@@ -114,7 +95,8 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_study_file: Path, faces:
     runs = make_plan(study, context.faces_by_form)
     told = Told()
     assert run_all(runs, {}, context, told)
-    return Done(study, context, runs, read_completed(context.results), told)
+    finished = read_completed(context.results)
+    return SimpleNamespace(study=study, context=context, runs=runs, finished=finished, told=told)
 
 
 LR = "optim.lr = { log = [0.001, 1.0] }\n"

@@ -1,7 +1,5 @@
 """Oracles: the study's own lists, counts of the data, and the files that a run leaves."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil
@@ -69,25 +67,22 @@ def test_a_key_depends_on_votes_where_an_output_learns_them(tmp_path, voted_face
     assert [one.key == other.key for one, other in zip(*plans, strict=True)] == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "changes", "kind", "code", "found"),
-    [
-        ("optim.lr = 1e30", 'model.name = "resnet81"', [], RecipeError, "model-unknown", "resnet18"),
-        ("optim.lr = 1e30", "model.widths = [4, 4, 4, 4], model.convolutions = [1, 1, 1, 1], "
-         "progressive_resizing = [[0.5, 8]]", [], RecipeError, "model-setting", "8 px"),
-        ('classes = "five"', 'classes = "a=happy,b=contempt"', [], DataError, "scheme-class-missing",
-         "'contempt'"),
-        ("optim.lr = 1e30", "optim.lr = 0.3", ["optim.lr=0.01", "optim.name=sgd"], StudyError, "study-value",
-         "'base' and 'wild'"),
-        ('set = { optim.lr = 1e30, optim.name = "sgd" }', 'recipe = "head"', [], RecipeError, "fit-head", "'wild'"),
-        ('set = { optim.lr = 1e30, optim.name = "sgd" }', "set = { model.stem_stride = 2, model.dropout = 0.1 }", [],
-         StudyError, "study-value", "'base' and 'wild'"),
-        ("", "", ["fife:epochs=2"], StudyError, "study-value", "'five'"),
-        ("", "", ["five:seed=2"], StudyError, "study-value", "'seed'"),
-        ("", "", ["merged:epochs=2"], StudyError, "study-value", "'merged'"),
-        ("", "", ["five:input.mean=0.4"], RecipeError, "recipe-value", ""),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("old", "new", "changes", "kind", "code", "found"), [
+    ("optim.lr = 1e30", 'model.name = "resnet81"', [], RecipeError, "model-unknown", "resnet18"),
+    ("optim.lr = 1e30", "model.widths = [4, 4, 4, 4], model.convolutions = [1, 1, 1, 1], "
+     "progressive_resizing = [[0.5, 8]]", [], RecipeError, "model-setting", "8 px"),
+    ('classes = "five"', 'classes = "a=happy,b=contempt"', [], DataError, "scheme-class-missing",
+     "'contempt'"),
+    ("optim.lr = 1e30", "optim.lr = 0.3", ["optim.lr=0.01", "optim.name=sgd"], StudyError, "study-value",
+     "'base' and 'wild'"),
+    ('set = { optim.lr = 1e30, optim.name = "sgd" }', 'recipe = "head"', [], RecipeError, "fit-head", "'wild'"),
+    ('set = { optim.lr = 1e30, optim.name = "sgd" }', "set = { model.stem_stride = 2, model.dropout = 0.1 }", [],
+     StudyError, "study-value", "'base' and 'wild'"),
+    ("", "", ["fife:epochs=2"], StudyError, "study-value", "'five'"),
+    ("", "", ["five:seed=2"], StudyError, "study-value", "'seed'"),
+    ("", "", ["merged:epochs=2"], StudyError, "study-value", "'merged'"),
+    ("", "", ["five:input.mean=0.4"], RecipeError, "recipe-value", ""),
+])  # fmt: skip
 def test_a_plan_rejects_runs_that_cannot_be_trained(
     tiny_study_file, faces, tmp_path, monkeypatch, old, new, changes, kind, code, found
 ):
@@ -99,13 +94,10 @@ def test_a_plan_rejects_runs_that_cannot_be_trained(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "code", "found"),
-    [
-        ("recall.disgust", "recall.disgut", "study-value", "'disgust'"),
-        ('baseline = "base"\nclasses = "binary"', 'baseline = "base"', "study-value", "three"),
-    ],
-)
+@pytest.mark.parametrize(("old", "new", "code", "found"), [
+    ("recall.disgust", "recall.disgut", "study-value", "'disgust'"),
+    ('baseline = "base"\nclasses = "binary"', 'baseline = "base"', "study-value", "three"),
+])  # fmt: skip
 def test_a_study_rejects_classes_that_its_variants_lack(tiny_study_file, faces, old, new, code, found):
     text = tiny_study_file.read_text()
     whole = parse_study(text.replace(old, new, 1), "small", tiny_study_file.parent)

@@ -1,7 +1,5 @@
 """A study as tasks of Ray. Oracle: the same study without Ray."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -17,7 +15,7 @@ from mien.data.parquet import write_parquet
 pytest.importorskip("lightning_fabric", reason="mien[train] is not installed")
 
 
-def _workers_at(run_folder: Path) -> list[int]:
+def _workers_at(run_folder):
     """Processes of Ray that train in this folder: they hold its lock open."""
     found = []
     for each in Path("/proc").iterdir():

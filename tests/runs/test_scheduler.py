@@ -1,7 +1,5 @@
 """Oracles: mien train's own code for the same recipe, and what lies on disk after a run, a kill and a second run."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time
@@ -10,7 +8,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from shutil import copytree
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -133,7 +130,7 @@ def test_a_process_answers_with_its_error():
 EPOCHS = {1: 8, 2: 400}
 
 
-def _start(tmp_path: Path, study: Path, jobs: int, context: Any = CHILDREN) -> Any:
+def _start(tmp_path, study, jobs, context=CHILDREN):
     process = context.Process(target=run_study, args=(study, tmp_path / "out", jobs, EPOCHS[jobs]))
     process.start()
     while len(list(tmp_path.glob("out/runs/*/last.safetensors"))) < jobs:
@@ -142,7 +139,7 @@ def _start(tmp_path: Path, study: Path, jobs: int, context: Any = CHILDREN) -> A
     return process
 
 
-def _said(tmp_path: Path, process: Any) -> list[str]:
+def _said(tmp_path, process):
     """What it wrote on stdout and stderr."""
     process.join()
     return [(tmp_path / f"out{suffix}").read_text().strip() for suffix in (".out", ".err")]

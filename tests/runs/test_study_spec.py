@@ -1,7 +1,5 @@
 """Oracles: the studies that come with mien, and texts with one fault each."""
 
-from __future__ import annotations
-
 import pytest
 
 from mien.base.errors import RecipeError, StudyError
@@ -56,32 +54,29 @@ def test_a_restricted_study_keeps_its_comparisons():
     assert not load_study("study-a").restricted(["sgd-0.01", "sgd-0.1"]).comparisons
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "code", "found"),
-    [
-        ('name = "slow"', 'name = "base"', "study-value", "'base'"),
-        ('baseline = "base"', 'baseline = "bsae"', "study-value", "'bsae'"),
-        ('after = "base"', 'after = "tuned"', "study-value", "after = 'tuned'"),
-        ('from = "base"', 'from = "nobody"', "study-value", "from = 'nobody'"),
-        ('"optim.lr" = 0.01, epochs = 3', '"optim.rl" = 0.01', "recipe-unknown-key", " optim.lr,"),
-        ('"optim.lr" = 0.01, epochs = 3', "seed = 5", "study-value", "'seed'"),
-        ('set = { classes = "five" }', "seeds = [0, 5]", "study-value", "the seed 5"),
-        ("seeds = [0, 1]", "seeds = [0, 0]", "study-value", "two seeds are '0'"),
-        ("seeds = [0, 1]", 'metrics = ["accuracy", "accuracy"]', "study-value", "'accuracy'"),
-        ('name = "base"', 'name = "base"\npublished = { acuracy = 0.5 }', "study-value", "'acuracy'"),
-        ('name = "base"', 'name = "base"\npublished = { log_loss = 0.5 }', "study-value", "'log_loss'"),
-        ('name = "base"', 'name = "base"\npublished = { accuracy = 61 }', "study-value", "61% is 0.61"),
-        ('classes = "binary"\n', 'classes = "bianry"\n', "study-value", "'binary'"),
-        ('classes = "binary"\n', "", "study-value", "'after' and 'classes'"),
-        ("seeds = [0, 1]", "seeds = []", "study-value", "seeds"),
-        ("seeds = [0, 1]", 'metrics = ["acuracy"]', "study-value", "'accuracy'"),
-        ("seeds = [0, 1]", "sedes = [0]", "study-unknown-key", "'seeds'"),
-        ('name = "slow"', 'nmae = "slow"', "study-unknown-key", "'variants[1].name'"),
-        ('recipe = "short"', 'recipe = "shrot"', "recipe-unknown", "'short'"),
-        ('recipe = "short"', "recipe = short", "study-not-toml", ""),
-    ],
-)
-def test_a_study_rejects_a_fault(old: str, new: str, code: str, found: str):
+@pytest.mark.parametrize(("old", "new", "code", "found"), [
+    ('name = "slow"', 'name = "base"', "study-value", "'base'"),
+    ('baseline = "base"', 'baseline = "bsae"', "study-value", "'bsae'"),
+    ('after = "base"', 'after = "tuned"', "study-value", "after = 'tuned'"),
+    ('from = "base"', 'from = "nobody"', "study-value", "from = 'nobody'"),
+    ('"optim.lr" = 0.01, epochs = 3', '"optim.rl" = 0.01', "recipe-unknown-key", " optim.lr,"),
+    ('"optim.lr" = 0.01, epochs = 3', "seed = 5", "study-value", "'seed'"),
+    ('set = { classes = "five" }', "seeds = [0, 5]", "study-value", "the seed 5"),
+    ("seeds = [0, 1]", "seeds = [0, 0]", "study-value", "two seeds are '0'"),
+    ("seeds = [0, 1]", 'metrics = ["accuracy", "accuracy"]', "study-value", "'accuracy'"),
+    ('name = "base"', 'name = "base"\npublished = { acuracy = 0.5 }', "study-value", "'acuracy'"),
+    ('name = "base"', 'name = "base"\npublished = { log_loss = 0.5 }', "study-value", "'log_loss'"),
+    ('name = "base"', 'name = "base"\npublished = { accuracy = 61 }', "study-value", "61% is 0.61"),
+    ('classes = "binary"\n', 'classes = "bianry"\n', "study-value", "'binary'"),
+    ('classes = "binary"\n', "", "study-value", "'after' and 'classes'"),
+    ("seeds = [0, 1]", "seeds = []", "study-value", "seeds"),
+    ("seeds = [0, 1]", 'metrics = ["acuracy"]', "study-value", "'accuracy'"),
+    ("seeds = [0, 1]", "sedes = [0]", "study-unknown-key", "'seeds'"),
+    ('name = "slow"', 'nmae = "slow"', "study-unknown-key", "'variants[1].name'"),
+    ('recipe = "short"', 'recipe = "shrot"', "recipe-unknown", "'short'"),
+    ('recipe = "short"', "recipe = short", "study-not-toml", ""),
+])  # fmt: skip
+def test_a_study_rejects_a_fault(old, new, code, found):
     assert old in GOOD
     with raises((StudyError, RecipeError), code, found):
         parse_study(GOOD.replace(old, new, 1), "x")
@@ -114,7 +109,7 @@ def test_an_unknown_study_or_variant_suggests_the_nearest():
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_built_in_studies_load(name: str):
+def test_built_in_studies_load(name):
     study = load_study(name)
     assert study.name == name
     assert study.question.endswith("?")

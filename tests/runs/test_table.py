@@ -1,7 +1,5 @@
 """Oracles: the stored predictions, counted with numpy."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import json

@@ -24,7 +24,7 @@ from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises
-from training_support import batch
+from training_support import batch, trained
 
 OUTPUTS = '\n[outputs.label]\n[outputs.affect]\ntarget = "affect"\n'
 
@@ -134,10 +134,10 @@ def test_blank_cells_give_no_rating(rated, cells):
 
 
 def test_resume_refuses_other_ratings(tmp_path, recipe, rated):
-    train(plan_training(recipe, rated), RunFolder(tmp_path / "run"))
+    run = trained(recipe, rated, tmp_path / "run")
     others = replace(rated, columns={**rated.columns, "valence": rated.columns["valence"][::-1]})
     with raises(RunError, "run-other"):
-        train(plan_training(recipe, others), RunFolder(tmp_path / "run"), resume=True)
+        train(plan_training(recipe, others), run, resume=True)
 
 
 def test_training_refuses_missing_or_impossible_ratings(recipe, rated, faces):

@@ -51,15 +51,12 @@ class Slower(optim.Optimizer):
             parameter.data.add_(parameter.grad, alpha=-0.1 / math.factorial(count) / group["steps"])
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda p: optim.SGD(p, 0.1, 0.9),
-        lambda p: optim.Adam(p, 0.1),
-        lambda p: optim.RMSprop(p, 0.1),
-        lambda p: Slower(p),
-    ],
-)
+@pytest.mark.parametrize("make", [
+    lambda p: optim.SGD(p, 0.1, 0.9),
+    lambda p: optim.Adam(p, 0.1),
+    lambda p: optim.RMSprop(p, 0.1),
+    lambda p: Slower(p),
+])  # fmt: skip
 def test_restored_optimizer_continues_identically(tmp_path, make):
     """Oracle: the same optimiser, not interrupted."""
 

@@ -1,7 +1,5 @@
 """A model of colour images at another size than 48 px: from files to a gradient step, from a photo to a prediction."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +39,7 @@ def colour_faces():
 
 
 @pytest.fixture(scope="module")
-def colour_recipe(tiny_run) -> Recipe:
+def colour_recipe(tiny_run):
     everything = AugmentRecipe(
         flip=True, translate=0.1, rotation_degrees=9, scale=0.1, brightness=0.1, contrast=0.1, random_erasing=0.5,
         blur=0.5, noise=0.5, low_resolution=0.5, mixup=0.2, cutmix=0.2,
@@ -51,7 +49,7 @@ def colour_recipe(tiny_run) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def colour_run(tmp_path_factory, colour_faces, colour_recipe) -> RunFolder:
+def colour_run(tmp_path_factory, colour_faces, colour_recipe):
     run = RunFolder(tmp_path_factory.mktemp("colour") / "run")
     train(plan_training(colour_recipe, colour_faces), run, device="cpu")
     export_run(run).write(run.model)

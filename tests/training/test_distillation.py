@@ -15,13 +15,12 @@ from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, Teacher, write_predictions
 from mien.inference.predictor import load
 from mien.pipeline.split_predictions import predict_soft_labels
-from mien.training import checkpoint
 from mien.training.heads import make_outputs
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare, soft_labels, teacher_targets
 from support import raises
-from training_support import batch, break_off, changed
+from training_support import batch, break_off, changed, kept, same, same_weights, trained
 
 
 def drawn(faces, seed=0, classes=None):
@@ -144,28 +143,24 @@ def test_student_agrees_with_its_teacher(tmp_path, faces, tiny_recipe):
     )
     recipe = changed(tiny_recipe, epochs=4, distill={"alpha": 1.0, "temperature": 1.0})
     teacher = Teacher(tmp_path / "x.npz", tmp_path / "x.npz")
-    outcome = train(plan_training(recipe, data), RunFolder(tmp_path / "run"), teachers=[teacher])
-    assert outcome.history[-1]["validation_accuracy"] < 0.1
-    assert train(plan_training(recipe, data), RunFolder(tmp_path / "plain")).history[-1]["validation_accuracy"] > 0.9
+    student = trained(recipe, data, tmp_path / "run", teachers=[teacher])
+    assert student.read_history()[-1]["validation_accuracy"] < 0.1
+    assert trained(recipe, data, tmp_path / "plain").read_history()[-1]["validation_accuracy"] > 0.9
 
 
 @pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4, "cutmix": 1.0}])
 def test_resumed_student_is_bit_identical(tmp_path, faces, tiny_recipe, teacher, mixing):
     recipe = changed(tiny_recipe, epochs=3, batch_size=16, augment=mixing)
-    whole, cut, plain = (RunFolder(tmp_path / name) for name in ("whole", "cut", "plain"))
-    plan = plan_training(recipe, faces)
-    train(plan, whole, teachers=[teacher])
+    plan, cut = plan_training(recipe, faces), RunFolder(tmp_path / "cut")
     break_off(plan, cut, plan.steps_per_epoch + 1, teachers=[teacher])
     train(plan, cut, teachers=[teacher], resume=True)
-    train(plan, plain)
-    ours, again, other = (checkpoint.load(run.last)[0] for run in (whole, cut, plain))
-    assert all(torch.equal(ours[name], again[name]) for name in ours)
-    assert not torch.equal(ours["model.head.weight"], other["model.head.weight"])
+    assert same_weights(cut, trained(recipe, faces, tmp_path / "whole", teachers=[teacher]))
+    plain = trained(recipe, faces, tmp_path / "plain")
+    assert not torch.equal(kept(cut)["head.weight"], kept(plain)["head.weight"])
 
 
 def test_resume_refuses_other_teachers(tmp_path, faces, tiny_recipe, teacher):
-    run = RunFolder(tmp_path / "run")
-    train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=[teacher])
+    run = trained(changed(tiny_recipe, epochs=1), faces, tmp_path / "run", teachers=[teacher])
     other = Teacher(tmp_path / "other.npz", tmp_path / "other.npz")
     write_predictions(other.file, drawn(faces, seed=5), np.float16)
     for teachers in ([], [other], [teacher, other]):
@@ -175,8 +170,7 @@ def test_resume_refuses_other_teachers(tmp_path, faces, tiny_recipe, teacher):
 
 def test_teachers_do_not_change_initial_weights(faces, tiny_recipe, teacher):
     plan = plan_training(tiny_recipe, faces)
-    first, other = (prepare(plan, teachers=teachers).network.state_dict() for teachers in ([], [teacher]))
-    assert all(torch.equal(first[name], other[name]) for name in first)
+    assert same(*(prepare(plan, teachers=teachers).network.state_dict() for teachers in ([], [teacher])))
 
 
 def test_teacher_targets_match_outputs_by_name(tmp_path, voted_faces, voted_run, tiny_run):

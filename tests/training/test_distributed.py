@@ -1,7 +1,5 @@
 """Several processes that train one network. Oracle: the run of one process."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

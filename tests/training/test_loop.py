@@ -16,7 +16,7 @@ from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises
-from training_support import Recorder, changed, same_weights
+from training_support import Recorder, changed, kept, same_weights, trained
 
 
 def test_run_learns_and_writes_its_folder(tmp_path, faces, tiny_recipe):
@@ -41,13 +41,10 @@ def test_run_learns_and_writes_its_folder(tmp_path, faces, tiny_recipe):
 
 
 def test_seed_determines_the_run(tmp_path, faces, tiny_recipe):
-    runs = [RunFolder(tmp_path / name) for name in "abc"]
-    train(plan_training(tiny_recipe, faces), runs[0])
-    train(plan_training(tiny_recipe, faces), runs[1])
-    train(plan_training(changed(tiny_recipe, seed=1), faces), runs[2])
-    assert same_weights(runs[0], runs[1])
-    first, third = checkpoint.load(runs[0].best)[0], checkpoint.load(runs[2].best)[0]
-    assert not torch.equal(first["head.weight"], third["head.weight"])
+    seeds = {"first": 0, "again": 0, "other": 1}
+    first, again, other = (trained(changed(tiny_recipe, seed=seeds[at]), faces, tmp_path / at) for at in seeds)
+    assert same_weights(first, again)
+    assert not torch.equal(kept(first)["head.weight"], kept(other)["head.weight"])
 
 
 def test_training_does_not_use_the_test_split(tmp_path, faces, tiny_recipe):
@@ -55,10 +52,9 @@ def test_training_does_not_use_the_test_split(tmp_path, faces, tiny_recipe):
     images = np.array(faces.images)
     images[faces.split == "test"] = 0
     blanked = Dataset(images, faces.labels, faces.classes, faces.split, faces.source, faces.rows)
-    first, second = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
-    train(plan_training(tiny_recipe, faces), first)
-    train(plan_training(tiny_recipe, blanked), second)
-    assert same_weights(first, second)
+    assert same_weights(
+        trained(tiny_recipe, faces, tmp_path / "seen"), trained(tiny_recipe, blanked, tmp_path / "blank")
+    )
 
 
 def test_only_the_train_split_is_balanced(faces, tiny_recipe):
@@ -121,17 +117,15 @@ def test_mixup_off_epochs_mix_nothing(faces, tiny_recipe):
 
 def test_reading_the_loss_seldom_changes_no_weight(tmp_path, faces, tiny_recipe, monkeypatch):
     """As on a GPU. Oracle: the run that reads every step."""
-    train(plan_training(tiny_recipe, faces), RunFolder(tmp_path / "often"))
+    often = trained(tiny_recipe, faces, tmp_path / "often")
     monkeypatch.setattr(loop, "_read_every", lambda device: 3)
-    train(plan_training(tiny_recipe, faces), RunFolder(tmp_path / "seldom"))
-    assert same_weights(RunFolder(tmp_path / "often"), RunFolder(tmp_path / "seldom"))
-    lines = [
-        [{**line, "seconds": 0} for line in RunFolder(tmp_path / name).read_history()] for name in ("often", "seldom")
-    ]
-    assert lines[0] == lines[1]
+    seldom = trained(tiny_recipe, faces, tmp_path / "seldom")
+    assert same_weights(often, seldom)
+    first, second = ([{**line, "seconds": 0} for line in run.read_history()] for run in (often, seldom))
+    assert first == second
     recipe = changed(tiny_recipe, epochs=50, schedule={"name": "one-cycle", "warmup": 0.9}, optim={"lr": 1e12})
     with raises(TrainingError, "loss-not-finite"):
-        train(plan_training(recipe, faces), RunFolder(tmp_path / "run"))
+        trained(recipe, faces, tmp_path / "run")
 
 
 @pytest.mark.gpu
@@ -150,39 +144,27 @@ def test_gpu_run_trains_and_resumes(tmp_path, faces, tiny_recipe):
 
 
 def test_label_scheme_keeps_the_datas_fingerprint(tmp_path, faces, tiny_recipe):
-    run = RunFolder(tmp_path / "run")
-    train(plan_training(changed(tiny_recipe, classes="binary"), faces), run)
-    facts = checkpoint.load(run.best)[1]
+    facts = checkpoint.load(trained(changed(tiny_recipe, classes="binary"), faces, tmp_path / "run").best)[1]
     assert facts["classes"] == ["negative", "positive"]
     assert facts["data_fingerprint"] == faces.fingerprint_without_test
 
 
-def test_train_with_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):
-    run = RunFolder(tmp_path / "run")
-    with pytest.raises(RecipeError):
-        train(plan_training(changed(tiny_recipe, model={"widths": [0]}), faces), run)
-    # Its poolings leave nothing of a face of 48 px; with four of them, nothing of one of 16.
-    for deep in (
-        {"model": {"widths": [4] * 6, "convolutions": [1] * 6}},
-        {"model": {"widths": [4] * 4, "convolutions": [1] * 4}, "progressive_resizing": ((0.5, 16),)},
+FOUR = {"widths": [4] * 4, "convolutions": [1] * 4}
+
+
+def test_train_with_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe, tiny_run):
+    only_train, one_class = faces.split == "train", (faces.split == "validation") | (faces.labels == 3)
+    for kind, code, changes, rows in (
+        (RecipeError, "model-setting", {"model": {"widths": [0]}}, ...),
+        # Its poolings leave nothing of a face of 48 px; with four of them, nothing of one of 16.
+        (RecipeError, "model-setting", {"model": {"widths": [4] * 6, "convolutions": [1] * 6}}, ...),
+        (RecipeError, "model-setting", {"model": FOUR, "progressive_resizing": ((0.5, 16),)}, ...),
+        (DataError, "image-size", {"input": {"size_px": 64}}, ...),
+        (DataError, "split-missing", {}, only_train),
+        (DataError, "one-class", {}, one_class),
     ):
-        with raises(RecipeError, "model-setting"):
-            train(plan_training(changed(tiny_recipe, **deep), faces), run)
-    with raises(DataError, "split-missing", "'validation'"):
-        train(plan_training(tiny_recipe, faces.subset(faces.split == "train")), run)
-    with raises(DataError, "image-size"):
-        train(plan_training(changed(tiny_recipe, input={"size_px": 64}), faces), run)
-    one = faces.subset((faces.split == "validation") | (faces.labels == 3))
-    with raises(DataError, "one-class"):
-        train(plan_training(tiny_recipe, one), run)
-    assert not run.path.exists()
-
-
-def test_fine_tuning_refuses_another_network(tmp_path, faces, tiny_recipe, tiny_run):
+        with raises(kind, code):
+            trained(changed(tiny_recipe, **changes), faces if rows is ... else faces.subset(rows), tmp_path / "run")
     with raises(RunError, "weights-unreadable"):
-        train(
-            plan_training(changed(tiny_recipe, model={"widths": [4, 9]}), faces),
-            RunFolder(tmp_path / "x"),
-            init_from=tiny_run,
-        )
-    assert not (tmp_path / "x").exists()
+        trained(changed(tiny_recipe, model={"widths": [4, 9]}), faces, tmp_path / "run", init_from=tiny_run)
+    assert not (tmp_path / "run").exists()

@@ -21,7 +21,7 @@ from support import raises, refused
 from training_support import changed
 
 
-def _plain(recipe: Recipe) -> Recipe:
+def _plain(recipe):
     """Plain SGD, without what draws random numbers in the network."""
     tables = recipe.model_dump(exclude_unset=True)
     tables["optim"] = {"name": "sgd", "lr": 0.05, "momentum": 0.0, "weight_decay": 0.0}

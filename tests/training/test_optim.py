@@ -8,46 +8,36 @@ from torch import nn, optim
 
 from mien.base.preprocess import InputSpec, to_input
 from mien.base.recipe_tables import ModelRecipe, OptimRecipe, ScheduleRecipe
-from mien.base.run_folder import RunFolder
 from mien.models.registry import build_model
 from mien.training import average, checkpoint
 from mien.training.average import WeightAverage, recalibrate_bn, some_images
-from mien.training.loop import train
 from mien.training.optim import build_optimizer, plateau_factor, rate_factor
 from mien.training.plan import plan_training
 from mien.training.state import prepare
-from training_support import changed
+from training_support import changed, same, trained
 
 
 def rates(recipe, epochs=10, steps=10):
     return [rate_factor(recipe, step, steps, epochs) for step in range(epochs * steps)]
 
 
-def torch_rates(schedule, optimizer, count):
-    seen = []
-    for _ in range(count):
-        seen.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    return seen
-
-
 def one_parameter():
     return optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
 
 
-def test_cosine_equals_torchs_schedule():
-    """Oracle: torch.optim.lr_scheduler.CosineAnnealingLR."""
-    optimizer = one_parameter()
-    theirs = torch_rates(optim.lr_scheduler.CosineAnnealingLR(optimizer, 100, eta_min=0.1), optimizer, 100)
-    assert rates(ScheduleRecipe(name="cosine", final=0.1)) == pytest.approx(theirs, abs=1e-6)
-
-
-def test_step_equals_torchs_schedule():
-    """Oracle: torch.optim.lr_scheduler.StepLR, counted in steps of 30."""
-    optimizer = one_parameter()
-    theirs = torch_rates(optim.lr_scheduler.StepLR(optimizer, 30, gamma=0.5), optimizer, 100)
-    assert rates(ScheduleRecipe(name="step", step_epochs=3, factor=0.5)) == pytest.approx(theirs)
+@pytest.mark.parametrize(("recipe", "theirs"), [
+    (ScheduleRecipe(name="cosine", final=0.1), lambda of: optim.lr_scheduler.CosineAnnealingLR(of, 100, eta_min=0.1)),
+    # torch counts steps: 30 of them are three epochs.
+    (ScheduleRecipe(name="step", step_epochs=3, factor=0.5), lambda of: optim.lr_scheduler.StepLR(of, 30, gamma=0.5)),
+])  # fmt: skip
+def test_schedule_equals_torchs(recipe, theirs):
+    optimizer, seen = one_parameter(), []
+    schedule = theirs(optimizer)
+    for _ in range(100):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates(recipe) == pytest.approx(seen, abs=1e-6)
 
 
 def test_one_cycle_rises_and_falls_linearly():
@@ -85,15 +75,12 @@ def test_plateau_factor_is_1_for_other_schedules():
     assert not math.isnan(plateau_factor(ScheduleRecipe(name="plateau"), [math.nan] * 3))
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("sgd", {"momentum": 0.7, "nesterov": False}),
-        ("adam", {"betas": (0.8, 0.9), "eps": 1e-4}),
-        ("adamw", {"betas": (0.8, 0.9), "eps": 1e-4}),
-        ("rmsprop", {"momentum": 0.7, "eps": 1e-4}),
-    ],
-)
+@pytest.mark.parametrize(("name", "expected"), [
+    ("sgd", {"momentum": 0.7, "nesterov": False}),
+    ("adam", {"betas": (0.8, 0.9), "eps": 1e-4}),
+    ("adamw", {"betas": (0.8, 0.9), "eps": 1e-4}),
+    ("rmsprop", {"momentum": 0.7, "eps": 1e-4}),
+])  # fmt: skip
 def test_build_optimizer_uses_the_recipes_settings(name, expected):
     """None of them is torch's own default."""
     recipe = OptimRecipe(name=name, lr=0.03, momentum=0.7, nesterov=False, betas=(0.8, 0.9), epsilon=1e-4)
@@ -176,9 +163,7 @@ def test_run_saves_statistics_of_images_without_augmentation(tmp_path, faces, ti
         # Faces are served as the data has them, however training balances them.
         balance = {"sampling": "oversample"}
         recipe = changed(tiny_recipe, epochs=2, recalibrate_bn=True, ema_decay=decay, balance=balance)
-        run = RunFolder(tmp_path / str(decay))
-        train(plan_training(recipe, faces), run)
-        network, _ = checkpoint.load_best(run)
+        network, _ = checkpoint.load_best(trained(recipe, faces, tmp_path / str(decay)))
         kept = {name: value.clone() for name, value in network.state_dict().items()}
         order = np.random.default_rng(0).permutation(len(train_faces))
         inputs = torch.from_numpy(to_input(np.asarray(train_faces.images)[order], recipe.input))
@@ -195,13 +180,10 @@ def test_recalibration_changes_no_trained_weight(tmp_path, faces, tiny_recipe, t
     weights = []
     tuning = {"frozen_epochs": frozen}
     for renewed in (False, True):
-        run = RunFolder(tmp_path / str(renewed))
         recipe = changed(tiny_recipe, epochs=3, recalibrate_bn=renewed, ema_decay=decay, tuning=tuning)
-        train(plan_training(recipe, faces), run, init_from=tiny_run)
-        tensors = checkpoint.load(run.last)[0]
+        tensors = checkpoint.load(trained(recipe, faces, tmp_path / str(renewed), init_from=tiny_run).last)[0]
         weights.append({name: value for name, value in tensors.items() if "running" not in name})
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    assert same(*weights)
 
 
 def network():

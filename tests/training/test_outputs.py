@@ -27,7 +27,7 @@ from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import load_init_weights, prepare
 from support import raises
-from training_support import OUTPUTS, batch, changed
+from training_support import OUTPUTS, batch, changed, trained
 
 
 @pytest.fixture
@@ -39,8 +39,7 @@ def test_history_and_evaluation_measure_the_default_output(tmp_path, tiny_recipe
     """Oracle: of two outputs the one of the whole distribution, by its own logits, though the other's name is first."""
     text = '[outputs.fer2013]\n[outputs.a]\ntarget = "majority"\n[outputs.b]\ntarget = "votes"\n'
     recipe = check_recipe(tomllib.loads(tiny_recipe_text + text), "several", ["epochs=1"])
-    run = RunFolder(tmp_path / "run")
-    train(plan_training(recipe, voted_faces), run)
+    run = trained(recipe, voted_faces, tmp_path / "run")
     export_run(run).write(run.model)
     model = load(run.path)
     assert list(model.manifest.outputs) == ["fer2013", "a", "b"]
@@ -70,17 +69,14 @@ def test_recipe_without_outputs_has_one_output(tiny_recipe, voted_faces, faces):
     assert Recipe().digest == nothing, "the digest of a recipe of defaults, before recipes had outputs and after"
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "value"),
-    [
-        ('[outputs.perceived]\ntarget = "votes"', "recipe-value", "target = 'label'"),
-        ("[outputs.a]\n[outputs.b]", "recipe-value", "target = 'label'"),
-        ('[outputs.a]\ntarget = "vote"', "recipe-value", "outputs.a.target = 'vote'"),
-        ("[outputs.a]\nweight = 0", "recipe-value", "outputs.a.weight = 0"),
-        ("[outputs.a]\nwieght = 1", "recipe-unknown-key", "'outputs.a.weight'"),
-        ("[outputs.A-b]", "recipe-value", "outputs.A-b"),
-    ],
-)
+@pytest.mark.parametrize(("text", "code", "value"), [
+    ('[outputs.perceived]\ntarget = "votes"', "recipe-value", "target = 'label'"),
+    ("[outputs.a]\n[outputs.b]", "recipe-value", "target = 'label'"),
+    ('[outputs.a]\ntarget = "vote"', "recipe-value", "outputs.a.target = 'vote'"),
+    ("[outputs.a]\nweight = 0", "recipe-value", "outputs.a.weight = 0"),
+    ("[outputs.a]\nwieght = 1", "recipe-unknown-key", "'outputs.a.weight'"),
+    ("[outputs.A-b]", "recipe-value", "outputs.A-b"),
+])  # fmt: skip
 def test_recipe_refuses_impossible_outputs(text, code, value):
     with raises(RecipeError, code, value):
         check_recipe(tomllib.loads(text), "bad")
@@ -104,8 +100,7 @@ def test_history_has_votes_columns(voted_run, voted_faces):
 
 
 def test_resume_refuses_other_votes(tmp_path, recipe, voted_faces):
-    run = RunFolder(tmp_path / "run")
-    train(plan_training(changed(recipe, epochs=1), voted_faces), run)
+    run = trained(changed(recipe, epochs=1), voted_faces, tmp_path / "run")
     other = replace(voted_faces, votes=voted_faces.votes + 1)
     with raises(RunError, "run-other"):
         train(plan_training(changed(recipe, epochs=1), other), run, resume=True)
@@ -237,9 +232,9 @@ def test_images_without_votes_have_only_label_loss(tmp_path, recipe, voted_faces
     logits, loss = loop.forward_loss(state, Batch(inputs, chosen, None, 1.0, 0))
     label = functional.cross_entropy(logits, state.labels[chosen], label_smoothing=0.1)
     assert loss.item() == pytest.approx(2 * label.item(), rel=1e-5)
-    train(plan_training(recipe, some), RunFolder(tmp_path / "run"))
-    (line,) = RunFolder(tmp_path / "run").read_history()
-    network, _ = checkpoint.load_best(RunFolder(tmp_path / "run"))
+    run = trained(recipe, some, tmp_path / "run")
+    (line,) = run.read_history()
+    network, _ = checkpoint.load_best(run)
     validation = some.of_split("validation")
     validation = validation.subset(validation.votes.any(axis=1))
     with torch.inference_mode():

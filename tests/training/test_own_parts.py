@@ -21,7 +21,6 @@ from mien.base.recipe import check_recipe, dump_recipe, load_recipe
 from mien.base.recipe_tables import ModelRecipe
 from mien.base.run_folder import RunFolder
 from mien.models.registry import build_model, complete, completed
-from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.loop import recipe_batches, train
 from mien.training.optim import blocks
@@ -29,7 +28,7 @@ from mien.training.own_parts import Parts
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises, refused
-from training_support import break_off, changed, same_weights
+from training_support import break_off, changed, kept, same, same_weights, trained
 
 MINE = """
 import torch.nn.functional as F
@@ -148,23 +147,20 @@ def test_commands_use_the_network_stored_in_the_run(mien, tmp_path, mine, face_f
     refused(mien("train", mine, *data, "--out", run, "--resume"), "model-file", "mine.py")
 
 
-@pytest.mark.parametrize(
-    ("text", "changes", "code", "value"),
-    [
-        ("import nothing_of_that_name", (), "model-file", "nothing_of_that_name"),
-        ("raise SystemExit", (), "model-file", "SystemExit"),
-        ("def broken(:", (), "model-file", "SyntaxError"),
-        (MINE, ("model.name=MyNte", "model.file=mine.py"), "model-file", "'MyNet'"),
-        (MINE, ("model.name=nn", "model.file=mine.py"), "model-file", "'nn'"),
-        (MINE, ("model.name=Deep", "model.file=mine.py"), "model-file", "(2, 1, 44, 44)"),
-        (MINE, ("model.name=Sees", "model.file=mine.py"), "model-file", "NaN"),
-        (MINE, ("model.name=Fails", "model.file=mine.py"), "model-file", "no such layer"),
-        (MINE, ("model.name=Bare", "model.file=mine.py"), "model-file", "no weights"),
-        (MINE, ("model.name=Exact", "model.file=mine.py"), "model-file", "float64"),
-        (MINE, ("model.depth=3",), "model-setting", "'depth'"),
-        (MINE, ("model.file=other.py",), "model-file", "other.py"),
-    ],
-)
+@pytest.mark.parametrize(("text", "changes", "code", "value"), [
+    ("import nothing_of_that_name", (), "model-file", "nothing_of_that_name"),
+    ("raise SystemExit", (), "model-file", "SystemExit"),
+    ("def broken(:", (), "model-file", "SyntaxError"),
+    (MINE, ("model.name=MyNte", "model.file=mine.py"), "model-file", "'MyNet'"),
+    (MINE, ("model.name=nn", "model.file=mine.py"), "model-file", "'nn'"),
+    (MINE, ("model.name=Deep", "model.file=mine.py"), "model-file", "(2, 1, 44, 44)"),
+    (MINE, ("model.name=Sees", "model.file=mine.py"), "model-file", "NaN"),
+    (MINE, ("model.name=Fails", "model.file=mine.py"), "model-file", "no such layer"),
+    (MINE, ("model.name=Bare", "model.file=mine.py"), "model-file", "no weights"),
+    (MINE, ("model.name=Exact", "model.file=mine.py"), "model-file", "float64"),
+    (MINE, ("model.depth=3",), "model-setting", "'depth'"),
+    (MINE, ("model.file=other.py",), "model-file", "other.py"),
+])  # fmt: skip
 def test_train_refuses_a_network_file_that_cannot_be_used(
     mien, tmp_path, mine, face_folder, monkeypatch, text, changes, code, value
 ):
@@ -251,12 +247,9 @@ def plain_sgd(parameters):
 def test_own_loss_and_optimizer_equal_the_recipes(tmp_path, faces, tiny_recipe):
     """Oracle: the recipe, bit for bit. The run says that they are not of it, and is resumed with them alone."""
     recipe = changed(tiny_recipe, optim={"weight_decay": 0.0})
-    own, plain = RunFolder(tmp_path / "own"), RunFolder(tmp_path / "plain")
     parts = Parts(loss=smoothed, optimizer=plain_sgd)
-    train(plan_training(recipe, faces, parts), own)
-    train(plan_training(recipe, faces), plain)
-    ours, theirs = (checkpoint.load(run.best)[0] for run in (own, plain))
-    assert all(torch.equal(ours[each], theirs[each]) for each in theirs)
+    own = trained(recipe, faces, tmp_path / "own", parts)
+    assert same(kept(own), kept(trained(recipe, faces, tmp_path / "plain")))
     recorded = own.read_environment()["not_of_the_recipe"]
     assert [each.rpartition(".")[2] for each in recorded.values()] == ["smoothed", "plain_sgd"]
     with raises(RunError, "run-other", "smoothed"):
@@ -264,8 +257,7 @@ def test_own_loss_and_optimizer_equal_the_recipes(tmp_path, faces, tiny_recipe):
     cut, longer = RunFolder(tmp_path / "cut"), plan_training(changed(recipe, epochs=3), faces, parts)
     break_off(longer, cut, longer.steps_per_epoch + 1)
     train(longer, cut, resume=True)
-    train(longer, RunFolder(tmp_path / "whole"))
-    assert same_weights(cut, RunFolder(tmp_path / "whole"))
+    assert same_weights(cut, trained(changed(recipe, epochs=3), faces, tmp_path / "whole", parts))
 
 
 PARTS = f"""
@@ -299,35 +291,30 @@ def test_parts_from_a_file_equal_parts_from_python(tmp_path, faces, tiny_recipe_
         tiny_recipe_text.replace("[optim]\n", '[loss]\nfile = "parts.py"\nname = "smoothed"\n\n[optim]\n')
     )
     own = load_recipe(str(recipe), ["optim.name=plain_sgd", f"optim.file={tmp_path / 'parts.py'}"])
-    runs = [RunFolder(tmp_path / name) for name in ("own", "python")]
-    train(plan_training(own, faces), runs[0])
     python = load_recipe(str(recipe), ["loss.file=", "loss.name="])
-    train(plan_training(python, faces, Parts(loss=smoothed, optimizer=plain_sgd)), runs[1])
-    ours, theirs = (checkpoint.load(run.best)[0] for run in runs)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert "not_of_the_recipe" not in runs[0].read_environment()
-    kept = runs[0].read_recipe()
-    assert (kept.optim.name, kept.loss.file) == ("plain_sgd", str(runs[0].path / "parts.py"))
-    assert completed(kept).digest == completed(own).digest != completed(python).digest
-    train(plan_training(kept, faces), runs[0], resume=True)
-    (runs[0].path / "parts.py").write_text(PARTS + "\n")
+    run = trained(own, faces, tmp_path / "own")
+    parts = Parts(loss=smoothed, optimizer=plain_sgd)
+    assert same(kept(run), kept(trained(python, faces, tmp_path / "python", parts)))
+    assert "not_of_the_recipe" not in run.read_environment()
+    stored = run.read_recipe()
+    assert (stored.optim.name, stored.loss.file) == ("plain_sgd", str(run.path / "parts.py"))
+    assert completed(stored).digest == completed(own).digest != completed(python).digest
+    train(plan_training(stored, faces), run, resume=True)
+    (run.path / "parts.py").write_text(PARTS + "\n")
     with raises(RecipeError, "model-file", "parts.py"):
-        plan_training(kept, faces)
+        plan_training(stored, faces)
 
 
-@pytest.mark.parametrize(
-    ("settings", "code", "value"),
-    [
-        (["loss.file=parts.py", "loss.name=smoothd"], "model-file", "'smoothed'"),
-        (["loss.file=parts.py", "loss.name=Rated"], "model-file", "'rate'"),
-        (["augment.file=gone.py", "augment.name=a"], "model-file", "gone.py"),
-        (["loss.name=smoothed"], "recipe-value", "file and name"),
-        (["optim.name=plain_sgd"], "recipe-value", "'rmsprop'"),
-        (["loss.rate=0.1"], "recipe-unknown-key", "loss.rate"),
-        (["loss.file=parts.py", "loss.name=Rated", "loss.rat=0.1"], "model-setting", "loss.rate"),
-        (["loss.file=parts.py", "loss.name=smoothed", "loss.logits=1"], "model-setting", "logits"),
-    ],
-)
+@pytest.mark.parametrize(("settings", "code", "value"), [
+    (["loss.file=parts.py", "loss.name=smoothd"], "model-file", "'smoothed'"),
+    (["loss.file=parts.py", "loss.name=Rated"], "model-file", "'rate'"),
+    (["augment.file=gone.py", "augment.name=a"], "model-file", "gone.py"),
+    (["loss.name=smoothed"], "recipe-value", "file and name"),
+    (["optim.name=plain_sgd"], "recipe-value", "'rmsprop'"),
+    (["loss.rate=0.1"], "recipe-unknown-key", "loss.rate"),
+    (["loss.file=parts.py", "loss.name=Rated", "loss.rat=0.1"], "model-setting", "loss.rate"),
+    (["loss.file=parts.py", "loss.name=smoothed", "loss.logits=1"], "model-setting", "logits"),
+])  # fmt: skip
 def test_plan_refuses_a_missing_part(tmp_path, faces, recipe_of, settings, code, value):
     with raises(RecipeError, code, value):
         plan_training(recipe_of(PARTS, settings), faces)
@@ -412,7 +399,7 @@ def test_history_has_the_rate_of_the_users_optimizer(tmp_path, faces, tiny_recip
 
     recipe = changed(tiny_recipe, schedule={"name": schedule, "warmup": 0.0})
     parts = Parts(optimizer=lambda parameters: torch.optim.NAdam(parameters, lr=0.002))
-    train(plan_training(recipe, faces, parts), RunFolder(tmp_path / "run"), callback=Asks())
+    trained(recipe, faces, tmp_path / "run", parts, callback=Asks())
     assert [recorded for recorded, _ in seen] == [own for _, own in seen]
     assert 0 < seen[-1][0] <= 0.002
 
@@ -434,23 +421,20 @@ def test_own_augmentation_replaces_the_recipes(faces, tiny_recipe):
     assert all(each.min() >= 0 and each.max() <= 1 and each.max() > 0.5 for each in seen)
 
 
-@pytest.mark.parametrize(
-    ("parts", "code", "value"),
-    [
-        ({"loss": lambda logits, labels: logits.mean(1)}, "own-part", "(32,)"),
-        ({"loss": lambda logits, labels: 1.0}, "own-part", "float"),
-        ({"loss": lambda logits, labels: logits.detach().mean()}, "own-part", "lambda"),
-        ({"augment": lambda images: images[:, :, 1:]}, "own-part", "(32, 1, 43, 44)"),
-        ({"augment": lambda images: images / 0}, "own-part", "finite"),
-        ({"augment": lambda images: 255 * images}, "own-part", "up to 2"),
-        ({"optimizer": lambda parameters: None}, "own-part", "NoneType"),
-        ({"optimizer": lambda _: torch.optim.SGD([torch.zeros(1)])}, "own-part", "SGD"),
-        ({"loss": lambda logits, labels: functional.mse_loss(logits, labels[:3])}, "own-part", "lambda"),
-        ({"augment": lambda images: images @ images[0, 0, :3]}, "own-part", "lambda"),
-        ({"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=-1)}, "own-part", "lambda"),
-        ({"optimizer": torch.optim.LBFGS}, "own-part", "closure"),
-    ],
-)
+@pytest.mark.parametrize(("parts", "code", "value"), [
+    ({"loss": lambda logits, labels: logits.mean(1)}, "own-part", "(32,)"),
+    ({"loss": lambda logits, labels: 1.0}, "own-part", "float"),
+    ({"loss": lambda logits, labels: logits.detach().mean()}, "own-part", "lambda"),
+    ({"augment": lambda images: images[:, :, 1:]}, "own-part", "(32, 1, 43, 44)"),
+    ({"augment": lambda images: images / 0}, "own-part", "finite"),
+    ({"augment": lambda images: 255 * images}, "own-part", "up to 2"),
+    ({"optimizer": lambda parameters: None}, "own-part", "NoneType"),
+    ({"optimizer": lambda _: torch.optim.SGD([torch.zeros(1)])}, "own-part", "SGD"),
+    ({"loss": lambda logits, labels: functional.mse_loss(logits, labels[:3])}, "own-part", "lambda"),
+    ({"augment": lambda images: images @ images[0, 0, :3]}, "own-part", "lambda"),
+    ({"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=-1)}, "own-part", "lambda"),
+    ({"optimizer": torch.optim.LBFGS}, "own-part", "closure"),
+])  # fmt: skip
 def test_train_refuses_parts_that_cannot_be_used(tmp_path, faces, tiny_recipe, parts, code, value):
     with raises(TrainingError, code, value):
         train_and_export(tiny_recipe, faces, out=tmp_path / "run", verbose=0, **parts)
@@ -502,10 +486,10 @@ def test_train_takes_a_network_class_or_instance(tmp_path, faces, tiny_recipe_te
     train_and_export(tmp_path / "tiny.toml", faces, network=instance, **{**given, "out": tmp_path / "i"}, **frozen)
     network = package.load_network(tmp_path / "i")
     assert type(network).__name__ == "FromPython"
-    assert all(torch.equal(value, instance.state_dict()[name]) for name, value in network.state_dict().items())
-    kept = checkpoint.load(RunFolder(tmp_path / "i").best)[0]
-    assert torch.equal(kept["head.weight"], instance.head.weight)
-    assert torch.equal(kept["body.conv.weight"], instance.conv.weight)
+    assert same(network.state_dict(), instance.state_dict())
+    weights = kept(RunFolder(tmp_path / "i"))
+    assert torch.equal(weights["head.weight"], instance.head.weight)
+    assert torch.equal(weights["body.conv.weight"], instance.conv.weight)
     assert json.loads((tmp_path / "i" / "environment.json").read_text())["not_of_the_recipe"]["weights"]
     for network, words in (
         (FromPython(width=5), "[7, 5]"),

@@ -15,7 +15,7 @@ from mien.training import checkpoint
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from support import raises
-from training_support import Recorder, break_off, changed, same_weights
+from training_support import Recorder, break_off, changed, kept, same_weights, trained
 
 
 def test_removed_run_folder_is_created_again(tmp_path, faces, tiny_recipe):
@@ -56,42 +56,38 @@ def test_killed_and_resumed_run_is_bit_identical(tmp_path, faces, tiny_recipe, m
     assert columns == [[line["validation_loss"], line["train_loss"]] for line in cut.read_history()]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"optim": {"name": "adam", "lr": 1e-3}, "schedule": {"name": "plateau", "patience": 1, "warmup": 0.0}},
-        {"optim": {"name": "rmsprop", "lr": 1e-3}, "schedule": {"name": "step", "step_epochs": 1, "warmup": 0.0}},
-        {"optim": {"name": "adamw", "lr": 1e-3}, "schedule": {"name": "one-cycle", "warmup": 0.0}},
-        {"balance": {"sampling": "undersample"}},
-        {"balance": {"sampling": "oversample"}},
-        {"balance": {"sampling": "batches", "focal_gamma": 2.0}},
-        {"recalibrate_bn": True},
-        {"recalibrate_bn": True, "ema_decay": 0.0},
-        {"self_adaptive": 0.7},
-        {"tuning": {"frozen_epochs": 1, "layer_decay": 0.7}},
-        *(
-            {"outputs": {"own": {"target": "label"}, "seen": {"target": each}}}
-            for each in ("votes", "sampled", "majority")
-        ),
-    ],
-)
+@pytest.mark.parametrize("changes", [
+    {"optim": {"name": "adam", "lr": 1e-3}, "schedule": {"name": "plateau", "patience": 1, "warmup": 0.0}},
+    {"optim": {"name": "rmsprop", "lr": 1e-3}, "schedule": {"name": "step", "step_epochs": 1, "warmup": 0.0}},
+    {"optim": {"name": "adamw", "lr": 1e-3}, "schedule": {"name": "one-cycle", "warmup": 0.0}},
+    {"balance": {"sampling": "undersample"}},
+    {"balance": {"sampling": "oversample"}},
+    {"balance": {"sampling": "batches", "focal_gamma": 2.0}},
+    {"recalibrate_bn": True},
+    {"recalibrate_bn": True, "ema_decay": 0.0},
+    {"self_adaptive": 0.7},
+    {"tuning": {"frozen_epochs": 1, "layer_decay": 0.7}},
+    *(
+        {"outputs": {"own": {"target": "label"}, "seen": {"target": each}}}
+        for each in ("votes", "sampled", "majority")
+    ),
+])  # fmt: skip
 def test_resumed_run_is_bit_identical_for_every_kind_of_recipe(tmp_path, voted_faces, tiny_recipe, changes):
     plan = plan_training(changed(tiny_recipe, epochs=3, batch_size=16, **changes), voted_faces)
-    whole, cut, plain = (RunFolder(tmp_path / name) for name in ("whole", "cut", "plain"))
+    whole, cut = (RunFolder(tmp_path / name) for name in ("whole", "cut"))
     train(plan, whole)
     done = 2 if "self_adaptive" in changes else 1  # its targets move after the first
     break_off(plan, cut, done * plan.steps_per_epoch + 2)
     assert len(checkpoint.load(cut.last)[1]["history"]) == done
     train(plan, cut, resume=True)
     assert same_weights(whole, cut)
-    train(plan_training(changed(tiny_recipe, epochs=3, batch_size=16), voted_faces), plain)
-    first, other = (checkpoint.load(run.best)[0] for run in (whole, plain))
+    plain = trained(changed(tiny_recipe, epochs=3, batch_size=16), voted_faces, tmp_path / "plain")
+    first, other = kept(whole), kept(plain)
     assert not all(torch.equal(first[name], other[name]) for name in first), "the change changes something"
 
 
 def test_train_refuses_an_existing_run_or_another_recipe(tmp_path, faces, tiny_recipe):
-    run = RunFolder(tmp_path / "run")
-    train(plan_training(tiny_recipe, faces), run)
+    run = trained(tiny_recipe, faces, tmp_path / "run")
     before = run.best.read_bytes()
     with raises(RunError, "run-exists"):
         train(plan_training(tiny_recipe, faces), run)
@@ -104,6 +100,8 @@ def test_train_refuses_an_existing_run_or_another_recipe(tmp_path, faces, tiny_r
     without_test = faces.subset(np.flatnonzero(faces.split != "test"))
     assert train(plan_training(tiny_recipe, without_test), run, resume=True).reason == "all epochs done"
     run.last.unlink()
+    with raises(RunError, "run-other", "--from"):
+        train(plan_training(tiny_recipe, faces), run, resume=True)
     run.best.unlink()
     with raises(RunError, "run-other"):
         train(plan_training(changed(tiny_recipe, seed=5), faces), run, resume=True)
@@ -135,8 +133,7 @@ def test_run_killed_while_writing_an_epoch_is_bit_identical(tmp_path, faces, tin
 
 def test_resume_accepts_an_equal_recipe(tmp_path, faces, tiny_recipe):
     """A run from before a setting of its network was there, and 0 where 0.0 stands."""
-    run = RunFolder(tmp_path / "run")
-    train(plan_training(changed(tiny_recipe, model={"dropout": 0}), faces), run)
+    run = trained(changed(tiny_recipe, model={"dropout": 0}), faces, tmp_path / "run")
     stored = run.recipe_file.read_text()
     assert "pool_last = true" in stored
     write_text(run.recipe_file, stored.replace("pool_last = true\n", ""))
@@ -148,19 +145,16 @@ def test_resume_accepts_an_equal_recipe(tmp_path, faces, tiny_recipe):
 
 def test_run_stopped_before_its_first_epoch_leaves_nothing(tmp_path, faces, tiny_recipe, tiny_run):
     """Oracle: the folder takes a run of other first weights."""
-    whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     break_off(plan_training(tiny_recipe, faces), run, 2, init_from=tiny_run)
     assert not run.exists
-    train(plan_training(tiny_recipe, faces), whole)
-    train(plan_training(tiny_recipe, faces), run)
-    assert same_weights(whole, run)
+    assert same_weights(*(trained(tiny_recipe, faces, tmp_path / name) for name in ("whole", "run")))
 
 
 def test_resume_refuses_other_initial_weights(tmp_path, faces, tiny_recipe, tiny_run):
     """They need not be at hand any more when an epoch is done, but others are not taken for them."""
-    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
-    recipe = changed(tiny_recipe, epochs=3)
-    train(plan_training(recipe, faces), whole, init_from=tiny_run)
+    cut, recipe = RunFolder(tmp_path / "cut"), changed(tiny_recipe, epochs=3)
+    whole = trained(recipe, faces, tmp_path / "whole", init_from=tiny_run)
     break_off(plan_training(recipe, faces), cut, 25, init_from=tiny_run)
     with raises(RunError, "run-other", "--out"):
         train(plan_training(recipe, faces), cut, resume=True, init_from=whole)
@@ -168,11 +162,3 @@ def test_resume_refuses_other_initial_weights(tmp_path, faces, tiny_recipe, tiny
         train(plan_training(changed(recipe, seed=5), faces), cut, resume=True)
     train(plan_training(recipe, faces), cut, resume=True)
     assert same_weights(whole, cut)
-
-
-def test_resume_refuses_a_run_without_checkpoint(tmp_path, faces, tiny_recipe):
-    run = RunFolder(tmp_path / "run")
-    train(plan_training(tiny_recipe, faces), run)
-    run.last.unlink()
-    with raises(RunError, "run-other", "--from"):
-        train(plan_training(tiny_recipe, faces), run, resume=True)

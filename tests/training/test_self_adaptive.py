@@ -7,15 +7,11 @@ import pytest
 import torch
 
 from mien.base.recipe import Recipe
-from mien.base.run_folder import RunFolder
-from mien.training import checkpoint
 from mien.training.batches import Batch
 from mien.training.heads import MOMENTUM, START, SelfAdaptive
-from mien.training.loop import train
 from mien.training.losses import Loss
 from mien.training.own_parts import Parts
-from mien.training.plan import plan_training
-from training_support import changed
+from training_support import changed, kept, same, trained
 
 LABELS = torch.tensor([0, 2, 1, 2])
 BATCH = Batch(torch.zeros(2, 1, 4, 4), torch.tensor([1, 3]), None, 1.0, 0)
@@ -72,9 +68,7 @@ def test_processes_combine_self_adaptive_targets():
 
 
 def test_own_loss_replaces_self_adaptive_targets(tmp_path, faces, tiny_recipe):
-    runs = [RunFolder(tmp_path / name) for name in ("off", "on")]
-    for run, share in zip(runs, (0.0, 0.7), strict=True):
-        recipe = changed(tiny_recipe, epochs=2, self_adaptive=share)
-        train(plan_training(recipe, faces, Parts(loss=torch.nn.functional.cross_entropy)), run)
-    off, on = (checkpoint.load(run.best)[0] for run in runs)
-    assert all(torch.equal(off[name], on[name]) for name in off)
+    own = Parts(loss=torch.nn.functional.cross_entropy)
+    recipes = [changed(tiny_recipe, epochs=2, self_adaptive=share) for share in (0.0, 0.7)]
+    off, on = (trained(recipe, faces, tmp_path / str(recipe.self_adaptive), own) for recipe in recipes)
+    assert same(kept(off), kept(on))

@@ -15,7 +15,7 @@ from mien.training.callback import Callback, Callbacks, interruptible
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from support import raises
-from training_support import Recorder, changed, same_weights
+from training_support import Recorder, changed, same_weights, trained
 
 
 def test_ctrl_c_keeps_the_best_model(tmp_path, faces, tiny_recipe):
@@ -43,21 +43,16 @@ def test_run_stopped_by_a_callback_resumes(tmp_path, faces, tiny_recipe):
             return self.done >= 2
 
     plan = plan_training(changed(tiny_recipe, epochs=4), faces)
-    cut, whole = RunFolder(tmp_path / "cut"), RunFolder(tmp_path / "whole")
+    cut = RunFolder(tmp_path / "cut")
     outcome = train(plan, cut, callback=StopAfterTwo())
     assert (outcome.reason, outcome.was_stopped, len(outcome.history)) == ("stopped", True, 2)
     assert not train(plan, cut, resume=True).was_stopped
-    train(plan, whole)
-    assert same_weights(cut, whole)
+    assert same_weights(cut, trained(changed(tiny_recipe, epochs=4), faces, tmp_path / "whole"))
 
 
 def test_ctrl_c_in_the_first_epoch_keeps_nothing(tmp_path, faces, tiny_recipe):
     with raises(TrainingError, "stopped"):
-        train(
-            plan_training(tiny_recipe, faces),
-            RunFolder(tmp_path / "r"),
-            callback=Recorder(2, lambda: os.kill(os.getpid(), signal.SIGINT)),
-        )
+        trained(tiny_recipe, faces, tmp_path / "r", callback=Recorder(2, lambda: os.kill(os.getpid(), signal.SIGINT)))
 
 
 @pytest.mark.parametrize("frozen", [0, 4])
@@ -148,7 +143,6 @@ def test_callbacks_change_rate_and_batch(tmp_path, faces, tiny_recipe):
             assert not batch.images.any()
 
     stands, looks = Stands(), Looks()
-    recipe = tiny_recipe.model_copy(update={"epochs": 1})
-    train(plan_training(recipe, faces), RunFolder(tmp_path / "run"), callback=Callbacks(stands, None, looks))
+    trained(changed(tiny_recipe, epochs=1), faces, tmp_path / "run", callback=Callbacks(stands, None, looks))
     assert all(map(torch.equal, stands.before, looks.network.parameters()))
     assert (told[0], told[-1]) == ((32, 1, 44, 44), "all epochs done")

@@ -30,18 +30,15 @@ def test_blocks_contain_each_parameter_once_with_head_last(name):
     assert id(next(network.parameters())) in {id(parameter) for parameter in found[0]}
 
 
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [
-        ("mien", 1 + 3 + 1),  # stem, stages, head
-        ("study-a", 4 + 1 + 1),  # convolutions, dense, head
-        ("study-b", 6 + 1 + 1),
-        ("vgg11", 8 + 1 + 1),
-        ("resnet18", 1 + 8 + 1),  # stem, residual blocks, head
-        ("resnet34", 1 + 16 + 1),
-        ("joined", 1 + 8 + 1),  # those of the ResNet; the other network's are in the last of them
-    ],
-)
+@pytest.mark.parametrize(("name", "count"), [
+    ("mien", 1 + 3 + 1),  # stem, stages, head
+    ("study-a", 4 + 1 + 1),  # convolutions, dense, head
+    ("study-b", 6 + 1 + 1),
+    ("vgg11", 8 + 1 + 1),
+    ("resnet18", 1 + 8 + 1),  # stem, residual blocks, head
+    ("resnet34", 1 + 16 + 1),
+    ("joined", 1 + 8 + 1),  # those of the ResNet; the other network's are in the last of them
+])  # fmt: skip
 def test_blocks_match_the_papers_figure(name, count):
     assert len(blocks(small(name))) == count
 
@@ -146,22 +143,19 @@ def test_models_are_tuned_from_seven_to_five_to_two_classes(tmp_path, faces, tin
         start = run
 
 
-@pytest.mark.parametrize(
-    ("recipe", "faces", "from_run", "code", "value"),
-    [
-        (load_recipe("tune", ["epochs=2"]), None, True, "only-head-learns", "2"),
-        (load_recipe("tune", ["epochs=3"]), None, True, None, ""),
-        (Recipe(batch_size=64), 63, False, "batch-too-large", "63 faces"),
-        # 640 faces are ten steps of 64 an epoch.
-        (Recipe(batch_size=64, epochs=9), 640, False, "few-steps", "(90) at batch_size = 64"),
-        (Recipe(self_adaptive=0.5, augment={"cutmix": 1}), None, False, "targets-stay", "augment.mixup_probability"),
-        (Recipe(batch_size=64, epochs=10), 640, False, None, ""),
-        (Recipe(batch_size=16, epochs=1), 640, False, None, ""),
-        (load_recipe("tune"), None, False, "weights-random-frozen", "--from RUN"),
-        (load_recipe("tune", ["model.name=timm"]), None, False, None, ""),
-        (load_recipe("tune", ["model.name=timm", "model.pretrained=false"]), None, False, "weights-random-frozen", ""),
-    ],
-)
+@pytest.mark.parametrize(("recipe", "faces", "from_run", "code", "value"), [
+    (load_recipe("tune", ["epochs=2"]), None, True, "only-head-learns", "2"),
+    (load_recipe("tune", ["epochs=3"]), None, True, None, ""),
+    (Recipe(batch_size=64), 63, False, "batch-too-large", "63 faces"),
+    # 640 faces are ten steps of 64 an epoch.
+    (Recipe(batch_size=64, epochs=9), 640, False, "few-steps", "(90) at batch_size = 64"),
+    (Recipe(self_adaptive=0.5, augment={"cutmix": 1}), None, False, "targets-stay", "augment.mixup_probability"),
+    (Recipe(batch_size=64, epochs=10), 640, False, None, ""),
+    (Recipe(batch_size=16, epochs=1), 640, False, None, ""),
+    (load_recipe("tune"), None, False, "weights-random-frozen", "--from RUN"),
+    (load_recipe("tune", ["model.name=timm"]), None, False, None, ""),
+    (load_recipe("tune", ["model.name=timm", "model.pretrained=false"]), None, False, "weights-random-frozen", ""),
+])  # fmt: skip
 def test_recipe_warnings_name_surprises(recipe, faces, from_run, code, value):
     found = list(recipe_warnings(recipe, from_run=from_run, train_faces=faces))
     assert [each.code for each in found] == [code] * (code is not None)
