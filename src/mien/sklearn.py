@@ -108,7 +108,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             # With a label scheme, the columns of the probabilities would not be those of classes_.
             raise RecipeError(
                 f"The recipe has the label scheme '{recipe.classes}'; mien.sklearn needs 'all'. Merge the labels in y.",
-                code="not-auditable",
+                code="label-scheme",
             )
         self.classes_, numbers = np.unique(column_or_1d(labels), return_inverse=True)
         names = [str(label) for label in self.classes_.tolist()]
@@ -175,10 +175,10 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """Write the model to a ``.onnx`` file for :func:`mien.load` and all commands, and return the path.
 
         Raises:
-            DataError: wrong suffix (``out-suffix``).
+            DataError: wrong suffix (``out-path``).
         """
         if Path(path).suffix != ".onnx":
-            raise DataError(f"path must name a .onnx file; found {path}.", code="out-suffix")
+            raise DataError(f"path must name a .onnx file; found {path}.", code="out-path")
         write_bytes(path, self.model_)
         return Path(path)
 
@@ -206,7 +206,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if lowest < 0 or highest > 255 or (flat.dtype.kind == "f" and 0 < highest <= 1):
             # scikit-learn's check of estimators looks for the first words.
             words = f"Negative values in data passed to {type(self).__name__}, fractions, or values above 255: pixels "
-            raise PixelError(f"{words}must be 0..255; found {lowest:g}..{highest:g}.", code="pixel-range")
+            raise PixelError(f"{words}must be 0..255; found {lowest:g}..{highest:g}.", code="pixels")
         side = round((flat.shape[1] / channels) ** 0.5)
         square = (side, side) if channels == 1 else (side, side, channels)
         shape = (own or square) if self.image_shape is None else self.image_shape
@@ -216,10 +216,10 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             wanted = "a square" if self.image_shape is None else f"image_shape={self.image_shape}"
             raise PixelError(
                 f"{flat.shape[1]} features are not the pixels of {wanted}. Give image_shape=(H, W); RGB has (H, W, 3).",
-                code="image-shape",
+                code="image-type",
             ) from None
         if own is not None and images[0].squeeze().shape != own:
-            raise PixelError(f"Leave image_shape={self.image_shape} out: the images are {own}.", code="image-shape")
+            raise PixelError(f"Leave image_shape={self.image_shape} out: the images are {own}.", code="image-type")
         return np.asarray(images, dtype=np.uint8)
 
 
@@ -231,7 +231,7 @@ def _flat(images: Any) -> tuple[Any, tuple[int, ...] | None]:
     sides = tuple(side for side in shape[1:] if side != 1)
     is_image = len(sides) == 2 or (len(sides) == 3 and sides[2] == 3)
     if len(sides) == 3 and not is_image:
-        raise PixelError(f"RGB images have the shape (N, H, W, 3); found {tuple(shape)}.", code="image-shape")
+        raise PixelError(f"RGB images have the shape (N, H, W, 3); found {tuple(shape)}.", code="image-type")
     return np.reshape(images, (shape[0], int(np.prod(shape[1:])))), sides if is_image else None
 
 

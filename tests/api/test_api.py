@@ -46,9 +46,9 @@ def test_evaluation_replaces_no_run_and_no_other_evaluation(tiny_run, tmp_path):
     result = package.evaluate_file(tiny_run.predictions("validation"), classes="binary")
     shutil.copytree(tiny_run.path, tmp_path / "run")
     for overwrite in (False, True):
-        with raises(RunError, "out-is-run"):
+        with raises(RunError, "out-path"):
             result.write(tmp_path / "run", overwrite=overwrite)
-    with raises(RunError, "out-is-run"):
+    with raises(RunError, "out-path"):
         package.report(tmp_path / "run", out=tmp_path / "run")
     assert (tmp_path / "run" / "metrics.json").read_bytes() == (tiny_run.path / "metrics.json").read_bytes()
     pages = [result.write(tmp_path / "out", {"by": "one-of-two"}).read_text(encoding="utf-8")]

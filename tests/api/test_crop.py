@@ -23,7 +23,7 @@ def photos(tmp_path, astronaut):
 def test_crop_writes_the_crops_of_predict(mien, tmp_path, photos):
     out = tmp_path / "faces"
     refused(mien("data", "crop", photos, "--out", out), "image-format", "c.png", "--skip-bad")
-    refused(mien("data", "crop", photos, "--out", photos / "faces"), "out-in-data")
+    refused(mien("data", "crop", photos, "--out", photos / "faces"), "out-path")
     answer = mien("data", "crop", photos, "--out", out, "--skip-bad")
     assert answer.code == 0, answer.err
     for words in ("1 face of 3 photographs", "b.jpg [no-face]", "skipped: ", "c.png"):
@@ -40,7 +40,7 @@ def test_crop_keeps_existing_faces(mien, tmp_path, photos):
     assert mien(*words, "--size-px", "64", "--colour").code == 0
     assert np.asarray(Image.open(out / "a.png.png")).shape == (64, 64, 3)
     for others in ((), ("--size-px", "64"), ("--colour",)):
-        refused(mien(*words, *others), "faces-differ", "a.png.png")
+        refused(mien(*words, *others), "file-exists", "a.png.png")
     mine = np.full((64, 64, 3), 9, dtype=np.uint8)
     Image.fromarray(mine).save(out / "a.png.png")
     (out / "old.png").write_bytes(b"")

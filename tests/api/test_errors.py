@@ -18,39 +18,39 @@ def of_split(faces, split):
 
 # Each call gets the run folder of a trained model, faces, and a folder to write.
 CASES = {
-    "train-arrays": (lambda run, faces, out: mien.train("quick", faces.images, out=out), "data-type"),
+    "train-arrays": (lambda run, faces, out: mien.train("quick", faces.images, out=out), "data-unknown"),
     "train-device": (lambda run, faces, out: mien.train("quick", faces, out=out, device="tpu"), "device-unknown"),
-    "train-callback": (lambda run, faces, out: mien.train("quick", faces, callback=mien.Callback), "callback-type"),
+    "train-callback": (lambda run, faces, out: mien.train("quick", faces, callback=mien.Callback), "options"),
     "train-time": (lambda run, faces, out: mien.train("quick", faces, time="9h", epochs=3), "options"),
     "distill-none": (lambda run, faces, out: mien.distill("quick", faces, [], out=out), "teacher"),
     "sweep-value": (
         lambda run, faces, out: mien.sweep(load_space("quick"), faces, settings={"seed": 1}),
-        "settings-of-a-value",
+        "options",
     ),
-    "export-form": (lambda run, faces, out: mien.export(run, precision="int4"), "precision-unknown"),
-    "audit-arrays": (lambda run, faces, out: mien.audit(faces.images), "data-type"),
+    "export-form": (lambda run, faces, out: mien.export(run, precision="int4"), "options"),
+    "audit-arrays": (lambda run, faces, out: mien.audit(faces.images), "data-unknown"),
     "audit-cleaned": (
         lambda run, faces, out: mien.audit(replace(faces, cleaned_from=("sha256:0",))),
-        "audit-of-cleaned",
+        "options",
     ),
-    "audit-train": (lambda run, faces, out: mien.audit(faces, of_split(faces, "train")), "predictions-of-train"),
-    "audit-test": (lambda run, faces, out: mien.audit(faces, of_split(faces, "test")), "test-split"),
+    "audit-train": (lambda run, faces, out: mien.audit(faces, of_split(faces, "train")), "not-auditable"),
+    "audit-test": (lambda run, faces, out: mien.audit(faces, of_split(faces, "test")), "not-auditable"),
     "compare-model": (lambda run, faces, out: mien.compare(mien.load(run), run), "data-missing"),
-    "robustness-test": (lambda run, faces, out: mien.robustness(run, faces, "test"), "split-test"),
+    "robustness-test": (lambda run, faces, out: mien.robustness(run, faces, "test"), "options"),
     "robustness-all": (
         lambda run, faces, out: mien.robustness(run, faces.subset(faces.split != "test"), "all"),
-        "split-test",
+        "options",
     ),
-    "show-none": (lambda run, faces, out: mien.show(faces, faces_per_class=0), "no-faces"),
+    "show-none": (lambda run, faces, out: mien.show(faces, faces_per_class=0), "no-face"),
     "show-size": (
         lambda run, faces, out: mien.show(faces, mien.load_recipe("quick", ["input.size_px=96"])),
         "image-size",
     ),
     "crop-size": (lambda run, faces, out: mien.crop(out, out, size_px=0), "image-size"),
-    "embeddings-split": (lambda run, faces, out: mien.plot_embeddings(run, faces, split="test"), "split-test"),
-    "embeddings-method": (lambda run, faces, out: mien.plot_embeddings(run, faces, method="x"), "option-unknown"),
-    "embeddings-colour": (lambda run, faces, out: mien.plot_embeddings(run, faces, color_by="x"), "option-unknown"),
-    "table-of-text": (lambda run, faces, out: mien.to_pandas("happy"), "predictions-type"),
+    "embeddings-split": (lambda run, faces, out: mien.plot_embeddings(run, faces, split="test"), "options"),
+    "embeddings-method": (lambda run, faces, out: mien.plot_embeddings(run, faces, method="x"), "options"),
+    "embeddings-colour": (lambda run, faces, out: mien.plot_embeddings(run, faces, color_by="x"), "options"),
+    "table-of-text": (lambda run, faces, out: mien.to_pandas("happy"), "options"),
 }
 
 

@@ -138,7 +138,7 @@ def test_merge_votes_names_copies_and_reads_windows_files(faces, tmp_path):
     assert [("cleo" in note, "anna_older and ben" in note) for note in merged.notices].count((False, True)) == 1
     assert ballot_file(tmp_path, "ben").name == "ben.CSV", "voting goes on in it"
     write_ballot(tmp_path / "ben.csv", ballot)
-    with raises(DataError, "person-name", "ben"):
+    with raises(DataError, "ballot", "ben"):
         mien.merge_votes(tmp_path, faces)
 
 
@@ -151,10 +151,10 @@ def test_label_app_takes_other_answers(faces, tmp_path):
     assert client.post("/vote", json={"image": IMAGES[2], "answer": "sad", "votes": 2}).status_code == 409
     merged = mien.merge_votes(tmp_path, faces, answers)
     assert set(mien.load_dataset(merged.table).classes) == {"bored", "confused"}
-    with raises(DataError, "ballot-answer", "bored"):
+    with raises(DataError, "ballot", "bored"):
         mien.merge_votes(tmp_path, faces)
     for wrong in (["bored"], ["a", "a"], ["a", ""], [*"abcdefghijk"]):
-        with raises(DataError, "ballot-answers"):
+        with raises(DataError, "ballot"):
             mien.merge_votes(tmp_path, faces, wrong)
 
 
@@ -180,14 +180,14 @@ def test_doubtful_first_sorts_by_entropy(tmp_path):
     found = doubtful_first(IMAGES, tmp_path, model, lambda name, _: skipped.append(name))
     assert found == sorted(doubt, key=lambda name: -doubt[name])
     assert skipped == [str(tmp_path / "05.png")]
-    with raises(DataError, "folder-without-images"):
+    with raises(DataError, "no-images"):
         doubtful_first(["05.png"], tmp_path, model, lambda *_: None)
 
 
 @pytest.mark.parametrize(("content", "code"), [
-    ("path,label\na.png,happy\n", "ballot-columns"),
-    ("image,vote\n00.png,joyful\n", "ballot-answer"),
-    ("image,vote\nother.png,happy\n", "ballot-image"),
+    ("path,label\na.png,happy\n", "ballot"),
+    ("image,vote\n00.png,joyful\n", "ballot"),
+    ("image,vote\nother.png,happy\n", "ballot"),
 ])  # fmt: skip
 def test_read_ballot_rejects_other_files(faces, tmp_path, content, code):
     (tmp_path / "anna.csv").write_text(content)
@@ -196,19 +196,19 @@ def test_read_ballot_rejects_other_files(faces, tmp_path, content, code):
 
 
 def test_ballot_file_rejects_names_of_no_person(faces, tmp_path):
-    with raises(DataError, "ballots-missing"):
+    with raises(DataError, "ballot"):
         mien.merge_votes(tmp_path, faces)
     shutil.copytree(faces, tmp_path / "copy")
     (tmp_path / "anna (1).csv").write_text("image,vote\n")  # as a browser names a second download
-    with raises(DataError, "person-name", "anna (1)"):
+    with raises(DataError, "ballot", "anna (1)"):
         mien.merge_votes(tmp_path, faces)
     (tmp_path / "anna (1).csv").rename(tmp_path / "._anna.csv")  # as macOS leaves
     for name in ("labels", "ask_again", "a/b", ""):
-        with raises(DataError, "person-name"):
+        with raises(DataError, "ballot"):
             ballot_file(tmp_path, name)
     assert len(FERPLUS_CLASSES) == 10, "one key each"
     for name in ("a\rb.png", "b\udcff.png", " c.png", "d\\e.png"):
         (tmp_path / "copy" / name).write_bytes(b"x")
-        with raises(DataError, "file-name"):
+        with raises(DataError, "ballot"):
             relative_images(tmp_path / "copy")
         (tmp_path / "copy" / name).unlink()

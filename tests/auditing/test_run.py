@@ -161,7 +161,7 @@ def test_check_audit_rejects_predictions_without_a_class(data):
     train = np.isin(every.sample_ids, data.rows[data.split == "train"])
     for kept, what in ((~train | (every.labels != sad), "train row"), (~train & (every.labels != sad), "row")):
         fewer = {name: getattr(every, name)[kept] for name in ("sample_ids", "labels", "probabilities")}
-        with raises(DataError, "class-without-evidence", f" one {what} of "):
+        with raises(DataError, "not-auditable", f" one {what} of "):
             check_audit(data, replace(every, **fewer))
 
 

@@ -146,7 +146,7 @@ def test_commands_make_no_folder_named_tilde(tmp_path, monkeypatch):
     """A shell leaves ~ where it stands after =. Oracle: the home of the process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    with raises(RunError, "path-tilde", str(tmp_path / "home" / "a.txt")):
+    with raises(RunError, "out-path", str(tmp_path / "home" / "a.txt")):
         write_text("~/a.txt", "x")
     assert not (tmp_path / "~").exists()
 
@@ -162,16 +162,16 @@ def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch,
         ("data-missing", mien.load_dataset),
         ("teacher", find_teachers),
         ("predictions-missing", lambda name: mien.check(name, faces, "validation")),
-        ("robustness-missing", read_robustness),
-        ("folder-unreadable", lambda name: mien.crop(name, tmp_path / "faces")),
-        ("folder-unreadable", lambda name: mien.merge_votes(tmp_path, name)),
+        ("file-missing", read_robustness),
+        ("file-unreadable", lambda name: mien.crop(name, tmp_path / "faces")),
+        ("file-unreadable", lambda name: mien.merge_votes(tmp_path, name)),
     ):
         with raises(DataError, code, tmp_path / "gone.npz"):
             opened("~/gone.npz")
-    with raises(RunError, "path-empty"):
+    with raises(RunError, "out-path"):
         mien.load_dataset("")
     pytest.importorskip("torch", reason="mien[train] is not installed")
-    with raises(RunError, "out-in-data", tmp_path / "run"):
+    with raises(RunError, "out-path", tmp_path / "run"):
         mien.train("demo", "~/", out=tmp_path / "run")
     with raises(DataError, "predictions-missing", tmp_path):
         mien.compare("~/", "~/")

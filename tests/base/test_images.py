@@ -49,7 +49,7 @@ def test_open_image_reads_heic_with_its_package(monkeypatch, tmp_path):
     file = tmp_path / "IMG_1.jpg"  # the content counts, not the name
     file.write_bytes(HEIC)
     monkeypatch.setitem(sys.modules, "pi_heif", None)
-    with raises(DataError, "image-heic", "mien[heic]"):
+    with raises(DataError, "image-format", "mien[heic]"):
         open_image(file)
     monkeypatch.undo()
     pytest.importorskip("pi_heif")

@@ -18,7 +18,7 @@ def test_a_folder_without_a_run_is_rejected(run):
     with raises(RunError, "run-missing"):
         run.read_recipe()
     run.path.mkdir()
-    with raises(RunError, "not-a-run"):
+    with raises(RunError, "run-missing"):
         run.read_recipe()
 
 

@@ -75,9 +75,9 @@ def test_rank_label_issues_ranks_validation_by_train():
 
 
 def test_rank_label_issues_rejects_a_class_without_samples():
-    with raises(DataError, "class-without-evidence"):
+    with raises(DataError, "not-auditable"):
         rank_label_issues(np.array([0, 1]), np.full((2, 3), 1 / 3), np.arange(2))
-    with raises(DataError, "class-without-evidence"):
+    with raises(DataError, "not-auditable"):
         rank_label_issues(np.array([0, 1, 0]), np.full((3, 2), 0.5), np.arange(3), np.array([True, False, True]))
 
 

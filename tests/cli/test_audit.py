@@ -61,7 +61,7 @@ def test_audit_of_folders_writes_a_usable_clean_toml(mien, flawed_folder, tmp_pa
     large = load_dataset(flawed_folder, skip_bad=True, clean=file, size_px=64)
     assert (len(large), large.fingerprint) == (content["faces"], content["fingerprint"])
     renamed = ("--skip-bad", "--map", "<b>bored=neutral", "--clean", file)
-    refused(mien("evaluate", tiny_run.path, "--data", flawed_folder, *renamed), "clean-other-data", "--map")
+    refused(mien("evaluate", tiny_run.path, "--data", flawed_folder, *renamed), "data-differs", "--map")
     cleaned = tmp_path / "cleaned.parquet"
     written = mien("data", "convert", flawed_folder, "--skip-bad", "--clean", file, "--out", cleaned)
     assert (written.code, "sha256:" in written.err) == (0, False)
@@ -151,7 +151,7 @@ def test_commands_write_nothing_into_the_data(mien, faces, tiny_run, tmp_path, m
         ("study", "transfer", "--data", own),
         ("study", "transfer", "--data", own, "--out", own / "study"),
     ):
-        refused(mien(*arguments), "out-in-data", "--out")
+        refused(mien(*arguments), "out-path", "--out")
     assert sorted(file.name for file in own.iterdir()) == ["happy", "sad"]
     assert load_dataset(own).fingerprint == before
     assert mien("audit", ".", "--out", tmp_path / "beside").code == 0

@@ -132,7 +132,7 @@ def test_check_takes_rounded_probabilities_and_capital_headers(csv, faces, valid
     file = csv(rounded[:, 0], f"id,{','.join(faces.classes).upper()}", more=rounded[:, 1:].T)
     assert check(file, face_parquet, "validation", claimed=0.9996).accuracy.value == 1
     rounded[0] = 0
-    with raises(DataError, "probability-sum"):
+    with raises(DataError, "predictions"):
         check(csv(rounded[:, 0], f"id,{','.join(faces.classes)}", more=rounded[:, 1:].T), face_parquet, "validation")
 
 
@@ -205,7 +205,7 @@ def test_check_compares_with_another_file(csv, faces, validation, face_parquet):
     bad = csv(np.zeros(len(validation.labels), dtype=np.int64))
     assert verdicts(check(good, face_parquet, "validation", against=bad))["better than the other file"] == "fine"
     assert verdicts(check(bad, face_parquet, "validation", against=good))["better than the other file"] == "caution"
-    with raises(DataError, "split-other", "validation"):
+    with raises(DataError, "options", "validation"):
         check(good, face_parquet, "train")
     with raises(DataError, "data-differs"):
         check(good, face_parquet, against=replace(good, labels=good.labels[::-1]))
@@ -221,8 +221,8 @@ def test_command_writes_json_and_report(mien, csv, faces, validation, face_parqu
 
 
 @pytest.mark.parametrize(("columns", "change", "code"), [
-    ("name,prediction", {}, "csv-columns"),
-    ("id,guess", {}, "csv-columns"),
+    ("name,prediction", {}, "columns"),
+    ("id,guess", {}, "columns"),
     ("id,prediction", {0: "joyful?"}, "class-unknown"),
     ("id,prediction", {0: 99}, "class-unknown"),
 ])  # fmt: skip
@@ -237,9 +237,9 @@ def test_check_rejects_bad_samples(csv, faces, validation):
     predicted = named(faces, validation.labels)
     data, paths = replace(faces, source=np.char.add("b/c/", faces.source)), validation.source
     for column, keys, code in (
-        ("id", [10**9, *validation.rows[1:]], "sample-unknown"),
-        ("id", [validation.rows[1], *validation.rows[1:]], "sample-id-repeated"),
-        ("file", np.char.add("b/other/", paths), "sample-unknown"),
+        ("id", [10**9, *validation.rows[1:]], "data-differs"),
+        ("id", [validation.rows[1], *validation.rows[1:]], "predictions"),
+        ("file", np.char.add("b/other/", paths), "data-differs"),
     ):
         with raises(Exception, code):
             check(csv(predicted, f"{column},prediction", keys), data, "validation")
@@ -247,5 +247,5 @@ def test_check_rejects_bad_samples(csv, faces, validation):
         assert (
             check(csv(predicted, "file,prediction", np.char.add(start, paths)), data, "validation").accuracy.value == 1
         )
-    with raises(Exception, "claimed-range"):
+    with raises(Exception, "options"):
         check(csv(predicted), data, "validation", claimed=73.2)

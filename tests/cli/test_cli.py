@@ -91,15 +91,15 @@ def test_export_replaces_no_other_file_of_a_run(mien, tmp_path, tiny_run, face_f
     before = {file.name: file.read_bytes() for file in run.glob("*.*")}
     words = ("export", run, "--precision", "int8", "--data", face_folder)
     for out in ("best.safetensors", "recipe.toml", "."):
-        refused(mien("export", run, "--out", run / out), "out-suffix", "--out")
-        refused(mien(*words, "--out", run / out), "out-suffix", "--out")
-    refused(mien(*words, "--out", run / "model.onnx"), "out-is-source")
+        refused(mien("export", run, "--out", run / out), "out-path", "--out")
+        refused(mien(*words, "--out", run / out), "out-path", "--out")
+    refused(mien(*words, "--out", run / "model.onnx"), "out-path")
     refused(mien("export", run, "--out", run / "model.onnx"), "file-exists", "--overwrite")
-    refused(mien("export", run / "model.onnx"), "not-a-run", "model.onnx")
+    refused(mien("export", run / "model.onnx"), "run-missing", "model.onnx")
     assert {file.name: file.read_bytes() for file in run.glob("*.*")} == before
     assert mien(*words).code == 0
     (run / "model.int8.onnx").replace(run / "model.onnx")
-    refused(mien(*words), "precision", run)
+    refused(mien(*words), "options", run)
 
 
 def test_data_info_convert_and_back(mien, tmp_path, face_folder):
@@ -174,7 +174,7 @@ def test_a_folder_of_drawn_faces_is_the_data_set_that_was_drawn(mien, tmp_path):
         assert sorted(image.tobytes() for image in found.images) == sorted(image.tobytes() for image in expected.images)
         names = [np.array(each.classes)[each.labels] for each in (expected, found)]
         assert sorted(names[0]) == sorted(names[1])
-    refused(mien("data", "synthetic", folder), "folder-exists")
+    refused(mien("data", "synthetic", folder), "file-exists")
     assert [each.name for each in folder.parent.iterdir()] == ["faces"]
 
 

@@ -33,7 +33,7 @@ def test_evaluate_records_test_uses_in_the_ledger(mien, tmp_path, tiny_run, face
         assert names == sorted(file_names(split))
     mien("evaluate", run.path, "--data", face_folder)
     assert run.test_uses() == 2, "validation is not the test split"
-    refused(mien("evaluate", run.path, "--data", face_folder, "--out", run.path), "out-is-run")
+    refused(mien("evaluate", run.path, "--data", face_folder, "--out", run.path), "out-path")
     again = ("evaluate", run.path, "--data", face_folder, "--out", tmp_path / "out1")
     refused(mien(*again), "file-exists", "metrics.json")
     assert run.test_uses() == 2
@@ -119,7 +119,7 @@ def test_evaluate_with_metric_measures_further_metrics(mien, tmp_path, tiny_run)
     assert re.search(r"Zeros +\d+\.000", shown)
     assert "Zeros" in (tmp_path / "out" / "report.html").read_text()
     (tmp_path / "parts.py").write_text("def zeros(labels, probabilities):\n    return None\n")
-    refused(mien(*words), "metric-value", "'zeros'", "NoneType")
+    refused(mien(*words), "own-part", "'zeros'", "NoneType")
 
 
 def test_evaluate_leaves_out_unknown_classes_by_a_scheme(mien, tmp_path, tiny_run, face_folder):

@@ -78,19 +78,19 @@ def test_explain_explains_the_answer_of_predict(mien, files, tmp_path, output):
 
 def test_gradients_reject_other_outputs_than_the_label(mien, files, tmp_path):
     given = ("explain", files[0], "--model", "fast", "--crops", "--method", "gradcam", "--out", tmp_path / "out")
-    refused(mien(*given, "--output", "perceived"), "output-gradients", "perceived", "fer2013")
+    refused(mien(*given, "--output", "perceived"), "options", "perceived", "fer2013")
     assert not (tmp_path / "out").exists()
     answer = mien(*given)
     assert answer.code == 0, answer.err
-    noted(answer, "output-explained", "fer2013", "not answer", "gradcam")
+    noted(answer, "gradients", "fer2013", "not answer", "gradcam")
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
         assert len(stored["classes"]) == 7
     both = mien(*given, "--method", "occlusion", "--overwrite", "--json")
-    noted(both, "output-explained", "fer2013", "not answer", "occlusion alone")
+    noted(both, "gradients", "fer2013", "not answer", "occlusion alone")
     assert [row["output"] for row in json.loads(both.out)] == ["fer2013"]
     asked = mien(*given, "--method", "occlusion", "--overwrite", "--output", "fer2013")
     assert (asked.code, "not answer" in asked.err) == (0, False)
-    with warned("output-explained", "fer2013", "gradcam"):
+    with warned("gradients", "fer2013", "gradcam"):
         explain("fast", np.zeros((48, 48), np.uint8), "gradcam", crops=True)
 
 
@@ -104,7 +104,7 @@ def test_occlusion_needs_a_model_file_alone(mien, tiny_run, files, tmp_path):
     assert names == {f"{files[0].stem}_occlusion.png", "maps.npz", "maps.svg", "maps.png", "maps.pdf"}
     refused(
         mien("explain", files[0], "--model", model, "--out", tmp_path / "other", "--method", "gradcam"),
-        "weights-missing",
+        "model-not-trainable",
         "occlusion",
         "gradcam",
     )
@@ -115,7 +115,7 @@ def test_explain_rejects_bad_input_and_writes_nothing(mien, tiny_run, files, tmp
     def attempt(*extra, images=files, out=tmp_path / "out"):
         return mien("explain", *images, "--model", tiny_run.path, "--crops", "--out", out, *extra)
 
-    refused(attempt(images=[files[0], files[0].parent], out=files[0].parent / "maps"), "out-in-data")
+    refused(attempt(images=[files[0], files[0].parent], out=files[0].parent / "maps"), "out-path")
     assert not (files[0].parent / "maps").exists()
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"x")

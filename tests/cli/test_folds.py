@@ -32,7 +32,7 @@ def test_train_folds_writes_predictions_of_every_face(mien, train, face_folder, 
     assert [each["value"] for each in parts] == ["all folds", "fold 1", "fold 2"]
     assert sum(each["count"] for each in parts[1:]) == len(predictions)
     folds = [each["accuracy"]["value"] for each in parts[1:]]
-    refused(train("--folds", "2"), "run-exists", "out")
+    refused(train("--folds", "2"), "file-exists", "out")
     from_fold = train("--folds", "2", "--resume", "--from", "out/fold-1")
     refused(from_fold, "run-other", "fold-1", "--from")
     noted(from_fold, "trained-on", f"of these {len(predictions)} images")

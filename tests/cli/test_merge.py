@@ -59,5 +59,5 @@ def test_train_rejects_a_scheme_that_empties_a_split(mien, tmp_path, recipe_file
     kept = (faces.split != "validation") | np.isin(faces.labels, [1, 6])
     write_parquet(faces.subset(kept), tmp_path / "faces.parquet")
     arguments = ("train", recipe_file, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "out")
-    refused(mien(*arguments, "--classes", "five"), "scheme-empty", "'five'")
+    refused(mien(*arguments, "--classes", "five"), "label-scheme", "'five'")
     assert not (tmp_path / "out").exists()

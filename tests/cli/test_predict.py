@@ -145,11 +145,11 @@ def test_predict_counts_unsupported_formats(mien, photos, tiny_run, tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "link").symlink_to(tmp_path / "inner")
-    refused(mien("predict", "--model", tiny_run.path, tmp_path), "folder-without-images", " 3;")
+    refused(mien("predict", "--model", tiny_run.path, tmp_path), "no-images", " 3;")
     (tmp_path / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())
     answer = mien("predict", "--model", tiny_run.path, tmp_path)
     assert answer.code == 0
-    noted(answer, "images-left-out", " 3;")
+    noted(answer, "files-skipped", " 3;")
 
 
 def test_ray_writes_the_file_of_the_local_engine(mien, photos, tiny_run, tmp_path, monkeypatch):
@@ -224,7 +224,7 @@ def test_predict_names_standard_input_in_tables_and_drawings(mien, photos, tiny_
 def test_predict_replaces_a_finished_file_only_with_overwrite(mien, photos, tiny_run, tmp_path):
     given = ("predict", photos / "c.jpg", "--model", tiny_run.path, "--out", tmp_path / "a.jsonl")
     assert mien(*given).code == 0
-    refused(mien(*given), "output-exists", "--overwrite")
+    refused(mien(*given), "file-exists", "--overwrite")
     before = (tmp_path / "a.jsonl").read_text()
     (tmp_path / "a.jsonl").write_text("old")
     assert mien(*given, "--overwrite").code == 0
@@ -253,12 +253,12 @@ def test_groups_of_people_are_compared_without_labels(mien, face_folder, tiny_ru
     lines = mien(*given, "--by", people).out.splitlines()
     assert [line.split()[:2] for line in lines[4:6]] == [["o", str(len(old))], ["y", str(len(rows) - 1 - len(old))]]
     twice = f"file,age\n{rows[0]['source']},o\n{rows[0]['source']},y\n"
-    wrong = {"id,age\n1,o\n": "csv-columns", "file,age\nother.png,o\n": "groups-missing", twice: "sample-id-repeated"}
+    wrong = {"id,age\n1,o\n": "columns", "file,age\nother.png,o\n": "group", twice: "group"}
     for text, code in wrong.items():
         people.write_text(text)
         refused(mien(*given, "--by", people, "--out", tmp_path / "out.csv"), code)
     people.write_text(f"file\n{rows[0]['source']}\n")
-    refused(mien(*given, "--by", people), "groups-missing", "age")
+    refused(mien(*given, "--by", people), "group", "age")
     assert not (tmp_path / "out.csv").exists()
 
 

@@ -40,8 +40,8 @@ def test_predict_rejects_resuming_with_other_settings(mien, photos, tiny_run, tm
         ((tmp_path / "z.jpg", "--classes", "binary"), "binary"),
         ((tmp_path / "z.jpg", "--crops"), "YuNet"),
     ):
-        refused(mien(*command, *other), "journal-settings", said)
-    refused(mien(*command[:-1], photos / "a.png"), "journal-settings", photos / "c.jpg")
+        refused(mien(*command, *other), "journal", said)
+    refused(mien(*command[:-1], photos / "a.png"), "journal", photos / "c.jpg")
     assert (tmp_path / "out.csv.part").read_bytes() == before
     assert mien(*command, photos / "a.png").err.startswith("1 of 2 images ")
     assert all(str(photos / name) in (tmp_path / "out.csv").read_text() for name in ("a.png", "c.jpg"))

@@ -69,7 +69,7 @@ def test_report_without_data_has_no_face(mien, tiny_run, tmp_path):
     assert own.exists()
     assert "data:image" not in page
     assert set(page_codes(page)) >= {
-        *("robustness-not-measured", "new-predictions-without-data-or-model"),
+        *("robustness-not-measured", "new-predictions-skipped"),
         *("history-unknown", "class-balance-unknown", "copies-unknown"),
     }
 

@@ -70,7 +70,7 @@ def test_resume_without_a_run_notes_a_new_run(mien, tmp_path, recipe_file, face_
     notes = tmp_path / "notes"
     notes.mkdir()
     (notes / "mine.txt").write_text("mine")
-    refused(mien(*words, "--out", notes), "folder-exists")
+    refused(mien(*words, "--out", notes), "file-exists")
 
 
 def test_train_without_memory_ends_in_one_line(mien, tmp_path, recipe_file, face_folder, monkeypatch):

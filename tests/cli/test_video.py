@@ -95,7 +95,7 @@ def test_video_names_its_default_folder_after_the_file(mien, tmp_path, smiling, 
 @pytest.mark.parametrize("alarms", [["happy"], ["joy:0.7"], ["happy:7"], ["happy:much"], ["happy:0.5", "happy:0.9"]])
 def test_video_rejects_malformed_alarms(mien, tmp_path, smiling, alarms):
     given = [word for alarm in alarms for word in ("--alarm", alarm)]
-    refused(mien("video", smiling, "--out", tmp_path / "out", *given), "alarm", "CLASS:LIMIT", alarms[-1])
+    refused(mien("video", smiling, "--out", tmp_path / "out", *given), "options", "CLASS:LIMIT", alarms[-1])
     assert not (tmp_path / "out").exists()
 
 
@@ -103,13 +103,13 @@ def test_video_never_replaces_its_input(mien, tmp_path, smiling):
     clip = tmp_path / "annotated.mp4"
     clip.write_bytes(smiling.read_bytes())
     for options in ([], ["--overwrite"], ["--overwrite", "--no-annotate"]):
-        refused(mien("video", clip, "--out", tmp_path, *options), "output-is-input", clip)
+        refused(mien("video", clip, "--out", tmp_path, *options), "out-path", clip)
     assert clip.read_bytes() == smiling.read_bytes()
 
 
 def test_video_hides_passwords(mien):
     answer = mien("video", "rtsp://ann:s3cret@127.0.0.1:9/front")
-    refused(answer, "video-live", "ann:***@127.0.0.1:9/front")
+    refused(answer, "video-unreadable", "ann:***@127.0.0.1:9/front")
     assert "s3cret" not in answer.err
 
 

@@ -61,7 +61,7 @@ def test_read_folders_takes_splits_from_folders_or_official_names(tree, names, o
     ("sad/._000.png", None, ""),
     ("__MACOSX/", None, ""),
     ("._people.csv", None, ""),
-    ("contempt/", "class-folder-empty", "contempt"),
+    ("contempt/", "files-skipped", "contempt"),
     ("fear/README.txt", "files-skipped", "1, e.g."),
     ("stray.png", "files-skipped", "no class folder"),
     ("sad/IMG_1.DNG", "files-skipped", "JPEG"),  # a camera's raw photograph

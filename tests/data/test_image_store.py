@@ -70,7 +70,7 @@ def test_new_images_rejects_a_full_disk(monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with raises(DataError, "no-space"):
+    with raises(DataError, "file-unwritable"):
         new_images(50, (48, 48))
 
 

@@ -63,7 +63,7 @@ def test_skip_bad_lists_rows_of_pixels(table):
     assert reason.startswith("fer2013.csv line 12: pixel 300 is outside 0..255.")
     cut = read_data(table(41, row_with(GOOD)[:4000]), ReadOptions(skip_bad=True))
     assert (len(cut.faces), cut.notes, len(cut.skipped)) == (39, (), 1), "a download that broke off"
-    for code, row in (("label-unknown", row_with(GOOD, label=9)), ("split-unknown", row_with(GOOD, usage="Holdout"))):
+    for code, row in (("labels", row_with(GOOD, label=9)), ("split-unknown", row_with(GOOD, usage="Holdout"))):
         with raises(DataError, code):
             read_data(table(12, row), ReadOptions(skip_bad=True))
 
@@ -136,5 +136,5 @@ def test_read_pixels_applies_the_map(table):
     assert len(read_data(path, ReadOptions(class_map={"7": "Gloom", "disgust": "gloom"})).faces.classes) == 7
     assert faces.classes == ("angry", "fear", "happy", "sad", "surprise", "neutral", "contempt")
     assert [faces.classes[faces.labels[row]] for row in (10, 1)] == ["contempt", "angry"]
-    with raises(DataError, "map-unused", "--map", "'hapy'", "'happy'"):
+    with raises(DataError, "label-scheme", "--map", "'hapy'", "'happy'"):
         read_data(path, ReadOptions(class_map={"7": "contempt", "hapy": "happy"}))

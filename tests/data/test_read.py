@@ -11,7 +11,7 @@ from support import raises
 def test_read_data_names_a_similar_file_and_a_run_folder(kaggle_table, tiny_run):
     with raises(DataError, "data-missing", "fer2103.csv", "'fer2013.csv'"):
         read_data(kaggle_table.with_name("fer2103.csv"))
-    with raises(DataError, "data-is-a-run"):
+    with raises(DataError, "data-unknown"):
         read_data(tiny_run.path)
 
 
@@ -20,7 +20,7 @@ def test_read_data_prefers_kaggles_table_in_a_folder(kaggle_table, write_csv):
     write_csv(folder / "example_submission.csv", "id,emotion", [])
     assert len(load_dataset(folder)) == 20
     kaggle_table.rename(folder / "train.csv")
-    with raises(DataError, "data-ambiguous", "example_submission.csv, train.csv"):
+    with raises(DataError, "data-unknown", "example_submission.csv, train.csv"):
         load_dataset(folder)
 
 

@@ -45,7 +45,7 @@ def test_read_metadata_reads_an_imagefolder(tmp_path):
     (tmp_path / "test" / "metadata.csv").unlink()
     assert read_data(tmp_path).fingerprint == found.fingerprint, "one table above both"
     (tmp_path / "metadata.csv").unlink()
-    with raises(DataError, "folders-are-splits", "metadata.csv"):
+    with raises(DataError, "data-unknown", "metadata.csv"):
         read_data(tmp_path)
 
 
@@ -135,5 +135,5 @@ def test_read_pixels_notes_numbers_read_as_fer2013s(tmp_path, header, codes):
     (tmp_path / "t.csv").write_text("\n".join([f"{header},pixels", *rows]))
     assert [note.code for note in read_data(tmp_path / "t.csv").notes] == codes
     (tmp_path / "t.csv").write_text("\n".join([f"{header},pixels", *rows, rows[0].replace("0,", "7,", 1)]))
-    with raises(DataError, "label-unknown", "label 7"):
+    with raises(DataError, "labels", "label 7"):
         read_data(tmp_path / "t.csv")

@@ -250,5 +250,5 @@ def test_groups_are_kept_in_the_file_and_by_subsets(tmp_path):
     predictions = Predictions(np.arange(4), labels, np.full((4, 2), 0.5), ("a", "b"), "test", "", groups=groups)
     write_predictions(tmp_path / "p.npz", predictions)
     assert read_predictions(tmp_path / "p.npz").subset(np.array([2, 0])).groups.tolist() == [7, 5]
-    with raises(DataError, "groups-shape"):
+    with raises(DataError, "predictions", "'groups'"):
         replace(predictions, groups=np.arange(3))

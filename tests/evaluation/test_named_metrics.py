@@ -177,13 +177,13 @@ def test_resamples_in_which_an_own_metric_raises_are_left_out(make_predictions, 
 
 
 @pytest.mark.parametrize(("name", "code", "value"), [
-    ("parts.py:fails", "metric-failed", "'fails' raised ValueError: needs scores"),
-    ("parts.py:returns_text", "metric-value", "str"),
-    ("parts.py:returns_array", "metric-value", "ndarray"),
-    ("parts.py:error", "metric-file", "Did you mean 'errors'?"),
-    ("parts.py:constant", "metric-file", "constant"),
-    ("none.py:errors", "metric-file", "none.py"),
-    ("broken.py:errors", "metric-file", "SyntaxError"),
+    ("parts.py:fails", "own-part", "'fails' raised ValueError: needs scores"),
+    ("parts.py:returns_text", "own-part", "str"),
+    ("parts.py:returns_array", "own-part", "ndarray"),
+    ("parts.py:error", "own-part", "Did you mean 'errors'?"),
+    ("parts.py:constant", "own-part", "constant"),
+    ("none.py:errors", "own-part", "none.py"),
+    ("broken.py:errors", "own-part", "SyntaxError"),
 ])  # fmt: skip
 def test_an_own_metric_that_cannot_be_used_is_refused(make_predictions, parts, name, code, value):
     (parts / "broken.py").write_text("def errors(:\n")
@@ -193,13 +193,13 @@ def test_an_own_metric_that_cannot_be_used_is_refused(make_predictions, parts, n
 
 
 def test_two_metrics_of_one_name_are_refused(parts):
-    with raises(DataError, "metric-repeated", "errors"):
+    with raises(DataError, "options", "errors"):
         find_metrics(["parts.py:errors"] * 2, parts)
 
     def accuracy(labels, probabilities):
         return 1.0
 
-    with raises(DataError, "metric-repeated", "accuracy"):
+    with raises(DataError, "options", "accuracy"):
         find_metric(accuracy)
 
 
@@ -284,5 +284,5 @@ def test_ratings_may_be_nan_but_values_may_not():
     by_hand = measure_ratings(rated([0.1, 0.4, 0.9], [0.2, 0.5, 0.7]))
     assert [each.value for each in found.values()] == pytest.approx([each.value for each in by_hand.values()])
     assert not measure_ratings(rated([0.5, 0.5], [np.nan, 0.5])), "one rating has no concordance"
-    with raises(DataError, "values-type"):
+    with raises(DataError, "predictions"):
         rated([np.nan, 0.5], [0.5, 0.5])

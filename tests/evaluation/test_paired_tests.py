@@ -174,5 +174,5 @@ def test_shared_samples_are_those_of_all_predictions():
     by_hand = [each.subset(np.arange(30, 150, 2)) for each in (first, second)]
     found = compare_predictions(kept[0], kept[1], resamples=20).to_dict()
     assert found == compare_predictions(*by_hand, resamples=20).to_dict()
-    with raises(DataError, "no-shared-samples"):
+    with raises(DataError, "data-differs"):
         shared_samples([first.subset(np.arange(10)), second.subset(np.arange(10, 20))])

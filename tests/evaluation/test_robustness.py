@@ -74,9 +74,9 @@ def test_a_file_keeps_the_measurement(kept, tmp_path):
 def test_a_foreign_robustness_file_is_refused(content, tmp_path, kept):
     file = tmp_path / "r.json"
     file.write_text(content if isinstance(content, str) else json.dumps({**kept.to_dict(), "accuracy": content}))
-    with raises(DataError, "robustness-invalid"):
+    with raises(DataError, "file-unreadable"):
         read_robustness(file)
-    with raises(DataError, "robustness-missing"):
+    with raises(DataError, "file-missing"):
         read_robustness(tmp_path / "none")
 
 

@@ -146,27 +146,27 @@ def test_predictions_files_keep_votes(tmp_path, predictions):
     assert read_predictions(tmp_path / "alone.npz").votes.probabilities is None
 
 
-@pytest.mark.parametrize(("changes", "code"), [
-    ({"vote_counts": np.ones((5, 9))}, "vote-counts-shape"),
-    ({"vote_counts": np.ones((4, 10)), "vote_probabilities": np.full((4, 10), 0.1)}, "vote-counts-shape"),
-    ({"vote_counts": np.array(3)}, "vote-counts-shape"),
-    ({"vote_counts": -np.ones((5, 10))}, "vote-counts-range"),
-    ({"vote_counts": np.full((5, 10), np.nan)}, "vote-counts-range"),
-    ({"vote_probabilities": np.full((5, 9), 0.1)}, "vote-probabilities-shape"),
-    ({"vote_probabilities": np.full((5, 10), 0.2)}, "probability-sum"),
-    ({"vote_classes": np.array(["happy"] * 10)}, "vote-classes"),
-    ({"vote_classes": np.arange(10)}, "vote-classes-type"),
+@pytest.mark.parametrize(("changes", "named"), [
+    ({"vote_counts": np.ones((5, 9))}, "vote_counts"),
+    ({"vote_counts": np.ones((4, 10)), "vote_probabilities": np.full((4, 10), 0.1)}, "vote_counts"),
+    ({"vote_counts": np.array(3)}, "vote_counts"),
+    ({"vote_counts": -np.ones((5, 10))}, "vote_counts"),
+    ({"vote_counts": np.full((5, 10), np.nan)}, "vote_counts"),
+    ({"vote_probabilities": np.full((5, 9), 0.1)}, "vote_probabilities"),
+    ({"vote_probabilities": np.full((5, 10), 0.2)}, "vote_probabilities"),
+    ({"vote_classes": np.array(["happy"] * 10)}, "vote_classes"),
+    ({"vote_classes": np.arange(10)}, "vote_classes"),
 ])  # fmt: skip
-def test_bad_votes_in_a_file_are_refused(tmp_path, predictions, changes, code):
+def test_bad_votes_in_a_file_are_refused(tmp_path, predictions, changes, named):
     write_predictions(tmp_path / "good.npz", predictions)
     with np.load(tmp_path / "good.npz") as stored:
         arrays = {name: stored[name] for name in stored.files}
     np.savez(tmp_path / "bad.npz", **{**arrays, **changes})
-    with raises(DataError, code):
+    with raises(DataError, "predictions", f"'{named}'"):
         read_predictions(tmp_path / "bad.npz")
     del arrays["vote_classes"]
     np.savez(tmp_path / "nameless.npz", **arrays)
-    with raises(DataError, "array-missing"):
+    with raises(DataError, "predictions"):
         read_predictions(tmp_path / "nameless.npz")
 
 

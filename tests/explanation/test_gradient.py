@@ -124,7 +124,7 @@ def test_gradients_depend_on_the_trained_weights(explainer, images):
     # The gradient draws nothing itself, and a mean over faces is not resampled: only the shuffled network is another.
     other = rank_correlation("gradient", explainer.network, images, found.maps, seed=1)
     assert other.value != found.rank_correlation.value
-    with raises(DataError, "no-faces"):
+    with raises(DataError, "no-face"):
         explainer.check(images[:0], "gradient")
 
 

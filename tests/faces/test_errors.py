@@ -31,18 +31,18 @@ def limited(**limits):
 
 
 CASES = {
-    "a name": (lambda: find_detector("yunet.onnx"), "detector-type"),
+    "a name": (lambda: find_detector("yunet.onnx"), "detector"),
     **{
-        f"score_range {scores}": (lambda scores=scores: find_detector(own(score_range=scores)), "detector-type")
+        f"score_range {scores}": (lambda scores=scores: find_detector(own(score_range=scores)), "detector")
         for scores in (1.0, None, (0.0,), (0.0, 0.5, 1.0), ("low", "high"), "01")
     },
     **{
-        f"{box}": (found(Face(box, 0.5, {})), "detector-faces")
+        f"{box}": (found(Face(box, 0.5, {})), "detector")
         for box in (Box(-40, -40, 10, 10), Box(350, 70, 10, 10), Box(0, 0, 0, 5), Box(0, 0, 10**9, 9))
     },
-    **{f"score {score}": (found(Face(FACE, score, {})), "detector-faces") for score in (1.5, -0.1, float("nan"))},
+    **{f"score {score}": (found(Face(FACE, score, {})), "detector") for score in (1.5, -0.1, float("nan"))},
     **{
-        f"landmarks {name}": (found(Face(box, 1.0, landmarks)), "detector-faces")
+        f"landmarks {name}": (found(Face(box, 1.0, landmarks)), "detector")
         for box in (FACE, Box(200, 20, 40, 50))
         for name, landmarks in (
             ("as shares", {name: (x / 100, y / 100) for name, (x, y) in POINTS.items()}),
@@ -53,8 +53,8 @@ CASES = {
         )
     },
     **{f"min_score {score}": (limited(min_score=score), "min-score-range") for score in (1.5, -0.1, float("nan"))},
-    "min_size_px 0": (limited(min_size_px=0), "face-limit"),
-    "max_faces 0": (limited(max_faces=0), "face-limit"),
+    "min_size_px 0": (limited(min_size_px=0), "options"),
+    "max_faces 0": (limited(max_faces=0), "options"),
     "no image": (lambda: mien.faces.detect({}), "image-type"),
     "no pixels": (lambda: mien.load("fast").predict(Image.new("RGB", (0, 5))), "image-empty"),
 }
@@ -69,6 +69,6 @@ def test_detectors_reject_impossible_values(call, code):
 def test_damaged_detector_is_one_line(tmp_path, capfd):
     (tmp_path / "detector.onnx").write_bytes(b"no network at all")
     for name in ("missing.onnx", "detector.onnx"):
-        with raises(ModelError, "detector-damaged"):
+        with raises(ModelError, "model-damaged"):
             YuNet(tmp_path / name)
     assert capfd.readouterr() == ("", "")

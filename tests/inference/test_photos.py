@@ -96,7 +96,7 @@ def test_a_photo_is_drawn_as_its_annotated_copy_is(classifier):
     assert np.array_equal(np.asarray(photo.draw()), np.asarray(draw_predictions(SCENE, photo.predictions)))
     assert np.array_equal(photo.rgb, SCENE)
     (crop_of_face,) = classifier.stream([SCENE], crops=True)
-    with raises(DataError, "photo-missing"):
+    with raises(DataError, "image-missing"):
         crop_of_face.draw()
 
 
@@ -120,7 +120,7 @@ def test_the_answer_has_the_shape_of_the_question(classifier, use, tmp_path):
         Image.fromarray(SCENE).save(tmp_path / name)
     assert [type(prediction).__name__ for prediction in classifier.predict(tmp_path / "a.png")] == ["Prediction"]
     assert [len(predictions) for predictions in classifier.predict([SCENE, SCENE])] == [1, 1]
-    with raises(DataError, "image-folder"):
+    with raises(DataError, "image-format"):
         classifier.predict(tmp_path)
 
 
@@ -148,5 +148,5 @@ def test_a_prediction_shows_its_face_and_a_bar_for_each_class(classifier, use):
     assert shown.mode == "RGB"
     face = np.asarray(shown.crop((0, 0, 288, 288)).resize((48, 48), Image.Resampling.BOX).convert("L"), dtype=float)
     assert np.corrcoef(face.ravel(), prediction.crop.astype(float).ravel())[0, 1] > 0.9
-    with raises(DataError, "crop-missing"):
+    with raises(DataError, "image-missing"):
         replace(prediction, crop=None).show()

@@ -122,7 +122,7 @@ def test_what_could_not_be_read_is_tried_again_and_counted_once(tmp_path, mended
 def test_a_journal_in_use_is_refused_and_not_touched(tmp_path):
     with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS) as journal:
         journal.add(ANSWERS[0])
-        with raises(RunError, "journal-in-use", "out.jsonl.part"):
+        with raises(RunError, "run-locked", "out.jsonl.part"):
             ResumableOutput(tmp_path / "out.jsonl", SETTINGS, COLUMNS)
         journal.add(ANSWERS[1])
         journal.finish(sources())
@@ -132,7 +132,7 @@ def test_a_journal_in_use_is_refused_and_not_touched(tmp_path):
 @pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True)])
 def test_other_settings_are_refused_by_name(tmp_path, name, value):
     ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS).__exit__(None, None, None)
-    with raises(RunError, "journal-settings", name):
+    with raises(RunError, "journal", name):
         ResumableOutput(tmp_path / "out.csv", {**SETTINGS, name: value}, COLUMNS)
 
 
@@ -141,11 +141,11 @@ NOTES = "somebody's notes\nsecond line\n"
 
 @pytest.mark.parametrize(
     ("out", "part", "code"),
-    [("out.csv", '{"begun_with": {no json\n', "journal-damaged"),
-     ("out.csv", '{"begun_with": {}}\n', "journal-damaged"), ("out.csv", NOTES, "journal-damaged"),
-     ("out.csv", NOTES.strip(), "journal-damaged"), ("out.txt", None, "output-suffix"),
-     ("out", None, "output-suffix"), ("folder.csv", None, "output-suffix"),
-     ("file/out.csv", None, "output-unwritable"), ("done.csv", None, "output-exists")],
+    [("out.csv", '{"begun_with": {no json\n', "journal"),
+     ("out.csv", '{"begun_with": {}}\n', "journal"), ("out.csv", NOTES, "journal"),
+     ("out.csv", NOTES.strip(), "journal"), ("out.txt", None, "out-path"),
+     ("out", None, "out-path"), ("folder.csv", None, "out-path"),
+     ("file/out.csv", None, "file-unwritable"), ("done.csv", None, "file-exists")],
 )  # fmt: skip
 def test_an_output_that_cannot_be_written_is_an_error_and_nothing_is_touched(tmp_path, out, part, code):
     (tmp_path / "folder.csv").mkdir()
@@ -162,7 +162,7 @@ def test_an_output_that_cannot_be_written_is_an_error_and_nothing_is_touched(tmp
 
 @pytest.mark.parametrize(
     ("moment", "code"),
-    [("mien.inference.output_files.lock_file", "journal-in-use"), ("pathlib.Path.open", "output-exists")],
+    [("mien.inference.output_files.lock_file", "run-locked"), ("pathlib.Path.open", "file-exists")],
 )
 def test_a_file_that_another_command_finishes_meanwhile_is_not_overwritten(tmp_path, monkeypatch, moment, code):
     """It finishes just before the journal is locked, or opened. Oracle: its FILE, and nothing beside."""

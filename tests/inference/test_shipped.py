@@ -128,7 +128,7 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
     assert find_model("fast-int8") == small
     assert find_run("fast-int8").path == small.parent
     assert locate.find_trained("fast").path == small.parent
-    with raises(ModelError, "model-int8"):
+    with raises(ModelError, "model-not-trainable"):
         locate.find_trained("fast-int8")
     with raises(ModelError, "model-missing", "'default'"):
         locate.find_trained("defualt")

@@ -88,7 +88,7 @@ def test_files_are_dark_on_white_and_pdf_embeds_truetype(tmp_path):
     assert (chart.file("png"), pdf) == (again.file("png"), again.file("pdf"))
     chart.save(tmp_path / "chart.PDF")
     assert (tmp_path / "chart.PDF").read_bytes() == pdf
-    with raises(DataError, "chart-suffix", "chart.gif"):
+    with raises(DataError, "out-path", "chart.gif"):
         chart.save(tmp_path / "chart.gif")
 
 
@@ -116,7 +116,7 @@ def test_save_rejects_an_unknown_font_and_a_size_of_0(tmp_path):
     with raises(DataError, "font-missing", "'DejaVu Sans'"):
         line().save(tmp_path / "a.pdf", font="DejaVu San")
     for size in ({"width_cm": 0}, {"height_cm": math.nan}):
-        with raises(DataError, "chart-size"):
+        with raises(DataError, "options"):
             line().save(tmp_path / "a.pdf", **size)
     assert not any(tmp_path.iterdir())
 

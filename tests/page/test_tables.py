@@ -82,7 +82,7 @@ def test_save_chooses_the_form_by_the_suffix(tmp_path):
     frame = table.to_pandas()
     assert frame.columns.tolist() == ["class_1", "share", "share low", "share high"]
     assert frame.iloc[0].tolist() == ["a & b|<c>", 0.5, 0.25, 0.75]
-    with raises(DataError, "table-suffix", "t.xlsx"):
+    with raises(DataError, "out-path", "t.xlsx"):
         table.save(tmp_path / "t.xlsx")
 
 

@@ -146,17 +146,17 @@ def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, tiny_run
             assert str(value) in found.description
     for other, name in ((replace(predictions, split="train"), None), (predictions, "runs/other")):
         refused = find_robustness([folder], other, name)
-        assert refused.code == "robustness-other"
+        assert refused.code == "robustness-skipped"
         assert str(folder / "robustness.json") in refused
     write_robustness(tmp_path / "first", replace(result, model="other", data="x", split="train"))
     assert find_robustness([tmp_path / "first", folder], predictions, None).split == "validation", "the first that fits"
     named = replace(result, model="m", data="faces.parquet", split="validation", data_fingerprint="sha256:one")
     write_robustness(folder, named)
-    for fingerprint, code in (("sha256:one", None), ("", None), ("sha256:two", "robustness-other")):
+    for fingerprint, code in (("sha256:one", None), ("", None), ("sha256:two", "robustness-skipped")):
         found = find_robustness([folder], replace(predictions, data_fingerprint=fingerprint), None)
         assert getattr(found, "code", None) == code, fingerprint
     assert find_robustness([tmp_path / "none"], predictions, None).code == "robustness-not-measured"
-    assert find_robustness([tmp_path], replace(predictions, split="test"), None).code == "robustness-of-test"
+    assert find_robustness([tmp_path], replace(predictions, split="test"), None).code == "robustness-skipped"
 
 
 def nearest_neighbour(faces):
@@ -308,7 +308,7 @@ def test_a_damaged_file_is_one_line_before_the_test_split_is_used(tiny_run, othe
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)
     run.trained_on.write_bytes(damage(run.trained_on.read_bytes()))
-    with raises(RunError, "trained-on-damaged", run.trained_on):
+    with raises(RunError, "run-damaged", run.trained_on):
         package.evaluate(run.path, otherwise, split="test")
     assert run.test_uses() == 0
 

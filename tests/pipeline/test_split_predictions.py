@@ -137,7 +137,7 @@ def test_predict_split_refuses_mirror_images_for_a_model_trained_without(tiny_ru
     for views in (2, 10):
         with pytest.raises(DataError) as error:
             predict_split(load(copy), faces, "test", views)
-        assert error.value.code == "tta-views"
+        assert error.value.code == "options"
     assert noted_views(predict_split(load(copy), faces, "test", 5).note) == 5
 
 

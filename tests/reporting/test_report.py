@@ -71,7 +71,7 @@ def test_report_does_not_predict_faces_of_the_test_split(faces, tiny_run, tmp_pa
             raise AssertionError("asked")
 
     page = write_report(tmp_path / "out", predictions, faces=faces, model=Silent()).page
-    assert "new-predictions-of-test" in page_codes(page.read_text(encoding="utf-8"))
+    assert "new-predictions-skipped" in page_codes(page.read_text(encoding="utf-8"))
 
 
 def test_report_states_why_sections_are_missing(faces, tiny_run, tmp_path, monkeypatch):
@@ -83,16 +83,16 @@ def test_report_states_why_sections_are_missing(faces, tiny_run, tmp_path, monke
         page = write_report(tmp_path / name, given, **more).page.read_text(encoding="utf-8")
         assert 'id="attention"' not in page
         (notices,) = re.findall('<section aria-labelledby="skipped">.*?</section>', page, re.DOTALL)
-        return page_codes(notices)
+        return [*page_codes(notices), *re.findall(r"(?:Give|and) --(\w+)", notices)]
 
     unmeasured = "robustness-not-measured"
-    assert codes("neither", predictions) == [unmeasured, "new-predictions-without-data-or-model"]
-    assert codes("no-data", predictions, model=model) == [unmeasured, "new-predictions-without-data"]
-    assert codes("no-model", predictions, faces=faces) == [unmeasured, "new-predictions-without-model"]
+    assert codes("neither", predictions) == [unmeasured, "new-predictions-skipped", "data", "model"]
+    assert codes("no-data", predictions, model=model) == [unmeasured, "new-predictions-skipped", "data"]
+    assert codes("no-model", predictions, faces=faces) == [unmeasured, "new-predictions-skipped", "model"]
     left_out = codes("left-out", predictions, faces=faces, model=model, explain=False)
-    assert left_out == [unmeasured, "attention-not-wanted"]
+    assert left_out == [unmeasured, "attention-skipped"]
     of_test = codes("test", replace(predictions, split="test"), model=model)
-    assert of_test == ["robustness-of-test", "new-predictions-of-test"]
+    assert of_test == ["robustness-skipped", "new-predictions-skipped"]
 
 
 def test_report_replaces_only_its_own_files(faces, tmp_path):

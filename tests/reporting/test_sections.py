@@ -157,13 +157,13 @@ def test_explainer_has_occlusion_alone_without_torch_or_run(tiny_run, context, m
     model = load(tiny_run.path)
     explainer, reason = build_explainer(model, None)
     assert list(explainer.methods) == ["occlusion"]
-    assert reason.code == "gradients-without-run"
+    assert reason.code == "attention-skipped"
     # Imported anew, whichever modules earlier tests imported.
     monkeypatch.delitem(sys.modules, "mien.explanation.gradient", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     explainer, reason = build_explainer(model, tiny_run)
     assert explainer.network is None
-    assert reason.code == "gradients-without-extra"
+    assert reason.code == "attention-skipped"
     assert "pip install 'mien[train]'" in reason
 
 
@@ -179,7 +179,7 @@ def test_explainer_rejects_other_weights(tiny_run, context, tmp_path):
     checkpoint.save(run.best, turned, facts)
     explainer, reason = build_explainer(model, run)
     assert explainer.network is None
-    assert reason.code == "gradients-other-weights"
+    assert reason.code == "attention-skipped"
     with raises(ModelError, "gradients-other-weights"):
         explain(run.path, context.faces.images[0], "gradient", crops=True)
     run.best.write_bytes(b"no checkpoint")
@@ -210,7 +210,7 @@ def test_explainer_names_an_unsupported_method(tiny_run, context, monkeypatch):
     explainer, reason = build_explainer(load(tiny_run.path), tiny_run)
     assert "gradcam" not in explainer.methods
     assert explainer.methods == ["gradient", "occlusion"]
-    assert reason.code == "methods-unsupported"
+    assert reason.code == "attention-skipped"
     assert "gradcam" in reason
     section = show_attention(ReportContext(predictions, evaluate_predictions(predictions, 10), few), explainer, reason)
-    assert block_codes(section) == ["methods-unsupported"]
+    assert block_codes(section) == ["attention-skipped"]

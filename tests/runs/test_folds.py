@@ -174,10 +174,10 @@ def test_a_fold_is_not_trained_on_the_groups_that_it_predicts():
 
 def test_folds_reject_too_few_groups_and_a_class_of_one_group():
     faces = people([0, 0, 1, 1, 2, 2], ["happy", "sad"] * 3)
-    with raises(DataError, "folds-range"):
+    with raises(DataError, "options"):
         check_groups(faces, faces.groups, 4)
     faces = people(["a", "a", "b", "b"], ["happy", "sad", "sad", "sad"])
-    with raises(DataError, "group-holds-class", "'a'"):
+    with raises(DataError, "class-too-small", "'a'"):
         check_groups(faces, faces.groups, 2)
     copies = Dataset.from_arrays(
         faces.images, ["happy", "sad", "sad", "sad"], split=["train"] * 4, classes=["happy", "sad"]

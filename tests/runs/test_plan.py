@@ -71,7 +71,7 @@ def test_a_key_depends_on_votes_where_an_output_learns_them(tmp_path, voted_face
     ("optim.lr = 1e30", 'model.name = "resnet81"', [], RecipeError, "model-unknown", "resnet18"),
     ("optim.lr = 1e30", "model.widths = [4, 4, 4, 4], model.convolutions = [1, 1, 1, 1], "
      "progressive_resizing = [[0.5, 8]]", [], RecipeError, "model-setting", "8 px"),
-    ('classes = "five"', 'classes = "a=happy,b=contempt"', [], DataError, "scheme-class-missing",
+    ('classes = "five"', 'classes = "a=happy,b=contempt"', [], DataError, "label-scheme",
      "'contempt'"),
     ("optim.lr = 1e30", "optim.lr = 0.3", ["optim.lr=0.01", "optim.name=sgd"], StudyError, "study-value",
      "'base' and 'wild'"),

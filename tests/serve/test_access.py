@@ -118,7 +118,7 @@ def test_create_app_rejects_bad_arguments(name, value):
 def test_create_app_rejects_a_token_and_a_detector_of_another_type():
     with raises(ServeError, "token"):
         create_app(token=5)
-    with raises(ModelError, "detector-type", "int"):
+    with raises(ModelError, "detector", "int"):
         create_app(detector=5)
 
 

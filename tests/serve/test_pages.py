@@ -146,7 +146,7 @@ def test_copy_rejects_a_missing_page_a_bad_model_and_a_file(static, tmp_path, mi
     odd.write_bytes(b"nothing")
     with raises(ModelError, "model-damaged", "odd.onnx"):
         built_page.copy_page(site, [odd])
-    with raises(RunError, "folder-is-file"):
+    with raises(RunError, "out-path"):
         built_page.copy_page(odd, [find_model("default")])
     (static / "index.html").unlink()
     refused(mien("web", "build", site), "page-not-built")

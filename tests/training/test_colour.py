@@ -65,7 +65,7 @@ def test_colour_model_file_equals_torch(colour_run, colour_faces, monkeypatch):
     swapped = np.ascontiguousarray(colour_faces.images[:8, :, :, ::-1])
     assert np.abs(model.probabilities(swapped) - model.probabilities(colour_faces.images[:8])).max() > 1e-4
     assert np.allclose(mean_over_views(model.probabilities, colour_faces.images[:3], 10).sum(axis=1), 1)
-    with raises(DataError, "crops-shape", "56, 56, 3"):
+    with raises(DataError, "image-type", "56, 56, 3"):
         model.probabilities(grey_stack(colour_faces.images[:2]))
     with raises(ModelError, "page-grey-only"):
         page_files([colour_run.model])
@@ -186,9 +186,9 @@ def test_colour_recipe_refuses_grey_arrays(tmp_path, colour_faces, colour_recipe
     for file in drawn.glob("*/*/*.png"):
         with Image.open(file) as image:
             image.convert("L").convert("RGB").save(file)
-    with raises(DataError, "data-grey", "images in colour", "recipe with input.channels = 1"):
+    with raises(DataError, "image-size", "images in colour", "recipe with input.channels = 1"):
         load_dataset(drawn, channels=3)
-    with raises(DataError, "data-grey"):
+    with raises(DataError, "image-size"):
         type(colour_faces).from_arrays(grey_stack(colour_faces.images), ["a", "b"] * 42, channels=3)
     with raises(DataError, "image-size", "channels=3"):
         plan_training(colour_recipe, replace(colour_faces, images=grey_stack(colour_faces.images)))

@@ -161,7 +161,7 @@ def test_train_with_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe, tin
         (RecipeError, "model-setting", {"model": FOUR, "progressive_resizing": ((0.5, 16),)}, ...),
         (DataError, "image-size", {"input": {"size_px": 64}}, ...),
         (DataError, "split-missing", {}, only_train),
-        (DataError, "one-class", {}, one_class),
+        (DataError, "too-few-classes", {}, one_class),
     ):
         with raises(kind, code):
             trained(changed(tiny_recipe, **changes), faces if rows is ... else faces.subset(rows), tmp_path / "run")

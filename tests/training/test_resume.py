@@ -89,7 +89,7 @@ def test_resumed_run_is_bit_identical_for_every_kind_of_recipe(tmp_path, voted_f
 def test_train_refuses_an_existing_run_or_another_recipe(tmp_path, faces, tiny_recipe):
     run = trained(tiny_recipe, faces, tmp_path / "run")
     before = run.best.read_bytes()
-    with raises(RunError, "run-exists"):
+    with raises(RunError, "file-exists"):
         train(plan_training(tiny_recipe, faces), run)
     with raises(RunError, "run-other", "by another recipe (other seed)"):
         train(plan_training(changed(tiny_recipe, seed=5), faces), run, resume=True)

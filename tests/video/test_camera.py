@@ -56,9 +56,9 @@ def test_lost_camera_is_reopened(opened, source, error):
     first, second = Container(10, error), Container(20, error)
     opened(first, None, second)
     shown = []
-    with pytest.warns(match="was lost") as caught, raises(DataError, "camera-lost", "connected"):
+    with pytest.warns(match="was lost") as caught, raises(DataError, "camera-missing", "connected"):
         shown.extend(int(rgb.max()) for _, rgb in camera.live_frames(source))
-    assert [each.message.code for each in caught] == ["camera-lost"] * 2
+    assert [each.message.code for each in caught] == ["camera-missing"] * 2
     assert (shown, first.closed, second.closed) == ([10, 20], True, True)
 
 

@@ -111,7 +111,7 @@ def test_pipe_is_read_once_without_the_copy(tmp_path, clip):
     refuse_pointer(pipe, DataError)  # opening it would wait for a writer, or take its first bytes
     video = VideoFile(clip)
     video.path = pipe
-    with raises(DataError, "video-pipe", "pipe"):
+    with raises(DataError, "video-unreadable", "pipe"):
         write_video(out, video, predictor(), annotate=True, overwrite=False, metadata={})
     assert not out.exists()
     writing = threading.Thread(target=lambda: pipe.write_bytes(clip.read_bytes()))

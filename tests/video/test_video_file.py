@@ -187,9 +187,9 @@ def test_video_file_rejects_other_files(tmp_path, encode_video):
     cut.write_bytes(cut.read_bytes()[:-2000])
     for name in ("empty.mp4", "words.txt", "list.m3u8", "list.ffconcat", "cut.mp4", "face.png"):
         hint = "mien predict" if name == "face.png" else ""
-        with raises(DataError, "video-format", tmp_path / name, hint):
+        with raises(DataError, "video-unreadable", tmp_path / name, hint):
             VideoFile(tmp_path / name)
-    for path, code in ((tmp_path / "nothing.mp4", "file-missing"), (tmp_path, "video-folder")):
+    for path, code in ((tmp_path / "nothing.mp4", "file-missing"), (tmp_path, "video-unreadable")):
         with raises(DataError, code, path):
             VideoFile(path)
 
@@ -203,7 +203,7 @@ def test_video_file_rejects_sound_alone(tmp_path):
             frame.sample_rate, frame.pts = 48_000, start
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    with raises(DataError, "video-stream-missing", path, "only sound"):
+    with raises(DataError, "video-unreadable", path, "only sound"):
         VideoFile(path)
 
 
@@ -213,7 +213,7 @@ def test_video_file_rejects_unknown_codecs(tmp_path, encode_video, name, codec):
     content = path.read_bytes()
     assert codec in content
     path.write_bytes(content.replace(codec, codec[:-3] + b"XYZ"))
-    with raises(DataError, "video-codec", path):
+    with raises(DataError, "video-unreadable", path):
         VideoFile(path)
 
 
@@ -221,11 +221,11 @@ def test_video_file_rejects_large_frames_before_decoding(tmp_path, encode_video,
     path = encode_video(tmp_path / "clip.mp4", noise(1))
     monkeypatch.setattr(video_module, "MAXIMUM_PIXELS", 48 * 32 - 1)
     monkeypatch.setattr(VideoFile, "_decode", lambda self: pytest.fail("decoded"))
-    with raises(DataError, "video-pixels", "48 x 32", "1,535"):
+    with raises(DataError, "video-unreadable", "48 x 32", "1,535"):
         VideoFile(path)
 
 
 @pytest.mark.parametrize("name", ["0", "rtsp://127.0.0.1:9/x", "https://example.org/live.m3u8"])
 def test_video_file_names_the_function_for_cameras(name):
-    with raises(DataError, "video-live", f"{name} is a camera", "mien webcam", "mien.track"):
+    with raises(DataError, "video-unreadable", f"{name} is a camera", "mien webcam", "mien.track"):
         VideoFile(Path(name))

@@ -74,7 +74,7 @@ def test_writer_fits_frames_of_another_size_between_bars(tmp_path, encode_video)
 def test_writer_names_the_size_that_the_encoder_rejects(tmp_path, encode_video):
     """x264 knows no frame wider than 16,384 pixels."""
     encode_video(tmp_path / "in.mkv", [np.zeros((2, 17_000, 3), dtype=np.uint8)], codec="ffv1")
-    with raises(RunError, "video-unwritable", "17000 x 2"):
+    with raises(RunError, "file-unwritable", "17000 x 2"):
         copied(tmp_path / "in.mkv", tmp_path / "out.mp4")
 
 

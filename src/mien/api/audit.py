@@ -125,7 +125,7 @@ def audit(
     result = read(data, FINGERPRINT_PX)
     if result.faces.cleaned_from:
         words = "Cleaned data cannot be audited. Write it to a file with mien data convert, and audit that."
-        raise DataError(words, code="audit-of-cleaned")
+        raise DataError(words, code="options")
     check_audit(result.faces, predictions)
     if predictions is not None and predictions.split == ALL:
         notify("Predictions of all splits check labels only if their model was not trained on these faces.")

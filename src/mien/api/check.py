@@ -140,11 +140,11 @@ def check(
         DataError: the predictions do not match the data or are for another split, or ``claimed`` is outside 0..1.
     """
     if claimed is not None and not 0 <= claimed <= 1:
-        raise DataError(f"A claimed accuracy must be in 0..1, such as 0.732; found {claimed:g}.", code="claimed-range")
+        raise DataError(f"A claimed accuracy must be in 0..1, such as 0.732; found {claimed:g}.", code="options")
     source = read(data, FINGERPRINT_PX)
     claim, measured = _resolve(predictions, source, split or "test")
     if split not in {None, claim.predictions.split}:
-        raise DataError(f"The predictions are for '{claim.predictions.split}', not '{split}'.", code="split-other")
+        raise DataError(f"The predictions are for '{claim.predictions.split}', not '{split}'.", code="options")
     found = measured.predictions
     accuracy = proportion_among(found.right, groups=found.groups)
     findings = [

@@ -60,8 +60,8 @@ def crop(
     Raises:
         DataError: no photograph, or one that cannot be read; ``size_px`` is not 8..1024, or ``channels`` not 1 or 3.
         ModelError: the detector cannot be used.
-        RunError: ``out`` is inside ``photos`` (``out-in-data``); an existing face has another size or colours
-            (``faces-differ``); or a file cannot be written.
+        RunError: ``out`` is inside ``photos`` (``out-path``); an existing face has another size or colours
+            (``file-exists``); or a file cannot be written.
     """
     check_form(size_px, channels)
     photos, out, detector = expand_home(photos), check_outside(out, photos), find_detector(detector)
@@ -71,7 +71,7 @@ def crop(
         with open_image_header(target) as kept:
             if kept.size != (size_px, size_px) or len(kept.getbands()) != channels:
                 words = f"{target} exists already with another size or colours. Choose another folder: --out."
-                raise RunError(words, code="faces-differ")
+                raise RunError(words, code="file-exists")
 
     def cut(file: Path) -> bytes | DataError | None:
         """Return a PNG of the face, None without a face."""

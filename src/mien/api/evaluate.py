@@ -110,7 +110,7 @@ def evaluate(
     models: list[Model] = [*model] if several else [model]  # type: ignore[list-item, misc]
     if not models or (ensemble and len(models) < 2):
         words = f"An ensemble needs two models or more; found {len(models)}." if ensemble else "There is no model."
-        raise DataError(words, code="too-few-models")
+        raise DataError(words, code="options")
     if by is not None and len(models) > 1 and not ensemble:
         raise DataError(f"--by is for one model, or an ensemble; found {len(models)} models.", code="options")
     loaded = [each if isinstance(each, Predictor) else load(each, provider=provider) for each in models]
@@ -244,16 +244,16 @@ def robustness(
         seed: random seed of the corruptions and of the choice.
 
     Raises:
-        DataError: ``split`` is test or does not exist, ``limit`` is below 1 (``limit-range``), or ``seed`` is negative.
+        DataError: ``split`` is test or does not exist, ``limit`` is below 1 (``options``), or ``seed`` is negative.
     """
     check_seed(seed)
     if limit is not None and (limit < 1 or limit % 1):
-        raise DataError(f"limit must be a whole number, 1 or more; found {limit}.", code="limit-range")
+        raise DataError(f"limit must be a whole number, 1 or more; found {limit}.", code="options")
     predictor = for_labels(model)
     result = read(data, *predictor.manifest.input.size_and_channels)
     faces = with_model_classes(predictor, result.faces).of_split(split)
     if split == ALL or (faces.split == "test").any():
-        raise DataError("split must be validation or train. Only mien evaluate uses the test split.", code="split-test")
+        raise DataError("split must be validation or train. Only mien evaluate uses the test split.", code="options")
     if limit is not None and limit < len(faces):
         faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
     fingerprint = result.faces.fingerprint_for_predictions(split)

@@ -194,8 +194,8 @@ def explain(
 
     Raises:
         DataError: no such method (``method-unknown``) or class (``class-unknown``).
-        ModelError: a gradient method for a model without torch weights (``weights-missing``), with different ones
-            (``gradients-other-weights``), or for another output than the label's (``output-gradients``).
+        ModelError: a gradient method for a model without torch weights (``model-not-trainable``), with different ones
+            (``gradients-other-weights``), or for another output than the label's (``options``).
         MissingExtraError: torch is not installed.
         RunError: ``out`` has such files.
     """
@@ -212,7 +212,7 @@ def explain(
         run = run_of(model)
         if run is None or not run.best.is_file():
             words = f"{predictor.path} has no weights for {gradient[0]}, only for occlusion. Give a run folder."
-            raise ModelError(words, code="weights-missing")
+            raise ModelError(words, code="model-not-trainable")
         explainer = Explainer.with_gradients(run, predictor.manifest, predictor.probabilities)
     target = target if target is None or target in predictor.classes else canonical_class(target)
     if target is not None and target not in predictor.classes:
@@ -235,14 +235,14 @@ def _find_predictor(
     predictor, notices = loaded.for_labels(), []
     if output not in {None, predictor.output.name}:
         words = f"Only occlusion explains the output {output}; {gradient[0]} explains {predictor.output.name}."
-        raise ModelError(words, code="output-gradients")
+        raise ModelError(words, code="options")
     if loaded.output.name != predictor.output.name:
         alone = f" For {loaded.output.name} give occlusion alone." if methods > len(gradient) else ""
         words = f"The output {predictor.output.name} is explained, not {loaded.output.name}: {gradient[0]} needs it."
-        notices.append(Notice(words + alone, code="output-explained"))
+        notices.append(Notice(words + alone, code="gradients"))
     if predictor.manifest.precision == "int8":
         words = "Gradients are computed with the weights before quantization."
-        notices.append(Notice(words, code="gradients-unquantized"))
+        notices.append(Notice(words, code="gradients"))
     return predictor, notices
 
 

@@ -107,15 +107,15 @@ def export(
     """
     if precision not in get_args(Precision):
         words = f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}."
-        raise RunError(words, code="precision-unknown")
+        raise RunError(words, code="options")
     if is_shipped(run) and not RunFolder(Path(run)).is_run:
-        raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
+        raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-missing")
     folder, file = RunFolder(expand_home(run)), None if out is None else expand_home(out)
     folder.read_recipe()
     if file is not None and (file.suffix != ".onnx" or file.is_dir()):
-        raise RunError(f"--out must name a .onnx file; found {file}.", code="out-suffix")
+        raise RunError(f"--out must name a .onnx file; found {file}.", code="out-path")
     if file is not None and precision != "fp32" and file.resolve() == folder.model.resolve():
-        raise RunError(f"--out is {file}, the fp32 file itself. Choose another file.", code="out-is-source")
+        raise RunError(f"--out is {file}, the fp32 file itself. Choose another file.", code="out-path")
     check_replaceable([file] if file else [], overwrite)
     if precision == "fp32":
         if data is not None:
@@ -135,7 +135,7 @@ def export(
     model = find_model(folder.path)
     manifest = read_manifest(model)
     if manifest.precision != "fp32":
-        raise RunError(f"{model} is {manifest.precision}. First run: mien export {folder.path}", code="precision")
+        raise RunError(f"{model} is {manifest.precision}. First run: mien export {folder.path}", code="options")
     file = file or (folder.model_int8 if precision == "int8" else folder.model_fp16)
     return quantize(model, precision, read(data, *manifest.input.size_and_channels).faces, file)
 

@@ -49,7 +49,7 @@ Model: TypeAlias = Predictor | str | os.PathLike[str]
 def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) -> ReadResult:
     """Load data at a model's image size, in pixels, and with its channels; ``again`` says that it was loaded before.
 
-    Raises as :func:`mien.load_dataset`, and DataError if the argument is not data (``data-type``).
+    Raises as :func:`mien.load_dataset`, and DataError if the argument is not data (``data-unknown``).
     """
     if isinstance(data, ReadResult):
         return data

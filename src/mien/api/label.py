@@ -90,7 +90,7 @@ def relative_images(folder: str | os.PathLike[str]) -> list[str]:
     names = [file.relative_to(folder).as_posix() for file in image_files(folder)]
     for name in names:
         if plain(name) != name or len(name.splitlines()) != 1 or name[0] == " " or "\\" in name:
-            raise DataError(f"{folder} has a file whose name no table can hold: {name!a}. Rename it.", code="file-name")
+            raise DataError(f"{folder} has a file whose name no table can hold: {name!a}. Rename it.", code="ballot")
     return names
 
 
@@ -103,7 +103,7 @@ def doubtful_first(
         shares = np.maximum(photo.predictions[0].probability_vector, 1e-12)
         certainty[files[photo.source]] = float((shares * np.log(shares)).sum())
     if not certainty:
-        raise DataError(f"{folder} has no image that can be read.", code="folder-without-images")
+        raise DataError(f"{folder} has no image that can be read.", code="no-images")
     return sorted(certainty, key=lambda name: certainty[name])
 
 
@@ -129,7 +129,7 @@ def merge_votes(
     read = {file.stem: read_ballot(ballot_file(folder, file.stem), images, classes) for file in files}
     ballots = {person: ballot for person, ballot in read.items() if ballot}
     if not ballots:
-        raise DataError(f"{folder} contains no votes. Vote with: mien label FACES --name YOU", code="ballots-missing")
+        raise DataError(f"{folder} contains no votes. Vote with: mien label FACES --name YOU", code="ballot")
     counts = {image: np.zeros(len(classes), dtype=np.int64) for image in images}
     within = {}
     for person, ballot in ballots.items():

@@ -36,7 +36,7 @@ def show(
         seed: random seed of the choice and the augmentation.
 
     Raises:
-        DataError: no such split, no faces (``no-faces``), images of another size than the recipe's, or a negative seed.
+        DataError: no such split, no faces (``no-face``), images of another size than the recipe's, or a negative seed.
         MissingExtraError: matplotlib is not installed.
     """
     check_seed(seed)
@@ -50,7 +50,7 @@ def show(
         split = split or "train"
     faces = faces if split is None else faces.of_split(split)
     if faces_per_class < 1 or not len(faces):
-        raise DataError(f"There are {len(faces)} faces, and faces_per_class is {faces_per_class}.", code="no-faces")
+        raise DataError(f"There are {len(faces)} faces, and faces_per_class is {faces_per_class}.", code="no-face")
     generator = np.random.default_rng(seed)
     images, captions = [], []
     for index, name in enumerate(faces.classes):
@@ -93,21 +93,20 @@ def plot_embeddings(
         seed: seed of the choice and of t-SNE.
 
     Raises:
-        DataError: no such method or colour (``option-unknown``), the test split (``split-test``), or fewer than 4 faces
-            (``no-faces``).
+        DataError: no such method or colour, the test split (``options``), or fewer than 4 faces (``no-face``).
         ModelError: the model file has no features (``features-missing``).
         MissingExtraError: matplotlib or scikit-learn is not installed.
     """
     for name, value, known in (("method", method, ("pca", "tsne")), ("color_by", color_by, ("class", "mistake"))):
         if value not in known:
-            raise DataError(f"{name} is {' or '.join(known)}; found {value!r}.", code="option-unknown")
+            raise DataError(f"{name} is {' or '.join(known)}; found {value!r}.", code="options")
     if split not in {"train", "validation"}:
-        raise DataError(f"split is train or validation; found {split!r}.", code="split-test")
+        raise DataError(f"split is train or validation; found {split!r}.", code="options")
     predictor = for_labels(model)
     faces = read(data, *predictor.manifest.input.size_and_channels).faces.of_split(split)
     faces = with_model_classes(predictor, faces)
     if len(faces) < MIN_FACES:
-        raise DataError(f"Embeddings need {MIN_FACES} faces of {split}; found {len(faces)}.", code="no-faces")
+        raise DataError(f"Embeddings need {MIN_FACES} faces of {split}; found {len(faces)}.", code="no-face")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(faces))[:max_faces])
     images, labels = np.asarray(faces.images)[chosen], faces.labels[chosen]
     features = predictor.features(images).astype(np.float64)

@@ -75,7 +75,7 @@ def study(
     folder = check_out(Path("studies") / chosen.name if out is None else out, data)
     kept = expand_home(folder / "results" if results is None else results)
     if kept.is_file():
-        raise StudyError(f"{kept} is a file; --results must name a folder.", code="out-is-file")
+        raise StudyError(f"{kept} is a file; --results must name a folder.", code="out-path")
     # Load torch, which takes seconds, only for a study that can start.
     forms = sorted(
         {chosen.recipe_of(each, chosen.seeds_of(each)[0], changes).input.size_and_channels for each in chosen.trained}
@@ -151,7 +151,7 @@ def sweep(
         MienError: space, data or folder cannot be used.
     """
     if isinstance(space, Space) and settings:
-        raise RecipeError("settings need a space by name or file.", code="settings-of-a-value")
+        raise RecipeError("settings need a space by name or file.", code="options")
     chosen = space if isinstance(space, Space) else load_space(space, settings_of(settings))
     folder = check_out(Path("sweeps") / chosen.name if out is None else out, data)
     with needs_extra("search", "A sweep"):

@@ -32,7 +32,7 @@ def to_pandas(
         each class, 0..1. Images and frames without faces have no row. Without a face, columns of classes are missing.
 
     Raises:
-        DataError: not predictions (``predictions-type``).
+        DataError: not predictions (``options``).
         MissingExtraError: pandas is not installed.
 
     >>> import mien, numpy as np
@@ -89,7 +89,7 @@ def _rows(each: object) -> Iterator[dict[str, Any]]:
     elif isinstance(each, Prediction):
         yield _row(each)
     else:
-        raise DataError(f"{type(each).__name__} is not a prediction.", code="predictions-type")
+        raise DataError(f"{type(each).__name__} is not a prediction.", code="options")
 
 
 def _row(prediction: Prediction) -> dict[str, Any]:

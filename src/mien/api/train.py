@@ -213,7 +213,7 @@ def check_callback(callback: object) -> None:
     if callback is None or isinstance(callback, Callback):
         return
     found = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__
-    raise TrainingError(f"callback must be an instance of mien.Callback; found {found}.", code="callback-type")
+    raise TrainingError(f"callback must be an instance of mien.Callback; found {found}.", code="options")
 
 
 @dataclass(frozen=True)
@@ -355,7 +355,7 @@ class TrainingJob:
         epochs = int(_OF_TIME * self.seconds * found.epochs / found.seconds)
         if epochs < 1:
             words = f"One epoch takes about {found.seconds / found.epochs:.0f} s, longer than --time."
-            raise TrainingError(words, code="time-too-short")
+            raise TrainingError(words, code="options")
         return replace(plan, recipe=plan.recipe.model_copy(update={"epochs": epochs}))
 
     def notices(self, plan: TrainingPlan) -> Iterator[Notice]:
@@ -417,7 +417,7 @@ def seconds_of(time: str | float) -> float:
     """Parse a duration, such as ``"1h30m"``, and return seconds.
 
     Raises:
-        RecipeError: the text is not a duration (``time-form``).
+        RecipeError: the text is not a duration (``options``).
 
     >>> seconds_of("1h30m"), seconds_of("90s"), seconds_of(60)
     (5400.0, 90.0, 60.0)
@@ -427,7 +427,7 @@ def seconds_of(time: str | float) -> float:
     with suppress(ValueError):
         if seconds := sum(float(each or 0) * unit for each, unit in zip(numbers, (3600, 60, 1, 1), strict=True)):
             return float(seconds)
-    raise RecipeError(f"--time must be like 30m, 90s or 1h30m; found {time!r:.40}.", code="time-form")
+    raise RecipeError(f"--time must be like 30m, 90s or 1h30m; found {time!r:.40}.", code="options")
 
 
 def find_job(

@@ -161,13 +161,13 @@ def check_audit(dataset: Dataset, predictions: Predictions | None) -> None:
     """
     present = [name for name, count in zip(dataset.classes, dataset.counts(), strict=True) if count]
     if len(present) < 2:
-        raise DataError(f"An audit needs at least two classes; all samples are '{present[0]}'.", code="one-class")
+        raise DataError(f"An audit needs at least two classes; all samples are '{present[0]}'.", code="too-few-classes")
     if predictions is None:
         return
     if predictions.split == "train":
-        raise DataError("Predictions of train cannot check labels that were learned.", code="predictions-of-train")
+        raise DataError("Predictions of train cannot check labels that were learned.", code="not-auditable")
     if predictions.split == "test" or np.isin(dataset.rows[dataset.split == "test"], predictions.sample_ids).any():
-        raise DataError("Only mien evaluate may use the test split. Give other predictions.", code="test-split")
+        raise DataError("Only mien evaluate may use the test split. Give other predictions.", code="not-auditable")
     renamed = _with_classes_of(predictions, dataset)
     predicted = np.isin(renamed.rows, predictions.sample_ids)
     of_train = predicted & (renamed.split == "train")

@@ -28,8 +28,8 @@ class MienError(Exception):
         code: the given code, or the default of the class, such as ``data`` for :class:`DataError`.
         message: the sentence, as in ``str(error)``.
 
-    >>> DataError("fer2013.csv line 812: pixel 300 is outside 0..255.", code="pixel-range").code
-    'pixel-range'
+    >>> DataError("fer2013.csv line 812: pixel 300 is outside 0..255.", code="pixels").code
+    'pixels'
     """
 
     code: str = "error"

@@ -29,7 +29,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if path.parts[:1] == ("~",):
         # A shell expands ~ only at the start of a word. Deleting a folder named ~ by hand could delete the home folder.
-        raise RunError(f"{path} begins with ~, a folder of that name. Write {path.expanduser()}.", code="path-tilde")
+        raise RunError(f"{path} begins with ~, a folder of that name. Write {path.expanduser()}.", code="out-path")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Random, so that a file that a killed process left is harmless; short, so that it fits beside a long name.
@@ -102,14 +102,14 @@ def check_outside(out: str | os.PathLike[str], data: object) -> Path:
     out, source = expand_home(out), getattr(data, "path", data)
     folder = expand_home(source) if isinstance(source, str | os.PathLike) else None
     if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
-        raise RunError(f"{out} is inside the data, {folder}. Choose another --out.", code="out-in-data")
+        raise RunError(f"{out} is inside the data, {folder}. Choose another --out.", code="out-path")
     return out
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:
     """Expand ``~`` at the start of a path; a home that nobody has stays. Raises RunError: an empty path."""
     if not os.fspath(path):
-        raise RunError("A path is empty. Is a variable not set?", code="path-empty")
+        raise RunError("A path is empty. Is a variable not set?", code="out-path")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for an unknown user
 
 

@@ -129,7 +129,7 @@ def _formats_of(head: bytes, name: str) -> tuple[str, ...]:
         from pi_heif import register_heif_opener
     except ImportError:
         words = f"{name} is an HEIC photo. Run pip install 'mien[heic]', or convert it to JPEG first."
-        raise DataError(words, code="image-heic") from None
+        raise DataError(words, code="image-format") from None
     register_heif_opener()
     return (*FORMATS, "HEIF")
 
@@ -198,9 +198,9 @@ def _decoding(name: str) -> Iterator[None]:
     except (IsADirectoryError, PermissionError) as error:  # Windows denies permission for a folder
         # Path.is_dir raises where the folder of the file has no access.
         if isinstance(error, PermissionError) and not os.path.isdir(expand_home(name)):  # noqa: PTH112
-            raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
+            raise DataError(f"{name} cannot be read: permission denied.", code="file-unreadable") from None
         words = f"{name} is a folder. Give the files in it, such as sorted(Path({str(name)!r}).glob('*.jpg'))."
-        raise DataError(words, code="image-folder") from None
+        raise DataError(words, code="image-format") from None
     except UnidentifiedImageError:
         refuse_pointer(name, DataError)
         hint = f" mien video {shlex.quote(name)} reads videos." if name.lower().endswith(_VIDEOS) else ""

@@ -73,9 +73,9 @@ def parse_map(text: str) -> dict[str, str]:
     for part in text.split(","):
         found, equals, wanted = (piece.strip() for piece in part.rpartition("="))
         if not (found and equals and wanted):
-            raise DataError(f"--map '{part.strip()}' is not of the form 'joy=happy,0=angry'.", code="map-syntax")
+            raise DataError(f"--map '{part.strip()}' is not of the form 'joy=happy,0=angry'.", code="label-scheme")
         if found in mapping:
-            raise DataError(f"--map gives '{found}' twice.", code="map-repeated")
+            raise DataError(f"--map gives '{found}' twice.", code="label-scheme")
         mapping[found] = wanted
     return mapping
 
@@ -104,7 +104,7 @@ class LabelScheme:
         for wanted in (name for group in self.groups.values() for name in group):
             if wanted not in classes:
                 words = f"The label scheme '{self.name}' uses the class '{wanted}', which {owner} does not have."
-                raise DataError(words + nearest(wanted, classes), code="scheme-class-missing")
+                raise DataError(words + nearest(wanted, classes), code="label-scheme")
         index_of = {old: new for new, group in enumerate(self.groups.values()) for old in group}
         return np.array([index_of.get(name, -1) for name in classes], dtype=np.int64)
 
@@ -157,7 +157,7 @@ def parse_scheme(text: str) -> LabelScheme | None:
         return None
     if "=" not in (text := str(text)):
         if text not in SCHEMES:
-            raise DataError(f"There is no scheme '{text}'." + nearest(text, ["all", *SCHEMES]), code="scheme-unknown")
+            raise DataError(f"There is no scheme '{text}'." + nearest(text, ["all", *SCHEMES]), code="label-scheme")
         return SCHEMES[text]
     groups: dict[str, tuple[str, ...]] = {}
     seen: list[str] = []
@@ -165,11 +165,11 @@ def parse_scheme(text: str) -> LabelScheme | None:
         new, equals, members = (composed(piece.strip()) for piece in part.partition("="))
         names = tuple(canonical_class(member) for member in members.split("+"))
         if not (new and equals and all(names)):
-            raise DataError(f"'{part.strip()}' is not of the form 'positive=happy+surprise'.", code="scheme-syntax")
+            raise DataError(f"'{part.strip()}' is not of the form 'positive=happy+surprise'.", code="label-scheme")
         seen += [f"{new} =", *names]
         groups[new] = names
     if repeated := [name for name in seen if seen.count(name) > 1]:
-        raise DataError(f"The scheme '{text}' has '{repeated[0].removesuffix(' =')}' twice.", code="scheme-repeated")
+        raise DataError(f"The scheme '{text}' has '{repeated[0].removesuffix(' =')}' twice.", code="label-scheme")
     if len(groups) < 2:
         raise DataError(f"The label scheme '{text}' has one class; it needs at least two.", code="too-few-classes")
     return LabelScheme(text, groups)

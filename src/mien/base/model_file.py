@@ -189,7 +189,7 @@ def parse_manifest(metadata: Mapping[str, str], path: Path) -> Manifest:
 
 
 def _damaged(path: Path, where: str = "") -> ModelError:
-    return ModelError(f"{path}: its manifest is damaged{where}. Export the model again.", code="manifest-damaged")
+    return ModelError(f"{path}: its manifest is damaged{where}. Export the model again.", code="model-damaged")
 
 
 def stay_offline() -> None:
@@ -272,7 +272,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.", code="model-unreadable") from None
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.", code="model-damaged") from None
 
 
 def _check_graph(session: InferenceSession, manifest: Manifest, path: Path) -> None:
@@ -287,7 +287,7 @@ def _check_graph(session: InferenceSession, manifest: Manifest, path: Path) -> N
     wrong = [name for name in expected | inputs if (inputs | outputs).get(name) != expected.get(name)]
     if wrong:
         words = f"{path}: its graph does not match its manifest ({', '.join(wrong)}). Export the model again."
-        raise ModelError(words, code="graph-mismatch")
+        raise ModelError(words, code="model-damaged")
 
 
 def _has_int8_dot_product() -> bool:

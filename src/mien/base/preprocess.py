@@ -116,8 +116,8 @@ def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDA
         size_px: side of the result in pixels.
 
     Raises:
-        DataError: an array of another shape (``image-shape``) or dtype (``image-dtype``), or pixels that are NaN,
-            infinite (``image-not-finite``), fractions of 1, or 16 bits of 0 to 255 (``image-range``).
+        DataError: an array of another shape or dtype, or pixels that are NaN, infinite, fractions of 1, or 16 bits of
+            0 to 255 (``image-type``).
     """
     return _squared(_grey_array(image) if isinstance(image, np.ndarray) else _grey(image), size_px)
 
@@ -193,13 +193,13 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
         values = np.array(image, dtype=np.float32)
         greatest = values.max(initial=0)
         if not np.isfinite(greatest) or not np.isfinite(values.min(initial=0)):
-            raise DataError("The image contains pixels that are NaN or infinite.", code="image-not-finite")
+            raise DataError("The image contains pixels that are NaN or infinite.", code="image-type")
         if image.mode == "F" and 0 < greatest <= 1:
-            raise DataError("The image contains fractions of 0 to 1. Save it as 8 bits, 0 to 255.", code="image-range")
+            raise DataError("The image contains fractions of 0 to 1. Save it as 8 bits, 0 to 255.", code="image-type")
         # 16-bit grey opens as I;16. Modes I and F have no fixed range, so values above 255 mean 16 bits.
         if image.mode.startswith("I;16") and 0 < greatest <= 255:
             words = f"The 16-bit image holds no value above {greatest:.0f}, so it is black. Save it as 8 bits (uint8)."
-            raise DataError(words, code="image-range")
+            raise DataError(words, code="image-type")
         return _in_8_bits(values, 257.0 if greatest > 255 else 1.0)
     image = _opaque(image)
     if image.mode not in {"L", "RGB"}:
@@ -231,19 +231,19 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
             found, advice = f"{array.dtype}", "Multiply values of 0 to 1 by 255 and convert them"
         else:
             found, advice = f"{array.dtype}", "Convert it first"
-        raise DataError(f"An image array must be uint8, 0..255; found {found}. {advice}.", code="image-dtype")
+        raise DataError(f"An image array must be uint8, 0..255; found {found}. {advice}.", code="image-type")
     return _grey(Image.fromarray(np.ascontiguousarray(array))) if colour else array.astype(np.uint8, copy=False)
 
 
 def _check_array(array: npt.NDArray[np.generic]) -> None:
     if 0 in array.shape:
-        raise DataError(f"An image array must not be empty; found shape {array.shape}.", code="image-shape")
+        raise DataError(f"An image array must not be empty; found shape {array.shape}.", code="image-type")
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {1, 3, 4})):
         hint = " Give several images as list(array)." if array.ndim in {3, 4} or array.dtype.kind in "OUS" else ""
         if array.ndim == 3 and array.shape[0] in {1, 3, 4}:
             hint = " Put the channels last: array.transpose(1, 2, 0)."
         words = f"An image array must be (H, W), (H, W, 3) or (H, W, 4); found shape {array.shape}.{hint}"
-        raise DataError(words, code="image-shape")
+        raise DataError(words, code="image-type")
 
 
 def normalise(pixels: Pixels, spec: InputSpec) -> Pixels:
@@ -275,13 +275,13 @@ def in_pixels(inputs: npt.NDArray[np.float32], spec: InputSpec) -> npt.NDArray[n
 def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.float32]:
     """Crop the centre and normalise: uint8 (N, size_px, size_px[, 3]) -> float32 (N, channels, crop_px, crop_px).
 
-    Raises DataError: wrong shape (``crops-shape``) or dtype (``crops-dtype``).
+    Raises DataError: wrong shape or dtype (``image-type``).
     """
     if images.dtype != np.uint8:
-        raise DataError(f"Face crops must be uint8, 0..255; found {images.dtype}.", code="crops-dtype")
+        raise DataError(f"Face crops must be uint8, 0..255; found {images.dtype}.", code="image-type")
     if images.shape[1:] != spec.face_shape:
         expected = ", ".join(str(side) for side in spec.face_shape)
-        raise DataError(f"Face crops must be (N, {expected}); found {images.shape}.", code="crops-shape")
+        raise DataError(f"Face crops must be (N, {expected}); found {images.shape}.", code="image-type")
     crop = images[:, spec.window, spec.window].astype(np.float32)
     # Channels first: grey (N, H, W) or RGB (N, H, W, 3) -> (N, 1 or 3, H, W).
     return normalise(crop[:, np.newaxis] if crop.ndim == 3 else np.ascontiguousarray(np.moveaxis(crop, 3, 1)), spec)

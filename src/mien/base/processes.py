@@ -171,7 +171,7 @@ def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], workers: 
 def start_ray() -> Any:
     """Start Ray on this machine, or join the cluster that ``RAY_ADDRESS`` names, and return the module.
 
-    Raises MissingExtraError without Ray, RunError if no cluster answers or starts (``ray-unreachable``).
+    Raises MissingExtraError without Ray, RunError if no cluster answers or starts (``ray``).
     """
     # Without this, Ray sends usage reports to its maker.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -188,5 +188,5 @@ def start_ray() -> Any:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # noqa: BLE001 - a node that does not come up in 30 s raises a plain Exception
             words = f"Ray cannot be started{f' at RAY_ADDRESS={address}' if address else ''}"
-            raise RunError(f"{words}: {str(error).splitlines()[0]}", code="ray-unreachable") from None
+            raise RunError(f"{words}: {str(error).splitlines()[0]}", code="ray") from None
     return ray

@@ -338,13 +338,13 @@ def as_pairs(settings: Settings) -> list[tuple[str, Any]]:
 def _parsed(change: str) -> tuple[str, Any]:
     key, equals, value = (piece.strip() for piece in change.partition("="))
     if not (key and equals):
-        raise RecipeError(f"--set '{change}' is not of the form key=value, e.g. optim.lr=0.01.", code="recipe-set-form")
+        raise RecipeError(f"--set '{change}' is not of the form key=value, e.g. optim.lr=0.01.", code="recipe-value")
     try:
         return key, parse_toml(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key, value
     except ValueError as error:
-        raise RecipeError(f"--set {key}: its value is not valid: {error}.", code="recipe-set-value") from None
+        raise RecipeError(f"--set {key}: its value is not valid: {error}.", code="recipe-value") from None
 
 
 def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -> dict[str, Any]:
@@ -354,5 +354,5 @@ def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -
         return {**table, name: value}
     inner = table.get(name, {})
     if not isinstance(inner, Mapping):
-        raise RecipeError(f"--set {key}: '{name}' is a value, not a table of values.", code="recipe-set-form")
+        raise RecipeError(f"--set {key}: '{name}' is a value, not a table of values.", code="recipe-value")
     return {**table, name: _with(inner, rest, value, key)}

@@ -101,10 +101,10 @@ class RunFolder:
     def check_free(self, *, or_resume: bool = False) -> None:
         """Raise :class:`RunError` if the path exists. ``or_resume`` adds the advice to use --resume."""
         if self.exists and not self.is_run:
-            raise RunError(f"{self.path} is a folder with other files. Choose another --out.", code="folder-exists")
+            raise RunError(f"{self.path} is a folder with other files. Choose another --out.", code="file-exists")
         if self.exists:
             other = ", or continue a run with --resume" if or_resume else ""
-            raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.", code="run-exists")
+            raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.", code="file-exists")
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
         """Make this a run folder: write recipe and environment, and copy the user's own Python files."""
@@ -158,9 +158,9 @@ class RunFolder:
         """Read the recipe. Raises RunError if the folder holds no run, RecipeError if the recipe is no longer valid."""
         if not self.is_run:
             if self.path.is_file():
-                raise RunError(f"{self.path} is a file; give a run folder, as mien train makes.", code="not-a-run")
+                raise RunError(f"{self.path} is a file; give a run folder, as mien train makes.", code="run-missing")
             if self.path.exists():
-                raise RunError(f"{self.path} is not a run folder: it has no recipe.toml.", code="not-a-run")
+                raise RunError(f"{self.path} is not a run folder: it has no recipe.toml.", code="run-missing")
             words = f"{self.path} does not exist. Make a run with: mien train RECIPE --data PATH --out {self.path}"
             raise RunError(words, code="run-missing")
         from mien.base.recipe import load_recipe
@@ -252,17 +252,16 @@ def history_to_csv(history: Sequence[Mapping[str, float]]) -> str:
 def check_out(out: str | os.PathLike[str], data: object = None, *, for_page: bool = False) -> Path:
     """Return a folder to write, with ``~`` expanded. A report (``for_page``) would replace an evaluation's page.
 
-    Raises RunError: ``out`` is a file (``out-is-file``), a run folder, whose files would be replaced (``out-is-run``),
-    inside the data (``out-in-data``), which would later read its files as samples, ``out-is-evaluation``, or not to be
-    written to (``file-unwritable``).
+    Raises RunError: ``out`` is a file, a run folder or an evaluation, whose files would be replaced, or inside the
+    data, which would later read its files as samples (``out-path``); or not to be written to (``file-unwritable``).
     """
     folder, other = check_outside(out, data), "Choose another folder with --out."
     if folder.is_file():
-        raise RunError(f"{folder} is a file; --out must name a folder.", code="out-is-file")
+        raise RunError(f"{folder} is a file; --out must name a folder.", code="out-path")
     if RunFolder(folder).is_run:
-        raise RunError(f"{folder} is a run folder. {other}", code="out-is-run")
+        raise RunError(f"{folder} is a run folder. {other}", code="out-path")
     if for_page and (folder / "metrics.json").is_file():
-        raise RunError(f"{folder} holds an evaluation with its own page. {other}", code="out-is-evaluation")
+        raise RunError(f"{folder} holds an evaluation with its own page. {other}", code="out-path")
     place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not os.access(place, os.W_OK):
         raise RunError(f"You may not write to {place}. {other}", code="file-unwritable")
@@ -300,13 +299,13 @@ def find_run(name: str | os.PathLike[str]) -> RunFolder:
 def find_trained(name: str | os.PathLike[str]) -> RunFolder:
     """Return the run folder of a model with trainable weights, as :func:`find_run` does but without int8.
 
-    Raises ModelError: an int8 model (``model-int8``), a built-in model without trainable weights
-    (``model-not-trainable``), a folder of folds, or a misspelt name of a built-in model (``model-missing``).
+    Raises ModelError: a built-in model without trainable weights, or in int8 (``model-not-trainable``), a folder of
+    folds, or a misspelt name of a built-in model (``model-missing``).
     """
     run, text = find_run(name), os.fspath(name)
     if is_shipped(name) and text.endswith(INT8):
         words = f"{text} has 8-bit weights, which cannot be trained or exported; use {text.removesuffix(INT8)}."
-        raise ModelError(words, code="model-int8")
+        raise ModelError(words, code="model-not-trainable")
     if is_shipped(name) and not run.best.is_file():
         words = f"The trainable weights of {text} are in mien's repository, not in this package. Use {SHIPPED[0]}."
         raise ModelError(words, code="model-not-trainable")
@@ -324,8 +323,7 @@ def find_run_of_model(name: str | os.PathLike[str]) -> RunFolder | None:
 def find_model(name: str | os.PathLike[str]) -> Path:
     """Return the path of a model's ``.onnx`` file, from a built-in name, a run folder or the file itself.
 
-    Raises ModelError: no such model (``model-missing``), a run without exported model (``model-not-exported``), or
-    another file of a run or an image (``model-other-file``).
+    Raises ModelError (``model-missing``): no such model, a run without exported model, or another file.
     """
     run = find_run(name)
     if is_shipped(name) and (os.fspath(name).endswith(INT8) or not run.model.is_file()):
@@ -336,13 +334,13 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         if (suffix := run.path.suffix.lower()) in {".safetensors", *IMAGE_SUFFIXES}:
             what = "is an image" if suffix in IMAGE_SUFFIXES else "holds weights"
             words = f"{run.path} {what}; it is not a model file. Give a .onnx file or a run folder"
-            raise ModelError(f"{words}, such as {run.path.parent}.", code="model-other-file")
+            raise ModelError(f"{words}, such as {run.path.parent}.", code="model-missing")
         return run.path
     if run.model.is_file():
         return run.model
     if run.best.is_file():
         words = f"{run.path} has no model.onnx yet. Export it with: mien export {run.path}"
-        raise ModelError(words, code="model-not-exported")
+        raise ModelError(words, code="model-missing")
     raise ModelError(f"{run.path} contains no model: no model.onnx or best.safetensors.", code="model-missing")
 
 

@@ -122,7 +122,7 @@ def check_evidence(labels: Labels, classes: int, what: str) -> None:
     """Raise a DataError if a class has no sample in the evidence; ``what`` is the noun for a sample."""
     if len(np.unique(labels)) < classes:
         words = f"Finding label errors needs predictions for at least one {what} of every class of the model."
-        raise DataError(words, code="class-without-evidence")
+        raise DataError(words, code="not-auditable")
 
 
 def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64], evidence: Mask) -> Floats:

@@ -108,7 +108,7 @@ def convert(
         import pyarrow  # noqa: F401 - named before minutes of reading if it is missing
 
     if out.suffix.lower() != ".parquet":
-        raise DataError(f"--out must name a .parquet file; found {out}.", code="out-suffix")
+        raise DataError(f"--out must name a .parquet file; found {out}.", code="out-path")
     check_replaceable([out], overwrite)
     check_outside(out, data)
     result = read(data_options.at(data), size_px, 3 if colour else 1)

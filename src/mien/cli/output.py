@@ -122,7 +122,7 @@ def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> 
     """Refuse to replace files in ``--out`` without ``--overwrite``, and to use ``--overwrite`` without ``--out``."""
     if out is not None:
         if out.is_file():
-            raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
+            raise RunError(f"{out} is a file; --out must name a folder.", code="out-path")
         check_replaceable([out / name for name in names], overwrite)
     elif overwrite:
         raise DataError("--overwrite needs --out.", code="options")

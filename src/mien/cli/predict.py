@@ -115,7 +115,7 @@ def predict(
     files, unread = find_images(sources, missing_too=skip_bad, stdin=stdin is not None)
     show_groups = None if by is None else tables_by(by, files)
     for folder in filter(unread.get, unread):
-        notice(f"{folder}: files of other formats left out: {unread[folder]:,}; {UNREAD_ADVICE}", "images-left-out")
+        notice(f"{folder}: files of other formats left out: {unread[folder]:,}; {UNREAD_ADVICE}", "files-skipped")
     if crops:
         show_notices(photos_as_crops(opened(files), "--crops"))
     if out is None:
@@ -128,7 +128,7 @@ def predict(
             unnamed = journal.done.difference(files)
             if left_out := sorted(filter(os.path.exists, unnamed)):
                 words = f"{journal.part} has results of other images, such as {left_out[0]}. Add them or remove it."
-                raise RunError(words, code="journal-settings")
+                raise RunError(words, code="journal")
             if done := len(journal.done) - len(unnamed):
                 notice(f"{done:,} of {len(files):,} images are done already; resuming.")
             try:
@@ -260,7 +260,7 @@ def tables_by(table: Path, images: Sequence[str]) -> Callable[[Sequence[tuple[st
     groups, notices = read_groups(table, images)
     show_notices(notices)
     if named := len(images) - len(set().union(*groups.values())):
-        notice(f"{table} names no group of {counted(named, 'image')}, which the tables leave out.", "images-left-out")
+        notice(f"{table} names no group of {counted(named, 'image')}, which the tables leave out.", "values-missing")
 
     def show_tables(faces: Sequence[tuple[str, Any]], as_json: bool) -> None:
         found = {column: compare_groups(column, group_of, faces) for column, group_of in groups.items()}

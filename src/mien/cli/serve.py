@@ -146,7 +146,7 @@ def label(
     assert name is not None
     leave_out("The page prints no table", {"--json": json})
     if votes.is_file():
-        raise DataError(f"{votes} is a file; --votes must name a folder.", code="out-is-file")
+        raise DataError(f"{votes} is a file; --votes must name a folder.", code="out-path")
     ballot, classes = ballot_file(votes, name), check_answers(answers)
     images = relative_images(faces)
     read_ballot(ballot, images, classes)  # raise an error for votes on another folder before the model runs

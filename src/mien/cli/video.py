@@ -77,13 +77,13 @@ def video(
 
 
 def _limits(given: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
-    """Read the limits of ``--alarm``. Raises :class:`DataError` (``alarm``)."""
+    """Read the limits of ``--alarm``. Raises :class:`DataError` (``options``)."""
     limits = {}
     for text in given:
         name, _, limit = text.rpartition(":")
         if name not in classes or name in limits or not re.fullmatch(r"0?\.\d+|0|1(\.0*)?", limit):
             message = f"--alarm needs CLASS:LIMIT, such as {classes[0]}:0.7, once a class, LIMIT in 0..1; found {text}."
-            raise DataError(f"{message} Classes: {', '.join(classes)}.", code="alarm")
+            raise DataError(f"{message} Classes: {', '.join(classes)}.", code="options")
         limits[name] = float(limit)
     return limits
 

@@ -46,7 +46,7 @@ def check_answers(answers: Sequence[str] | str | None) -> tuple[str, ...]:
     names = tuple(each.strip() for each in (answers.split(",") if isinstance(answers, str) else answers))
     if not 2 <= len(names) <= len(FERPLUS_CLASSES) or len({*names, ""}) <= len(names):
         words = f"--answers names 2 to {len(FERPLUS_CLASSES)} different answers; found '{','.join(names)}'."
-        raise DataError(words, code="ballot-answers")
+        raise DataError(words, code="ballot")
     return names
 
 
@@ -65,10 +65,10 @@ def ballot_file(folder: Path, person: str) -> Path:
     """
     if not _PERSON.fullmatch(person) or person in {MERGED, ASK_AGAIN}:
         words = f"A name has 1 to 40 letters, digits, _ or -, and is not '{MERGED}' or '{ASK_AGAIN}'; found '{person}'."
-        raise DataError(words, code="person-name")
+        raise DataError(words, code="ballot")
     own = [file for file in ballot_files(folder)[0] if file.stem == person]
     if len(own) > 1:
-        raise DataError(f"{own[0].name} and {own[1].name} are both of '{person}'.", code="person-name")
+        raise DataError(f"{own[0].name} and {own[1].name} are both of '{person}'.", code="ballot")
     return own[0] if own else folder / f"{person}.csv"
 
 
@@ -82,15 +82,15 @@ def read_ballot(path: Path, images: Sequence[str], answers: Sequence[str] = FERP
     file = CsvFile(path)
     if tuple(map(normalize_header, file.names)) != _COLUMNS:
         found = ", ".join(file.names)
-        raise DataError(f"{path} must have the columns {', '.join(_COLUMNS)}; found {found}.", code="ballot-columns")
+        raise DataError(f"{path} must have the columns {', '.join(_COLUMNS)}; found {found}.", code="ballot")
     known = set(images)
     votes = []
     for line, (image, answer) in file.rows():
         if answer not in answers:
             words = f"{path} line {line}: '{answer}' is not among the answers: --answers {','.join(answers)}."
-            raise DataError(words, code="ballot-answer")
+            raise DataError(words, code="ballot")
         if image not in known:
-            raise DataError(f"{path} line {line}: '{image}' is not in the folder of faces.", code="ballot-image")
+            raise DataError(f"{path} line {line}: '{image}' is not in the folder of faces.", code="ballot")
         votes.append(Vote(image, answer))
     return votes
 

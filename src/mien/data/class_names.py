@@ -60,7 +60,7 @@ class ClassNames:
             self.guessed.add(number)
         if mapped is None and canonical not in EXPRESSIONS:
             words = f"{where}: label {label.strip()[:40]} is not one of {_NUMBERING}. Name it with --map."
-            raise DataError(words, code="label-unknown")
+            raise DataError(words, code="labels")
         return mapped or canonical
 
     def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
@@ -71,7 +71,7 @@ class ClassNames:
         """
         for unused in self._unused.values():
             words = f"--map names '{unused}', which is not a label in {path}.{nearest(unused, self._seen)}"
-            raise DataError(words, code="map-unused")
+            raise DataError(words, code="label-scheme")
         notices = []
         for name, given in self._labels_of.items():
             labels = sorted(given, key=name.__ne__)

@@ -86,12 +86,12 @@ class Clean:
         for change in self.changes:
             where = f"row {change.row} of the list of changes"
             if change.row in seen:
-                raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean-line")
+                raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean")
             seen.add(change.row)
             if change.split != "train" and (change.to is not None or change.kind not in PROVABLE_KINDS):
                 kinds = " or ".join(PROVABLE_KINDS)
                 words = f"{where}: in {change.split} rows are only dropped, as {kinds}; found '{change.kind}'."
-                raise DataError(words, code="clean-measured")
+                raise DataError(words, code="clean-unproved")
 
 
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
@@ -117,12 +117,12 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
         changes = tuple(Change(**each.model_dump()) for each in (*file.drop, *file.relabel))
         return Clean(file.data_fingerprint, changes)
     except ValidationError as error:
-        raise DataError(f"{path} is not a clean.toml: it {fault_text(error.errors()[0])}.", code="clean-line") from None
+        raise DataError(f"{path} is not a clean.toml: it {fault_text(error.errors()[0])}.", code="clean") from None
     except DataError as error:
         raise DataError(f"{path}: {error}", code=error.code) from None
     except (OSError, ValueError) as error:  # ValueError: no text, no TOML, or a number of too many digits
         words = f"{path} is not a clean.toml that mien audit PATH writes: {getattr(error, 'strerror', None) or error}."
-        raise DataError(words, code="clean-unreadable") from None
+        raise DataError(words, code="clean") from None
 
 
 def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None) -> Dataset:
@@ -137,7 +137,7 @@ def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None
     """
     if clean.data_fingerprint != dataset.fingerprint:
         prints = f"{clean.data_fingerprint[:19]}..., found {dataset.fingerprint[:19]}..."
-        raise DataError(f"made for data {prints}. Give the --map of the audit, or repeat it.", code="clean-other-data")
+        raise DataError(f"made for data {prints}. Give the --map of the audit, or repeat it.", code="data-differs")
     position = {row: at for at, row in enumerate(dataset.rows.tolist())}
     labels, kept = dataset.labels.copy(), np.ones(len(dataset), dtype=np.bool_)
     classes = dataset.classes
@@ -147,16 +147,16 @@ def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None
         if place is None or found != (change.split, change.label):
             own = f"{found[1]} of {found[0]}" if found else "no such row"
             words = f"The changes say row {change.row} is {change.label} of {change.split}; the data has {own}."
-            raise DataError(words, code="clean-row-differs")
+            raise DataError(words, code="data-differs")
         if change.to is None:
             kept[place] = False
         elif change.to not in classes:
             words = f"Row {change.row} is relabelled '{change.to}', not a class.{nearest(change.to, classes)}"
-            raise DataError(words, code="class-missing")
+            raise DataError(words, code="clean")
         else:
             labels[place] = classes.index(change.to)
     if not kept.any():
-        raise DataError("The list of changes drops every row.", code="clean-drops-all")
+        raise DataError("The list of changes drops every row.", code="clean")
     _prove(dataset if reference is None else reference, [(each, position[each.row]) for each in clean.changes])
     before = (*dataset.cleaned_from, dataset.fingerprint, dataset.fingerprint_without_test)
     cleaned = replace(dataset, labels=labels, cleaned_from=before).subset(kept)

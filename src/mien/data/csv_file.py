@@ -40,12 +40,12 @@ class CsvFile:
                 line, self.first_line = stream.readline(_MAX_HEADER).strip("\r\n"), 3
         if "\ufffd" in line or "\0" in line:
             where = f"{path} line {self.first_line - 1}"
-            raise DataError(f"{where} is not text. Save it as a CSV in UTF-8, with a header.", code="csv-not-text")
+            raise DataError(f"{where} is not text. Save it as a CSV in UTF-8, with a header.", code="file-unreadable")
         self.delimiter: str = told or max(",;\t", key=line.count)
         try:
             self.names: tuple[str, ...] = tuple(next(self._reader([line]), []))
         except csv.Error as error:
-            raise DataError(f"{path} line 1: {error}.", code="csv-unreadable") from None
+            raise DataError(f"{path} line 1: {error}.", code="file-unreadable") from None
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield line number and fields of each row below the header that is not blank.
@@ -63,9 +63,11 @@ class CsvFile:
                         raise self.column_count(f"{name} line {reader.line_num}", fields)
                     yield reader.line_num, fields
             except UnicodeError:
-                raise DataError(f"{name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="csv-not-text") from None
+                raise DataError(
+                    f"{name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="file-unreadable"
+                ) from None
             except csv.Error as error:
-                raise DataError(f"{name} line {reader.line_num}: {error}.", code="csv-unreadable") from None
+                raise DataError(f"{name} line {reader.line_num}: {error}.", code="file-unreadable") from None
 
     def fields(self, line: str, where: str) -> list[str]:
         """Split one line into fields; a quote that is not closed ends here. Raises DataError."""
@@ -73,7 +75,7 @@ class CsvFile:
             # Kaggle quotes nothing, and csv would take a third of the time.
             fields = next(self._reader([line])) if '"' in line else line.split(self.delimiter)
         except csv.Error as error:
-            raise DataError(f"{where}: {error}.", code="csv-unreadable") from None
+            raise DataError(f"{where}: {error}.", code="file-unreadable") from None
         if len(fields) != len(self.names):
             raise self.column_count(where, fields)
         return fields
@@ -82,7 +84,7 @@ class CsvFile:
         """Return the error for a row with a wrong number of columns."""
         counts = f"expected {len(self.names)} columns, found {len(fields)}"
         advice = f"Quote values with '{self.delimiter}', or download it again if the file is damaged."
-        return DataError(f"{where}: {counts}. {advice}", code="csv-column-count")
+        return DataError(f"{where}: {counts}. {advice}", code="columns")
 
     def _reader(self, lines: Iterable[str]) -> Any:
         return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True)

@@ -49,13 +49,13 @@ def read_header(path: Path) -> Header:
     if label is None or (pixels is None and image is None):
         shown = ", ".join(normalize_header(name) for name in file.names[:12])[:200] or "none"
         words = f"{path.name} line 1 has the columns: {shown}. Expected emotion,pixels[,Usage] or path,label[,split]."
-        raise DataError(words, code="csv-columns")
+        raise DataError(words, code="columns")
     others: dict[str, int] = {}
     for position, name in enumerate(map(str.strip, file.names)):
         if position in {label, pixels, image, split} or not name:
             continue
         if free_name(name) in others:
-            raise DataError(f"The column '{name}' occurs twice. Rename or remove one.", code="column-twice")
+            raise DataError(f"The column '{name}' occurs twice. Rename or remove one.", code="columns")
         others[free_name(name)] = position
     return Header(file, label, pixels, image, split, others)
 
@@ -71,7 +71,7 @@ def read_pixels(path: Path, options: ReadOptions) -> Table:
     """Read ``fer2013.csv`` (emotion,pixels,Usage), ``icml_face_data.csv`` and similar files.
 
     Columns may be in any order; others are kept. Raises DataError: a row with a wrong number of columns or damaged
-    pixels (the message names file and line), or colour is asked for (``data-grey``).
+    pixels (the message names file and line), or colour is asked for (``image-size``).
     """
     header = read_header(path)
     assert header.pixels is not None
@@ -205,9 +205,9 @@ def _parse_face(text: str, where: str, side_px: int) -> npt.NDArray[np.uint8]:
     side = isqrt(len(values))
     if side * side != len(values) or side < _MIN_SIDE_PX or side != (side_px or side):
         square = f"{side_px * side_px:,} pixels ({side_px}x{side_px})" if side_px else f"a square of {_MIN_SIDE_PX} px"
-        raise DataError(f"{where}: expected {square}, found {len(values):,} pixels. {_DAMAGED}", code="pixel-count")
+        raise DataError(f"{where}: expected {square}, found {len(values):,} pixels. {_DAMAGED}", code="pixels")
     if len(wrong := values[(values < 0) | (values > 255)]):
-        raise DataError(f"{where}: pixel {wrong[0]} is outside 0..255. {_DAMAGED}", code="pixel-range")
+        raise DataError(f"{where}: pixel {wrong[0]} is outside 0..255. {_DAMAGED}", code="pixels")
     return values.astype(np.uint8).reshape(side, side)
 
 
@@ -220,8 +220,8 @@ def _parse_pixels(text: str, where: str) -> npt.NDArray[np.int64]:
         values = np.fromstring(text.translate(_TO_SPACES), dtype=np.float64, sep=" ")
     except (ValueError, DeprecationWarning):
         found = "'...'" if "..." in text else f"'{text[:20]}'"
-        raise DataError(f"{where}: {_PIXELS}; found {found}.", code="pixel-type") from None
+        raise DataError(f"{where}: {_PIXELS}; found {found}.", code="pixels") from None
     if len(fractions := values[values != np.rint(values)]):
         advice = "If white is 1, multiply by 255 and round."
-        raise DataError(f"{where}: {_PIXELS}; found {fractions[0]:g}. {advice}", code="pixel-type")
+        raise DataError(f"{where}: {_PIXELS}; found {fractions[0]:g}. {advice}", code="pixels")
     return np.clip(values, -1e9, 1e9).astype(np.int64)

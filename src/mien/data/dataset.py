@@ -101,7 +101,7 @@ class Dataset:
         """
         check_form(size_px, channels)
         if not hasattr(images, "__len__"):
-            raise DataError(f"images must be an array or a list; found {type(images).__name__}.", code="images-type")
+            raise DataError(f"images must be an array or a list; found {type(images).__name__}.", code="image-type")
         count = len(images)
         if not count:
             raise DataError("A data set needs images; found none.", code="data-empty")
@@ -109,7 +109,7 @@ class Dataset:
         indices, names = _labels(_of_length(labels, count, "labels"), classes)
         if len(names) < 2 or len(set(names)) < len(names):
             words = f"A data set needs two classes or more, each named once; found: {', '.join(names)}."
-            raise DataError(words, code="class-count")
+            raise DataError(words, code="too-few-classes")
         given = np.full(count, "", dtype="<U10") if split is None else _splits(_of_length(split, count, "split"))
         ids = np.arange(count) if sample_ids is None else _of_length(sample_ids, count, "sample_ids")
         if ids.dtype.kind not in "iu" or len(np.unique(ids)) < count or (ids > np.iinfo(np.int64).max).any():
@@ -135,7 +135,7 @@ class Dataset:
                 raise DataError(f"{count} images but {len(values)} entries in '{name}'.", code="length")
         if "" in self.classes:
             found = ", ".join(self.source[self.labels == self.classes.index("")][:3]) or "none"
-            raise DataError(f"A class has an empty name. Give its samples a label: {found}.", code="label-missing")
+            raise DataError(f"A class has an empty name. Give its samples a label: {found}.", code="labels")
         if self.votes is not None:
             _check_votes(self)
 
@@ -278,7 +278,7 @@ class Dataset:
         merged = scheme.merge_labels(self.labels, self.classes)
         if len(self) and not (merged >= 0).any():
             words = f"The label scheme '{scheme.name}' leaves no face in: {', '.join(self.counts_by_split())}."
-            raise DataError(words, code="scheme-empty")
+            raise DataError(words, code="label-scheme")
         return replace(self.subset(merged >= 0), labels=merged[merged >= 0], classes=scheme.classes)
 
     def with_classes(self, classes: tuple[str, ...]) -> Dataset:
@@ -317,7 +317,7 @@ def _square(image: npt.NDArray[np.uint8], index: int, size_and_channels: tuple[i
     try:
         return face_square(open_image_source(array), *size_and_channels)
     except DataError as error:
-        raise DataError(f"images[{index}]: {error}", code="image-array") from None
+        raise DataError(f"images[{index}]: {error}", code="image-type") from None
 
 
 def _of_length(values: npt.ArrayLike, count: int, name: str) -> npt.NDArray[Any]:
@@ -333,17 +333,17 @@ def _of_length(values: npt.ArrayLike, count: int, name: str) -> npt.NDArray[Any]
 def _labels(given: npt.NDArray[Any], classes: Sequence[str] | None) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     if given.dtype.kind in "iu":
         if classes is None:
-            raise DataError("Labels that are numbers need classes=, the names in their order.", code="classes-missing")
+            raise DataError("Labels that are numbers need classes=, the names in their order.", code="labels")
         wrong = given[(given < 0) | (given >= len(classes))]
         if len(wrong):
-            raise DataError(f"Labels must be 0..{len(classes) - 1}; found {wrong[0]}.", code="label-range")
+            raise DataError(f"Labels must be 0..{len(classes) - 1}; found {wrong[0]}.", code="labels")
         return given.astype(np.int64), tuple(classes)
     if given.dtype.kind not in "UO" or not all(isinstance(each, str) for each in given.tolist()):
-        raise DataError(f"Labels must be whole numbers or class names; found {given.dtype}.", code="label-type")
+        raise DataError(f"Labels must be whole numbers or class names; found {given.dtype}.", code="labels")
     found = given.tolist()
     known = {"none", "None", *(classes or ())}  # a class may be called "none"
     if gaps := [index for index, label in enumerate(found) if is_missing(label) and label not in known]:
-        raise DataError(f"labels[{gaps[0]}] is missing, as {len(gaps):,} of {len(found):,} are.", code="label-missing")
+        raise DataError(f"labels[{gaps[0]}] is missing, as {len(gaps):,} of {len(found):,} are.", code="labels")
     if classes is None:
         names = ClassNames({})
         found = [names.name(name) for name in found]
@@ -353,7 +353,7 @@ def _labels(given: npt.NDArray[Any], classes: Sequence[str] | None) -> tuple[npt
     index_of = {name: index for index, name in enumerate(classes)}
     unknown = next((name for name in found if name not in index_of), None)
     if unknown is not None:
-        raise DataError(f"'{unknown}' is not among the classes." + nearest(unknown, classes), code="label-unknown")
+        raise DataError(f"'{unknown}' is not among the classes." + nearest(unknown, classes), code="labels")
     return np.array([index_of[name] for name in found], dtype=np.int64), tuple(classes)
 
 
@@ -369,10 +369,10 @@ def _check_votes(faces: Dataset) -> None:
     """Raise an error for votes of a wrong shape, with a class named twice, a negative number or NaN."""
     votes, classes = np.asarray(faces.votes), faces.vote_classes
     if len(set(classes)) < len(classes):
-        raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes-columns")
+        raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes")
     if votes.dtype.kind not in "iuf" or votes.shape != (len(faces), len(classes)):
         words = f"Votes must be numbers ({len(faces)}, {len(classes)}); found {votes.dtype} {votes.shape}."
-        raise DataError(words, code="votes-shape")
+        raise DataError(words, code="votes")
     for at in np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1)):
         words = f"Votes must be 0 or more; those of row {faces.rows[at]} ({faces.source[at]}) are {votes[at]}."
-        raise DataError(words, code="votes-not-numbers")
+        raise DataError(words, code="votes")

@@ -90,15 +90,15 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
     notes: list[Notice] = []
     for path in (path for path in left_out if not is_image_name(path.name)):
         reason = "has no class folders" if canonical_split(path.name) else "is not in a split folder"
-        reason, code = ("is beside class folders", "files-skipped") if path.is_file() else (reason, "folder-skipped")
-        notes.append(Notice(f"{_relative(path, folder)} {reason} and was left out.", code=code))
+        reason = "is beside class folders" if path.is_file() else reason
+        notes.append(Notice(f"{_relative(path, folder)} {reason} and was left out.", code="files-skipped"))
     for each in class_folders:
         entries = _files(each.path)
         inside = [(entry.path, each) for entry in entries if is_image_name(entry.name)]
         others += [entry.path for entry in entries if not is_image_name(entry.name)]
         if not inside:
             words = f"The class folder {_relative(each.path, folder)} has no images and was left out."
-            notes.append(Notice(words, code="class-folder-empty"))
+            notes.append(Notice(words, code="files-skipped"))
         images += inside
     others.sort(key=lambda file: not file.lower().endswith(UNREAD_SUFFIXES))
     unread = sum(file.lower().endswith(UNREAD_SUFFIXES) for file in others)
@@ -177,7 +177,7 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     splits = [name for name, own in words.items() if canonical_split(own[0]) or canonical_split(own[-1])]
     if len(splits) > 1 or len(splits) == len(below):
         fault = f"{folder}: {' and '.join(splits[:2])} are splits, not classes. Name them train, validation and test, "
-        raise DataError(f"{fault}with classes or metadata.csv in each.", code="folders-are-splits")
+        raise DataError(f"{fault}with classes or metadata.csv in each.", code="data-unknown")
     inner = {
         each.name: {canonical_class(inside.name) for inside in subfolders(each)} & set(EXPRESSIONS)
         for each in below
@@ -186,7 +186,7 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     above = [name for name, expressions in inner.items() if len(expressions) > 1]
     if len(above) > 1:
         fault = f"{folder}: {' and '.join(above[:2])} hold class folders. Put people below classes: --group folder1."
-        raise DataError(fault, code="folders-above-classes")
+        raise DataError(fault, code="data-unknown")
 
 
 def descend(folder: Path) -> Path:

@@ -43,7 +43,7 @@ Images = npt.NDArray[np.uint8]
 def new_images(count: int, shape: tuple[int, ...]) -> Images:
     """Create uint8 (count, *shape) to fill with images: in memory, or in a mapped file if it is large.
 
-    Raises DataError if the disk is full (``no-space``).
+    Raises DataError if the disk is full (``file-unwritable``).
     """
     size = count * math.prod(shape)
     if size < LARGE_BYTES:
@@ -56,7 +56,7 @@ def new_images(count: int, shape: tuple[int, ...]) -> Images:
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             words = f"{folder} lacks room for images ({error.strerror or error}). Give another folder: MIEN_CACHE."
-            raise DataError(words, code="no-space") from None
+            raise DataError(words, code="file-unwritable") from None
         return np.memmap(file, dtype=np.uint8, shape=(count, *shape))
 
 
@@ -119,14 +119,14 @@ def check_form(size_px: object, channels: object) -> None:
     if not isinstance(size_px, int | np.integer) or not 8 <= size_px <= 1024:
         raise DataError(f"size_px must be a whole number, 8..1024; found {size_px!r}.", code="image-size")
     if not isinstance(channels, int | np.integer) or channels not in {1, 3}:
-        raise DataError(f"Images have 1 channel (grey) or 3 (RGB); found channels={channels!r}.", code="image-channels")
+        raise DataError(f"Images have 1 channel (grey) or 3 (RGB); found channels={channels!r}.", code="options")
 
 
 def only_grey(name: str = "") -> DataError:
     """Return the error for grey data that should be read in colour."""
     such = f", such as {name}," if name else ""
     words = f"All images{such} are grey. Give images in colour, or a recipe with input.channels = 1."
-    return DataError(words, code="data-grey")
+    return DataError(words, code="image-size")
 
 
 def decode_images(
@@ -164,7 +164,7 @@ def _open(
     name, content = item
     try:
         if isinstance(content, str | os.PathLike) and Path(content).is_fifo():
-            raise DataError(f"{name} is a pipe, not a file.", code="image-pipe")
+            raise DataError(f"{name} is a pipe, not a file.", code="image-format")
         image = content if isinstance(content, np.ndarray) else open_image(content)
         return name, [face_square(image, *form) for form in forms]
     except DataError as error:

@@ -151,7 +151,7 @@ class ParquetFile:
             headers: list[str] = self.parquet.schema_arrow.names
             twice = next((name for name in headers if headers.count(name) > 1), None)
             if twice is not None:
-                raise DataError(f"{self.name}: the column '{twice}' occurs twice.", code="column-twice")
+                raise DataError(f"{self.name}: the column '{twice}' occurs twice.", code="columns")
             self.image: str = self._header(headers, _IMAGE_HEADERS, "an image column")
             self.label: str = self._header(headers, LABEL_HEADERS, "a label column")
             self.cells: pa.Table = self.parquet.read(columns=[name for name in headers if name != self.image])
@@ -168,7 +168,7 @@ class ParquetFile:
         position = find_column(headers, wanted)
         if position is None:
             words = f"{self.name} lacks {what} ({' or '.join(wanted)}); it has: {', '.join(headers) or 'nothing'}."
-            raise DataError(words, code="column-missing")
+            raise DataError(words, code="columns")
         return headers[position]
 
     def table(self, skip_bad: bool) -> Table:
@@ -206,13 +206,13 @@ class ParquetFile:
     def _label(self, value: Any, place: str) -> str | float:
         """Return a label as a name, from the schema's names too, or as a number without a name."""
         if isinstance(value, list | dict):
-            raise DataError(f"{place}: '{self.label}' holds {value!r:.60}, not a label.", code="label-type")
+            raise DataError(f"{place}: '{self.label}' holds {value!r:.60}, not a label.", code="labels")
         if isinstance(value, float) and value.is_integer():  # pandas makes floats of integers with gaps
             value = int(value)
         if not self.declared or not isinstance(value, int):
             return value if isinstance(value, int | float) else str(value or "")
         if not 0 <= value < len(self.declared):
-            raise DataError(f"{place}: label {value} is outside 0..{len(self.declared) - 1}.", code="label-range")
+            raise DataError(f"{place}: label {value} is outside 0..{len(self.declared) - 1}.", code="labels")
         return self.declared[value]
 
     def _splits(self) -> list[str]:
@@ -248,7 +248,7 @@ def _damage_as_one_line(file: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         refuse_pointer(file, DataError)
         reason = str(error).splitlines()[0]
-        raise DataError(f"{file} is not a readable parquet file: {reason}.", code="parquet-unreadable") from None
+        raise DataError(f"{file} is not a readable parquet file: {reason}.", code="file-unreadable") from None
 
 
 def _declared_classes(metadata: dict[bytes, bytes], label: str) -> tuple[str, ...]:

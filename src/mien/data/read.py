@@ -80,7 +80,7 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
         raise DataError(f"There is no data at {path}.{hint}", code="data-missing")
     suffix = path.suffix.lower()
     if suffix in _ARCHIVES:
-        raise DataError(f"{path} is an archive. Unpack it, and give what comes out.", code="data-archive")
+        raise DataError(f"{path} is an archive. Unpack it, and give what comes out.", code="data-unknown")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is an empty file. Check the path, or download the file again.", code="data-empty")
     refuse_pointer(path, DataError)
@@ -101,7 +101,7 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
                 if part not in {folder, root} and is_image_name(name):  # a folder of images may hold thousands
                     break
     if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
-        raise DataError(f"{folder} is a run folder. Give the data that it was trained on.", code="data-is-a-run")
+        raise DataError(f"{folder} is a run folder. Give the data that it was trained on.", code="data-unknown")
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")
     standard = [file for file in tables if file.name.lower() in _USUAL_CSVS]
     # A single folder beside a table holds its images. Two or more folders are class or split folders.
@@ -113,13 +113,13 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
         return folder, _FOLDERS
     if tables:
         names = ", ".join(table.name for table in tables)
-        raise DataError(f"{folder} has several tables ({names}). Name the one to read.", code="data-ambiguous")
+        raise DataError(f"{folder} has several tables ({names}). Name the one to read.", code="data-unknown")
     return folder, _FOLDERS
 
 
 def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
     """Return the error for data that the file system cannot read."""
-    return DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.", code="data-unreadable")
+    return DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.", code="file-unreadable")
 
 
 READER_VERSION = 21
@@ -168,7 +168,7 @@ def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, 
     """Read data like :func:`load_dataset`, and return metadata too."""
     options = options or ReadOptions()
     if not isinstance(path, str | os.PathLike):
-        raise DataError(f"The data must be a path or a Dataset; found {type(path).__name__}.", code="data-type")
+        raise DataError(f"The data must be a path or a Dataset; found {type(path).__name__}.", code="data-unknown")
     changes = None if options.clean is None else read_clean(options.clean)
     path = expand_home(path)
     result = _read(path, options, cache)

@@ -262,17 +262,16 @@ def check_class_groups(
 ) -> None:
     """Raise an error if one group holds every face of a class, because then one split would lack the class.
 
-    Raises DataError: ``group-holds-class``, or ``class-too-small`` if the groups are unnamed copies.
+    Raises DataError (``class-too-small``).
     """
     names, _, counts = count_by_group(groups, labels)
     holders = (counts > 0).sum(axis=0)
     for label in np.flatnonzero((holders > 0) & (holders < 2)).tolist():
         own = names[counts[:, label] > 0][0]
-        if not named:
-            words = f"'{classes[label]}' has 1 image, or copies of 1; a split needs 2. Merge the class: --map."
-            raise DataError(words, code="class-too-small")
-        words = f"The group '{own}' holds every face of '{classes[label]}', so one side of a split would lack it. "
-        raise DataError(f"{words}Merge the class: --map.", code="group-holds-class")
+        words = f"'{classes[label]}' has 1 image, or copies of 1; a split needs 2."
+        if named:
+            words = f"The group '{own}' holds every face of '{classes[label]}', so one side of a split would lack it."
+        raise DataError(f"{words} Merge the class: --map.", code="class-too-small")
 
 
 def _rank(content: bytes) -> bytes:
@@ -330,7 +329,7 @@ def group_column(
     """
     if "(" not in str(group) and group not in columns:
         words = f"There is no column '{group}'; a pattern has parentheses: '(p[0-9]+)_'.{nearest(group, columns)}"
-        raise DataError(words, code="column-missing")
+        raise DataError(words, code="columns")
     name = group if group in columns else GROUP_COLUMN
     values = columns[group] if group in columns else _matches(group, source)
     if values.dtype.kind == "U":  # compose Unicode, so that an accent in macOS's form makes no other group
@@ -346,19 +345,18 @@ def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
         column = column.astype(np.str_)
     if column.shape != (count,) or column.dtype.kind not in "iuU":
         found = f"{column.dtype} {column.shape}"
-        code = "length" if column.shape != (count,) else "group-type"
-        raise DataError(f"groups must be text or whole numbers of shape ({count},); found {found}.", code=code)
+        raise DataError(f"groups must be text or whole numbers of shape ({count},); found {found}.", code="group")
     _check_values("groups", column, np.array([f"images[{index}]" for index in range(count)]))
     return column
 
 
 def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.str_]) -> None:
     if values.ndim != 1:
-        raise DataError(f"'{name}' has {values.shape[1]} values per sample; --group needs one.", code="group-type")
+        raise DataError(f"'{name}' has {values.shape[1]} values per sample; --group needs one.", code="group")
     unknown = np.flatnonzero(missing(values))
     if len(unknown):
         words = f"{source[unknown[0]]}: no value in '{name}', as in {len(unknown):,} of {len(values):,} samples."
-        raise DataError(words, code="group-incomplete")
+        raise DataError(words, code="group")
 
 
 def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
@@ -374,4 +372,4 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
         if any(names):
             return np.array(names, dtype=np.str_)
         reason = f"it matches none of {len(names):,} file names, such as {source[0]}"
-    raise DataError(f"--group '{pattern}': {reason}.", code="group-pattern")
+    raise DataError(f"--group '{pattern}': {reason}.", code="group")

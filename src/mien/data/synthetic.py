@@ -73,9 +73,9 @@ _TINTS = np.array([[0.1, 0.6], [-0.15, 0.15], [-0.6, -0.1]], dtype=np.float32)  
 
 
 def check_seed(seed: int) -> None:
-    """Raise an error for a negative seed. Raises :class:`DataError` (``seed-range``)."""
+    """Raise an error for a negative seed. Raises :class:`DataError` (``options``)."""
     if seed < 0:
-        raise DataError(f"A seed must be 0 or more; found {seed}.", code="seed-range")
+        raise DataError(f"A seed must be 0 or more; found {seed}.", code="options")
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:
@@ -121,7 +121,7 @@ def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
     """
     if count < len(EXPRESSIONS):
         words = f"Synthetic faces need a count of {len(EXPRESSIONS)} or more, one per class; found {count}."
-        raise DataError(words, code="count-too-small")
+        raise DataError(words, code="options")
     shares = _shares(count, np.array(EXPRESSION_PROPORTIONS))
     while (shares == 0).any():  # a class without a face gets one from the largest class
         shares[np.argmax(shares)] -= 1
@@ -156,10 +156,10 @@ def write_class_folders(dataset: Dataset, folder: Path) -> None:
     """Write the images as ``folder/SPLIT/CLASS/NUMBER.png``, which :func:`mien.load_dataset` can read.
 
     The folder is created under another name and renamed when it is complete. Raises DataError if it exists
-    (``folder-exists``).
+    (``file-exists``).
     """
     if folder.exists():
-        raise DataError(f"{folder} already exists. Choose another folder.", code="folder-exists")
+        raise DataError(f"{folder} already exists. Choose another folder.", code="file-exists")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         whole = Path(temporary) / folder.name

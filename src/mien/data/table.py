@@ -49,7 +49,7 @@ class ReadOptions:
         check_form(self.size_px, self.channels)
         names: object = self.class_map
         if not (isinstance(names, Mapping) and all(isinstance(each, str) for pair in names.items() for each in pair)):
-            raise DataError(f"class_map must be a dict of names; found {names!r:.80}.", code="map-type")
+            raise DataError(f"class_map must be a dict of names; found {names!r:.80}.", code="label-scheme")
 
     @property
     def forms(self) -> tuple[tuple[int, int], ...]:
@@ -139,7 +139,7 @@ def join_tables(tables: Sequence[Table], path: Path) -> Table:
         if len(parts) == len(tables) and len({(part.shape[1:], part.dtype.kind == "U") for part in parts}) == 1:
             columns[name] = np.concatenate(parts)
         elif name in {FERPLUS_COLUMN, *vote_columns(names)}:
-            raise DataError(f"'{name}' is missing or of another type in some of the files.", code="votes-columns")
+            raise DataError(f"'{name}' is missing or of another type in some of the files.", code="votes")
 
     def joined(name: str) -> list[Any]:
         return [each for table in tables for each in getattr(table, name)]
@@ -246,7 +246,7 @@ def _class_names(table: Table, options: ReadOptions, *, foreign: bool) -> tuple[
             text = str(label)
             # A class may be called "none", and a folder by any name.
             if table.label_column and is_missing(text) and text.strip().casefold() != "none":
-                raise DataError(f"{place}: the label is missing. Give every row one.", code="label-missing")
+                raise DataError(f"{place}: the label is missing. Give every row one.", code="labels")
             is_number = table.numbered or not isinstance(label, str)
             known[label] = names.numbered(text, place) if is_number else names.name(text)
         named.append(known[label])
@@ -262,10 +262,10 @@ def _check_classes_and_splits(faces: Dataset, path: Path) -> None:
     if len(present) < 2:
         found = f"only '{present[0]}'" if present else "none"
         example = f" Expected folders such as {path.name}/happy/face.png." if path.is_dir() else ""
-        raise DataError(f"{path} must have at least two classes; found {found}.{example}", code="class-count")
+        raise DataError(f"{path} must have at least two classes; found {found}.{example}", code="too-few-classes")
     unsaid = faces.source[faces.split == ""]
     if 0 < len(unsaid) < len(faces):
-        raise DataError(f"{unsaid[0]} has no split. Give every row a split, or none.", code="split-incomplete")
+        raise DataError(f"{unsaid[0]} has no split. Give every row a split, or none.", code="split-unknown")
 
 
 def _crossing(faces: Dataset) -> Iterator[Notice]:

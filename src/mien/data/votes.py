@@ -58,7 +58,7 @@ def check_votes(dataset: Dataset) -> npt.NDArray[np.float64]:
         raise DataError("The data has no votes. Give columns 'votes_<class>', or --votes FILE.", code="votes-missing")
     if not dataset.votes.any():
         splits = ", ".join(np.unique(dataset.split).tolist())
-        raise DataError(f"None of the {len(dataset):,} images of {splits} has votes.", code="votes-empty")
+        raise DataError(f"None of the {len(dataset):,} images of {splits} has votes.", code="votes")
     return dataset.votes.astype(np.float64)
 
 
@@ -107,11 +107,11 @@ def gather_votes(
     classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
     sums = [name for name, own in zip(found, classes, strict=True) if own.lower() in _TOTALS]
     if sums:
-        raise DataError(f"Votes are for a class, not sums. Rename: {', '.join(sums)}.", code="votes-columns")
+        raise DataError(f"Votes are for a class, not sums. Rename: {', '.join(sums)}.", code="votes")
     votes = np.stack([_numbers(columns[name]) for name in found], axis=1)
     for row, at in np.argwhere(np.isinf(votes)):
         where, cell = f"{locations[row]}: '{found[at]}'", f"{columns[found[at]][row]!s:.40}"
-        raise DataError(f"{where} must be a number of votes, or blank; found '{cell}'.", code="votes-not-numbers")
+        raise DataError(f"{where} must be a number of votes, or blank; found '{cell}'.", code="votes")
     votes[np.isnan(votes).all(axis=1)] = 0
     return {name: values for name, values in columns.items() if name not in found}, votes, classes
 
@@ -140,7 +140,7 @@ def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
         numbers = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
         if not numbers or len(value) != len(FERPLUS_CLASSES):
             expected = f"{file} row {row}: '{FERPLUS_COLUMN}' must hold {len(FERPLUS_CLASSES)} numbers"
-            raise DataError(f"{expected}; found {value!r:.60}.", code="votes-shape")
+            raise DataError(f"{expected}; found {value!r:.60}.", code="votes")
         counts.append(value)
     return np.array(counts)
 
@@ -173,7 +173,7 @@ def with_votes(dataset: Dataset, path: str | os.PathLike[str]) -> Dataset:
 
 def _other_images(what: str) -> DataError:
     advice = "For images other than fer2013.csv's, give columns 'votes_<class>'."
-    return DataError(f"{what}. {advice}", code="votes-other-data")
+    return DataError(f"{what}. {advice}", code="data-differs")
 
 
 def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
@@ -181,7 +181,7 @@ def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64
     try:
         file = CsvFile(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read as CSV: {error.strerror or error}.", code="votes-file") from None
+        raise DataError(f"{path} cannot be read as CSV: {error.strerror or error}.", code="votes") from None
     splits, counts = [], []
     for line, (usage, _, *cells) in file.rows() if tuple(map(normalize_header, file.names)) == _FERPLUS_HEADER else ():
         split, numbers = canonical_split(usage), [cell.strip() for cell in cells]
@@ -189,11 +189,11 @@ def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64
             words = (
                 f"{path} line {line}: expected a split, a name and whole numbers; found {usage},..,{','.join(cells)}."
             )
-            raise DataError(words[:200], code="votes-file")
+            raise DataError(words[:200], code="votes")
         splits.append(split)
         counts.append([int(cell) for cell in numbers])
     if not splits:
-        raise DataError(f"{path} is not FER+'s fer2013new.csv, or has no rows.", code="votes-file")
+        raise DataError(f"{path} is not FER+'s fer2013new.csv, or has no rows.", code="votes")
     return np.array(splits), np.array(counts, dtype=np.int64)
 
 

@@ -112,11 +112,11 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
     distinct, group_of = np.unique(values, return_inverse=True)
     known = [at for at, value in enumerate(distinct) if not is_missing(value)]
     if not known:
-        raise DataError("The column to group by has no values.", code="groups-missing")
+        raise DataError("The column to group by has no values.", code="group")
     if len(known) > MAX_GROUPS:
         such = " and ".join(map(str, distinct[known[:2]]))
         words = f"A column to group by has at most {MAX_GROUPS} distinct values; found {len(known)}, such as {such}."
-        raise DataError(words, code="too-many-groups")
+        raise DataError(words, code="group")
     order = sorted(known, key=lambda at: _by_number(str(distinct[at])))
     place = np.full(len(distinct), -1)
     place[order] = np.arange(len(order))

@@ -213,7 +213,7 @@ _OF_RATINGS = {
 def find_metric(given: Metric, folder: str | Path = "") -> NamedMetric:
     """Return a metric by name, from a user's file (``file.py:function``, relative to ``folder``), or of a function.
 
-    Raises DataError: no such metric (``metric-unknown``), or the file cannot be used (``metric-file``).
+    Raises DataError: no such metric (``metric-unknown``), or the file cannot be used (``own-part``).
     """
     if isinstance(given, NamedMetric):
         return given
@@ -242,7 +242,7 @@ def find_metrics(given: Sequence[Metric], folder: str | Path = "") -> list[Named
     found = [find_metric(each, folder) for each in given]
     keys = [each.key for each in found]
     if repeated := [key for key in keys if keys.count(key) > 1]:
-        raise DataError(f"Two metrics have the name '{repeated[0]}'. Rename one.", code="metric-repeated")
+        raise DataError(f"Two metrics have the name '{repeated[0]}'. Rename one.", code="options")
     return found
 
 
@@ -276,18 +276,18 @@ def _of_rating(value: str, split: WeightedSplit, at: int) -> Floats:
 def _own(function: Callable[..., Any], name: str) -> NamedMetric:
     """Return a user's own metric; its attributes ``percent`` and ``lower_is_better`` may say how to show it."""
     if name in METRICS:
-        raise DataError(f"Your own metric has the name of a built-in one, '{name}'. Rename it.", code="metric-repeated")
+        raise DataError(f"Your own metric has the name of a built-in one, '{name}'. Rename it.", code="options")
 
     def value_of(labels: Labels, probabilities: Floats) -> float:
         try:
             value = function(labels, probabilities)
         except Exception as error:
-            raise DataError(f"The metric '{name}' raised {reason_of(error)}.", code="metric-failed") from error
+            raise DataError(f"The metric '{name}' raised {reason_of(error)}.", code="own-part") from error
         try:
             return float(value) if np.ndim(value) == 0 and not isinstance(value, str) else float("no number")
         except (TypeError, ValueError):
             words = f"The metric '{name}' must return a number; it returned {type(value).__name__}."
-            raise DataError(words, code="metric-value") from None
+            raise DataError(words, code="own-part") from None
 
     def compute(split: WeightedSplit) -> Floats:
         labels, probabilities = split.predictions.labels, split.predictions.probabilities
@@ -317,17 +317,17 @@ def _own(function: Callable[..., Any], name: str) -> NamedMetric:
 
 
 def _from_file(file: Path, name: str) -> Callable[..., Any]:
-    """Run a user's Python file and return its function. Raises DataError with the code ``metric-file``."""
+    """Run a user's Python file and return its function. Raises DataError with the code ``own-part``."""
     if not file.is_file():
-        raise DataError(f"There is no file {file} with the metric '{name}'.", code="metric-file")
+        raise DataError(f"There is no file {file} with the metric '{name}'.", code="own-part")
     try:
         names = run_python(file, f"mien_metrics_{file.stem}")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code is the user's
-        raise DataError(f"{file} cannot be imported: {reason_of(error)}.", code="metric-file") from None
+        raise DataError(f"{file} cannot be imported: {reason_of(error)}.", code="own-part") from None
     function: Callable[..., Any] | None = names.get(name)
     if not callable(function):
         known = [key for key, each in names.items() if inspect.isfunction(each)]
-        raise DataError(f"{file} has no function '{name}'.{nearest(name, known)}", code="metric-file")
+        raise DataError(f"{file} has no function '{name}'.{nearest(name, known)}", code="own-part")
     return function
 
 

@@ -72,7 +72,7 @@ def shared_samples(several: Sequence[Predictions]) -> list[Predictions]:
     """
     shared = reduce(np.intersect1d, (predictions.sample_ids for predictions in several))
     if not len(shared):
-        raise DataError("These predictions share no sample, so they cannot be compared.", code="no-shared-samples")
+        raise DataError("These predictions share no sample, so they cannot be compared.", code="data-differs")
     return [predictions.subset(np.isin(predictions.sample_ids, shared)) for predictions in several]
 
 

@@ -33,8 +33,7 @@ def _typed(name: str, given: Any, kinds: str, dimensions: int, what: str) -> npt
     """Convert to an array and check its kind of dtype and number of dimensions. Raises :class:`DataError`."""
     values: npt.NDArray[Any] = np.asarray(given)
     if values.dtype.kind not in kinds or values.ndim != dimensions:
-        code = f"{name.replace('_', '-')}-type"
-        raise DataError(f"'{name}' must be {what}; found {values.dtype} {values.shape}.", code=code)
+        raise DataError(f"'{name}' must be {what}; found {values.dtype} {values.shape}.", code="predictions")
     return values
 
 
@@ -43,7 +42,7 @@ def _matrix(name: str, given: Any, kinds: str, shape: tuple[int, ...]) -> npt.ND
     values: npt.NDArray[Any] = np.asarray(given)
     if values.dtype.kind not in kinds or values.shape != shape:
         words = f"'{name}' must be {'floats' if kinds == 'f' else 'numbers'} of shape {shape}: samples, classes; found "
-        raise DataError(f"{words}{values.dtype} {values.shape}.", code=f"{name.replace('_', '-')}-shape")
+        raise DataError(f"{words}{values.dtype} {values.shape}.", code="predictions")
     return values.astype(np.float64)
 
 
@@ -51,20 +50,19 @@ def _integers(name: str, values: Any) -> npt.NDArray[np.int64]:
     return _typed(name, values, "iu", 1, "integers of shape (N,)").astype(np.int64)
 
 
-def _check_length(name: str, values: npt.NDArray[Any], count: int, code: str) -> None:
+def _check_length(name: str, values: npt.NDArray[Any], count: int) -> None:
     if len(values) != count:
-        raise DataError(f"'{name}' needs one entry per sample; found {len(values)} for {count} samples.", code=code)
+        words = f"'{name}' needs one entry per sample; found {len(values)} for {count} samples."
+        raise DataError(words, code="predictions")
 
 
-def _refuse(
-    bad: npt.ArrayLike, rule: str, values: npt.NDArray[Any], sample_ids: npt.NDArray[np.int64], code: str
-) -> None:
+def _refuse(bad: npt.ArrayLike, rule: str, values: npt.NDArray[Any], sample_ids: npt.NDArray[np.int64]) -> None:
     """Raise a DataError if any sample is bad, bool (N,), with the values of the first."""
     wrong = np.flatnonzero(bad)
     if len(wrong):
         shown = ", ".join(f"{value:.6g}" for value in np.atleast_1d(values[wrong[0]])[:10])
         words = f"{rule}; sample {sample_ids[wrong[0]]} (entry {wrong[0]}) has [{shown}]. Wrong samples: {len(wrong)}."
-        raise DataError(words, code=code)
+        raise DataError(words, code="predictions")
 
 
 def check_probabilities(
@@ -75,12 +73,12 @@ def check_probabilities(
     outside = (probabilities < 0) | (probabilities > 1)
     with np.errstate(invalid="ignore"):  # ignore warnings of infinity minus infinity, which the first check reports
         off_sum = np.abs(probabilities.sum(axis=1) - 1) > SUM_TOLERANCE
-    for bad, rule, code in (
-        (~np.isfinite(probabilities).all(axis=1), "must be finite numbers", "probability-not-finite"),
-        (outside.any(axis=1), "must be in 0..1 (logits need a softmax first)", "probability-range"),
-        (off_sum, f"must sum to 1 within {SUM_TOLERANCE} for each sample", "probability-sum"),
+    for bad, rule in (
+        (~np.isfinite(probabilities).all(axis=1), "must be finite numbers"),
+        (outside.any(axis=1), "must be in 0..1 (logits need a softmax first)"),
+        (off_sum, f"must sum to 1 within {SUM_TOLERANCE} for each sample"),
     ):
-        _refuse(bad, f"'{name}' {rule}", probabilities, sample_ids, code)
+        _refuse(bad, f"'{name}' {rule}", probabilities, sample_ids)
 
 
 class PerSample:
@@ -126,10 +124,10 @@ class VotePredictions(PerSample):
         """Check that the values match the samples, int64 (N,). Raises :class:`DataError`."""
         if len(set(self.classes)) < len(self.classes) or len(self.classes) < 2:
             found = ", ".join(self.classes)
-            raise DataError(f"'vote_classes' must be two unique names or more; found {found}.", code="vote-classes")
-        _check_length("vote_counts", self.counts, len(sample_ids), "vote-counts-shape")
+            raise DataError(f"'vote_classes' must be two unique names or more; found {found}.", code="predictions")
+        _check_length("vote_counts", self.counts, len(sample_ids))
         usable = np.isfinite(self.counts).all(axis=1) & (self.counts >= 0).all(axis=1)
-        _refuse(~usable, "'vote_counts' must be 0 or more", self.counts, sample_ids, "vote-counts-range")
+        _refuse(~usable, "'vote_counts' must be 0 or more", self.counts, sample_ids)
         if self.probabilities is not None:
             check_probabilities(sample_ids, self.probabilities, "vote_probabilities")
 
@@ -165,9 +163,9 @@ class Answers(PerSample):
         confidence = np.asarray(self.confidence)
         kinds = self.said.dtype.kind + confidence.dtype.kind
         if kinds != "Uf" or self.said.ndim != 1 or self.said.shape != confidence.shape:
-            raise DataError("'answers' and 'answer_confidence' must be strings and floats (N,).", code="answers-type")
+            raise DataError("'answers' and 'answer_confidence' must be strings and floats (N,).", code="predictions")
         if not ((confidence >= 0) & (confidence <= 1)).all():
-            raise DataError("'answer_confidence' must be in 0..1.", code="answers-range")
+            raise DataError("'answer_confidence' must be in 0..1.", code="predictions")
         object.__setattr__(self, "confidence", confidence.astype(np.float64))
 
 
@@ -181,7 +179,7 @@ class RatedValues(PerSample):
         ratings: float64 (N, E), NaN for a sample without rating.
 
     Raises:
-        DataError: an array has another shape or type (``values-type``, ``ratings-type``).
+        DataError: an array has another shape or type (``predictions``).
     """
 
     names: tuple[str, ...]
@@ -191,10 +189,10 @@ class RatedValues(PerSample):
     def __post_init__(self) -> None:
         for name in ("values", "ratings"):
             array = _typed(name, getattr(self, name), "f", 2, "floats of shape (N, E)")
-            _check_length(f"{name}[0]", array.T, len(self.names), f"{name}-type")
+            _check_length(f"{name}[0]", array.T, len(self.names))
             object.__setattr__(self, name, array.astype(np.float64))
         if not np.isfinite(self.values).all():
-            raise DataError("values must be finite; only ratings may be NaN.", code="values-type")
+            raise DataError("values must be finite; only ratings may be NaN.", code="predictions")
 
     @property
     def metrics(self) -> list[str]:
@@ -270,40 +268,40 @@ class Predictions(PerSample):
         sample_ids, labels = _integers("sample_ids", self.sample_ids), _integers("labels", self.labels)
         count, class_count = len(sample_ids), len(self.classes)
         if class_count < 2:
-            raise DataError(f"'classes' must name at least two classes; found {class_count}.", code="too-few-classes")
+            raise DataError(f"'classes' must name at least two classes; found {class_count}.", code="predictions")
         if len({*self.classes, ""}) <= class_count:
             words = f"'classes' must be unique, non-empty names; found {', '.join(map(repr, self.classes))}."
-            raise DataError(words, code="class-names")
+            raise DataError(words, code="predictions")
         if not re.fullmatch(r'[^/\\:*?"<>|\x00-\x1f]{1,80}', self.split):  # it becomes a file's name
-            raise DataError(f"'split' must be a name, e.g. 'test'; found {self.split!r:.80}.", code="split-name")
+            raise DataError(f"'split' must be a name, e.g. 'test'; found {self.split!r:.80}.", code="predictions")
         probabilities = _matrix("probabilities", self.probabilities, "f", (count, class_count))
-        _check_length("labels", labels, count, "labels-shape")
+        _check_length("labels", labels, count)
         if not count:
-            raise DataError("There are no samples; predictions need at least one face.", code="no-samples")
+            raise DataError("There are no samples; predictions need at least one face.", code="predictions")
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             words = f"'temperature' must be a positive number; found {self.temperature}."
-            raise DataError(words, code="temperature-range")
+            raise DataError(words, code="predictions")
         ids, repeats = np.unique(sample_ids, return_counts=True)
         if len(ids) < count:
             words = f"'sample_ids' must be unique; {ids[repeats > 1][0]} occurs {repeats.max()} times."
-            raise DataError(words, code="sample-id-repeated")
+            raise DataError(words, code="predictions")
         rule = f"'labels' must be 0..{class_count - 1} for {class_count} classes"
-        _refuse((labels < 0) | (labels >= class_count), rule, labels, sample_ids, "label-range")
+        _refuse((labels < 0) | (labels >= class_count), rule, labels, sample_ids)
         check_probabilities(sample_ids, probabilities)
         if self.votes is not None:
             self.votes.check(sample_ids)
         if self.answers is not None:
-            _check_length("answers", self.answers.said, count, "answers-type")
+            _check_length("answers", self.answers.said, count)
         if self.rated is not None:
-            _check_length("values", self.rated.values, count, "values-type")
-            _check_length("ratings", self.rated.ratings, count, "ratings-type")
+            _check_length("values", self.rated.values, count)
+            _check_length("ratings", self.rated.ratings, count)
         groups = None if self.groups is None else _integers("groups", self.groups)
         if groups is not None:
-            _check_length("groups", groups, count, "groups-shape")
+            _check_length("groups", groups, count)
         converted = {"sample_ids": sample_ids, "labels": labels, "probabilities": probabilities, "groups": groups}
         if self.trained_on is not None:
             converted["trained_on"] = trained = _typed("trained_on", self.trained_on, "b", 1, "booleans of shape (N,)")
-            _check_length("trained_on", trained, count, "trained-on-type")
+            _check_length("trained_on", trained, count)
         for name, value in {**converted, "classes": tuple(self.classes)}.items():
             # The dataclass is frozen; only the constructor converts the types.
             object.__setattr__(self, name, value)
@@ -356,7 +354,7 @@ class Predictions(PerSample):
         kept = merged >= 0
         if not kept.any():
             words = f"The label scheme '{scheme.name}' drops all {len(self)} samples of '{self.split}'."
-            raise DataError(words, code="scheme-drops-all")
+            raise DataError(words, code="label-scheme")
         own = self.subset(kept)
         return replace(
             own,
@@ -414,7 +412,7 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
             ("answers", "answer_confidence", "the probability of each"),
         ):
             if name in arrays and needed not in arrays:
-                raise DataError(f"'{name}' needs '{needed}', {what}.", code="array-missing")
+                raise DataError(f"'{name}' needs '{needed}', {what}.", code="predictions")
         for part, (made, names) in _PARTS.items():
             optional = {each.name for each in fields(made) if each.default is not MISSING}
             if all(name in arrays for name, field in names.items() if field not in optional):
@@ -433,15 +431,15 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             archive = np.load(stream, allow_pickle=False)
             # np.load returns a bare array for a .npy file.
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError("This is a single array; expected an .npz with several.", code="predictions-unreadable")
+                raise DataError("This is a single array; expected an .npz with several.", code="predictions")
             assert archive.zip is not None  # zip is None only after closing
             unpacked = sum(entry.file_size for entry in archive.zip.infolist())
             if unpacked > _MAX_BYTES:
                 words = f"Its arrays would take {unpacked:,} bytes; the limit is {_MAX_BYTES:,}."
-                raise DataError(words, code="predictions-too-large")
+                raise DataError(words, code="predictions")
             if missing := [name for name in _ARRAYS if name not in archive.files]:
                 words = f"Missing: {', '.join(missing)}; found: {', '.join(archive.files) or 'nothing'}."
-                raise DataError(words, code="array-missing")
+                raise DataError(words, code="predictions")
             known = (*_ARRAYS, *_OPTIONAL, *(name for _, names in _PARTS.values() for name in names))
             return {name: archive[name] for name in known if name in archive.files}
     except FileNotFoundError:
@@ -454,7 +452,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         elif "pickle" in reason:
             reason = "it is not an .npz"
         words = f"The file cannot be read as an .npz of plain arrays ({reason})."
-        raise DataError(words, code="predictions-unreadable") from None
+        raise DataError(words, code="predictions") from None
 
 
 def _converted(name: str, value: Any) -> Any:

@@ -326,8 +326,8 @@ def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
             **{name: kind(content[name]) for name, kind in _STORED.items() if name in content},
         )
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist. Make it with mien robustness.", code="robustness-missing") from None
+        raise DataError(f"{path} does not exist. Make it with mien robustness.", code="file-missing") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", code="file-unreadable") from None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        raise DataError(f"{path} is not a {NAME}. Make it with mien robustness.", code="robustness-invalid") from None
+        raise DataError(f"{path} is not a {NAME}. Make it with mien robustness.", code="file-unreadable") from None

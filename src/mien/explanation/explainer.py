@@ -94,10 +94,10 @@ class Explainer:
     def check(self, images: npt.NDArray[np.uint8], method: str) -> "MapCheck":
         """Check a method on faces: are its maps faithful, and do they depend on the trained weights?
 
-        Without a network, only the first is checked. Raises DataError without faces (``no-faces``).
+        Without a network, only the first is checked. Raises DataError without faces (``no-face``).
         """
         if not len(images):
-            raise DataError("The check of a method needs at least one face.", code="no-faces")
+            raise DataError("The check of a method needs at least one face.", code="no-face")
         maps = self.attribute(images, method=method)
         gains = measure_faithfulness(self.predict, images, maps, crop_px=self.crop_px)
         correlation = None

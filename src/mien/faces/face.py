@@ -133,7 +133,7 @@ class LimitedDetector:
 
     Raises:
         DataError: a score outside the detector's range (``min-score-range``), or a size or number below one
-            (``face-limit``).
+            (``options``).
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class LimitedDetector:
             raise DataError(words, code="min-score-range")
         for value, named in ((min_size_px, "The smallest size of a face"), (max_faces, "The number of faces")):
             if value is not None and value < 1:
-                raise DataError(f"{named} must be 1 or more; found {value}.", code="face-limit")
+                raise DataError(f"{named} must be 1 or more; found {value}.", code="options")
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Detect the faces in an image uint8 (H, W, 3), the largest first."""

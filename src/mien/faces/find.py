@@ -71,7 +71,7 @@ Rows = npt.NDArray[np.float64]
 class YuNet:
     """Detector for frontal, turned and tilted faces, also in crowds. The score is 0..1, not calibrated.
 
-    Raises ModelError if :data:`FILE` is missing or damaged (``detector-damaged``).
+    Raises ModelError if :data:`FILE` is missing or damaged (``model-damaged``).
     """
 
     name: str = "YuNet"
@@ -158,7 +158,7 @@ def _session(path: Path) -> Any:
         reason = error.strerror or str(error)
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
         reason = str(error).splitlines()[0][:120]
-    raise ModelError(f"The face detector {path} cannot be read: {reason}. Install mien again.", code="detector-damaged")
+    raise ModelError(f"The face detector {path} cannot be read: {reason}. Install mien again.", code="model-damaged")
 
 
 _own_detector = cache(YuNet)
@@ -170,7 +170,7 @@ MAX_BOX = 4
 class OwnDetector:
     """Wrapper of a user's own detector that checks its faces, so that mistakes give a clear error.
 
-    ``detect`` raises ModelError (``detector-faces``): not a list of faces; a box without pixels of the image, or much
+    ``detect`` raises ModelError (``detector``): not a list of faces; a box without pixels of the image, or much
     larger than it; a score that is no number of ``score_range``; or landmarks that do not fit the box, such as
     fractions of the image.
     """
@@ -186,12 +186,12 @@ class OwnDetector:
         faces = self._detector.detect(rgb)
         if not (isinstance(faces, list) and all(map(_is_face, faces))):
             words = f"The detector {self.name} must return a list of mien.faces.Face: a Box of whole numbers (int), a "
-            raise ModelError(f"{words}score, and a dict of landmarks, each (x, y).", code="detector-faces")
+            raise ModelError(f"{words}score, and a dict of landmarks, each (x, y).", code="detector")
         low, high = self.score_range
         for face in faces:
             if not (low <= face.score <= high and _is_in_image(face.box, rgb.shape) and _fits(face)):
                 words = f"The detector {self.name} must give boxes and landmarks in pixels of the image, and scores "
-                raise ModelError(f"{words}{low:g} to {high:g}; found {face}.", code="detector-faces")
+                raise ModelError(f"{words}{low:g} to {high:g}; found {face}.", code="detector")
         return faces
 
 
@@ -227,8 +227,8 @@ def _fits(face: Face) -> bool:
 def find_detector(wanted: Detector | None = None) -> Detector:
     """Return a user's detector with its faces checked; mien's own if None.
 
-    Raises ModelError: not a detector (``detector-type``), or a file of mien's detector is missing or damaged
-    (``detector-damaged``).
+    Raises ModelError: not a detector (``detector``), or a file of mien's detector is missing or damaged
+    (``model-damaged``).
     """
     if wanted is None:
         return _own_detector()
@@ -239,7 +239,7 @@ def find_detector(wanted: Detector | None = None) -> Detector:
     named = hasattr(wanted, "detect") and hasattr(wanted, "name")
     if isinstance(wanted, type) or not (paired and named and isinstance(getattr(wanted, "margin", None), Margin)):
         words = "A detector has detect(rgb), name, score_range (two numbers) and margin, a mien.faces.Margin; "
-        raise ModelError(f"{words}found {type(wanted).__name__}.", code="detector-type")
+        raise ModelError(f"{words}found {type(wanted).__name__}.", code="detector")
     return OwnDetector(wanted)
 
 

@@ -109,7 +109,7 @@ def predict_on_ray(
                 raise results
             yield from results
     except ray.exceptions.RayError as error:
-        raise RunError(f"Workers of Ray died: {str(error).splitlines()[0]}", code="ray-workers-died") from None
+        raise RunError(f"Workers of Ray died: {str(error).splitlines()[0]}", code="ray") from None
     finally:
         ray.shutdown()
 

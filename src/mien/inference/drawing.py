@@ -80,7 +80,7 @@ def draw_predictions(
     ``colours`` are Pillow colours by answer, such as ``{"happy": "gold", "unsure": (0, 0, 0)}``; others keep mien's.
     Returns a new RGB image.
 
-    Raises DataError for an impossible width or height, or an unknown colour (``draw-look``).
+    Raises DataError for an impossible width or height, or an unknown colour (``options``).
     """
     from PIL import Image, ImageDraw
 
@@ -93,7 +93,7 @@ def draw_predictions(
         if (1 if line_px is None else line_px) < 1 or (text_px or 0) < 0:
             raise ValueError(f"line_px must be 1 or more and text_px 0 or more; found {line_px} and {text_px}")
     except (ValueError, TypeError) as error:
-        raise DataError(f"Predictions cannot be drawn: {error}.", code="draw-look") from None
+        raise DataError(f"Predictions cannot be drawn: {error}.", code="options") from None
 
     image = Image.fromarray(rgb)
     draw = ImageDraw.Draw(image)
@@ -229,8 +229,8 @@ class Annotator:
         shared: the common folder of all arguments.
 
     Raises:
-        DataError: ``folder`` contains an argument or is inside one (``annotate-overlap``), is a file
-            (``annotate-file``), or the arguments have no common folder (``annotate-drives``).
+        DataError: ``folder`` contains an argument, is inside one or is a file, or the arguments have no common folder
+            (``out-path``).
     """
 
     def __init__(self, folder: Path, arguments: Sequence[Path | StandardInput]) -> None:
@@ -240,14 +240,14 @@ class Annotator:
             source = Path(os.path.realpath(argument))
             home = source if argument.is_dir() else source.parent
             if real in {home, *source.parents} or (argument.is_dir() and home in real.parents):
-                raise DataError(f"--annotate {folder} and {argument} overlap. Give another.", code="annotate-overlap")
+                raise DataError(f"--annotate {folder} and {argument} overlap. Give another.", code="out-path")
         if folder.exists() and not folder.is_dir():
-            raise DataError(f"--annotate must be a folder; {folder} is a file.", code="annotate-file")
+            raise DataError(f"--annotate must be a folder; {folder} is a file.", code="out-path")
         homes = [_absolute(source if source.is_dir() else source.parent) for source in files]
         try:
             self.shared: str = os.path.commonpath(homes or [_absolute(".")])
         except ValueError:
-            raise DataError("--annotate needs images that are all on one drive.", code="annotate-drives") from None
+            raise DataError("--annotate needs images that are all on one drive.", code="out-path") from None
 
     def path_of(self, source: str | os.PathLike[str] | StandardInput) -> Path:
         """Return the path of a file's annotated copy: ``a.jpg`` is unchanged, ``a.png`` becomes ``a.png.jpg``.
@@ -266,7 +266,7 @@ class Annotator:
         """Write an upright image, uint8 (H, W, 3), with the predictions of its faces, and return the path.
 
         Raises RunError if the folder cannot be written. Raises DataError if the image is too large for a JPEG
-        (``annotate-format``), the copy would replace its source (``annotate-overwrite``), or the source no longer
+        (``options``), the copy would replace its source (``out-path``), or the source no longer
         exists (``file-missing``).
         """
         with open_image_header(source) as original:
@@ -274,10 +274,10 @@ class Annotator:
             profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
         target = self.path_of(source)
         if not isinstance(source, bytes) and target.exists() and target.samefile(source):
-            raise DataError(f"--annotate would overwrite {source}. Give another folder.", code="annotate-overwrite")
+            raise DataError(f"--annotate would overwrite {source}. Give another folder.", code="out-path")
         if max(rgb.shape) > MAX_JPEG_PX:
             words = f"{source} has a side of {max(rgb.shape):,} pixels; a JPEG has {MAX_JPEG_PX:,} at most."
-            raise DataError(words, code="annotate-format")
+            raise DataError(words, code="options")
         with whole_file(target) as temporary:
             draw_predictions(rgb, predictions).save(temporary, "JPEG", quality=95, icc_profile=profile)
         return target

@@ -44,8 +44,7 @@ class OnnxClassifier:
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer mien; the model has no such output; the
-            provider is missing (``provider-missing``) or cannot start (``provider-unusable``); or threads are
-            impossible (``threads-range``).
+            provider is missing or cannot start (``provider``); or threads are impossible (``options``).
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class OnnxClassifier:
         provider: str | None = None,
     ) -> None:
         if threads is not None and not (isinstance(threads, int | np.integer) and 1 <= threads <= 1024):
-            raise ModelError(f"threads must be a whole number from 1 to 1024; found {threads!r}.", code="threads-range")
+            raise ModelError(f"threads must be a whole number from 1 to 1024; found {threads!r}.", code="options")
         self.path: Path = Path(path)
         self._threads, self._provider = threads, provider
         chosen = find_provider(provider)
@@ -64,7 +63,7 @@ class OnnxClassifier:
         self._session, self.manifest = open_model(self.path, threads, chosen)
         if chosen not in self._session.get_providers():
             words = f"ONNX Runtime could not start the provider {chosen}: a device or library is missing. Use cpu."
-            raise ModelError(words, code="provider-unusable")
+            raise ModelError(words, code="provider")
         self.output: LabelHead = self.manifest.output(output)
         self.further: tuple[LabelHead, ...] = self.manifest.further_outputs
         self.mirrored: bool = self.manifest.mirrored
@@ -172,22 +171,22 @@ def run_model(
 ) -> list[npt.NDArray[np.float32]]:
     """Run a graph on a batch, float32 (N, channels, crop_px, crop_px); return some outputs, float32 (N, C) each.
 
-    Raises ModelError: onnxruntime failed (``model-run``), or an output is NaN, infinite or of a wrong shape
-    (``model-output``). The error names the model file, ``path``.
+    Raises ModelError (``model-damaged``), which names the file, ``path``: onnxruntime failed, or an output is NaN,
+    infinite or of a wrong shape.
     """
     try:
         found: list[npt.NDArray[np.float32]] = session.run(list(outputs), {"images": inputs})
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
         reason = (str(error) or type(error).__name__).splitlines()[0][:160]
-        raise ModelError(f"{path} cannot be run: {reason}. Export the model again.", code="model-run") from None
+        raise ModelError(f"{path} cannot be run: {reason}. Export the model again.", code="model-damaged") from None
     widths = _widths(session)
     for output, values in zip(outputs, found, strict=True):
         if values.shape != (len(inputs), widths[output]):
             words = f"{path} gives {output} of shape {values.shape} for {len(inputs)} images. Export the model again."
-            raise ModelError(words, code="model-output")
+            raise ModelError(words, code="model-damaged")
         if not np.isfinite(values).all():
             words = f"{path} gives {output} that are NaN or infinite. Its weights are damaged: export the model again."
-            raise ModelError(words, code="model-output")
+            raise ModelError(words, code="model-damaged")
     return found
 
 
@@ -200,7 +199,7 @@ def find_provider(name: str | None) -> str:
     """Return ONNX Runtime's name of an execution provider; None is the CPU.
 
     ``name`` is ``cpu``, ``cuda``, ``coreml``, ``openvino``, ``directml``, ..., or ONNX Runtime's, such as
-    ``CUDAExecutionProvider``, in any case. Raises ModelError if it is not installed (``provider-missing``).
+    ``CUDAExecutionProvider``, in any case. Raises ModelError if it is not installed (``provider``).
     """
     if name is None:
         return CPU
@@ -215,7 +214,7 @@ def find_provider(name: str | None) -> str:
         # Azure's, which sends images to a server, is no advice.
         known = ", ".join(sorted({provider.removesuffix(_SUFFIX).lower() for provider in present} - {"azure"}))
         words = f"ONNX Runtime has no provider '{name}' here; it has: {known}. Others: onnxruntime-gpu."
-        raise ModelError(words, code="provider-missing")
+        raise ModelError(words, code="provider")
     return found
 
 
@@ -230,14 +229,14 @@ _SHIFTS = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 def check_tta(views: int, mirrored: bool = True) -> None:
-    """Raise :class:`DataError` (``tta-views``) unless the number of views is in :data:`VIEWS`.
+    """Raise :class:`DataError` (``options``) unless the number of views is in :data:`VIEWS`.
 
     Without ``mirrored``, the model was trained on faces as they are: views with mirror images are refused too.
     """
     if views not in VIEWS:
-        raise DataError(f"Test-time augmentation has 1, 2, 5 or 10 views; found {views}.", code="tta-views")
+        raise DataError(f"Test-time augmentation has 1, 2, 5 or 10 views; found {views}.", code="options")
     if VIEWS[views][1] and not mirrored:
-        raise DataError("The model was trained without mirrored faces. Use 1 or 5 views.", code="tta-views")
+        raise DataError("The model was trained without mirrored faces. Use 1 or 5 views.", code="options")
 
 
 _NOTE = "the mean over {} views of each face"

@@ -151,9 +151,9 @@ class ResumableOutput:
 
     Raises:
         MissingExtraError: FILE ends in .parquet, which needs pyarrow.
-        RunError: FILE exists (``output-exists``), has an unknown suffix (``output-suffix``) or cannot be written
-            (``output-unwritable``). Or its journal has other settings (``journal-settings``), is damaged or another
-            program's file (``journal-damaged``), or in use (``journal-in-use``).
+        RunError: FILE exists (``file-exists``), has an unknown suffix (``out-path``) or cannot be written
+            (``file-unwritable``). Or its journal has other settings, is damaged or another program's
+            file (``journal``), or in use (``run-locked``).
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any], columns: Columns, *, overwrite: bool = False) -> None:
@@ -164,7 +164,7 @@ class ResumableOutput:
         self._positions: dict[str, int] = {}
         self._columns = columns
         if out.suffix.lower() not in WRITERS or out.is_dir():
-            raise RunError(f"--out must be a file in {', '.join(WRITERS)}; found {out}.", code="output-suffix")
+            raise RunError(f"--out must be a file in {', '.join(WRITERS)}; found {out}.", code="out-path")
         if out.suffix.lower() == ".parquet":
             with needs_extra("parquet", "Writing parquet"):
                 import pyarrow.parquet  # noqa: F401
@@ -172,16 +172,16 @@ class ResumableOutput:
             out.parent.mkdir(parents=True, exist_ok=True)
             self._stream: BinaryIO = self.part.open("a+b")
         except OSError as error:
-            raise RunError(f"{self.part} cannot be written: {error.strerror}.", code="output-unwritable") from None
+            raise RunError(f"{self.part} cannot be written: {error.strerror}.", code="file-unwritable") from None
         try:
             if not lock_file(self._stream):
                 words = f"{self.part} is in use by another command. Wait until it ends, or choose another --out."
-                raise RunError(words, code="journal-in-use")
+                raise RunError(words, code="run-locked")
             # Check under the lock, because another command may just have finished; it removes its journal last.
             if out.exists() and not overwrite and not self.part.stat().st_size:
                 self._remove()
                 words = f"{out} exists already and is complete. Choose another name, or replace it with --overwrite."
-                raise RunError(words, code="output-exists")
+                raise RunError(words, code="file-exists")
             self._resume(settings)
         except BaseException:
             self._close()
@@ -196,7 +196,7 @@ class ResumableOutput:
         self._close()
 
     def add(self, result: Mapping[str, Any]) -> None:
-        """Store a result. Raises :class:`RunError` if it cannot be written (``output-unwritable``)."""
+        """Store a result. Raises :class:`RunError` if it cannot be written (``file-unwritable``)."""
         self._positions[result["source"]] = self._stream.tell()
         self._write(result)
 
@@ -206,7 +206,7 @@ class ResumableOutput:
             self._stream.flush()
         except OSError as error:
             words = f"{self.part} cannot be written: {error.strerror}. Run the command again to resume."
-            raise RunError(words, code="output-unwritable") from None
+            raise RunError(words, code="file-unwritable") from None
 
     def finish(
         self, sources: Iterable[str], on_result: Callable[[Mapping[str, Any]], None] = lambda result: None
@@ -250,7 +250,7 @@ class ResumableOutput:
             for name, value in settings.items():
                 if before[name] != value:
                     words = f"{self.part} was started with {name} {before[name]}, now {value}; the same resumes it."
-                    raise RunError(f"{words} Remove that file to start again.", code="journal-settings")
+                    raise RunError(f"{words} Remove that file to start again.", code="journal")
             for line in self._stream:
                 if line.endswith(b"\n"):
                     result = json.loads(line)
@@ -260,6 +260,6 @@ class ResumableOutput:
                     good += len(line)
         except (ValueError, KeyError, TypeError, RecursionError):
             words = f"{self.part} is damaged or not mien's. Remove it, or choose another --out."
-            raise RunError(words, code="journal-damaged") from None
+            raise RunError(words, code="journal") from None
         self._stream.truncate(good)
         self._stream.seek(0, os.SEEK_END)

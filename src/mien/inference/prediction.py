@@ -182,10 +182,10 @@ class Prediction:
         """Draw the enlarged face crop beside a bar for each class.
 
         Raises:
-            DataError: the prediction was made without its face crop (``crop-missing``).
+            DataError: the prediction was made without its face crop (``image-missing``).
         """
         if self.crop is None:
-            raise DataError("This prediction has no face crop to show. Predict the image again.", code="crop-missing")
+            raise DataError("This prediction has no face crop to show. Predict the image again.", code="image-missing")
         return draw_face(self.crop, self.probabilities, "" if self.unsure else self.top)
 
     def _repr_png_(self) -> bytes | None:
@@ -233,10 +233,10 @@ class Photo:
             ***look: ``line_px``, ``text_px`` and ``colours``, as in :func:`mien.inference.drawing.draw_predictions`.
 
         Raises:
-            DataError: the result is of a face crop (``photo-missing``); draw that with :meth:`Prediction.show`.
+            DataError: the result is of a face crop (``image-missing``); draw that with :meth:`Prediction.show`.
         """
         if self.rgb is None:
-            raise DataError(f"{self.source} is a face crop; draw it with .predictions[0].show().", code="photo-missing")
+            raise DataError(f"{self.source} is a face crop; draw it with .predictions[0].show().", code="image-missing")
         return draw_predictions(self.rgb, self.predictions, **look)
 
     def to_dict(self) -> dict[str, Any]:

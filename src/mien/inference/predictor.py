@@ -161,7 +161,7 @@ class Predictor(OnnxClassifier):
             each = images
         elif isinstance(images, np.ndarray) and images.ndim == 2 and images.shape[1] == FLAT:
             words = f"An array of shape {images.shape} is no face crop; reshape rows of pixels: reshape(-1, 48, 48)."
-            raise DataError(words, code="image-flat")
+            raise DataError(words, code="image-type")
         elif is_several(images):
             each = images  # type: ignore[assignment]
         if isinstance(each, list):
@@ -275,7 +275,7 @@ def _open_each(
             opened = open_one(image, source)
         except MemoryError:
             error = DataError(
-                f"{source} needs more memory than is free. Shrink it, or read fewer at a time.", code="image-memory"
+                f"{source} needs more memory than is free. Shrink it, or read fewer at a time.", code="image-pixels"
             )
         except DataError as found:
             said = str(found)
@@ -310,7 +310,7 @@ def _is_stack(array: npt.NDArray[Any]) -> bool:
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     """Return all image files below a folder, by suffix, sorted. Hidden files are skipped.
 
-    Raises DataError: no image file (``folder-without-images``), or an unreadable folder (``folder-unreadable``).
+    Raises DataError: no image file (``no-images``), or an unreadable folder (``file-unreadable``).
     """
     return [Path(name) for name in _images_and_unread(folder)[0]]
 
@@ -347,7 +347,7 @@ def _images_and_unread(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
     if not images:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         hint = f" Files of other formats: {unread:,}; {UNREAD_ADVICE}." if unread else ""
-        raise DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="folder-without-images")
+        raise DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="no-images")
     return images, unread
 
 
@@ -360,7 +360,7 @@ def _walk(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
     except NotADirectoryError:
         raise DataError(f"{folder} is a file; give its folder.", code="predictions-missing") from None
     except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror or error}.", code="folder-unreadable") from None
+        raise DataError(f"{folder} cannot be read: {error.strerror or error}.", code="file-unreadable") from None
     for entry in found:
         if is_folder(entry):
             if not is_left_out(entry, within):

@@ -120,7 +120,7 @@ class Table:
         forms: dict[str, Callable[[], str | bytes]] = {".csv": self.to_csv, ".json": self.to_json}
         forms |= {".md": self.to_markdown, ".tex": lambda: self.to_latex(caption, label)}
         if file.suffix.lower() not in forms:
-            raise DataError(f"A table is saved as {', '.join(forms)}; found {file.name}.", code="table-suffix")
+            raise DataError(f"A table is saved as {', '.join(forms)}; found {file.name}.", code="out-path")
         content = forms[file.suffix.lower()]()
         write_bytes(file, content.encode("utf-8") if isinstance(content, str) else content)
 

@@ -131,8 +131,8 @@ class Chart:
             label: name for references; default: ``fig:`` and the chart's name.
 
         Raises:
-            DataError: another suffix (``chart-suffix``), no such font (``font-missing``), no size above 0
-                (``chart-size``).
+            DataError: another suffix (``out-path``), no such font (``font-missing``), no size above 0
+                (``options``).
             RunError: a file cannot be written.
         """
         file = Path(path)
@@ -182,10 +182,10 @@ def svg_element(file: bytes) -> str:
 
 
 def check_chart_name(file: Path) -> str:
-    """Return the form of a chart's file, such as ``"svg"``. Raises :class:`DataError` (``chart-suffix``)."""
+    """Return the form of a chart's file, such as ``"svg"``. Raises :class:`DataError` (``out-path``)."""
     form = file.suffix.lower().removeprefix(".")
     if form not in _NAMELESS:
-        raise DataError(f"A chart is saved as .svg, .png or .pdf; found {file.name}.", code="chart-suffix")
+        raise DataError(f"A chart is saved as .svg, .png or .pdf; found {file.name}.", code="out-path")
     return form
 
 
@@ -250,7 +250,7 @@ def _changed(figure: Figure, width_cm: float | None, height_cm: float | None, fo
     from matplotlib.text import Text
 
     if any(each is not None and not 0 < each < 500 for each in (width_cm, height_cm)):
-        raise DataError("The size of a chart is above 0 and below 500 cm.", code="chart-size")
+        raise DataError("The size of a chart is above 0 and below 500 cm.", code="options")
     if font is not None and font not in (names := font_manager.get_font_names()):
         raise DataError(f"There is no font '{font}' on this machine." + nearest(font, names), code="font-missing")
     width, height = map(float, figure.get_size_inches())

@@ -86,7 +86,7 @@ class Page:
         without matplotlib or jinja2, RunError if a file cannot be written.
         """
         if folder.is_file():
-            raise RunError(f"{folder} is a file; --out needs a folder.", code="out-is-file")
+            raise RunError(f"{folder} is a file; --out needs a folder.", code="out-path")
         svgs = self._svgs()
         html = self._html(svgs)
         files: dict[Path, bytes] = {folder / key: text.encode("utf-8") for key, text in self.documents.items()}

@@ -82,13 +82,13 @@ def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> A
         return None
     if by == "split":
         words = f"An evaluation has one split, here '{options.split}'; choose another with --split."
-        raise DataError(words, code="column-missing")
+        raise DataError(words, code="columns")
     if by not in faces.columns:
         known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
-        raise DataError(f"The data has no column '{by}'." + known, code="column-missing")
+        raise DataError(f"The data has no column '{by}'." + known, code="columns")
     if faces.columns[by].ndim != 1:
         words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; --by needs one."
-        raise DataError(words, code="column-missing")
+        raise DataError(words, code="columns")
     return faces.columns[by]
 
 
@@ -216,7 +216,7 @@ class EvaluationResult:
         """
         curves = roc_curves(self.predictions.labels, self.predictions.probabilities, groups=self.predictions.groups)
         if not any(len(each.across) for each in curves.per_class):
-            raise DataError("All samples are of one class, so there are no ROC curves.", code="one-class")
+            raise DataError("All samples are of one class, so there are no ROC curves.", code="too-few-classes")
         return roc_chart(curves, self.classes)
 
     def plot_reliability(self) -> Chart:

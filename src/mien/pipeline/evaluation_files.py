@@ -225,7 +225,7 @@ def find_robustness(
     """Return the first ``robustness.json`` for the predictions' split and model, or a notice why there is none."""
     if predictions.split == "test":
         words = "Robustness section skipped: only mien evaluate may use the test split."
-        return Notice(words, code="robustness-of-test")
+        return Notice(words, code="robustness-skipped")
     nothing = NOT_MEASURED
     for place in folders:
         file = place / NAME if place.is_dir() else place
@@ -236,7 +236,7 @@ def find_robustness(
         other_model = model_name is not None and _place(measured.model) != _place(model_name)
         if measured.split != predictions.split or len(prints) > 1 or other_model:
             words = f"{file} skipped: it is for {measured.description}, not for the data or the model of this report."
-            nothing = Notice(words, code="robustness-other")
+            nothing = Notice(words, code="robustness-skipped")
             continue
         return measured
     return nothing

@@ -320,7 +320,7 @@ def write_digests(run: RunFolder, digests: npt.NDArray[np.uint64]) -> None:
 def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
     """Read the digests of a run; empty for a run by an earlier mien. All built-in models share one file.
 
-    Raises RunError if the file cannot be read (``trained-on-damaged``).
+    Raises RunError if the file cannot be read (``run-damaged``).
     """
     shared = run.path.with_name(run.trained_on.name)
     try:
@@ -330,7 +330,7 @@ def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
         return np.empty(0, dtype=np.uint64)
     except (OSError, ValueError, EOFError):
         words = f"{run.trained_on} is damaged. Train again, or remove it to measure without it."
-        raise RunError(words, code="trained-on-damaged") from None
+        raise RunError(words, code="run-damaged") from None
 
 
 def digests_of(model: Predictor) -> npt.NDArray[np.uint64]:

@@ -86,13 +86,13 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
         if index < 0:
             words = f"{place}: '{key}' matches no sample of '{split}', or several. Give {names[key_at]} as the data "
             words += f"has it, such as {(chosen.source if uses_files else chosen.rows)[0]}, or choose another split."
-            raise DataError(words, code="sample-unknown")
+            raise DataError(words, code="data-differs")
         if of_file not in {-1, index}:
             words = f"{place}: sample {key} of the data is not {fields[file_at or 0].strip()}. Drop one of the columns."
             raise DataError(words, code="data-differs")
         if index in line_of:
             words = f"{place}: '{key}' is also in line {line_of[index]}. Each sample has one prediction."
-            raise DataError(words, code="sample-id-repeated")
+            raise DataError(words, code="predictions")
         line_of[index] = line
         if label_at is not None and not is_missing(fields[label_at]):
             other += _class_index(fields[label_at], dataset.classes, place) != chosen.labels[index]
@@ -101,13 +101,13 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
         elif column_of is not None:
             values.append(_numbers(fields, column_of, place))
     if not line_of:
-        raise DataError(f"{path.name} has a header but no rows.", code="no-samples")
+        raise DataError(f"{path.name} has a header but no rows.", code="predictions")
     indices, probabilities = np.array(list(line_of)), np.array(values)
     kept = np.array(answers, dtype=np.int64) >= 0
     without = int((~kept).sum())
     if answers:
         if not kept.any():
-            raise DataError(f"{path.name} has no class of the data in any row.", code="no-samples")
+            raise DataError(f"{path.name} has no class of the data in any row.", code="predictions")
         indices, probabilities = indices[kept], np.eye(len(dataset.classes))[np.array(answers)[kept]]
     else:
         totals = probabilities.sum(axis=1, keepdims=True)
@@ -121,7 +121,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
 
 def _columns_error(path: Path, names: Sequence[str], wanted: str) -> DataError:
     shown = ", ".join(map(normalize_header, names[:12]))[:200]
-    return DataError(f"{path.name} has no column of {wanted}. It has: {shown or 'none'}.", code="csv-columns")
+    return DataError(f"{path.name} has no column of {wanted}. It has: {shown or 'none'}.", code="columns")
 
 
 def _probability_columns(names: Sequence[str], classes: Sequence[str]) -> list[int] | None:
@@ -140,9 +140,9 @@ def _numbers(fields: Sequence[str], columns: Sequence[int], place: str) -> npt.N
     try:
         found = np.array([parse_number(fields[at]) for at in columns])
     except ValueError as error:
-        raise DataError(f"{place}: a probability is no number ({error}).", code="probabilities-shape") from None
+        raise DataError(f"{place}: a probability is no number ({error}).", code="predictions") from None
     if np.isnan(found).any():
-        raise DataError(f"{place}: a probability is missing.", code="probabilities-shape")
+        raise DataError(f"{place}: a probability is missing.", code="predictions")
     return found
 
 
@@ -194,7 +194,7 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
 
     Numbers of more than ten values that repeat are cut into quarters. A column has at least two groups and at most
     :data:`MAX_GROUPS`, of two images on average; notices name the others, and files that are no image. Raises
-    DataError: no column of files, or two of one name (``csv-columns``), or no column of groups (``groups-missing``).
+    DataError: no column of files, or two of one name (``columns``), or no column of groups (``group``).
     """
     file = CsvFile(table)
     names = file.names
@@ -202,7 +202,7 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
     named = [name for name in names if name.strip()]  # a spreadsheet may add empty columns
     if at is None or len(set(named)) < len(named):
         words = f"{table} needs a column of files, such as {PATH_HEADERS[1]}, and no two columns of one name."
-        raise DataError(f"{words} It has: {', '.join(names) or 'nothing'}.", code="csv-columns")
+        raise DataError(f"{words} It has: {', '.join(names) or 'nothing'}.", code="columns")
     find, found, unknown = by_file(images), dict[str, list[str]](), list[str]()
     for line, fields in file.rows():
         row = [field.strip() for field in fields]
@@ -210,10 +210,10 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
             unknown.append(f"'{row[at]}' in line {line}")
         elif found.setdefault(images[index], row) != row:
             words = f"{table.name} line {line}: {images[index]} is also in a line above, with other values."
-            raise DataError(words, code="sample-id-repeated")
+            raise DataError(words, code="group")
     if not found:
         its = f"; it has {unknown[0]}" if unknown else ""
-        raise DataError(f"{table.name} names none of the images, such as {images[0]}{its}.", code="groups-missing")
+        raise DataError(f"{table.name} names none of the images, such as {images[0]}{its}.", code="group")
     columns: dict[str, dict[str, str]] = {}
     for name in (name for name in named if name != names[at]):
         values = in_quarters(np.array([row[names.index(name)] for row in found.values()]))
@@ -231,7 +231,7 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
         notices.append(Notice(words, code="columns-left-out"))
     if not kept:
         words = f"{table.name} has no column of groups, such as age."
-        raise DataError(" ".join(notices) or words, code="groups-missing")
+        raise DataError(" ".join(notices) or words, code="group")
     return kept, notices
 
 

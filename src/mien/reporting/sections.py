@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import MienError, MissingExtraError, Notice
+from mien.base.errors import MienError, Notice
 from mien.base.progress import track
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
@@ -80,11 +80,10 @@ class ReportContext:
         """Reason why the model cannot predict these faces again; None if this is possible."""
         skipped = "Sections that need new predictions skipped"
         if self.is_test:
-            return Notice(f"{skipped}: only mien evaluate may use the test split.", code="new-predictions-of-test")
+            return Notice(f"{skipped}: only mien evaluate may use the test split.", code="new-predictions-skipped")
         given = {"--data PATH": self.faces, "--model MODEL": self.model}
         if missing := [option for option, value in given.items() if value is None]:
-            code = "-or-".join(option[2:].split()[0] for option in missing)
-            return Notice(f"{skipped}. Give {' and '.join(missing)}.", code=f"new-predictions-without-{code}")
+            return Notice(f"{skipped}. Give {' and '.join(missing)}.", code="new-predictions-skipped")
         return None
 
     @cached_property
@@ -217,7 +216,7 @@ def attention_section(context: ReportContext) -> Section | Notice:
     if reason := context.no_new_predictions:
         return reason
     if not context.explain:
-        return Notice("Attention maps skipped, as requested.", code="attention-not-wanted")
+        return Notice("Attention maps skipped, as requested.", code="attention-skipped")
     assert context.model is not None
     assert context.faces is not None
     explainer, notice = build_explainer(context.model, context.run)
@@ -304,15 +303,12 @@ def build_explainer(model: Predictor, run: RunFolder | None) -> tuple[Explainer,
     """Build a model's explainer, with a notice if some methods cannot be used."""
     occlusion = Explainer(model.probabilities, model.manifest.input.crop_px)
     skipped = "Methods that need gradients are skipped"
-    if run is None:
-        return occlusion, Notice(f"{skipped}: the model is not in a run folder.", code="gradients-without-run")
-    if not run.best.is_file():
-        return occlusion, Notice(f"{skipped}: the run folder has no {run.best.name}.", code="gradients-without-weights")
+    if run is None or not run.best.is_file():
+        why = "the model is not in a run folder" if run is None else f"the run folder has no {run.best.name}"
+        return occlusion, Notice(f"{skipped}: {why}.", code="attention-skipped")
     try:
         explainer = Explainer.with_gradients(run, model.manifest, model.probabilities)
-    except MissingExtraError as error:
-        return occlusion, Notice(f"{skipped}. {error}", code="gradients-without-extra")
     except MienError as error:
-        return occlusion, Notice(f"{skipped}: the weights of the run cannot be used. {error}", code=error.code)
+        return occlusion, Notice(f"{skipped}. {error}", code="attention-skipped")
     reasons = [f"The method {method} is skipped. {reason}" for method, reason in explainer.unsupported.items()]
-    return explainer, Notice(" ".join(reasons), code="methods-unsupported") if reasons else None
+    return explainer, Notice(" ".join(reasons), code="attention-skipped") if reasons else None

@@ -94,7 +94,7 @@ def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> N
     found = len(np.unique(own))
     if count not in range(2, found + 1):
         words = f"--folds {count}: train and validation have {found:,} groups. Give 2 to {found} folds."
-        raise DataError(words, code="folds-range")
+        raise DataError(words, code="options")
     names = np.unique(faces.columns[faces.group_column])[own] if faces.group_column else own
     check_class_groups(names, labels, faces.classes, named=bool(faces.group_column))
 

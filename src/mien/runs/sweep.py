@@ -122,7 +122,7 @@ def search(
     is in use, or has other content, such as a sweep of another space or other data.
     """
     if (total := space.trials if trials is None else trials) < 1:
-        raise RunError(f"A sweep has 1 or more trials; found {trials}.", code="sweep-trials")
+        raise RunError(f"A sweep has 1 or more trials; found {trials}.", code="options")
     in_scheme = faces.with_scheme(parse_scheme(space.base.classes))
     # Report a missing split now, not in the first trial.
     in_scheme.of_split("train")

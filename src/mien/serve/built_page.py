@@ -43,7 +43,7 @@ def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = Fa
 
     Raises:
         ModelError: not a model of mien, or a model of colour images (``page-grey-only``).
-        RunError: the page is not built (``page-not-built``), the folder is a file (``folder-is-file``) or has a page
+        RunError: the page is not built (``page-not-built``), the folder is a file (``out-path``) or has a page
             (``file-exists``), or a file cannot be written.
     """
     page = built_page()
@@ -52,7 +52,7 @@ def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = Fa
         for name, content in page_files(models).items()
     }
     if destination.is_file():
-        raise RunError(f"{destination} is a file; name a folder for the page.", code="folder-is-file")
+        raise RunError(f"{destination} is a file; name a folder for the page.", code="out-path")
     files: dict[str, bytes] = {}
     if destination.resolve() != page.resolve():
         if (destination / "index.html").exists() and not overwrite:

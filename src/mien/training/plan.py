@@ -99,7 +99,7 @@ def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) 
     train, validation = (dataset.of_split(split).with_scheme(scheme) for split in ("train", "validation"))
     check_images(dataset, recipe)
     if np.count_nonzero(train.counts()) < 2:
-        raise DataError("The train split has one class; a classifier needs at least two.", code="one-class")
+        raise DataError("The train split has one class; a classifier needs at least two.", code="too-few-classes")
     outputs = make_outputs(recipe, train)
     make_outputs(recipe, validation)
     if (recipe.balance.sampling != "none" or recipe.balance.logit_adjustment) and not train.counts().all():

@@ -24,10 +24,10 @@ TRIES = 30
 def live_frames(source: int | str) -> Generator[tuple[float, npt.NDArray[np.uint8]], None, None]:
     """Open a camera by number or a stream by address. Yields seconds since the first frame, and uint8 (H, W, 3).
 
-    A lost source is reopened with a warning (``camera-lost``). The frames end when a stream ends.
+    A lost source is reopened with a warning (``camera-missing``). The frames end when a stream ends.
 
     Raises:
-        DataError: the source cannot be opened (``camera-missing``) or reopened (``camera-lost``).
+        DataError: the source cannot be opened or reopened (``camera-missing``).
         MissingExtraError: PyAV is not installed.
     """
     return _followed(source, _open(source))
@@ -51,12 +51,12 @@ def _followed(source: int | str, container: Any) -> Generator[tuple[float, npt.N
 
 
 def _open_again(source: int | str) -> Any:
-    warnings.warn(MienWarning(f"{_named(source)} was lost; reopening it.", code="camera-lost"), stacklevel=2)
+    warnings.warn(MienWarning(f"{_named(source)} was lost; reopening it.", code="camera-missing"), stacklevel=2)
     for _ in range(TRIES):
         time.sleep(1)
         with suppress(DataError):
             return _open(source)
-    raise DataError(f"{_named(source)} was lost and cannot be reopened. Is it still connected?", code="camera-lost")
+    raise DataError(f"{_named(source)} was lost and cannot be reopened. Is it still connected?", code="camera-missing")
 
 
 def _open(source: int | str) -> Any:

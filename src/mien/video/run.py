@@ -95,9 +95,9 @@ def predict_video(
         overwrite: True replaces the files of an earlier video.
 
     Raises:
-        DataError: not a video, ``annotate`` of a pipe (``video-pipe``), or a scheme that does not match the model.
+        DataError: no video, ``annotate`` of a pipe (``video-unreadable``), or a scheme that does not match the model.
         ModelError: see :func:`mien.load`.
-        RunError: files exist already, the folder is a file (``output-file``), or writing failed.
+        RunError: files exist already, the folder is a file (``out-path``), or writing failed.
         MissingExtraError: PyAV, matplotlib or jinja2 is not installed.
     """
     source = os.fspath(video)
@@ -124,7 +124,7 @@ def write_video(
     with closing(video):
         if annotate and not video.path.is_file():
             message = f"{video.path} is no regular file, which {ANNOTATED} needs. Save it first, or add --no-annotate."
-            raise DataError(message, code="video-pipe")
+            raise DataError(message, code="video-unreadable")
         _check(out, video, paths, overwrite)
         with needs_extra("video", "The timeline"):
             import_page_packages()
@@ -163,11 +163,11 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
     if video.damaged:
         gap = f", and {video.gap_seconds:.1f} s between its frames are missing" if video.gap_seconds else ""
         message = f"{counted(video.damaged, 'frame')} of {path} could not be decoded completely{gap}."
-        yield Notice(message, code="video-damaged")
+        yield Notice(message, code="video-unreadable")
     if video.missing_seconds:
         about = counted(round(video.missing_seconds * video.frame_rate), "frame")
         message = f"{path} is truncated: about {about} ({video.missing_seconds:.1f} s) are missing at its end."
-        yield Notice(message, code="video-truncated")
+        yield Notice(message, code="video-damaged")
     if no_faces:
         numbers = ", ".join(map(str, no_faces))
         message = f"Left out as not a face, or seen in one frame only: {counted(len(no_faces), 'track')}, {numbers}."
@@ -177,10 +177,10 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
 def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bool) -> None:
     """Raise an error if a file would be replaced without ``overwrite``."""
     if out.exists() and not out.is_dir():
-        raise RunError(f"--out must be a folder; {out} is a file.", code="output-file")
+        raise RunError(f"--out must be a folder; {out} is a file.", code="out-path")
     for path in paths.values():
         if path.exists() and path.samefile(video.path):
-            raise RunError(f"{path} is the video itself. Choose another --out.", code="output-is-input")
+            raise RunError(f"{path} is the video itself. Choose another --out.", code="out-path")
     check_replaceable(paths.values(), overwrite)
 
 
@@ -226,7 +226,7 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, tracker: Track
     Only at the end of a video is it known which tracks are faces, and its frames do not fit into memory. The video is
     therefore decoded a second time.
 
-    Raises DataError if the video cannot be decoded, RunError if the copy cannot be written (``video-unwritable``).
+    Raises DataError if the video cannot be decoded, RunError if the copy cannot be written (``file-unwritable``).
     """
 
     def annotated(frame: DecodedFrame) -> tuple[npt.NDArray[np.uint8], int]:

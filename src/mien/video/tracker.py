@@ -122,8 +122,7 @@ class Tracker:
         source: the given name.
 
     Raises:
-        DataError: the label scheme does not match the model, a time is negative (``seconds-range``), or the frame
-            rate is not above 0 (``frame-rate-range``).
+        DataError: the label scheme does not match the model, or a time or the frame rate is impossible (``options``).
         ModelError: see :func:`mien.load`.
     """
 
@@ -142,9 +141,9 @@ class Tracker:
         for name, seconds in times.items():
             if not 0 <= seconds < float("inf"):
                 message = f"The {name} must be a number of seconds, 0 or more; found {seconds:g}."
-                raise DataError(message, code="seconds-range")
+                raise DataError(message, code="options")
         if frame_rate is not None and not frame_rate > 0:
-            raise DataError(f"The frame rate must be above 0; found {frame_rate:g}.", code="frame-rate-range")
+            raise DataError(f"The frame rate must be above 0; found {frame_rate:g}.", code="options")
         # Use one thread, which is enough for a few faces: others would spin while frames are decoded.
         predictor = model if isinstance(model, OnnxClassifier) else load(model, threads=1)
         self.reader: FaceReader = FaceReader(predictor, detector, classes=classes)
@@ -169,7 +168,7 @@ class Tracker:
             Faces sorted by track; empty if there are none.
 
         Raises:
-            DataError: the frame is no image, or its time is before that of the last one (``seconds-order``).
+            DataError: the frame is no image, or its time is before that of the last one (``options``).
             ModelError: the face detector cannot be used.
         """
         if time_seconds is None and self._frame_rate is not None:
@@ -179,7 +178,7 @@ class Tracker:
             time_seconds = time.monotonic() - self._began
         if not self._seconds <= time_seconds < float("inf"):
             message = f"A frame at {time_seconds:g} s came after one at {self._seconds:g} s. Sort frames by time."
-            raise DataError(message, code="seconds-order")
+            raise DataError(message, code="options")
         rgb = upright_rgb(open_image_source(from_opencv(frame) if bgr else frame))
         self._seconds, self._frames = time_seconds, self._frames + 1
         every = LIVE_DETECT_EVERY_SECONDS if self._detect_every_seconds is None else self._detect_every_seconds
@@ -257,8 +256,8 @@ def track(
         ends. Its ``close()``, or the end of ``with contextlib.closing(...)``, releases the camera or file.
 
     Raises:
-        DataError: a file is not a video or cannot be decoded; a camera or stream cannot be opened (``camera-missing``)
-            or was lost (``camera-lost``); the label scheme does not match the model.
+        DataError: a file is not a video or cannot be decoded; a camera or stream cannot be opened, or was lost
+            (``camera-missing``); the label scheme does not match the model.
         ModelError: see :func:`mien.load`, or the face detector cannot be used.
         MissingExtraError: PyAV is not installed.
 
@@ -269,7 +268,7 @@ def track(
     """
     if isinstance(source, bool) or not isinstance(source, str | os.PathLike | int):
         message = f"A video is a file, the number of a camera or an address; found {type(source).__name__}."
-        raise DataError(message, code="video-type")
+        raise DataError(message, code="options")
     if isinstance(source, str) and source.isdecimal():
         source = int(source)  # the command line gives a camera's number as text
     name = f"camera {source}" if isinstance(source, int) else os.fspath(source)

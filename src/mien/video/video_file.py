@@ -64,10 +64,8 @@ class VideoFile:
         missing_seconds: stated duration minus decoded duration; known only at the end.
 
     Raises:
-        DataError: no such file (``file-missing``), a folder (``video-folder``), no permission (``file-permission``), no
-            supported format (``video-format``), no video stream (``video-stream-missing``), an unknown codec
-            (``video-codec``), no decodable frame (``video-damaged``), frames over :data:`MAXIMUM_PIXELS`
-            (``video-pixels``).
+        DataError: no such file (``file-missing``), no permission (``file-unreadable``), or a folder, another format or
+            codec, no decodable frame, or frames over :data:`MAXIMUM_PIXELS` (``video-unreadable``).
         MissingExtraError: PyAV is not installed.
     """
 
@@ -80,11 +78,11 @@ class VideoFile:
             moving = [stream for stream in streams if not stream.disposition & stream.disposition.attached_pic]
             if not moving:
                 found = "only sound" if self._container.streams.audio else "nothing else"
-                raise DataError(f"{self.path} has no video stream, {found}.", code="video-stream-missing")
+                raise DataError(f"{self.path} has no video stream, {found}.", code="video-unreadable")
             known = [stream for stream in moving if stream.codec_context is not None]
             if not known:
                 message = f"{self.path} has a codec that FFmpeg cannot decode here. Convert it to an MP4 with H.264."
-                raise DataError(message, code="video-codec")
+                raise DataError(message, code="video-unreadable")
             self._stream, self.streams = known[0], len(moving)
             self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
             self._stream.thread_type = "AUTO"
@@ -100,7 +98,7 @@ class VideoFile:
             self._decoded = self._decode()
             self._first: VideoFrame | None = next(self._decoded, None)
             if self._first is None:
-                raise DataError(f"{self.path} has no frame that can be decoded.", code="video-damaged")
+                raise DataError(f"{self.path} has no frame that can be decoded.", code="video-unreadable")
             start = self._container.start_time
             first_seconds = (self._first.pts or 0) * self.time_base
             self.start_seconds: Fraction = first_seconds if start is None else Fraction(start, 1_000_000)
@@ -203,7 +201,7 @@ class VideoFile:
     def _check_size(self, width: int, height: int) -> None:
         if width * height > MAXIMUM_PIXELS:
             message = f"{self.path} has frames of {width} x {height}, over {MAXIMUM_PIXELS:,} pixels. Shrink it."
-            raise DataError(message, code="video-pixels")
+            raise DataError(message, code="video-unreadable")
 
     def _find_stated_seconds(self) -> float | None:
         if self._stream.duration is not None:
@@ -223,22 +221,22 @@ def open_container(path: Path) -> Any:
     with needs_extra("video", "Reading videos"):
         import av
     if path.is_dir():
-        raise DataError(f"{path} is a folder; expected a video file.", code="video-folder")
+        raise DataError(f"{path} is a folder; expected a video file.", code="video-unreadable")
     if not path.exists():
         # Path() turns the two slashes of an address into one.
         name = re.sub(r"^(\w+):/+", r"\1://", str(path))
         if re.fullmatch(r"[0-9]+|(rtsps?|rtmp|https?|udp)://.*", name):
             message = f"{without_password(name)} is a camera or address: use mien webcam, or mien.track in Python."
-            raise DataError(message, code="video-live")
+            raise DataError(message, code="video-unreadable")
         raise missing_file(path)
     try:
         return av.open(str(path.absolute()), options={"format_whitelist": _FORMATS})
     except av.error.PermissionError:
-        raise DataError(f"{path} cannot be read: permission denied.", code="file-permission") from None
+        raise DataError(f"{path} cannot be read: permission denied.", code="file-unreadable") from None
     except (av.FFmpegError, OSError, ValueError):
         refuse_pointer(path, DataError)
         hint = " For an image use: mien predict" if path.suffix.lower() in IMAGE_SUFFIXES else ""
-        raise DataError(f"{path} {_NO_VIDEO}.{hint}", code="video-format") from None
+        raise DataError(f"{path} {_NO_VIDEO}.{hint}", code="video-unreadable") from None
 
 
 def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
@@ -273,7 +271,7 @@ class VideoWriter:
         left_out: codecs of the tracks that are not copied, by kind: ``sound`` and ``subtitles``.
 
     Raises:
-        RunError: the encoder failed, or the file cannot be written (``video-unwritable``).
+        RunError: the encoder failed, or the file cannot be written (``file-unwritable``).
     """
 
     def __init__(self, path: Path, video: VideoFile) -> None:
@@ -369,4 +367,4 @@ def _errors(video: VideoFile) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or error
         size = f"{video.width} x {video.height}"
         message = f"The annotated video ({size}) could not be written: {reason}. --no-annotate leaves it out."
-        raise RunError(message, code="video-unwritable") from None
+        raise RunError(message, code="file-unwritable") from None
