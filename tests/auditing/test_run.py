@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mien.auditing.run import audit_faces, check_audit, find_copies
-from mien.auditing.sections import CHECKS, audit_values
+from mien.auditing.sections import SECTIONS, audit_sections, audit_values
 from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.clean import Clean, apply_clean
@@ -137,13 +137,13 @@ def test_audit_confirms_flags_by_votes(data, copies):
     assert found.ceilings["validation"].samples == plain.ceilings["validation"].samples
 
 
-def test_checks_have_values_table_and_blocks(data, copies):
-    """A new check is a file and an entry. Oracle of one: the list of changes, each with its sample."""
+def test_each_section_begins_with_a_table_for_the_terminal(data, copies):
+    """Oracle of one: the list of changes, each with its sample."""
     found = audit_faces(data, copies, predictions_of(data, "validation"))
-    keys = [key for check in CHECKS for key in check.values(found)]
-    assert len(set(keys)) == len(keys)
-    assert all(check.table(found).rows for check in CHECKS)
-    listed = next(block for block in CHECKS[-1].blocks(found) if isinstance(block, Table))
+    sections = audit_sections(found)
+    assert len({each.key for each in sections}) == len(SECTIONS)
+    assert all(isinstance(each.blocks[0], Table) and each.blocks[0].rows for each in sections)
+    listed = sections[-1].blocks[-1]
     assert [row[0] for row in listed.rows] == [change.row for change in found.changes]
 
 

@@ -13,14 +13,7 @@ from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.preprocess import grey_stack
 from mien.base.progress import busy
 from mien.checks.copies import CopyCounts, count_copies
-from mien.checks.image_quality import (
-    FEW_TONES_BELOW,
-    LITTLE_DETAIL_BELOW,
-    NEAR_BLANK_BELOW,
-    detail,
-    outlier_scores,
-    tones,
-)
+from mien.checks.image_quality import QualityIssue, outlier_scores, quality_issues, tones
 from mien.checks.label_errors import LabelIssues, check_evidence, rank_label_issues
 from mien.checks.suggested_changes import suggest_changes
 from mien.data.clean import BLANK_BELOW, Change
@@ -37,20 +30,6 @@ from mien.pipeline.measured_split import check_fingerprint, match_faces
 
 WEAK_BELOW = 0.5
 """A model with a lower accuracy is too weak to review labels: most labels that it contradicts are right."""
-
-
-@dataclass(frozen=True, eq=False)
-class QualityIssue:
-    """A kind of corrupted image.
-
-    Attributes:
-        mask: bool (N,), the samples that have the issue.
-        severity: float (N,), lower is worse; ranks the samples.
-    """
-
-    mask: npt.NDArray[np.bool_]
-    meaning: str
-    severity: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +123,7 @@ def audit_faces(dataset: Dataset, copies: NearCopies, predictions: Predictions |
             near=copies,
             identical_counts=count_copies(copies.identical, dataset.labels, dataset.split),
             near_counts=count_copies(groups, dataset.labels, dataset.split),
-            quality_issues=_quality_issues(images, deviation, few_tones),
+            quality_issues=quality_issues(images, deviation, few_tones),
             outliers=outlier_scores(images, [-few_tones]),
             ceilings=_ceilings(dataset),
             label_review=review,
@@ -191,21 +170,6 @@ def _most_saw_no_face(dataset: Dataset) -> npt.NDArray[np.bool_]:
     if dataset.votes is None or NOT_A_FACE_CLASS not in dataset.vote_classes:
         return np.zeros(len(dataset), dtype=np.bool_)
     return np.asarray(vote_probabilities(dataset.votes)[:, dataset.vote_classes.index(NOT_A_FACE_CLASS)] > 0.5)
-
-
-def _quality_issues(
-    images: npt.NDArray[np.uint8], deviation: npt.NDArray[np.float64], few_tones: npt.NDArray[np.float64]
-) -> dict[str, QualityIssue]:
-    visible = deviation >= NEAR_BLANK_BELOW
-    fine = detail(images)
-    return {
-        "blank": QualityIssue(deviation < BLANK_BELOW, "almost one grey level", deviation),
-        "near-blank": QualityIssue(~visible & (deviation >= BLANK_BELOW), "very low contrast", deviation),
-        "text or drawing": QualityIssue(
-            visible & (few_tones < FEW_TONES_BELOW), "few grey levels for this contrast", few_tones
-        ),
-        "blurred or enlarged": QualityIssue(visible & (fine < LITTLE_DETAIL_BELOW), "almost no fine detail", fine),
-    }
 
 
 def _review_labels(dataset: Dataset, predictions: Predictions, groups: npt.NDArray[np.int64]) -> LabelReview:

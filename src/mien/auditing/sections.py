@@ -1,13 +1,12 @@
-"""The sections of an audit, each with its findings as JSON, table and page blocks.
+"""The sections of an audit's page, and all its findings as JSON. The table in front of a section is also a terminal's.
 
-To add a check, add its class to :data:`Check` and an entry in :data:`CHECKS`. ``key`` is the id of its section on the
-page, ``title`` also that of its table in a terminal. ``values`` go into ``audit.json``; a table without rows says that
-the check does not apply; ``blocks`` are below the table.
+To add a check, add a function that returns its :class:`Section` and an entry in :data:`SECTIONS`; its counts for
+``audit.json`` are in :func:`audit_values`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,53 +31,39 @@ IMAGES_PER_ISSUE = 16
 OUTLIERS_SHOWN = 48
 
 
-class _Copies:
-    """Copies: the same image in several samples, maybe in other splits or with other labels."""
-
-    key = "copies"
-    title = "Copies"
-
-    def values(self, findings: AuditFindings) -> dict[str, Any]:
-        return {
-            "identical": findings.identical_counts,
-            "identical_or_near": findings.near_counts,
-            "near_pairs": len(findings.near.first),
-        }
-
-    def table(self, findings: AuditFindings) -> Table:
-        exact, near = findings.identical_counts, findings.near_counts
-        rows = [
-            ("images that occur more than once", exact.groups, near.groups),
-            ("samples with these images", exact.samples, near.samples),
-            ("of these images, those with conflicting labels", exact.conflicting_groups, near.conflicting_groups),
-            ("samples with conflicting labels", exact.conflicting_samples, near.conflicting_samples),
-        ]
-        rows += [
-            (f"samples of {one.split} with a copy in {one.source}", one.samples, other.samples)
-            for one, other in zip(exact.leaks, near.leaks, strict=True)
-        ]
-        return Table("copies", columns_of({"copies": "text", "identical": "count", "identical or near": "count"}), rows)
-
-    def blocks(self, findings: AuditFindings) -> list[Block]:
-        near = findings.near
-        found: list[Block] = [
-            Text(
-                f"Identical: the same pixels. Near: mirrored, shifted by a few pixels, cropped by up to a tenth, "
-                f"recompressed, lighter or darker: {len(near.first):,} pairs. Images with too little contrast are not "
-                f"compared. See docs/audit.md.",
-                soft=True,
-            ),
-            groups_table(findings),
-        ]
-        across = np.flatnonzero(findings.faces.split[near.first] != findings.faces.split[near.second])
-        if len(across):
-            pairs = tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN))
-            found += [Text(f"Near-copies across splits: examples from {len(across):,} pairs."), Row(pairs)]
-        disputed = np.unique(near.groups[in_conflict(near.groups, findings.faces.labels)])
-        if len(disputed):
-            groups = tuple(_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN))
-            found += [Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."), Row(groups)]
-        return found
+def copies_section(findings: AuditFindings) -> Section:
+    """Build the section about the same image in several samples, maybe in other splits or with other labels."""
+    exact, near, pairs = findings.identical_counts, findings.near_counts, findings.near
+    rows = [
+        ("images that occur more than once", exact.groups, near.groups),
+        ("samples with these images", exact.samples, near.samples),
+        ("of these images, those with conflicting labels", exact.conflicting_groups, near.conflicting_groups),
+        ("samples with conflicting labels", exact.conflicting_samples, near.conflicting_samples),
+    ]
+    rows += [
+        (f"samples of {one.split} with a copy in {one.source}", one.samples, other.samples)
+        for one, other in zip(exact.leaks, near.leaks, strict=True)
+    ]
+    columns = columns_of({"copies": "text", "identical": "count", "identical or near": "count"})
+    blocks: list[Block] = [
+        Table("copies", columns, rows),
+        Text(
+            f"Identical: the same pixels. Near: mirrored, shifted by a few pixels, cropped by up to a tenth, "
+            f"recompressed, lighter or darker: {len(pairs.first):,} pairs. Images with too little contrast are not "
+            f"compared. See docs/audit.md.",
+            soft=True,
+        ),
+        groups_table(findings),
+    ]
+    across = np.flatnonzero(findings.faces.split[pairs.first] != findings.faces.split[pairs.second])
+    if len(across):
+        shown = tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN))
+        blocks += [Text(f"Near-copies across splits: examples from {len(across):,} pairs."), Row(shown)]
+    disputed = np.unique(pairs.groups[in_conflict(pairs.groups, findings.faces.labels)])
+    if len(disputed):
+        groups = tuple(_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN))
+        blocks += [Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."), Row(groups)]
+    return Section("copies", "Copies", tuple(blocks))
 
 
 def groups_table(findings: AuditFindings) -> Table:
@@ -97,18 +82,20 @@ def groups_table(findings: AuditFindings) -> Table:
     return Table("copied-samples", columns_of(dict.fromkeys(names, "text")), rows, shown=0)
 
 
-def face_tile(findings: AuditFindings, index: int) -> FaceTile:
-    """Return the tile of a sample's face with label, split, id and file."""
-    faces = findings.faces
-    caption = f"{faces.classes[faces.labels[index]]}, {faces.split[index]} {faces.rows[index]}"
-    file = str(faces.source[index])
-    return FaceTile(data_address(faces.images[index]), caption, (("file", file, None),) if file else ())
+def _tiles(findings: AuditFindings, indices: Sequence[int] | npt.NDArray[np.int64]) -> tuple[FaceTile, ...]:
+    """Return the tiles of samples' faces with label, split, id and file."""
+    faces, tiles = findings.faces, []
+    for at in indices:
+        caption = f"{faces.classes[faces.labels[at]]}, {faces.split[at]} {faces.rows[at]}"
+        file = str(faces.source[at])
+        tiles.append(FaceTile(data_address(faces.images[at]), caption, (("file", file, None),) if file else ()))
+    return tuple(tiles)
 
 
 def _pair(findings: AuditFindings, pair: int) -> FaceRow:
     near = findings.near
-    members = (int(near.first[pair]), int(near.second[pair]))
-    return FaceRow(f"correlation {near.correlation[pair]:.3f}", tuple(face_tile(findings, each) for each in members))
+    tiles = _tiles(findings, [near.first[pair], near.second[pair]])
+    return FaceRow(f"correlation {near.correlation[pair]:.3f}", tiles)
 
 
 def _group(findings: AuditFindings, group: int) -> FaceRow:
@@ -117,7 +104,7 @@ def _group(findings: AuditFindings, group: int) -> FaceRow:
     counts = [f"{findings.faces.classes[at]} {count}" for at, count in enumerate(np.bincount(labels)) if count]
     # Faces with rare labels come first, so that the first few show the conflict.
     order = members[np.argsort(np.bincount(labels)[labels], kind="stable")][:FACES_OF_A_GROUP]
-    return FaceRow(", ".join(counts), tuple(face_tile(findings, int(each)) for each in order))
+    return FaceRow(", ".join(counts), _tiles(findings, order))
 
 
 def _spread(values: Sequence[int] | npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
@@ -126,53 +113,36 @@ def _spread(values: Sequence[int] | npt.NDArray[np.int64], count: int) -> npt.ND
     return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).astype(np.int64))]
 
 
-class _Labels:
-    """Labels that a model's predictions contradict."""
-
-    key = "labels"
-    title = "Doubtful labels"
-
-    def values(self, findings: AuditFindings) -> dict[str, Any]:
-        review = findings.label_review
-        if review is None:
-            return {"labels": None}
-        of = review.predictions
-        counts = {name: int(getattr(review.issues, name).sum()) for name in ("evidence", "flagged", "sure")}
-        measured = {"samples": len(of), "accuracy": of.accuracy, "split": of.split, **counts}
-        return {"labels": {**measured, "flagged_confirmed": review.flagged_confirmed}}
-
-    def table(self, findings: AuditFindings) -> Table:
-        review = findings.label_review
-        columns = columns_of({"labels": "text", "samples": "count", "most voters contradict": "percent"})
-        rows: list[tuple[Any, ...]] = []
-        if review is not None:
-            issues = review.issues
-            rows = [
-                ("reviewed", len(review.predictions), None),
-                ("label predicted by the model", round(review.predictions.accuracy * len(review.predictions)), None),
-                ("flagged by confident learning", int(issues.flagged.sum()), review.flagged_confirmed),
-                ("of these, model and neighbours agree on one other class", int(issues.sure.sum()), None),
-            ]
-        return Table("doubtful-labels-counts", columns, rows)
-
-    def blocks(self, findings: AuditFindings) -> list[Block]:
-        review = findings.label_review
-        if review is None:
-            return [Text("Labels were not reviewed: no predictions were given. Only conflicting copies are known.")]
-        of_train, scope = "", "No sample of train was predicted, so no change is suggested. "
-        if (findings.faces.split[review.indices] == "train").any():
-            scope = "Labels of other splits are not used: validation and test must not influence changes in train. "
-            of_train = " of train"
-        unchecked = "There are no votes to check this: look at the faces." if review.flagged_confirmed is None else ""
-        worst = np.argsort(-review.issues.suspicion, kind="stable")[:DOUBTFUL_SHOWN]
-        return [
-            Text(
-                f"Samples are ranked by two scores: the probability of the label, and the fraction of nearest "
-                f"neighbours{of_train} with the same label. {scope}{unchecked}"
-            ),
-            label_issues_table(findings, review),
-            FaceRow("Most doubtful labels", tuple(_doubtful_tile(findings, review, int(each)) for each in worst)),
-        ]
+def labels_section(findings: AuditFindings) -> Section:
+    """Build the section about labels that a model's predictions contradict."""
+    review = findings.label_review
+    if review is None:
+        words = "Labels were not reviewed: no predictions were given. Only conflicting copies are known."
+        return Section("labels", "Doubtful labels", (Text(words),))
+    issues, accuracy = review.issues, review.predictions.accuracy
+    rows = [
+        ("reviewed", len(review.predictions), None),
+        ("label predicted by the model", round(accuracy * len(review.predictions)), None),
+        ("flagged by confident learning", int(issues.flagged.sum()), review.flagged_confirmed),
+        ("of these, model and neighbours agree on one other class", int(issues.sure.sum()), None),
+    ]
+    columns = columns_of({"labels": "text", "samples": "count", "most voters contradict": "percent"})
+    of_train, scope = "", "No sample of train was predicted, so no change is suggested. "
+    if (findings.faces.split[review.indices] == "train").any():
+        scope = "Labels of other splits are not used: validation and test must not influence changes in train. "
+        of_train = " of train"
+    unchecked = "There are no votes to check this: look at the faces." if review.flagged_confirmed is None else ""
+    worst = np.argsort(-issues.suspicion, kind="stable")[:DOUBTFUL_SHOWN]
+    blocks = (
+        Table("doubtful-labels-counts", columns, rows),
+        Text(
+            f"Samples are ranked by two scores: the probability of the label, and the fraction of nearest "
+            f"neighbours{of_train} with the same label. {scope}{unchecked}"
+        ),
+        label_issues_table(findings, review),
+        FaceRow("Most doubtful labels", tuple(_doubtful_tile(findings, review, int(each)) for each in worst)),
+    )
+    return Section("labels", "Doubtful labels", blocks)
 
 
 def label_issues_table(findings: AuditFindings, review: LabelReview) -> Table:
@@ -203,124 +173,114 @@ def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> Fac
     return sample_tile(predictions, at, findings.faces, int(review.indices[at]), caption)
 
 
-class _Images:
-    """Corrupted images, and images without a face."""
-
-    key = "images"
-    title = "Image quality"
-
-    def values(self, findings: AuditFindings) -> dict[str, Any]:
-        return {"quality_issues": {name: int(issue.mask.sum()) for name, issue in findings.quality_issues.items()}}
-
-    def table(self, findings: AuditFindings) -> Table:
-        rows = [(name, int(issue.mask.sum()), issue.meaning) for name, issue in findings.quality_issues.items()]
-        return Table("quality-issues", columns_of({"issue": "text", "samples": "count", "meaning": "text"}), rows)
-
-    def blocks(self, findings: AuditFindings) -> list[Block]:
-        unusual = np.argsort(-findings.outliers, kind="stable")[:OUTLIERS_SHOWN]
-        shown: list[Block] = []
-        for name, issue in findings.quality_issues.items():
-            worst = np.flatnonzero(issue.mask)
-            worst = worst[np.argsort(issue.severity[worst], kind="stable")][:IMAGES_PER_ISSUE]
-            if len(worst):
-                title = f"{name}: {int(issue.mask.sum()):,}"
-                shown.append(FaceRow(title, tuple(face_tile(findings, int(each)) for each in worst)))
-        tiles = tuple(face_tile(findings, int(each)) for each in unusual)
-        return [
-            *shown,
-            Text("Outliers are ranked by how rare their frequencies and tones are. Very close crops are among them."),
-            FaceRow("Most unusual images", tiles),
-        ]
+def images_section(findings: AuditFindings) -> Section:
+    """Build the section about corrupted images, and images without a face."""
+    columns = columns_of({"issue": "text", "samples": "count", "meaning": "text"})
+    rows = [(name, int(issue.mask.sum()), issue.meaning) for name, issue in findings.quality_issues.items()]
+    blocks: list[Block] = [Table("quality-issues", columns, rows)]
+    for name, issue in findings.quality_issues.items():
+        worst = np.flatnonzero(issue.mask)
+        worst = worst[np.argsort(issue.severity[worst], kind="stable")][:IMAGES_PER_ISSUE]
+        if len(worst):
+            blocks.append(FaceRow(f"{name}: {int(issue.mask.sum()):,}", _tiles(findings, worst)))
+    unusual = np.argsort(-findings.outliers, kind="stable")[:OUTLIERS_SHOWN]
+    blocks += [
+        Text("Outliers are ranked by how rare their frequencies and tones are. Very close crops are among them."),
+        FaceRow("Most unusual images", _tiles(findings, unusual)),
+    ]
+    return Section("images", "Image quality", tuple(blocks))
 
 
-class _Ceiling:
-    """The accuracy ceiling set by the annotators' disagreement."""
-
-    key = "ceiling"
+def ceiling_section(findings: AuditFindings) -> Section | None:
+    """Build the section about the accuracy ceiling set by the annotators' disagreement; None without votes."""
+    if not findings.ceilings:
+        return None
+    columns = columns_of(
+        {"split": "text", "samples": "count", "a second panel": "percent", "the best answers": "percent"}
+    )
+    rows = [(name, of.samples, of.second_panel, of.best_answer) for name, of in findings.ceilings.items()]
+    words = Text(
+        "Annotators disagree, and this limits the accuracy on their majority. The table says how often as many other "
+        "people would have the same majority, and how often the most probable answer would be theirs: the ceiling. "
+        "Such panels are drawn from the votes, on samples with a majority by FER+'s protocol.",
+        soft=True,
+    )
     title = "Label-noise ceiling: accuracy on the majority of annotators"
-
-    def values(self, findings: AuditFindings) -> dict[str, Any]:
-        return {"ceilings": findings.ceilings}
-
-    def table(self, findings: AuditFindings) -> Table:
-        columns = columns_of(
-            {"split": "text", "samples": "count", "a second panel": "percent", "the best answers": "percent"}
-        )
-        found = findings.ceilings.items()
-        return Table("ceilings", columns, [(name, of.samples, of.second_panel, of.best_answer) for name, of in found])
-
-    def blocks(self, findings: AuditFindings) -> list[Block]:
-        if not findings.ceilings:
-            return []
-        return [
-            Text(
-                "Annotators disagree, and this limits the accuracy on their majority. The table says how often as "
-                "many other people would have the same majority, and how often the most probable answer would be "
-                "theirs: the ceiling. Such panels are drawn from the votes, on samples with a majority by FER+'s "
-                "protocol.",
-                soft=True,
-            )
-        ]
+    return Section("ceiling", title, (Table("ceilings", columns, rows), words))
 
 
-class _Changes:
-    """The suggested changes, as ``clean.toml`` lists them."""
-
-    key = "changes"
-    title = "Suggested changes (clean.toml)"
-
-    def values(self, findings: AuditFindings) -> dict[str, Any]:
-        """Count the changes by kind and split, ``{"drop copy": {"train": 12}}``."""
-        counts: dict[str, dict[str, int]] = {}
-        for change in findings.changes:
-            of_kind = counts.setdefault(f"{'drop' if change.to is None else 'relabel'} {change.kind}", {})
-            of_kind[change.split] = of_kind.get(change.split, 0) + 1
-        return {"changes": dict(sorted(counts.items()))}
-
-    def table(self, findings: AuditFindings) -> Table:
-        splits = tuple(findings.faces.counts_by_split())
-        columns = columns_of({"change": "text", **dict.fromkeys(splits, "count")})
-        counted = self.values(findings)["changes"].items()
-        return Table("changes", columns, [(kind, *(of.get(split, 0) for split in splits)) for kind, of in counted])
-
-    def blocks(self, findings: AuditFindings) -> list[Block]:
-        columns = ("row", "split", "label", "to", "kind", "reason", "source")
-        rows = [tuple(getattr(change, name) for name in columns) for change in findings.changes]
-        return [
-            Text(
-                "Samples to drop or relabel, each with its reason. Review the file: delete lines that you disagree "
-                "with. Give it to any command except audit with --clean. The data on disk is not changed. Only "
-                "blank images and conflicting identical images of one split are listed for validation and test."
-            ),
-            Table("list-of-changes", columns_of(dict.fromkeys(columns, "text")), rows, shown=0),
-        ]
+def changes_section(findings: AuditFindings) -> Section:
+    """Build the section about the suggested changes, as ``clean.toml`` lists them."""
+    splits, counts = tuple(findings.faces.counts_by_split()), _change_counts(findings)
+    summary = columns_of({"change": "text", **dict.fromkeys(splits, "count")})
+    counted_rows = [(kind, *(of.get(split, 0) for split in splits)) for kind, of in counts.items()]
+    columns = ("row", "split", "label", "to", "kind", "reason", "source")
+    rows = [tuple(getattr(change, name) for name in columns) for change in findings.changes]
+    blocks = (
+        *([Table("changes", summary, counted_rows)] if counts else []),
+        Text(
+            "Samples to drop or relabel, each with its reason. Review the file: delete lines that you disagree "
+            "with. Give it to any command except audit with --clean. The data on disk is not changed. Only "
+            "blank images and conflicting identical images of one split are listed for validation and test."
+        ),
+        Table("list-of-changes", columns_of(dict.fromkeys(columns, "text")), rows, shown=0),
+    )
+    return Section("changes", "Suggested changes (clean.toml)", blocks)
 
 
-Check: TypeAlias = _Copies | _Labels | _Images | _Ceiling | _Changes
+def _change_counts(findings: AuditFindings) -> dict[str, dict[str, int]]:
+    """Count the changes by kind and split, ``{"drop copy": {"train": 12}}``."""
+    counts: dict[str, dict[str, int]] = {}
+    for change in findings.changes:
+        of_kind = counts.setdefault(f"{'drop' if change.to is None else 'relabel'} {change.kind}", {})
+        of_kind[change.split] = of_kind.get(change.split, 0) + 1
+    return dict(sorted(counts.items()))
 
-CHECKS: tuple[Check, ...] = (_Copies(), _Labels(), _Images(), _Ceiling(), _Changes())
-"""All sections, in the order of page and terminal."""
+
+SECTIONS: tuple[Callable[[AuditFindings], Section | None], ...] = (
+    copies_section,
+    labels_section,
+    images_section,
+    ceiling_section,
+    changes_section,
+)
+"""All sections, in the order of page and terminal. One that does not apply is None."""
 
 
 def audit_values(findings: AuditFindings) -> dict[str, Any]:
     """Return all counts, JSON-ready, with NaN as None. Single samples are listed only in the page's tables."""
-    faces = findings.faces
-    counts = {split: dict(zip(faces.classes, of, strict=True)) for split, of in faces.counts_by_split().items()}
-    content: dict[str, Any] = {"faces": len(faces), "classes": faces.classes, "data_fingerprint": faces.fingerprint}
-    content["counts"] = counts
-    for check in CHECKS:
-        content |= check.values(findings)
-    return dict(json_ready({**content, "not_checked": findings.not_checked}))
+    faces, review, labels = findings.faces, findings.label_review, None
+    if review is not None:
+        labels = {"samples": len(review.predictions), "accuracy": review.predictions.accuracy}
+        labels |= {"split": review.predictions.split}
+        labels |= {name: int(getattr(review.issues, name).sum()) for name in ("evidence", "flagged", "sure")}
+        labels |= {"flagged_confirmed": review.flagged_confirmed}
+    content = {
+        "faces": len(faces),
+        "classes": faces.classes,
+        "data_fingerprint": faces.fingerprint,
+        "counts": {split: dict(zip(faces.classes, of, strict=True)) for split, of in faces.counts_by_split().items()},
+        "identical": findings.identical_counts,
+        "identical_or_near": findings.near_counts,
+        "near_pairs": len(findings.near.first),
+        "labels": labels,
+        "quality_issues": {name: int(issue.mask.sum()) for name, issue in findings.quality_issues.items()},
+        "ceilings": findings.ceilings,
+        "changes": _change_counts(findings),
+        "not_checked": findings.not_checked,
+    }
+    return dict(json_ready(content))
+
+
+def audit_sections(findings: AuditFindings) -> list[Section]:
+    """Build the sections that apply."""
+    return [section for build in SECTIONS if (section := build(findings)) is not None]
 
 
 def audit_tables(findings: AuditFindings) -> RenderableType:
-    """Return the tables of the checks, printable by rich."""
-    shown = []
-    for check in CHECKS:
-        table = check.table(findings)
-        if table.rows:
-            caption = [RichText(table.caption, style="dim")] if table.caption else []
-            shown.append(titled(check.title, Group(rich_table(table), *caption)))
+    """Return the tables in front of the sections, printable by rich."""
+    first = [(section.title, section.blocks[0]) for section in audit_sections(findings)]
+    shown = [titled(title, rich_table(table)) for title, table in first if isinstance(table, Table)]
     return Group(*shown, *[RichText(f"\n{each.line}") for each in findings.not_checked])
 
 
@@ -329,13 +289,8 @@ def write_audit(folder: Path, findings: AuditFindings, *, title: str, metadata: 
 
     Raises MissingExtraError without matplotlib or jinja2, RunError if the files cannot be written.
     """
-    sections = []
-    for check in CHECKS:
-        table = check.table(findings)
-        blocks = (*((table,) if table.rows else ()), *check.blocks(findings))
-        if blocks:
-            sections.append(Section(check.key, check.title, blocks))
-    splits = ", ".join(f"{sum(counts):,} {split}" for split, counts in findings.faces.counts_by_split().items())
-    lead = f"{counted(len(findings.faces), 'sample')} ({splits}), {len(findings.faces.classes)} classes."
-    page = Page(title, lead, sections, metadata, findings.not_checked, classes=findings.faces.classes)
+    faces = findings.faces
+    splits = ", ".join(f"{sum(counts):,} {split}" for split, counts in faces.counts_by_split().items())
+    lead = f"{counted(len(faces), 'sample')} ({splits}), {len(faces.classes)} classes."
+    page = Page(title, lead, audit_sections(findings), metadata, findings.not_checked, classes=faces.classes)
     return page.write(folder, "audit.html")

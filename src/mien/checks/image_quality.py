@@ -1,20 +1,20 @@
 """Image faults visible in the pixels: blank images, drawings or text, lack of detail; and images unlike the others."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.base.progress import slices
+from mien.data.clean import BLANK_BELOW
 from mien.near_copies.alignment import CHUNK, Floats32, in_chunks
 from mien.near_copies.descriptor import spectra
+from mien.near_copies.finder import MIN_CONTRAST
 
 Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
-
-NEAR_BLANK_BELOW = 8.0
-"""Standard deviation of the pixels below which almost nothing is visible."""
 
 FEW_TONES_BELOW = 0.7
 """Limit of :func:`tones`. On FER2013, 60 of 80 images below this limit are text, signs or drawings."""
@@ -25,6 +25,20 @@ LITTLE_DETAIL_BELOW = 0.006
 _LEVELS = 256
 _DIRECTIONS = 60
 _SAMPLE = 8000
+
+
+@dataclass(frozen=True, eq=False)
+class QualityIssue:
+    """A kind of corrupted image.
+
+    Attributes:
+        mask: bool (N,), the samples that have the issue.
+        severity: float (N,), lower is worse; ranks the samples.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    meaning: str
+    severity: Floats
 
 
 def _by_chunk(measure: Callable[[Images], Floats]) -> Callable[[Images], Floats]:
@@ -67,6 +81,20 @@ def detail(images: Images) -> Floats:
         )
     lost = np.square(plain - blurred)[:, 1:-1, 1:-1].mean(axis=(1, 2))
     return np.asarray(lost / np.maximum(plain.var(axis=(1, 2)), 1.0), dtype=np.float64)
+
+
+def quality_issues(images: Images, deviation: Floats, few_tones: Floats) -> dict[str, QualityIssue]:
+    """Find the issues of images, by name, from their standard :func:`contrast` and :func:`tones`, float64 (N,)."""
+    visible = deviation >= MIN_CONTRAST
+    fine = detail(images)
+    return {
+        "blank": QualityIssue(deviation < BLANK_BELOW, "almost one grey level", deviation),
+        "near-blank": QualityIssue(~visible & (deviation >= BLANK_BELOW), "very low contrast", deviation),
+        "text or drawing": QualityIssue(
+            visible & (few_tones < FEW_TONES_BELOW), "few grey levels for this contrast", few_tones
+        ),
+        "blurred or enlarged": QualityIssue(visible & (fine < LITTLE_DETAIL_BELOW), "almost no fine detail", fine),
+    }
 
 
 def outlier_scores(images: Images, further: Sequence[Floats] = ()) -> Floats:
