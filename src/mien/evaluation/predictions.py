@@ -29,31 +29,22 @@ _MAX_BYTES = 1_000_000_000
 zeros could fill the memory."""
 
 
-def _typed(name: str, given: Any, kinds: str, dimensions: int, what: str) -> npt.NDArray[Any]:
-    """Convert to an array and check its kind of dtype and number of dimensions. Raises :class:`DataError`."""
+_KINDS = {"iu": "integers", "f": "floats", "iuf": "numbers", "b": "booleans", "U": "strings"}
+_STORED_AS: dict[str, Any] = {"iu": np.int64, "f": np.float64, "iuf": np.float64}
+
+
+def _array(name: str, given: Any, kinds: str, *shape: int | None) -> npt.NDArray[Any]:
+    """Convert to an array, numbers to 64 bits. Raises DataError for other kinds of dtype or another shape (None: any).
+
+    ``kinds`` is a key of ``_KINDS``.
+    """
     values: npt.NDArray[Any] = np.asarray(given)
-    if values.dtype.kind not in kinds or values.ndim != dimensions:
-        raise DataError(f"'{name}' must be {what}; found {values.dtype} {values.shape}.", code="predictions")
-    return values
-
-
-def _matrix(name: str, given: Any, kinds: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Convert to float64, if the dtype is of one of these kinds and the shape matches. Raises :class:`DataError`."""
-    values: npt.NDArray[Any] = np.asarray(given)
-    if values.dtype.kind not in kinds or values.shape != shape:
-        words = f"'{name}' must be {'floats' if kinds == 'f' else 'numbers'} of shape {shape}: samples, classes; found "
-        raise DataError(f"{words}{values.dtype} {values.shape}.", code="predictions")
-    return values.astype(np.float64)
-
-
-def _integers(name: str, values: Any) -> npt.NDArray[np.int64]:
-    return _typed(name, values, "iu", 1, "integers of shape (N,)").astype(np.int64)
-
-
-def _check_length(name: str, values: npt.NDArray[Any], count: int) -> None:
-    if len(values) != count:
-        words = f"'{name}' needs one entry per sample; found {len(values)} for {count} samples."
+    fits = values.ndim == len(shape) and all(side in {None, own} for side, own in zip(shape, values.shape, strict=True))
+    if values.dtype.kind not in kinds or not fits:
+        sides = ", ".join("any" if side is None else str(side) for side in shape)
+        words = f"'{name}' must be {_KINDS[kinds]} of shape ({sides}); found {values.dtype} {values.shape}."
         raise DataError(words, code="predictions")
+    return values.astype(_STORED_AS.get(kinds, values.dtype))
 
 
 def _refuse(bad: npt.ArrayLike, rule: str, values: npt.NDArray[Any], sample_ids: npt.NDArray[np.int64]) -> None:
@@ -82,7 +73,20 @@ def check_probabilities(
 
 
 class PerSample:
-    """Base of dataclasses whose arrays have one row per sample."""
+    """Base of frozen dataclasses whose arrays have one row per sample."""
+
+    def _store(self, **arrays: Any) -> None:
+        """Replace fields by their converted arrays, in the constructor."""
+        for name, value in arrays.items():
+            object.__setattr__(self, name, value)
+
+    def _check_length(self, count: int) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, PerSample):
+                value._check_length(count)
+            elif isinstance(value, np.ndarray) and len(value) != count:
+                words = f"'{name}' needs one entry per sample; found {len(value)} for {count} samples."
+                raise DataError(words, code="predictions")
 
     def subset(self, chosen: npt.NDArray[Any]) -> Self:
         """Return the chosen samples, bool (N,) or indices (K,), in that order."""
@@ -114,18 +118,16 @@ class VotePredictions(PerSample):
     output: str = ""
 
     def __post_init__(self) -> None:
-        shape = (*np.shape(self.counts)[:1], len(self.classes))
-        # The dataclass is frozen; only the constructor converts the types.
-        object.__setattr__(self, "counts", _matrix("vote_counts", self.counts, "iuf", shape))
+        self._store(counts=_array("vote_counts", self.counts, "iuf", None, len(self.classes)))
         if self.probabilities is not None:
-            object.__setattr__(self, "probabilities", _matrix("vote_probabilities", self.probabilities, "iuf", shape))
+            shape = self.counts.shape
+            self._store(probabilities=_array("vote_probabilities", self.probabilities, "iuf", *shape))
 
     def check(self, sample_ids: npt.NDArray[np.int64]) -> None:
-        """Check that the values match the samples, int64 (N,). Raises :class:`DataError`."""
+        """Check the values of the samples, int64 (N,). Raises :class:`DataError`."""
         if len(set(self.classes)) < len(self.classes) or len(self.classes) < 2:
             found = ", ".join(self.classes)
             raise DataError(f"'vote_classes' must be two unique names or more; found {found}.", code="predictions")
-        _check_length("vote_counts", self.counts, len(sample_ids))
         usable = np.isfinite(self.counts).all(axis=1) & (self.counts >= 0).all(axis=1)
         _refuse(~usable, "'vote_counts' must be 0 or more", self.counts, sample_ids)
         if self.probabilities is not None:
@@ -160,13 +162,10 @@ class Answers(PerSample):
     output: str = ""
 
     def __post_init__(self) -> None:
-        confidence = np.asarray(self.confidence)
-        kinds = self.said.dtype.kind + confidence.dtype.kind
-        if kinds != "Uf" or self.said.ndim != 1 or self.said.shape != confidence.shape:
-            raise DataError("'answers' and 'answer_confidence' must be strings and floats (N,).", code="predictions")
-        if not ((confidence >= 0) & (confidence <= 1)).all():
+        said = _array("answers", self.said, "U", None)
+        self._store(said=said, confidence=_array("answer_confidence", self.confidence, "f", len(said)))
+        if not ((self.confidence >= 0) & (self.confidence <= 1)).all():
             raise DataError("'answer_confidence' must be in 0..1.", code="predictions")
-        object.__setattr__(self, "confidence", confidence.astype(np.float64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +178,7 @@ class RatedValues(PerSample):
         ratings: float64 (N, E), NaN for a sample without rating.
 
     Raises:
-        DataError: an array has another shape or type (``predictions``).
+        DataError: an array has another shape or type, or a value is not finite.
     """
 
     names: tuple[str, ...]
@@ -188,9 +187,7 @@ class RatedValues(PerSample):
 
     def __post_init__(self) -> None:
         for name in ("values", "ratings"):
-            array = _typed(name, getattr(self, name), "f", 2, "floats of shape (N, E)")
-            _check_length(f"{name}[0]", array.T, len(self.names))
-            object.__setattr__(self, name, array.astype(np.float64))
+            self._store(**{name: _array(name, getattr(self, name), "f", None, len(self.names))})
         if not np.isfinite(self.values).all():
             raise DataError("values must be finite; only ratings may be NaN.", code="predictions")
 
@@ -265,8 +262,7 @@ class Predictions(PerSample):
     trained_on: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        sample_ids, labels = _integers("sample_ids", self.sample_ids), _integers("labels", self.labels)
-        count, class_count = len(sample_ids), len(self.classes)
+        class_count = len(self.classes)
         if class_count < 2:
             raise DataError(f"'classes' must name at least two classes; found {class_count}.", code="predictions")
         if len({*self.classes, ""}) <= class_count:
@@ -274,37 +270,27 @@ class Predictions(PerSample):
             raise DataError(words, code="predictions")
         if not re.fullmatch(r'[^/\\:*?"<>|\x00-\x1f]{1,80}', self.split):  # it becomes a file's name
             raise DataError(f"'split' must be a name, e.g. 'test'; found {self.split!r:.80}.", code="predictions")
-        probabilities = _matrix("probabilities", self.probabilities, "f", (count, class_count))
-        _check_length("labels", labels, count)
-        if not count:
-            raise DataError("There are no samples; predictions need at least one face.", code="predictions")
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             words = f"'temperature' must be a positive number; found {self.temperature}."
             raise DataError(words, code="predictions")
-        ids, repeats = np.unique(sample_ids, return_counts=True)
+        given = {name: getattr(self, name) for name in ("sample_ids", "labels", "groups")}
+        integers = {name: _array(name, each, "iu", None) for name, each in given.items() if each is not None}
+        probabilities = _array("probabilities", self.probabilities, "f", None, class_count)
+        self._store(classes=tuple(self.classes), probabilities=probabilities, **integers)
+        if self.trained_on is not None:
+            self._store(trained_on=_array("trained_on", self.trained_on, "b", None))
+        self._check_length(count := len(self.sample_ids))
+        if not count:
+            raise DataError("There are no samples; predictions need at least one face.", code="predictions")
+        ids, repeats = np.unique(self.sample_ids, return_counts=True)
         if len(ids) < count:
             words = f"'sample_ids' must be unique; {ids[repeats > 1][0]} occurs {repeats.max()} times."
             raise DataError(words, code="predictions")
-        rule = f"'labels' must be 0..{class_count - 1} for {class_count} classes"
-        _refuse((labels < 0) | (labels >= class_count), rule, labels, sample_ids)
-        check_probabilities(sample_ids, probabilities)
+        rule, labels = f"'labels' must be 0..{class_count - 1} for {class_count} classes", self.labels
+        _refuse((labels < 0) | (labels >= class_count), rule, labels, self.sample_ids)
+        check_probabilities(self.sample_ids, probabilities)
         if self.votes is not None:
-            self.votes.check(sample_ids)
-        if self.answers is not None:
-            _check_length("answers", self.answers.said, count)
-        if self.rated is not None:
-            _check_length("values", self.rated.values, count)
-            _check_length("ratings", self.rated.ratings, count)
-        groups = None if self.groups is None else _integers("groups", self.groups)
-        if groups is not None:
-            _check_length("groups", groups, count)
-        converted = {"sample_ids": sample_ids, "labels": labels, "probabilities": probabilities, "groups": groups}
-        if self.trained_on is not None:
-            converted["trained_on"] = trained = _typed("trained_on", self.trained_on, "b", 1, "booleans of shape (N,)")
-            _check_length("trained_on", trained, count)
-        for name, value in {**converted, "classes": tuple(self.classes)}.items():
-            # The dataclass is frozen; only the constructor converts the types.
-            object.__setattr__(self, name, value)
+            self.votes.check(self.sample_ids)
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -458,11 +444,11 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _converted(name: str, value: Any) -> Any:
     """Convert an array of a file to a field; arrays of numbers are checked by the class that holds them."""
     if name == "temperature":
-        return float(_typed(name, value, "iuf", 0, "a single number"))
+        return float(_array(name, value, "iuf"))
     if name in {"classes", "vote_classes", "value_names"}:
-        return tuple(_typed(name, value, "U", 1, "strings of shape (C,)").tolist())
+        return tuple(_array(name, value, "U", None).tolist())
     texts = {"split", "data_fingerprint", "note", "scheme", "vote_output", "answer_output"}
-    return str(_typed(name, value, "U", 0, "a single string")) if name in texts else value
+    return str(_array(name, value, "U")) if name in texts else value
 
 
 class Teacher(NamedTuple):
