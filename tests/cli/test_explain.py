@@ -106,7 +106,6 @@ def test_occlusion_needs_a_model_file_alone(mien, tiny_run, files, tmp_path):
         mien("explain", files[0], "--model", model, "--out", tmp_path / "other", "--method", "gradcam"),
         "model-not-trainable",
         "occlusion",
-        "gradcam",
     )
     assert not (tmp_path / "other").exists()
 

@@ -209,11 +209,7 @@ def explain(
         warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
     explainer = Explainer(predictor.probabilities, predictor.manifest.input.crop_px)
     if gradient:
-        run = run_of(model)
-        if run is None or not run.best.is_file():
-            words = f"{predictor.path} has no weights for {gradient[0]}, only for occlusion. Give a run folder."
-            raise ModelError(words, code="model-not-trainable")
-        explainer = Explainer.with_gradients(run, predictor.manifest, predictor.probabilities)
+        explainer = Explainer.with_gradients(run_of(model), predictor.manifest, predictor.probabilities)
     target = target if target is None or target in predictor.classes else canonical_class(target)
     if target is not None and target not in predictor.classes:
         words = f"The model has no class '{target}'.{nearest(target, predictor.classes)}"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.errors import DataError, nearest, needs_extra
+from mien.base.errors import DataError, ModelError, nearest, needs_extra
 from mien.base.model_file import Manifest
 from mien.base.progress import slices
 from mien.base.run_folder import RunFolder
@@ -48,11 +48,15 @@ class Explainer:
     network: Any = None
 
     @classmethod
-    def with_gradients(cls, run: RunFolder, manifest: Manifest, predict: Predict) -> "Explainer":
+    def with_gradients(cls, run: RunFolder | None, manifest: Manifest, predict: Predict) -> "Explainer":
         """Make an explainer with the network of the run that a model file was exported from.
 
-        Raises MissingExtraError without torch, ModelError for other weights (``gradients-other-weights``).
+        Raises MissingExtraError without torch, ModelError for no weights (``model-not-trainable``) or others than the
+        model file's (``gradients-other-weights``).
         """
+        if run is None or not run.best.is_file():
+            words = f"'{manifest.full_name}' has no weights for gradients, only for occlusion. Give a run folder."
+            raise ModelError(words, code="model-not-trainable")
         with needs_extra("train", "Explaining a model by gradients"):
             # Import by name, because training writes a report too, and pages must not need torch.
             gradient = import_module("mien.explanation.gradient")

@@ -302,13 +302,9 @@ def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: E
 def build_explainer(model: Predictor, run: RunFolder | None) -> tuple[Explainer, Notice | None]:
     """Build a model's explainer, with a notice if some methods cannot be used."""
     occlusion = Explainer(model.probabilities, model.manifest.input.crop_px)
-    skipped = "Methods that need gradients are skipped"
-    if run is None or not run.best.is_file():
-        why = "the model is not in a run folder" if run is None else f"the run folder has no {run.best.name}"
-        return occlusion, Notice(f"{skipped}: {why}.", code="attention-skipped")
     try:
         explainer = Explainer.with_gradients(run, model.manifest, model.probabilities)
     except MienError as error:
-        return occlusion, Notice(f"{skipped}. {error}", code="attention-skipped")
+        return occlusion, Notice(f"Methods that need gradients are skipped. {error}", code="attention-skipped")
     reasons = [f"The method {method} is skipped. {reason}" for method, reason in explainer.unsupported.items()]
     return explainer, Notice(" ".join(reasons), code="attention-skipped") if reasons else None
