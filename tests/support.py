@@ -106,10 +106,12 @@ def write_fer2013(folder: Path, faces: Dataset) -> None:
     (folder / "fer2013new.csv").write_text("\n".join(votes) + "\n")
 
 
-def write_report(out: Path, predictions: Predictions, *, faces: Dataset | None = None, **more: Any) -> WrittenPage:
+def write_report(
+    out: Path, predictions: Predictions, *, faces: Dataset | None = None, metadata=None, explain=True, **more: Any
+) -> WrittenPage:
     """The report of predictions."""
-    data = None if faces is None else read(faces, 48)
-    return api.write_report(out, api.ReportInputs(predictions, **{"title": "t", "data": data, **more}))
+    inputs, data = api.ReportInputs(predictions, **{"title": "t", **more}), None if faces is None else read(faces, 48)
+    return api.write_report(out, inputs, data, metadata=metadata, explain=explain)
 
 
 def corrupt(images: npt.NDArray[np.uint8], name: str, strength: int, seed: int = 0) -> npt.NDArray[np.uint8]:

@@ -121,8 +121,8 @@ def models(tiny_run):
 
 def test_each_row_equals_the_evaluation_of_the_model_alone(table, tiny_run, faces):
     names = [tiny_run.path.name, "fast", "model.int8.onnx"]
-    assert [row["Model"] for row in table.table.records()] == names
-    for row, model, result in zip(table.table.records(), models(tiny_run), table, strict=True):
+    assert [row["Model"] for row in table.records()] == names
+    for row, model, result in zip(table.records(), models(tiny_run), table, strict=True):
         alone = package.evaluate(model, faces, metrics=["kappa"])
         assert result.to_dict() == alone.to_dict()
         headline = alone.to_dict()["headline"]
@@ -139,7 +139,7 @@ def test_each_row_equals_the_evaluation_of_the_model_alone(table, tiny_run, face
 
 
 def test_votes_add_a_column(voted_run, voted_faces):
-    (row,) = package.evaluate([voted_run.path], voted_faces).table.records()
+    (row,) = package.evaluate([voted_run.path], voted_faces).records()
     expected = package.evaluate(voted_run.path, voted_faces).votes.majority[0].evaluation.accuracy
     assert row["FER+ majority"] == expected.to_dict()
 
@@ -157,7 +157,7 @@ def test_the_best_is_bold_only_if_it_is_significantly_better(tmp_path):
     for name, predictions in (("good", better), ("bad", several[0])):
         write_predictions(tmp_path / "any.npz", predictions)
         results.append(replace(package.evaluate_file(tmp_path / "any.npz"), name=name))
-    found = model_table(results).table
+    found = model_table(results)
     assert found.best == {(0, "Accuracy"), (0, "Macro-F1")}
     assert found.to_latex().count("\\textbf") == found._repr_html_().count("<b>") == 2
     assert found.records()[0]["MB"] is None

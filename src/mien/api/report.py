@@ -62,11 +62,11 @@ def report(
     else:
         inputs = ReportInputs.find(expand_home(predictions), model, split)
     folder = check_out(inputs.default_out if out is None else out, data, for_page=True)
+    given, lines = None, {**(metadata or {})}
     if data is not None:
         form = (FINGERPRINT_PX, 1) if inputs.model is None else inputs.model.manifest.input.size_and_channels
-        inputs = replace(inputs, data=read(data, *form), metadata=environment(data))
-    lines = {**inputs.metadata, **(metadata or {})}
-    return write_report(folder, replace(inputs, explain=explain, metadata=lines, metrics=find_metrics(metrics)))
+        given, lines = read(data, *form), {**environment(data), **lines}
+    return write_report(folder, inputs, given, metadata=lines, explain=explain, metrics=find_metrics(metrics))
 
 
 def compare(

@@ -106,7 +106,7 @@ def evaluate(
         return
     if out is not None:
         notice(f"report: {result.write(out, metadata)}")
-    show_json(result.to_dict()) if json else show(rich_table(result.table))
+    show_json(result.to_dict()) if json else show(rich_table(result))
 
 
 def _show_evaluation(

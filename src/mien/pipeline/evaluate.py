@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,6 @@ from mien.pipeline.evaluation_files import ReportInputs, file_names, report_cont
 from mien.pipeline.measured_split import MeasuredSplit, digests_of
 from mien.pipeline.split_predictions import predict_split, votes_of, with_model_classes
 from mien.reporting.sections import mistakes_table
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -246,16 +243,11 @@ class EvaluationResult:
 
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``report.html`` with charts and tables into a folder; return its path. Needs the extra ``report``."""
-        inputs = ReportInputs(
-            self.predictions,
-            self._title,
-            # Leave out the model if probabilities were merged, or averaged over views or models.
-            model=None if self.merged or self.predictions.note else self.model,
-            model_name=self.name or None,
-            run=self.run,
-            explain=False,
-        )
-        return write_measured(check_out(folder, for_page=True), inputs, self.measured, self.evaluation).page
+        # Leave out the model if probabilities were merged, or averaged over views or models.
+        model = None if self.merged or self.predictions.note else self.model
+        inputs = ReportInputs(self.predictions, self._title, None, model, self.name or None, self.run)
+        out = check_out(folder, for_page=True)
+        return write_measured(out, inputs, self.measured, self.evaluation, explain=False).page
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``, JSON-ready."""
@@ -278,16 +270,16 @@ TIMED, WARM_UP = 20, 3
 
 
 @dataclass(frozen=True, eq=False)
-class ModelTable:
-    """Several models evaluated on the same samples, a row each.
+class ModelTable(Table):
+    """A table of several models evaluated on the same samples, a row each.
+
+    The best value of a metric is marked where it is significantly better than every other one.
 
     Attributes:
         results: the evaluation of each model.
-        table: the rows; the best value of a metric is marked where it is significantly better than every other one.
     """
 
-    results: tuple[EvaluationResult, ...]
-    table: Table
+    results: tuple[EvaluationResult, ...] = ()
 
     @property
     def notices(self) -> list[Notice]:
@@ -295,18 +287,10 @@ class ModelTable:
         found = ((each.name, notice) for each in self.results for notice in each.notices)
         return [Notice(f"{name}: {notice}", code=notice.code) for name, notice in found]
 
-    def save(self, path: str | os.PathLike[str], *, caption: str = "", label: str = "") -> None:
-        """Write the table as ``.csv``, ``.tex``, ``.md`` or ``.json``; see :meth:`mien.page.blocks.Table.save`."""
-        self.table.save(path, caption=caption, label=label)
-
-    def to_pandas(self) -> "DataFrame":
-        """Return the table as a data frame; a metric has three columns. Raises MissingExtraError without pandas."""
-        return self.table.to_pandas()
-
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, and the content of ``metrics.json`` of each model, JSON-ready."""
         evaluations = {each.name: each.to_dict() for each in self.results}
-        return {"models": self.table.records(), "evaluations": evaluations}
+        return {"models": self.records(), "evaluations": evaluations}
 
     def write(self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
         """Write ``report.html`` and ``tables/models`` as ``.csv``, ``.tex`` and ``.json``; return the page's path.
@@ -321,11 +305,11 @@ class ModelTable:
         )
         title = f"{len(self.results)} models: {evaluation.split}"
         lead = f"Metrics on {counted(evaluation.samples, 'sample')}, {len(evaluation.classes)} classes."
-        page = Page(title, lead, [Section("models", "Models", (self.table, about))], metadata or {})
+        page = Page(title, lead, [Section("models", "Models", (self, about))], metadata or {})
         return page.write(check_out(folder, for_page=True)).page
 
     def __str__(self) -> str:
-        return as_text(rich_table(self.table))
+        return as_text(rich_table(self))
 
     def __len__(self) -> int:
         return len(self.results)
@@ -335,9 +319,6 @@ class ModelTable:
 
     def __iter__(self) -> Iterator[EvaluationResult]:
         return iter(self.results)
-
-    def _repr_html_(self) -> str:
-        return self.table._repr_html_()
 
 
 def model_table(results: Sequence[EvaluationResult], metrics: Sequence[NamedMetric] = ()) -> ModelTable:
@@ -362,14 +343,14 @@ def model_table(results: Sequence[EvaluationResult], metrics: Sequence[NamedMetr
     ]
     split, samples = results[0].evaluation.split, counted(len(models[0]), "sample")
     caption = f"Models on {split}, {samples}, with 95% intervals. Bold: significantly better than every other model."
-    return ModelTable(tuple(results), Table("models", tuple(columns), rows, caption, best=frozenset(best)))
+    return ModelTable("models", tuple(columns), rows, caption, best=frozenset(best), results=tuple(results))
 
 
 def _estimate(result: EvaluationResult, metric: NamedMetric) -> Estimate:
     if metric.key != "majority_accuracy":
         return result.evaluation.headline[metric.key]
     if result.votes is None or not result.votes.majority:
-        return Estimate(math.nan, math.nan, math.nan)
+        return Estimate(math.nan)
     return result.votes.majority[0].evaluation.accuracy
 
 

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mien.base.errors import DataError, MissingExtraError, Notice
@@ -72,7 +72,7 @@ def write_evaluation(
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Inputs of a report. None means unknown; sections that need it are skipped.
+    """Predictions to report on, and the model that made them. None means unknown; sections that need it are skipped.
 
     Attributes:
         predictions: predictions for N samples, by any model.
@@ -81,11 +81,6 @@ class ReportInputs:
         model: model that made the predictions, for sections that need new predictions.
         model_name: path or name of the model, as for ``mien robustness``.
         run: run folder of the model, for its training history and for gradients.
-        data: data of the predictions: all splits, at the model's image size if there is a model. Its classes may differ
-            from those of the predictions if a label scheme converts them.
-        metadata: how the page was made, such as data and command.
-        explain: whether to add attention maps, if data and model are given.
-        metrics: further metrics of the predictions.
     """
 
     predictions: Predictions
@@ -94,10 +89,6 @@ class ReportInputs:
     model: Predictor | None = None
     model_name: str | None = None
     run: RunFolder | None = None
-    data: ReadResult | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    explain: bool = True
-    metrics: Sequence[NamedMetric] = ()
 
     @classmethod
     def find(
@@ -131,8 +122,19 @@ class ReportInputs:
         return (Path() if self.file is None else self.file.parent) / f"report-{split}"
 
 
-def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
+def write_report(
+    out: Path,
+    inputs: ReportInputs,
+    data: ReadResult | None = None,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    explain: bool = True,
+    metrics: Sequence[NamedMetric] = (),
+) -> WrittenPage:
     """Write ``report.html`` with its charts and tables into a folder. Its ``robustness.json`` is included, if any.
+
+    ``data`` are all splits, at the model's image size if there is a model. Their classes may differ from those of the
+    predictions if a label scheme converts them. ``metadata`` says how the page was made, such as data and command.
 
     Raises DataError if the predictions do not match the faces or the model, MissingExtraError without matplotlib or
     jinja2, and RunError if a file cannot be written. After an error nothing is written.
@@ -141,13 +143,12 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
     if model is not None and model.classes != predictions.classes:
         words = f"The predictions have the classes {', '.join(predictions.classes)}, not {', '.join(model.classes)}."
         raise DataError(f"{words} Give the model that made them, or none.", code="classes-differ")
-    faces = None if inputs.data is None else inputs.data.faces
-    uncleaned = None if inputs.data is None else inputs.data.uncleaned
+    faces, uncleaned = (None, None) if data is None else (data.faces, data.uncleaned)
     split = MeasuredSplit.resolve(predictions, faces, model, uncleaned=uncleaned)
     checked = None if model is None or split.faces is None else check_model(model, split.faces, predictions)
     if checked is not None:
         inputs = replace(inputs, predictions=replace(predictions, temperature=checked))
-    return write_measured(out, inputs, split, split.evaluate(inputs.metrics))
+    return write_measured(out, inputs, split, split.evaluate(metrics), metadata, explain=explain)
 
 
 def report_context(split: MeasuredSplit, evaluation: Evaluation, run: RunFolder | None) -> ReportContext:
@@ -164,32 +165,34 @@ def report_context(split: MeasuredSplit, evaluation: Evaluation, run: RunFolder 
     )
 
 
-def write_measured(out: Path, inputs: ReportInputs, split: MeasuredSplit, evaluation: Evaluation) -> WrittenPage:
-    """Write a report for predictions that are already matched and measured.
-
-    ``inputs.data`` is used only to know whether the run was trained on it.
-    """
+def write_measured(
+    out: Path,
+    inputs: ReportInputs,
+    split: MeasuredSplit,
+    evaluation: Evaluation,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    explain: bool,
+) -> WrittenPage:
+    """Write a report for predictions that are already matched and measured; ``explain`` adds attention maps."""
     model, run, predictions = inputs.model, inputs.run, inputs.predictions
     folders = [out, *([] if inputs.file is None else [inputs.file.parent]), *([] if run is None else [run.path])]
+    known = None if model is None else model.manifest.data_fingerprint
     context = replace(
         report_context(replace(split, model=model), evaluation, run),
         faces=split.faces,
         robustness=find_robustness(folders, predictions, inputs.model_name),
         model=model,
-        is_training_data=(
-            model is not None
-            and inputs.data is not None
-            and inputs.data.faces.matches_training_data(model.manifest.data_fingerprint)
-        ),
+        is_training_data=known is not None and split.data is not None and split.data.matches_training_data(known),
         is_test=holds_test(predictions, split.faces),
-        explain=inputs.explain,
+        explain=explain,
     )
     named = out.resolve().parent if run is None else run.path.resolve()
     label = f"{named.name}-{predictions.split}"
-    return report_page(context, inputs.title, _metadata(inputs), label=label).write(out)
+    return report_page(context, inputs.title, _metadata(inputs, metadata or {}), label=label).write(out)
 
 
-def _metadata(inputs: ReportInputs) -> dict[str, str]:
+def _metadata(inputs: ReportInputs, further: Mapping[str, str]) -> dict[str, str]:
     """Return how the page was made, by name."""
     metadata = {} if inputs.file is None else {"predictions": str(inputs.file)}
     metadata["model"] = inputs.model_name or "not given"
@@ -199,7 +202,7 @@ def _metadata(inputs: ReportInputs) -> dict[str, str]:
             metadata["training"] = words
     if inputs.predictions.note:
         metadata["averaging"] = inputs.predictions.note
-    metadata |= inputs.metadata
+    metadata |= further
     if inputs.predictions.temperature is not None:
         metadata["probabilities"] = f"at temperature {inputs.predictions.temperature:.3g}"
     return metadata
