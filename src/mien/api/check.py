@@ -12,9 +12,8 @@ import numpy as np
 from mien.api.inputs import Data, read
 from mien.base.errors import DataError
 from mien.base.files import expand_home
-from mien.base.labels import SCHEMES, parse_scheme
 from mien.base.run_folder import check_out
-from mien.data.dataset import ALL, FINGERPRINT_PX, SPLITS, Dataset
+from mien.data.dataset import ALL, FINGERPRINT_PX, SPLITS
 from mien.data.read import ReadResult
 from mien.evaluation.error_analysis import LEARNED_SHARE, best_exchange, learned_labels
 from mien.evaluation.intervals import bootstrap_mean, proportion_among
@@ -148,7 +147,7 @@ def check(
     found = measured.predictions
     accuracy = proportion_among(found.right, groups=found.groups)
     findings = [
-        _coverage(claim, accuracy, _expected(source.faces, found)),
+        _coverage(claim, accuracy, measured),
         _labels(claim.other_labels),
         *([] if claimed is None else [_claimed(claimed, accuracy)]),
         _size(accuracy),
@@ -174,18 +173,11 @@ def _resolve(given: Claim, source: ReadResult, split: str) -> tuple[ClaimedPredi
     return claim, MeasuredSplit.resolve(claim.predictions, source.faces, uncleaned=source.uncleaned, part_of_split=True)
 
 
-def _expected(faces: Dataset, found: Predictions) -> int:
-    """Return how many samples have the split and the classes of the predictions; of a user's own split, all."""
-    if found.split not in {*SPLITS, ALL}:
-        return len(found)
-    same = (scheme for scheme in SCHEMES.values() if set(scheme.classes) == set(found.classes))
-    faces, scheme = faces.of_split(found.split), parse_scheme(found.scheme) if found.scheme else next(same, None)
-    kept = scheme is not None and {name for group in scheme.groups.values() for name in group} <= set(faces.classes)
-    return len(faces.with_scheme(scheme) if kept else faces)
-
-
-def _coverage(claim: ClaimedPredictions, accuracy: Estimate, expected: int) -> ClaimFinding:
-    count = len(claim.predictions)
+def _coverage(claim: ClaimedPredictions, accuracy: Estimate, measured: MeasuredSplit) -> ClaimFinding:
+    count, split = len(claim.predictions), claim.predictions.split
+    # A user's own split has no other samples.
+    faces = measured.all_faces if split in {*SPLITS, ALL} else None
+    expected = count if faces is None else len(faces.of_split(split))
     missing = expected - count
     if not missing:
         return ClaimFinding("all samples", "fine", f"Each of the {expected:,} samples has a prediction.")

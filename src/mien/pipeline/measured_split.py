@@ -31,7 +31,7 @@ CHECKED_SAMPLES = 64
 """Number of samples that a model predicts again, to check that it made the predictions."""
 
 
-def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
+def faces_of_predictions(faces: Dataset, predictions: Predictions, *, part: bool = False) -> Dataset:
     """Convert the data to the classes of the predictions, by renaming or by a label scheme.
 
     The predictions name their scheme, unless an earlier mien or another program wrote them. Then the first built-in
@@ -50,7 +50,7 @@ def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
         except DataError:
             continue
         try:
-            match_faces(renamed, predictions)
+            match_faces(renamed, predictions, part=part)
         except DataError as error:
             misfit = misfit or error
             continue
@@ -83,16 +83,14 @@ def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
         raise DataError(f"{words} Give that data, with the same --clean and --map.", code="data-differs")
 
 
-def match_faces(faces: Dataset, predictions: Predictions) -> Dataset:
+def match_faces(faces: Dataset, predictions: Predictions, *, part: bool = False) -> Dataset:
     """Select the faces of the predictions, in their order, from data with the same classes.
 
-    Raises DataError if samples or labels differ.
+    Raises DataError if samples or labels differ. ``part`` allows predictions for a part of the split.
     """
-    if predictions.split in {*SPLITS, ALL}:
-        faces = faces.of_split(predictions.split)
-        lone = np.setxor1d(faces.rows, predictions.sample_ids)
-    else:
-        lone = np.setdiff1d(predictions.sample_ids, faces.rows)
+    is_known = predictions.split in {*SPLITS, ALL}
+    faces = faces.of_split(predictions.split) if is_known else faces
+    lone = (np.setxor1d if is_known and not part else np.setdiff1d)(predictions.sample_ids, faces.rows)
     if len(lone):
         words = f"There are {len(predictions)} predictions for '{predictions.split}' and {len(faces)} faces"
         raise DataError(f"{words}; {len(lone)} are in one of them only, such as {lone[0]}.", code="data-differs")
@@ -178,13 +176,11 @@ class MeasuredSplit:
             return cls(predictions, model)
         check_fingerprint(faces, predictions)
         data, reference = faces, leakage_reference(model, faces, uncleaned)
-        if part_of_split:
-            faces = faces.subset(np.isin(faces.rows, predictions.sample_ids))
         if model is not None:
             faces, reference = (with_model_classes(model, each) for each in (faces, reference))
         else:
-            faces = faces_of_predictions(faces, predictions)
-        chosen = match_faces(faces, predictions)
+            faces = faces_of_predictions(faces, predictions, part=part_of_split)
+        chosen = match_faces(faces, predictions, part=part_of_split)
         if chosen.groups is not None:
             predictions = replace(predictions, groups=chosen.groups)
         if predictions.votes is None or predictions.votes.probabilities is None:
@@ -227,7 +223,7 @@ class MeasuredSplit:
     def evaluate(self, metrics: Sequence[Metric] = ()) -> Evaluation:
         """Compute all metrics, and further ones: of answers, on all samples, without copies, by votes and ratings."""
         return replace(
-            evaluate_predictions(self.predictions, metrics=metrics),
+            evaluate_predictions(self.predictions, further=metrics),
             answer=evaluate_answers(self.predictions),
             subsets=tuple(self.subsets()),
             votes=evaluate_votes(self.predictions, self.masks),
