@@ -19,6 +19,7 @@ from mien.evaluation.calibration import (
     cross_fit_temperature,
     fit_temperature,
 )
+from mien.evaluation.curves import coverage_curve
 from support import sampled_case
 
 
@@ -81,12 +82,11 @@ def test_a_risk_point_counts_the_most_confident_samples():
     """Oracle: the definition, counted over rows, with many ties. A threshold is the confidence of the last one."""
     labels, probabilities = sampled_case(6, rows=300)
     confidence, correct = probabilities.max(axis=1).round(2), probabilities.argmax(axis=1) == labels
-    for most_points in (200, 12):
-        coverage, accuracy = calibration.accuracy_against_coverage(confidence, correct, most_points)
-        assert len(coverage) == min(len(np.unique(confidence)), most_points)
-        answered = confidence >= np.sort(confidence)[::-1][np.rint(coverage * 300).astype(int) - 1, np.newaxis]
-        assert coverage == pytest.approx(answered.mean(axis=1), abs=1e-12)
-        assert accuracy == pytest.approx([correct[rows].mean() for rows in answered], abs=1e-12)
+    coverage, accuracy = coverage_curve(confidence, correct)
+    assert len(coverage) == len(np.unique(confidence))
+    answered = confidence >= np.sort(confidence)[::-1][np.rint(coverage * 300).astype(int) - 1, np.newaxis]
+    assert coverage == pytest.approx(answered.mean(axis=1), abs=1e-12)
+    assert accuracy == pytest.approx([correct[rows].mean() for rows in answered], abs=1e-12)
 
 
 @pytest.mark.parametrize("sharpness", [0.4, 1.0, 2.5])

@@ -231,16 +231,10 @@ class Dataset:
         if isinstance(chosen, str):
             return self.of_split(chosen)
         chosen = np.asarray(chosen)
-        return replace(
-            self,
-            images=take(self.images, chosen),
-            labels=self.labels[chosen],
-            split=self.split[chosen],
-            source=self.source[chosen],
-            rows=self.rows[chosen],
-            columns={name: values[chosen] for name, values in self.columns.items()},
-            votes=None if self.votes is None else self.votes[chosen],
-        )
+        arrays = {name: getattr(self, name)[chosen] for name in ("labels", "split", "source", "rows")}
+        columns = {name: values[chosen] for name, values in self.columns.items()}
+        votes = None if self.votes is None else self.votes[chosen]
+        return replace(self, images=take(self.images, chosen), columns=columns, votes=votes, **arrays)
 
     def votes_on(self, index: int) -> str:
         """Return the votes on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` without votes."""

@@ -15,20 +15,11 @@ import numpy as np
 from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home, refuse_pointer
 from mien.data import cache as face_cache
+from mien.data import folders
 from mien.data.clean import Clean, apply_clean, read_clean
 from mien.data.csv_file import CSV_SUFFIXES
 from mien.data.csv_table import read_header, read_metadata, read_paths, read_pixels, referenced_files
 from mien.data.dataset import FINGERPRINT_PX, Dataset
-from mien.data.folders import (
-    descend,
-    file_state,
-    holds_class_folders,
-    is_image_name,
-    metadata_files,
-    read_folders,
-    subfolders,
-    tree_state,
-)
 from mien.data.image_store import is_mapped
 from mien.data.parquet import parquet_files, read_parquet
 from mien.data.table import ReadOptions as ReadOptions
@@ -50,15 +41,17 @@ class DataShape:
     state: Callable[[Path], Iterable[str]]
 
 
-_KAGGLE_CSV = DataShape("Kaggle CSV", read_pixels, lambda path: [file_state(path)])
-_PATH_CSV = DataShape("CSV of image paths", read_paths, lambda path: map(file_state, [path, *referenced_files(path)]))
+_KAGGLE_CSV = DataShape("Kaggle CSV", read_pixels, lambda path: [folders.file_state(path)])
+_PATH_CSV = DataShape(
+    "CSV of image paths", read_paths, lambda path: map(folders.file_state, [path, *referenced_files(path)])
+)
 _METADATA = DataShape(
     "folders with metadata.csv",
     read_metadata,
-    lambda path: chain.from_iterable(_PATH_CSV.state(file) for _, file in metadata_files(path)),
+    lambda path: chain.from_iterable(_PATH_CSV.state(file) for _, file in folders.metadata_files(path)),
 )
-_FOLDERS = DataShape("class folders", read_folders, tree_state)
-_PARQUET = DataShape("parquet", read_parquet, lambda path: map(file_state, parquet_files(path)))
+_FOLDERS = DataShape("class folders", folders.read_folders, folders.tree_state)
+_PARQUET = DataShape("parquet", read_parquet, lambda path: map(folders.file_state, parquet_files(path)))
 
 
 def check_source(path: str | os.PathLike[str]) -> None:
@@ -92,24 +85,24 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
 
 
 def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
-    root = descend(folder)
-    for part in dict.fromkeys((folder, root, *subfolders(root))):
+    root = folders.descend(folder)
+    for part in dict.fromkeys((folder, root, *folders.subfolders(root))):
         with os.scandir(part) as entries:
             for name in (entry.name for entry in entries):
                 if name.lower().endswith(".parquet") and name[0] != ".":
                     return folder, _PARQUET
-                if part not in {folder, root} and is_image_name(name):  # a folder of images may hold thousands
+                if part not in {folder, root} and folders.is_image_name(name):  # a folder of images may hold thousands
                     break
     if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
         raise DataError(f"{folder} is a run folder. Give the data that it was trained on.", code="data-unknown")
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")
     standard = [file for file in tables if file.name.lower() in _USUAL_CSVS]
     # A single folder beside a table holds its images. Two or more folders are class or split folders.
-    if len(subfolders(folder)) < 2 and (len(tables) == 1 or standard):
+    if len(folders.subfolders(folder)) < 2 and (len(tables) == 1 or standard):
         return detect_shape((standard or tables)[0])
-    if metadata_files(folder):
+    if folders.metadata_files(folder):
         return folder, _METADATA
-    if holds_class_folders(folder):
+    if folders.holds_class_folders(folder):
         return folder, _FOLDERS
     if tables:
         names = ", ".join(table.name for table in tables)

@@ -14,17 +14,9 @@ import numpy.typing as npt
 
 from mien.base.heads.label import softmax
 from mien.base.sample_groups import Groups, join_groups
+from mien.evaluation import metrics
 from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
-from mien.evaluation.metrics import (
-    CALIBRATION_BINS,
-    MIN_PROBABILITY,
-    Floats,
-    Labels,
-    calibration_error,
-    divide,
-    equal_width_bins,
-    sample_losses,
-)
+from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, JsonResult, Reliability
 
 FOLDS = 5
@@ -110,7 +102,7 @@ def _logits(probabilities: Floats) -> Floats:
     """Compute logarithms; 0 is replaced by a small probability. (N, C) -> float64 (N, C)."""
     probabilities = np.asarray(probabilities, dtype=np.float64)
     positive = np.where(probabilities > 0, probabilities, np.inf)
-    floor = np.minimum(positive.min(axis=1, keepdims=True), MIN_PROBABILITY)
+    floor = np.minimum(positive.min(axis=1, keepdims=True), metrics.MIN_PROBABILITY)
     return np.log(np.where(probabilities > 0, probabilities, floor))
 
 
@@ -155,15 +147,17 @@ def reliability(confidence: Floats, correct: npt.NDArray[np.bool_], groups: Grou
     Confidence is the top probability, and ``correct`` says whether the answer is right. For one class, they are its
     column of probabilities and ``labels == index``.
     """
-    number = equal_width_bins(confidence)
-    return binned(confidence, [proportion_among(correct, number == at, groups) for at in range(CALIBRATION_BINS)])
+    number = metrics.equal_width_bins(confidence)
+    return binned(
+        confidence, [proportion_among(correct, number == at, groups) for at in range(metrics.CALIBRATION_BINS)]
+    )
 
 
 def binned(confidence: Floats, accuracy: Sequence[Estimate]) -> Reliability:
     """Return the reliability diagram of samples' confidence (N,) with the accuracy of each bin."""
-    number, edges = equal_width_bins(confidence), np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
-    count = np.bincount(number, minlength=CALIBRATION_BINS)
-    mean = divide(np.bincount(number, weights=confidence, minlength=CALIBRATION_BINS), count)
+    number, edges = metrics.equal_width_bins(confidence), np.linspace(0.0, 1.0, metrics.CALIBRATION_BINS + 1)
+    count = np.bincount(number, minlength=metrics.CALIBRATION_BINS)
+    mean = metrics.divide(np.bincount(number, weights=confidence, minlength=metrics.CALIBRATION_BINS), count)
     value, low, high = np.array([(each.value, each.low, each.high) for each in accuracy]).T
     return Reliability(edges[:-1].copy(), edges[1:].copy(), count, mean, value, low, high)
 
@@ -186,31 +180,14 @@ def calibrate(
     return Calibration(before, after, fit_temperature(labels, probabilities), temperatures)
 
 
-def accuracy_against_coverage(
-    confidence: Floats, correct: npt.NDArray[np.bool_], most_points: int = 200
-) -> tuple[Floats, Floats]:
-    """Compute the accuracy of answering only the most confident samples (El-Yaniv & Wiener, JMLR 11, 2010).
-
-    ``confidence`` (N,) is higher for more confident predictions, N at least 1; ``most_points`` are kept at most.
-    Returns the fraction of samples that are answered, rising to 1, and the accuracy on them: float64 (P,) each.
-    """
-    order = np.argsort(-confidence, kind="stable")
-    falling = confidence[order]
-    # Samples of equal confidence are all answered or all left out.
-    ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
-    kept = ends[np.unique(np.linspace(0, len(ends) - 1, min(most_points, len(ends))).round().astype(np.int64))]
-    answered = kept + 1
-    return answered / len(confidence), np.cumsum(correct[order], dtype=np.float64)[kept] / answered
-
-
 def _metrics_of(labels: Labels, probabilities: Floats, resamples: int, groups: Groups | None) -> CalibrationMetrics:
     if np.isnan(probabilities).any():
-        unknown, nothing = Estimate(math.nan, math.nan, math.nan), np.zeros(0)
+        unknown, nothing = Estimate(math.nan), np.zeros(0)
         return CalibrationMetrics(unknown, unknown, math.nan, reliability(nothing, nothing.astype(np.bool_)))
     briers = np.square(probabilities - (labels[:, np.newaxis] == np.arange(probabilities.shape[1]))).sum(axis=1)
-    columns = np.stack([sample_losses(labels, probabilities), briers], axis=1)
+    columns = np.stack([metrics.sample_losses(labels, probabilities), briers], axis=1)
     log_loss, brier = map(
         percentile_interval, columns.mean(axis=0).tolist(), bootstrap_means(columns, resamples, groups=groups).T
     )
     diagram = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, groups)
-    return CalibrationMetrics(log_loss, brier, calibration_error(labels, probabilities), diagram)
+    return CalibrationMetrics(log_loss, brier, metrics.calibration_error(labels, probabilities), diagram)

@@ -111,8 +111,20 @@ def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curv
     for index, column in enumerate(probabilities.T):
         points = recall, precision = precision_recall_points(labels == index, column)
         average = float(np.diff(recall) @ precision[1:]) if len(recall) else math.nan
-        curves.append(_curve(points, Estimate(average, math.nan, math.nan)))
+        curves.append(_curve(points, Estimate(average)))
     return tuple(curves)
+
+
+def coverage_curve(confidence: Floats, correct: npt.NDArray[np.bool_]) -> Points:
+    """Compute the accuracy of answering only the most confident samples (El-Yaniv & Wiener, JMLR 11, 2010).
+
+    ``confidence`` (N,) is higher for more confident predictions, N at least 1. Samples of equal confidence are all
+    answered or all left out. Returns the fraction of samples that are answered, rising to 1, and the accuracy on them.
+    """
+    hits, misses = (counts[1:] for counts in _counts(correct, confidence))
+    coverage, accuracy = (hits + misses) / len(confidence), hits / (hits + misses)
+    kept = thin(coverage, accuracy)
+    return coverage[kept], accuracy[kept]
 
 
 def thin(across: Floats, up: Floats, most: int = MAX_POINTS) -> npt.NDArray[np.intp]:

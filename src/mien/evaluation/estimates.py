@@ -14,19 +14,8 @@ from mien.base.cells import MISSING, is_missing
 from mien.base.errors import DataError
 from mien.base.labels import UNSURE
 from mien.base.sample_groups import Groups
+from mien.evaluation import metrics
 from mien.evaluation.intervals import proportion_among, share_difference
-from mien.evaluation.metrics import (
-    confusion_matrix,
-    equal_width_bins,
-    f1,
-    macro_average,
-    majority,
-    precision,
-    recall,
-    roc_auc,
-    support,
-    weighted_average,
-)
 from mien.evaluation.named_metrics import HEADLINES, Bools, Metric, NamedMetric, estimates, find_metrics
 from mien.evaluation.paired_tests import holm
 from mien.evaluation.predictions import Predictions
@@ -48,8 +37,8 @@ MIN_COMPARED = 20
 """Fewer samples than this are not compared with the others."""
 
 
-def evaluate_predictions(predictions: Predictions, resamples: int = 1000, metrics: Sequence[Metric] = ()) -> Evaluation:
-    """Compute all metrics of ``predictions``: the headline metrics, further ``metrics``, and those of ratings.
+def evaluate_predictions(predictions: Predictions, resamples: int = 1000, further: Sequence[Metric] = ()) -> Evaluation:
+    """Compute all metrics of ``predictions``: the headline metrics, those of ratings, and ``further`` ones.
 
     Intervals are percentile bootstrap intervals over samples (Efron & Tibshirani, An Introduction to the Bootstrap,
     1993, chapter 13): N samples are drawn with replacement ``resamples`` times, and the interval runs from the 2.5th to
@@ -57,13 +46,13 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, metric
     groups, whole groups are drawn, because samples of one person are not independent.
     """
     labels, probabilities = predictions.labels, predictions.probabilities
-    confusion = confusion_matrix(labels, predictions.predicted, len(predictions.classes))
-    counts = support(confusion)
+    confusion = metrics.confusion_matrix(labels, predictions.predicted, len(predictions.classes))
+    counts = metrics.support(confusion)
     columns = {
-        "precision": precision(confusion),
-        "recall": recall(confusion),
-        "f1": f1(confusion),
-        "auc": roc_auc(labels, probabilities),
+        "precision": metrics.precision(confusion),
+        "recall": metrics.recall(confusion),
+        "f1": metrics.f1(confusion),
+        "auc": metrics.roc_auc(labels, probabilities),
     }
 
     def average(name: str, over: Callable[..., npt.NDArray[np.float64]]) -> ClassMetrics:
@@ -72,8 +61,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, metric
         )
 
     standard = [*HEADLINES, *(() if predictions.rated is None else predictions.rated.metrics)]
-    further = [each for each in find_metrics(metrics) if each.key not in standard]
-    chosen = find_metrics([*standard, *further])
+    chosen = find_metrics([*standard, *(each for each in find_metrics(further) if each.key not in standard)])
     return Evaluation(
         split=predictions.split,
         samples=len(predictions),
@@ -85,8 +73,8 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, metric
             ClassMetrics(name, int(counts[index]), **{key: float(column[index]) for key, column in columns.items()})
             for index, name in enumerate(predictions.classes)
         ),
-        macro=average("macro average", macro_average),
-        weighted=average("weighted average", weighted_average),
+        macro=average("macro average", metrics.macro_average),
+        weighted=average("weighted average", metrics.weighted_average),
         confusion=confusion,
         resamples=resamples,
         groups=None if predictions.groups is None else len(np.unique(predictions.groups)),
@@ -189,7 +177,7 @@ def evaluate_subsets(
 
     Each subset is resampled separately, as in :func:`evaluate_predictions`; an empty one has NaN.
     """
-    unknown = dict.fromkeys(("accuracy", "macro_f1"), Estimate(math.nan, math.nan, math.nan))
+    unknown = dict.fromkeys(("accuracy", "macro_f1"), Estimate(math.nan))
     return [
         SubsetMetrics(
             name,
@@ -218,7 +206,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
     hits = {"right": right, "wrong": ~(right | unsure), "unsure": unsure}
     shares = [NamedMetric(name, name, hits=partial(_hits, mask)) for name, mask in hits.items()]
     found = estimates(_as_predictions(predictions, truth, said), [*shares, "balanced_accuracy"], resamples)
-    gaps = np.bincount(equal_width_bins(shown[~unsure]), weights=(right - shown)[~unsure])
+    gaps = np.bincount(metrics.equal_width_bins(shown[~unsure]), weights=(right - shown)[~unsure])
     error = math.nan if unsure.all() else float(np.abs(gaps).sum() / (~unsure).sum())
     names, counts = np.unique(truth, return_counts=True)
     # Keep the order of the classes. Classes that only annotators could choose, such as contempt, come last.
@@ -240,7 +228,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
         wrong=found["wrong"],
         unsure=found["unsure"],
         balanced_accuracy=found["balanced_accuracy"],
-        calibration_error=Estimate(error, math.nan, math.nan),
+        calibration_error=Estimate(error),
         largest_class=str(names[counts.argmax()]),
         largest_share=float(counts.max() / len(truth)),
         per_class=per_class,
@@ -269,7 +257,7 @@ def _as_predictions(predictions: Predictions, truth: npt.NDArray[np.str_], said:
 def _truth(predictions: Predictions) -> tuple[npt.NDArray[np.str_], str]:
     """Return each sample's true class, str (N,), ``""`` if unknown, and ``"label"`` or ``"majority"``."""
     if predictions.votes is not None and predictions.answers is not None:
-        found = majority(predictions.votes.counts, predictions.votes.classes)
+        found = metrics.majority(predictions.votes.counts, predictions.votes.classes)
         if (found >= 0).any():
             return np.where(found >= 0, np.array(predictions.votes.classes)[found], ""), "majority"
     return np.array(predictions.classes)[predictions.labels], "label"

@@ -54,7 +54,7 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
     """
     drawn = of_resamples[~np.isnan(of_resamples)]
     if math.isnan(value) or not len(drawn) or np.allclose(drawn, drawn[0], rtol=1e-9, atol=1e-12):
-        return Estimate(float(value), math.nan, math.nan)
+        return Estimate(float(value))
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(value), float(low), float(high))
 

@@ -371,7 +371,7 @@ def estimates(predictions: Predictions, names: Sequence[Metric], resamples: int 
     chosen, found = find_metrics(names), dict[str, Estimate]()
     (own,) = resample([predictions], chosen, resamples)
     for metric, value, drawn in zip(chosen, own.values.tolist(), own.drawn.T, strict=True):
-        found[metric.key] = Estimate(value, math.nan, math.nan)
+        found[metric.key] = Estimate(value)
         if metric.hits is not None and not math.isnan(value):
             hits, among = metric.hits(predictions)
             groups = None if predictions.groups is None else predictions.groups[among]

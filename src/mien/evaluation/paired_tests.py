@@ -324,13 +324,13 @@ def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:
 
     mean, pairs = float(differences.mean()), len(differences)
     if math.isnan(mean) or np.isnan(resampled).all():
-        return Estimate(mean, math.nan, math.nan), math.nan
+        return Estimate(mean), math.nan
     of_samples = float(np.nanvar(resampled.mean(axis=0)))
     of_runs = float(differences.var(ddof=1)) / pairs
     of_both = max((float(np.nanvar(resampled, axis=1).mean()) - of_samples) / (pairs - 1), 0.0)
     variance = max(of_samples + of_runs - of_both, of_samples, of_runs)
     if variance <= (1e-9 * mean) ** 2:
-        return Estimate(mean, math.nan, math.nan), 1.0 if mean == 0 else math.nan
+        return Estimate(mean), 1.0 if mean == 0 else math.nan
     freedom = variance**2 / (of_runs**2 / (pairs - 1)) if of_runs else math.inf
     reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
     p_value = 2 * float(student.sf(abs(mean) / math.sqrt(variance), freedom))

@@ -31,11 +31,11 @@ class JsonResult:
 
 @dataclass(frozen=True)
 class Estimate(JsonResult):
-    """A metric with its 95% interval; NaN if undefined."""
+    """A metric with its 95% interval; NaN if undefined, or without an interval."""
 
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -351,18 +351,6 @@ class VoteEvaluation(JsonResult):
     with_majority: int
     majority: Sequence[MajorityMetrics]
     distribution: DistributionMetrics | None
-
-    def __str__(self) -> str:
-        """Return the number of samples, and accuracy and macro-F1 of each output on the majority, as a table."""
-        rows: list[tuple[str, ...]] = [("output", "measured on", "samples", "accuracy", "macro-F1")]
-        for of, part in ((each.output, part) for each in self.majority for part in each.parts):
-            shares = (100 * np.array([each.value, each.low, each.high]) for each in (part.accuracy, part.macro_f1))
-            texts = (f"{value:.1f}% [{low:.1f}, {high:.1f}]" for value, low, high in shares)
-            rows.append((of, part.value, f"{part.count:,}", *texts))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        head = f"{self.samples:,} samples with votes, {self.with_majority:,} of them with a majority"
-        return "\n".join(line.rstrip() for line in [head, *lines])
 
 
 def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -18,13 +18,7 @@ from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentile_interval
 from mien.evaluation.metrics import CALIBRATION_BINS, Floats, divide, equal_width_bins, majority, sample_cross_entropies
 from mien.evaluation.predictions import Predictions, VotePredictions
-from mien.evaluation.results import (
-    DistributionMetrics,
-    Estimate,
-    JsonResult,
-    MajorityMetrics,
-    VoteEvaluation,
-)
+from mien.evaluation.results import DistributionMetrics, Estimate, JsonResult, MajorityMetrics, VoteEvaluation
 
 MIN_VOTES = 5
 """Panels that are drawn from fewer votes than this agree too often."""
@@ -167,7 +161,7 @@ def _distribution_metrics(
     return DistributionMetrics(
         cross_entropy=bootstrap_mean(sample_cross_entropies(truth, predicted), resamples, groups=groups),
         vote_entropy=float(sample_cross_entropies(truth, truth).mean()),
-        calibration_error=Estimate(float(np.abs((fractions - confidences).mean(axis=0)).sum()), np.nan, np.nan),
+        calibration_error=Estimate(float(np.abs((fractions - confidences).mean(axis=0)).sum())),
         reliability=binned(confidence, intervals),
     )
 

@@ -273,9 +273,6 @@ def differences_chart(name: str, named: Sequence[tuple[str, Estimate]]) -> Chart
     return make_chart(name, draw, height_inches=0.7 + 0.24 * len(labels))
 
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 PANEL_COLUMNS = 3
 """Number of panels side by side."""
 

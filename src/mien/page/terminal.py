@@ -12,17 +12,8 @@ from rich.text import Text
 
 from mien.evaluation.estimates import MIN_COMPARED
 from mien.evaluation.results import AnswerEvaluation, Evaluation, GroupGap, VoteEvaluation
+from mien.page import sections as shared
 from mien.page.blocks import Column, Table, columns_of
-from mien.page.sections import (
-    answer_cells,
-    answer_table,
-    answer_words,
-    classification_report,
-    distribution_table,
-    majority_words,
-    metrics_table,
-    subsets_table,
-)
 from mien.page.wording import counted, interval, shown
 
 _MIN_NUMBER = 7
@@ -70,30 +61,35 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
     The tables are answers, headline metrics with intervals, metrics per class and the confusion matrix. Metrics without
     copies, by votes and by a column follow, if available.
     """
-    classes = rich_table(classification_report(evaluation))
+    classes = rich_table(shared.classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True
     answer = evaluation.answer
     # If the answer is the most probable class, this table would repeat the headline metrics.
     parts = [_answers(answer)] if answer is not None and answer.output else []
-    headline = rich_table(metrics_table(evaluation))
+    headline = rich_table(shared.metrics_table(evaluation))
     headline.columns[1].style = "bold"
     parts.append(titled(f"By the label, {evaluation.split}: {counted(evaluation.samples, 'sample')}", headline))
     parts += [titled("Per class", classes), _confusion(evaluation)]
     if evaluation.subsets:
-        parts.append(titled("Without copies", rich_table(subsets_table(evaluation.subsets))))
+        parts.append(titled("Without copies", rich_table(shared.subsets_table(evaluation.subsets))))
     if evaluation.votes is not None:
         parts += _votes(evaluation.votes)
     if evaluation.by is not None:
         by = evaluation.by
-        parts.append(group_text(subsets_table(by.parts, by.column), by.column, by.gaps))
+        parts.append(group_text(shared.subsets_table(by.parts, by.column), by.column, by.gaps))
     return Group(*parts)
 
 
 def _answers(answer: AnswerEvaluation) -> RenderableType:
-    rows = [cells[:2] for cells in answer_cells(answer)]
+    rows = [cells[:2] for cells in shared.answer_cells(answer)]
     table = rich_table(Table("answers", columns_of({"answers": "text", "share": "number"}), rows))
     table.columns[1].style = "bold"
-    return Group(titled("What users get", Text(answer_words(answer))), table, Text(), rich_table(answer_table(answer)))
+    return Group(
+        titled("What users get", Text(shared.answer_words(answer))),
+        table,
+        Text(),
+        rich_table(shared.answer_table(answer)),
+    )
 
 
 def group_text(table: Table, column: str, gaps: Sequence[GroupGap] | None) -> RenderableType:
@@ -115,11 +111,13 @@ def group_text(table: Table, column: str, gaps: Sequence[GroupGap] | None) -> Re
 
 def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
     """Yield accuracy by FER+'s protocol, and distances between distributions."""
-    yield titled("Votes", Text(majority_words(votes)))
+    yield titled("Votes", Text(shared.majority_words(votes)))
     for each in votes.majority:
-        yield titled(f"On the majority of the votes: output '{each.output}'", rich_table(subsets_table(each.parts)))
+        yield titled(
+            f"On the majority of the votes: output '{each.output}'", rich_table(shared.subsets_table(each.parts))
+        )
     if votes.distribution is not None:
-        yield titled("Distribution of votes", rich_table(distribution_table(votes.distribution)))
+        yield titled("Distribution of votes", rich_table(shared.distribution_table(votes.distribution)))
 
 
 def _confusion(evaluation: Evaluation) -> RenderableType:

@@ -293,8 +293,7 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
         blocks.append(Text(COPIES_WORDS, soft=True))
     blocks.append(_samples_table(found, key))
     if found.faces is not None:
-        sides = ((found.first, found.only_first), (found.second, found.only_second))
-        parts = (_faces(found, found.faces, ids, f"only {name} is correct") for name, ids in sides)
+        parts = (_faces(found, found.faces, name, positions) for name, positions in _only_correct(found).items())
         blocks.append(Row(tuple(part for part in parts if part.faces)))
     return Section(key, f"{found.second} vs {found.first}", tuple(blocks))
 
@@ -313,8 +312,8 @@ def _samples_table(found: Comparison, key: str) -> Table:
     names = ("file", "sample", "true class", "correct", "first predicts", "second predicts")
     sides = found.first_predictions, found.second_predictions
     rows = []
-    for name, sample_ids in ((found.first, found.only_first), (found.second, found.only_second)):
-        for at in _indices(found, sample_ids):
+    for name, positions in _only_correct(found).items():
+        for at in positions:
             (truth, first), (_, second) = (each.classes_of(at) for each in sides)
             file = "" if found.faces is None else str(found.faces.source[at])
             rows.append((file, int(sides[0].sample_ids[at]), truth, name, first, second))
@@ -322,9 +321,14 @@ def _samples_table(found: Comparison, key: str) -> Table:
     return Table(f"{key}-samples", columns_of(dict.fromkeys(names, "text")), rows, caption, 0)
 
 
-def _faces(found: Comparison, faces: Dataset, sample_ids: npt.NDArray[np.int64], title: str) -> FaceRow:
+def _only_correct(found: Comparison) -> dict[str, npt.NDArray[np.intp]]:
+    """Return the indices of the samples that only one model predicts correctly, by its name."""
+    first, second = found.first_predictions.right, found.second_predictions.right
+    return {found.first: np.flatnonzero(first & ~second), found.second: np.flatnonzero(second & ~first)}
+
+
+def _faces(found: Comparison, faces: Dataset, name: str, indices: npt.NDArray[np.intp]) -> FaceRow:
     """Return the faces with the largest difference in the probability of the true class."""
-    indices = _indices(found, sample_ids)
     labels = found.first_predictions.labels[indices]
     of_truth = [each.probabilities[indices, labels] for each in (found.first_predictions, found.second_predictions)]
     order = np.argsort(-np.abs(of_truth[1] - of_truth[0]), kind="stable")[:FACES_SHOWN]
@@ -333,8 +337,5 @@ def _faces(found: Comparison, faces: Dataset, sample_ids: npt.NDArray[np.int64],
         words = f"{found.classes[labels[index]]}: {100 * of_truth[0][index]:.0f}% | {100 * of_truth[1][index]:.0f}%"
         shown.append(FaceTile(data_address(faces.images[indices[index]]), words))
     names = " | ".join(short_names(found.first, found.second))
-    return FaceRow(f"{title} ({len(sample_ids):,}); probability of the true class, {names}", tuple(shown))
-
-
-def _indices(found: Comparison, sample_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    return np.flatnonzero(np.isin(found.first_predictions.sample_ids, sample_ids))
+    title = f"only {name} is correct ({len(indices):,}); probability of the true class, {names}"
+    return FaceRow(title, tuple(shown))

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.errors import Notice
-from mien.evaluation.calibration import Calibration, accuracy_against_coverage, calibrate
-from mien.evaluation.curves import precision_recall_curves, roc_curves
+from mien.evaluation.calibration import Calibration, calibrate
+from mien.evaluation.curves import coverage_curve, precision_recall_curves, roc_curves
 from mien.evaluation.error_analysis import check_answers, confused_pairs
 from mien.evaluation.metrics import divide
 from mien.page import plots
+from mien.page import sections as shared
 from mien.page.blocks import (
     Block,
     CaptionedChart,
@@ -27,19 +28,6 @@ from mien.page.blocks import (
 )
 from mien.page.page import Page
 from mien.page.rendering import slug
-from mien.page.sections import (
-    COPIES_WORDS,
-    MAX_UNSCROLLED_CLASSES,
-    answer_cells,
-    answer_table,
-    answer_words,
-    classification_report,
-    distribution_table,
-    majority_table,
-    majority_words,
-    metrics_table,
-    subsets_table,
-)
 from mien.page.wording import Format, counted, decimal, percent
 from mien.reporting.paper import paper_files
 from mien.reporting.sections import (
@@ -205,7 +193,11 @@ def answers_section(context: ReportContext) -> Section | None:
     # If the answer is the most probable class, the next section shows the same metrics.
     if answer is None or not answer.output:
         return None
-    blocks = Text(answer_words(answer), soft=True), MetricCards(answer_cells(answer)), answer_table(answer)
+    blocks = (
+        Text(shared.answer_words(answer), soft=True),
+        MetricCards(shared.answer_cells(answer)),
+        shared.answer_table(answer),
+    )
     return Section("answers", "What users get", blocks)
 
 
@@ -216,7 +208,7 @@ def metrics_section(context: ReportContext) -> Section:
     units = "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
     meanings = [metric.meaning for metric in evaluation.metrics]
     meanings.insert(2, "accuracy of always answering the largest class")
-    table = replace(metrics_table(evaluation), shown=0)
+    table = replace(shared.metrics_table(evaluation), shown=0)
     blocks: list[Block] = [
         MetricCards([(*row, meaning) for row, meaning in zip(table.rows, meanings, strict=True)]),
         table,
@@ -225,8 +217,8 @@ def metrics_section(context: ReportContext) -> Section:
     ]
     if evaluation.subsets:
         caption = "Accuracy and macro-F1 without leaked samples and without conflicting copies."
-        words = Text(COPIES_WORDS + _TRAINED_WORDS, soft=True)
-        blocks += [subsets_table(evaluation.subsets, caption=caption), words]
+        words = Text(shared.COPIES_WORDS + _TRAINED_WORDS, soft=True)
+        blocks += [shared.subsets_table(evaluation.subsets, caption=caption), words]
     return Section("metrics", "Metrics", tuple(blocks))
 
 
@@ -251,9 +243,9 @@ def confusion_section(context: ReportContext) -> Section:
         plots.confusion_chart(evaluation.confusion, classes, keys),
         "Each row is a true class, each column a predicted class. A cell shows the percentage of the row and the "
         "count. The diagonal is correct.",
-        scrolls=len(classes) > MAX_UNSCROLLED_CLASSES,
+        scrolls=len(classes) > shared.MAX_UNSCROLLED_CLASSES,
     )
-    of_classes = (chart, classification_report(evaluation))
+    of_classes = (chart, shared.classification_report(evaluation))
     blocks = (
         *(of_classes if chart.scrolls else (Row(of_classes),)),
         *([CellFaces({keys[cell]: row for cell, row in faces.items()})] if faces else []),
@@ -307,7 +299,7 @@ def calibration_section(context: ReportContext) -> Section:
             "the model is overconfident.",
         ),
         CaptionedChart(
-            plots.coverage_chart(*accuracy_against_coverage(context.predictions.confidence, context.predictions.right)),
+            plots.coverage_chart(*coverage_curve(predictions.confidence, predictions.right)),
             "Accuracy if the model abstains on the faces with the lowest confidence.",
         ),
     )
@@ -370,9 +362,9 @@ def votes_section(context: ReportContext) -> Section | None:
     votes = context.evaluation.votes
     if votes is None:
         return None
-    blocks: list[Block] = [Text(majority_words(votes))]
+    blocks: list[Block] = [Text(shared.majority_words(votes))]
     if votes.majority:
-        blocks += [majority_table(votes), Text(_PROTOCOL_WORDS, soft=True)]
+        blocks += [shared.majority_table(votes), Text(_PROTOCOL_WORDS, soft=True)]
     if votes.distribution is not None:
         curves = {"predicted class": votes.distribution.reliability}
         chart = CaptionedChart(
@@ -380,7 +372,7 @@ def votes_section(context: ReportContext) -> Section | None:
             "Fraction of annotators who chose the predicted class, by its probability, with 95% intervals. Below the "
             "dotted line the model is overconfident.",
         )
-        blocks.append(Row((chart, distribution_table(votes.distribution))))
+        blocks.append(Row((chart, shared.distribution_table(votes.distribution))))
     return Section("votes", "Votes of annotators", tuple(blocks))
 
 
