@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import sys
 import tomllib
@@ -240,6 +241,20 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, faces: Dataset) -> RunFol
     run = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
     run_recipe(plan_training(check_recipe(tomllib.loads(TINY_RECIPE), "tiny"), faces), run)
     return run
+
+
+@pytest.fixture
+def own_run(tmp_path: Path, tiny_run: RunFolder) -> RunFolder:
+    """A copy of ``tiny_run`` that the test may change, in the folder ``run``."""
+    return RunFolder(shutil.copytree(tiny_run.path, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def classifier(tiny_run: RunFolder) -> Any:
+    """The model of ``tiny_run``."""
+    from mien.inference.predictor import load
+
+    return load(tiny_run.path, threads=1)
 
 
 VOTED_OUTPUTS = """

@@ -41,16 +41,15 @@ def test_accuracy_follows_from_the_confusion_matrix(tiny_run, face_folder):
     assert "<table" in result._repr_html_()
 
 
-def test_evaluation_replaces_no_run_and_no_other_evaluation(tiny_run, tmp_path):
+def test_evaluation_replaces_no_run_and_no_other_evaluation(tiny_run, own_run, tmp_path):
     """Oracle: the files before; a run's own metrics are of the same name."""
     result = package.evaluate_file(tiny_run.predictions("validation"), classes="binary")
-    shutil.copytree(tiny_run.path, tmp_path / "run")
     for overwrite in (False, True):
         with raises(RunError, "out-path"):
-            result.write(tmp_path / "run", overwrite=overwrite)
+            result.write(own_run.path, overwrite=overwrite)
     with raises(RunError, "out-path"):
-        package.report(tmp_path / "run", out=tmp_path / "run")
-    assert (tmp_path / "run" / "metrics.json").read_bytes() == (tiny_run.path / "metrics.json").read_bytes()
+        package.report(own_run.path, out=own_run.path)
+    assert (own_run.path / "metrics.json").read_bytes() == (tiny_run.path / "metrics.json").read_bytes()
     pages = [result.write(tmp_path / "out", {"by": "one-of-two"}).read_text(encoding="utf-8")]
     with raises(RunError, "file-exists", "--overwrite"):
         result.write(tmp_path / "out")

@@ -1,7 +1,6 @@
 """Oracle: both files asked by hand."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -65,9 +64,8 @@ def test_export_without_a_split_writes_nothing(tmp_path, tiny_run, faces):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_export_writes_the_same_by_command_and_function(mien, tmp_path, tiny_run, face_folder):
-    run = tmp_path / "run"
-    shutil.copytree(tiny_run.path, run)
+def test_export_writes_the_same_by_command_and_function(mien, own_run, face_folder):
+    run = own_run.path
     said = mien("export", run, "--precision", "int8", "--data", face_folder)
     assert said.code == 0, said.err
     assert "in int8" in said.out

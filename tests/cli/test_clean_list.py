@@ -1,7 +1,6 @@
 """--clean as users type it: what a list changes, in training, evaluation, reports and a second audit."""
 
 import json
-import shutil
 from dataclasses import replace
 from hashlib import sha256
 
@@ -56,9 +55,8 @@ def test_evaluate_ignores_the_temperature_on_uncleaned_data(mien, leaky, recipe_
     assert "without the model's temperature, because it was fitted on these samples" in " ".join(measured.out.split())
 
 
-def test_ledger_names_the_clean_list(mien, tiny_run, face_parquet, tmp_path):
-    run, clean = tmp_path / "run", tmp_path / "out" / "clean.toml"
-    shutil.copytree(tiny_run.path, run)
+def test_ledger_names_the_clean_list(mien, own_run, face_parquet, tmp_path):
+    run, clean = own_run.path, tmp_path / "out" / "clean.toml"
     assert mien("audit", face_parquet, "--out", tmp_path / "out", "-q").code == 0
     test = ("evaluate", run, "--data", face_parquet, "--split", "test")
     assert mien(*test).code == mien(*test, "--clean", clean).code == 0

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -85,9 +84,8 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert measured == json.loads(shown.out) | {"created": measured["created"]}
 
 
-def test_export_replaces_no_other_file_of_a_run(mien, tmp_path, tiny_run, face_folder):
-    run = tmp_path / "run"
-    shutil.copytree(tiny_run.path, run)
+def test_export_replaces_no_other_file_of_a_run(mien, own_run, face_folder):
+    run = own_run.path
     before = {file.name: file.read_bytes() for file in run.glob("*.*")}
     words = ("export", run, "--precision", "int8", "--data", face_folder)
     for out in ("best.safetensors", "recipe.toml", "."):

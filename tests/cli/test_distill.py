@@ -1,7 +1,6 @@
 """`mien distill` as a user types it, and `mien.distill`."""
 
 import os
-import shutil
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -25,20 +24,13 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "soft-labels"
 
 
-@pytest.fixture
-def teacher(tmp_path, tiny_run):
-    run = RunFolder(tmp_path / "teacher")
-    shutil.copytree(tiny_run.path, run.path)
-    return run
-
-
-def test_a_student_learns_in_one_command(mien, tmp_path, cache, teacher, recipe_file, face_folder):
-    words = ("distill", recipe_file, "--data", face_folder, "--teachers", teacher.path, "--out", tmp_path / "student")
+def test_a_student_learns_in_one_command(mien, tmp_path, cache, own_run, recipe_file, face_folder):
+    words = ("distill", recipe_file, "--data", face_folder, "--teachers", own_run.path, "--out", tmp_path / "student")
     done = mien(*words)
     assert done.code == 0, done.err
     student = RunFolder(tmp_path / "student")
-    assert read_manifest(student.model).taught_by == (f"sha256:{sha256(teacher.model.read_bytes()).hexdigest()}",)
-    assert student.read_environment()["teachers"] == str(teacher.model)
+    assert read_manifest(student.model).taught_by == (f"sha256:{sha256(own_run.model.read_bytes()).hexdigest()}",)
+    assert student.read_environment()["teachers"] == str(own_run.model)
     (file,) = cache.iterdir()
     with np.load(file) as kept:
         assert kept["probabilities"].dtype == np.float32, "float16 has nothing below 6e-8, and T = 3 makes much of it"
@@ -48,15 +40,15 @@ def test_a_student_learns_in_one_command(mien, tmp_path, cache, teacher, recipe_
 
 
 def test_predictions_are_the_means_over_views_without_a_temperature(
-    mien, tmp_path, cache, teacher, recipe_file, face_folder
+    mien, tmp_path, cache, own_run, recipe_file, face_folder
 ):
     """Oracle: the model by hand. A second student computes nothing, unless the file is damaged; others are others."""
-    hot = load(teacher.path).manifest.model_copy(update={"temperature": 3.0})
-    teacher.model.write_bytes(attach_manifest(teacher.model.read_bytes(), hot))
-    words = ("distill", recipe_file, "--epochs", 1, "--teachers", teacher.path, "--tta", 2, "--data")
+    hot = load(own_run.path).manifest.model_copy(update={"temperature": 3.0})
+    own_run.model.write_bytes(attach_manifest(own_run.model.read_bytes(), hot))
+    words = ("distill", recipe_file, "--epochs", 1, "--teachers", own_run.path, "--tta", 2, "--data")
     assert mien(*words, face_folder, "--out", tmp_path / "a").code == 0
     chosen = load_dataset(face_folder).of_split("train")
-    expected = mean_over_views(partial(load(teacher.path).probabilities, temperature=1.0), chosen.images, 2)
+    expected = mean_over_views(partial(load(own_run.path).probabilities, temperature=1.0), chosen.images, 2)
     (file,) = cache.iterdir()
     predictions = read_predictions(file)
     assert predictions.sample_ids.tolist() == chosen.rows.tolist()
@@ -76,7 +68,7 @@ def test_predictions_are_the_means_over_views_without_a_temperature(
     assert len(list(cache.iterdir())) == 4
 
 
-def test_distill_repeats_no_finished_teacher(mien, tmp_path, cache, teacher, recipe_file, face_folder, monkeypatch):
+def test_distill_repeats_no_finished_teacher(mien, tmp_path, cache, own_run, recipe_file, face_folder, monkeypatch):
     """Oracle: which models predict."""
     from mien.pipeline import split_predictions
 
@@ -90,16 +82,16 @@ def test_distill_repeats_no_finished_teacher(mien, tmp_path, cache, teacher, rec
 
     monkeypatch.setattr(split_predictions, "predict_split", predict)
     words = ("distill", recipe_file, "--data", face_folder, "--out", tmp_path / "student", "--tta", 1)
-    words += ("--teachers", teacher.path, "--teachers", "fast")
+    words += ("--teachers", own_run.path, "--teachers", "fast")
     assert mien(*words).code != 0
     assert not (tmp_path / "student").exists()
     assert mien(*words).code == 0
-    assert [Path(each).parent.name for each in asked] == ["teacher", "fast", "fast"]
+    assert [Path(each).parent.name for each in asked] == ["run", "fast", "fast"]
 
 
-def test_predictions_files_and_models_teach_together(mien, tmp_path, teacher, recipe_file, face_folder):
-    """What `mien evaluate --split train` writes is a teacher, too."""
-    assert mien("evaluate", teacher.path, "--data", face_folder, "--split", "train", "--out", tmp_path / "p").code == 0
+def test_predictions_files_and_models_teach_together(mien, tmp_path, own_run, recipe_file, face_folder):
+    """What `mien evaluate --split train` writes is a own_run, too."""
+    assert mien("evaluate", own_run.path, "--data", face_folder, "--split", "train", "--out", tmp_path / "p").code == 0
     file = tmp_path / "p" / "predictions_train.npz"
     words = ("distill", recipe_file, "--data", face_folder, "--teachers", file, "--teachers", "fast-int8", "--tta", 1)
     assert mien(*words, "--out", tmp_path / "student").code == 0
@@ -111,9 +103,9 @@ def test_predictions_files_and_models_teach_together(mien, tmp_path, teacher, re
     assert read_manifest(RunFolder(tmp_path / "student").model).taught_by == taught_by
 
 
-def test_a_teacher_of_another_input_reads_the_data_at_its_own(mien, tmp_path, teacher, recipe_file, face_folder):
+def test_a_teacher_of_another_input_reads_the_data_at_its_own(mien, tmp_path, own_run, recipe_file, face_folder):
     size = ("--set", "input.size_px=40", "--set", "input.crop_px=36", "--epochs", 1)
-    words = ("distill", recipe_file, "--data", face_folder, "--teachers", teacher.path, "--out", tmp_path / "student")
+    words = ("distill", recipe_file, "--data", face_folder, "--teachers", own_run.path, "--out", tmp_path / "student")
     done = mien(*words, *size, "--tta", 1)
     assert done.code == 0, done.err
 

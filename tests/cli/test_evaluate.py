@@ -10,7 +10,6 @@ from unittest.mock import Mock
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from mien.base.run_folder import RunFolder
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.inference.onnx_classifier import mean_over_views
@@ -20,31 +19,28 @@ from mien.pipeline.evaluation_files import file_names
 from support import make_predictions, refused
 
 
-def test_evaluate_records_test_uses_in_the_ledger(mien, tmp_path, tiny_run, face_folder):
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(tiny_run.path, run.path)
-    before = (run.path / "metrics.json").read_bytes()
-    for count, model, split in ((1, run.path, "test"), (2, run.model, "all")):
+def test_evaluate_records_test_uses_in_the_ledger(mien, tmp_path, own_run, face_folder):
+    before = (own_run.path / "metrics.json").read_bytes()
+    for count, model, split in ((1, own_run.path, "test"), (2, own_run.model, "all")):
         answer = mien("evaluate", model, "--data", face_folder, "--split", split, "--out", tmp_path / f"out{count}")
         assert answer.code == 0, answer.err
         assert f"used {count} time" in answer.err
-        assert run.test_uses() == count
+        assert own_run.test_uses() == count
         names = sorted(file.name for file in (tmp_path / f"out{count}").iterdir())
         assert names == sorted(file_names(split))
-    mien("evaluate", run.path, "--data", face_folder)
-    assert run.test_uses() == 2, "validation is not the test split"
-    refused(mien("evaluate", run.path, "--data", face_folder, "--out", run.path), "out-path")
-    again = ("evaluate", run.path, "--data", face_folder, "--out", tmp_path / "out1")
+    mien("evaluate", own_run.path, "--data", face_folder)
+    assert own_run.test_uses() == 2, "validation is not the test split"
+    refused(mien("evaluate", own_run.path, "--data", face_folder, "--out", own_run.path), "out-path")
+    again = ("evaluate", own_run.path, "--data", face_folder, "--out", tmp_path / "out1")
     refused(mien(*again), "file-exists", "metrics.json")
-    assert run.test_uses() == 2
-    assert (run.path / "metrics.json").read_bytes() == before
+    assert own_run.test_uses() == 2
+    assert (own_run.path / "metrics.json").read_bytes() == before
 
 
-def test_evaluate_of_all_splits_counts_training_images(mien, tmp_path, tiny_run, face_folder):
+def test_evaluate_of_all_splits_counts_training_images(mien, tmp_path, own_run, face_folder):
     """Oracle: the data itself. With a model that comes with mien, a note names the option."""
     faces = load_dataset(face_folder)
-    run = shutil.copytree(tiny_run.path, tmp_path / "run")
-    answer = mien("evaluate", run, "--data", face_folder, "--split", "all", "--json")
+    answer = mien("evaluate", own_run.path, "--data", face_folder, "--split", "all", "--json")
     said = json.loads(answer.out)
     assert (said["samples"], said["trained_on"]) == (len(faces), int((faces.split == "train").sum()))
     assert "[trained-on]" in answer.err
@@ -54,11 +50,10 @@ def test_evaluate_of_all_splits_counts_training_images(mien, tmp_path, tiny_run,
     assert f"{part} of {part + rest} faces were evaluated. For all: --split all [part-measured]" in said
 
 
-def test_the_ledger_records_an_interrupted_evaluation(mien, tmp_path, tiny_run, face_folder, monkeypatch):
-    run = shutil.copytree(tiny_run.path, tmp_path / "run")
+def test_the_ledger_records_an_interrupted_evaluation(mien, own_run, face_folder, monkeypatch):
     monkeypatch.setattr(measured_split, "evaluate_predictions", Mock(side_effect=KeyboardInterrupt))
-    assert mien("evaluate", run, "--data", face_folder, "--split", "test").code == 130
-    assert RunFolder(run).test_uses() == 1
+    assert mien("evaluate", own_run.path, "--data", face_folder, "--split", "test").code == 130
+    assert own_run.test_uses() == 1
 
 
 def test_too_little_memory_is_one_line(mien, tiny_run, face_folder, monkeypatch):

@@ -85,12 +85,11 @@ def test_train_without_memory_ends_in_one_line(mien, tmp_path, recipe_file, face
         mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "s")
 
 
-def test_train_rejects_a_start_without_weights(mien, tmp_path, recipe_file, face_folder, tiny_run):
-    shutil.copytree(tiny_run.path, tmp_path / "headless")
-    (tmp_path / "headless" / "best.safetensors").unlink()
-    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--from", tmp_path / "headless")
+def test_train_rejects_a_start_without_weights(mien, tmp_path, recipe_file, face_folder, own_run):
+    own_run.best.unlink()
+    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "new", "--from", own_run.path)
     refused(mien(*words), "weights-unreadable", "best.safetensors")
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, face_folder, tiny_run):

@@ -86,13 +86,11 @@ def test_exported_file_contains_no_local_path(tiny_run):
         assert trace not in content
 
 
-def test_export_drops_metrics_of_another_epoch(tmp_path, tiny_run):
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(tiny_run.path, run.path)
-    tensors, facts = checkpoint.load(run.best)
-    checkpoint.save(run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
-    export_run(run).write(run.model)
-    assert read_manifest(run.model).scores == {}
+def test_export_drops_metrics_of_another_epoch(own_run):
+    tensors, facts = checkpoint.load(own_run.best)
+    checkpoint.save(own_run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
+    export_run(own_run).write(own_run.model)
+    assert read_manifest(own_run.model).scores == {}
 
 
 def test_export_keeps_the_answer_rule(tmp_path):
@@ -102,15 +100,13 @@ def test_export_keeps_the_answer_rule(tmp_path):
     assert read_manifest(run.model).answer == read_manifest(fast.model).answer is not None
 
 
-def test_export_refuses_nan_weights(tmp_path, tiny_run):
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(tiny_run.path, run.path)
-    tensors, facts = checkpoint.load(run.best)
-    checkpoint.save(run.best, {**tensors, "head.bias": tensors["head.bias"] * float("nan")}, facts)
-    before = run.model.read_bytes()
+def test_export_refuses_nan_weights(own_run):
+    tensors, facts = checkpoint.load(own_run.best)
+    checkpoint.save(own_run.best, {**tensors, "head.bias": tensors["head.bias"] * float("nan")}, facts)
+    before = own_run.model.read_bytes()
     with raises(ModelError, "export-failed"):
-        mien.export(run.path)
-    assert run.model.read_bytes() == before
+        mien.export(own_run.path)
+    assert own_run.model.read_bytes() == before
 
 
 def test_export_refuses_a_run_without_finished_epoch(tmp_path, tiny_recipe):

@@ -20,11 +20,6 @@ SCENE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8)
 DTYPES = (np.int64, float, np.int8, bool, "U1", object)
 
 
-@pytest.fixture(scope="module")
-def classifier(tiny_run):
-    return load(tiny_run.path)
-
-
 @pytest.mark.parametrize(
     ("image", "code", "start"),
     [*((FACE.astype(dtype), "image-type", "image 1: ") for dtype in DTYPES),

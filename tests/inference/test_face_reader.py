@@ -2,21 +2,16 @@
 
 import numpy as np
 import pytest
+from mien.inference.classifier import load
 
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face
 from mien.inference.face_reader import FaceReader
-from mien.inference.predictor import load
 from support import Fixed
 
 RGB = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
 POINTS = {"right_eye": (45, 30), "left_eye": (70, 30), "right_mouth_corner": (48, 70), "left_mouth_corner": (66, 70)}
 FACES = [Face(Box(20, 10, 80, 80), 0.9, POINTS), Face(Box(120, 60, 40, 50), 0.7, {})]
-
-
-@pytest.fixture(scope="module")
-def predictor(tiny_run):
-    return load(tiny_run.path)
 
 
 def test_the_light_of_a_photo_changes_no_answer(astronaut):
@@ -28,43 +23,43 @@ def test_the_light_of_a_photo_changes_no_answer(astronaut):
     assert dark.probability_vector == pytest.approx(full.probability_vector, abs=0.1)
 
 
-def test_an_image_is_read_by_its_steps(predictor):
+def test_an_image_is_read_by_its_steps(classifier):
     """Oracle: detector, crops and model, each called by hand."""
-    reader = FaceReader(predictor, Fixed(*FACES))
+    reader = FaceReader(classifier, Fixed(*FACES))
     crops = crop_faces(RGB, [square_around(face.box, Fixed.margin, face.landmarks) for face in FACES], 48)
     assert np.array_equal(reader.crop(RGB, reader.detect(RGB)), crops)
     assert (crops[0] != crop_faces(RGB, [square_around(FACES[0].box, Fixed.margin)], 48)[0]).any()
-    assert np.array_equal(reader.classify(crops), predictor.probabilities(crops))
+    assert np.array_equal(reader.classify(crops), classifier.probabilities(crops))
     for prediction, face, crop in zip(reader.read(RGB, source="photo.png"), FACES, crops, strict=True):
-        assert (prediction.source, prediction.classes) == ("photo.png", predictor.classes)
+        assert (prediction.source, prediction.classes) == ("photo.png", classifier.classes)
         assert (prediction.box, prediction.detection_score) == (face.box, face.score)
         assert np.array_equal(prediction.crop, crop)
-    (binary, _) = FaceReader(predictor, Fixed(*FACES), classes="binary").read(RGB)
+    (binary, _) = FaceReader(classifier, Fixed(*FACES), classes="binary").read(RGB)
     assert binary.classes == ("negative", "positive")
 
 
-def test_known_faces_are_not_detected_again(predictor):
+def test_known_faces_are_not_detected_again(classifier):
     class Blind(Fixed):
         def detect(self, rgb):
             raise AssertionError
 
-    (prediction,) = FaceReader(predictor, Blind()).read(RGB, FACES[1:])
+    (prediction,) = FaceReader(classifier, Blind()).read(RGB, FACES[1:])
     assert prediction.box == FACES[1].box
-    assert FaceReader(predictor, Blind()).read(RGB, []) == []
+    assert FaceReader(classifier, Blind()).read(RGB, []) == []
 
 
-def test_no_detector_is_loaded_for_face_crops(predictor, monkeypatch):
+def test_no_detector_is_loaded_for_face_crops(classifier, monkeypatch):
     monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: 1 / 0)
-    assert FaceReader(predictor).classify(np.zeros((1, 48, 48), np.uint8)).shape == (1, 7)
+    assert FaceReader(classifier).classify(np.zeros((1, 48, 48), np.uint8)).shape == (1, 7)
 
 
 @pytest.mark.parametrize("flip", [True, False])
-def test_read_averages_mirrored_views_only_if_training_saw_them(predictor, flip):
+def test_read_averages_mirrored_views_only_if_training_saw_them(classifier, flip):
     """Oracle: the probabilities of crops and mirrored crops, averaged by hand."""
-    recipe = predictor.manifest.recipe | {"augment": {"flip": flip}}
-    model = predictor.with_manifest(predictor.manifest.model_copy(update={"recipe": recipe}))
+    recipe = classifier.manifest.recipe | {"augment": {"flip": flip}}
+    model = classifier.with_manifest(classifier.manifest.model_copy(update={"recipe": recipe}))
     reader = FaceReader(model, Fixed(*FACES))
     crops = reader.crop(RGB, FACES)
-    plain, mirrored = (predictor.probabilities(np.ascontiguousarray(view)) for view in (crops, crops[:, :, ::-1]))
+    plain, mirrored = (classifier.probabilities(np.ascontiguousarray(view)) for view in (crops, crops[:, :, ::-1]))
     expected = (plain + mirrored) / 2 if flip else plain
     np.testing.assert_allclose([each.probability_vector for each in reader.read(RGB)], expected, atol=1e-6)

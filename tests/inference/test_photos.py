@@ -9,13 +9,7 @@ from PIL import Image
 from mien.base.errors import DataError, MienWarning
 from mien.faces.face import Box, Face
 from mien.inference.drawing import draw_predictions
-from mien.inference.predictor import load
 from support import Fixed, raises
-
-
-@pytest.fixture(scope="module")
-def classifier(tiny_run):
-    return load(tiny_run.path)
 
 
 @pytest.fixture

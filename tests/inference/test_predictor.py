@@ -16,11 +16,6 @@ from mien.inference.predictor import image_files, load
 from support import raises, warned
 
 
-@pytest.fixture(scope="module")
-def classifier(tiny_run):
-    return load(tiny_run.path)
-
-
 def test_a_prediction_at_the_prompt_is_one_short_line(astronaut):
     classifier = load("tiny")
     with warned("photo-as-crop", "image 1"):

@@ -19,17 +19,11 @@ from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.named_metrics import estimates
 from mien.evaluation.paired_tests import significantly_best
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
-from mien.inference.predictor import load
 from mien.pipeline import evaluate as evaluate
 from mien.pipeline.evaluate import EvaluateOptions, ensemble_of, model_table, predict_to_evaluate
 from mien.pipeline.split_predictions import predict_split
 from mien.reporting.sections import ReportContext
 from support import make_predictions, raises, refused, warned
-
-
-@pytest.fixture(scope="module")
-def predictor(tiny_run):
-    return load(tiny_run.path, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +33,11 @@ def result(faces):
     return ReadResult(replace(faces, columns=columns), "parquet", "a column", (), (), False)
 
 
-def test_evaluate_equals_its_parts(predictor, result):
+def test_evaluate_equals_its_parts(classifier, result):
     scheme = parse_scheme("binary")
     with warned("values-missing", "half"):
-        found = package.evaluate(predictor, result, split="train", classes="binary", by="half")
-    predictions = predict_split(predictor, result.faces, "train").with_scheme(scheme)
+        found = package.evaluate(classifier, result, split="train", classes="binary", by="half")
+    predictions = predict_split(classifier, result.faces, "train").with_scheme(scheme)
     assert found.predictions.probabilities == pytest.approx(predictions.probabilities)
     expected = evaluate_predictions(predictions).to_dict()
     assert {name: found.to_dict()[name] for name in expected} == expected
@@ -70,24 +64,24 @@ def test_evaluate_file_needs_no_model(tiny_run):
     (EvaluateOptions("holdout"), "split-unknown", "holdout"),
 ])  # fmt: skip
 def test_unknown_columns_and_splits_are_refused_before_predicting(
-    predictor, result, monkeypatch, options, code, values
+    classifier, result, monkeypatch, options, code, values
 ):
     monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
     with raises(DataError, code, values):
-        predict_to_evaluate(predictor, result.faces, options)
+        predict_to_evaluate(classifier, result.faces, options)
 
 
-def test_schemes_with_unknown_classes_are_refused(predictor, result):
+def test_schemes_with_unknown_classes_are_refused(classifier, result):
     with raises(DataError, "label-scheme"):
-        package.evaluate(predictor, result.faces, classes="a=joyful,b=sad")
+        package.evaluate(classifier, result.faces, classes="a=joyful,b=sad")
 
 
-def test_a_scheme_that_drops_all_faces_is_refused_before_predicting(predictor, result, monkeypatch):
+def test_a_scheme_that_drops_all_faces_is_refused_before_predicting(classifier, result, monkeypatch):
     """A scheme that leaves no face of the split."""
     monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
     neutral = result.faces.subset((result.faces.split != "test") | (result.faces.labels == 6))
     with raises(DataError, "label-scheme", "test"):
-        predict_to_evaluate(predictor, neutral, EvaluateOptions("test", scheme=parse_scheme("binary")))
+        predict_to_evaluate(classifier, neutral, EvaluateOptions("test", scheme=parse_scheme("binary")))
 
 
 def test_evaluations_are_locked_while_written(tiny_run, tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """Oracles: the faces themselves, found by hand; the model's own answers; what a file says of itself."""
 
 import json
-import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -216,17 +215,16 @@ def test_the_data_that_a_model_was_trained_on_gives_no_warning(tiny_run, faces):
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_other_splits_of_the_same_data_are_counted_and_left_out(tiny_run, faces, otherwise, split, tmp_path):
+def test_other_splits_of_the_same_data_are_counted_and_left_out(own_run, faces, otherwise, split):
     trained, cut_otherwise = seen(faces, otherwise, split)
     assert cut_otherwise.sum() > 0
-    shutil.copytree(tiny_run.path, tmp_path / "run")
     with warned("trained-on", cut_otherwise.sum()):
-        result = package.evaluate(tmp_path / "run", otherwise, split=split)
+        result = package.evaluate(own_run.path, otherwise, split=split)
     assert result.to_dict()["trained_on"] == cut_otherwise.sum()
     masks = subset_masks(otherwise, result.predictions)
     assert counts(result)["without leaked samples"] == (masks["without leaked samples"] & ~trained).sum()
     if split == "validation":
-        measured = package.robustness(tmp_path / "run", otherwise)
+        measured = package.robustness(own_run.path, otherwise)
         assert measured.trained_on == measured.to_dict()["trained_on"] == cut_otherwise.sum()
         assert f" {measured.trained_on} of " in str(measured).splitlines()[-1]
 
@@ -304,17 +302,13 @@ def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tm
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-3], lambda _: b"PK\x03\x04", lambda _: b""])
-def test_a_damaged_file_is_one_line_before_the_test_split_is_used(tiny_run, otherwise, tmp_path, damage):
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(tiny_run.path, run.path)
-    run.trained_on.write_bytes(damage(run.trained_on.read_bytes()))
-    with raises(RunError, "run-damaged", run.trained_on):
-        package.evaluate(run.path, otherwise, split="test")
-    assert run.test_uses() == 0
+def test_a_damaged_file_is_one_line_before_the_test_split_is_used(own_run, otherwise, damage):
+    own_run.trained_on.write_bytes(damage(own_run.trained_on.read_bytes()))
+    with raises(RunError, "run-damaged", own_run.trained_on):
+        package.evaluate(own_run.path, otherwise, split="test")
+    assert own_run.test_uses() == 0
 
 
-def test_a_run_of_before_has_no_digests(tiny_run, otherwise, tmp_path):
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(tiny_run.path, run.path)
-    run.trained_on.unlink()
-    assert "trained_on" not in package.evaluate(load(run.path), otherwise).to_dict()
+def test_a_run_of_before_has_no_digests(own_run, otherwise):
+    own_run.trained_on.unlink()
+    assert "trained_on" not in package.evaluate(load(own_run.path), otherwise).to_dict()

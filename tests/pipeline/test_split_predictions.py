@@ -26,11 +26,6 @@ from mien.reporting.sections import ReportContext
 from support import raises
 
 
-@pytest.fixture(scope="module")
-def classifier(tiny_run):
-    return load(tiny_run.path)
-
-
 def dropped(faces, at=0):
     """A change that drops a sample of train."""
     train = np.flatnonzero(faces.split == "train")[at]

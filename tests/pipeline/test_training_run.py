@@ -1,6 +1,5 @@
 import json
 import math
-import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -173,35 +172,33 @@ def test_manifest_omits_undefined_metrics(tmp_path, faces, tiny_recipe):
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_resuming_a_finished_run_only_measures_it(tiny_run, tiny_recipe, faces, tmp_path, damaged):
+def test_resuming_a_finished_run_only_measures_it(tiny_run, own_run, tiny_recipe, faces, damaged):
     """Oracle: the files of the first time. A damaged model is exported again."""
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(tiny_run.path, run.path)
     if damaged:
-        run.model.write_bytes(b"cut off")
-    result = run_recipe(plan_training(tiny_recipe, faces), run, resume=True)
+        own_run.model.write_bytes(b"cut off")
+    result = run_recipe(plan_training(tiny_recipe, faces), own_run, resume=True)
     first = read_predictions(tiny_run.predictions("validation"))
-    assert result.run == run.path
+    assert result.run == own_run.path
     assert np.array_equal(result.predictions.probabilities, first.probabilities)
     assert result.evaluation.to_dict() == json.loads((tiny_run.path / "metrics.json").read_text())
-    assert (run.path / "history.csv").read_bytes() == (tiny_run.path / "history.csv").read_bytes()
+    assert (own_run.path / "history.csv").read_bytes() == (tiny_run.path / "history.csv").read_bytes()
 
 
-def test_new_weights_remove_derived_files(tiny_run, tiny_recipe, faces, tmp_path):
+def test_new_weights_remove_derived_files(own_run, tiny_recipe, faces):
     """Measured again, a model keeps its smaller forms and soft labels; other weights in its place take them away."""
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(tiny_run.path, run.path)
-    derived = [run.model_int8, run.model_fp16, run.predictions("train"), run.path / "robustness.json"]
+    derived = [own_run.model_int8, own_run.model_fp16, own_run.predictions("train"), own_run.path / "robustness.json"]
     for file in derived:
         file.write_bytes(b"of the model as it was")
-    assert run_recipe(plan_training(tiny_recipe, faces), run, resume=True).removed == ()
+    assert run_recipe(plan_training(tiny_recipe, faces), own_run, resume=True).removed == ()
     assert all(file.is_file() for file in derived)
-    tensors, facts = checkpoint.load(run.best)
-    checkpoint.save(run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
-    finish = finish_run(plan_training(tiny_recipe, faces), run, Outcome(run.read_history(), 1, "all epochs done"))
+    tensors, facts = checkpoint.load(own_run.best)
+    checkpoint.save(own_run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
+    finish = finish_run(
+        plan_training(tiny_recipe, faces), own_run, Outcome(own_run.read_history(), 1, "all epochs done")
+    )
     assert set(finish.removed) == {file.name for file in derived}
     assert not any(file.exists() for file in derived)
-    assert run.model.is_file()
+    assert own_run.model.is_file()
 
 
 @pytest.mark.parametrize("scheme", ["all", "binary"])

@@ -1,6 +1,5 @@
 """Sections of a report. Oracles: samples and numbers put in, by hand."""
 
-import shutil
 import sys
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ import pytest
 
 from mien import explain
 from mien.base.errors import DataError, ModelError
-from mien.base.run_folder import RunFolder, find_run
+from mien.base.run_folder import find_run
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
@@ -167,23 +166,22 @@ def test_explainer_has_occlusion_alone_without_torch_or_run(tiny_run, context, m
     assert "pip install 'mien[train]'" in reason
 
 
-def test_explainer_rejects_other_weights(tiny_run, context, tmp_path):
+def test_explainer_rejects_other_weights(tiny_run, own_run, context):
     """Oracle: each tensor turned round, as if the run had gone on after its export; or no checkpoint at all."""
     from mien.training import checkpoint
 
-    model, run = load(tiny_run.path), RunFolder(tmp_path / "run")
+    model = load(tiny_run.path)
     assert build_explainer(model, tiny_run)[1] is None
-    shutil.copytree(tiny_run.path, run.path)
-    tensors, facts = checkpoint.load(run.best)
+    tensors, facts = checkpoint.load(own_run.best)
     turned = {name: each.flatten().flip(0).reshape(each.shape).clone() for name, each in tensors.items()}
-    checkpoint.save(run.best, turned, facts)
-    explainer, reason = build_explainer(model, run)
+    checkpoint.save(own_run.best, turned, facts)
+    explainer, reason = build_explainer(model, own_run)
     assert explainer.network is None
     assert reason.code == "attention-skipped"
     with raises(ModelError, "gradients-other-weights"):
-        explain(run.path, context.faces.images[0], "gradient", crops=True)
-    run.best.write_bytes(b"no checkpoint")
-    explainer, reason = build_explainer(model, run)
+        explain(own_run.path, context.faces.images[0], "gradient", crops=True)
+    own_run.best.write_bytes(b"no checkpoint")
+    explainer, reason = build_explainer(model, own_run)
     assert explainer.network is None
     assert reason.code == "weights-unreadable"
 

@@ -16,7 +16,6 @@ from mien.base.errors import DataError
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face, Margin
 from mien.inference.face_reader import FaceReader
-from mien.inference.predictor import load
 from mien.video.tracking import HALF_LIFE_SECONDS, Track
 from support import encoded, raises
 
@@ -58,11 +57,6 @@ def scene(astronaut, number, boxes):
         frame[box.top : box.top + SIZE, box.left : box.left + SIZE] = face
     frame[:16, :16] = 20 + 5 * number
     return frame
-
-
-@pytest.fixture(scope="module")
-def classifier(tiny_run):
-    return load(tiny_run.path)
 
 
 @pytest.fixture
