@@ -90,7 +90,7 @@ def test_distill_repeats_no_finished_teacher(mien, tmp_path, cache, own_run, rec
 
 
 def test_predictions_files_and_models_teach_together(mien, tmp_path, own_run, recipe_file, face_folder):
-    """What `mien evaluate --split train` writes is a own_run, too."""
+    """What `mien evaluate --split train` writes is a teacher, too."""
     assert mien("evaluate", own_run.path, "--data", face_folder, "--split", "train", "--out", tmp_path / "p").code == 0
     file = tmp_path / "p" / "predictions_train.npz"
     words = ("distill", recipe_file, "--data", face_folder, "--teachers", file, "--teachers", "fast-int8", "--tta", 1)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from mien.inference.classifier import load
 
 from mien.faces.crop import crop_faces, square_around
 from mien.faces.face import Box, Face
 from mien.inference.face_reader import FaceReader
+from mien.inference.predictor import load
 from support import Fixed
 
 RGB = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
