@@ -32,6 +32,8 @@ from video_support import write_video
 
 # Looking for garbage among all that is imported took a tenth of the time; less often, it takes half of that.
 gc.set_threshold(50_000, 20, 50)
+# nbformat's checker of schemas would build a grammar of addresses, which takes seconds and which no notebook needs.
+sys.modules["rfc3987_syntax"] = None
 # How fast examples are drawn says how busy the machine is, not whether the code is right.
 settings.register_profile("mien", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mien")

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from mien.base.model_file import attach_manifest, read_manifest
-from mien.base.run_folder import RunFolder
-from mien.data.parquet import write_parquet
-from mien.data.read import load_dataset
+from mien.base.run_folder import RunFolder, find_model
 from mien.evaluation.predictions import read_predictions
 from mien.inference.onnx_classifier import mean_over_views
 from mien.inference.predictor import load
+from mien.pipeline.split_predictions import predict_soft_labels
 from support import refused
 
 
@@ -39,33 +38,28 @@ def test_a_student_learns_in_one_command(mien, tmp_path, cache, own_run, recipe_
     refused(mien("train", recipe_file, "--data", face_folder, "--out", student.path, "--resume"), "run-other")
 
 
-def test_predictions_are_the_means_over_views_without_a_temperature(
-    mien, tmp_path, cache, own_run, recipe_file, face_folder
-):
-    """Oracle: the model by hand. A second student computes nothing, unless the file is damaged; others are others."""
+def test_soft_labels_are_means_over_views_without_a_temperature(cache, own_run, faces):
+    """Oracle: the model by hand. What is in the cache is not computed again, unless it is damaged."""
     hot = load(own_run.path).manifest.model_copy(update={"temperature": 3.0})
     own_run.model.write_bytes(attach_manifest(own_run.model.read_bytes(), hot))
-    words = ("distill", recipe_file, "--epochs", 1, "--teachers", own_run.path, "--tta", 2, "--data")
-    assert mien(*words, face_folder, "--out", tmp_path / "a").code == 0
-    chosen = load_dataset(face_folder).of_split("train")
+
+    def soft_labels(model=own_run.model, data=faces, views=2):
+        (teacher,) = predict_soft_labels([model], data, lambda form: data, views)
+        return teacher.predictions
+
+    chosen, file = faces.of_split("train"), soft_labels()
     expected = mean_over_views(partial(load(own_run.path).probabilities, temperature=1.0), chosen.images, 2)
-    (file,) = cache.iterdir()
     predictions = read_predictions(file)
     assert predictions.sample_ids.tolist() == chosen.rows.tolist()
     assert predictions.probabilities == pytest.approx(expected, abs=1e-3)
     os.utime(file, (1, 1))
-    assert mien(*words, face_folder, "--out", tmp_path / "b", "--seed", 1).code == 0
-    assert [each.stat().st_mtime for each in cache.iterdir()] == [1], "from the cache"
+    assert soft_labels().stat().st_mtime == 1, "from the cache"
     file.write_bytes(file.read_bytes()[:-9])
-    assert mien(*words, face_folder, "--out", tmp_path / "b2").code == 0
-    assert len(read_predictions(file)) == len(chosen)
-    faces = load_dataset(face_folder)
-    write_parquet(faces.subset(np.arange(3, len(faces))), tmp_path / "fewer.parquet")
-    assert mien(*words, tmp_path / "fewer.parquet", "--out", tmp_path / "c").code == 0
-    assert len(list(cache.iterdir())) == 2
-    assert mien(*words, face_folder, "--tta", 1, "--out", tmp_path / "d").code == 0
-    assert mien(*words, face_folder, "--teachers", "fast-int8", "--out", tmp_path / "e").code == 0
-    assert len(list(cache.iterdir())) == 4
+    assert len(read_predictions(soft_labels())) == len(chosen)
+    fewer = faces.subset(np.arange(3, len(faces)))
+    others = {soft_labels(data=fewer), soft_labels(views=1), soft_labels(find_model("fast-int8"))}
+    assert {file, *others} == {*cache.iterdir()}
+    assert len(others) == 3
 
 
 def test_distill_repeats_no_finished_teacher(mien, tmp_path, cache, own_run, recipe_file, face_folder, monkeypatch):
