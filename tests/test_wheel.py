@@ -3,17 +3,16 @@
 Oracles: packages that are built here, packaging's reader of metadata.
 """
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 from packaging.metadata import Metadata
+
+build = pytest.importorskip("hatchling.build")
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,8 +24,8 @@ UNWANTED = ("src/mien/serve/static/model.onnx", "web/tests/vectors.json", "relea
 
 
 @pytest.fixture
-def checkout(tmp_path):
-    """The files that decide about a build, and one of each kind of the others."""
+def checkout(tmp_path, monkeypatch):
+    """The files that decide about a build, and one of each kind of the others; the working folder."""
     root = tmp_path / "checkout"
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore", "src/mien/version.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -34,17 +33,10 @@ def checkout(tmp_path):
     for name in (*SOURCE[1:], *PAGE, *DETECTOR, *UNWANTED):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"content of {name}", encoding="utf-8")
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    monkeypatch.setenv("MIEN_REPOSITORY", "https://host.example/owner/mien")
     return root
-
-
-def build(checkout, out, *options, path=None, repository="https://host.example/owner/mien"):
-    """Both packages by the backend that pip uses, without a network. Returns what it said."""
-    variables = {"SOURCE_DATE_EPOCH": "1700000000", "MIEN_REPOSITORY": repository}
-    env = os.environ | variables | ({} if path is None else {"PATH": path})
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), *options, str(checkout)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def wheel_names(folder):
@@ -53,12 +45,14 @@ def wheel_names(folder):
         return set(archive.namelist())
 
 
-def test_an_sdist_and_its_wheel_hold_the_page_and_no_data(checkout, tmp_path):
+def test_an_sdist_and_its_wheel_hold_the_page_and_no_data(checkout, tmp_path, monkeypatch):
     """The wheel is made from the sdist, as `python -m build` and a distribution's packagers do it."""
-    build(checkout, tmp_path / "dist")
-    [sdist] = (tmp_path / "dist").glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
+    name = build.build_sdist(tmp_path / "dist")
+    with tarfile.open(tmp_path / "dist" / name) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
+        archive.extractall(tmp_path, filter="data")
+    monkeypatch.chdir(tmp_path / name.removesuffix(".tar.gz"))
+    build.build_wheel(tmp_path / "dist")
     assert held >= {*SOURCE[:-1], *PAGE, *DETECTOR, "hatch_build.py", "LICENSE"}
     assert not held & {*UNWANTED, SOURCE[-1]}
     names = wheel_names(tmp_path / "dist")
@@ -66,10 +60,12 @@ def test_an_sdist_and_its_wheel_hold_the_page_and_no_data(checkout, tmp_path):
     assert "mien/serve/static/model.onnx" not in names
 
 
-def test_without_node_a_build_has_no_page_and_says_so(checkout, tmp_path):
+def test_without_node_a_build_has_no_page_and_says_so(checkout, tmp_path, monkeypatch, capfd):
     (checkout / PAGE[0]).unlink()
-    said = build(checkout, tmp_path / "dist", "--wheel", path=str(tmp_path))
-    [note] = [line for line in said.splitlines() if "no browser page" in line]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert build.get_requires_for_build_wheel() == []
+    build.build_wheel(tmp_path / "dist")
+    [note] = [line for line in capfd.readouterr().err.splitlines() if "no browser page" in line]
     assert "make, node, npm not found" in note
     assert "make web" in note
     assert "mien/version.py" in wheel_names(tmp_path / "dist")
@@ -84,7 +80,7 @@ def metadata_of(folder):
 
 def test_the_readme_in_the_metadata_links_to_what_exists(checkout, tmp_path):
     """Oracle: the repository's own files, at the addresses that GitHub gives them."""
-    build(checkout, tmp_path, "--wheel")
+    build.build_wheel(tmp_path)
     metadata = metadata_of(tmp_path)
     links = re.findall(r'\]\(([^)\s]+)\)|src="([^"]+)"', metadata.description)
     addresses = [one or other for one, other in links]
