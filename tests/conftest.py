@@ -71,7 +71,7 @@ random_erasing = 0.2
 """
 
 
-LONGEST = {f"test_{name}.py" for name in ("notebooks", "tutorials", "plain_pytorch", "distributed", "scheduler")}
+LONGEST = {f"test_{name}.py" for name in ("notebooks", "tutorials", "distributed", "scheduler")}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
