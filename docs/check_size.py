@@ -23,7 +23,7 @@ TOLERANCE = 0.03
 LIMITS = {
     "lines of src/mien": 35_450,
     "files of src/mien": 188,
-    "lines of tests": 26_050,
+    "lines of tests": 25_990,
     "lines of code in src/mien, without docstrings, comments and blank lines": 23_210,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_500,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 2_170,
