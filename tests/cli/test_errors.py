@@ -27,6 +27,7 @@ CASES = [
     (f"{TRAIN} --time 9h --epochs 3", "options", "--epochs"),
     (f"{TRAIN} --time soon", "options", "--time"),
     (f"{TRAIN} --set distill.alpha=0.5", "recipe-value", "teachers"),
+    ("train {recipe} --data {data} --set distill={{alpha=0.5}}", "recipe-value", "teachers"),
     ("train quick --from fast-int8 --data {data}", "model-not-trainable", "8"),
     (f"{TRAIN} --folds 3 --log tensorboard", "options", "--log"),
     (f"{TRAIN} --folds 3 --dry-run", "options", "--dry-run"),

@@ -1,10 +1,126 @@
-"""Oracles: counting; the same numbers again from the same seed; the full-size batch, shrunk."""
+"""Balanced faces, their order and their batches. Oracles: counts and members by hand; the full-size batch, shrunk."""
+
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mien.base.recipe import Recipe
-from mien.training.batches import count_steps, epoch_batches
+from mien.base.recipe_tables import BalanceRecipe
+from mien.data.dataset import Dataset
+from mien.training.batches import balance, balanced_counts, balanced_order, count_steps, epoch_batches
+
+COUNTS = [10, 2, 9, 20]
+
+
+@pytest.fixture
+def few():
+    labels = np.random.default_rng(3).permutation(np.repeat(np.arange(4), COUNTS))
+    count = len(labels)
+    images = np.random.default_rng(4).integers(0, 256, (count, 8, 8), dtype=np.uint8)
+    ids, split = np.arange(100, 100 + count), np.full(count, "train")
+    faces = Dataset.from_arrays(images, labels, tuple("abcd"), split, size_px=8, sample_ids=ids)
+    return replace(faces, columns={"v": np.arange(count) * 10})
+
+
+def balanced(faces, sampling, seed=0, **settings):
+    return balance(faces, BalanceRecipe(sampling=sampling, **settings), seed)
+
+
+@pytest.mark.parametrize("sampling", ["none", "batches"])
+def test_balance_without_options_keeps_faces(few, sampling):
+    assert balanced(few, sampling) is few
+
+
+def test_undersample_equals_the_smallest_class(few):
+    kept = balanced(few, "undersample")
+    assert kept.counts().tolist() == [2, 2, 2, 2]
+    assert len(set(kept.rows)) == 8
+    at = kept.rows - 100
+    assert (np.diff(at) > 0).all(), "the order stays"
+    assert (kept.images == few.images[at]).all()
+    assert (kept.labels == few.labels[at]).all()
+    assert (kept.columns["v"] == at * 10).all()
+
+
+def test_faces_per_class_limits_oversampling(few):
+    """Oracle: the smaller of the class's size and the limit, counted."""
+    sizes = few.counts()
+    for limit in (3, 5):
+        kept = balance(few, BalanceRecipe(faces_per_class=limit), 1)
+        assert kept.counts().tolist() == np.minimum(sizes, limit).tolist()
+        assert balanced_counts(sizes, BalanceRecipe(faces_per_class=limit)).tolist() == kept.counts().tolist()
+    fewer = balance(few, BalanceRecipe(faces_per_class=3), 1)
+    assert set(fewer.rows) < set(kept.rows), "more faces are the same faces and others"
+    assert set(balance(few, BalanceRecipe(faces_per_class=3), 2).rows) != set(fewer.rows)
+    filled = balance(few, BalanceRecipe(faces_per_class=5, sampling="oversample"), 1)
+    assert filled.counts().tolist() == [5] * 4
+    assert set(filled.rows) == set(kept.rows)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, [20, 20, 20, 20]), (0.5, [10, 10, 10, 20])])
+def test_oversample_keeps_faces_and_reaches_the_share(few, share, expected):
+    filled = balanced(few, "oversample", share=share)
+    assert filled.counts().tolist() == expected
+    for name in ("images", "labels", "rows", "source", "split"):
+        assert (getattr(filled, name)[: len(few)] == getattr(few, name)).all()
+    made = filled.rows[len(few) :] - 100
+    assert (few.labels[made] == filled.labels[len(few) :]).all()
+    assert (filled.columns["v"][len(few) :] == made * 10).all()
+
+
+def test_oversample_repeats_faces_of_a_class_equally(few):
+    filled = balanced(few, "oversample")
+    for label in range(4):
+        _, often = np.unique(filled.rows[filled.labels == label], return_counts=True)
+        assert len(often) == COUNTS[label]
+        assert often.max() - often.min() <= 1
+    assert (filled.images == few.images[filled.rows - 100]).all()
+
+
+@pytest.mark.parametrize("sampling", ["undersample", "oversample"])
+def test_draw_per_class_repeats_for_equal_seeds(few, sampling):
+    first, again, other = (balanced(few, sampling, seed) for seed in (1, 1, 2))
+    assert first.fingerprint == again.fingerprint
+    assert first.fingerprint != other.fingerprint
+
+
+@given(
+    st.lists(st.integers(2, 30), min_size=2, max_size=5),
+    st.sampled_from(["none", "undersample", "oversample", "batches"]),
+    st.floats(0.05, 1),
+)
+def test_balanced_counts_equal_balance(counts, sampling, share):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    blank = np.zeros((len(labels), 2, 2), dtype=np.uint8)
+    words = np.full(len(labels), "train")
+    data = Dataset(blank, labels, tuple(map(str, range(len(counts)))), words, words, np.arange(len(labels)))
+    recipe = BalanceRecipe(sampling=sampling, share=share)
+    assert balanced_counts(data.counts(), recipe).tolist() == balance(data, recipe, 0).counts().tolist()
+
+
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=7), st.integers(2, 40))
+def test_balanced_order_fills_batches_with_equal_shares(counts, batch_size):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    order = balanced_order(labels, batch_size, (0, 1))
+    assert len(order) == max(len(labels) // batch_size, 1) * batch_size
+    for first in range(0, len(order), batch_size):
+        held = np.bincount(labels[order[first : first + batch_size]], minlength=len(counts))
+        assert held.max() - held.min() <= 1
+    seen = np.bincount(order, minlength=len(labels))
+    for label in range(len(counts)):
+        often = seen[labels == label]
+        assert often.max() - often.min() <= 1
+
+
+def test_balanced_batches_follow_seed_and_epoch():
+    labels = np.repeat(np.arange(3), [5, 9, 30])
+    first, same, *others = (balanced_order(labels, 6, seed).tolist() for seed in ((0, 1), (0, 1), (0, 2), (1, 1)))
+    assert first == same
+    assert first not in others
 
 
 def epoch(faces, number=1, seed=0, mixing=True, side_px=None, augment=None):

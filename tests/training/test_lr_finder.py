@@ -89,12 +89,9 @@ def test_suggested_rate_refuses_noise():
     assert taken_for_falls <= 2
 
 
-def test_find_lr_suggests_the_same_in_python_and_command(
-    mien, tmp_path, face_folder, tiny_recipe_text, monkeypatch, charts
-):
+def test_find_lr_suggests_the_same_in_python_and_command(mien, tmp_path, face_folder, recipe_file, monkeypatch, charts):
     """Oracle: each other; that rate lies where the curve itself says."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
     answer = mien("train", "tiny.toml", "--data", face_folder, "--find-lr", "--json")
     told = json.loads(answer.out)
     found = find_lr("tiny.toml", face_folder)

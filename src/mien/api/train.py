@@ -117,7 +117,7 @@ def train(
     for each in callbacks:
         check_callback(each)
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
-    if not teachers and any(key.startswith("distill.") for key, _ in changes):
+    if not teachers and any(key.split(".")[0] == "distill" for key, _ in changes):
         raise RecipeError("The keys of [distill] have no effect without teachers.", code="recipe-value")
     weights = None
     if network is not None:

@@ -62,7 +62,7 @@ def _sentences(table: StudyTable) -> Iterator[str]:
     metric = next(iter(table.metrics.values()))
     rows = _measured(table, metric)
     if len(rows) > 1 and len({(row.samples, row.classes) for row in rows}) == 1:
-        best = _best(metric, rows)
+        best = (min if metric.lower_is_better else max)(rows, key=lambda row: row.metrics[metric.key].mean)
         by_far = "" if table.best.get(metric.key) == best.variant.name else ", not significantly"
         yield f"Best by {metric.name}{by_far}: {best.variant.name}, {shown(_cell(metric, best.metrics[metric.key]))}."
     for compared in table.comparisons:
@@ -82,11 +82,6 @@ def _sentences(table: StudyTable) -> Iterator[str]:
 
 def _measured(table: StudyTable, metric: NamedMetric) -> list[VariantRow]:
     return [row for row in table.rows if metric.key in row.metrics and not math.isnan(row.metrics[metric.key].mean)]
-
-
-def _best(metric: NamedMetric, rows: Sequence[VariantRow]) -> VariantRow:
-    choose = min if metric.lower_is_better else max
-    return choose(rows, key=lambda row: row.metrics[metric.key].mean)
 
 
 def _cell(metric: NamedMetric, value: Any) -> Cell:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
@@ -167,7 +167,7 @@ def _opened(space: Space, faces: Dataset, out: Path, url: str | None) -> Iterato
     """Open or create the sweep's Optuna study in its database. Raises :class:`RunError`."""
     data = " ".join([faces.fingerprint_without_test, *target_fingerprints(space.base, faces).values()])
     # Optuna takes a URL, in which a folder's ?, % and { have a meaning.
-    place = url or URL.create("sqlite", database=str(out / DATABASE)).render_as_string()
+    halving, place = space.pruning, url or URL.create("sqlite", database=str(out / DATABASE)).render_as_string()
     shown = out / DATABASE if url is None else without_password(url)
     try:
         with warnings.catch_warnings():
@@ -181,7 +181,7 @@ def _opened(space: Space, faces: Dataset, out: Path, url: str | None) -> Iterato
                 study_name="sweep" if url is None else f"{space.name} {space.digest[7:15]}",
                 direction="maximize",
                 load_if_exists=True,
-                pruner=_pruner(space),
+                pruner=NopPruner() if halving is None else SuccessiveHalvingPruner(halving.first_epoch, halving.factor),
             )
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
                 if study.user_attrs.get(key, value) != value:
@@ -302,12 +302,6 @@ class _Pruning(Callback):
 def _best_accuracy(history: Sequence[HistoryLine], recipe: Recipe) -> float:
     """Return the validation accuracy, 0..1, of the epoch whose weights the recipe keeps."""
     return history[best_epoch(history, recipe) - 1]["validation_accuracy"]
-
-
-def _pruner(space: Space) -> BasePruner:
-    if space.pruning is None:
-        return NopPruner()
-    return SuccessiveHalvingPruner(space.pruning.first_epoch, space.pruning.factor)
 
 
 def _line(trial: FrozenTrial, space: Space) -> str:

@@ -37,7 +37,7 @@ def augment(
     Returns float32 (N, channels, side_px, side_px), normalised as in prediction.
     """
     side_px = side_px or spec.crop_px
-    pixels = channels_first(images).to(torch.float32)
+    pixels = (images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)).to(torch.float32)
     if recipe.translate or recipe.rotation_degrees or recipe.scale or recipe.shear:
         pixels = _warp(pixels, recipe, spec, generator, mirrored, side_px)
     else:
@@ -116,11 +116,6 @@ def resolution_matrices(side: int) -> Tensor:
 def _both_ways(pixels: Tensor, matrices: Tensor) -> Tensor:
     """Apply one linear filter per image to rows and columns: (N, C, S, S), (N, S, S) -> (N, C, S, S)."""
     return matrices.unsqueeze(1) @ pixels @ matrices.transpose(1, 2).unsqueeze(1)
-
-
-def channels_first(images: Tensor) -> Tensor:
-    """Convert grey (N, H, W) or RGB (N, H, W, 3) to (N, 1 or 3, H, W)."""
-    return images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
 
 
 def as_shown(images: npt.NDArray[np.uint8], recipe: Recipe, seed: int = 0) -> npt.NDArray[np.uint8]:
