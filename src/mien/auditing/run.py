@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Bools, Floats, Ints, Pixels
 from mien.base.errors import DataError, Notice
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.preprocess import grey_stack
@@ -43,7 +43,7 @@ class LabelReview:
         flagged_confirmed: fraction of flagged labels that most voters contradict; None without votes.
     """
 
-    indices: npt.NDArray[np.int64]
+    indices: Ints
     predictions: Predictions
     issues: LabelIssues
     flagged_confirmed: Estimate | None
@@ -70,7 +70,7 @@ class AuditFindings:
     identical_counts: CopyCounts
     near_counts: CopyCounts
     quality_issues: Mapping[str, QualityIssue]
-    outliers: npt.NDArray[np.float64]
+    outliers: Floats
     ceilings: Mapping[str, VoteCeiling]
     label_review: LabelReview | None
     changes: tuple[Change, ...]
@@ -89,7 +89,7 @@ def find_copies(dataset: Dataset) -> NearCopies:
         return find_near_copies(images, identical)
 
 
-def _grey(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _grey(images: Pixels) -> Pixels:
     return images if images.ndim == 3 else convert(images, grey_stack, images.shape[1:3])
 
 
@@ -165,14 +165,14 @@ def _with_classes_of(predictions: Predictions, dataset: Dataset) -> Dataset:
     return renamed
 
 
-def _most_saw_no_face(dataset: Dataset) -> npt.NDArray[np.bool_]:
+def _most_saw_no_face(dataset: Dataset) -> Bools:
     """Return whether more than half of an image's voters saw no face, bool (N,)."""
     if dataset.votes is None or NOT_A_FACE_CLASS not in dataset.vote_classes:
         return np.zeros(len(dataset), dtype=np.bool_)
     return np.asarray(vote_probabilities(dataset.votes)[:, dataset.vote_classes.index(NOT_A_FACE_CLASS)] > 0.5)
 
 
-def _review_labels(dataset: Dataset, predictions: Predictions, groups: npt.NDArray[np.int64]) -> LabelReview:
+def _review_labels(dataset: Dataset, predictions: Predictions, groups: Ints) -> LabelReview:
     reviewed = dataset.subset(indices := dataset.places(predictions.sample_ids))
     if reviewed.groups is not None:
         predictions = replace(predictions, groups=reviewed.groups)

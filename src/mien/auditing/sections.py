@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Group, RenderableType
 from rich.text import Text as RichText
 
 from mien.auditing.run import AuditFindings, LabelReview
+from mien.base.arrays import Ints
 from mien.checks.copies import has_copy, in_conflict
 from mien.evaluation.results import json_ready
 from mien.page.blocks import Block, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
@@ -82,7 +82,7 @@ def groups_table(findings: AuditFindings) -> Table:
     return Table("copied-samples", columns_of(dict.fromkeys(names, "text")), rows, shown=0)
 
 
-def _tiles(findings: AuditFindings, indices: Sequence[int] | npt.NDArray[np.int64]) -> tuple[FaceTile, ...]:
+def _tiles(findings: AuditFindings, indices: Sequence[int] | Ints) -> tuple[FaceTile, ...]:
     """Return the tiles of samples' faces with label, split, id and file."""
     faces, tiles = findings.faces, []
     for at in indices:
@@ -107,7 +107,7 @@ def _group(findings: AuditFindings, group: int) -> FaceRow:
     return FaceRow(", ".join(counts), _tiles(findings, order))
 
 
-def _spread(values: Sequence[int] | npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+def _spread(values: Sequence[int] | Ints, count: int) -> Ints:
     """Choose at most ``count`` of the values, evenly spread."""
     values = np.asarray(values)
     return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).astype(np.int64))]

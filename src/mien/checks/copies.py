@@ -7,12 +7,9 @@ images, and :func:`mien.near_copies.finder.find_near_copies` near-copies too.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from mien.base.sample_groups import Groups
+from mien.base.arrays import Bools, Groups, Ints, Texts
 from mien.data.dataset import SPLITS
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class CopyCounts:
     leaks: tuple[Leak, ...]
 
 
-def count_copies(groups: Groups, labels: npt.NDArray[np.int64], split: npt.NDArray[np.str_]) -> CopyCounts:
+def count_copies(groups: Groups, labels: Ints, split: Texts) -> CopyCounts:
     """Count groups of copies, conflicts between labels, and leaks between splits."""
     counts = [
         (len(np.unique(groups[mask])), int(mask.sum())) for mask in (has_copy(groups), in_conflict(groups, labels))
@@ -57,13 +54,13 @@ def count_copies(groups: Groups, labels: npt.NDArray[np.int64], split: npt.NDArr
     return CopyCounts(*counts[0], *counts[1], tuple(leaks))
 
 
-def has_copy(groups: Groups) -> Mask:
+def has_copy(groups: Groups) -> Bools:
     """Return whether another sample is in the same group. int64 (N,) -> bool (N,)."""
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return np.asarray(sizes[number] > 1)
 
 
-def in_conflict(groups: Groups, labels: npt.NDArray[np.int64]) -> Mask:
+def in_conflict(groups: Groups, labels: Ints) -> Bools:
     """Return whether a sample of the same group has another label. int64 (N,), int64 (N,) -> bool (N,)."""
     if not len(groups):
         return np.zeros(0, dtype=np.bool_)
@@ -72,12 +69,12 @@ def in_conflict(groups: Groups, labels: npt.NDArray[np.int64]) -> Mask:
     return np.asarray(np.bincount(np.unique(number * classes + labels) // classes)[number] > 1)
 
 
-def copied_from(groups: Groups, split: npt.NDArray[np.str_], later: str, earlier: str) -> Mask:
+def copied_from(groups: Groups, split: Texts, later: str, earlier: str) -> Bools:
     """Return the samples of split ``later`` that have a copy in split ``earlier``. bool (N,)."""
     return np.asarray((split == later) & np.isin(groups, groups[split == earlier]))
 
 
-def leaked(groups: Groups, split: npt.NDArray[np.str_]) -> Mask:
+def leaked(groups: Groups, split: Texts) -> Bools:
     """Return leaked samples: validation samples with a copy in train, test samples with one in train or validation.
 
     Copies in validation count as leaks too, because models are selected on it.

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from functools import wraps
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Bools, Floats, Floats32, Pixels
 from mien.base.progress import slices
 from mien.data.clean import BLANK_BELOW
-from mien.near_copies.alignment import CHUNK, Floats32, in_chunks
+from mien.near_copies.alignment import CHUNK, in_chunks
 from mien.near_copies.descriptor import spectra
 from mien.near_copies.finder import MIN_CONTRAST
-
-Floats = npt.NDArray[np.float64]
-Images = npt.NDArray[np.uint8]
 
 FEW_TONES_BELOW = 0.7
 """Limit of :func:`tones`. On FER2013, 60 of 80 images below this limit are text, signs or drawings."""
@@ -36,23 +33,23 @@ class QualityIssue:
         severity: float (N,), lower is worse; ranks the samples.
     """
 
-    mask: npt.NDArray[np.bool_]
+    mask: Bools
     meaning: str
     severity: Floats
 
 
-def _by_chunk(measure: Callable[[Images], Floats]) -> Callable[[Images], Floats]:
+def _by_chunk(measure: Callable[[Pixels], Floats]) -> Callable[[Pixels], Floats]:
     """Measure many images in parts."""
 
     @wraps(measure)
-    def whole(images: Images) -> Floats:
+    def whole(images: Pixels) -> Floats:
         return in_chunks(lambda part: measure(np.asarray(images[part])), len(images), "measuring images")
 
     return whole
 
 
 @_by_chunk
-def tones(images: Images) -> Floats:
+def tones(images: Pixels) -> Floats:
     """Measure the number of tones for the contrast of an image, uint8 (N, H, W): small for text, signs and drawings.
 
     The value is n / s * f: n grey levels hold 90% of the pixels, s is the pixels' standard deviation, and f is the
@@ -68,7 +65,7 @@ def tones(images: Images) -> Floats:
 
 
 @_by_chunk
-def detail(images: Images) -> Floats:
+def detail(images: Pixels) -> Floats:
     """Compute the fraction of an image's variance that a light blur removes: small for blurred or enlarged images.
 
     The fraction is mostly 0..1, 0 for a blank image: the blur is measured without the outermost pixels.
@@ -83,7 +80,7 @@ def detail(images: Images) -> Floats:
     return np.asarray(lost / np.maximum(plain.var(axis=(1, 2)), 1.0), dtype=np.float64)
 
 
-def quality_issues(images: Images, deviation: Floats, few_tones: Floats) -> dict[str, QualityIssue]:
+def quality_issues(images: Pixels, deviation: Floats, few_tones: Floats) -> dict[str, QualityIssue]:
     """Find the issues of images, by name, from their standard :func:`contrast` and :func:`tones`, float64 (N,)."""
     visible = deviation >= MIN_CONTRAST
     fine = detail(images)
@@ -97,7 +94,7 @@ def quality_issues(images: Images, deviation: Floats, few_tones: Floats) -> dict
     }
 
 
-def outlier_scores(images: Images, further: Sequence[Floats] = ()) -> Floats:
+def outlier_scores(images: Pixels, further: Sequence[Floats] = ()) -> Floats:
     """Score how much each image differs from the others, by its local spectra and further measures.
 
     The measures are higher for unusual images. The score, 0 or more, is Fisher's sum (Statistical Methods for Research
@@ -112,7 +109,7 @@ def rarity(values: Floats) -> Floats:
     return (len(values) - np.searchsorted(np.sort(values), values, side="left")) / len(values)
 
 
-def _strangeness(images: Images) -> Floats:
+def _strangeness(images: Pixels) -> Floats:
     """Compute the squared Mahalanobis distance of local spectra from their mean, in the main directions."""
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:_SAMPLE])
     sample = np.concatenate([spectra(images[chosen[part]]) for part in slices(len(chosen), CHUNK)]).astype(np.float64)

@@ -10,13 +10,9 @@ leak into models that are later measured on them.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Bools, Floats, Ints
 from mien.base.errors import DataError
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 NEIGHBOURS = 50
 
@@ -43,15 +39,13 @@ class LabelIssues:
     confidence: Floats
     agreement: Floats
     suspicion: Floats
-    flagged: Mask
-    suggested: Labels
-    sure: Mask
-    evidence: Mask
+    flagged: Bools
+    suggested: Ints
+    sure: Bools
+    evidence: Bools
 
 
-def rank_label_issues(
-    labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64], of_train: Mask | None = None
-) -> LabelIssues:
+def rank_label_issues(labels: Ints, probabilities: Floats, groups: Ints, of_train: Bools | None = None) -> LabelIssues:
     """Rank samples by how strongly a model contradicts their labels.
 
     :func:`contradicted_labels` flags samples. Neighbours are the nearest in log probabilities, without copies of the
@@ -82,7 +76,7 @@ def rank_label_issues(
     )
 
 
-def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
+def contradicted_labels(labels: Ints, probabilities: Floats) -> Bools:
     """Find labels that confident learning considers wrong, pruned by noise rate; each class occurs at least once.
 
     A class's threshold is its mean probability on its own samples. A sample counts for the class above its threshold;
@@ -109,7 +103,7 @@ def contradicted_labels(labels: Labels, probabilities: Floats) -> Mask:
     return np.asarray(flagged & (named < probabilities.max(axis=1)))
 
 
-def _rounded(values: Floats) -> Labels:
+def _rounded(values: Floats) -> Ints:
     """Round to whole numbers with the same sum: if needed, values near a half are rounded the other way."""
     whole = values.round()
     missing = round(values.sum() - whole.sum())
@@ -118,14 +112,14 @@ def _rounded(values: Floats) -> Labels:
     return whole.astype(np.int64)
 
 
-def check_evidence(labels: Labels, classes: int, what: str) -> None:
+def check_evidence(labels: Ints, classes: int, what: str) -> None:
     """Raise a DataError if a class has no sample in the evidence; ``what`` is the noun for a sample."""
     if len(np.unique(labels)) < classes:
         words = f"Finding label errors needs predictions for at least one {what} of every class of the model."
         raise DataError(words, code="not-auditable")
 
 
-def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64], evidence: Mask) -> Floats:
+def neighbour_labels(labels: Ints, probabilities: Floats, groups: Ints, evidence: Bools) -> Floats:
     """Compute for each sample the fraction of each label among its nearest neighbours in probability. -> (N, C).
 
     Neighbours are up to :data:`NEIGHBOURS` samples of ``evidence``, bool (N,), except the sample and its copies. If all
@@ -149,7 +143,7 @@ def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[
     return np.where(total > 0, counts / np.maximum(total, 1), overall)
 
 
-def _rank(values: Floats, evidence: Mask) -> Floats:
+def _rank(values: Floats, evidence: Bools) -> Floats:
     """Rank each value among the evidence, scaled to 0..1; equal values get their mean rank. (N,) -> (N,)."""
     ordered = np.sort(values[evidence])
     lower, upper = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 
-from mien.base.sample_groups import Groups
-from mien.checks.copies import Mask, in_conflict
+from mien.base.arrays import Bools, Groups, Ints
+from mien.checks.copies import in_conflict
 from mien.data.clean import Change, Kind
 from mien.data.dataset import Dataset
 
@@ -25,13 +24,7 @@ Found = Iterator[tuple[int, Kind, str, int | None]]
 
 
 def suggest_changes(
-    dataset: Dataset,
-    blank: Mask,
-    not_a_face: Mask,
-    identical: Groups,
-    near: Groups,
-    doubted: Mask,
-    suggested: npt.NDArray[np.int64],
+    dataset: Dataset, blank: Bools, not_a_face: Bools, identical: Groups, near: Groups, doubted: Bools, suggested: Ints
 ) -> list[Change]:
     """Suggest at most one change per sample, in the order of the samples.
 
@@ -93,7 +86,7 @@ def _leaks(dataset: Dataset, identical: Groups, near: Groups) -> Found:
         yield index, "leak", f"{how} of sample {dataset.rows[other]} of {dataset.split[other]}", None
 
 
-def _conflicts_of_train(dataset: Dataset, train: npt.NDArray[np.int64], identical: Groups, near: Groups) -> Found:
+def _conflicts_of_train(dataset: Dataset, train: Ints, identical: Groups, near: Groups) -> Found:
     first_of = _first_member(identical, train)
     settled: set[int] = set()
     for groups, by_identity in ((near, False), (identical, True)):
@@ -117,7 +110,7 @@ def _conflicts_of_train(dataset: Dataset, train: npt.NDArray[np.int64], identica
                     yield index, "conflict", f"identical images with different labels: {names}", None
 
 
-def _copies(dataset: Dataset, train: npt.NDArray[np.int64], identical: Groups) -> Found:
+def _copies(dataset: Dataset, train: Ints, identical: Groups) -> Found:
     first_of = _first_member(identical, train)
     for index in train.tolist():
         first = first_of[int(identical[index])]
@@ -125,12 +118,12 @@ def _copies(dataset: Dataset, train: npt.NDArray[np.int64], identical: Groups) -
             yield index, "copy", f"identical to sample {dataset.rows[first]}", None
 
 
-def _by_group(groups: Groups, members: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+def _by_group(groups: Groups, members: Ints) -> list[Ints]:
     """Return the members of each group, groups and members ascending."""
     order = members[np.argsort(groups[members], kind="stable")]
     return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(order) else []
 
 
-def _first_member(groups: Groups, members: npt.NDArray[np.int64]) -> dict[int, int]:
+def _first_member(groups: Groups, members: Ints) -> dict[int, int]:
     numbers, first = np.unique(groups[members], return_index=True)
     return dict(zip(numbers.tolist(), members[first].tolist(), strict=True))

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Ints
 from mien.base.cells import is_missing
 from mien.base.errors import DataError, Notice, nearest
 from mien.base.labels import EXPRESSIONS, canonical_class, composed, order_classes
@@ -94,7 +94,7 @@ class ClassNames:
         return None
 
 
-def index_classes(names: Sequence[str]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def index_classes(names: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
     """Return labels int64 (N,) and ordered classes for the class name of each face."""
     classes = order_classes(set(names))
     index_of = {name: index for index, name in enumerate(classes)}

@@ -9,8 +9,8 @@ from math import isqrt
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Ints, Pixels
 from mien.base.cells import is_missing, parse_column
 from mien.base.errors import DataError, Notice
 from mien.base.progress import track
@@ -152,7 +152,7 @@ def read_metadata(folder: Path, options: ReadOptions) -> Table:
 def _table(
     header: Header,
     rows: Sequence[tuple[int, list[str]]],
-    images: Sequence[Path] | npt.NDArray[np.uint8],
+    images: Sequence[Path] | Pixels,
     *,
     numbered: bool = False,
     notes: tuple[Notice, ...],
@@ -199,7 +199,7 @@ def _lines(file: CsvFile, count: int) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def _parse_face(text: str, where: str, side_px: int) -> npt.NDArray[np.uint8]:
+def _parse_face(text: str, where: str, side_px: int) -> Pixels:
     """Parse pixels to uint8 (S, S); ``side_px`` is that of the rows above, or 0."""
     values = _parse_pixels(text, where)
     side = isqrt(len(values))
@@ -211,7 +211,7 @@ def _parse_face(text: str, where: str, side_px: int) -> npt.NDArray[np.uint8]:
     return values.astype(np.uint8).reshape(side, side)
 
 
-def _parse_pixels(text: str, where: str) -> npt.NDArray[np.int64]:
+def _parse_pixels(text: str, where: str) -> Ints:
     """Parse pixels as Kaggle, pandas and NumPy write them, such as ``70.0 80.0``, ``70,80`` and ``[70, 80]``: (P,)."""
     with suppress(ValueError, DeprecationWarning):
         # A smaller type than int64 would silently wrap 300 or 65636 into the range.

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array
 from mien.base.errors import DataError, Notice
 from mien.base.files import plain
 from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_folder, is_left_out, is_system_folder
@@ -117,7 +117,7 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
     below = [Path(file).parent.relative_to(of.path).parts for file, of in images]
     sources = [plain(_relative(Path(file), folder)) for file in files]
     # folder1 is the folder below the class, folder2 the path of two, ...
-    columns: dict[str, npt.NDArray[Any]] = {
+    columns: dict[str, Array] = {
         f"folder{level}": np.array([plain("/".join(each[:level])) if len(each) >= level else "" for each in below])
         for level in range(1, max(map(len, below)) + 1)
     }

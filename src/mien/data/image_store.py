@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array, Ints, Pixels
 from mien.base.errors import DataError
 from mien.base.files import cache_folder
 from mien.base.images import open_image
@@ -30,17 +30,16 @@ FINGERPRINT_PX = 48
 """Side in pixels of the grey squares that fingerprints are computed from. Models of any input size, grey or colour, can
 therefore recognise the same data."""
 
-Content = str | os.PathLike[str] | bytes | npt.NDArray[np.uint8]
+Content = str | os.PathLike[str] | bytes | Pixels
 """A path, the bytes of an image file, or pixels."""
 Item = tuple[str, Content]
 """A name for messages, and the content of the image."""
 
 _BLOCK = 1024
 _DECODE_BLOCK = 16
-Images = npt.NDArray[np.uint8]
 
 
-def new_images(count: int, shape: tuple[int, ...]) -> Images:
+def new_images(count: int, shape: tuple[int, ...]) -> Pixels:
     """Create uint8 (count, *shape) to fill with images: in memory, or in a mapped file if it is large.
 
     Raises DataError if the disk is full (``file-unwritable``).
@@ -60,13 +59,13 @@ def new_images(count: int, shape: tuple[int, ...]) -> Images:
         return np.memmap(file, dtype=np.uint8, shape=(count, *shape))
 
 
-def is_mapped(images: Images) -> bool:
+def is_mapped(images: Pixels) -> bool:
     """Return whether images lie in a mapped file."""
     # A copy of a map is also a numpy.memmap, but has no file.
     return getattr(images, "_mmap", None) is not None
 
 
-def expect_random(images: Images) -> Images:
+def expect_random(images: Pixels) -> Pixels:
     """Tell the system that single images of a mapped file will be read in random order.
 
     Otherwise the system would read ahead, and drop pages that are still needed.
@@ -77,7 +76,7 @@ def expect_random(images: Images) -> Images:
     return images
 
 
-def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
+def take(images: Pixels, chosen: Array) -> Pixels:
     """Return the images that ``chosen`` (bool (N,) or indices) selects, in that order.
 
     A large selection from a mapped file is copied to another file; a contiguous one is a view.
@@ -96,7 +95,7 @@ def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
     return taken
 
 
-def convert(images: Images, work: Callable[[Images], Images], shape: tuple[int, ...]) -> Images:
+def convert(images: Pixels, work: Callable[[Pixels], Pixels], shape: tuple[int, ...]) -> Pixels:
     """Apply ``work``, which maps (K, H, W[, 3]) to (K, *shape), to all images in blocks."""
     converted = new_images(len(images), shape)
     for block in slices(len(images), _BLOCK):
@@ -131,7 +130,7 @@ def only_grey(name: str = "") -> DataError:
 
 def decode_images(
     items: Iterable[Item], count: int, forms: Sequence[tuple[int, int]], what: str, *, skip_bad: bool = False
-) -> tuple[list[npt.NDArray[np.uint8]], npt.NDArray[np.int64], list[tuple[str, str]]]:
+) -> tuple[list[Pixels], Ints, list[tuple[str, str]]]:
     """Decode ``count`` images to squares of each form (size in px, channels), in order, on all cores.
 
     Returns the squares of each form; the indices of the K images that could be decoded, int64 (K,); and the others, as
@@ -157,9 +156,7 @@ def decode_images(
     return [stored[: len(decoded)] for stored in images], np.array(decoded, dtype=np.int64), bad
 
 
-def _open(
-    item: Item, forms: Sequence[tuple[int, int]], skip_bad: bool
-) -> tuple[str, list[npt.NDArray[np.uint8]] | DataError]:
+def _open(item: Item, forms: Sequence[tuple[int, int]], skip_bad: bool) -> tuple[str, list[Pixels] | DataError]:
     """Return the name of an image, and its squares or an error that names it."""
     name, content = item
     try:

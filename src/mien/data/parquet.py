@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from mien.base.arrays import Array
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import plain, refuse_pointer, whole_file
 from mien.base.images import encoded
@@ -107,7 +107,7 @@ def write_parquet(
             writer.write_table(pa.table(columns, schema=schema))
 
 
-def _further(dataset: Dataset) -> dict[str, npt.NDArray[Any]]:
+def _further(dataset: Dataset) -> dict[str, Array]:
     """Return the columns other than mien's own, including votes."""
     votes = () if dataset.votes is None else zip(dataset.vote_classes, dataset.votes.T, strict=True)
     named = {f"{VOTE_PREFIX}{name}": counts for name, counts in votes}
@@ -222,7 +222,7 @@ class ParquetFile:
         words = [re.split(r"[-_.]", part)[0] for part in reversed(Path(self.name).parts)]
         return [next((word for word in words if canonical_split(word)), "")] * self.count
 
-    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+    def _columns(self) -> dict[str, Array]:
         """Return other columns that hold numbers, truth values, text, dates, or lists of equal length."""
         result = {}
         votes = vote_columns(self.cells.column_names)
@@ -268,7 +268,7 @@ def _json_of(metadata: dict[bytes, bytes], key: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
+def _to_array(column: ChunkedArray) -> Array | None:
     """Convert a column to a NumPy array of N entries; None for an unsupported type."""
     import pyarrow as pa
 

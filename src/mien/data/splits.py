@@ -9,17 +9,16 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.arrays import Array, Bools, Ints, Pixels, Texts, join_groups
 from mien.base.cells import missing
 from mien.base.errors import DataError, RunError, nearest
 from mien.base.files import cache_folder, whole_file
 from mien.base.labels import composed
 from mien.base.preprocess import grey_square
-from mien.base.sample_groups import join_groups
 from mien.data.image_store import convert, take
 from mien.near_copies.finder import MIN_CONTRAST, contrast, find_near_copies
 
@@ -61,7 +60,7 @@ def is_official(names: Iterable[str]) -> bool:
     return len(words) > 1 and words <= _OFFICIAL.keys()
 
 
-def group_identical(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def group_identical(images: Pixels) -> Ints:
     """Give identical images the same group number: uint8 (N, ...) -> int64 (N,).
 
     Numbers are ranks of keyed hashes: a random order that is the same on all machines and for any order of files.
@@ -71,7 +70,7 @@ def group_identical(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     return np.array([rank[digest] for digest in digests], dtype=np.int64)
 
 
-def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def near_copy_groups(images: Pixels) -> Ints:
     """Give near-copies (mirrored, shifted, cropped, recompressed or brighter images) the same group number.
 
     uint8 (N, S, S[, 3]) -> int64 (N,). Near-copies are transitive: if A is near B and B near C, all three form one
@@ -98,9 +97,7 @@ def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     return groups
 
 
-def split_groups(
-    images: npt.NDArray[np.uint8], groups: npt.NDArray[Any] | None, copies: npt.NDArray[np.int64] | None = None
-) -> npt.NDArray[Any]:
+def split_groups(images: Pixels, groups: Array | None, copies: Ints | None = None) -> Array:
     """Return the groups (N,) that no split may divide: near-copies, joined with the data's own, such as people.
 
     ``groups`` are names or numbers; joined groups get the first of theirs. Blank images join no groups. ``copies`` are
@@ -115,13 +112,13 @@ def split_groups(
     return np.asarray(names[join_groups(len(images), number, copies)])
 
 
-def _find(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def _find(images: Pixels) -> Ints:
     images = np.asarray(images)  # indexing a memory map is slower than indexing an array
     identical = group_identical(images)
     return identical if len(images) < 2 else find_near_copies(images, identical).groups
 
 
-def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _small(images: Pixels) -> Pixels:
     """Convert to grey squares of at most 48 px."""
     if images.ndim == 3 and images.shape[1] == images.shape[2] <= _SIDE_PX:
         return images
@@ -129,9 +126,7 @@ def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return convert(images, lambda block: np.stack([grey_square(image, side) for image in block]), (side, side))
 
 
-def cut_validation(
-    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], copies: npt.NDArray[np.int64] | None = None
-) -> npt.NDArray[np.bool_]:
+def cut_validation(images: Pixels, labels: Ints, copies: Ints | None = None) -> Bools:
     """Choose validation faces, bool (N,): :data:`VALIDATION_SHARE` of every class, with copies on the same side.
 
     The label of a group of copies (None: of identical images) is its most frequent one (the rarer class at a tie). A
@@ -162,9 +157,7 @@ def cut_validation(
     return chosen[groups]
 
 
-def cut_groups(
-    groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], share: float = VALIDATION_SHARE
-) -> npt.NDArray[np.bool_]:
+def cut_groups(groups: Array, labels: Ints, share: float = VALIDATION_SHARE) -> Bools:
     """Choose validation faces, bool (N,), by whole groups, so that every class has about the same share there.
 
     Groups are visited in a random order that depends only on their names. A group is added if the fractions of the
@@ -176,7 +169,7 @@ def cut_groups(
     parts = np.maximum(total, 1)
     chosen, taken = np.zeros(len(names), dtype=np.bool_), np.zeros_like(total)
 
-    def cost(added: npt.NDArray[np.int64]) -> float:
+    def cost(added: Ints) -> float:
         """Return how far the fractions are from ``share`` with this group; infinite if train would lose a class."""
         after = taken + added
         if ((after == total) & (total > 0)).any():
@@ -197,7 +190,7 @@ def cut_groups(
     return np.asarray(chosen[number])
 
 
-def cut_nearest_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def cut_nearest_groups(groups: Array, labels: Ints) -> Bools:
     """Choose like :func:`cut_groups`, then bring the number of samples close to :data:`VALIDATION_SHARE`.
 
     A large group that was added for a rare class can make the split too large. Single groups therefore change sides as
@@ -223,9 +216,7 @@ def cut_nearest_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]) 
         chosen[change] ^= True
 
 
-def count_by_group(
-    groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def count_by_group(groups: Array, labels: Ints) -> tuple[Array, Ints, Ints]:
     """Return the names of G groups, each sample's group (N,), and the number of faces per group and class (G, C)."""
     names, number = np.unique(groups, return_inverse=True)
     counts = np.zeros((len(names), int(labels.max(initial=-1)) + 1), dtype=np.int64)
@@ -233,7 +224,7 @@ def count_by_group(
     return names, number, counts
 
 
-def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+def deal_groups(groups: Ints, labels: Ints, count: int) -> Ints:
     """Assign groups to folds with an even spread of classes, like scikit-learn's StratifiedGroupKFold.
 
     Groups with the most uneven classes come first. Each group goes to the fold where it keeps the classes most even.
@@ -257,9 +248,7 @@ def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], co
     return np.asarray(fold_of[number])
 
 
-def check_class_groups(
-    groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: Sequence[str], *, named: bool = True
-) -> None:
+def check_class_groups(groups: Array, labels: Ints, classes: Sequence[str], *, named: bool = True) -> None:
     """Raise an error if one group holds every face of a class, because then one split would lack the class.
 
     Raises DataError (``class-too-small``).
@@ -280,14 +269,8 @@ def _rank(content: bytes) -> bytes:
 
 
 def settle_splits(
-    split: npt.NDArray[np.str_],
-    origin: str,
-    images: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.int64],
-    *,
-    groups: npt.NDArray[Any] | None = None,
-    classes: Sequence[str] = (),
-) -> tuple[npt.NDArray[np.str_], str]:
+    split: Texts, origin: str, images: Pixels, labels: Ints, *, groups: Array | None = None, classes: Sequence[str] = ()
+) -> tuple[Texts, str]:
     """Cut a validation split where one is missing; return the split of every face, and how the splits were formed.
 
     If there is no split (``""``), validation is cut from all faces, and there is no test. If there is train but no
@@ -319,9 +302,7 @@ def settle_splits(
     return settled, words.replace("{cut}", how)
 
 
-def group_column(
-    group: str, columns: Mapping[str, npt.NDArray[Any]], source: npt.NDArray[np.str_]
-) -> tuple[str, dict[str, npt.NDArray[Any]]]:
+def group_column(group: str, columns: Mapping[str, Array], source: Texts) -> tuple[str, dict[str, Array]]:
     """Add the column of the groups that ``group`` specifies; return its name and all columns.
 
     ``group`` is the name of a column, or a pattern such as ``"(p[0-9]+)_"``, which is searched in ``source``. Raises
@@ -338,7 +319,7 @@ def group_column(
     return name, {**columns, name: values}
 
 
-def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
+def check_groups(values: npt.ArrayLike, count: int) -> Array:
     """Check the groups given with arrays, and return them as a column: text or whole numbers (N,). Raises DataError."""
     column = np.asarray(values)
     if column.dtype.kind == "O" and all(isinstance(each, str) for each in column.tolist()):
@@ -350,7 +331,7 @@ def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
     return column
 
 
-def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.str_]) -> None:
+def _check_values(name: str, values: Array, source: Texts) -> None:
     if values.ndim != 1:
         raise DataError(f"'{name}' has {values.shape[1]} values per sample; --group needs one.", code="group")
     unknown = np.flatnonzero(missing(values))
@@ -359,7 +340,7 @@ def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.st
         raise DataError(words, code="group")
 
 
-def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+def _matches(pattern: str, source: Texts) -> Texts:
     try:
         expression = re.compile(pattern)
         reason = f"it needs one pair of parentheses, found {expression.groups}; write others as (?:...)"

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mien.base.arrays import Array, Floats, Ints, Pixels, Reals
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS
 from mien.base.preprocess import face_shape
@@ -26,8 +27,7 @@ from mien.data.dataset import SPLITS, Dataset
 SIZE_PX = 48
 NOISE_BANK = 1 << 18
 
-Array = npt.NDArray[np.floating[Any]]  # float32 when running; mypy takes 1 - float32 for float64
-Traits = dict[str, Array]  # one (faces, 1) column for each trait
+Traits = dict[str, Reals]  # one (faces, 1) column for each trait
 
 # The action units of each expression (AU number: strength at full intensity).
 _PATTERNS: dict[str, dict[int, float]] = {
@@ -83,9 +83,7 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, stream]))
 
 
-def render_faces(
-    labels: npt.NDArray[np.integer[Any]], seed: int, size_px: int = SIZE_PX, channels: int = 1
-) -> npt.NDArray[np.uint8]:
+def render_faces(labels: npt.NDArray[np.integer[Any]], seed: int, size_px: int = SIZE_PX, channels: int = 1) -> Pixels:
     """Draw one face for each label, 0..6 in the order of :data:`mien.base.labels.EXPRESSIONS`.
 
     Face i depends only on the seed, i, ``labels[i]``, the size S (16..448) and the channels (1 grey, 3 colour). Returns
@@ -106,15 +104,15 @@ def render_faces(
     return images
 
 
-def _shares(count: int, proportions: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _shares(count: int, proportions: Floats) -> Ints:
     """Divide ``count`` in given proportions (largest remainder method); at a tie, the earlier part gets more."""
     exact = count * proportions / proportions.sum()
-    shares: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    shares: Ints = np.floor(exact).astype(np.int64)
     shares[np.argsort(shares - exact, kind="stable")[: count - shares.sum()]] += 1
     return shares
 
 
-def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
+def draw_labels(count: int, seed: int) -> Ints:
     """Draw labels, int64 (count,), in FER2013's proportions (largest remainder, one per class or more), at random.
 
     Raises DataError for a ``count`` below 7 or a negative ``seed``.
@@ -170,7 +168,7 @@ def write_class_folders(dataset: Dataset, folder: Path) -> None:
         whole.rename(folder)
 
 
-def draw_traits(labels: npt.NDArray[np.int64], generator: np.random.Generator) -> Traits:
+def draw_traits(labels: Ints, generator: np.random.Generator) -> Traits:
     """Draw traits and action units of one chunk of faces; the numbers do not depend on the chunk size."""
     first = len(_UNIFORM)
     uniform = generator.random((len(labels), first + 2 * len(_ACTION_UNITS))).astype(np.float32)
@@ -188,7 +186,7 @@ def draw_traits(labels: npt.NDArray[np.int64], generator: np.random.Generator) -
     return face
 
 
-def draw_faces(face: Traits, bank: Array, side: int = SIZE_PX, tint: Array | None = None) -> npt.NDArray[np.uint8]:
+def draw_faces(face: Traits, bank: Reals, side: int = SIZE_PX, tint: Reals | None = None) -> Pixels:
     """Draw F faces.
 
     Args:
@@ -212,23 +210,23 @@ def draw_faces(face: Traits, bank: Array, side: int = SIZE_PX, tint: Array | Non
     return _finish(face, canvas, bank, side, tint)
 
 
-def _cover(inside_px: Array) -> Array:
+def _cover(inside_px: Reals) -> Reals:
     """Return the covered fraction of each pixel, from the signed distance to the shape's edge in px."""
     return np.asarray(np.clip(inside_px + np.float32(0.5), 0, 1))
 
 
-def _blob(x: Array, y: Array, width: Array | float, height: float) -> Array:
+def _blob(x: Reals, y: Reals, width: Reals | float, height: float) -> Reals:
     """Return a soft spot: 1 at its centre, falling to 0 at distance ``width`` and ``height`` px."""
     across, down = x / width, y * np.float32(1 / height)
     inside: Array = np.maximum(1 - across * across - down * down, 0)
     return inside * inside
 
 
-def _paint(canvas: Array, shade: Array | float, alpha: Array) -> None:
+def _paint(canvas: Reals, shade: Reals | float, alpha: Reals) -> None:
     canvas += (shade - canvas) * alpha
 
 
-def _coordinates(face: Traits, side: int) -> tuple[Array, Array]:
+def _coordinates(face: Traits, side: int) -> tuple[Reals, Reals]:
     """Return each pixel's face coordinates (x to the viewer's right, y down, px, origin between eyes and nose)."""
     angle, scale = face["rotation_radians"], face["scale"]
     square = angle * angle
@@ -241,7 +239,7 @@ def _coordinates(face: Traits, side: int) -> tuple[Array, Array]:
     return x.reshape(len(angle), -1), ((cosine * row)[:, :, None] - (sine * column)[:, None, :]).reshape(len(angle), -1)
 
 
-def _draw_head(face: Traits, canvas: Array, x: Array, y: Array) -> None:
+def _draw_head(face: Traits, canvas: Reals, x: Reals, y: Reals) -> None:
     width, height, low = face["head_width_px"], face["head_height_px"], np.maximum(y, 0)
     down = (y - low * (2.0 * face["AU26"] / height)) / height  # the jaw drops 2 px, the forehead does not move
     across = x * (1 + low * face["jaw"] / height) / width
@@ -256,7 +254,7 @@ def _draw_head(face: Traits, canvas: Array, x: Array, y: Array) -> None:
     _paint(canvas, face["hair"], _cover((hairline - y) * 0.7) * head)
 
 
-def _draw_eyes(face: Traits, canvas: Array, x: Array, y: Array) -> None:
+def _draw_eyes(face: Traits, canvas: Reals, x: Reals, y: Reals) -> None:
     side = np.abs(x)
     across = side - face["eye_x_px"]
     middle = y + 5.0 - across * face["eye_slant"]
@@ -283,7 +281,7 @@ def _draw_eyes(face: Traits, canvas: Array, x: Array, y: Array) -> None:
     _paint(canvas, face["hair"] * 0.8 * face["skin"], np.clip(thick - np.abs(line - y), 0, 0.85))
 
 
-def _draw_nose(face: Traits, canvas: Array, x: Array, y: Array) -> None:
+def _draw_nose(face: Traits, canvas: Reals, x: Reals, y: Reals) -> None:
     """Draw the shaded bridge, nostrils, wrinkles of AU9 and the folds from nose to mouth corners."""
     side, width = np.abs(x), face["nose_width_px"] + 0.6 * face["AU9"]
     down = y - face["nose_y_px"] + 1.2 * face["AU9"]
@@ -296,7 +294,7 @@ def _draw_nose(face: Traits, canvas: Array, x: Array, y: Array) -> None:
     _paint(canvas, 0, fold * np.minimum(0.1 + 0.32 * face["AU12"] + 0.45 * face["AU9"], 0.6))
 
 
-def _draw_mouth(face: Traits, canvas: Array, x: Array, y: Array) -> None:
+def _draw_mouth(face: Traits, canvas: Reals, x: Reals, y: Reals) -> None:
     smile, part, jaw, raised = face["AU12"], face["AU25"], face["AU26"], face["AU9"]
     half = face["mouth_width_px"] + 2.4 * smile + 1.8 * face["AU20"] - 0.7 * face["AU23"] - 1.7 * jaw
     height = face["mouth_y_px"] + 0.4 * jaw
@@ -320,7 +318,7 @@ def _draw_mouth(face: Traits, canvas: Array, x: Array, y: Array) -> None:
     _paint(canvas, 0.3 + 0.65 * face["skin"], teeth * np.clip(0.2 + smile + raised + 0.5 * face["AU20"], 0, 0.95))
 
 
-def _finish(face: Traits, canvas: Array, bank: Array, side: int, tint: Array | None) -> npt.NDArray[np.uint8]:
+def _finish(face: Traits, canvas: Reals, bank: Reals, side: int, tint: Reals | None) -> Pixels:
     """Apply light, blur, noise, contrast and colour to F drawings, float32 (F, side * side). See :func:`draw_faces`."""
     image = canvas.reshape(len(canvas), side, side)
     ramp = np.linspace(-1, 1, side, dtype=np.float32)

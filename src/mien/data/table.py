@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array
 from mien.base.cells import is_missing
 from mien.base.errors import DataError, Notice
 from mien.base.labels import FERPLUS_CLASSES
@@ -85,7 +85,7 @@ class Table:
     labels: Sequence[str | float]
     splits: Sequence[str]
     source: Sequence[str]
-    columns: dict[str, npt.NDArray[Any]]
+    columns: dict[str, Array]
     label_column: str = ""
     split_origin: str = ""
     numbered: bool = False

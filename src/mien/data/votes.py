@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array, Floats, Ints, Texts
 from mien.base.cells import missing, parse_number
 from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home
@@ -49,7 +49,7 @@ _TOTALS = ("", "total", "sum", "count", "n")
 """Columns ``votes_NAME`` with these names hold a sum, not a class."""
 
 
-def check_votes(dataset: Dataset) -> npt.NDArray[np.float64]:
+def check_votes(dataset: Dataset) -> Floats:
     """Return the votes that a recipe trains or evaluates on: float64 (N, V), all 0 for a face without votes.
 
     Raises DataError if the data has no votes, or none for any of these faces.
@@ -62,7 +62,7 @@ def check_votes(dataset: Dataset) -> npt.NDArray[np.float64]:
     return dataset.votes.astype(np.float64)
 
 
-def vote_probabilities(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def vote_probabilities(counts: Array) -> Floats:
     """Divide each row of votes, (N, V), by its sum: float64 (N, V); rows without votes are all 0."""
     counts = np.asarray(counts, dtype=np.float64)
     totals = counts.sum(axis=1, keepdims=True)
@@ -75,7 +75,7 @@ def votes_fingerprint(dataset: Dataset) -> str:
     return _fingerprint(repr(learned.vote_classes), check_votes(learned), learned.rows)
 
 
-def _fingerprint(words: str, values: npt.NDArray[np.float64] | None, rows: npt.NDArray[np.int64]) -> str:
+def _fingerprint(words: str, values: Floats | None, rows: Ints) -> str:
     digest = hashlib.sha256(words.encode())
     digest.update(np.ascontiguousarray(values, dtype="<f8").data)
     digest.update(np.ascontiguousarray(rows, dtype="<i8").data)
@@ -88,12 +88,12 @@ def vote_columns(names: Iterable[str]) -> list[str]:
     return found if len(found) > 1 else []
 
 
-Columns = Mapping[str, npt.NDArray[Any]]
+Columns = Mapping[str, Array]
 
 
 def gather_votes(
-    columns: Columns, locations: Sequence[str] | npt.NDArray[np.str_]
-) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None, tuple[str, ...]]:
+    columns: Columns, locations: Sequence[str] | Texts
+) -> tuple[dict[str, Array], Array | None, tuple[str, ...]]:
     """Separate the columns ``votes_<class>`` (two or more) from a table.
 
     Returns the other columns; the votes, int64 or float64 (N, V), or None; the class names in the table's order. A row
@@ -116,7 +116,7 @@ def gather_votes(
     return {name: values for name, values in columns.items() if name not in found}, votes, classes
 
 
-def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _numbers(values: Array) -> Array:
     """Return the numbers in a column, NaN for a missing one, inf for text; whole numbers stay whole. (N,) -> (N,)."""
     if values.dtype.kind in "iu" and values.ndim == 1:
         return values.astype(np.int64)
@@ -127,7 +127,7 @@ def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return numbers
 
 
-def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[Any]:
+def ferplus_votes(rows: Iterable[Any], file: str) -> Array:
     """Convert FER+'s lists in a parquet column to counts, (N, 10); an empty row gives zeros.
 
     Raises DataError for a row that is not ten numbers; the message names ``file``.
@@ -176,7 +176,7 @@ def _other_images(what: str) -> DataError:
     return DataError(f"{what}. {advice}", code="data-differs")
 
 
-def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+def read_ferplus(path: Path) -> tuple[Texts, Ints]:
     """Read the split and ten counts of each row of ``fer2013new.csv``, int64 (N, 10). Raises as :func:`with_votes`."""
     try:
         file = CsvFile(path)
@@ -197,7 +197,7 @@ def read_ferplus(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64
     return np.array(splits), np.array(counts, dtype=np.int64)
 
 
-def read_ratings(dataset: Dataset, names: Sequence[str]) -> npt.NDArray[np.float64] | None:
+def read_ratings(dataset: Dataset, names: Sequence[str]) -> Floats | None:
     """Return the ratings in E columns of N images: float64 (N, E), -1..1, NaN if missing; None without the columns.
 
     AffectNet marks missing ratings by -2. Raises DataError for another value outside -1..1 (``ratings-range``).

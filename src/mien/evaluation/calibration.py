@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Bools, Floats, Groups, Ints, join_groups
 from mien.base.heads.label import softmax
-from mien.base.sample_groups import Groups, join_groups
 from mien.evaluation import metrics
 from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
-from mien.evaluation.metrics import Floats, Labels
+from mien.evaluation.metrics import Labels
 from mien.evaluation.results import Estimate, JsonResult, Reliability
 
 FOLDS = 5
@@ -26,7 +25,7 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 """Bounds of the fit. Without bounds, T would be 0 if all predictions are right, and infinite if all are wrong."""
 
 
-def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArray[np.int64]:
+def assign_folds(groups: Ints, folds: int = FOLDS) -> Ints:
     """Assign groups to folds at random, int64 (N,), 0..F-1; the numbers of groups per fold differ by at most one.
 
     A group's fold does not depend on the order of the samples. Fewer groups than folds give fewer folds;
@@ -81,9 +80,7 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
     return softmax(_logits(probabilities) / divisor[:, np.newaxis])
 
 
-def cross_fit_temperature(
-    labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64] | None = None
-) -> tuple[Floats, Floats]:
+def cross_fit_temperature(labels: Labels, probabilities: Floats, groups: Ints | None = None) -> tuple[Floats, Floats]:
     """Rescale each sample with the temperature fitted on the other folds; groups as in :func:`assign_folds`.
 
     Returns probabilities, float64 (N, C), and the temperature of each fold, float64 (F,); NaN with a single fold.
@@ -141,7 +138,7 @@ class Calibration(JsonResult):
     fold_temperatures: Floats
 
 
-def reliability(confidence: Floats, correct: npt.NDArray[np.bool_], groups: Groups | None = None) -> Reliability:
+def reliability(confidence: Floats, correct: Bools, groups: Groups | None = None) -> Reliability:
     """Bin samples by confidence (N,), 0..1, and compute the accuracy in each bin.
 
     Confidence is the top probability, and ``correct`` says whether the answer is right. For one class, they are its

@@ -10,9 +10,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.sample_groups import Groups
+from mien.base.arrays import Bools, Floats, Groups
 from mien.evaluation.intervals import percentile_interval, resampled_weights
-from mien.evaluation.metrics import Floats, Labels, OneVersusRest, divide, macro_average, one_versus_rest
+from mien.evaluation.metrics import Labels, OneVersusRest, divide, macro_average, one_versus_rest
 from mien.evaluation.results import Estimate, JsonResult
 
 MAX_POINTS = 200
@@ -50,7 +50,7 @@ class RocCurves(JsonResult):
     micro: Curve
 
 
-def roc_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
+def roc_points(is_positive: Bools, scores: Floats) -> Points:
     """Compute all points of a ROC curve: Fawcett, Pattern Recognition Letters 27, 2006, algorithm 1.
 
     Returns false and true positive rates, from (0, 0); two empty arrays without positive or without negative samples.
@@ -62,7 +62,7 @@ def roc_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
     return misses / misses[-1], hits / hits[-1]
 
 
-def precision_recall_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
+def precision_recall_points(is_positive: Bools, scores: Floats) -> Points:
     """Compute all points of a precision-recall curve, as :func:`roc_points` does.
 
     Returns recalls (ascending) and precisions, from (0, 1); two empty arrays without positive samples.
@@ -115,7 +115,7 @@ def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curv
     return tuple(curves)
 
 
-def coverage_curve(confidence: Floats, correct: npt.NDArray[np.bool_]) -> Points:
+def coverage_curve(confidence: Floats, correct: Bools) -> Points:
     """Compute the accuracy of answering only the most confident samples (El-Yaniv & Wiener, JMLR 11, 2010).
 
     ``confidence`` (N,) is higher for more confident predictions, N at least 1. Samples of equal confidence are all
@@ -140,7 +140,7 @@ def thin(across: Floats, up: Floats, most: int = MAX_POINTS) -> npt.NDArray[np.i
     return np.unique(chosen)
 
 
-def _counts(is_positive: npt.NDArray[np.bool_], scores: Floats) -> Points:
+def _counts(is_positive: Bools, scores: Floats) -> Points:
     """Count true and false positives at each threshold; the first point is 0."""
     order = np.argsort(-scores, kind="stable")
     falling = scores[order]

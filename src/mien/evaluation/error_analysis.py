@@ -5,18 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats, Groups, Ints
 from mien.base.errors import Notice
-from mien.base.sample_groups import Groups
 from mien.evaluation.intervals import proportion_among
-from mien.evaluation.metrics import Floats, Labels
+from mien.evaluation.metrics import Labels
 from mien.evaluation.results import Estimate, Evaluation, JsonResult
 
 ONE_ANSWER = 0.95
 """A model with this fraction of answers in one class is said to always answer it."""
-
-Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class ConfusedPair(JsonResult):
     rate: Estimate
 
 
-def confused_pairs(labels: Labels, predicted: Indices, groups: Groups | None = None) -> tuple[ConfusedPair, ...]:
+def confused_pairs(labels: Labels, predicted: Ints, groups: Groups | None = None) -> tuple[ConfusedPair, ...]:
     """List all pairs of classes that were confused at least once, by falling count, then rate, then class order."""
     pairs = []
     for first, second in sorted({*zip(labels.tolist(), predicted.tolist(), strict=True)}):
@@ -49,7 +46,7 @@ def confused_pairs(labels: Labels, predicted: Indices, groups: Groups | None = N
     return tuple(sorted(pairs, key=lambda pair: (-pair.count, pair.support, pair.first, pair.second)))
 
 
-def worst_mistakes(labels: Labels, probabilities: Floats, count: int = 20) -> Indices:
+def worst_mistakes(labels: Labels, probabilities: Floats, count: int = 20) -> Ints:
     """Return the indices of at most ``count`` wrong predictions with the highest confidence, highest first.
 
     At equal confidence, the lower probability of the true class comes first, then the earlier sample.
@@ -90,12 +87,12 @@ class Exchange(JsonResult):
         is_clear: whether the gain in accuracy is too large to be chance.
     """
 
-    renamed: npt.NDArray[np.int64]
+    renamed: Ints
     accuracy: float
     is_clear: bool
 
 
-def best_exchange(confusion: npt.NDArray[np.int64]) -> Exchange | None:
+def best_exchange(confusion: Ints) -> Exchange | None:
     """Find the renaming of predicted classes (columns of ``confusion``, (C, C)) with the highest accuracy.
 
     This is the assignment problem, solved exactly by dynamic programming over sets of classes (Held & Karp 1962). An

@@ -5,18 +5,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array, Bools, Floats, Groups, Ints, Texts
 from mien.base.cells import MISSING, is_missing
 from mien.base.errors import DataError
 from mien.base.labels import UNSURE
-from mien.base.sample_groups import Groups
 from mien.evaluation import metrics
 from mien.evaluation.intervals import proportion_among, share_difference
-from mien.evaluation.named_metrics import HEADLINES, Bools, Metric, NamedMetric, estimates, find_metrics
+from mien.evaluation.named_metrics import HEADLINES, Metric, NamedMetric, estimates, find_metrics
 from mien.evaluation.paired_tests import holm
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import (
@@ -55,7 +53,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, furthe
         "auc": metrics.roc_auc(labels, probabilities),
     }
 
-    def average(name: str, over: Callable[..., npt.NDArray[np.float64]]) -> ClassMetrics:
+    def average(name: str, over: Callable[..., Floats]) -> ClassMetrics:
         return ClassMetrics(
             name, len(predictions), **{key: float(over(column, counts)) for key, column in columns.items()}
         )
@@ -82,7 +80,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, furthe
     )
 
 
-def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+def group_values(values: Array) -> tuple[Array, Ints]:
     """Return the sorted distinct values of a column (N,), and the index of each sample's value, int64 (N,).
 
     Numbers in text sort as numbers: 3-9 before 10-19. A missing value is no group: index -1. Numbers are cut by
@@ -111,7 +109,7 @@ def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
     return distinct[order], place[group_of]
 
 
-def in_quarters(values: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+def in_quarters(values: Texts) -> Texts:
     """Return repeating numbers of more than ten values as up to four ranges, ``18 to 31``; all other values as is."""
     known = ~np.isin(np.char.lower(np.char.strip(values)), list(MISSING))
     try:
@@ -134,7 +132,7 @@ def _by_number(value: str) -> list[tuple[float, str]]:
     return [(float(part), "") if at % 2 else (np.inf, part) for at, part in enumerate(parts) if part]
 
 
-def break_down(column: str, predictions: Predictions, values: npt.NDArray[Any], resamples: int = 1000) -> BreakDown:
+def break_down(column: str, predictions: Predictions, values: Array, resamples: int = 1000) -> BreakDown:
     """Compute accuracy and macro-F1 for each value of a column (N,), in order, and compare the values.
 
     Each subset is resampled separately, as in :func:`evaluate_predictions`. Accuracy and the recall of each class are
@@ -151,7 +149,7 @@ def break_down(column: str, predictions: Predictions, values: npt.NDArray[Any], 
 
 
 def share_gaps(
-    metrics_by_name: Mapping[str, tuple[Bools, Bools]], values: npt.NDArray[Any], groups: Groups | None = None
+    metrics_by_name: Mapping[str, tuple[Bools, Bools]], values: Array, groups: Groups | None = None
 ) -> tuple[GroupGap, ...]:
     """Compare shares for each value of a column (N,) with all samples of another value.
 
@@ -170,9 +168,7 @@ def share_gaps(
     return tuple(replace(gap, p_value=p) for gap, p in zip(found, holm([gap.p_value for gap in found]), strict=True))
 
 
-def evaluate_subsets(
-    predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]], resamples: int = 1000
-) -> list[SubsetMetrics]:
+def evaluate_subsets(predictions: Predictions, kept: Mapping[str, Bools], resamples: int = 1000) -> list[SubsetMetrics]:
     """Compute accuracy and macro-F1 on subsets given by masks, such as the samples without a copy in train.
 
     Each subset is resampled separately, as in :func:`evaluate_predictions`; an empty one has NaN.
@@ -239,7 +235,7 @@ def _hits(mask: Bools, _: Predictions) -> tuple[Bools, Bools]:
     return mask, np.ones(len(mask), dtype=np.bool_)
 
 
-def _as_predictions(predictions: Predictions, truth: npt.NDArray[np.str_], said: npt.NDArray[np.str_]) -> Predictions:
+def _as_predictions(predictions: Predictions, truth: Texts, said: Texts) -> Predictions:
     """Return answers as predictions: the true class is the label, the answer has probability 1."""
     classes = tuple(dict.fromkeys([*predictions.classes, *truth.tolist(), *said.tolist()]))
     number = {name: at for at, name in enumerate(classes)}
@@ -254,7 +250,7 @@ def _as_predictions(predictions: Predictions, truth: npt.NDArray[np.str_], said:
     )
 
 
-def _truth(predictions: Predictions) -> tuple[npt.NDArray[np.str_], str]:
+def _truth(predictions: Predictions) -> tuple[Texts, str]:
     """Return each sample's true class, str (N,), ``""`` if unknown, and ``"label"`` or ``"majority"``."""
     if predictions.votes is not None and predictions.answers is not None:
         found = metrics.majority(predictions.votes.counts, predictions.votes.classes)

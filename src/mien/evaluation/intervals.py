@@ -6,10 +6,8 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mien.base.sample_groups import Groups
-from mien.evaluation.metrics import Floats
+from mien.base.arrays import Bools, Floats, Groups
 from mien.evaluation.results import LEVEL, SEED, Estimate
 
 _CHUNK_CELLS = 2_000_000
@@ -59,7 +57,7 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def share_interval(hits: npt.NDArray[np.bool_], of_resamples: Floats, groups: Groups | None) -> Estimate:
+def share_interval(hits: Bools, of_resamples: Floats, groups: Groups | None) -> Estimate:
     """Compute :func:`percentile_interval`; without one or below :data:`FEW_GROUPS` groups :func:`proportion_among`."""
     few = groups is not None and len(np.unique(groups)) < FEW_GROUPS
     found = percentile_interval(float(hits.mean()), of_resamples)
@@ -100,9 +98,7 @@ def proportion(hits: int | np.integer[Any], count: int | np.integer[Any]) -> Est
     return Estimate(int(hits) / int(count) if count else math.nan, *wilson_interval(int(hits), int(count)))
 
 
-def proportion_among(
-    hits: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_] | None = None, groups: Groups | None = None
-) -> Estimate:
+def proportion_among(hits: Bools, among: Bools | None = None, groups: Groups | None = None) -> Estimate:
     """Compute the fraction of hits among some samples with its :func:`wilson_interval`; all NaN without samples.
 
     With groups, the number of samples is divided by the design effect, at least 1: the variance of the fraction between
@@ -133,9 +129,7 @@ def proportion_among(
     return Estimate(share, *wilson_interval(share * worth, worth))
 
 
-def share_difference(
-    hits: npt.NDArray[np.bool_], inside: npt.NDArray[np.bool_], groups: Groups | None = None
-) -> tuple[Estimate, float]:
+def share_difference(hits: Bools, inside: Bools, groups: Groups | None = None) -> tuple[Estimate, float]:
     """Compute the fraction of hits in a part minus that outside, its 95% interval, and a two-sided p-value.
 
     The interval is Newcombe's (Statistics in Medicine 17, 1998, method 10). The p-value is that of a normal

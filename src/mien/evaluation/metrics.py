@@ -1,23 +1,21 @@
 """Classification metrics, from arrays.
 
-The parts that are sums over rows let :mod:`mien.evaluation.named_metrics` compute a metric for each resample. An
-undefined value (the recall of a class without rows) is NaN, never 0.
+Probabilities are float (N, C), rows sum to 1, in all files of this folder. The parts that are sums over rows let
+:mod:`mien.evaluation.named_metrics` compute a metric for each resample. An undefined value (the recall of a class
+without rows) is NaN, never 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array, Bools, Floats, Ints
 from mien.base.labels import NO_EXPRESSION
 
-Floats = npt.NDArray[np.float64]
-"""Probabilities are float (N, C), rows sum to 1, in all files of this folder."""
-Labels = npt.NDArray[np.int64]
+Labels = Ints
 """int64 (N,), 0..C-1."""
 
 CALIBRATION_BINS = 15
@@ -27,7 +25,7 @@ MIN_PROBABILITY = 1e-15
 """Smallest probability in the log loss, so that a certain but wrong answer costs 34.5, not infinity."""
 
 
-def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> npt.NDArray[np.int64]:
+def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> Ints:
     """Count how often each true class was predicted as each class.
 
     Args:
@@ -41,17 +39,17 @@ def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> n
     return np.bincount(labels * class_count + predictions, minlength=class_count**2).reshape(class_count, class_count)
 
 
-def accuracy(confusion: npt.NDArray[Any]) -> Floats:
+def accuracy(confusion: Array) -> Floats:
     """Compute the fraction of rows on the diagonal. (..., C, C) -> (...), in 0..1; NaN without rows."""
     return divide(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
 
 
-def support(confusion: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def support(confusion: Array) -> Array:
     """Count the rows of each true class. (..., C, C) -> (..., C)."""
     return np.asarray(confusion.sum(axis=-1))
 
 
-def precision(confusion: npt.NDArray[Any]) -> Floats:
+def precision(confusion: Array) -> Floats:
     """Compute precision of each class: TP / (TP + FP). (..., C, C) -> (..., C).
 
     It is 0 for a class that is never predicted, as in scikit-learn with ``zero_division=0``.
@@ -59,18 +57,18 @@ def precision(confusion: npt.NDArray[Any]) -> Floats:
     return divide(_diagonal(confusion), confusion.sum(axis=-2), undefined=0.0)
 
 
-def recall(confusion: npt.NDArray[Any]) -> Floats:
+def recall(confusion: Array) -> Floats:
     """Compute recall of each class: TP / (TP + FN). (..., C, C) -> (..., C); NaN for a class without rows."""
     return divide(_diagonal(confusion), support(confusion))
 
 
-def f1(confusion: npt.NDArray[Any]) -> Floats:
+def f1(confusion: Array) -> Floats:
     """Compute the mean of precision and recall: 2 TP / (2 TP + FP + FN). (..., C, C) -> (..., C); NaN without rows."""
     rows = support(confusion)
     return np.where(rows > 0, divide(2.0 * _diagonal(confusion), rows + confusion.sum(axis=-2), undefined=0.0), np.nan)
 
 
-def cohen_kappa(confusion: npt.NDArray[Any]) -> Floats:
+def cohen_kappa(confusion: Array) -> Floats:
     """Compute Cohen's kappa: (observed - expected agreement) / (1 - expected). (..., C, C) -> (...), at most 1.
 
     J. Cohen, Educational and Psychological Measurement 20, 1960. NaN if labels and predictions are one class.
@@ -80,7 +78,7 @@ def cohen_kappa(confusion: npt.NDArray[Any]) -> Floats:
     return divide(accuracy(confusion) - expected, np.where(expected < 1, 1 - expected, 0))
 
 
-def matthews_correlation(confusion: npt.NDArray[Any]) -> Floats:
+def matthews_correlation(confusion: Array) -> Floats:
     """Compute the Matthews correlation coefficient of C classes. (..., C, C) -> (...), -1..1.
 
     J. Gorodkin, Computational Biology and Chemistry 28, 2004. NaN if labels or predictions are one class.
@@ -114,12 +112,12 @@ def concordance(values: Floats, ratings: Floats) -> float:
     )
 
 
-def macro_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
+def macro_average(per_class: Floats, rows_per_class: Array) -> Floats:
     """Average over the classes with rows and a defined metric. Two (..., C) -> (...); NaN if there is no such class."""
     return weighted_average(per_class, rows_per_class > 0)
 
 
-def weighted_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
+def weighted_average(per_class: Floats, rows_per_class: Array) -> Floats:
     """Average over the same classes as :func:`macro_average`, weighted by their number of rows. (..., C) -> (...)."""
     counted = (rows_per_class > 0) & ~np.isnan(per_class)
     share = np.where(counted, rows_per_class, 0.0)
@@ -138,11 +136,11 @@ class OneVersusRest:
         count: number of positions: 2U + 1.
     """
 
-    positions: npt.NDArray[np.int64]
+    positions: Ints
     count: int
 
     @classmethod
-    def of(cls, is_positive: npt.NDArray[np.bool_], scores: Floats) -> OneVersusRest:
+    def of(cls, is_positive: Bools, scores: Floats) -> OneVersusRest:
         """Compute the place of each row from its mask, bool (N,), and its score, float (N,)."""
         edges = np.unique(scores[is_positive])
         positions = np.searchsorted(edges, scores, side="left") + np.searchsorted(edges, scores, side="right")
@@ -189,12 +187,12 @@ def log_loss(labels: Labels, probabilities: Floats) -> float:
     return float(sample_losses(labels, probabilities).mean())
 
 
-def equal_width_bins(values: Floats) -> npt.NDArray[np.int64]:
+def equal_width_bins(values: Floats) -> Ints:
     """Return the bin of each value in 0..1: ((m-1)/M, m/M], so a value on an edge is in the lower bin. (N,) -> (N,)."""
     return np.searchsorted(np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)[1:-1], values, side="left").astype(np.int64)
 
 
-def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
+def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[Ints, Floats]:
     """Return for each row the bin of its top probability, and its hit (0 or 1) minus that probability.
 
     Returns:
@@ -215,7 +213,7 @@ def calibration_error(labels: Labels, probabilities: Floats) -> float:
     return float(np.abs(np.bincount(bins, weights=gaps)).sum() / len(labels))
 
 
-def divide(above: npt.NDArray[Any], below: npt.NDArray[Any], undefined: float = np.nan) -> Floats:
+def divide(above: Array, below: Array, undefined: float = np.nan) -> Floats:
     """Divide without warnings; the result is ``undefined`` where ``below`` is 0, and NaN where it is NaN."""
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     out = np.full(np.broadcast(above, below).shape, undefined)
@@ -223,7 +221,7 @@ def divide(above: npt.NDArray[Any], below: npt.NDArray[Any], undefined: float = 
     return out
 
 
-def _diagonal(confusion: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _diagonal(confusion: Array) -> Array:
     return np.diagonal(confusion, axis1=-2, axis2=-1)
 
 
@@ -231,7 +229,7 @@ _OUTLIER = 1.0
 _MIN_PROBABILITY = 1e-12
 
 
-def majority(votes: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+def majority(votes: Array, classes: Sequence[str]) -> Ints:
     """Compute the majority class of each image, by steps 1 to 3 of FER+'s protocol.
 
     Ten annotators chose one of eight expressions, "unknown" or "not a face" for each image of FER2013 (Barsoum et al.,
@@ -257,13 +255,13 @@ def majority(votes: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.
     return np.where(clear & np.array([name not in NO_EXPRESSION for name in classes])[best], best, -1).astype(np.int64)
 
 
-def majority_predictions(probabilities: Floats, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+def majority_predictions(probabilities: Floats, classes: Sequence[str]) -> Ints:
     """Return the most probable expression of each image, ignoring other classes: float64 (N, V) -> int64 (N,)."""
     competing = np.array([name not in NO_EXPRESSION for name in classes])
     return np.asarray(np.where(competing, probabilities, -1.0).argmax(axis=1), dtype=np.int64)
 
 
-def majority_accuracy(votes: npt.NDArray[Any], probabilities: Floats, classes: Sequence[str]) -> float:
+def majority_accuracy(votes: Array, probabilities: Floats, classes: Sequence[str]) -> float:
     """Compute the accuracy by FER+'s protocol; NaN if the protocol leaves out all images.
 
     Votes and classes are as in :func:`majority`; probabilities float64 (N, V), in the same order of classes.

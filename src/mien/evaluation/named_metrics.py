@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array, Bools, Floats, Ints
 from mien.base.errors import DataError, nearest, reason_of
 from mien.base.files import expand_home, run_python
 from mien.evaluation import metrics
 from mien.evaluation.intervals import percentile_interval, resampled_weights, share_interval
-from mien.evaluation.metrics import Floats, Labels, majority, majority_predictions
+from mien.evaluation.metrics import Labels, majority, majority_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, MetricInfo
-
-Bools = npt.NDArray[np.bool_]
 
 
 class WeightedSplit:
@@ -39,7 +37,7 @@ class WeightedSplit:
         cells = self.predictions.labels * count + self.predictions.predicted
         return self.sums(self.weights, cells, count**2).reshape(*self.weights.shape[:-1], count, count)
 
-    def mean(self, values: Floats, among: npt.NDArray[Any] | None = None) -> Floats:
+    def mean(self, values: Floats, among: Array | None = None) -> Floats:
         """Average values (N, ...) over the samples in the mask ``among`` (N,); None is all samples."""
         weights = self.weights if among is None else self.weights * among
         totals = weights.sum(axis=-1)
@@ -53,7 +51,7 @@ class WeightedSplit:
         return np.where(lost, np.nan, metrics.macro_average(per_class, support))
 
     @staticmethod
-    def sums(values: Floats, cells: npt.NDArray[np.int64], count: int) -> Floats:
+    def sums(values: Floats, cells: Ints, count: int) -> Floats:
         """Sum the values of each cell, 0..count-1: float (..., N) and int64 (N,) -> float64 (..., count)."""
         return np.apply_along_axis(lambda row: np.bincount(cells, row, count), -1, values)
 
@@ -381,6 +379,6 @@ def estimates(predictions: Predictions, names: Sequence[Metric], resamples: int 
     return found
 
 
-def groups_of(runs: Sequence[Predictions]) -> npt.NDArray[np.int64] | None:
+def groups_of(runs: Sequence[Predictions]) -> Ints | None:
     """Return the groups of the first run that has any, int64 (N,); None if none has. All runs have the same samples."""
     return next((each.groups for each in runs if each.groups is not None), None)

@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Bools, Floats, Groups
 from mien.base.errors import DataError
-from mien.base.sample_groups import Groups
 from mien.evaluation.intervals import percentile_interval
-from mien.evaluation.metrics import Floats
 from mien.evaluation.named_metrics import Metric, NamedMetric, Resampled, find_metrics, groups_of, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import LEVEL, Estimate, JsonResult
@@ -102,9 +100,7 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
     return first, second
 
 
-def mcnemar_test(
-    only_first: npt.NDArray[np.bool_], only_second: npt.NDArray[np.bool_], groups: Groups | None = None
-) -> McNemar:
+def mcnemar_test(only_first: Bools, only_second: Bools, groups: Groups | None = None) -> McNemar:
     """Run McNemar's test of equal accuracy: Psychometrika 12, 1947; continuity: Edwards, Psychometrika 13, 1948.
 
     ``only_first`` and ``only_second``, bool (N,), are the samples that only this model predicts correctly. Below

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.arrays import Array, Bools, Floats, Ints, Texts
 from mien.base.errors import DataError
 from mien.base.files import expand_home, refuse_pointer, whole_file
 from mien.base.labels import LabelScheme
@@ -33,12 +34,12 @@ _KINDS = {"iu": "integers", "f": "floats", "iuf": "numbers", "b": "booleans", "U
 _STORED_AS: dict[str, Any] = {"iu": np.int64, "f": np.float64, "iuf": np.float64}
 
 
-def _array(name: str, given: Any, kinds: str, *shape: int | None) -> npt.NDArray[Any]:
+def _array(name: str, given: Any, kinds: str, *shape: int | None) -> Array:
     """Convert to an array, numbers to 64 bits. Raises DataError for other kinds of dtype or another shape (None: any).
 
     ``kinds`` is a key of ``_KINDS``.
     """
-    values: npt.NDArray[Any] = np.asarray(given)
+    values: Array = np.asarray(given)
     fits = values.ndim == len(shape) and all(side in {None, own} for side, own in zip(shape, values.shape, strict=True))
     if values.dtype.kind not in kinds or not fits:
         sides = ", ".join("any" if side is None else str(side) for side in shape)
@@ -47,7 +48,7 @@ def _array(name: str, given: Any, kinds: str, *shape: int | None) -> npt.NDArray
     return values.astype(_STORED_AS.get(kinds, values.dtype))
 
 
-def _refuse(bad: npt.ArrayLike, rule: str, values: npt.NDArray[Any], sample_ids: npt.NDArray[np.int64]) -> None:
+def _refuse(bad: npt.ArrayLike, rule: str, values: Array, sample_ids: Ints) -> None:
     """Raise a DataError if any sample is bad, bool (N,), with the values of the first."""
     wrong = np.flatnonzero(bad)
     if len(wrong):
@@ -56,9 +57,7 @@ def _refuse(bad: npt.ArrayLike, rule: str, values: npt.NDArray[Any], sample_ids:
         raise DataError(words, code="predictions")
 
 
-def check_probabilities(
-    sample_ids: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], name: str = "probabilities"
-) -> None:
+def check_probabilities(sample_ids: Ints, probabilities: Floats, name: str = "probabilities") -> None:
     """Raise an error if probabilities, float64 (N, C), are not distributions; ``name`` is for the message."""
     # Check NaN first: it fails the other checks too, and needs its own message.
     outside = (probabilities < 0) | (probabilities > 1)
@@ -88,7 +87,7 @@ class PerSample:
                 words = f"'{name}' needs one entry per sample; found {len(value)} for {count} samples."
                 raise DataError(words, code="predictions")
 
-    def subset(self, chosen: npt.NDArray[Any]) -> Self:
+    def subset(self, chosen: Array) -> Self:
         """Return the chosen samples, bool (N,) or indices (K,), in that order."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
         arrays = {name: value[chosen] for name, value in values.items() if isinstance(value, np.ndarray)}
@@ -112,9 +111,9 @@ class VotePredictions(PerSample):
         DataError: an array of a wrong shape or type.
     """
 
-    counts: npt.NDArray[np.float64]
+    counts: Floats
     classes: tuple[str, ...]
-    probabilities: npt.NDArray[np.float64] | None = None
+    probabilities: Floats | None = None
     output: str = ""
 
     def __post_init__(self) -> None:
@@ -123,7 +122,7 @@ class VotePredictions(PerSample):
             shape = self.counts.shape
             self._store(probabilities=_array("vote_probabilities", self.probabilities, "iuf", *shape))
 
-    def check(self, sample_ids: npt.NDArray[np.int64]) -> None:
+    def check(self, sample_ids: Ints) -> None:
         """Check the values of the samples, int64 (N,). Raises :class:`DataError`."""
         if len(set(self.classes)) < len(self.classes) or len(self.classes) < 2:
             found = ", ".join(self.classes)
@@ -134,12 +133,12 @@ class VotePredictions(PerSample):
             check_probabilities(sample_ids, self.probabilities, "vote_probabilities")
 
     @property
-    def known(self) -> npt.NDArray[np.bool_]:
+    def known(self) -> Bools:
         """Whether a sample has votes, bool (N,)."""
         return np.asarray(self.counts.any(axis=1))
 
     @property
-    def distributions(self) -> npt.NDArray[np.float64]:
+    def distributions(self) -> Floats:
         """Each sample's votes as fractions, float64 (N, V); rows sum to 1, or to 0 without votes."""
         return vote_probabilities(self.counts)
 
@@ -157,8 +156,8 @@ class Answers(PerSample):
         DataError: an array of a wrong shape or type, or a probability outside 0..1.
     """
 
-    said: npt.NDArray[np.str_]
-    confidence: npt.NDArray[np.float64]
+    said: Texts
+    confidence: Floats
     output: str = ""
 
     def __post_init__(self) -> None:
@@ -182,8 +181,8 @@ class RatedValues(PerSample):
     """
 
     names: tuple[str, ...]
-    values: npt.NDArray[np.float64]
-    ratings: npt.NDArray[np.float64]
+    values: Floats
+    ratings: Floats
 
     def __post_init__(self) -> None:
         for name in ("values", "ratings"):
@@ -246,20 +245,20 @@ class Predictions(PerSample):
         DataError: an array violates one of these rules, or there is no sample.
     """
 
-    sample_ids: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float64]
+    sample_ids: Ints
+    labels: Ints
+    probabilities: Floats
     classes: tuple[str, ...]
     split: str
     data_fingerprint: str
     note: str = ""
     temperature: float | None = None
     votes: VotePredictions | None = None
-    groups: npt.NDArray[np.int64] | None = None
+    groups: Ints | None = None
     answers: Answers | None = None
     scheme: str = ""
     rated: RatedValues | None = None
-    trained_on: npt.NDArray[np.bool_] | None = None
+    trained_on: Bools | None = None
 
     def __post_init__(self) -> None:
         class_count = len(self.classes)
@@ -296,17 +295,17 @@ class Predictions(PerSample):
         return len(self.sample_ids)
 
     @cached_property
-    def predicted(self) -> npt.NDArray[np.int64]:
+    def predicted(self) -> Ints:
         """The most probable class of each sample, int64 (N,)."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @cached_property
-    def right(self) -> npt.NDArray[np.bool_]:
+    def right(self) -> Bools:
         """True where the most probable class is the label, bool (N,)."""
         return np.asarray(self.predicted == self.labels)
 
     @property
-    def confidence(self) -> npt.NDArray[np.float64]:
+    def confidence(self) -> Floats:
         """The largest probability of each sample, float64 (N,)."""
         return np.asarray(self.probabilities.max(axis=1))
 
@@ -410,7 +409,7 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
         raise DataError(words, code=error.code) from None
 
 
-def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _read_arrays(path: Path) -> dict[str, Array]:
     try:
         # Open the file here, because numpy would leave it open if it is not a zip.
         with path.open("rb") as stream:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats, Ints
 from mien.base.errors import Notice
-from mien.evaluation.metrics import Floats
 
 LEVEL = 0.95
 """Level of all intervals."""
@@ -104,7 +103,7 @@ class Evaluation:
     per_class: tuple[ClassMetrics, ...]
     macro: ClassMetrics
     weighted: ClassMetrics
-    confusion: npt.NDArray[np.int64]
+    confusion: Ints
     resamples: int
     groups: int | None = None
     note: str = ""
@@ -287,7 +286,7 @@ class Reliability(JsonResult):
 
     lower: Floats
     upper: Floats
-    count: npt.NDArray[np.int64]
+    count: Ints
     confidence: Floats
     accuracy: Floats
     low: Floats

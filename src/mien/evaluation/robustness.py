@@ -16,19 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from mien.base.arrays import Bools, Floats, Floats32, Groups, Ints, Pixels, Reals
 from mien.base.errors import DataError
 from mien.base.files import expand_home, write_text
 from mien.base.progress import slices, track
-from mien.base.sample_groups import Groups
 from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, share_interval
 from mien.evaluation.results import Estimate, fields_to_dict
 
-Images = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.floating[Any]]
-Apply = Callable[[Images, float, np.random.Generator], Images]
+Apply = Callable[[Pixels, float, np.random.Generator], Pixels]
 """Images uint8 (N, S, S[, 3]), the parameter and a random generator -> the same shape."""
 
 STRENGTHS: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -36,7 +33,7 @@ _CHUNK_FACES = 512
 _REFERENCE_PX = 48
 
 
-def corrupt_in_parts(images: Images, name: str, strength: int, seed: int) -> Iterator[Images]:
+def corrupt_in_parts(images: Pixels, name: str, strength: int, seed: int) -> Iterator[Pixels]:
     """Corrupt faces, uint8 (N, S, S[, 3]), a few hundred at a time, so that a split is not copied in memory.
 
     ``name`` is one of :data:`CORRUPTIONS`, ``strength`` 1..5. The result for face i depends only on it, i and the seed.
@@ -48,7 +45,7 @@ def corrupt_in_parts(images: Images, name: str, strength: int, seed: int) -> Ite
         yield apply(np.asarray(images[part]), parameters[strength - 1], generator)
 
 
-def gaussian_blur(images: Images, sigma_px: float) -> Images:
+def gaussian_blur(images: Pixels, sigma_px: float) -> Pixels:
     """Apply a Gaussian blur, truncated at 3.5 sigma, with repeated border: uint8 (N, S, S[, 3]) -> the same shape."""
     side = images.shape[1]
     reach = int(3.5 * sigma_px + 0.5)
@@ -59,26 +56,26 @@ def gaussian_blur(images: Images, sigma_px: float) -> Images:
     return _both_ways(images, matrix)
 
 
-def _both_ways(images: Images, matrix: npt.NDArray[np.float32]) -> Images:
+def _both_ways(images: Pixels, matrix: Floats32) -> Pixels:
     """Apply a linear filter, (S, S), to the rows and columns of each channel."""
     values = images.astype(np.float32)
     filtered = matrix @ (values if images.ndim == 3 else np.moveaxis(values, 3, 1)) @ matrix.T
     return _bytes(filtered if images.ndim == 3 else np.moveaxis(filtered, 1, 3))
 
 
-def _bytes(values: Floats) -> Images:
+def _bytes(values: Reals) -> Pixels:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _gaussian_noise(images: Images, deviation: float, generator: np.random.Generator) -> Images:
+def _gaussian_noise(images: Pixels, deviation: float, generator: np.random.Generator) -> Pixels:
     return _bytes(images + 255 * deviation * generator.standard_normal(images.shape, dtype=np.float32))
 
 
-def _blur(images: Images, sigma_px: float, _: np.random.Generator) -> Images:
+def _blur(images: Pixels, sigma_px: float, _: np.random.Generator) -> Pixels:
     return gaussian_blur(images, sigma_px * images.shape[1] / _REFERENCE_PX)
 
 
-def _jpeg(images: Images, quality: float, _: np.random.Generator) -> Images:
+def _jpeg(images: Pixels, quality: float, _: np.random.Generator) -> Pixels:
     out = np.empty_like(images)
     for index, face in enumerate(images):
         stream = io.BytesIO()
@@ -87,7 +84,7 @@ def _jpeg(images: Images, quality: float, _: np.random.Generator) -> Images:
     return out
 
 
-def _low_resolution(images: Images, share: float, _: np.random.Generator) -> Images:
+def _low_resolution(images: Pixels, share: float, _: np.random.Generator) -> Pixels:
     side = images.shape[1]
     fewer = max(round(side * share), 1)
     # Pillow's resizing is separable and linear, so resizing unit rows gives the whole filter.
@@ -95,25 +92,25 @@ def _low_resolution(images: Images, share: float, _: np.random.Generator) -> Ima
     return _both_ways(images, np.asarray(small.resize((side, side), Image.Resampling.BILINEAR)))
 
 
-def _darkness(images: Images, light: float, _: np.random.Generator) -> Images:
+def _darkness(images: Pixels, light: float, _: np.random.Generator) -> Pixels:
     return _bytes(images * np.float32(light))
 
 
-def _contrast(images: Images, share: float, _: np.random.Generator) -> Images:
+def _contrast(images: Pixels, share: float, _: np.random.Generator) -> Pixels:
     grey = images.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
     return _bytes(grey + np.float32(share) * (images - grey))
 
 
-def _rotation(images: Images, degrees: float, generator: np.random.Generator) -> Images:
+def _rotation(images: Pixels, degrees: float, generator: np.random.Generator) -> Pixels:
     angle = np.deg2rad(degrees) * generator.choice((-1.0, 1.0), len(images))
     return _turn_and_zoom(images, angle, np.ones(len(images)))
 
 
-def _scale(images: Images, factor: float, generator: np.random.Generator) -> Images:
+def _scale(images: Pixels, factor: float, generator: np.random.Generator) -> Pixels:
     return _turn_and_zoom(images, np.zeros(len(images)), factor ** generator.choice((-1.0, 1.0), len(images)))
 
 
-def _turn_and_zoom(images: Images, angle: Floats, zoom: Floats) -> Images:
+def _turn_and_zoom(images: Pixels, angle: Reals, zoom: Reals) -> Pixels:
     """Rotate (radians) and zoom each face about its centre, bilinearly, with repeated border."""
     side = images.shape[1]
     grid = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
@@ -123,7 +120,7 @@ def _turn_and_zoom(images: Images, angle: Floats, zoom: Floats) -> Images:
     return _sample_bilinear(images, cosine * grid[:, None] - sine * grid + np.float32((side - 1) / 2), x)
 
 
-def _shift(images: Images, length_px: float, generator: np.random.Generator) -> Images:
+def _shift(images: Pixels, length_px: float, generator: np.random.Generator) -> Pixels:
     """Shift each face by whole pixels in a random direction, with repeated border."""
     side = images.shape[1]
     direction = 2 * np.pi * generator.random(len(images))
@@ -139,24 +136,24 @@ def _shift(images: Images, length_px: float, generator: np.random.Generator) -> 
 def _cover(centre_y: float, aspect: float) -> Apply:
     """Cover a horizontally centred rectangle, ``height`` by ``aspect * height`` in fractions of the side."""
 
-    def apply(images: Images, height: float, _: np.random.Generator) -> Images:
+    def apply(images: Pixels, height: float, _: np.random.Generator) -> Pixels:
         count = len(images)
         return _fill(images, np.full(count, centre_y), np.full(count, 0.5), height, min(aspect * height, 1.0))
 
     return apply
 
 
-def _cover_anywhere(images: Images, side: float, generator: np.random.Generator) -> Images:
+def _cover_anywhere(images: Pixels, side: float, generator: np.random.Generator) -> Pixels:
     centres = generator.random((len(images), 2))
     return _fill(images, centres[:, 0], centres[:, 1], side, side)
 
 
-def _fill(images: Images, centre_y: Floats, centre_x: Floats, height: float, width: float) -> Images:
+def _fill(images: Pixels, centre_y: Reals, centre_x: Reals, height: float, width: float) -> Pixels:
     """Fill a rectangle (fractions of the side) with each face's mean pixel, moved inside the image if needed."""
     side = images.shape[1]
     positions = np.arange(side)
 
-    def inside(centre: Floats, length: float) -> npt.NDArray[np.bool_]:
+    def inside(centre: Reals, length: float) -> Bools:
         pixels = max(round(length * side), 1)
         first = np.clip(np.rint(centre * side - pixels / 2), 0, side - pixels)[:, None]
         return np.asarray((positions >= first) & (positions < first + pixels))
@@ -184,9 +181,7 @@ CORRUPTIONS: dict[str, tuple[Apply, tuple[float, float, float, float, float]]] =
 """Corruptions by printed name, with the parameter for strengths 1 to 5. docs/robustness.md has the units."""
 
 
-def _sample_bilinear(
-    images: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]
-) -> npt.NDArray[np.uint8]:
+def _sample_bilinear(images: Pixels, rows: Floats32, columns: Floats32) -> Pixels:
     """Sample images uint8 (N, H, W[, 3]) at coordinates float32 (N, H, W), bilinearly, with repeated border."""
     height, width = images.shape[1:3]
     rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
@@ -200,7 +195,7 @@ def _sample_bilinear(
     return np.asarray(np.rint(upper * (1 - down) + lower * down), dtype=np.uint8)
 
 
-Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
+Predict = Callable[[Pixels], Floats]
 
 NAME = "robustness.json"
 _STORED: dict[str, type[Any]] = dict.fromkeys(("faces", "seed", "groups", "trained_on"), int)
@@ -225,7 +220,7 @@ class RobustnessResult:
     """
 
     corruptions: tuple[str, ...]
-    accuracy: npt.NDArray[np.float64]
+    accuracy: Floats
     clean_accuracy: Estimate
     mean_accuracy: Estimate
     faces: int
@@ -270,8 +265,8 @@ class RobustnessResult:
 
 def measure_robustness(
     predict: Predict,
-    images: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.int64],
+    images: Pixels,
+    labels: Ints,
     *,
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
     seed: int = 0,

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array, Bools, Floats, Ints
 from mien.base.labels import NO_EXPRESSION
 from mien.data.dataset import Dataset
 from mien.data.votes import vote_probabilities
 from mien.evaluation.calibration import binned
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentile_interval
-from mien.evaluation.metrics import CALIBRATION_BINS, Floats, divide, equal_width_bins, majority, sample_cross_entropies
+from mien.evaluation.metrics import CALIBRATION_BINS, divide, equal_width_bins, majority, sample_cross_entropies
 from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.results import DistributionMetrics, Estimate, JsonResult, MajorityMetrics, VoteEvaluation
 
@@ -27,7 +27,7 @@ BASELINE = "label (baseline)"
 
 
 def evaluate_votes(
-    predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]] | None = None, resamples: int = 1000
+    predictions: Predictions, kept: Mapping[str, Bools] | None = None, resamples: int = 1000
 ) -> VoteEvaluation | None:
     """Compute metrics of predictions by their votes, also on subsets by masks; None without usable votes."""
     votes = predictions.votes
@@ -63,12 +63,7 @@ class VoteCeiling(JsonResult):
 
 
 def vote_ceiling(
-    counts: npt.NDArray[Any],
-    classes: Sequence[str],
-    groups: npt.NDArray[np.int64] | None = None,
-    *,
-    panels: int = 400,
-    resamples: int = 1000,
+    counts: Array, classes: Sequence[str], groups: Ints | None = None, *, panels: int = 400, resamples: int = 1000
 ) -> VoteCeiling | None:
     """Estimate how well anybody can predict the majority of annotators, by resampling the votes (N, V).
 
@@ -97,7 +92,7 @@ def vote_ceiling(
     return VoteCeiling(len(counts), *(bootstrap_mean(each.sum(axis=1), resamples, groups=groups) for each in agree))
 
 
-def _answers(weights: npt.NDArray[Any], expressions: npt.NDArray[np.bool_]) -> Floats:
+def _answers(weights: Array, expressions: Bools) -> Floats:
     """Return 1 for the largest expression in each row, or 1/n for n equal ones: (N, V) -> float64 (N, V)."""
     competing = np.where(expressions, weights, -1)
     top = competing >= competing.max(axis=1, keepdims=True)
@@ -147,9 +142,7 @@ def _over(expressions: Sequence[str], probabilities: Floats, classes: Sequence[s
     return np.asarray(np.where(totals > 0, divide(found, totals), 1 / len(expressions)))
 
 
-def _distribution_metrics(
-    votes: VotePredictions, resamples: int, groups: npt.NDArray[np.int64] | None
-) -> DistributionMetrics:
+def _distribution_metrics(votes: VotePredictions, resamples: int, groups: Ints | None) -> DistributionMetrics:
     assert votes.probabilities is not None
     truth, predicted = votes.distributions, votes.probabilities
     confidence, fraction = predicted.max(axis=1), truth[np.arange(len(truth)), predicted.argmax(axis=1)]
@@ -186,7 +179,7 @@ def vote_info(faces: Dataset) -> dict[str, Any] | None:
     }
 
 
-def pair_agreement(counts: npt.NDArray[np.int64]) -> Estimate | None:
+def pair_agreement(counts: Ints) -> Estimate | None:
     """Compute the fraction of pairs of people with the same answer, mean over samples, 0..1, with its 95% interval.
 
     ``counts`` int64 (N, V): number of people who gave each answer. None if no sample has two answers.
@@ -198,7 +191,7 @@ def pair_agreement(counts: npt.NDArray[np.int64]) -> Estimate | None:
     return bootstrap_mean((shared * (shared - 1)).sum(axis=1) / (people * (people - 1)))
 
 
-def krippendorff_alpha(counts: npt.NDArray[np.int64]) -> float:
+def krippendorff_alpha(counts: Ints) -> float:
     """Compute Krippendorff's alpha for nominal answers, int64 (N, V): 1 is full agreement, 0 agreement by chance.
 
     The value is 1 - observed / expected disagreement (Krippendorff, Content Analysis, 2004, chapter 11). Samples with

@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array, Bools, Floats, Floats32, Ints, Pixels, Reals
 from mien.base.errors import DataError, ModelError, nearest, needs_extra
 from mien.base.model_file import Manifest
 from mien.base.progress import slices
@@ -17,13 +17,11 @@ from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import gaussian_blur
 
-Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
+Predict = Callable[[Pixels], Floats]
 """Function that maps faces uint8 (N, S, S[, 3]) to probabilities (N, C), e.g. ``Predictor.probabilities``."""
 
 METHODS: dict[str, str] = {"gradient": "gradient", "gradcam": "gradient", "occlusion": "explainer"}
 """Module of each method in this folder, imported on first use. Its function has the method's name."""
-
-Maps = npt.NDArray[np.float32]
 
 
 def needs_torch(method: str) -> bool:
@@ -80,9 +78,7 @@ class Explainer:
         usable = [method for method in METHODS if self.network is not None or not needs_torch(method)]
         return [method for method in usable if method not in self.unsupported]
 
-    def attribute(
-        self, images: npt.NDArray[np.uint8], target: npt.NDArray[np.int64] | None = None, *, method: str = "occlusion"
-    ) -> Maps:
+    def attribute(self, images: Pixels, target: Ints | None = None, *, method: str = "occlusion") -> Floats32:
         """Compute maps of faces, uint8 (N, S, S[, 3]); larger values favour the class more.
 
         ``target`` is the class to explain of each face, by default the predicted one. Returns float32 (N, S, S),
@@ -92,10 +88,10 @@ class Explainer:
         target = self.predict(images).argmax(axis=1) if target is None else target
         function = getattr(import_module(f"mien.explanation.{METHODS[method]}"), method)
         given: dict[str, Any] = {} if of_torch else {"crop_px": self.crop_px}
-        maps: Maps = function(self.network if of_torch else self.predict, images, target, **given)
+        maps: Floats32 = function(self.network if of_torch else self.predict, images, target, **given)
         return maps
 
-    def check(self, images: npt.NDArray[np.uint8], method: str) -> "MapCheck":
+    def check(self, images: Pixels, method: str) -> "MapCheck":
         """Check a method on faces: are its maps faithful, and do they depend on the trained weights?
 
         Without a network, only the first is checked. Raises DataError without faces (``no-face``).
@@ -138,7 +134,7 @@ class MapCheck:
     deletion_gain: Estimate
     insertion_gain: Estimate
     rank_correlation: Estimate | None = None
-    maps: Maps = field(default_factory=lambda: np.empty((0, 0, 0), dtype=np.float32), repr=False)
+    maps: Floats32 = field(default_factory=lambda: np.empty((0, 0, 0), dtype=np.float32), repr=False)
 
     @property
     def verdict(self) -> Literal["passes", "fails", "undecided"]:
@@ -150,20 +146,19 @@ class MapCheck:
         if self.faces < MIN_FACES:
             return "undecided"
         faithful = self.deletion_gain.low > 0 and self.insertion_gain.high >= 0
-        # Maps that are all alike have no interval.
+        # Floats32 that are all alike have no interval.
         test = self.rank_correlation
         alike = test is not None and any(end >= MAX_CORRELATION for end in (test.value, test.high))
         return "passes" if faithful and not alike else "fails"
 
 
-def mean_maps(maps: Maps, targets: Sequence[int] | npt.NDArray[np.int64]) -> dict[int, Maps]:
+def mean_maps(maps: Floats32, targets: Sequence[int] | Ints) -> dict[int, Floats32]:
     """Return the mean of the maps (N, S, S) of each explained class, each map divided by its largest value: (S, S)."""
     scale = np.maximum(np.abs(maps).max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
     chosen = np.asarray(targets)
     return {int(each): (maps / scale)[chosen == each].mean(axis=0) for each in np.unique(chosen)}
 
 
-Floats = npt.NDArray[np.float64]
 _BATCH_FACES = 16
 
 BLUR_PX = 5.0
@@ -171,13 +166,7 @@ BLUR_PX = 5.0
 
 
 def measure_faithfulness(
-    predict: Predict,
-    images: npt.NDArray[np.uint8],
-    maps: npt.NDArray[np.float32],
-    *,
-    crop_px: int | None = None,
-    steps: int = 24,
-    seed: int = 0,
+    predict: Predict, images: Pixels, maps: Floats32, *, crop_px: int | None = None, steps: int = 24, seed: int = 0
 ) -> tuple[Estimate, Estimate]:
     """Measure deletion and insertion of maps (N, S, S) of the predicted classes; larger is more important.
 
@@ -199,7 +188,7 @@ def measure_faithfulness(
     blurred = gaussian_blur(images, BLUR_PX * side / 48)
     generator = np.random.default_rng(seed)
 
-    def areas(ranks: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def areas(ranks: Ints) -> tuple[Floats, Floats]:
         deletion = removal_curves(predict, images, blurred, ranks, chosen, steps)
         return area(deletion), area(removal_curves(predict, blurred, images, ranks, chosen, steps))
 
@@ -208,7 +197,7 @@ def measure_faithfulness(
     return bootstrap_mean(random_deletion - deletion), bootstrap_mean(insertion - random_insertion)
 
 
-def pixel_ranks(maps: npt.NDArray[Any], window: slice, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+def pixel_ranks(maps: Array, window: slice, generator: np.random.Generator) -> Ints:
     """Rank the pixels of each map from 0, the most important: (N, S, S) -> int64 (N, S, S), -1 outside the window.
 
     ``window`` is the range of rows and columns, as :attr:`InputSpec.window`. Ties are broken at random, because
@@ -222,14 +211,7 @@ def pixel_ranks(maps: npt.NDArray[Any], window: slice, generator: np.random.Gene
     return ranks
 
 
-def removal_curves(
-    predict: Predict,
-    before: npt.NDArray[np.uint8],
-    after: npt.NDArray[np.uint8],
-    ranks: npt.NDArray[np.int64],
-    targets: npt.NDArray[np.int64],
-    steps: int,
-) -> Floats:
+def removal_curves(predict: Predict, before: Pixels, after: Pixels, ranks: Ints, targets: Ints, steps: int) -> Floats:
     """Compute each face's probability of its class while pixels change from ``before`` to ``after``, (N, steps + 1)."""
     limits = np.rint(np.linspace(0, ranks.max() + 1, steps + 1)).astype(np.int64)[:, None, None]
     curves = np.empty((len(before), steps + 1))
@@ -246,9 +228,7 @@ def area(curves: Floats) -> Floats:
     return np.asarray((curves[:, :-1] + curves[:, 1:]).mean(axis=1) / 2)
 
 
-def _moved_maps(
-    maps: npt.NDArray[np.float32], window: slice, generator: np.random.Generator
-) -> npt.NDArray[np.float32]:
+def _moved_maps(maps: Floats32, window: slice, generator: np.random.Generator) -> Floats32:
     """Shift each map cyclically in the window by a random offset, so that it is unrelated to its face."""
     inside = maps[:, window, window]
     offsets = generator.integers(0, inside.shape[1], (len(maps), 2))
@@ -259,13 +239,13 @@ def _moved_maps(
 
 def occlusion(
     predict: Predict,
-    images: npt.NDArray[np.uint8],
-    targets: npt.NDArray[np.int64],
+    images: Pixels,
+    targets: Ints,
     *,
     patch_px: int | None = None,
     stride_px: int | None = None,
     crop_px: int | None = None,
-) -> npt.NDArray[np.float32]:
+) -> Floats32:
     """Slide a patch of the face's mean colour over it. A pixel's value is the mean drop while covered.
 
     Source: Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. The default
@@ -290,7 +270,7 @@ def occlusion(
     return maps
 
 
-def patch_masks(side: int, patch_px: int, stride_px: int, crop_px: int) -> npt.NDArray[np.bool_]:
+def patch_masks(side: int, patch_px: int, stride_px: int, crop_px: int) -> Bools:
     """Return all positions of the patch in the central crop, bool (P, side, side); the last touches the edge."""
     start = (side - crop_px) // 2
     offsets = sorted({*range(0, crop_px - patch_px, stride_px), crop_px - patch_px})
@@ -312,7 +292,7 @@ SCALED_BY = 0.99
 """Positive values above this quantile of a map all get the last colour."""
 
 
-def colour(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def colour(values: Array) -> Floats:
     """Map values (...), 0..1, to magma colours: RGB float64 (..., 3), 0..255."""
     stops = np.linspace(0, 1, len(_MAGMA))
     return np.stack([np.interp(values, stops, channel) for channel in _MAGMA.T], axis=-1)
@@ -322,9 +302,7 @@ STRENGTH = 0.6
 """Opacity of the colour where a map is largest, 0..1."""
 
 
-def overlay(
-    face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]], enlarge: int = 4
-) -> npt.NDArray[np.uint8]:
+def overlay(face: Pixels, face_map: Reals, enlarge: int = 4) -> Pixels:
     """Colour a face, uint8 (S, S[, 3]), by a map, and enlarge it. Where the map is 0 or less, the face is unchanged.
 
     The top hundredth of the map's positive values gets the last colour (Smilkov et al., SmoothGrad, 2017, section 3.1).
@@ -334,11 +312,11 @@ def overlay(
     cover = STRENGTH * share[:, :, None]
     # magma's first colours are black, which would look like a dark face, so begin where it is violet.
     blend = (1 - cover) * (face[:, :, None] if face.ndim == 2 else face) + cover * colour(0.35 + 0.65 * share)
-    pixels: npt.NDArray[np.uint8] = np.rint(blend).astype(np.uint8)
+    pixels: Pixels = np.rint(blend).astype(np.uint8)
     return pixels.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
 
 
-def full_scale(face_map: npt.NDArray[np.floating[Any]]) -> float:
+def full_scale(face_map: Reals) -> float:
     """Return the value that :func:`overlay` shows in the last colour; 0.0 if no pixel favours the class."""
     positive = face_map[face_map > 0].astype(np.float64)
     return float(np.quantile(positive, SCALED_BY)) if len(positive) else 0.0
@@ -348,7 +326,7 @@ FACE_PX = 288
 """Smallest side of each of the two faces in :func:`beside`, in pixels."""
 
 
-def beside(face: npt.NDArray[np.uint8], face_map: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+def beside(face: Pixels, face_map: Reals) -> Pixels:
     """Draw a face, and beside it the same face under its map, each a multiple of S pixels wide: RGB uint8."""
     enlarge = -(-FACE_PX // len(face))
     return np.concatenate([overlay(face, shown, enlarge) for shown in (np.zeros_like(face_map), face_map)], axis=1)

@@ -3,14 +3,13 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mien.base.arrays import Array, Floats, Floats32, Ints, Pixels
 from mien.base.errors import DataError, ModelError
 from mien.base.model_file import Manifest
 from mien.base.preprocess import InputSpec, face_shape, to_input
@@ -18,7 +17,7 @@ from mien.base.progress import slices
 from mien.base.run_folder import RunFolder
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
-from mien.explanation.explainer import Explainer, Floats, Predict
+from mien.explanation.explainer import Explainer, Predict
 from mien.models.network import Network, run_order
 from mien.training.checkpoint import load_network
 
@@ -48,7 +47,7 @@ class TorchModel:
         logits: Tensor = self.network(inputs)
         return (logits.double() / self.temperature).softmax(1)
 
-    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def predict(self, images: Pixels) -> Floats:
         """Map faces uint8 (N, size_px, size_px[, 3]) to probabilities float64 (N, C), without gradients."""
         with torch.inference_mode():
             parts = [
@@ -57,9 +56,7 @@ class TorchModel:
             ]
         return np.concatenate(parts) if parts else np.empty((0, self.network.head.out_features))
 
-    def maps(
-        self, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64], map_of: Callable[[Tensor, Tensor], Tensor]
-    ) -> npt.NDArray[np.float32]:
+    def maps(self, images: Pixels, targets: Ints, map_of: Callable[[Tensor, Tensor], Tensor]) -> Floats32:
         """Compute maps in batches, enlarged to the stored faces: float32 (N, size_px, size_px), 0 outside the crop.
 
         ``targets`` int64 (N,) is the class to explain for each face. ``map_of`` takes inputs with gradients, (n,
@@ -94,9 +91,7 @@ def matching_torch_model(run: RunFolder, manifest: Manifest, predict: Predict) -
     return model
 
 
-def gradient(
-    model: TorchModel, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
+def gradient(model: TorchModel, images: Pixels, targets: Ints) -> Floats32:
     """Compute the largest absolute gradient of the class's probability over channels.
 
     Source: Simonyan, Vedaldi & Zisserman, Deep Inside Convolutional Networks, 2014, section 3. As in Study B, the
@@ -114,9 +109,7 @@ MIN_SIDE = 4
 """Smallest side of a usable feature map. On a smaller map, an eye and the mouth would share a position."""
 
 
-def gradcam(
-    model: TorchModel, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
+def gradcam(model: TorchModel, images: Pixels, targets: Ints) -> Floats32:
     """Compute Grad-CAM: ReLU(sum over channels k of the mean gradient of the logit with respect to A_k, times A_k).
 
     Source: Selvaraju et al., Grad-CAM, ICCV 2017, equations 1 and 2. The map is enlarged bilinearly to the face. It is
@@ -173,9 +166,7 @@ def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
     return [each for each in maps if each[1] >= finest][-1]
 
 
-def rank_correlation(
-    method: str, model: TorchModel, images: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], seed: int = 0
-) -> Estimate:
+def rank_correlation(method: str, model: TorchModel, images: Pixels, maps: Floats32, seed: int = 0) -> Estimate:
     """Compare a method's maps for a network with those for the same network with shuffled weights.
 
     This is the model randomisation test of Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3.1,
@@ -204,7 +195,7 @@ def randomized(model: TorchModel, seed: int) -> TorchModel:
     return shuffled
 
 
-def spearman(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Floats:
+def spearman(first: Array, second: Array) -> Floats:
     """Compute Spearman's rank correlation of each pair of maps, with mean ranks for ties.
 
     Two (N, ...) -> float64 (N,), -1..1; 0 if either map is constant, because it has no order.

@@ -5,15 +5,14 @@ Square images are zoomed and shifted in chunks, by two matrix products: image' =
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.arrays import Array, Floats32, Ints, Pixels
 from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import slices, track
-
-Floats32 = npt.NDArray[np.float32]
 
 
 def axis_matrix(side_px: int, zoom: npt.ArrayLike = 1.0, shift_px: npt.ArrayLike = 0.0, fill: bool = True) -> Floats32:
@@ -37,7 +36,7 @@ def resample(images: npt.NDArray[np.generic], rows: Floats32, columns: Floats32)
 
 
 CHUNK = 256  # fits the CPU cache: for pairs, 15% faster than 512
-Array = TypeVar("Array", bound=npt.NDArray[Any])
+Array = TypeVar("Array", bound=Array)
 
 
 def in_chunks(work: Callable[[slice], Array], count: int, what: str) -> Array:
@@ -61,9 +60,7 @@ _HOPELESS = (0.4, 0.6)  # correlations of detail before steps 1 and 2 below whic
 _NOTHING = 1e-6
 
 
-def aligned_correlation(
-    images: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
-) -> Floats32:
+def aligned_correlation(images: Pixels, first: Ints, second: Ints) -> Floats32:
     """Compute the similarity of the two images of each pair at their best alignment: float32 (P,), -1..1.
 
     The value is the correlation of the detail (a difference of two blurs) over the overlap: near 1 for a copy of any
@@ -88,7 +85,7 @@ Placement = Floats32
 
 
 @cache
-def _shifts_px(side: int) -> npt.NDArray[np.int64]:
+def _shifts_px(side: int) -> Ints:
     reach = max(1, round(_REACH * side))
     return np.arange(-reach, reach + 1)
 

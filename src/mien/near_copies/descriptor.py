@@ -15,7 +15,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from mien.near_copies.alignment import Floats32, axis_matrix, in_chunks, resample
+from mien.base.arrays import Floats, Floats32, Ints, Pixels
+from mien.near_copies.alignment import axis_matrix, in_chunks, resample
 
 DIMENSIONS = 64
 SAMPLE = 4000
@@ -40,11 +41,11 @@ class Descriptor:
         reach: squared distance that contains 99.5% of the disturbed copies.
     """
 
-    mean: npt.NDArray[np.float64]
-    directions: npt.NDArray[np.float64]
+    mean: Floats
+    directions: Floats
     reach: float
 
-    def of(self, images: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64]) -> Floats32:
+    def of(self, images: Pixels, chosen: Ints) -> Floats32:
         """Compute descriptors of the images at ``chosen``, int64 (K,), of uint8 (N, S, S) -> float32 (K, D)."""
         return in_chunks(
             lambda part: ((spectra(images[chosen[part]]) - self.mean) @ self.directions).astype(np.float32),
@@ -53,7 +54,7 @@ class Descriptor:
         )
 
 
-def fit_descriptor(images: npt.NDArray[np.uint8], usable: npt.NDArray[np.int64]) -> Descriptor:
+def fit_descriptor(images: Pixels, usable: Ints) -> Descriptor:
     """Fit the descriptor to at least two of the ``usable`` images (indices), none of them blank."""
     sample = images[usable[np.random.default_rng(0).permutation(len(usable))[:SAMPLE]]]
     plain = _spectra_of(sample)
@@ -71,7 +72,7 @@ def fit_descriptor(images: npt.NDArray[np.uint8], usable: npt.NDArray[np.int64])
     return Descriptor(plain.mean(axis=0), directions, float(reach))
 
 
-def _discriminants(between: npt.NDArray[np.float64], within: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _discriminants(between: Floats, within: Floats) -> Floats:
     """Return the directions v with (B'B) v = l W v, v' W v = 1 and l above 0, the largest l first: (F, at most F).
 
     B is ``between`` (images, F) and W ``within`` (F, F), positive definite. NumPy cannot solve generalised
@@ -114,7 +115,7 @@ def spectra(images: npt.NDArray[np.generic]) -> Floats32:
     return np.concatenate(kept, axis=1)
 
 
-def _waves(side: int, cycles: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64]:
+def _waves(side: int, cycles: Ints) -> npt.NDArray[np.complex64]:
     """Return complex waves under Hann windows along one axis: (windows * frequencies, S)."""
     width = 0.75 * side
     at = np.arange(side) + 0.5
@@ -125,9 +126,7 @@ def _waves(side: int, cycles: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64
     return np.asarray((windows[:, np.newaxis, :] * waves).reshape(-1, side), dtype=np.complex64)
 
 
-def _changes(
-    sample: npt.NDArray[np.uint8], plain: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _changes(sample: Pixels, plain: Floats) -> tuple[Ints, Floats]:
     """Measure how M copies differ: index of their image, int64 (M,), and change of spectra, float64 (M, F)."""
     disturbances = _disturbances(sample.shape[1])
     images_shown, changes = [], []
@@ -140,7 +139,7 @@ def _changes(
     return np.concatenate(images_shown), np.concatenate(changes)
 
 
-def _disturbances(side: int) -> list[Callable[[npt.NDArray[np.uint8]], Floats32]]:
+def _disturbances(side: int) -> list[Callable[[Pixels], Floats32]]:
     """Return copies with the largest changes that must still be found.
 
     They are shifted by 3 px of 48 to every corner, cropped to 90%, both, or a fifth of the range lighter or darker.
@@ -148,7 +147,7 @@ def _disturbances(side: int) -> list[Callable[[npt.NDArray[np.uint8]], Floats32]
     far = 3 * side / 48
     zoom = 1 / 0.9
     edge = (side - 0.9 * side) / 2 * zoom  # shift that moves a crop's corner to the image's
-    found: list[Callable[[npt.NDArray[np.uint8]], Floats32]] = []
+    found: list[Callable[[Pixels], Floats32]] = []
     for down in (-1, 1):
         for across in (-1, 1):
             for scale, by, fill in ((1.0, far, True), (1.0, far, False), (zoom, edge, True), (zoom, 0.5 * far, True)):
@@ -158,5 +157,5 @@ def _disturbances(side: int) -> list[Callable[[npt.NDArray[np.uint8]], Floats32]
     return [*found, *lighter]
 
 
-def _spectra_of(images: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+def _spectra_of(images: npt.NDArray[np.generic]) -> Floats:
     return in_chunks(lambda part: spectra(images[part]), len(images), "describing images").astype(np.float64)

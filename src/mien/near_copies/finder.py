@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats, Floats32, Ints, Pixels, connected_components, join_groups
 from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import slices, track
-from mien.base.sample_groups import connected_components, join_groups
-from mien.near_copies.alignment import Floats32, aligned_correlation
+from mien.near_copies.alignment import aligned_correlation
 from mien.near_copies.descriptor import Descriptor, fit_descriptor
 
 MIN_CORRELATION = 0.91
@@ -33,7 +32,7 @@ _FIRST_DIMENSIONS = 16  # dimensions compared first, which rule out most pairs
 _BLOCK = 1 << 12  # images per block, so that their descriptors fit the CPU cache
 _SEED = 0
 
-Found = tuple[npt.NDArray[np.int64], Floats32]
+Found = tuple[Ints, Floats32]
 """Pairs, int64 (P,), encoded as first index * number of images + second index; and their distances (P,)."""
 
 
@@ -49,19 +48,19 @@ class NearCopies:
         identical: int64 (N,), equal for identical images.
     """
 
-    first: npt.NDArray[np.int64]
-    second: npt.NDArray[np.int64]
+    first: Ints
+    second: Ints
     correlation: Floats32
-    groups: npt.NDArray[np.int64]
-    identical: npt.NDArray[np.int64]
+    groups: Ints
+    identical: Ints
 
 
-def contrast(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+def contrast(images: Pixels) -> Floats:
     """Compute the standard deviation of each image's pixels (RMS contrast): uint8 (N, S, S) -> (N,), 0..127.5."""
     return np.array([image.std(dtype=np.float64) for image in images], dtype=np.float64)
 
 
-def find_near_copies(images: npt.NDArray[np.uint8], identical: npt.NDArray[np.int64]) -> NearCopies:
+def find_near_copies(images: Pixels, identical: Ints) -> NearCopies:
     """Find near-copies among images, uint8 (N, S, S); one of each group of ``identical`` ones is compared.
 
     With numbers from :func:`mien.data.splits.group_identical`, the result does not depend on the order of the images.
@@ -81,7 +80,7 @@ def find_near_copies(images: npt.NDArray[np.uint8], identical: npt.NDArray[np.in
     return NearCopies(first, second, correlation[near], connect(first, second, identical), identical)
 
 
-def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[Ints, Ints]:
     """Return pairs within the descriptor's reach that are close to each other in one of the tables.
 
     A table sorts the images by the signs of randomly rotated descriptors, with the first sign as the first key (as in
@@ -147,9 +146,7 @@ def _merged(parts: list[Found], count: int) -> Found:
     return pairs[nearest], distances[nearest]
 
 
-def connect(
-    first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], identical: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def connect(first: Ints, second: Ints, identical: Ints) -> Ints:
     """Number the groups of samples, int64 (N,), connected by pairs (P,) and identical images."""
     count = len(identical)
     return np.unique(join_groups(count, identical, connected_components(count, first, second)), return_inverse=True)[1]
@@ -161,7 +158,7 @@ def _rotations(count: int, dimensions: int) -> list[Floats32]:
     return [np.linalg.qr(generator.normal(size=(dimensions, dimensions)))[0].astype(np.float32) for _ in range(tables)]
 
 
-def _order(described: Floats32, rotation: Floats32) -> npt.NDArray[np.int64]:
+def _order(described: Floats32, rotation: Floats32) -> Ints:
     """Build a table: indices of the images, sorted by the signs of rotated descriptors; the first sign counts most."""
     turned = described[:, : len(rotation)] @ rotation
     middles = np.median(turned[:: -(-len(turned) // _MANY)], axis=0)  # the rows are in random order

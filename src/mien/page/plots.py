@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats, Ints, Pixels, Reals
 from mien.base.errors import DataError, nearest
 from mien.base.labels import colour_of
 from mien.evaluation.curves import Curve, RocCurves
-from mien.evaluation.metrics import Floats, divide
+from mien.evaluation.metrics import divide
 from mien.evaluation.named_metrics import METRICS
 from mien.evaluation.results import Estimate, Reliability
 from mien.evaluation.robustness import STRENGTHS, RobustnessResult
@@ -114,7 +114,7 @@ def _curves_chart(
     return make_chart(name, draw, height_inches=height_inches)
 
 
-def rate_chart(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], suggestion: float) -> Chart:
+def rate_chart(rates: Floats, losses: Floats, suggestion: float) -> Chart:
     """Draw the loss by learning rate of a range test, float64 (N,) each, with the suggested rate marked."""
 
     def draw(axes: Axes) -> None:
@@ -133,10 +133,7 @@ def rate_chart(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], 
 
 
 def confusion_chart(
-    confusion: npt.NDArray[np.int64],
-    classes: Sequence[str],
-    links: Mapping[tuple[int, int], str] | None = None,
-    name: str = "confusion",
+    confusion: Ints, classes: Sequence[str], links: Mapping[tuple[int, int], str] | None = None, name: str = "confusion"
 ) -> Chart:
     """Draw the confusion matrix, int64 (C, C), rows are true classes. Colour and percentage refer to the true class.
 
@@ -216,9 +213,7 @@ _GAP = 0.08
 """Gap between faces as a fraction of that size."""
 
 
-def face_sheet(
-    images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str], *, columns: int, name: str = "faces"
-) -> Chart:
+def face_sheet(images: Sequence[Pixels], captions: Sequence[str], *, columns: int, name: str = "faces") -> Chart:
     """Draw faces, uint8 (H, W) or (H, W, 3), in rows at the same size, each with a line of text above."""
     rows = -(-len(images) // columns)
     # The unit of the axes is the size of one face.
@@ -238,9 +233,7 @@ def face_sheet(
     return make_chart(name, draw, height_inches=FACE_INCHES * rows * row_height, width_inches=FACE_INCHES * columns)
 
 
-def embedding_chart(
-    points: npt.NDArray[np.floating[Any]], groups: Mapping[str, tuple[str, Any]], axes_name: str
-) -> Chart:
+def embedding_chart(points: Reals, groups: Mapping[str, tuple[str, Any]], axes_name: str) -> Chart:
     """Draw points, float (N, 2), as a scatter plot; ``groups`` has the colour and the indices of each group by name."""
 
     def draw(axes: Axes) -> None:

@@ -5,9 +5,9 @@ import re
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from mien.base.arrays import Pixels
 from mien.base.errors import needs_extra
 from mien.base.images import encoded
 from mien.page.wording import interval, shown
@@ -31,7 +31,7 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(shown=shown, interval=interval, **values)
 
 
-def data_address(image: npt.NDArray[np.uint8], largest_px: int = MAX_PX) -> str:
+def data_address(image: Pixels, largest_px: int = MAX_PX) -> str:
     """Encode an image, uint8 (H, W) or RGB (H, W, 3), as a PNG ``data:`` address; large images are reduced."""
     picture: Any = Image.fromarray(np.ascontiguousarray(image))
     if max(picture.size) > largest_px:

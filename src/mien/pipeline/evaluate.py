@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Ints
 from mien.base.errors import DataError, Notice, nearest
 from mien.base.files import check_replaceable
 from mien.base.labels import LabelScheme
@@ -173,7 +173,7 @@ class EvaluationResult:
         return self.evaluation.accuracy
 
     @property
-    def confusion_matrix(self) -> npt.NDArray[np.int64]:
+    def confusion_matrix(self) -> Ints:
         """Confusion matrix, int64 (C, C): rows are true classes, columns predicted classes."""
         return self.evaluation.confusion
 

@@ -10,6 +10,7 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.arrays import Bools, Floats, Ints, Pixels
 from mien.base.errors import DataError, RunError
 from mien.base.files import whole_file
 from mien.base.labels import SCHEMES, LabelScheme, parse_scheme
@@ -18,7 +19,6 @@ from mien.checks.copies import in_conflict, leaked
 from mien.data.dataset import ALL, SPLITS, Dataset
 from mien.data.splits import group_identical, near_copy_groups
 from mien.evaluation.estimates import evaluate_answers, evaluate_predictions, evaluate_subsets
-from mien.evaluation.metrics import Floats
 from mien.evaluation.named_metrics import Metric
 from mien.evaluation.predictions import MAX_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
@@ -209,7 +209,7 @@ class MeasuredSplit:
         return {} if self.all_faces is None else self.all_faces.counts_by_split()
 
     @cached_property
-    def masks(self) -> Mapping[str, npt.NDArray[np.bool_]]:
+    def masks(self) -> Mapping[str, Bools]:
         """Masks of :func:`subset_masks`; samples that a model was trained on are leaked too."""
         masks = {} if self.reference is None else subset_masks(self.reference, self.predictions)
         if masks and self.predictions.trained_on is not None:
@@ -231,9 +231,7 @@ class MeasuredSplit:
         )
 
 
-def trained_samples(
-    model: Predictor, data: Dataset, split: str, sample_ids: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
+def trained_samples(model: Predictor, data: Dataset, split: str, sample_ids: Ints) -> Bools:
     """Return the samples that a model was trained on and that are identical to no image of an earlier split: bool (N,).
 
     ``data`` has all splits, ``sample_ids`` (N,) are of one. Such samples exist if the splits were different in
@@ -250,7 +248,7 @@ def trained_samples(
     return trained & ~leaked(group_identical(faces.images), faces.split)[indices] if trained.any() else trained
 
 
-def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDArray[np.bool_]]:
+def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, Bools]:
     """Return masks of the samples without leaks, and without conflicting copies: bool (N,) by name.
 
     A validation sample is leaked if an identical image or near-copy is in train. A test sample is leaked if one is in
@@ -289,7 +287,7 @@ def leakage_reference(model: Predictor | None, faces: Dataset, uncleaned: Datase
     return faces if uncleaned is None or of_cleaned else uncleaned
 
 
-def image_digests(images: npt.NDArray[np.uint8], indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+def image_digests(images: Pixels, indices: Ints) -> npt.NDArray[np.uint64]:
     """Compute the first 8 bytes of BLAKE2b of the images (N, ...) at indices (K,): uint64 (K,).
 
     Images are read one by one, because a mapped file may be larger than memory.

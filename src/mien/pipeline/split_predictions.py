@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array, Floats, Pixels
 from mien.base.errors import DataError
 from mien.base.files import cache_folder, expand_home, file_sha256
 from mien.base.heads.label import LabelHead, decide
@@ -78,7 +78,7 @@ def predict_split(
     ends = np.cumsum([0, *(sizes[name] for name in divisors)])
     column = {name: slice(ends[at], ends[at + 1]) for at, name in enumerate(divisors)}
 
-    def predict(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def predict(images: Pixels) -> Floats:
         if not divisors:
             return predictor.probabilities(images, temperature)
         found = predictor.output_probabilities(images, divisors)
@@ -118,7 +118,7 @@ def predict_split(
     )
 
 
-def answers_of(output: LabelHead, probabilities: npt.NDArray[np.float64]) -> Answers:
+def answers_of(output: LabelHead, probabilities: Floats) -> Answers:
     """Compute the answers of an output trained on votes, as :attr:`mien.Prediction.answer` does; float64 (N, C)."""
     decisions = decide(probabilities, output.classes, output.unsure_below, output.margin)
     top = np.array(output.classes)[decisions.top]
@@ -144,9 +144,7 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
     return VotePredictions(counts[:, [faces.vote_classes.index(name) for name in classes]], classes, output=output)
 
 
-def _of_choices(
-    predictor: Predictor, votes: VotePredictions, probabilities: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _of_choices(predictor: Predictor, votes: VotePredictions, probabilities: Floats) -> Floats:
     """Restrict an output's probabilities to the classes that people could choose: (N, C) -> (N, V), rows sum to 1."""
     classes = predictor.manifest.output(votes.output).classes
     if classes == votes.classes:
@@ -184,7 +182,7 @@ HALF_WAY = 100
 predicted correctly, the fit was 0.06, which made every answer certain."""
 
 
-def temperature_for_use(targets: npt.NDArray[Any], probabilities: npt.NDArray[np.float64]) -> float:
+def temperature_for_use(targets: Array, probabilities: Floats) -> float:
     """Fit the temperature to store in a model on its validation predictions: of labels (N,), or of shares (N, C).
 
     With few samples, the temperature is moved towards 1 (no change); see :data:`HALF_WAY`.

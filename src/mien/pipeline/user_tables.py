@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats
 from mien.base.cells import is_missing, parse_number
 from mien.base.errors import DataError, Notice
 from mien.base.labels import EXPRESSIONS, NO_EXPRESSION, UNSURE, canonical_class, composed
@@ -136,7 +136,7 @@ def _probability_columns(names: Sequence[str], classes: Sequence[str]) -> list[i
     return found
 
 
-def _numbers(fields: Sequence[str], columns: Sequence[int], place: str) -> npt.NDArray[np.float64]:
+def _numbers(fields: Sequence[str], columns: Sequence[int], place: str) -> Floats:
     try:
         found = np.array([parse_number(fields[at]) for at in columns])
     except ValueError as error:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Group
 
+from mien.base.arrays import Ints
 from mien.base.errors import Notice
 from mien.base.run_folder import check_out
 from mien.data.dataset import Dataset
@@ -63,9 +64,9 @@ class Comparison:
     metrics: tuple[MetricInfo, ...]
     differences: Mapping[str, Difference]
     mcnemar: McNemar
-    only_first: npt.NDArray[np.int64]
-    only_second: npt.NDArray[np.int64]
-    both_wrong: npt.NDArray[np.int64]
+    only_first: Ints
+    only_second: Ints
+    both_wrong: Ints
     resamples: int
     first_predictions: Predictions = field(repr=False)
     second_predictions: Predictions = field(repr=False)

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array
 from mien.base.errors import Notice
 from mien.evaluation.calibration import Calibration, calibrate
 from mien.evaluation.curves import coverage_curve, precision_recall_curves, roc_curves
@@ -234,7 +234,7 @@ def confusion_section(context: ReportContext) -> Section:
     percentages = divide(evaluation.confusion, evaluation.confusion.sum(axis=1, keepdims=True))
     header = "true class" if "true class" not in classes else "true class of the sample"
 
-    def table(name: str, form: Format, values: npt.NDArray[Any], words: str) -> Table:
+    def table(name: str, form: Format, values: Array, words: str) -> Table:
         columns = (Column(header, "text"), *(Column(each, form) for each in classes))
         rows = [(each, *line) for each, line in zip(classes, values.tolist(), strict=True)]
         return Table(name, columns, rows, f"Confusion matrix in {words}.", 0)

@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Ints, Pixels
 from mien.base.errors import MienError, Notice
 from mien.base.progress import track
 from mien.base.run_folder import RunFolder
@@ -71,7 +71,7 @@ class ReportContext:
         return self.predictions.classes
 
     @property
-    def groups(self) -> npt.NDArray[np.int64] | None:
+    def groups(self) -> Ints | None:
         """Groups such as people, int64 (N,): resampled as a whole, never divided by folds; None without groups."""
         return self.predictions.groups
 
@@ -87,12 +87,12 @@ class ReportContext:
         return None
 
     @cached_property
-    def identical(self) -> npt.NDArray[np.int64] | None:
+    def identical(self) -> Ints | None:
         """Group of each sample, int64 (N,); identical images are in the same group. None without faces."""
         return None if self.faces is None else group_identical(np.asarray(self.faces.images))
 
     @cached_property
-    def near_copies(self) -> npt.NDArray[np.int64] | None:
+    def near_copies(self) -> Ints | None:
         """Group of each sample, int64 (N,); near-copies are in the same group. None without faces."""
         return None if self.faces is None else near_copy_groups(np.asarray(self.faces.images))
 
@@ -262,7 +262,7 @@ def _checks_table(checks: list[MapCheck]) -> Table:
     return Table("explanation-checks", columns, rows, "Checks of the saliency methods.")
 
 
-def _mean_maps(context: ReportContext, predicted: npt.NDArray[np.int64], checks: list[MapCheck]) -> CaptionedChart:
+def _mean_maps(context: ReportContext, predicted: Ints, checks: list[MapCheck]) -> CaptionedChart:
     """Draw the mean map of each predicted class, one row for each method. No face is in it."""
     images, captions = [], []
     for check in checks:
@@ -274,7 +274,7 @@ def _mean_maps(context: ReportContext, predicted: npt.NDArray[np.int64], checks:
     return CaptionedChart(chart, f"Mean map of each predicted class over the checked faces. Rows: {methods}.", True)
 
 
-def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: Explainer) -> Row:
+def _gallery(context: ReportContext, images: Pixels, explainer: Explainer) -> Row:
     """Return the most confident correct and most confident wrong face of each class, with all maps."""
     chosen = []
     for index in range(len(context.classes)):

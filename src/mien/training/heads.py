@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mien.base.arrays import Floats
 from mien.base.errors import DataError
 from mien.base.heads import NAMES, answering
 from mien.base.recipe import Recipe
@@ -23,7 +24,6 @@ from mien.base.run_folder import HistoryLine
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, ratings_fingerprint, read_ratings, vote_probabilities, votes_fingerprint
 from mien.evaluation import metrics
-from mien.evaluation.metrics import Floats
 from mien.training.batches import Batch
 from mien.training.device import TrainingFabric
 from mien.training.losses import Loss, LossFunction, as_tensor

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mien.base.arrays import Floats
 from mien.base.errors import RecipeError, nearest
 from mien.base.recipe import Recipe
-from mien.evaluation.metrics import Floats
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """Function of logits, float32 (B, C), and labels, int64 (B,), that returns the mean over the batch."""

@@ -1,15 +1,24 @@
-"""Groups of samples, joined from several groupings or from pairs."""
+"""Types of arrays by what they hold; groups of samples, joined from several groupings or from pairs."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Groups: TypeAlias = npt.NDArray[np.int64]
+Array: TypeAlias = npt.NDArray[Any]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Floats32: TypeAlias = npt.NDArray[np.float32]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+"""Images, 0..255."""
+Reals: TypeAlias = npt.NDArray[np.floating[Any]]
+Texts: TypeAlias = npt.NDArray[np.str_]
+Groups: TypeAlias = Ints
 """int64 (N,): samples with the same number form a group, such as images of one person or copies of one image."""
 
 
-def connected_components(count: int, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Groups:
+def connected_components(count: int, first: Ints, second: Ints) -> Groups:
     """Find the connected components of a graph of N nodes, whose P edges join ``first`` and ``second``.
 
     Returns int64 (N,), the smallest node of each node's component.

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.base.sample_groups import join_groups
+from mien.base.arrays import join_groups
 from mien.evaluation.calibration import assign_folds
 
 
