@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mien
+from mien.base import arrays
 
 FOLDER = Path(__file__).parent / "api"
 PAGES = {
@@ -29,6 +30,8 @@ PAGES = {
 }
 """The public names of each page."""
 
+_ARRAYS = dict(re.findall(r"^(\w+): TypeAlias = (npt.*)$", inspect.getsource(arrays), re.MULTILINE))
+"""Types of arrays, which a reader sees in full."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Yields")
 
@@ -78,6 +81,7 @@ def members(kind: type) -> Iterator[tuple[str, Any]]:
 def signature(name: str, function: Any) -> str:
     """The call of a function as its source declares it; on several lines if it is long."""
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
+    source = re.sub(rf"\b({'|'.join(_ARRAYS)})\b", lambda name: _ARRAYS[name[0]], source)
     node = next(each for each in ast.walk(ast.parse(source)) if isinstance(each, _FUNCTIONS))
     parameters = list(_parameters(node.args))
     returns = f" -> {ast.unparse(node.returns)}" if node.returns and node.name != "__init__" else ""

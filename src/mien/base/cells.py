@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from mien.base.arrays import Array, Bools
 
 MISSING = frozenset(
     {"", "na", "n/a", "n.a.", "#n/a", "#na", "nan", "-nan", "nat", "<na>", "none", "null", ".", "-", "–", "—", "?"}
@@ -24,7 +24,7 @@ def is_missing(cell: object) -> bool:
     return cell is None or str(cell).strip().casefold() in MISSING
 
 
-def missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def missing(values: Array) -> Bools:
     """Return which cells of a column (N,) stand for no value, bool (N,)."""
     if values.dtype.kind in "iub":
         return np.zeros(len(values), dtype=np.bool_)
@@ -44,7 +44,7 @@ def parse_number(cell: str) -> float:
     return float(f"{comma[1] or 0}.{comma[2]}" if comma else cell)
 
 
-def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
+def parse_column(values: Sequence[str]) -> Array:
     """Convert a column of text to whole numbers, else to numbers; else keep the text; (N,).
 
     Numbers with a leading zero (001), ids of 20 digits, and two texts for one number (1 and 1.0) stay text, because

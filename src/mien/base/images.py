@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.arrays import Array
 from mien.base.errors import DataError, MienError, without_password
 from mien.base.files import expand_home, refuse_pointer
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | npt.NDArray[Any] | Image
+    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Array | Image
 
 MAXIMUM_PIXELS = 100_000_000
 """Largest number of pixels. Larger images are refused before decoding, because a small file can decode to gigabytes."""

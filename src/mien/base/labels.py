@@ -3,11 +3,10 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array, Floats, Ints
 from mien.base.errors import DataError, nearest
 
 EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -96,7 +95,7 @@ class LabelScheme:
         """Names of the new classes, in order."""
         return tuple(self.groups)
 
-    def mapping(self, classes: Sequence[str], owner: str = "the data") -> npt.NDArray[np.int64]:
+    def mapping(self, classes: Sequence[str], owner: str = "the data") -> Ints:
         """Return the index of the new class for each class of the data, or -1 if it is dropped. Shape (C,).
 
         Raises DataError if the scheme names a class that is not in ``classes``. The error names their ``owner``.
@@ -108,11 +107,11 @@ class LabelScheme:
         index_of = {old: new for new, group in enumerate(self.groups.values()) for old in group}
         return np.array([index_of.get(name, -1) for name in classes], dtype=np.int64)
 
-    def merge_labels(self, labels: npt.NDArray[np.int64], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    def merge_labels(self, labels: Ints, classes: Sequence[str]) -> Ints:
         """Map labels to the new classes, -1 if dropped. (N,) int64 -> (N,) int64."""
         return self.mapping(classes)[labels]
 
-    def merge_probabilities(self, probabilities: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.float64]:
+    def merge_probabilities(self, probabilities: Array, classes: Sequence[str]) -> Floats:
         """Compute probabilities of the new classes: sums over each group, rescaled to sum to 1.
 
         (N, C) in [0, 1] -> (N, G) float64. A sample whose kept classes all have probability 0 becomes uniform.

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
+from mien.base.arrays import Floats32, Pixels
 from mien.base.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Pixels = TypeVar("Pixels")
+Values = TypeVar("Values")
 
 
 def _numbers(least: float, most: float) -> BeforeValidator:
@@ -95,7 +96,7 @@ def face_shape(size_px: int, channels: int) -> tuple[int, ...]:
     return (size_px, size_px) if channels == 1 else (size_px, size_px, channels)
 
 
-def face_square(image: Image | npt.NDArray[np.generic], size_px: int, channels: int = 1) -> npt.NDArray[np.uint8]:
+def face_square(image: Image | npt.NDArray[np.generic], size_px: int, channels: int = 1) -> Pixels:
     """Convert an image to the square that models see. Returns uint8 (size_px, size_px), or (size_px, size_px, 3).
 
     One channel calls :func:`grey_square`, which says what is raised; three do the same in RGB and repeat grey in all.
@@ -103,7 +104,7 @@ def face_square(image: Image | npt.NDArray[np.generic], size_px: int, channels: 
     return grey_square(image, size_px) if channels == 1 else _squared(upright_rgb(image), size_px)
 
 
-def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDArray[np.uint8]:
+def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> Pixels:
     """Convert an image to the grey square that models see. Returns uint8 (size_px, size_px), 0..255.
 
     Colour becomes ITU-R 601 luma, transparency becomes white, 16-bit grey is scaled to 8 bits. An image of another
@@ -122,7 +123,7 @@ def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDA
     return _squared(_grey_array(image) if isinstance(image, np.ndarray) else _grey(image), size_px)
 
 
-def grey_stack(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def grey_stack(images: Pixels) -> Pixels:
     """Convert RGB images to ITU-R 601 luma, as Pillow computes it; keep grey ones: (N, H, W[, 3]) -> (N, H, W)."""
     if images.ndim == 3:
         return images
@@ -133,7 +134,7 @@ def grey_stack(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return luma
 
 
-def _squared(pixels: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]:
+def _squared(pixels: Pixels, size_px: int) -> Pixels:
     from PIL import Image
 
     longer = max(pixels.shape[:2])
@@ -155,7 +156,7 @@ def from_opencv(image: Any) -> Any:
     return image
 
 
-def upright_rgb(image: Image | npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+def upright_rgb(image: Image | npt.NDArray[np.generic]) -> Pixels:
     """Convert a whole image to RGB for face detection. Returns uint8 (H, W, 3), 0..255.
 
     Transparency becomes white, grey is repeated in all three channels, 16-bit grey is scaled to 8 bits.
@@ -173,7 +174,7 @@ def upright_rgb(image: Image | npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]
     return np.asarray(_opaque(image).convert("RGB"), dtype=np.uint8)
 
 
-def _in_three_channels(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _in_three_channels(grey: Pixels) -> Pixels:
     return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
 
 
@@ -188,7 +189,7 @@ def _opaque(image: Image) -> Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
-def _grey(image: Image) -> npt.NDArray[np.uint8]:
+def _grey(image: Image) -> Pixels:
     if image.mode.startswith(("I", "F")):
         values = np.array(image, dtype=np.float32)
         greatest = values.max(initial=0)
@@ -207,14 +208,14 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
     return np.asarray(image.convert("L"), dtype=np.uint8)
 
 
-def _in_8_bits(values: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.uint8]:
+def _in_8_bits(values: Floats32, scale: float) -> Pixels:
     """Divide by ``scale``, round and clip to 0..255, in place: a copy of a large image would take gigabytes."""
     np.divide(values, scale, out=values)
     np.rint(values, out=values)
     return np.clip(values, 0, 255, out=values).astype(np.uint8)
 
 
-def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+def _grey_array(array: npt.NDArray[np.generic]) -> Pixels:
     from PIL import Image
 
     _check_array(array)
@@ -246,13 +247,13 @@ def _check_array(array: npt.NDArray[np.generic]) -> None:
         raise DataError(words, code="image-type")
 
 
-def normalise(pixels: Pixels, spec: InputSpec) -> Pixels:
+def normalise(pixels: Values, spec: InputSpec) -> Values:
     """Compute ``(pixel / 255 - mean) / std`` for pixels 0..255, arrays or torch tensors (..., channels, H, W)."""
     mean, std = (_by_channel(value, pixels) for value in (spec.mean, spec.std))
     return (pixels - 255.0 * mean) * (1.0 / (255.0 * std))  # type: ignore[no-any-return]
 
 
-def denormalise(inputs: Pixels, spec: InputSpec) -> Pixels:
+def denormalise(inputs: Values, spec: InputSpec) -> Values:
     """Invert :func:`normalise`: return pixels 0..255."""
     mean, std = (_by_channel(value, inputs) for value in (spec.mean, spec.std))
     return 255.0 * (inputs * std + mean)  # type: ignore[no-any-return]
@@ -266,13 +267,13 @@ def _by_channel(value: float | tuple[float, ...], like: Any) -> Any:
     return column if isinstance(like, np.ndarray) else like.new_tensor(column)
 
 
-def in_pixels(inputs: npt.NDArray[np.float32], spec: InputSpec) -> npt.NDArray[np.uint8]:
+def in_pixels(inputs: Floats32, spec: InputSpec) -> Pixels:
     """Convert a network's input back to images: (N, channels, H, W) -> uint8 (N, H, W), or (N, H, W, 3) in colour."""
-    pixels: npt.NDArray[np.uint8] = np.rint(denormalise(inputs, spec)).clip(0, 255).astype(np.uint8)
+    pixels: Pixels = np.rint(denormalise(inputs, spec)).clip(0, 255).astype(np.uint8)
     return pixels[:, 0] if spec.channels == 1 else np.moveaxis(pixels, 1, 3)
 
 
-def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.float32]:
+def to_input(images: Pixels, spec: InputSpec) -> Floats32:
     """Crop the centre and normalise: uint8 (N, size_px, size_px[, 3]) -> float32 (N, channels, crop_px, crop_px).
 
     Raises DataError: wrong shape or dtype (``image-type``).

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
+from mien.base.arrays import Array, Ints, Pixels, Texts
 from mien.base.cells import is_missing
 from mien.base.errors import DataError, MienWarning, nearest
 from mien.base.images import open_image_source
@@ -33,7 +34,7 @@ ALL = "all"
 class Sample(NamedTuple):
     """One face of a :class:`Dataset`: uint8 image, class name, split, origin, and the number that identifies it."""
 
-    image: npt.NDArray[np.uint8]
+    image: Pixels
     label: str
     split: str
     source: str
@@ -62,22 +63,22 @@ class Dataset:
             empty if none was.
     """
 
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
+    images: Pixels
+    labels: Ints
     classes: tuple[str, ...]
-    split: npt.NDArray[np.str_]
-    source: npt.NDArray[np.str_]
-    rows: npt.NDArray[np.int64]
-    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    split: Texts
+    source: Texts
+    rows: Ints
+    columns: Mapping[str, Array] = field(default_factory=dict)
     cleaned_from: tuple[str, ...] = ()
-    votes: npt.NDArray[Any] | None = None
+    votes: Array | None = None
     vote_classes: tuple[str, ...] = ()
     group_column: str = ""
 
     @classmethod
     def from_arrays(
-        cls, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]], labels: npt.ArrayLike,
-        classes: Sequence[str] | None = None, split: Sequence[str] | npt.NDArray[np.str_] | None = None,
+        cls, images: Pixels | Sequence[Pixels], labels: npt.ArrayLike,
+        classes: Sequence[str] | None = None, split: Sequence[str] | Texts | None = None,
         size_px: int = 48, sample_ids: npt.ArrayLike | None = None, groups: npt.ArrayLike | None = None,
         channels: int = 1,
     ) -> Dataset:  # fmt: skip
@@ -140,7 +141,7 @@ class Dataset:
             _check_votes(self)
 
     @property
-    def groups(self) -> npt.NDArray[np.int64] | None:
+    def groups(self) -> Ints | None:
         """Number of each sample's group, int64 (N,), 0..G-1 in the order of the sorted values; None without groups."""
         if not self.group_column:
             return None
@@ -199,7 +200,7 @@ class Dataset:
         own = self.fingerprint_without_test
         return {"data_fingerprint": own, "cleaned_from": [each for each in self.cleaned_from[1::2] if each != own]}
 
-    def _fingerprint_of(self, chosen: npt.NDArray[np.int64]) -> str:
+    def _fingerprint_of(self, chosen: Ints) -> str:
         """Compute the fingerprint of the faces at ``chosen``; a memory-mapped file is hashed without copying it."""
         digest = hashlib.sha256()
         digest.update(repr(((len(chosen), *self.images.shape[1:]), self.classes)).encode())
@@ -209,7 +210,7 @@ class Dataset:
         digest.update("\n".join(self.split[chosen].tolist()).encode())
         return f"sha256:{digest.hexdigest()}"
 
-    def places(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def places(self, rows: Ints) -> Ints:
         """Return the indices of the faces with these row numbers, int64 (K,); each row must exist."""
         order = np.argsort(self.rows, kind="stable")
         return np.asarray(order[np.searchsorted(self.rows[order], rows)], dtype=np.int64)
@@ -226,7 +227,7 @@ class Dataset:
         source = str(self.source[index])
         return Sample(self.images[index], label, str(self.split[index]), source, int(self.rows[index]))
 
-    def subset(self, chosen: npt.NDArray[Any] | Sequence[int] | str) -> Dataset:
+    def subset(self, chosen: Array | Sequence[int] | str) -> Dataset:
         """Return the faces that ``chosen`` selects: bool (N,), indices in their order, or the name of a split."""
         if isinstance(chosen, str):
             return self.of_split(chosen)
@@ -292,7 +293,7 @@ class Dataset:
         index = np.array([classes.index(name) for name in self.classes], dtype=np.int64)
         return replace(self, labels=index[self.labels], classes=classes)
 
-    def counts(self, split: str | None = None) -> npt.NDArray[np.int64]:
+    def counts(self, split: str | None = None) -> Ints:
         """Count the faces of each class, int64 (C,), in all the data or in one split."""
         labels = self.labels if split is None else self.labels[self.split == split]
         return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)
@@ -302,7 +303,7 @@ class Dataset:
         return {split: self.counts(split).tolist() for split in SPLITS if (self.split == split).any()}
 
 
-def _square(image: npt.NDArray[np.uint8], index: int, size_and_channels: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def _square(image: Pixels, index: int, size_and_channels: tuple[int, int]) -> Pixels:
     array: Any = image if hasattr(image, "getbands") else np.asarray(image)
     mode = getattr(array, "mode", "")  # of Pillow
     is_grey = mode[0] != "P" and len(array.getbands()) < 3 if mode else array.ndim == 2 or array.shape[2:] == (1,)
@@ -314,7 +315,7 @@ def _square(image: npt.NDArray[np.uint8], index: int, size_and_channels: tuple[i
         raise DataError(f"images[{index}]: {error}", code="image-type") from None
 
 
-def _of_length(values: npt.ArrayLike, count: int, name: str) -> npt.NDArray[Any]:
+def _of_length(values: npt.ArrayLike, count: int, name: str) -> Array:
     try:
         array = np.asarray(values)
     except ValueError:
@@ -324,7 +325,7 @@ def _of_length(values: npt.ArrayLike, count: int, name: str) -> npt.NDArray[Any]
     return array
 
 
-def _labels(given: npt.NDArray[Any], classes: Sequence[str] | None) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def _labels(given: Array, classes: Sequence[str] | None) -> tuple[Ints, tuple[str, ...]]:
     if given.dtype.kind in "iu":
         if classes is None:
             raise DataError("Labels that are numbers need classes=, the names in their order.", code="labels")
@@ -351,7 +352,7 @@ def _labels(given: npt.NDArray[Any], classes: Sequence[str] | None) -> tuple[npt
     return np.array([index_of[name] for name in found], dtype=np.int64), tuple(classes)
 
 
-def _splits(given: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+def _splits(given: Array) -> Texts:
     meant = {str(name): canonical_split(str(name)) for name in set(given.tolist())}
     for name, split in meant.items():
         if split is None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats32
 from mien.base.errors import ModelError
 from mien.base.model_file import stay_offline
 from mien.base.progress import slices
@@ -46,7 +46,7 @@ def to_fp16(graph: bytes) -> bytes:
     return content
 
 
-def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
+def to_int8(graph: bytes, inputs: Floats32) -> bytes:
     """Quantize a graph to 8-bit weights with one scale per channel, and 8-bit activations with measured ranges.
 
     It uses onnxruntime's static QDQ format. A range, measured on network inputs of ordinary faces, omits the outermost
@@ -125,7 +125,7 @@ def _settings(node: Any) -> dict[str, Any]:
 class _Batches:
     """Provides input batches to onnxruntime's calibration."""
 
-    def __init__(self, inputs: npt.NDArray[np.float32]) -> None:
+    def __init__(self, inputs: Floats32) -> None:
         self._parts = [inputs[part] for part in slices(len(inputs), BATCH)]
         self._range = iter(self._parts)
 

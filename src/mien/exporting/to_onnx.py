@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mien.base.arrays import Floats, Pixels
 from mien.base.errors import ModelError
 from mien.base.files import write_bytes
 from mien.base.model_file import MANIFEST_KEY, Manifest, OutputManifest, open_model, read_manifest
@@ -84,7 +84,7 @@ class Export:
         write_bytes(file, self.to_bytes(manifest))
 
 
-def export_run(run: RunFolder, images: npt.NDArray[np.uint8] | None = None) -> Export:
+def export_run(run: RunFolder, images: Pixels | None = None) -> Export:
     """Export the network of a run's best epoch, and compare it with torch on ``images``, by default synthetic faces.
 
     Raises:
@@ -133,10 +133,7 @@ def make_manifest(network: Network, recipe: Recipe, facts: Mapping[str, Any], fo
 
 
 def export_network(
-    network: Network,
-    manifest: Manifest,
-    images: npt.NDArray[np.uint8] | None = None,
-    start: RunFolder | None = None,
+    network: Network, manifest: Manifest, images: Pixels | None = None, start: RunFolder | None = None
 ) -> Export:
     """Export a network in evaluation mode, and compare the graph with it. Raises ModelError as :func:`export_run`.
 
@@ -199,7 +196,7 @@ class FittedNetwork:
         network, facts = checkpoint.load_best(run)
         return cls(network, make_manifest(network, run.read_recipe(), facts, None))
 
-    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def probabilities(self, images: Pixels) -> Floats:
         """Compute probabilities of face crops, float64 (N, C)."""
         head = self.manifest.all_outputs[0]
         logits = compute_logits(self.network, images, self.manifest.input)
@@ -233,9 +230,7 @@ def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | Non
     return former if names == (facts["epoch"], facts["recipe_digest"], facts["data_fingerprint"], taught_by) else None
 
 
-def measure_parity(
-    network: Network, session: Any, manifest: Manifest, faces: npt.NDArray[np.uint8] | None = None
-) -> Parity:
+def measure_parity(network: Network, session: Any, manifest: Manifest, faces: Pixels | None = None) -> Parity:
     """Compare a network in evaluation mode with a session of its graph on face crops, by the worst output."""
     spec = manifest.input
     if faces is None:

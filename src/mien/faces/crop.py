@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Ints, Pixels
 from mien.base.errors import Notice
 from mien.base.preprocess import face_shape, face_square, grey_stack
 from mien.faces.face import Box, Face, Margin
@@ -26,7 +26,7 @@ STEP = 4
 """Only every so many-th row and column is used to measure how dark a photo is."""
 
 
-def brightened(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def brightened(rgb: Pixels) -> Pixels:
     """Brighten a dark image, uint8 (H, W, 3), until its brightest pixels are white; return others unchanged.
 
     On 117 photographs dimmed to a tenth of their light, the detector then finds 88.9% of the faces, instead of 5.0%
@@ -101,9 +101,7 @@ def tilt_of(landmarks: Landmarks) -> Tilt | None:
     return (radians, x, y) if abs(radians) >= math.radians(LEVEL_FROM) else None
 
 
-def cut_out(
-    rgb: npt.NDArray[np.uint8], faces: Sequence[Face], margin: Margin, size_px: int, channels: int = 1
-) -> npt.NDArray[np.uint8]:
+def cut_out(rgb: Pixels, faces: Sequence[Face], margin: Margin, size_px: int, channels: int = 1) -> Pixels:
     """Crop N faces, brightened if the image is dark: uint8 (H, W, 3) -> uint8 (N, size_px, size_px[, 3])."""
     squares = [square_around(face.box, margin, face.landmarks) for face in faces]
     tilts = [tilt_of(face.landmarks) for face in faces]
@@ -111,12 +109,8 @@ def cut_out(
 
 
 def crop_faces(
-    rgb: npt.NDArray[np.uint8],
-    squares: Sequence[Box],
-    size_px: int,
-    channels: int = 1,
-    tilts: Sequence[Tilt | None] | None = None,
-) -> npt.NDArray[np.uint8]:
+    rgb: Pixels, squares: Sequence[Box], size_px: int, channels: int = 1, tilts: Sequence[Tilt | None] | None = None
+) -> Pixels:
     """Cut face crops for a model's input: uint8 (H, W, 3) and N squares -> uint8 (N, size_px, size_px[, 3]).
 
     Squares with a tilt are turned level.
@@ -131,7 +125,7 @@ SHARP = 0.03
 over a tenth of the face's width most are, and so are most faces of less than 15 pixels."""
 
 
-def sharpness(crop: npt.NDArray[np.uint8]) -> float:
+def sharpness(crop: Pixels) -> float:
     """Measure how sharp a face crop is, uint8 (S, S[, 3]), in its less sharp direction.
 
     Mean squared second difference along rows or columns, whichever is less (motion blurs one direction), divided by the
@@ -143,7 +137,7 @@ def sharpness(crop: npt.NDArray[np.uint8]) -> float:
     return float(min(second) / max(grey.var(), 1e-6))
 
 
-def _cut(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt | None, channels: int) -> npt.NDArray[np.uint8]:
+def _cut(rgb: Pixels, square: Box, tilt: Tilt | None, channels: int) -> Pixels:
     if tilt is not None:
         return _turned(rgb, square, tilt, channels)
     rows, columns = _indices(rgb, square)
@@ -154,7 +148,7 @@ def _cut(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt | None, channels: i
     return window(rgb, rows, columns)
 
 
-def _turned(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt, channels: int) -> npt.NDArray[np.uint8]:
+def _turned(rgb: Pixels, square: Box, tilt: Tilt, channels: int) -> Pixels:
     """Cut out a rotated square with bilinear interpolation, at most :data:`MAX_LEVEL_PX` wide."""
     radians, x, y = tilt
     count = min(square.width, MAX_LEVEL_PX)
@@ -177,9 +171,7 @@ def _turned(rgb: npt.NDArray[np.uint8], square: Box, tilt: Tilt, channels: int) 
     return np.asarray(above * (1 - downwards) + beneath * downwards + 0.5).astype(np.uint8)
 
 
-def window(
-    image: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
-) -> npt.NDArray[np.uint8]:
+def window(image: Pixels, rows: Ints, columns: Ints) -> Pixels:
     """Return these rows and columns of an image, uint8 (H, W[, 3]); they are contiguous but may repeat. Read-only.
 
     Without repetitions the result is a slice, which saves an eighth of the time of tracking faces in a video.
@@ -189,7 +181,7 @@ def window(
     return image[rows[:, np.newaxis], columns]
 
 
-def _indices(rgb: npt.NDArray[np.uint8], square: Box) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _indices(rgb: Pixels, square: Box) -> tuple[Ints, Ints]:
     """Return row and column indices of the square in the image, clipped to its border."""
     left, top, right, bottom = square.xyxy
     height, width = rgb.shape[:2]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Array, Floats, Pixels
 from mien.base.errors import DataError
 
 
@@ -36,7 +36,7 @@ class Box:
         """Left, top, right and bottom; right and bottom are exclusive, as in slices and Pillow's ``crop``."""
         return self.left, self.top, self.left + self.width, self.top + self.height
 
-    def crop(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def crop(self, image: Array) -> Array:
         """Return the part of an image (H, W) or (H, W, C) inside the box, a view of at least one pixel."""
         left, top, right, bottom = self.clipped(image.shape[1], image.shape[0]).xyxy
         return image[top:bottom, left:right]
@@ -110,7 +110,7 @@ class Detector(Protocol):
     def score_range(self) -> tuple[float, float]:
         """Lowest and highest possible score of a face."""
 
-    def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
+    def detect(self, rgb: Pixels) -> list[Face]:
         """Detect the faces in an image uint8 (H, W, 3) RGB, 0..255; the largest first."""
 
 
@@ -157,18 +157,18 @@ class LimitedDetector:
             if value is not None and value < 1:
                 raise DataError(f"{named} must be 1 or more; found {value}.", code="options")
 
-    def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
+    def detect(self, rgb: Pixels) -> list[Face]:
         """Detect the faces in an image uint8 (H, W, 3), the largest first."""
         least_px = self._min_size_px or 0
         large = (face for face in self._detector.detect(rgb) if max(face.box.width, face.box.height) >= least_px)
         return [face for face in large if self._min_score is None or face.score >= self._min_score][: self._max_faces]
 
 
-Boxes = npt.NDArray[np.float64]
+Boxes: TypeAlias = Floats
 """Left, top, width and height of N boxes, optionally with a score: (N, 4 or 5)."""
 
 
-def iou(box: npt.NDArray[np.float64], boxes: Boxes) -> npt.NDArray[np.float64]:
+def iou(box: Floats, boxes: Boxes) -> Floats:
     """Compute the intersection over union of one box with each of (N, 4 or more): float64 (N,)."""
     low = np.maximum(box[:2], boxes[:, :2])
     high = np.minimum(box[:2] + box[2:4], boxes[:, :2] + boxes[:, 2:4])

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from mien.base.arrays import Floats, Pixels
 from mien.base.errors import ModelError
 from mien.base.images import open_image_source
 from mien.base.model_file import stay_offline
@@ -64,9 +64,6 @@ LANDMARKS: tuple[str, ...] = ("right_eye", "left_eye", "nose", "right_mouth_corn
 PIXELS = [0, 1, 2, 3, *range(5, 15)]
 """Columns of the output that are in pixels: all but the score."""
 
-Rows = npt.NDArray[np.float64]
-"""N faces, (N, 15): left, top, width, height, score, then x and y of each landmark, in pixels of an image."""
-
 
 class YuNet:
     """Detector for frontal, turned and tilted faces, also in crowds. The score is 0..1, not calibrated.
@@ -82,7 +79,7 @@ class YuNet:
     def __init__(self, file: Path = FILE) -> None:
         self._session = _session(file)
 
-    def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
+    def detect(self, rgb: Pixels) -> list[Face]:
         """Detect faces in an image uint8 (H, W, 3), with five landmarks each, the largest first."""
         image = Image.fromarray(brightened(rgb))
         longer = max(image.size)
@@ -96,7 +93,7 @@ class YuNet:
         rows[:, PIXELS] *= longer / max(image.size)
         return largest_first([_face(row) for row in rows])
 
-    def _search(self, image: Image.Image, longer_px: int) -> Rows:
+    def _search(self, image: Image.Image, longer_px: int) -> Floats:
         """Find faces in a copy with this longer side, and check the doubtful ones."""
         rows = self._run(_resized(image, longer_px), max(image.size) / longer_px)
         doubtful = np.flatnonzero(rows[:, 4] < SURE)
@@ -105,7 +102,7 @@ class YuNet:
             rows[index, 4] += AGAIN_WEIGHT * (again - rows[index, 4])
         return rows[rows[:, 4] >= MIN_SCORE]
 
-    def _score_again(self, image: Image.Image, row: Rows) -> float:
+    def _score_again(self, image: Image.Image, row: Floats) -> float:
         """Return the score of a face in an enlarged square around it; 0 if it is not found there."""
         left, top, width, height = row[:4]
         side = max(round(AGAIN_SIZE * max(width, height)), 1)
@@ -114,14 +111,14 @@ class YuNet:
         rows = _moved(self._run(square, side / AGAIN_PX), left, top)
         return float(rows[iou(row, rows) > AGAIN_IOU, 4].max(initial=0))
 
-    def _run(self, image: Image.Image, scale: float) -> Rows:
+    def _run(self, image: Image.Image, scale: float) -> Floats:
         """Run the network on an RGB image, and multiply what is in pixels by ``scale``. The best score comes first."""
-        rows: Rows = self._session.run(None, {"pixels": np.asarray(image.convert("RGBA"))})[0].astype(np.float64)
+        rows: Floats = self._session.run(None, {"pixels": np.asarray(image.convert("RGBA"))})[0].astype(np.float64)
         rows[:, PIXELS] *= scale
         return rows
 
 
-def _moved(rows: Rows, left: float, top: float) -> Rows:
+def _moved(rows: Floats, left: float, top: float) -> Floats:
     rows[:, [0, *PIXELS[4::2]]] += left
     rows[:, [1, *PIXELS[5::2]]] += top
     return rows
@@ -134,7 +131,7 @@ def _resized(image: Image.Image, longer_px: int) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
 
 
-def _face(row: Rows) -> Face:
+def _face(row: Floats) -> Face:
     left, top, width, height, score, *points = row.tolist()
     return Face(
         Box(round(left), round(top), max(round(width), 1), max(round(height), 1)),
@@ -181,7 +178,7 @@ class OwnDetector:
         self.score_range: tuple[float, float] = detector.score_range
         self._detector = detector
 
-    def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
+    def detect(self, rgb: Pixels) -> list[Face]:
         """Run the user's detector and check its faces."""
         faces = self._detector.detect(rgb)
         if not (isinstance(faces, list) and all(map(_is_face, faces))):

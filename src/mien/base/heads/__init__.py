@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from mien.base.heads.label import Floats, LabelHead
+from mien.base.arrays import Floats, Floats32
+from mien.base.heads.label import LabelHead
 from mien.base.heads.votes import VotesHead
 
 NAMES = ("valence", "arousal")
@@ -23,7 +23,7 @@ class AffectHead(LabelHead):
 
     answers: ClassVar[bool] = False
 
-    def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
+    def values(self, logits: Floats32, temperature: float | None = None) -> Floats:
         """Compute ratings, -1..1, from logits, float32 (N, 2) -> float64 (N, 2). Ratings need no temperature."""
         return np.tanh(logits.astype(np.float64))
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Bools, Floats, Floats32, Ints
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS
-
-Floats = npt.NDArray[np.float64]
 
 AGREEMENT = 0.5
 """Default probability below which the answer is "unsure". Likewise, FER+'s majority rule requires that half of the
@@ -33,9 +31,9 @@ class Decisions(NamedTuple):
         tied: expressions nearly as likely as the first, bool (N, C). If the first is "not-a-face", all are False.
     """
 
-    top: npt.NDArray[np.int64]
-    likely: npt.NDArray[np.bool_]
-    tied: npt.NDArray[np.bool_]
+    top: Ints
+    likely: Bools
+    tied: Bools
 
 
 def decide(
@@ -89,7 +87,7 @@ class LabelHead:
     unsure_below: ClassVar[float] = AGREEMENT
     margin: ClassVar[float] = TIE_MARGIN
 
-    def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
+    def values(self, logits: Floats32, temperature: float | None = None) -> Floats:
         """Compute probabilities of :attr:`classes` from logits, float32 (N, K) -> float64 (N, C); rows sum to 1.
 
         ``temperature`` replaces the output's own.

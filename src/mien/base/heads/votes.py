@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from mien.base.heads.label import AGREEMENT, TIE_MARGIN, Floats, LabelHead
+from mien.base.arrays import Floats, Floats32
+from mien.base.heads.label import AGREEMENT, TIE_MARGIN, LabelHead
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS
 
 ANSWER = "answer"
@@ -81,7 +81,7 @@ class VotesHead(LabelHead):
         """Expressions whose probability is below the highest by less than this are alternatives."""
         return TIE_MARGIN if self.rule is None else self.rule.margin
 
-    def values(self, logits: npt.NDArray[np.float32], temperature: float | None = None) -> Floats:
+    def values(self, logits: Floats32, temperature: float | None = None) -> Floats:
         """Compute probabilities as :meth:`LabelHead.values` does, and apply the rule if there is one."""
         return self.shown(super().values(logits, temperature))
 
