@@ -7,7 +7,7 @@ import pytest
 
 from mien.base.cells import is_missing, missing, parse_column, parse_number
 
-GAPS = ["", " ", "NA", "N/A", "n/a", "#N/A", "None", "null", "NULL", "NaN", "NaT", "<NA>", "-", "."]
+GAPS = ["", " ", "NA", "N/A", "n/a", "#N/A", "None", "null", "NULL", "NaN", "NaT", "<NA>", "-", ".", "\\N", "#NULL!"]
 
 
 @pytest.mark.parametrize("cell", [*GAPS, None, float("nan")])

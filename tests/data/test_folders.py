@@ -63,7 +63,7 @@ def test_read_folders_takes_splits_from_folders_or_official_names(tree, names, o
     ("._people.csv", None, ""),
     ("contempt/", "files-skipped", "contempt"),
     ("fear/README.txt", "files-skipped", "1, e.g."),
-    ("stray.png", "files-skipped", "no class folder"),
+    ("stray.png", "files-skipped", "stray.png"),
     ("sad/IMG_1.DNG", "files-skipped", "JPEG"),  # a camera's raw photograph
     ("people.csv", "files-skipped", "people.csv is beside"),
 ])  # fmt: skip
@@ -74,6 +74,15 @@ def test_read_folders_notes_what_it_leaves_out(tree, file, code, named):
     assert (len(result.faces), result.faces.classes) == (6, ("fear", "sad"))
     assert [note.code for note in result.notes] == [code] * (code is not None)
     assert named in " ".join(result.notes)
+
+
+def test_read_folders_names_what_is_beside_splits_in_classes(tree):
+    folder = tree(*many("sad/train", "sad/test", "fear/train", "fear/test", count=3), "sad/stray.png")
+    result = read_data(folder)
+    assert (len(result.faces), [note.code for note in result.notes]) == (12, ["files-skipped"])
+    (folder / "sad" / "test").rename(folder / "sad" / "test_set")
+    with raises(DataError, "data-unknown", "test_set"):
+        read_data(folder)
 
 
 def test_read_folders_converts_images_as_grey_square_does(tmp_path, write_tree):

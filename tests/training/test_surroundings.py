@@ -1,6 +1,8 @@
 """A training in a program of its user: other launchers' variables, the program's random numbers, its threads."""
 
 import gc
+import importlib
+import os
 import random
 import weakref
 from threading import Thread
@@ -28,6 +30,14 @@ def test_one_process_trains_alone_with_a_launchers_left_variables(monkeypatch, v
         monkeypatch.setenv(name, value)
     fabric = make_fabric("fp32", "cpu")
     assert (fabric.world_size, fabric.global_rank) == (1, 0)
+
+
+def test_import_drops_ranks_that_are_no_numbers(monkeypatch):
+    """lightning-fabric reads them when it is imported, and fails."""
+    monkeypatch.setenv("RANK", "")
+    monkeypatch.setenv("SLURM_PROCID", "2")
+    importlib.reload(mien.training)
+    assert ("RANK" in os.environ, os.environ["SLURM_PROCID"]) == (False, "2")
 
 
 def test_a_training_leaves_the_programs_state_as_it_was(tmp_path, faces, tiny_recipe):

@@ -94,6 +94,14 @@ def test_writer_copies_sound_that_an_mp4_can_hold(tmp_path, encode_video, name, 
     assert [at for at, _ in copy] == pytest.approx([at for at, _ in source if fits], abs=0.03)
 
 
+def test_writer_copies_sound_whose_speakers_are_not_named(tmp_path, encode_video):
+    """Oracle: the samples; an MP4 has them in longer packets. FFmpeg refuses them without a layout."""
+    encode_video(tmp_path / "in.mkv", shades(30), sound="pcm_s16le")
+    copied(tmp_path / "in.mkv", tmp_path / "out.mp4")
+    source, copy = (b"".join(packet for _, packet in heard(tmp_path / name)) for name in ("in.mkv", "out.mp4"))
+    assert copy == source != b""
+
+
 def test_writer_copies_every_sound_track_with_its_language(tmp_path, encode_video):
     """Oracle: the packets of a file with two tracks, such as a microphone and the desktop."""
     source = encode_video(tmp_path / "one.mp4", shades(30), sound="aac")

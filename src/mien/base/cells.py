@@ -8,7 +8,8 @@ import numpy as np
 from mien.base.arrays import Array, Bools
 
 MISSING = frozenset(
-    {"", "na", "n/a", "n.a.", "#n/a", "#na", "nan", "-nan", "nat", "<na>", "none", "null", ".", "-", "–", "—", "?"}
+    {"", "na", "n/a", "n.a.", "nan", "-nan", "nat", "<na>", "none", "null", "(null)", "\\n", ".", "-", "–", "—", "?"}
+    | {"#n/a", "#na", "#nv", "#null!", "#value!", "#div/0!", "#ref!", "#num!", "#name?"}  # of spreadsheets
 )
 """Cells that stand for no value, in small letters."""
 

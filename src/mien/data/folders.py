@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -51,9 +51,14 @@ def metadata_files(folder: Path) -> list[tuple[str, Path]]:
     parts = [each for each in subfolders(folder) if canonical_split(each.name)]
     if not parts or any(holds_class_folders(each) for each in parts):
         return []
-    files = [(canonical_split(each.name) or "", each / "metadata.csv") for each in parts]
-    above = ("", folder / "metadata.csv")
+    files = [(canonical_split(each.name) or "", _metadata_file(each)) for each in parts]
+    above = ("", _metadata_file(folder))
     return next((found for found in (files, [above]) if all(file.is_file() for _, file in found)), [])
+
+
+def _metadata_file(folder: Path) -> Path:
+    name = "metadata.csv"
+    return next((each for each in sorted(folder.iterdir()) if each.name.lower() == name), folder / name)
 
 
 def tree_state(folder: Path) -> Iterator[str]:
@@ -108,7 +113,7 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
     beside = [str(path) for path in left_out if is_image_name(path.name)]
     for what, names, more in (
         ("Files without the suffix of an image", others, advice),
-        ("Images in no class folder", beside, ""),
+        ("Images in no folder of a class, or of a split", beside, ""),
     ):
         if names:
             words = f"{what} were left out: {len(names):,}, e.g. {names[0]}.{more}"
@@ -140,12 +145,8 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
     below = subfolders(root)
     split_folders = [each for each in below if canonical_split(each.name) and subfolders(each)]
     # Tables too: a table of people beside the class folders is easily believed to be read.
-    images = [
-        each
-        for part in (root, *split_folders)
-        for each in sorted(part.iterdir())
-        if is_image_name(each.name) or (each.name[0] != "." and each.suffix.lower() in {".csv", ".tsv"})
-    ]
+    tables = (".csv", ".tsv")
+    images = _beside((root, *split_folders), (*IMAGE_SUFFIXES, *tables))
     if split_folders:
         for each in split_folders:
             _check_classes(each, subfolders(each))
@@ -161,8 +162,13 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
         raise DataError(words, code="data-unknown")
     _check_classes(folder, below)
     inner = {each: subfolders(each) for each in below}
-    names = {canonical_split(part.name) for parts in inner.values() for part in parts}
-    if "train" in names and None not in names:  # happy/train/1.png, happy/test/2.png
+    looks = {part: _split_named(part) for parts in inner.values() for part in parts}
+    if {"train", "test"} <= set(looks.values()) or {"train", "validation"} <= set(looks.values()):
+        # happy/train/1.png, happy/test/2.png
+        if others := [part for part in looks if not canonical_split(part.name)]:
+            words = f"{others[0]} lies among split folders. Name all of them train, validation or test."
+            raise DataError(words, code="data-unknown")
+        images += _beside([each for each in below if inner[each]], IMAGE_SUFFIXES)
         return [
             ClassFolder(part, plain(each.name), canonical_split(part.name) or "")
             for each in below
@@ -171,10 +177,21 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
     return [ClassFolder(each, plain(each.name), "") for each in below], images
 
 
+def _beside(folders: Iterable[Path], suffixes: tuple[str, ...]) -> list[Path]:
+    """Return the files directly in these folders that have one of the suffixes and are not hidden."""
+    files = (each for folder in folders for each in sorted(folder.iterdir()))
+    return [each for each in files if each.name[0] != "." and each.name.lower().endswith(suffixes)]
+
+
+def _split_named(folder: Path) -> str | None:
+    """Return the split that the first or last word of a folder's name means, as in FER2013Train."""
+    words = _WORD.findall(folder.name) or [folder.name]
+    return canonical_split(words[0]) or canonical_split(words[-1])
+
+
 def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     """Raise a DataError if the folders are splits or people, because a model would learn them as classes."""
-    words = {each.name: _WORD.findall(each.name) or [each.name] for each in below}
-    splits = [name for name, own in words.items() if canonical_split(own[0]) or canonical_split(own[-1])]
+    splits = [each.name for each in below if _split_named(each)]
     if len(splits) > 1 or len(splits) == len(below):
         fault = f"{folder}: {' and '.join(splits[:2])} are splits, not classes. Name them train, validation and test, "
         raise DataError(f"{fault}with classes or metadata.csv in each.", code="data-unknown")

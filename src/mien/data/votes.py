@@ -218,7 +218,7 @@ def rating_notices(dataset: Dataset) -> Iterator[Notice]:
         try:
             ratings = read_ratings(dataset, [name])
         except DataError as error:
-            yield Notice(f"{error} '{name}' will not be measured.", code=error.code)
+            yield Notice(f"{error} Ratings will not be measured.", code=error.code)
             continue
         if ratings is not None and (marked := int((np.isnan(ratings[:, 0]) & ~missing(dataset.columns[name])).sum())):
             words = f"{name}: ratings of -2 left out, AffectNet's mark for a missing one: {marked:,}."

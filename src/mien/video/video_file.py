@@ -261,6 +261,10 @@ _BT601 = 6
 """Number of the YUV colour matrix in ISO/IEC 23091-2. Without it, players guess the matrix from the frame's size."""
 
 
+_SPEAKERS = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1"}
+"""Usual layout of sound whose file does not name its speakers, as AVI and Matroska with PCM. An MP4 has to."""
+
+
 class VideoWriter:
     """Writes frames of ``video`` to the MP4 ``path`` in order, with their times. Use it in a ``with`` block.
 
@@ -294,6 +298,7 @@ class VideoWriter:
                 if track.type == "audio" and codec and codec.codec.canonical_name in self._container.supported_codecs:
                     self._copies[track.index] = copy = self._container.add_stream_from_template(track)
                     copy.metadata.update(track.metadata)
+                    copy.codec_context.layout = _SPEAKERS.get(codec.layout.name, codec.layout)
                 else:
                     kind = "sound" if track.type == "audio" else "subtitles"
                     self.left_out[kind].append(codec.name if codec else "unknown codec")
