@@ -23,16 +23,10 @@ CASES = {
     "train-callback": (lambda run, faces, out: mien.train("quick", faces, callback=mien.Callback), "options"),
     "train-time": (lambda run, faces, out: mien.train("quick", faces, time="9h", epochs=3), "options"),
     "distill-none": (lambda run, faces, out: mien.distill("quick", faces, [], out=out), "teacher"),
-    "sweep-value": (
-        lambda run, faces, out: mien.sweep(load_space("quick"), faces, settings={"seed": 1}),
-        "options",
-    ),
+    "sweep-value": (lambda run, faces, out: mien.sweep(load_space("quick"), faces, settings={"seed": 1}), "options"),
     "export-form": (lambda run, faces, out: mien.export(run, precision="int4"), "options"),
     "audit-arrays": (lambda run, faces, out: mien.audit(faces.images), "data-unknown"),
-    "audit-cleaned": (
-        lambda run, faces, out: mien.audit(replace(faces, cleaned_from=("sha256:0",))),
-        "options",
-    ),
+    "audit-cleaned": (lambda run, faces, out: mien.audit(replace(faces, cleaned_from=("sha256:0",))), "options"),
     "audit-train": (lambda run, faces, out: mien.audit(faces, of_split(faces, "train")), "not-auditable"),
     "audit-test": (lambda run, faces, out: mien.audit(faces, of_split(faces, "test")), "not-auditable"),
     "compare-model": (lambda run, faces, out: mien.compare(mien.load(run), run), "data-missing"),

@@ -4,13 +4,7 @@ from copy import deepcopy
 
 import pytest
 
-from mien.base.errors import (
-    DataError,
-    MissingExtraError,
-    Notice,
-    needs_extra,
-    without_password,
-)
+from mien.base.errors import DataError, MissingExtraError, Notice, needs_extra, without_password
 from support import raises
 
 

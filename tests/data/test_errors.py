@@ -182,6 +182,7 @@ CASES = [
     (read_tree, ["a.png", "b.png"], "data-unknown", "2 images"),
     (read_tree, ["happy/", "sad/"], "data-empty"),
     (read_tree, ["train_set/angry/1.png", "val_set/happy/1.png"], "data-unknown", "train_set"),
+    (read_tree, ["a/train/1.png", "a/test_set/1.png", "b/train/1.png"], "data-unknown", "test_set"),
     (read_tree, ["train_set/images/1.png", "val_set/images/1.png"], "data-unknown"),
     (read_tree, ["FER2013Train/1.png", "FER2013Valid/1.png", "FER2013Test/1.png"], "data-unknown"),
     (read_tree, [f"{one}/{name}/1.png" for one in ("train-images", "other") for name in ("angry", "happy")],

@@ -115,19 +115,18 @@ def test_read_data_matches_both_forms_of_unicode(tmp_path):
 
 def test_read_parquet_rejects_numbers_without_names(tmp_path):
     """RAF-DB's and AffectNet's order is not FER2013's."""
-    pa = pytest.importorskip("pyarrow")
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     write(tmp_path, "noise", count=14)
     images = [{"bytes": file.read_bytes(), "path": None} for file in sorted((tmp_path / "noise").iterdir())]
     columns = {"image": images, "label": [index % 7 for index in range(14)]}
     file = tmp_path / "faces.parquet"
-    __import__("pyarrow.parquet").parquet.write_table(pa.table({**columns, "split": ["train"] * 14}), file)
+    pq.write_table(pa.table({**columns, "split": ["train"] * 14}), file)
     with raises(DataError, "labels-numbered", "6=NAME"):
         read_data(file)
     order = parse_map("0=surprise,1=fear,2=disgust,3=happy,4=sad,5=angry,6=neutral")
     faces = read_data(file, ReadOptions(class_map=order)).faces
     assert faces.classes[faces.labels[0]] == "surprise"
-    usage = ["Training"] * 7 + ["PublicTest"] * 7
-    __import__("pyarrow.parquet").parquet.write_table(pa.table({**columns, "Usage": usage}), file)
+    pq.write_table(pa.table({**columns, "Usage": ["Training"] * 7 + ["PublicTest"] * 7}), file)
     assert read_data(file).faces.classes[0] == "angry"
 
 

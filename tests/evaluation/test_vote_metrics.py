@@ -11,12 +11,7 @@ from mien.base.labels import EXPRESSIONS, FERPLUS_CLASSES, parse_scheme
 from mien.data.synthetic import synthetic_faces
 from mien.evaluation.metrics import majority, majority_accuracy, majority_predictions
 from mien.evaluation.predictions import Predictions, VotePredictions, read_predictions, write_predictions
-from mien.evaluation.vote_metrics import (
-    BASELINE,
-    evaluate_votes,
-    vote_ceiling,
-    vote_info,
-)
+from mien.evaluation.vote_metrics import BASELINE, evaluate_votes, vote_ceiling, vote_info
 from support import raises
 
 HAPPY, SAD, CONTEMPT, UNKNOWN = (FERPLUS_CLASSES.index(name) for name in ("happy", "sad", "contempt", "unknown"))

@@ -161,8 +161,7 @@ def test_an_output_that_cannot_be_written_is_an_error_and_nothing_is_touched(tmp
 
 
 @pytest.mark.parametrize(
-    ("moment", "code"),
-    [("mien.inference.output_files.lock_file", "run-locked"), ("pathlib.Path.open", "file-exists")],
+    ("moment", "code"), [("mien.inference.output_files.lock_file", "run-locked"), ("pathlib.Path.open", "file-exists")]
 )
 def test_a_file_that_another_command_finishes_meanwhile_is_not_overwritten(tmp_path, monkeypatch, moment, code):
     """It finishes just before the journal is locked, or opened. Oracle: its FILE, and nothing beside."""

@@ -95,7 +95,6 @@ def test_writer_copies_sound_that_an_mp4_can_hold(tmp_path, encode_video, name, 
 
 
 def test_writer_copies_sound_whose_speakers_are_not_named(tmp_path, encode_video):
-    """Oracle: the samples; an MP4 has them in longer packets. FFmpeg refuses them without a layout."""
     encode_video(tmp_path / "in.mkv", shades(30), sound="pcm_s16le")
     copied(tmp_path / "in.mkv", tmp_path / "out.mp4")
     source, copy = (b"".join(packet for _, packet in heard(tmp_path / name)) for name in ("in.mkv", "out.mp4"))

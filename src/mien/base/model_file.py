@@ -73,10 +73,7 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
     epoch: int = Field(description="epoch of these weights")
     scores: dict[str, float] = Field(default_factory=dict, description="metrics, e.g. validation_accuracy in 0..1")
     temperature: float = Field(
-        default=1.0,
-        ge=MIN_TEMPERATURE,
-        le=MAX_TEMPERATURE,
-        description="divisor of the logits before the softmax",
+        default=1.0, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE, description="divisor of the logits before the softmax"
     )
     outputs: dict[str, OutputManifest] = Field(
         default_factory=dict,
@@ -217,10 +214,7 @@ _OTHER_FORMATS = (
 
 
 def open_model(
-    path: str | Path,
-    threads: int | None = None,
-    provider: str = "CPUExecutionProvider",
-    content: bytes | None = None,
+    path: str | Path, threads: int | None = None, provider: str = "CPUExecutionProvider", content: bytes | None = None
 ) -> tuple[InferenceSession, Manifest]:
     """Open a model file without reading any other file. A graph is a program: open only files that you trust.
 

@@ -86,11 +86,7 @@ def serve(
         run_workers(make_app, listener, limits, workers)
 
 
-def webcam(
-    *,
-    model: str = PAGE_MODEL,
-    port: Port = 8000,
-) -> None:
+def webcam(*, model: str = PAGE_MODEL, port: Port = 8000) -> None:
     """Classify your webcam's images in the browser. This starts mien serve for this machine and opens its page.
 
     The model runs in the page: no image leaves the browser. Ctrl-C stops the service.
@@ -164,12 +160,7 @@ def label(
 
 
 @web.command("build", short_help="Copy the browser page and models to a folder.")
-def build(
-    folder: Path,
-    *,
-    model: list[str] | None = None,
-    overwrite: bool = False,
-) -> None:
+def build(folder: Path, *, model: list[str] | None = None, overwrite: bool = False) -> None:
     """Copy the browser page and models to a folder that any web host can serve. The page opens with the first model.
 
     Options:

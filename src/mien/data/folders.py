@@ -57,8 +57,7 @@ def metadata_files(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _metadata_file(folder: Path) -> Path:
-    name = "metadata.csv"
-    return next((each for each in sorted(folder.iterdir()) if each.name.lower() == name), folder / name)
+    return next((each for each in folder.iterdir() if each.name.lower() == "metadata.csv"), folder / "metadata.csv")
 
 
 def tree_state(folder: Path) -> Iterator[str]:
@@ -145,8 +144,7 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
     below = subfolders(root)
     split_folders = [each for each in below if canonical_split(each.name) and subfolders(each)]
     # Tables too: a table of people beside the class folders is easily believed to be read.
-    tables = (".csv", ".tsv")
-    images = _beside((root, *split_folders), (*IMAGE_SUFFIXES, *tables))
+    images = _beside((root, *split_folders), (*IMAGE_SUFFIXES, ".csv", ".tsv"))
     if split_folders:
         for each in split_folders:
             _check_classes(each, subfolders(each))
@@ -162,12 +160,10 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
         raise DataError(words, code="data-unknown")
     _check_classes(folder, below)
     inner = {each: subfolders(each) for each in below}
-    looks = {part: _split_named(part) for parts in inner.values() for part in parts}
-    if {"train", "test"} <= set(looks.values()) or {"train", "validation"} <= set(looks.values()):
-        # happy/train/1.png, happy/test/2.png
-        if others := [part for part in looks if not canonical_split(part.name)]:
-            words = f"{others[0]} lies among split folders. Name all of them train, validation or test."
-            raise DataError(words, code="data-unknown")
+    parts = [part for parts in inner.values() for part in parts]
+    if "train" in (splits := {_split_named(part) for part in parts}) and splits & {"validation", "test"}:
+        if others := [part for part in parts if not canonical_split(part.name)]:
+            raise DataError(f"{others[0]} is no split. Name it train, validation or test.", code="data-unknown")
         images += _beside([each for each in below if inner[each]], IMAGE_SUFFIXES)
         return [
             ClassFolder(part, plain(each.name), canonical_split(part.name) or "")
