@@ -119,10 +119,7 @@ def plain(text: str) -> str:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all. Raises :class:`RunError`.
-
-    Bytes of file names that are not UTF-8 are escaped by :func:`plain`.
-    """
+    """Write ``text`` as UTF-8 (see :func:`plain`), whole or not at all. Raises :class:`RunError`."""
     write_bytes(path, plain(text).encode())
 
 
@@ -133,9 +130,9 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder ``name`` for files that can be recreated, in ``$MIEN_CACHE`` or the user's cache folder.
+    """Return a folder for files that can be recreated, in ``$MIEN_CACHE`` or the user's cache folder.
 
-    For a user without a home folder, it returns a path where no file can be created.
+    For a user without a home folder, it is a path where no file can be created.
     """
     try:
         return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)).expanduser() / name

@@ -227,10 +227,7 @@ def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
 
 
 def best_by_metric(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
-    """Return the epoch (1-based) with the best value of the stopping metric. At a tie, the lowest loss is best.
-
-    Equal epochs are common with small validation splits.
-    """
+    """Return the epoch (1-based) with the best value of the stopping metric; at a tie, that with the lowest loss."""
     metric = recipe.stopping.metric
     sign = -1.0 if metric == "loss" else 1.0
     values = [(sign * line[f"validation_{metric}"], -line["validation_loss"]) for line in history]

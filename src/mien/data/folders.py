@@ -51,13 +51,11 @@ def metadata_files(folder: Path) -> list[tuple[str, Path]]:
     parts = [each for each in subfolders(folder) if canonical_split(each.name)]
     if not parts or any(holds_class_folders(each) for each in parts):
         return []
-    files = [(canonical_split(each.name) or "", _metadata_file(each)) for each in parts]
-    above = ("", _metadata_file(folder))
-    return next((found for found in (files, [above]) if all(file.is_file() for _, file in found)), [])
-
-
-def _metadata_file(folder: Path) -> Path:
-    return next((each for each in folder.iterdir() if each.name.lower() == "metadata.csv"), folder / "metadata.csv")
+    for folders in (parts, [folder]):
+        tables = [file for each in folders for file in each.iterdir() if file.name.lower() == "metadata.csv"]
+        if len(tables) == len(folders):
+            return [((folders is parts and canonical_split(file.parent.name)) or "", file) for file in tables]
+    return []
 
 
 def tree_state(folder: Path) -> Iterator[str]:
@@ -175,8 +173,8 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
 
 def _beside(folders: Iterable[Path], suffixes: tuple[str, ...]) -> list[Path]:
     """Return the files directly in these folders that have one of the suffixes and are not hidden."""
-    files = (each for folder in folders for each in sorted(folder.iterdir()))
-    return [each for each in files if each.name[0] != "." and each.name.lower().endswith(suffixes)]
+    files = (each for folder in folders for each in sorted(folder.glob("[!.]*")))
+    return [each for each in files if each.name.lower().endswith(suffixes)]
 
 
 def _split_named(folder: Path) -> str | None:
@@ -189,8 +187,8 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     """Raise a DataError if the folders are splits or people, because a model would learn them as classes."""
     splits = [each.name for each in below if _split_named(each)]
     if len(splits) > 1 or len(splits) == len(below):
-        fault = f"{folder}: {' and '.join(splits[:2])} are splits, not classes. Name them train, validation and test, "
-        raise DataError(f"{fault}with classes or metadata.csv in each.", code="data-unknown")
+        fault = "are splits, not classes. Name them train, validation and test, with classes or metadata.csv in each."
+        raise DataError(f"{folder}: {' and '.join(splits[:2])} {fault}", code="data-unknown")
     inner = {
         each.name: {canonical_class(inside.name) for inside in subfolders(each)} & set(EXPRESSIONS)
         for each in below
@@ -198,8 +196,8 @@ def _check_classes(folder: Path, below: Sequence[Path]) -> None:
     }
     above = [name for name, expressions in inner.items() if len(expressions) > 1]
     if len(above) > 1:
-        fault = f"{folder}: {' and '.join(above[:2])} hold class folders. Put people below classes: --group folder1."
-        raise DataError(fault, code="data-unknown")
+        fault = "hold class folders. Put people below classes: --group folder1."
+        raise DataError(f"{folder}: {' and '.join(above[:2])} {fault}", code="data-unknown")
 
 
 def descend(folder: Path) -> Path:
