@@ -216,7 +216,7 @@ def changes_section(findings: AuditFindings) -> Section:
     counted_rows = [(kind, *(of.get(split, 0) for split in splits)) for kind, of in counts.items()]
     columns = ("row", "split", "label", "to", "kind", "reason", "source")
     rows = [tuple(getattr(change, name) for name in columns) for change in findings.changes]
-    blocks = (
+    blocks: tuple[Block, ...] = (
         *([Table("changes", summary, counted_rows)] if counts else []),
         Text(
             "Samples to drop or relabel, each with its reason. Review the file: delete lines that you disagree "
@@ -249,10 +249,11 @@ SECTIONS: tuple[Callable[[AuditFindings], Section | None], ...] = (
 
 def audit_values(findings: AuditFindings) -> dict[str, Any]:
     """Return all counts, JSON-ready, with NaN as None. Single samples are listed only in the page's tables."""
-    faces, review, labels = findings.faces, findings.label_review, None
+    faces, review = findings.faces, findings.label_review
+    labels: dict[str, Any] | None = None
     if review is not None:
-        labels = {"samples": len(review.predictions), "accuracy": review.predictions.accuracy}
-        labels |= {"split": review.predictions.split}
+        of = review.predictions
+        labels = {"samples": len(of), "accuracy": of.accuracy, "split": of.split}
         labels |= {name: int(getattr(review.issues, name).sum()) for name in ("evidence", "flagged", "sure")}
         labels |= {"flagged_confirmed": review.flagged_confirmed}
     content = {
