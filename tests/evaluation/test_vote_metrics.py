@@ -51,15 +51,6 @@ def test_majority_by_hand(predictions):
     ]
 
 
-def test_printed_votes_are_a_table(predictions):
-    head, columns, *rows = str(evaluate_votes(predictions, resamples=20)).splitlines()
-    assert head == "5 samples with votes, 3 of them with a majority"
-    assert columns.split() == ["output", "measured", "on", "samples", "accuracy", "macro-F1"]
-    assert [row.split("  ")[0] for row in rows] == ["perceived", BASELINE]
-    assert "100.0% [" in rows[0]
-    assert "66.7% [" in rows[1]
-
-
 def test_distribution_agrees_with_scipy():
     predictions = _random(200)
     counts, answers = predictions.votes.counts, predictions.votes.probabilities

@@ -210,10 +210,11 @@ def _exchange(found: Predictions) -> ClaimFinding:
     best = best_exchange(confusion_matrix(found.labels, found.predicted, len(found.classes)))
     if best is None:
         return ClaimFinding("order of classes", "unknown", "There are too many classes to try every order of them.")
-    if not best.is_clear:
+    renamed, accuracy, is_clear = best
+    if not is_clear:
         return ClaimFinding("order of classes", "fine", "No other order of the classes fits the labels clearly better.")
-    pairs = [f"{found.classes[at]} means {found.classes[to]}" for at, to in enumerate(best.renamed) if at != to]
-    words = f"Classes are exchanged: {', '.join(pairs)}. In that order the accuracy is {percent(best.accuracy)}."
+    pairs = [f"{found.classes[at]} means {found.classes[to]}" for at, to in enumerate(renamed) if at != to]
+    words = f"Classes are exchanged: {', '.join(pairs)}. In that order the accuracy is {percent(accuracy)}."
     return ClaimFinding("order of classes", "wrong", words)
 
 

@@ -77,27 +77,13 @@ SURE_Z = 6.0
 """Number of standard deviations that cannot be chance, even for the best of 12! assignments."""
 
 
-@dataclass(frozen=True)
-class Exchange(JsonResult):
-    """The renaming of predicted classes that matches the labels best.
-
-    Attributes:
-        renamed: int64 (C,), the best name for each predicted class; a permutation of 0..C-1.
-        accuracy: accuracy under these names, 0..1.
-        is_clear: whether the gain in accuracy is too large to be chance.
-    """
-
-    renamed: Ints
-    accuracy: float
-    is_clear: bool
-
-
-def best_exchange(confusion: Ints) -> Exchange | None:
+def best_exchange(confusion: Ints) -> tuple[Ints, float, bool] | None:
     """Find the renaming of predicted classes (columns of ``confusion``, (C, C)) with the highest accuracy.
 
     This is the assignment problem, solved exactly by dynamic programming over sets of classes (Held & Karp 1962). An
     exchange is clear if it gains at least 5 points, and more samples than :data:`SURE_Z` standard deviations of a sign
-    test. None with more than :data:`MAX_CLASSES` classes.
+    test. Returns the best name of each predicted class, int64 (C,), the accuracy under these names, and whether they
+    are a clear exchange; None with more than :data:`MAX_CLASSES` classes.
     """
     count = len(confusion)
     if count > MAX_CLASSES:
@@ -122,7 +108,7 @@ def best_exchange(confusion: Ints) -> Exchange | None:
     lost = int(confusion[moved, moved].sum())
     total = max(int(confusion.sum()), 1)
     clear = gained - lost >= 0.05 * total and gained - lost > SURE_Z * math.sqrt(gained + lost)
-    return Exchange(renamed, float(best[-1]) / total, clear)
+    return renamed, float(best[-1]) / total, clear
 
 
 LEARNED_SHARE = 0.6

@@ -8,6 +8,7 @@ import numpy as np
 
 from mien.base.arrays import Array
 from mien.base.errors import Notice
+from mien.data.splits import near_copy_groups
 from mien.evaluation.calibration import Calibration, calibrate
 from mien.evaluation.curves import coverage_curve, precision_recall_curves, roc_curves
 from mien.evaluation.error_analysis import check_answers, confused_pairs
@@ -259,7 +260,7 @@ def confusion_section(context: ReportContext) -> Section:
 def curves_section(context: ReportContext) -> Section:
     """Build the section of one-vs-rest ROC and precision-recall curves."""
     labels, probabilities = context.predictions.labels, context.predictions.probabilities
-    roc = roc_curves(labels, probabilities, groups=context.groups)
+    roc = roc_curves(labels, probabilities, groups=context.predictions.groups)
     recall = precision_recall_curves(labels, probabilities)
     support = context.evaluation.confusion.sum(axis=1) / context.evaluation.samples
     areas = ([curve.area for curve in roc.per_class], [curve.area.value for curve in recall], support.tolist())
@@ -285,7 +286,8 @@ def curves_section(context: ReportContext) -> Section:
 def calibration_section(context: ReportContext) -> Section:
     """Build the section about calibration. No sample is scaled by a temperature fitted on it."""
     predictions = context.predictions
-    calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, copies=context.near_copies)
+    copies = None if context.faces is None else near_copy_groups(np.asarray(context.faces.images))
+    calibration = calibrate(predictions.labels, predictions.probabilities, predictions.groups, copies=copies)
     # With one sample, or only copies, there is no other fold for the fit.
     fitted = not np.isnan(calibration.after.calibration_error)
     after = {"after temperature scaling": calibration.after.reliability} if fitted else {}
@@ -317,7 +319,7 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
     of_folds = ", ".join(decimal(float(each)) for each in np.unique(calibration.fold_temperatures.round(3)))
     unknown = "Without the data, copies may be in different folds."
     together = unknown if context.faces is None else "Near-copies are in the same fold."
-    together += " Samples of a group are in the same fold." if context.groups is not None else ""
+    together += " Samples of a group are in the same fold." if context.predictions.groups is not None else ""
     return Text(
         f"Temperature fitted on all samples: {decimal(calibration.temperature)}. The metrics after temperature scaling "
         f"are cross-fitted: each fifth of the samples is scaled by the temperature of the other four ({of_folds}). "

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from mien.base.errors import MienError, Notice
 from mien.base.progress import track
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
-from mien.data.splits import group_identical, near_copy_groups
+from mien.data.splits import group_identical
 from mien.evaluation.error_analysis import confused_pairs, worst_mistakes
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
@@ -70,32 +69,6 @@ class ReportContext:
         """Names of the C classes."""
         return self.predictions.classes
 
-    @property
-    def groups(self) -> Ints | None:
-        """Groups such as people, int64 (N,): resampled as a whole, never divided by folds; None without groups."""
-        return self.predictions.groups
-
-    @property
-    def no_new_predictions(self) -> Notice | None:
-        """Reason why the model cannot predict these faces again; None if this is possible."""
-        skipped = "Sections that need new predictions skipped"
-        if self.is_test:
-            return Notice(f"{skipped}: only mien evaluate may use the test split.", code="new-predictions-skipped")
-        given = {"--data PATH": self.faces, "--model MODEL": self.model}
-        if missing := [option for option, value in given.items() if value is None]:
-            return Notice(f"{skipped}. Give {' and '.join(missing)}.", code="new-predictions-skipped")
-        return None
-
-    @cached_property
-    def identical(self) -> Ints | None:
-        """Group of each sample, int64 (N,); identical images are in the same group. None without faces."""
-        return None if self.faces is None else group_identical(np.asarray(self.faces.images))
-
-    @cached_property
-    def near_copies(self) -> Ints | None:
-        """Group of each sample, int64 (N,); near-copies are in the same group. None without faces."""
-        return None if self.faces is None else near_copy_groups(np.asarray(self.faces.images))
-
 
 PAIRS_SHOWN = 12
 WORST = 24
@@ -109,7 +82,7 @@ NO_MISTAKES: Notice = Notice("None: all predictions are correct.", code="no-mist
 
 def pairs_section(context: ReportContext) -> Section:
     """Build the section of the most confused pairs, with counts and intervals."""
-    pairs = confused_pairs(context.predictions.labels, context.predictions.predicted, context.groups)
+    pairs = confused_pairs(context.predictions.labels, context.predictions.predicted, context.predictions.groups)
     if not pairs:
         return Section("pairs", "Confused pairs", (Text(NO_MISTAKES),))
     rows = [(context.classes[each.first], context.classes[each.second], each.count, each.rate) for each in pairs]
@@ -122,8 +95,9 @@ def pairs_section(context: ReportContext) -> Section:
 
 def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
     """Return the most confident faces of each cell of the confusion matrix; empty without faces."""
-    if context.faces is None or context.identical is None:
+    if context.faces is None:
         return {}
+    identical = group_identical(np.asarray(context.faces.images))
     labels, predicted, sure = context.predictions.labels, context.predictions.predicted, context.predictions.confidence
     found = {}
     cells = np.argwhere(context.evaluation.confusion)
@@ -132,7 +106,7 @@ def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
         inside = np.flatnonzero((labels == true) & (predicted == said))
         ordered = inside[np.argsort(-sure[inside], kind="stable")]
         # Show the first of identical images.
-        _, first = np.unique(context.identical[ordered[: 3 * most]], return_index=True)
+        _, first = np.unique(identical[ordered[: 3 * most]], return_index=True)
         shown = ordered[np.sort(first)[:most]]
         faces = tuple(
             FaceTile(data_address(context.faces.images[index], CELL_FACE_PX), percent(float(sure[index]), 0))
@@ -176,7 +150,7 @@ def robustness_section(context: ReportContext) -> Section | Notice:
     if result.groups is not None:
         words += f" The intervals are from resampling {result.groups:,} whole groups."
     blocks: list[Block] = [Text(words)]
-    if context.groups is not None and result.groups is None:
+    if context.predictions.groups is not None and result.groups is None:
         advice = "These intervals ignore the groups of the data: too narrow. Measure again with --group COLUMN."
         blocks.append(Text(Notice(advice, code="groups-not-drawn")))
     strengths = (Column(f"strength {each}", "percent", str(each)) for each in STRENGTHS)
@@ -213,12 +187,15 @@ CHECKED_FACES = 24
 
 def attention_section(context: ReportContext) -> Section | Notice:
     """Build an explainer for the model and show its maps. Needs faces and a model."""
-    if reason := context.no_new_predictions:
-        return reason
+    skipped = "Sections that need new predictions skipped"
+    if context.is_test:
+        return Notice(f"{skipped}: only mien evaluate may use the test split.", code="new-predictions-skipped")
+    if context.faces is None or context.model is None:
+        given = {"--data PATH": context.faces, "--model MODEL": context.model}
+        missing = " and ".join(option for option, value in given.items() if value is None)
+        return Notice(f"{skipped}. Give {missing}.", code="new-predictions-skipped")
     if not context.explain:
         return Notice("Attention maps skipped, as requested.", code="attention-skipped")
-    assert context.model is not None
-    assert context.faces is not None
     explainer, notice = build_explainer(context.model, context.run)
     return show_attention(context, explainer, notice)
 
