@@ -217,7 +217,7 @@ def test_command_writes_json_and_report(mien, csv, faces, validation, face_parqu
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["accuracy"]["value"] == 1
     assert (tmp_path / "out" / "tables" / "findings.csv").is_file()
-    refused(mien("check", tmp_path / "none.csv", "--data", face_parquet), "predictions-missing", "none.csv")
+    refused(mien("check", tmp_path / "none.csv", "--data", face_parquet), "file-unreadable", "none.csv")
 
 
 @pytest.mark.parametrize(("columns", "change", "code"), [

@@ -24,14 +24,16 @@ class CsvFile:
         first_line: number of the line below the header.
 
     Raises:
-        DataError: line 1 is not text, or no header of a CSV.
-        OSError: the file cannot be read.
+        DataError: the file cannot be read, or line 1 is not text, or no header of a CSV.
     """
 
     def __init__(self, path: Path) -> None:
         self.path: Path = path
-        with path.open("rb") as stream:
-            start = stream.read(2)
+        try:
+            with path.open("rb") as stream:
+                start = stream.read(2)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}.", code="file-unreadable") from None
         self.encoding: str = "utf-16" if start in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
         with path.open(encoding=self.encoding, errors="replace", newline="") as stream:
             line, self.first_line = stream.readline(_MAX_HEADER).strip("\r\n"), 2

@@ -178,11 +178,7 @@ def _other_images(what: str) -> DataError:
 
 def read_ferplus(path: Path) -> tuple[Texts, Ints]:
     """Read the split and ten counts of each row of ``fer2013new.csv``, int64 (N, 10). Raises as :func:`with_votes`."""
-    try:
-        file = CsvFile(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read as CSV: {error.strerror or error}.", code="votes") from None
-    splits, counts = [], []
+    file, splits, counts = CsvFile(path), [], []
     for line, (usage, _, *cells) in file.rows() if tuple(map(normalize_header, file.names)) == _FERPLUS_HEADER else ():
         split, numbers = canonical_split(usage), [cell.strip() for cell in cells]
         if split is None or not all(cell.isdecimal() and len(cell) <= _MAX_DIGITS for cell in numbers):

@@ -53,11 +53,8 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     Raises DataError: no column of ids, files or predictions; an id that is repeated or not in the split; a wrong class;
     a ``sample_id`` of another sample than the file's.
     """
-    try:
-        file = CsvFile(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", code="predictions-missing") from None
-    names, chosen = file.names, dataset.of_split(split)
+    file, chosen = CsvFile(path), dataset.of_split(split)
+    names = file.names
     id_at, file_at = find_column(names, ID_HEADERS), find_column(names, FILE_HEADERS)
     if id_at is None and file_at is None:  # the index comes last: pandas also writes one that counts the table's rows
         id_at = find_column(names, ("index",))
