@@ -5,6 +5,7 @@ import pytest
 from mien.base.errors import ModelError, ServeError
 from mien.serve.access import VARIABLE, find_token
 from mien.serve.app import create_app
+from mien.serve.limits import Limits
 from support import raises, refused
 
 GIVEN = [None, "", "Bearer", "Bearer x", "Bearer {}x", "bearer x{}", "Bearer {0} {0}", "Basic {}", "{}", "Bearer ä"]
@@ -55,7 +56,7 @@ def test_service_answers_addresses_and_names_of_this_machine(service, host):
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "x", "http://["]
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "http://["]
 )
 def test_service_rejects_posts_from_other_sites(service, face, origin):
     """Without CORS it cannot read the answer, but the work was done for it."""
@@ -113,6 +114,12 @@ def test_create_app_rejects_bad_arguments(name, value):
     """A text as hosts would allow the hosts f, a, c..."""
     with raises(ServeError, "options", repr(value)):
         create_app(**{name: value})
+
+
+@pytest.mark.parametrize("limit", [{"max_bytes": "3"}, {"max_files": 0}, {"max_faces": 1.5}, {"work_seconds": None}])
+def test_limits_are_numbers_above_zero(limit):
+    with raises(ServeError, "options", *limit):
+        Limits(**limit)
 
 
 def test_create_app_rejects_a_token_and_a_detector_of_another_type():

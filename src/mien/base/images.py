@@ -60,16 +60,9 @@ _SYSTEM_FOLDERS = (
 _VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 _ORIENTATION = 0x0112
-_TRANSPOSE = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
-"""Pillow's name of the transpose that turns an image upright, by EXIF orientation."""
+_TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+_TRANSPOSE = dict(enumerate(_TURNS, start=2))
+"""Pillow's name of the transpose that turns an image upright, by EXIF orientation 2..8."""
 
 _METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 """Keys of ``Image.info`` in which Pillow finds an orientation."""
@@ -224,9 +217,8 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def _too_large(name: str, pixels: str = "too many") -> DataError:
-    return DataError(
-        f"{name} has {pixels} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it first.", code="image-pixels"
-    )
+    words = f"{name} has {pixels} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it first."
+    return DataError(words, code="image-pixels")
 
 
 def _upright(image: Image, name: str) -> Image:
@@ -266,7 +258,7 @@ def encoded(image: Image, form: str = "PNG", **options: Any) -> bytes:
 def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
     """Open an image given in any supported form.
 
-    Forms are a path, image bytes or an open binary file; a PIL image, which is turned upright; or an array, which is
+    Forms are a path, image bytes, an open binary file, a PIL image, which is turned upright, or an array, which is
     returned unchanged. Raises DataError for another type (``image-type``), and as :func:`open_image`.
     """
     if isinstance(source, bytearray | memoryview):

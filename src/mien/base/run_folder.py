@@ -101,7 +101,7 @@ class RunFolder:
     def check_free(self, *, or_resume: bool = False) -> None:
         """Raise :class:`RunError` if the path exists. ``or_resume`` adds the advice to use --resume."""
         if self.exists and not self.is_run:
-            raise RunError(f"{self.path} is a folder with other files. Choose another --out.", code="file-exists")
+            raise RunError(f"{self.path} exists and is no run. Choose another --out.", code="file-exists")
         if self.exists:
             other = ", or continue a run with --resume" if or_resume else ""
             raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.", code="file-exists")
@@ -290,7 +290,7 @@ def find_run(name: str | os.PathLike[str]) -> RunFolder:
     """Return the run folder of a built-in model's name, or at a path. The files are not opened."""
     if is_shipped(name):
         return RunFolder(Path(str(_SHIPPED / os.fspath(name).removesuffix(INT8))))
-    return RunFolder(Path(name))
+    return RunFolder(expand_home(name))
 
 
 def find_trained(name: str | os.PathLike[str]) -> RunFolder:

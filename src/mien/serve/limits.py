@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mien.base.errors import ServeError
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -53,3 +55,10 @@ class Limits:
     """Largest number of bytes of headers that have not arrived completely; larger ones get uvicorn's plain 400."""
     idle_seconds: int = 5
     """Time after which a connection without a request, or without a stream's first message, is closed."""
+
+    def __post_init__(self) -> None:
+        """Raise :class:`ServeError` for a limit that is not a number above 0, whole where the default is."""
+        for name, value in vars(self).items():
+            is_number = isinstance(value, (type(getattr(Limits, name)), int)) and not isinstance(value, bool)
+            if not is_number or not 0 < value < float("inf"):
+                raise ServeError(f"{name} must be a number above 0; found {value!r}.", code="options")

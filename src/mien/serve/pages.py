@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib import resources
 from pathlib import Path
 
+import fastapi_offline
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -94,7 +94,7 @@ def add_page(app: FastAPI, models: Sequence[Path]) -> None:
     If the page is built, serve ``/`` and all its files, with these models instead of its own; otherwise a note.
     """
     route = partial(app.api_route, methods=["GET", "HEAD"], include_in_schema=False)
-    static, swagger = built_page.STATIC, _Files(directory=Path(str(resources.files("fastapi_offline") / "static")))
+    static, swagger = built_page.STATIC, _Files(directory=Path(fastapi_offline.__path__[0], "static"))
 
     @route("/docs")
     async def docs() -> HTMLResponse:
