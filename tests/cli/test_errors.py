@@ -45,6 +45,7 @@ CASES = [
     (f"{STUDY} --out {{data}}", "out-path", "--out"),
     (f"{STUDY} --finished", "nothing-finished", "results"),
     (f"{STUDY} --finished --dry-run", "options", "--finished"),
+    (f"{STUDY} --jobs -1", "options", "--jobs"),
     ("evaluate {run} --data {data} --tta 3", "options", "10"),
     ("evaluate {run}", "options", "--data"),
     ("evaluate {run} --data {data} --overwrite", "options", "--out"),

@@ -105,6 +105,7 @@ def test_runs_in_processes_equal_runs_in_this_one_and_are_not_repeated(done, fac
     for key, each in found.items():
         np.testing.assert_array_equal(each.predictions().probabilities, done.finished[key].predictions().probabilities)
     assert pending([base, five, second], found, tmp_path) == []
+    assert run_all([], found, context, told, engine="ray"), "nothing starts for nothing"
     ends = [line for line in told.lines if line[2] == "ended"]
     assert ends.index(("base", 0, "ended")) < ends.index(("five", 0, "ended"))
 

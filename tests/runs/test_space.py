@@ -124,6 +124,7 @@ def test_an_unknown_space_suggests_the_nearest():
 def test_a_space_takes_changes_except_of_searched_keys():
     plain, changed = load_space("quick"), load_space("quick", ["epochs=5", "seed=3"])
     assert (changed.base.epochs, changed.base.seed) == (5, 3)
+    assert load_space("quick", "epochs=5").base == load_space("quick", {"epochs": 5}).base
     assert changed.parameters == plain.parameters
     assert changed.digest != plain.digest
     for change in ("optim.lr=0.1", "optim.lr = 0.1", "optim={lr=0.1}", "optim.lr.x=1"):

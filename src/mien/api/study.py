@@ -69,6 +69,8 @@ def study(
         MissingExtraError: torch, matplotlib or scipy is not installed.
         MienError: study, recipe, data or folder cannot be used.
     """
+    if jobs is not None and jobs < 1:
+        raise StudyError(f"--jobs must be 1 or more; found {jobs}.", code="options")
     changes = as_pairs(settings)
     whole = (spec if isinstance(spec, Study) else load_study(spec)).changed(recipe, changes)
     chosen = whole.restricted([only] if isinstance(only, str) else only)

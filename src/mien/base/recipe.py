@@ -332,6 +332,7 @@ def dump_recipe(recipe: Recipe) -> str:
 def as_pairs(settings: Settings) -> list[tuple[str, Any]]:
     """Return changes as pairs of a key and a value. Raises :class:`RecipeError` for a text that is no change."""
     changes = settings.items() if isinstance(settings, Mapping) else settings or ()
+    changes = [changes] if isinstance(changes, str) else changes
     return [_parsed(change) if isinstance(change, str) else change for change in changes]
 
 

@@ -86,12 +86,15 @@ def run_all(
     Raises what :func:`mien.pipeline.training_run.run_recipe` raises, except TrainingError, and StudyError if a process
     of the study was killed (``study-process-killed``).
     """
+    if not runs:
+        return True
     known, waiting, stopped = dict(completed), list(runs), False
     running: dict[Future[str], PlannedRun] = {}
-    slots = (jobs or len(runs)) if engine == "ray" else min(jobs or 1, len(runs), available_cores())
-    chosen = _ray_tasks(context) if engine == "ray" and runs else _processes(context, slots)
-    if slots <= 1 and engine != "ray":
-        chosen = _this_process(context, callback)
+    if engine == "ray":
+        slots, chosen = jobs or len(runs), _ray_tasks(context)
+    else:
+        slots = min(jobs or 1, len(runs), available_cores())
+        chosen = _processes(context, slots) if slots > 1 else _this_process(context, callback)
 
     def end(run: PlannedRun) -> None:
         known[run.key] = read_run(context.results / run.folder_name)
