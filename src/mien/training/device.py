@@ -59,9 +59,8 @@ class TrainingFabric(Fabric):
     @property
     def facts(self) -> dict[str, Any]:
         """Device, precision, threads, torch and processes: what affects the exact result besides recipe and data."""
-        facts = {"device": str(self.device), "precision": self.precision, "threads": threads()}
-        facts |= {"torch": torch.__version__}
-        return facts | ({"processes": self.world_size} if self.world_size > 1 else {})
+        known = {"precision": self.precision, "threads": threads(), "torch": torch.__version__}
+        return {"device": str(self.device), **known, **({"processes": self.world_size} if self.world_size > 1 else {})}
 
     @property
     def precision(self) -> str:

@@ -26,7 +26,7 @@ from mien.data.votes import check_votes, ratings_fingerprint, read_ratings, vote
 from mien.evaluation import metrics
 from mien.training.batches import Batch
 from mien.training.device import TrainingFabric
-from mien.training.losses import Loss, LossFunction, as_tensor
+from mien.training.losses import Loss, LossFunction
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ class AffectHead(Head):
     chance = 1.0
 
     def __post_init__(self) -> None:
-        self.ratings = as_tensor(_ratings(self.dataset), self.device)
+        self.ratings = torch.from_numpy(_ratings(self.dataset).astype(np.float32)).to(self.device)
 
     @staticmethod
     def classes_of(dataset: Dataset) -> tuple[str, ...]:
@@ -292,7 +292,6 @@ class AffectHead(Head):
 
     def loss(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
         """See :class:`Head`. A mixed image is used only if both of its images have ratings."""
-        assert self.ratings is not None
         ratings = batch.mixed(self.ratings)
         known = ~ratings.isnan()
         weights = known / known.sum(0).clamp_min(1)

@@ -208,9 +208,9 @@ def _read_every(state: TrainingState) -> int:
 def _check_loss(state: TrainingState, step: int, value: float) -> None:
     if math.isfinite(value):
         return
-    kept = f"The checkpoint of epoch {best_epoch(state.history, state.recipe)} is kept." if state.history else ""
+    kept = f" The checkpoint of epoch {best_epoch(state.history, state.recipe)} is kept." if state.history else ""
     raise TrainingError(
-        f"The loss is {value} {'at' if _read_every(state) == 1 else 'by'} step {step}. {kept}".rstrip(),
+        f"The loss is {value} {'at' if _read_every(state) == 1 else 'by'} step {step}.{kept}",
         f"Train again with a lower learning rate than optim.lr={state.recipe.optim.lr:g}, into another folder.",
         code="loss-not-finite",
     )
