@@ -68,7 +68,7 @@ def test_detectors_reject_impossible_values(call, code):
 
 def test_damaged_detector_is_one_line(tmp_path, capfd):
     (tmp_path / "detector.onnx").write_bytes(b"no network at all")
-    for name in ("missing.onnx", "detector.onnx"):
-        with raises(ModelError, "model-damaged"):
+    for name, code in (("missing.onnx", "model-missing"), ("detector.onnx", "model-damaged")):
+        with raises(ModelError, code, name, "Install mien again"):
             YuNet(tmp_path / name)
     assert capfd.readouterr() == ("", "")

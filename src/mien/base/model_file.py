@@ -216,16 +216,29 @@ _OTHER_FORMATS = (
 def open_model(
     path: str | Path, threads: int | None = None, provider: str = "CPUExecutionProvider", content: bytes | None = None
 ) -> tuple[InferenceSession, Manifest]:
-    """Open a model file without reading any other file. A graph is a program: open only files that you trust.
+    """Open a model file as :func:`open_session`. Raises ModelError too if it is not mien's, or of a newer schema."""
+    path = Path(path)
+    session = open_session(path, threads, provider, content)
+    try:
+        manifest = parse_manifest(session.get_modelmeta().custom_metadata_map, path)
+        _check_graph(session, manifest, path)
+    except UnicodeDecodeError:
+        raise ModelError(f"{path} holds a name that is not UTF-8. Export it again.", code="model-damaged") from None
+    return session, manifest
+
+
+def open_session(
+    path: Path, threads: int | None = None, provider: str = "CPUExecutionProvider", content: bytes | None = None
+) -> InferenceSession:
+    """Open a file of a network without reading any other. A graph is a program: open only files that you trust.
 
     ``provider`` is ONNX Runtime's name of the device's provider; the CPU computes all other nodes. A prediction uses
     ``threads``. With ``content``, that of a file which is not written yet, nothing is read. Raises ModelError: the
-    file is missing, damaged, not mien's, or of a newer schema.
+    file is missing or damaged.
     """
     stay_offline()
     import onnxruntime
 
-    path = Path(path)
     content = _read(path) if content is None else content
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -241,7 +254,7 @@ def open_model(
         # This folder cannot exist, so onnxruntime never reads weights from files in the working folder.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         # onnxruntime would print to stdout when it falls back.
-        session = onnxruntime.InferenceSession(
+        return onnxruntime.InferenceSession(
             content, options, providers=list(dict.fromkeys([provider, "CPUExecutionProvider"])), enable_fallback=0
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
@@ -250,12 +263,6 @@ def open_model(
         if kind := next((kind for at, mark, kind in _OTHER_FORMATS if content.startswith(mark, at)), ""):
             words = f"{path} is a {kind} file. Only ONNX models of mien are loaded: mien train, mien export."
         raise ModelError(words, code="model-damaged") from None
-    try:
-        manifest = parse_manifest(session.get_modelmeta().custom_metadata_map, path)
-        _check_graph(session, manifest, path)
-    except UnicodeDecodeError:
-        raise ModelError(f"{path} holds a name that is not UTF-8. Export it again.", code="model-damaged") from None
-    return session, manifest
 
 
 def _read(path: Path) -> bytes:

@@ -20,7 +20,7 @@ from PIL import Image
 from mien.base.arrays import Floats, Pixels
 from mien.base.errors import ModelError
 from mien.base.images import open_image_source
-from mien.base.model_file import stay_offline
+from mien.base.model_file import open_session
 from mien.base.preprocess import upright_rgb
 from mien.faces.crop import EYES, MOUTH, between, brightened
 from mien.faces.face import Box, Detector, Face, LimitedDetector, Margin, iou, largest_first
@@ -68,7 +68,7 @@ PIXELS = [0, 1, 2, 3, *range(5, 15)]
 class YuNet:
     """Detector for frontal, turned and tilted faces, also in crowds. The score is 0..1, not calibrated.
 
-    Raises ModelError if :data:`FILE` is missing or damaged (``model-damaged``).
+    Raises ModelError if :data:`FILE` is missing (``model-missing``) or damaged (``model-damaged``).
     """
 
     name: str = "YuNet"
@@ -77,7 +77,10 @@ class YuNet:
     score_range: tuple[float, float] = (MIN_SCORE, 1.0)
 
     def __init__(self, file: Path = FILE) -> None:
-        self._session = _session(file)
+        try:
+            self._session = open_session(file, THREADS)
+        except ModelError as error:
+            raise ModelError(f"The face detector: {error} Install mien again.", code=error.code) from None
 
     def detect(self, rgb: Pixels) -> list[Face]:
         """Detect faces in an image uint8 (H, W, 3), with five landmarks each, the largest first."""
@@ -138,24 +141,6 @@ def _face(row: Floats) -> Face:
         score=score,
         landmarks=dict(zip(LANDMARKS, zip(points[::2], points[1::2], strict=True), strict=True)),
     )
-
-
-def _session(path: Path) -> Any:
-    stay_offline()
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = THREADS
-    # Threads that spin while they wait would take cores from the classifier.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
-        reason = str(error).splitlines()[0][:120]
-    raise ModelError(f"The face detector {path} cannot be read: {reason}. Install mien again.", code="model-damaged")
 
 
 _own_detector = cache(YuNet)
@@ -224,8 +209,7 @@ def _fits(face: Face) -> bool:
 def find_detector(wanted: Detector | None = None) -> Detector:
     """Return a user's detector with its faces checked; mien's own if None.
 
-    Raises ModelError: not a detector (``detector``), or a file of mien's detector is missing or damaged
-    (``model-damaged``).
+    Raises ModelError: not a detector (``detector``), or the file of mien's detector is missing or damaged.
     """
     if wanted is None:
         return _own_detector()
