@@ -14,7 +14,6 @@ from mien.api.export import ExportResult as ExportResult
 from mien.api.export import export as export
 from mien.api.export import load_network as load_network
 from mien.api.inputs import list_models as list_models
-from mien.api.inputs import list_recipes as list_recipes
 from mien.api.label import merge_votes as merge_votes
 from mien.api.plots import plot_embeddings as plot_embeddings
 from mien.api.plots import show as show
@@ -40,6 +39,7 @@ from mien.base.errors import RunError as RunError
 from mien.base.errors import StudyError as StudyError
 from mien.base.errors import TrainingError as TrainingError
 from mien.base.recipe import Recipe as Recipe
+from mien.base.recipe import list_recipes as list_recipes
 from mien.base.recipe import load_recipe as load_recipe
 from mien.data.dataset import Dataset as Dataset
 from mien.data.read import load_dataset as load_dataset

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.api.train import find_job, settings_of
+from mien.base.arrays import Array, Floats, Pixels
 from mien.base.errors import DataError, RecipeError, needs_extra
 from mien.base.files import write_bytes
 from mien.base.preprocess import face_square
@@ -144,7 +145,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return self._model
 
     @torch_defaults()
-    def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:  # noqa: N803
+    def predict_proba(self, X: npt.ArrayLike) -> Floats:  # noqa: N803
         """Compute class probabilities of face crops.
 
         Args:
@@ -166,7 +167,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         )
         return classifier.probabilities(np.stack([face_square(image, size_px, channels) for image in pixels]))
 
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
+    def predict(self, X: npt.ArrayLike) -> Array:  # noqa: N803
         """Predict the most probable label of each face crop, (N,). Arguments are as in :meth:`predict_proba`."""
         probabilities = self.predict_proba(X)  # first, because it says if this is not fitted
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
@@ -200,7 +201,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if "_model" in state:
             self._classifier = _open(self._model)
 
-    def _pixels(self, flat: npt.NDArray[Any], own: tuple[int, ...] | None, channels: int) -> npt.NDArray[np.uint8]:
+    def _pixels(self, flat: Array, own: tuple[int, ...] | None, channels: int) -> Pixels:
         """Reshape flat images to uint8 (N, H, W), or (N, H, W, 3) in colour. ``own`` is the shape of a stack's."""
         lowest, highest = flat.min(), flat.max()
         if lowest < 0 or highest > 255 or (flat.dtype.kind == "f" and 0 < highest <= 1):

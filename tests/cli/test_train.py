@@ -158,11 +158,11 @@ def test_train_with_time_chooses_the_number_of_epochs(mien, tmp_path, recipe_fil
     assert RunFolder(tmp_path / "run").read_recipe().epochs == 4
 
 
-@pytest.mark.parametrize("time", ["1s", "1h30", "0"])
-def test_train_rejects_a_time_shorter_than_an_epoch(mien, tmp_path, recipe_file, face_folder, monkeypatch, time):
+@pytest.mark.parametrize(("time", "named"), [("1s", "2 s"), ("1h30", "'1h30'"), ("0", "'0'")])
+def test_train_rejects_a_time_shorter_than_an_epoch(mien, tmp_path, recipe_file, face_folder, monkeypatch, time, named):
     from mien.training import probe
 
     monkeypatch.setattr(probe, "estimate_training", lambda *_: probe.TrainingEstimate(1, 3, 100, 2.0, None, "cpu"))
     answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--time", time)
-    refused(answer, "options", "--time")
+    refused(answer, "options", "--time", named)
     assert not (tmp_path / "run").exists()

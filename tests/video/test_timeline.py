@@ -20,7 +20,7 @@ pytest.importorskip("matplotlib")
 CLASSES = ("sad", "happy", "neutral")
 
 
-def face(track, row, classes=CLASSES, side=9, *, box=None, value=None, score=None, detected=True, perceived=False):
+def face(track, row, classes=CLASSES, side=9, *, box=None, value=None, score=0.9, detected=True, perceived=False):
     """A face, whose crop has the grey of its side."""
     square = np.full((8, 8), side % 256 if value is None else value, dtype=np.uint8)
     box = Box(0, 0, side, side) if box is None else box
@@ -217,7 +217,7 @@ def test_times_in_doubt_are_faint():
     for number in range(30):
         scores = np.full(size, (0.6 if number < 10 else 0.2) / (size - 1))
         scores[3] = 1 - scores[1] * (size - 1)
-        one = Prediction("clip", EXPRESSIONS, scores, Box(0, 0, 20, 20), square, perceived=True)
+        one = Prediction("clip", EXPRESSIONS, scores, Box(0, 0, 20, 20), square, 0.9, perceived=True)
         made.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), [TrackedFace(1, one)]))
     areas = expressions_plot(made, [1]).figure.axes[0].collections
     assert [area.get_paths()[0].vertices[:, 0].max() for area in areas] == pytest.approx([1.0] * 7 + [3.0] * 7)

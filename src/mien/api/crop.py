@@ -46,8 +46,8 @@ def crop(
 ) -> Cropped:
     """Save the largest face of each photograph in a folder: ``photos/happy/a.jpg`` as ``out/happy/a.jpg.png``.
 
-    A photograph's whole name stays, so that a face's name never depends on other files. An existing face that is not
-    older than its photograph is kept, so an interrupted call can be continued.
+    A photograph's whole name stays, so that a face's name never depends on other files. Existing faces are kept
+    unless their photograph is newer, so the same call resumes an interrupted one.
 
     Args:
         photos: a folder of photographs. The output has the same subfolders, such as those of classes and splits.

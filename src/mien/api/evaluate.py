@@ -1,7 +1,6 @@
 """``mien.evaluate`` and ``mien.robustness``: compute metrics of a model or a predictions file. Without torch."""
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 import numpy as np
 
 from mien.api.inputs import Data, Model, Source, data_name, for_labels, read, run_of
-from mien.base.errors import DataError, MienWarning, Notice
+from mien.base.errors import DataError, Notice
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder, is_shipped_run
 from mien.data.dataset import ALL, Dataset
@@ -89,7 +88,7 @@ def evaluate(
         model: a loaded model, a run folder, a ``.onnx`` file, or a name in :func:`list_models`; or a list of these.
         data: labelled faces.
         split: train, validation, test, or all, which is for a model that was not trained on any of the data.
-        tta: number of averaged views of each face: 1, 2 (also mirrored), 5 (also corners) or 10 (both).
+        tta: test-time augmentation: average over 1, 2 (also mirrored), 5 (also corners) or 10 (both) views of a face.
         classes: label scheme that merges classes; samples of dropped classes are left out.
         by: also compute metrics for each value of this column.
         metrics: further metrics: names (``"kappa"``, ``"mcc"``, ``"top2_accuracy"``, ...), your own functions of labels
@@ -147,7 +146,7 @@ def evaluate(
         ]
         result = model_table(results, options.metrics) if several else results[0]
     for each in result.notices:
-        warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
+        each.warn()
     return result
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from mien.api.inputs import Model, run_of
-from mien.base.errors import DataError, MienWarning, MissingExtraError, ModelError, Notice, nearest
+from mien.base.arrays import Floats32, Pixels
+from mien.base.errors import DataError, MissingExtraError, ModelError, Notice, nearest
 from mien.base.files import check_replaceable, write_bytes
 from mien.base.images import encoded
 from mien.base.labels import canonical_class
@@ -48,11 +47,11 @@ class Explanation:
 
     prediction: Prediction
     target: str
-    map: npt.NDArray[np.float32] = field(repr=False)
+    map: Floats32 = field(repr=False)
     method: str = "occlusion"
 
     @property
-    def crop(self) -> npt.NDArray[np.uint8]:
+    def crop(self) -> Pixels:
         """The explained face crop, uint8 (S, S[, 3])."""
         assert self.prediction.crop is not None
         return self.prediction.crop
@@ -204,16 +203,13 @@ def explain(
     given = [method] if isinstance(method, str) else method
     methods = list(dict.fromkeys(name for each in given for name in (METHODS if each == "all" else (each,))))
     gradient = [name for name in methods if needs_torch(name)]
-    predictor, notices = _find_predictor(model, output, gradient, len(methods))
-    for each in notices:
-        warnings.warn(MienWarning(str(each), code=each.code), stacklevel=2)
+    predictor = _find_predictor(model, output, gradient, len(methods))
     explainer = Explainer(predictor.probabilities, predictor.manifest.input.crop_px)
     if gradient:
         explainer = Explainer.with_gradients(run_of(model), predictor.manifest, predictor.probabilities)
     target = target if target is None or target in predictor.classes else canonical_class(target)
     if target is not None and target not in predictor.classes:
-        words = f"The model has no class '{target}'.{nearest(target, predictor.classes)}"
-        raise DataError(words, code="class-unknown")
+        raise DataError(f"The model has no class '{target}'.{nearest(target, predictor.classes)}", code="class-unknown")
     predictions = _predict(predictor, images, crops, notify)
     explanations = _explain(explainer, predictions, methods, [target or each.top for each in predictions])
     if out is not None and explanations:
@@ -221,25 +217,22 @@ def explain(
     return explanations
 
 
-def _find_predictor(
-    model: Model, output: str | None, gradient: Sequence[str], methods: int
-) -> tuple[Predictor, list[Notice]]:
+def _find_predictor(model: Model, output: str | None, gradient: Sequence[str], methods: int) -> Predictor:
     """Load the model with the output to explain, which for gradient methods is the label's."""
     loaded = model if isinstance(model, Predictor) else load(model, output=output)
     if not gradient:
-        return loaded, []
-    predictor, notices = loaded.for_labels(), []
+        return loaded
+    predictor = loaded.for_labels()
     if output not in {None, predictor.output.name}:
         words = f"Only occlusion explains the output {output}; {gradient[0]} explains {predictor.output.name}."
         raise ModelError(words, code="options")
     if loaded.output.name != predictor.output.name:
         alone = f" For {loaded.output.name} give occlusion alone." if methods > len(gradient) else ""
         words = f"The output {predictor.output.name} is explained, not {loaded.output.name}: {gradient[0]} needs it."
-        notices.append(Notice(words + alone, code="gradients"))
+        Notice(words + alone, code="gradients").warn(stacklevel=3)
     if predictor.manifest.precision == "int8":
-        words = "Gradients are computed with the weights before quantization."
-        notices.append(Notice(words, code="gradients"))
-    return predictor, notices
+        Notice("Gradients are computed with the weights before quantization.", code="gradients").warn(stacklevel=3)
+    return predictor
 
 
 def _predict(predictor: Predictor, images: Any, crops: bool, notify: Callable[[str], None]) -> list[Prediction]:
@@ -263,7 +256,7 @@ def _explain(
     explainer: Explainer, predictions: Sequence[Prediction], methods: Sequence[str], targets: Sequence[str]
 ) -> Explanations:
     crops = [each.crop for each in predictions if each.crop is not None]
-    maps: dict[str, list[npt.NDArray[np.float32]]] = {method: [] for method in methods}
+    maps: dict[str, list[Floats32]] = {method: [] for method in methods}
     parts = slices(len(targets), _BATCH)
     for method in methods:
         for part in track(parts, total=len(parts), what=method, unit=f"batches of {_BATCH}"):

@@ -98,6 +98,7 @@ def export(
         run: the run folder.
         out: the .onnx file to write; default: model.onnx, model.half.onnx or model.int8.onnx in the run folder.
         precision: fp16 stores weights in half precision. int8 also computes in 8 bits: a quarter of the size, faster.
+            Both are made from the fp32 file and need data, to compare them on the validation split.
         data: labelled faces, required for fp16 and int8; fp32 uses none.
         overwrite: replace ``out`` if it exists. Without ``out``, the run's own file is always replaced.
 

@@ -1,16 +1,13 @@
 """Argument types shared by the functions: data and models, as objects or paths; lists of built-in ones."""
 
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mien.base.errors import MienWarning
 from mien.base.model_file import INT8, Manifest, read_manifest
-from mien.base.recipe import recipe_names
 from mien.base.run_folder import SHIPPED, RunFolder, find_model, find_run_of_model
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult, read_data, untrained_classes
@@ -64,7 +61,7 @@ def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) ->
         result = read_data(data, ReadOptions(size_px, channels))
     for each in () if again else result.notes:
         if each.code in _WARNED:
-            warnings.warn(MienWarning(str(each), code=each.code), stacklevel=3)
+            each.warn(stacklevel=3)
     return result
 
 
@@ -115,8 +112,3 @@ def list_models() -> list[ModelInfo]:
     """List the built-in models, each with its name, path and manifest."""
     names = [name + form for name in SHIPPED for form in ("", INT8)]
     return [ModelInfo(name, find_model(name)) for name in names]
-
-
-def list_recipes() -> list[str]:
-    """List the names of the built-in recipes; ``mien.load_recipe(name)`` loads a recipe."""
-    return recipe_names()

@@ -133,9 +133,13 @@ def merge_votes(
     counts = {image: np.zeros(len(classes), dtype=np.int64) for image in images}
     within = {}
     for person, ballot in ballots.items():
-        first, same = _first_and_same(ballot)
-        for image, answer in first.items():
-            counts[image][classes.index(answer)] += 1
+        first, same = dict[str, str](), list[bool]()
+        for image, answer in ballot:
+            if image in first:
+                same.append(answer == first[image])
+            else:
+                first[image] = answer
+                counts[image][classes.index(answer)] += 1
         if same:
             within[person] = proportion(sum(same), len(same))
     voted = {image: row for image, row in counts.items() if row.any()}
@@ -180,15 +184,3 @@ def _notices(ballots: Mapping[str, Sequence[Vote]], others: Sequence[str]) -> It
     if others:
         words = f"Files that are no CSV were left out: {len(others):,}, such as {others[0]}."
         yield Notice(words, code="files-skipped")
-
-
-def _first_and_same(ballot: Sequence[Vote]) -> tuple[dict[str, str], list[bool]]:
-    """Return the first answer for each image, and whether repeated images got the same answer."""
-    first: dict[str, str] = {}
-    same = []
-    for image, answer in ballot:
-        if image in first:
-            same.append(answer == first[image])
-        else:
-            first[image] = answer
-    return first, same

@@ -4,9 +4,9 @@ import os
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from mien.api.inputs import Data, Model, for_labels, read
+from mien.base.arrays import Floats
 from mien.base.errors import DataError, needs_extra
 from mien.base.labels import colour_of
 from mien.base.recipe import Recipe, load_recipe
@@ -25,7 +25,7 @@ def show(
     faces_per_class: int = 8,
     seed: int = 0,
 ) -> Chart:
-    """Draw a sheet of faces with a row for each class. A notebook displays the sheet; ``.save("faces.png")`` writes it.
+    """Draw a sheet of faces with a row for each class.
 
     Args:
         data: labelled faces.
@@ -34,6 +34,9 @@ def show(
         split: train, validation or test; default: all data, or train with a recipe.
         faces_per_class: largest number of faces of each class, at least 1, chosen at random.
         seed: random seed of the choice and the augmentation.
+
+    Returns:
+        The sheet, which a notebook displays and ``.save("faces.png")`` writes.
 
     Raises:
         DataError: no such split, no faces (``no-face``), images of another size than the recipe's, or a negative seed.
@@ -65,7 +68,6 @@ def show(
     return face_sheet(images, captions, columns=faces_per_class)
 
 
-Floats = npt.NDArray[np.float64]
 MIN_FACES = 4
 """Fewer points make no picture, and t-SNE needs some."""
 

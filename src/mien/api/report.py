@@ -1,7 +1,6 @@
 """``mien.report`` and ``mien.compare``: a full report on one model, and a comparison of two."""
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from mien.api.evaluate import evaluate
 from mien.api.inputs import Data, Model, environment, for_labels, read
-from mien.base.errors import DataError, MienWarning, Notice
+from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home
 from mien.base.run_folder import RunFolder, check_out, find_run_of_model
 from mien.data.dataset import FINGERPRINT_PX
@@ -96,7 +95,7 @@ def compare(
     named = [_named_predictions(each, which, data, split) for each, which in ((first, "first"), (second, "second"))]
     if shared_only:
         named, notice = keep_shared_samples(named)
-        warnings.warn(MienWarning(str(notice), code=notice.code), stacklevel=2)
+        notice.warn()
     return compare_named(named, None if data is None else read(data, FINGERPRINT_PX), metrics)[0]
 
 

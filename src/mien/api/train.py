@@ -84,7 +84,7 @@ def train(
         lr: peak learning rate, greater than 0; default: the recipe's.
         seed: seed of all randomness, 0 or more; default: the recipe's.
         classes: label scheme, such as ``"binary"`` or ``"good=happy+surprise,bad=sad"``.
-        settings: other changed keys of the recipe: ``{"augment.flip": False}``, or ``["augment.flip=false"]``.
+        settings: change a key of the recipe: optim.lr=0.01; in Python also a dict of several.
         resume: resume the run in the run folder. If there is none, a note says so and a new run starts.
         callback: one callback or a list, called before and after every step and epoch. A callback can change and stop
             the run; see :class:`mien.training.callback.Callback`.
@@ -179,14 +179,11 @@ def distill(  # noqa: D417 - the others are those of train
 ) -> TrainingResult:
     """Train a classifier on labels and on teachers' predictions: :func:`mien.train` with ``teachers``.
 
-    Each teacher predicts the train split once; its predictions are cached.
+    Each teacher predicts the train split once; its predictions are cached. The recipe's table ``[distill]`` sets the
+    weight of the teachers.
 
     Args:
-        recipe: recipe, as in :func:`mien.train`; its table ``[distill]`` sets the weight of the teachers.
-        data: data, as in :func:`mien.train`.
-        teachers: at least one model or predictions file.
-        tta: number of views per face over which a teacher's predictions are averaged: 1, 2, 5 or 10.
-        out: run folder to create, and all further arguments as in :func:`mien.train`.
+        teachers: at least one model or predictions file. All other arguments are as in :func:`mien.train`.
 
     Raises:
         DataError: no teacher, or one for other classes or data, or without some of the faces.

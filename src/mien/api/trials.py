@@ -8,11 +8,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mien.api.inputs import Data, environment, read
 from mien.api.train import check_callback, find_job, settings_of
+from mien.base.arrays import Floats
 from mien.base.errors import Notice, RunError, needs_extra
 from mien.base.files import write_text
 from mien.base.processes import torch_defaults
@@ -37,8 +35,8 @@ class LrSearch(JsonResult):
     """
 
     suggestion: float
-    rates: npt.NDArray[np.float64] = field(repr=False)
-    losses: npt.NDArray[np.float64] = field(repr=False)
+    rates: Floats = field(repr=False)
+    losses: Floats = field(repr=False)
 
     @property
     def highest(self) -> float:

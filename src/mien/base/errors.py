@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -112,6 +113,10 @@ class Notice(str):
     def line(self) -> Notice:
         """The notice as the command line prints it."""
         return Notice(f"note: {self} [{self.code}]", code=self.code)
+
+    def warn(self, stacklevel: int = 2) -> None:
+        """Give the notice as a :class:`MienWarning`, by default of the line that called the caller."""
+        warnings.warn(MienWarning(str(self), code=self.code), stacklevel=stacklevel + 1)
 
 
 class MienWarning(UserWarning):

@@ -238,8 +238,8 @@ def key_of(name: str) -> str:
     return f"{key}.KEY" if isinstance(kind, type) and issubclass(kind, BaseModel) else key
 
 
-def recipe_names() -> list[str]:
-    """Return the names of mien's built-in recipes."""
+def list_recipes() -> list[str]:
+    """List the names of the built-in recipes; ``mien.load_recipe(name)`` loads a recipe."""
     return _KIND.names()
 
 
@@ -247,7 +247,7 @@ def load_recipe(name: str | os.PathLike[str], changes: Settings = ()) -> Recipe:
     """Load a recipe by name or from a ``.toml`` file, and apply changes.
 
     Args:
-        name: one of :func:`recipe_names`, or a ``.toml`` path. A recipe without a ``name`` gets that of its file.
+        name: one of :func:`list_recipes`, or a ``.toml`` path. A recipe without a ``name`` gets that of its file.
         changes: changes to apply in order, e.g. ``["optim.lr=0.01"]`` or ``{"optim.lr": 0.01}``.
 
     Raises:

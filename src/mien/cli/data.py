@@ -73,9 +73,7 @@ def _show_votes(votes: Mapping[str, Any], faces: Dataset) -> None:
 @data.command("show", short_help="Draw a sheet of faces of each class.")
 @shows(mien.show, reads=SourceOptions)
 def show_faces(draw_sheet: partial[mien.Chart], *, out: Path, overwrite: bool = False) -> None:
-    """Draw a sheet of faces, a row for each class.
-
-    With --recipe, each row has an original face, then the same face cropped and augmented as in training.
+    """See :func:`mien.show`.
 
     Options:
         out (FILE): The .png, .svg or .pdf file to write.
@@ -122,9 +120,7 @@ def convert(
 @data.command("crop", short_help="Cut the faces out of photographs, to train on.")
 @shows(mien.crop, "channels")
 def crop(cut_out_faces: partial[Any], *, colour: bool = False) -> None:
-    """Write the largest face of each photograph, cropped as in mien predict. Folders of classes and splits are kept.
-
-    Existing faces are kept unless their photograph is newer, so the same command resumes.
+    """See :func:`mien.crop`.
 
     Options:
         colour: Keep the colours. The default is grey.

@@ -51,7 +51,7 @@ _OWN_SPLIT = "--split chooses predictions in DIR; a --predictions FILE has one s
 @shows(mien.evaluate, "model")
 def evaluate(
     measure: partial[Any],
-    models: list[str] | None = None,
+    model: list[str] | None = None,
     *,
     data: Path | None = None,
     split: str | None = None,
@@ -68,19 +68,17 @@ def evaluate(
     and the model's run folder records each use.
 
     Options:
-        models (MODEL): Run folders, .onnx files, or built-in models: default, fast, tiny, best, or one of them with
-            -int8.
         split: train, validation (the default; PublicTest of FER2013), test (PrivateTest), or all faces.
         out: Write predictions_SPLIT.npz, metrics.json and report.html to this folder; of several models report.html and
             tables/.
         predictions: Evaluate this predictions file (docs/predictions.md) instead of a model.
     """
     given = measure.keywords
-    in_table = len(models or ()) > 1 and not given["ensemble"]
+    in_table = len(model or ()) > 1 and not given["ensemble"]
     if out is not None:
         check_out(out, data, for_page=in_table)
     if predictions is not None:
-        refused = {"MODEL": models, "--data": data, "--split": split, "--tta": given["tta"] != 1}
+        refused = {"MODEL": model, "--data": data, "--split": split, "--tta": given["tta"] != 1}
         refused |= {f"--{name}": given.get(name) for name in ("by", "provider", "ensemble")}
         refused |= {"options of --data": data_options != SourceOptions()}
         leave_out("--predictions FILE already holds labels and probabilities of one split", refused)
@@ -91,16 +89,16 @@ def evaluate(
         notice(words, "copies-unknown")
         _show_evaluation(result, out, {"predictions": str(predictions)}, overwrite, json)
         return
-    if not models or data is None:
+    if not model or data is None:
         raise DataError("mien evaluate needs MODEL and --data PATH, or --predictions FILE alone.", code="options")
     source, split = data_options.at(data), split or "validation"
     check_overwrite(out, ("report.html", "tables") if in_table else file_names(split), overwrite)
-    result = measure(models if len(models) > 1 else models[0], source, split)
+    result = measure(model if len(model) > 1 else model[0], source, split)
     results = [*result.results] if in_table else [result]
     notice(f"{data}: splits: {results[0].split_origin}")
     for each in results:
         _tell_use(each)
-    metadata = {"model": ", ".join(models), **environment_of(source)}
+    metadata = {"model": ", ".join(model), **environment_of(source)}
     if not in_table:
         _show_evaluation(result, out, metadata, overwrite, json)
         return

@@ -16,7 +16,7 @@ from mien.base.heads.votes import VotesHead
 from mien.base.model_file import Manifest, read_manifest
 from mien.base.processes import available_cores
 from mien.base.progress import track
-from mien.base.recipe import dump_recipe, load_recipe, recipe_names
+from mien.base.recipe import dump_recipe, list_recipes, load_recipe
 from mien.base.run_folder import SHIPPED, RunFolder, find_model, find_trained
 from mien.cli.options import shows
 from mien.cli.output import leave_out, notice, show, show_facts, show_json, show_rows
@@ -43,14 +43,10 @@ Check = tuple[str, str, str]
 
 @shows(mien.export, reads=SourceOptions)
 def export(export_run: partial[mien.ExportResult], *, json: bool = False) -> None:
-    """Export the best epoch of a run to ONNX, and check that it gives the same outputs as torch.
-
-    fp16 and int8 are made from the fp32 file and compared with it on the validation split.
+    """See :func:`mien.export`.
 
     Options:
         out (FILE): The .onnx file to write. The default is RUN/model.onnx, model.half.onnx or model.int8.onnx.
-        data (PATH): Labelled images: fer2013.csv, a CSV of path,label, a folder of class folders, or a parquet file.
-            fp16 and int8 need it to measure their accuracy.
     """
     made = export_run()
     if made.precision == "fp32" and not read_manifest(made.file).scores:
@@ -81,7 +77,7 @@ def info(
         chosen = load_recipe(recipe)
         show_json(chosen.model_dump(mode="json")) if json else typer.echo(dump_recipe(chosen), nl=False)
     elif recipes:
-        known = [load_recipe(name) for name in recipe_names()]
+        known = [load_recipe(name) for name in list_recipes()]
         show_rows(
             [{"name": r.name, "model": r.model.name, "epochs": r.epochs, "description": r.description} for r in known],
             json,

@@ -32,8 +32,6 @@ Options:
         function of labels and probabilities.
     provider (NAME): Run the model with this execution provider of ONNX Runtime: cpu, cuda, coreml, openvino,
         directml, ...
-    tta: Test-time augmentation: average over 1, 2 (also mirrored), 5 (also corners) or 10 (both) views.
-    settings: Change a key of the recipe: optim.lr=0.01.
     engine: local: in this process. ray: with Ray, on this machine or on the cluster at RAY_ADDRESS.
     overwrite: Replace files that already exist.
     json: Print JSON instead of a table.

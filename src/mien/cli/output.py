@@ -128,7 +128,7 @@ def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> 
         raise DataError("--overwrite needs --out.", code="options")
 
 
-def environment(data: Path | str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(data: Path | str) -> dict[str, str]:
     """Return metadata of this machine and command, for environment.json and pages."""
     return {
         "data": str(data),
@@ -137,7 +137,6 @@ def environment(data: Path | str, extra: Mapping[str, str] | None = None) -> dic
         "machine": f"{platform.system()} {platform.machine()}",
         "mien version": __version__,
         **({"commit": commit} if (commit := _commit()) else {}),
-        **(extra or {}),
     }
 
 

@@ -148,7 +148,6 @@ def label(
     read_ballot(ballot, images, classes)  # raise an error for votes on another folder before the model runs
     with needs_extra("serve", "The page"):
         from mien.serve.label_app import create_label_app
-        from mien.serve.limits import Limits
         from mien.serve.server import address, open_port, run
 
     order = doubtful_first(images, faces, load(model), lambda _, error: notice(f"skipped: {error}"))
@@ -161,12 +160,12 @@ def label(
 
 @web.command("build", short_help="Copy the browser page and models to a folder.")
 def build(folder: Path, *, model: list[str] | None = None, overwrite: bool = False) -> None:
-    """Copy the browser page and models to a folder that any web host can serve. The page opens with the first model.
+    """Copy the browser page and models to a folder that any web host can serve.
+
+    The page opens with the first model. Without --model they are default, and fast for slow devices.
 
     Options:
         folder (DIR): The folder. It is created if it does not exist; its other files are kept.
-        model (MODEL): A run folder, a .onnx file, or a built-in model: default, fast, tiny, best, or one of them with
-            -int8. Default: default, and fast for slow devices.
     """
     names = model or [PAGE_MODEL, FAST_MODEL]
     files = copy_page(folder, [find_model(name) for name in names], overwrite=overwrite)

@@ -89,8 +89,6 @@ def distill(train_model: partial[Any], *, teachers: list[str], json: bool = Fals
 
     Options:
         teachers: A model (as for --model), or a predictions file of the train split. Several are averaged.
-        tta: Views of each face over which a teacher's predictions are averaged: 1, 2 (also mirrored), 5 (also corners)
-            or 10 (both).
     """
     _show_training(train_model(teachers=teachers), json)
 
@@ -192,9 +190,7 @@ def sweep(
     seed: int | None = None,
     json: bool = False,
 ) -> None:
-    """Search for better hyperparameters: many short runs, compared on the validation split.
-
-    After Ctrl-C the same command resumes the sweep.
+    """See :func:`mien.sweep`.
 
     Options:
         epochs: Epochs of each trial.
@@ -232,12 +228,9 @@ def study(
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    """Run a study: compare recipes over several seeds on the same data. A finished run is never repeated.
-
-    `mien study list` shows the built-in studies.
+    """See :func:`mien.study`.
 
     Options:
-        settings: Change a key of every recipe (epochs=5) or of one variant (VARIANT:epochs=5).
         dry_run: Print what would run.
     """
     name = run_study.keywords["spec"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from mien.base.arrays import Array, Ints, Pixels, Texts
 from mien.base.cells import is_missing
-from mien.base.errors import DataError, MienWarning, nearest
+from mien.base.errors import DataError, nearest
 from mien.base.images import open_image_source
 from mien.base.labels import LabelScheme, order_classes
 from mien.base.preprocess import face_square
@@ -344,7 +343,7 @@ def _labels(given: Array, classes: Sequence[str] | None) -> tuple[Ints, tuple[st
         found = [names.name(name) for name in found]
         classes = order_classes(set(found))
         for each in names.finish("the labels", apart="classes=, the unchanged names"):
-            warnings.warn(MienWarning(str(each), code=each.code), stacklevel=4)
+            each.warn(stacklevel=4)
     index_of = {name: index for index, name in enumerate(classes)}
     unknown = next((name for name in found if name not in index_of), None)
     if unknown is not None:

@@ -113,8 +113,7 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
         ("Images in no folder of a class, or of a split", beside, ""),
     ):
         if names:
-            words = f"{what} were left out: {len(names):,}, e.g. {names[0]}.{more}"
-            notes.append(Notice(words, code="files-skipped"))
+            notes.append(Notice(f"{what} were left out: {len(names):,}, e.g. {names[0]}.{more}", code="files-skipped"))
     files = [file for file, _ in images]
     below = [Path(file).parent.relative_to(of.path).parts for file, of in images]
     sources = [plain(_relative(Path(file), folder)) for file in files]

@@ -270,8 +270,7 @@ class Predictions(PerSample):
         if not re.fullmatch(r'[^/\\:*?"<>|\x00-\x1f]{1,80}', self.split):  # it becomes a file's name
             raise DataError(f"'split' must be a name, e.g. 'test'; found {self.split!r:.80}.", code="predictions")
         if self.temperature is not None and not 0 < self.temperature < math.inf:
-            words = f"'temperature' must be a positive number; found {self.temperature}."
-            raise DataError(words, code="predictions")
+            raise DataError(f"'temperature' must be a positive number; found {self.temperature}.", code="predictions")
         given = {name: getattr(self, name) for name in ("sample_ids", "labels", "groups")}
         integers = {name: _array(name, each, "iu", None) for name, each in given.items() if each is not None}
         probabilities = _array("probabilities", self.probabilities, "f", None, class_count)
@@ -405,8 +404,7 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
                 given[part] = made(**held)
         return Predictions(**given)
     except DataError as error:
-        words = f"{path}: {error} The format is specified in docs/predictions.md."
-        raise DataError(words, code=error.code) from None
+        raise DataError(f"{path}: {error} The format is specified in docs/predictions.md.", code=error.code) from None
 
 
 def _read_arrays(path: Path) -> dict[str, Array]:
@@ -436,8 +434,7 @@ def _read_arrays(path: Path) -> dict[str, Array]:
             reason = "an array has dtype object: store text as str"
         elif "pickle" in reason:
             reason = "it is not an .npz"
-        words = f"The file cannot be read as an .npz of plain arrays ({reason})."
-        raise DataError(words, code="predictions") from None
+        raise DataError(f"The file cannot be read as an .npz of plain arrays ({reason}).", code="predictions") from None
 
 
 def _converted(name: str, value: Any) -> Any:

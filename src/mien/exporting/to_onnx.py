@@ -84,8 +84,8 @@ class Export:
         write_bytes(file, self.to_bytes(manifest))
 
 
-def export_run(run: RunFolder, images: Pixels | None = None) -> Export:
-    """Export the network of a run's best epoch, and compare it with torch on ``images``, by default synthetic faces.
+def export_run(run: RunFolder) -> Export:
+    """Export the network of a run's best epoch, and compare it with torch on synthetic faces.
 
     Raises:
         RunError: no such run, no finished epoch, or a damaged checkpoint.
@@ -93,8 +93,7 @@ def export_run(run: RunFolder, images: Pixels | None = None) -> Export:
             :data:`MAX_DIFFERENCE`.
     """
     network, facts = checkpoint.load_best(run)
-    manifest = make_manifest(network, run.read_recipe(), facts, manifest_of_weights(run, facts))
-    return export_network(network, manifest, images)
+    return export_network(network, make_manifest(network, run.read_recipe(), facts, manifest_of_weights(run, facts)))
 
 
 def make_manifest(network: Network, recipe: Recipe, facts: Mapping[str, Any], former: Manifest | None) -> Manifest:

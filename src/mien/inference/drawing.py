@@ -8,9 +8,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
-import numpy as np
-import numpy.typing as npt
-
+from mien.base.arrays import Pixels
 from mien.base.errors import DataError, share_text
 from mien.base.files import whole_file
 from mien.base.images import StandardInput, open_image_header
@@ -63,7 +61,7 @@ class Look(TypedDict, total=False):
 
 
 def draw_predictions(
-    rgb: npt.NDArray[np.uint8],
+    rgb: Pixels,
     predictions: Sequence[Labelled],
     numbers: Sequence[int] | None = None,
     *,
@@ -108,7 +106,7 @@ def draw_predictions(
     return image
 
 
-def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], top: str) -> Image:
+def draw_face(crop: Pixels, probabilities: Mapping[str, float], top: str) -> Image:
     """Draw an enlarged face crop, uint8 (S, S[, 3]), beside a bar for each class. Returns an RGB image."""
     from PIL import Image, ImageDraw
 
@@ -260,9 +258,7 @@ class Annotator:
         keeps = given.suffix.lower() in {".jpg", ".jpeg"} and not given.with_suffix("").is_file()
         return path if keeps else path.with_name(f"{path.name}.jpg")
 
-    def write(
-        self, source: str | Path | StandardInput, rgb: npt.NDArray[np.uint8], predictions: Sequence[Labelled]
-    ) -> Path:
+    def write(self, source: str | Path | StandardInput, rgb: Pixels, predictions: Sequence[Labelled]) -> Path:
         """Write an upright image, uint8 (H, W, 3), with the predictions of its faces, and return the path.
 
         Raises RunError if the folder cannot be written. Raises DataError if the image is too large for a JPEG

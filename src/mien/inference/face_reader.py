@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats, Pixels
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.faces.crop import SHARP, cut_out, sharpness
 from mien.faces.face import Box, Detector, Face
@@ -80,9 +80,7 @@ class FaceReader:
         """The face detector. Raises :class:`mien.base.errors.ModelError` if it cannot be loaded."""
         return find_detector(self._given_detector)
 
-    def read(
-        self, rgb: npt.NDArray[np.uint8], faces: Sequence[Face] | None = None, *, source: str = "image"
-    ) -> list[Prediction]:
+    def read(self, rgb: Pixels, faces: Sequence[Face] | None = None, *, source: str = "image") -> list[Prediction]:
         """Predict the expression of each face in an image.
 
         Args:
@@ -99,42 +97,41 @@ class FaceReader:
         faces = self.detect(rgb) if faces is None else faces
         crops = self.crop(rgb, faces)
         height, width = rgb.shape[:2]
-        inside = [face.clipped(width, height) for face in faces]
         return [
-            self.prediction(source, row, crop, box=face.box, detection_score=face.score, landmarks=face.landmarks)
-            for row, crop, face in zip(self.classify_found(crops), crops, inside, strict=True)
+            self.prediction(source, row, crop, face.clipped(width, height))
+            for row, crop, face in zip(self.classify_found(crops), crops, faces, strict=True)
         ]
 
-    def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
+    def detect(self, rgb: Pixels) -> list[Face]:
         """Detect the faces in an upright image, uint8 (H, W, 3), the largest first; boxes may extend beyond it."""
         return self.detector.detect(rgb)
 
-    def crop(self, rgb: npt.NDArray[np.uint8], faces: Sequence[Face]) -> npt.NDArray[np.uint8]:
+    def crop(self, rgb: Pixels, faces: Sequence[Face]) -> Pixels:
         """Cut out face crops by the detector's boxes and landmarks, brightened if the image is dark.
 
         uint8 (H, W, 3) and N faces -> crops of the model's size, uint8 (N, size_px, size_px[, 3]).
         """
         return cut_out(rgb, faces, self.detector.margin, *self.classifier.manifest.input.size_and_channels)
 
-    def classify(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def classify(self, crops: Pixels) -> Floats:
         """Compute probabilities of :attr:`classes`, then values of :attr:`further`.
 
         uint8 (N, size_px, size_px[, 3]) -> float64 (N, C + E).
         """
         return self.merge(self.classifier.rows(crops))
 
-    def classify_found(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def classify_found(self, crops: Pixels) -> Floats:
         """Classify crops from a photograph; see :meth:`classify`.
 
         Averages each crop and its mirror image, unless classes may depend on the side:
         :attr:`mien.base.model_file.Manifest.mirrored`.
         """
-        if not self.classifier.mirrored:
+        if not self.classifier.manifest.mirrored:
             return self.classify(crops)
         rows = self.classifier.rows(np.concatenate([crops, crops[:, :, ::-1]]))
         return self.merge((rows[: len(crops)] + rows[len(crops) :]) / 2)
 
-    def merge(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def merge(self, rows: Floats) -> Floats:
         """Merge the model's classes into :attr:`classes` by the label scheme, if there is one, and derive values."""
         count = len(self.classifier.classes)
         probabilities, further = rows[:, :count], rows[:, count:]
@@ -144,30 +141,21 @@ class FaceReader:
             probabilities = self._scheme.merge_probabilities(probabilities, self.classifier.classes)
         return np.concatenate([probabilities, further], axis=1)
 
-    def prediction(
-        self,
-        source: str,
-        row: npt.NDArray[np.float64],
-        crop: npt.NDArray[np.uint8] | None,
-        *,
-        box: Box | None = None,
-        detection_score: float | None = None,
-        landmarks: dict[str, tuple[float, float]] | None = None,
-    ) -> Prediction:
-        """Build a prediction from a row of :meth:`classify`, float64 (C + E,)."""
+    def prediction(self, source: str, row: Floats, crop: Pixels | None, face: Face | None = None) -> Prediction:
+        """Build a prediction from a row of :meth:`classify`, float64 (C + E,); without ``face`` of a whole crop."""
         head, count = self.classifier.output, len(self.classes)
         return Prediction(
             source,
             self.classes,
             row[:count],
-            box=box or Box(0, 0, *[self.classifier.manifest.input.size_px] * 2),
+            box=Box(0, 0, *[self.classifier.manifest.input.size_px] * 2) if face is None else face.box,
             crop=crop,
-            detection_score=detection_score,
-            landmarks=landmarks or {},
+            detection_score=None if face is None else face.score,
+            landmarks={} if face is None else face.landmarks,
             output=head.name,
             perceived=self.perceived,
             unsure_below=head.unsure_below,
             margin=head.margin,
             further=dict(zip(self.further, row[count:].tolist(), strict=True)),
-            blurred=detection_score is not None and crop is not None and sharpness(crop) < SHARP,
+            blurred=face is not None and crop is not None and sharpness(crop) < SHARP,
         )

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats, Floats32, Pixels
 from mien.base.errors import DataError, ModelError
 from mien.base.heads.label import LabelHead
 from mien.base.model_file import Manifest, open_model, stay_offline
@@ -40,7 +40,6 @@ class OnnxClassifier:
         manifest: metadata of the model: outputs, input size, version.
         output: the output in use: its name, classes, temperature.
         further: outputs whose values are not class probabilities; every prediction includes them.
-        mirrored: whether training saw mirrored faces too.
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer mien; the model has no such output; the
@@ -66,7 +65,6 @@ class OnnxClassifier:
             raise ModelError(words, code="provider")
         self.output: LabelHead = self.manifest.output(output)
         self.further: tuple[LabelHead, ...] = self.manifest.further_outputs
-        self.mirrored: bool = self.manifest.mirrored
 
     @classmethod
     def opened(cls, session: InferenceSession, manifest: Manifest, path: Path) -> Self:
@@ -75,7 +73,6 @@ class OnnxClassifier:
         model.path, model.manifest = path, manifest
         model._session, model._threads, model._provider = session, None, None
         model.output, model.further = manifest.output(None), manifest.further_outputs
-        model.mirrored = manifest.mirrored
         return model
 
     def with_output(self, output: str | None) -> Self:
@@ -92,7 +89,7 @@ class OnnxClassifier:
     def with_manifest(self, manifest: Manifest) -> Self:
         """Return the same graph with another manifest, which must have the same outputs. Both share memory."""
         other = self._answering_by(manifest.output(self.output.name))
-        other.manifest, other.mirrored = manifest, manifest.mirrored
+        other.manifest = manifest
         return other
 
     def _answering_by(self, output: LabelHead) -> Self:
@@ -110,7 +107,7 @@ class OnnxClassifier:
         """Class names, in the order of the probabilities."""
         return self.output.classes
 
-    def probabilities(self, images: npt.NDArray[np.uint8], temperature: float | None = None) -> npt.NDArray[np.float64]:
+    def probabilities(self, images: Pixels, temperature: float | None = None) -> Floats:
         """Compute probabilities of face crops, in batches, so that N may be large.
 
         Args:
@@ -126,15 +123,13 @@ class OnnxClassifier:
         """
         return self.output.values(self._run(images, [self.output.logits])[0], temperature)
 
-    def rows(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def rows(self, images: Pixels) -> Floats:
         """Compute :meth:`probabilities`, with the values of :attr:`further` as additional columns."""
         heads = (self.output, *self.further)
         logits = self._run(images, [each.logits for each in heads])
         return np.concatenate([head.values(own) for head, own in zip(heads, logits, strict=True)], axis=1)
 
-    def output_probabilities(
-        self, images: npt.NDArray[np.uint8], temperatures: Mapping[str, float]
-    ) -> npt.NDArray[np.float64]:
+    def output_probabilities(self, images: Pixels, temperatures: Mapping[str, float]) -> Floats:
         """Compute probabilities of several outputs in one pass through the network, at the temperature of each.
 
         Returns float64 (N, number of all classes): the outputs side by side, in the order of ``temperatures``.
@@ -145,7 +140,7 @@ class OnnxClassifier:
         divided = zip(temperatures.items(), found, strict=True)
         return np.concatenate([heads[name].values(logits, by) for (name, by), logits in divided], axis=1)
 
-    def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def features(self, images: Pixels) -> Floats32:
         """Compute embeddings of face crops, float32 (N, D): the input of the network's last layer.
 
         Crops are as in :meth:`probabilities`. Raises ModelError if the file has no features output
@@ -155,7 +150,7 @@ class OnnxClassifier:
             raise ModelError("This model file has no features. Export the run again.", code="features-missing")
         return self._run(images, ["features"])[0]
 
-    def _run(self, images: npt.NDArray[np.uint8], names: Sequence[str]) -> list[npt.NDArray[np.float32]]:
+    def _run(self, images: Pixels, names: Sequence[str]) -> list[Floats32]:
         """Compute named outputs of the graph in batches: float32 (N, width) each."""
         parts = [
             run_model(self._session, names, to_input(images[batch], self.manifest.input), self.path)
@@ -166,16 +161,14 @@ class OnnxClassifier:
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
-def run_model(
-    session: InferenceSession, outputs: Sequence[str], inputs: npt.NDArray[np.float32], path: Path
-) -> list[npt.NDArray[np.float32]]:
+def run_model(session: InferenceSession, outputs: Sequence[str], inputs: Floats32, path: Path) -> list[Floats32]:
     """Run a graph on a batch, float32 (N, channels, crop_px, crop_px); return some outputs, float32 (N, C) each.
 
     Raises ModelError (``model-damaged``), which names the file, ``path``: onnxruntime failed, or an output is NaN,
     infinite or of a wrong shape.
     """
     try:
-        found: list[npt.NDArray[np.float32]] = session.run(list(outputs), {"images": inputs})
+        found: list[Floats32] = session.run(list(outputs), {"images": inputs})
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
         reason = (str(error) or type(error).__name__).splitlines()[0][:160]
         raise ModelError(f"{path} cannot be run: {reason}. Export the model again.", code="model-damaged") from None
@@ -252,7 +245,7 @@ def noted_views(note: str) -> int:
     return next((views for views in VIEWS if _NOTE.format(views) in note), 1)
 
 
-def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.NDArray[np.uint8]]:
+def augmented_views(images: Pixels, views: int) -> Iterator[Pixels]:
     """Yield the face crops in each view, the original first. uint8 (N, S, S[, 3]) -> ``views`` times the same shape."""
     side = images.shape[1]
     step = max(round(SHIFT * side), 1)
@@ -266,9 +259,7 @@ def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.N
             yield shifted[:, :, ::-1]
 
 
-def mean_over_views(
-    predict: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]], images: npt.NDArray[np.uint8], views: int
-) -> npt.NDArray[np.float64]:
+def mean_over_views(predict: Callable[[Pixels], Floats], images: Pixels, views: int) -> Floats:
     """Average the results of ``predict``, float64 (N, K), over the views of each face crop, in batches.
 
     Raises as :func:`check_tta`.

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats, Pixels
 from mien.base.errors import DataError, share_text
 from mien.base.heads.label import AGREEMENT, TIE_MARGIN, Decisions, decide
 from mien.base.images import encoded
@@ -63,9 +63,9 @@ class Prediction:
 
     source: str
     classes: tuple[str, ...]
-    probability_vector: npt.NDArray[np.float64]
+    probability_vector: Floats
     box: Box = field(default=Box(0, 0, 1, 1))
-    crop: npt.NDArray[np.uint8] | None = None
+    crop: Pixels | None = None
     detection_score: float | None = None
     output: str | None = None
     perceived: bool = False
@@ -224,7 +224,7 @@ class Photo:
     height: int
     detector: str | None
     predictions: list[Prediction] = field(hash=False)
-    rgb: npt.NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    rgb: Pixels | None = field(default=None, compare=False, repr=False)
 
     def draw(self, **look: Unpack[Look]) -> Image:
         """Return a copy of the photo, an RGB image, with the box and answer of each face.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
-import numpy.typing as npt
 
-from mien.base.errors import DataError, MienError, MienWarning, Notice
+from mien.base.arrays import Array
+from mien.base.errors import DataError, MienError, Notice
 from mien.base.images import (
     IMAGE_SUFFIXES,
     UNREAD_ADVICE,
@@ -129,8 +128,7 @@ class Predictor(OnnxClassifier):
                 crops.append(photo.source)
         if crops:
             names = crops[0] if len(crops) == 1 else f"{len(crops)} small images, such as {crops[0]}"
-            words = crop_as_photo(names, option="predict_crops")
-            warnings.warn(MienWarning(str(words), code=words.code), stacklevel=2)
+            crop_as_photo(names, option="predict_crops").warn()
         return found if several else found[0]
 
     def predict_crops(
@@ -166,7 +164,7 @@ class Predictor(OnnxClassifier):
             each = images  # type: ignore[assignment]
         if isinstance(each, list):
             for found in photos_as_crops(each, "predict_crops"):
-                warnings.warn(MienWarning(found, code=found.code), stacklevel=2)
+                found.warn()
         return [photo.predictions[0] for photo in self.stream(each, crops=True, classes=classes)]
 
     def stream(
@@ -303,7 +301,7 @@ def is_several(images: object) -> bool:
     return isinstance(images, Iterable) and not (one or hasattr(images, "read") or hasattr(images, "getbands"))
 
 
-def _is_stack(array: npt.NDArray[Any]) -> bool:
+def _is_stack(array: Array) -> bool:
     return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in {1, 2, 3, 4})
 
 
@@ -357,8 +355,6 @@ def _walk(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             found = sorted((each for each in entries if not each.name.startswith(".")), key=lambda each: each.name)
-    except NotADirectoryError:
-        raise DataError(f"{folder} is a file; give its folder.", code="predictions-missing") from None
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror or error}.", code="file-unreadable") from None
     for entry in found:

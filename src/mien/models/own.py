@@ -247,8 +247,7 @@ def own_function(part: OwnPart, table: str) -> Callable[..., Any]:
     found = names.get(part.name)
     if not callable(found):
         known = [name for name, each in names.items() if getattr(each, "__module__", "") == names["__name__"]]
-        words = f"{part.file} has no function '{part.name}'.{nearest(part.name, known)}"
-        raise RecipeError(words, code="model-file")
+        raise RecipeError(f"{part.file} has no function '{part.name}'.{nearest(part.name, known)}", code="model-file")
     is_made = isinstance(found, type) and table != "optim"
     arguments = _arguments(part, table, found, 0 if is_made else _CALLED_WITH[table])
     if not is_made:

@@ -145,8 +145,7 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
     repository, file = source.get("hf_hub_id"), source.get("hf_hub_filename") or "model.safetensors"
     instead = "Give a file in model.weights, or set model.pretrained=false to start from random weights."
     if not repository:
-        words = f"timm has no pretrained weights for the backbone {name}. {instead}"
-        raise ModelError(words, code="model-setting")
+        raise ModelError(f"timm has no pretrained weights for the backbone {name}. {instead}", code="model-setting")
     cached = huggingface_hub.try_to_load_from_cache(repository, file)
     if isinstance(cached, str):
         return Path(cached)

@@ -179,8 +179,7 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
         try:
             plan_training(recipe, training)
         except DataError as error:
-            words = f"Fold {fold + 1} of {folds.count} cannot be trained. {error}"
-            raise DataError(words, code=error.code) from None
+            raise DataError(f"Fold {fold + 1} of {folds.count} cannot be trained. {error}", code=error.code) from None
         if not (run.best.is_file() or run.predictions(SPLIT).is_file()):
             continue  # nothing is trained yet; a killed process may have left half of the first files
         environment = run.read_environment()

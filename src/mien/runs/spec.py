@@ -239,8 +239,7 @@ class Study(StrictModel):
         both = [*for_all, *for_one]
         for key in (*variant.set, *dict(both)):
             if key in OWN_KEYS:
-                words = f"The study sets '{key}' itself; change the seeds in its file."
-                raise StudyError(words, code="study-value")
+                raise StudyError(f"The study sets '{key}' itself; change the seeds in its file.", code="study-value")
         # Keep the other keys of a table, except for a named model, because another network has other settings.
         own = [*dotted(variant.set, lambda key, value: key == "model" and "name" in value).items()]
         fixed = [("name", f"{self.name}-{variant.name}"), ("seed", seed)]
@@ -298,8 +297,7 @@ def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
         try:
             study.recipe_of(variant, study.seeds_of(variant)[0])
         except RecipeError as error:
-            words = f"The variant '{variant.name}' of the study {origin}: {error}"
-            raise RecipeError(words, code=error.code) from None
+            raise RecipeError(f"The variant '{variant.name}' of the study {origin}: {error}", code=error.code) from None
     return study
 
 

@@ -9,9 +9,7 @@ from collections.abc import Generator
 from contextlib import closing, suppress
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from mien.base.arrays import Pixels
 from mien.base.errors import DataError, MienWarning, needs_extra, without_password
 
 WAIT_SECONDS = 10
@@ -21,7 +19,7 @@ TRIES = 30
 """Number of attempts, one per second, to reopen a lost camera or stream."""
 
 
-def live_frames(source: int | str) -> Generator[tuple[float, npt.NDArray[np.uint8]], None, None]:
+def live_frames(source: int | str) -> Generator[tuple[float, Pixels], None, None]:
     """Open a camera by number or a stream by address. Yields seconds since the first frame, and uint8 (H, W, 3).
 
     A lost source is reopened with a warning (``camera-missing``). The frames end when a stream ends.
@@ -33,7 +31,7 @@ def live_frames(source: int | str) -> Generator[tuple[float, npt.NDArray[np.uint
     return _followed(source, _open(source))
 
 
-def _followed(source: int | str, container: Any) -> Generator[tuple[float, npt.NDArray[np.uint8]], None, None]:
+def _followed(source: int | str, container: Any) -> Generator[tuple[float, Pixels], None, None]:
     began: float | None = None
     while True:
         is_lost = isinstance(source, int)  # a camera's frames never end

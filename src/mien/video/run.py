@@ -2,18 +2,16 @@
 
 import csv
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mien.base.errors import DataError, MienWarning, Notice, RunError, needs_extra
+from mien.base.arrays import Pixels
+from mien.base.errors import DataError, Notice, RunError, needs_extra
 from mien.base.files import check_replaceable, expand_home, whole_file
 from mien.base.progress import track
 from mien.faces.face import Detector
@@ -109,7 +107,7 @@ def predict_video(
     metadata = {"video": source, "model": name, "mien version": __version__}
     result = write_video(out, opened, tracker, annotate=annotate, overwrite=overwrite, metadata=metadata)
     for note in result.notes:
-        warnings.warn(MienWarning(str(note), code=note.code), stacklevel=2)
+        note.warn()
     return result
 
 
@@ -125,7 +123,12 @@ def write_video(
         if annotate and not video.path.is_file():
             message = f"{video.path} is no regular file, which {ANNOTATED} needs. Save it first, or add --no-annotate."
             raise DataError(message, code="video-unreadable")
-        _check(out, video, paths, overwrite)
+        if out.exists() and not out.is_dir():
+            raise RunError(f"--out must be a folder; {out} is a file.", code="out-path")
+        for path in paths.values():
+            if path.exists() and path.samefile(video.path):
+                raise RunError(f"{path} is the video itself. Choose another --out.", code="out-path")
+        check_replaceable(paths.values(), overwrite)
         with needs_extra("video", "The timeline"):
             import_page_packages()
         if not annotate:
@@ -174,16 +177,6 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
         yield Notice(message, code="tracks-excluded")
 
 
-def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bool) -> None:
-    """Raise an error if a file would be replaced without ``overwrite``."""
-    if out.exists() and not out.is_dir():
-        raise RunError(f"--out must be a folder; {out} is a file.", code="out-path")
-    for path in paths.values():
-        if path.exists() and path.samefile(video.path):
-            raise RunError(f"{path} is the video itself. Choose another --out.", code="out-path")
-    check_replaceable(paths.values(), overwrite)
-
-
 @contextmanager
 def _folder(out: Path) -> Iterator[None]:
     """Remove a newly created folder if the block fails."""
@@ -213,11 +206,9 @@ def write_table(table: Path, timeline: Timeline, tracker: Tracker) -> None:
 
 def _predictions(timeline: Timeline, frame: int, tracker: Tracker) -> list[tuple[int, Prediction]]:
     """Return the track and the smoothed prediction of each face of a frame."""
-    make = partial(tracker.reader.prediction, tracker.source, crop=None)
-    return [
-        (face.track, make(row=face.row.astype(np.float64), box=face.box, detection_score=face.score))
-        for face in timeline.faces(frame)
-    ]
+    make = tracker.reader.prediction
+    faces = timeline.faces(frame)
+    return [(each.track, make(tracker.source, each.row.astype(np.float64), None, each.face)) for each in faces]
 
 
 def write_annotated(path: Path, source: Path, timeline: Timeline, tracker: Tracker) -> list[Notice]:
@@ -229,7 +220,7 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, tracker: Track
     Raises DataError if the video cannot be decoded, RunError if the copy cannot be written (``file-unwritable``).
     """
 
-    def annotated(frame: DecodedFrame) -> tuple[npt.NDArray[np.uint8], int]:
+    def annotated(frame: DecodedFrame) -> tuple[Pixels, int]:
         faces = _predictions(timeline, frame.number, tracker)
         drawn = draw_predictions(frame.rgb, [face for _, face in faces], [number for number, _ in faces])
         return (np.asarray(drawn, dtype=np.uint8) if faces else frame.rgb), frame.pts

@@ -10,12 +10,12 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats, Floats32, Pixels
 from mien.base.errors import Notice, share_text
 from mien.base.heads.label import AGREEMENT
 from mien.base.labels import NOT_A_FACE_CLASS, colour_of
-from mien.faces.face import Box
+from mien.faces.face import Face
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Player, Section, Table, Text
 from mien.page.chart import Chart, legend_above, legend_inches, make_chart, shorten
 from mien.page.page import Page
@@ -43,8 +43,8 @@ class Run(NamedTuple):
         in_doubt: whether most answers in each step are in doubt.
     """
 
-    edges: npt.NDArray[np.float64]
-    means: npt.NDArray[np.float64]
+    edges: Floats
+    means: Floats
     in_doubt: bool
 
 
@@ -57,7 +57,7 @@ class TrackSummary:
             score and a large size.
         probabilities: smoothed probabilities in each of these frames, float32 (C,).
         frames: numbers of the frames in which the face is visible, rising.
-        scores: the detector's score in each frame, NaN if it has none; between detections that of the last one.
+        scores: the detector's score in each frame; between detections that of the last one.
         doubts: whether each answer is in doubt; see :attr:`mien.Prediction.in_doubt`.
         unlikely: number of frames whose answer is "unsure", or for a model without votes has a probability below 0.5.
         frames_by_answer: number of frames with each answer; see :attr:`mien.inference.prediction.Prediction.answer`.
@@ -65,10 +65,10 @@ class TrackSummary:
     """
 
     number: int
-    crop: npt.NDArray[np.uint8]
+    crop: Pixels
     first_seconds: float
     last_seconds: float
-    probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    probabilities: list[Floats32] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     doubts: list[bool] = field(default_factory=list)
@@ -77,15 +77,14 @@ class TrackSummary:
     crop_quality: tuple[bool, bool, float] = (False, False, 0.0)
 
     @property
-    def mean(self) -> npt.NDArray[np.float64]:
+    def mean(self) -> Floats:
         """Mean of the smoothed probabilities, float64 (C,)."""
         return np.asarray(np.mean(self.probabilities, axis=0, dtype=np.float64))
 
     @property
-    def detection_score(self) -> float | None:
-        """Mean detection score over all frames. None without scores."""
-        score = float(np.mean(self.scores))
-        return None if math.isnan(score) else score
+    def detection_score(self) -> float:
+        """Mean detection score over all frames."""
+        return float(np.mean(self.scores))
 
     @property
     def answer(self) -> str:
@@ -98,17 +97,15 @@ class TrackSummary:
         If the detector's score is weak, the model must also be sure of its answer in half of them.
         """
         no_face, frames = self.frames_by_answer[NOT_A_FACE_CLASS], len(self.frames)
-        weak = self.detection_score is not None and self.detection_score < weak_score
-        return 2 * (no_face + self.unlikely * weak) <= frames
+        return 2 * (no_face + self.unlikely * (self.detection_score < weak_score)) <= frames
 
 
 class TimelineFace(NamedTuple):
     """A face in one frame; :meth:`mien.inference.face_reader.FaceReader.prediction` makes its prediction again."""
 
     track: int
-    box: Box
-    score: float | None
-    row: npt.NDArray[np.float32]
+    face: Face
+    row: Floats32
 
 
 class Timeline:
@@ -150,12 +147,13 @@ class Timeline:
             prediction = face.prediction
             box, crop, score, seconds = prediction.box, prediction.crop, prediction.detection_score, frame.time_seconds
             assert crop is not None
+            assert score is not None
             row = np.array([*prediction.probability_vector, *prediction.further.values()], dtype=np.float32)
-            faces.append(TimelineFace(face.track, box, score, row))
+            faces.append(TimelineFace(face.track, Face(box, score, {}), row))
             track = self.tracks.setdefault(face.track, TrackSummary(face.track, crop, seconds, seconds))
             track.frames.append(self.frames)
             track.probabilities.append(row[: len(self.classes)])
-            track.scores.append(math.nan if score is None else score)
+            track.scores.append(score)
             track.doubts.append(prediction.in_doubt)
             unsure = prediction.unsure
             track.unlikely += prediction.confidence < AGREEMENT if unsure is None else unsure
@@ -163,7 +161,7 @@ class Timeline:
             track.frames_by_answer[prediction.answer] += 1
             # A box that touches the border is probably cut off.
             inside = min(box.left, box.top) > 0 and box.left + box.width < width and box.top + box.height < height
-            quality = (face.detected, inside, max(box.width, box.height) * (score or 1.0))
+            quality = (face.detected, inside, max(box.width, box.height) * score)
             if quality > track.crop_quality:
                 track.crop_quality, track.crop = quality, crop
         self._faces.append(faces)
@@ -325,11 +323,15 @@ def _faces(timeline: Timeline, shown: Sequence[TrackSummary], player: str) -> Se
         if player:
             caption += " A click on the chart, or on a time of the table, jumps to it in the video."
         chart = expressions_plot(timeline, [track.number for track in shown])
-        tiles = tuple(_tile(timeline, track) for track in shown)
+        tiles = []
+        for track in shown:
+            means = zip(timeline.classes, track.mean.tolist(), strict=True)
+            detail = tuple((name, f"{100 * mean:.0f}%", mean) for name, mean in means)
+            tiles.append(FaceTile(data_address(track.crop), f"face {track.number}: mostly {track.answer}", detail))
         blocks = [
             *([Player(player)] if player else []),
             CaptionedChart(chart, caption, scrolls=True),
-            FaceRow("", tiles),
+            FaceRow("", tuple(tiles)),
             tracks_table(shown),
         ]
     fewer = len(timeline.tracks) - len(shown)
@@ -337,9 +339,3 @@ def _faces(timeline: Timeline, shown: Sequence[TrackSummary], player: str) -> Se
         blocks.append(Text(f"The {len(shown)} faces seen longest; {TABLE} has all {len(timeline.tracks):,}."))
     message = "A face keeps its number while it is visible. A person who returns after over a second gets a new one."
     return Section("seen", "Faces over time", (*blocks, Text(message, soft=True)))
-
-
-def _tile(timeline: Timeline, track: TrackSummary) -> FaceTile:
-    means = zip(timeline.classes, track.mean.tolist(), strict=True)
-    detail = tuple((name, f"{100 * mean:.0f}%", mean) for name, mean in means)
-    return FaceTile(data_address(track.crop), f"face {track.number}: mostly {track.answer}", detail)

@@ -17,10 +17,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, Unpack
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from mien.base.arrays import Pixels
 from mien.base.errors import DataError, without_password
 from mien.base.images import open_image_source
 from mien.base.preprocess import from_opencv, upright_rgb
@@ -35,7 +34,7 @@ from mien.video.tracking import HALF_LIFE_SECONDS, IouTracker, Track, between, m
 from mien.video.video_file import DecodedFrame, VideoFile
 
 T = TypeVar("T")
-Detect = Callable[[npt.NDArray[np.uint8]], list[Face]]
+Detect = Callable[[Pixels], list[Face]]
 Detections = Iterator[tuple[DecodedFrame, list[Face] | None]]
 
 DETECT_EVERY_SECONDS = 0.5
@@ -84,7 +83,7 @@ class VideoFrame:
 
     number: int
     time_seconds: float
-    rgb: npt.NDArray[np.uint8] = field(repr=False)
+    rgb: Pixels = field(repr=False)
     faces: list[TrackedFace]
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,7 +154,7 @@ class Tracker:
         self._began: float | None = None
 
     def update(
-        self, frame: npt.NDArray[np.uint8] | Image.Image, time_seconds: float | None = None, *, bgr: bool = False
+        self, frame: Pixels | Image.Image, time_seconds: float | None = None, *, bgr: bool = False
     ) -> list[TrackedFace]:
         """Track and classify the faces of the next frame.
 
@@ -196,17 +195,15 @@ class Tracker:
         return self._tracks.visible
 
     def _classify(
-        self, seconds: float, rgb: npt.NDArray[np.uint8], faces: Mapping[Track, Face], is_detected: bool
+        self, seconds: float, rgb: Pixels, faces: Mapping[Track, Face], is_detected: bool
     ) -> list[TrackedFace]:
         """Classify the face of each track in a frame, and smooth its probabilities."""
         crops = self.reader.crop(rgb, list(faces.values()))
         classified = []
         for (track, face), crop, row in zip(faces.items(), crops, self.reader.classify_found(crops), strict=True):
             smoothed = track.smoothed(seconds, row, self._half_life_seconds)
-            inside = face.box.clipped(rgb.shape[1], rgb.shape[0])
-            prediction = self.reader.prediction(
-                self.source, smoothed, crop, box=inside, detection_score=face.score, landmarks=face.landmarks
-            )
+            inside = face.clipped(rgb.shape[1], rgb.shape[0])
+            prediction = self.reader.prediction(self.source, smoothed, crop, inside)
             classified.append(TrackedFace(track.number, prediction, is_detected))
         return classified
 

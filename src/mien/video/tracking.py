@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Floats
 from mien.faces.face import Box, Face, iou
 
 MIN_IOU = 0.3
@@ -39,7 +39,7 @@ class Track:
     missed_seconds: float | None = None
     _seconds: float = 0.0
     _former: tuple[float, Face] | None = None
-    _mean: npt.NDArray[np.float64] | None = None
+    _mean: Floats | None = None
     _mean_seconds: float = 0.0
 
     def add(self, seconds: float, face: Face) -> None:
@@ -58,9 +58,7 @@ class Track:
         down = round(weight * (box.top + box.height / 2 - top - height / 2))
         return self.face.moved(Box(box.left + right, box.top + down, box.width, box.height))
 
-    def smoothed(
-        self, seconds: float, probabilities: npt.NDArray[np.float64], half_life_seconds: float
-    ) -> npt.NDArray[np.float64]:
+    def smoothed(self, seconds: float, probabilities: Floats, half_life_seconds: float) -> Floats:
         """Add the probabilities of a frame, float64 (C,), and return their smoothed mean, float64 (C,).
 
         ``mean += (1 - 2 ** (-gap / half_life)) * (probabilities - mean)``, with ``gap`` the time since the last frame.

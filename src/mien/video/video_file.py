@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from mien.base.arrays import Array, Pixels
 from mien.base.errors import DataError, RunError, needs_extra, without_password
 from mien.base.files import expand_home, refuse_pointer
 from mien.base.images import IMAGE_SUFFIXES, missing_file
@@ -44,7 +44,7 @@ class DecodedFrame:
     number: int
     pts: int
     seconds: float
-    rgb: npt.NDArray[np.uint8]
+    rgb: Pixels
 
 
 class VideoFile:
@@ -178,9 +178,9 @@ class VideoFile:
                 self._check_size(frame.width, frame.height)
                 yield frame
 
-    def _upright(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
+    def _upright(self, frame: VideoFrame) -> Pixels:
         width, height = self._square_pixels(frame)
-        rgb: npt.NDArray[Any] = frame.to_ndarray(format="rgb24", width=width, height=height)
+        rgb: Array = frame.to_ndarray(format="rgb24", width=width, height=height)
         swap, flip_rows, flip_columns = _orientation(frame)
         rgb = rgb.transpose(1, 0, 2) if swap else rgb
         rgb = rgb[::-1] if flip_rows else rgb
@@ -323,7 +323,7 @@ class VideoWriter:
                 self._container.close()
             self._source.close()
 
-    def add(self, rgb: npt.NDArray[np.uint8], pts: int) -> None:
+    def add(self, rgb: Pixels, pts: int) -> None:
         """Add the next frame, uint8 (H, W, 3), with its time ``pts`` in the video's time base.
 
         A frame of another size than the first is fitted between black bars.
