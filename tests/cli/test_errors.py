@@ -8,7 +8,7 @@ PREDICTED = "--predictions {predictions}"
 TRAIN = "train {recipe} --data {data}"
 STUDY = "study {study} --data {data}"
 CASES = [
-    ("trian", "usage", "train"),
+    ("val {run} --data {data}", "usage", "evaluate"),
     ("train quick", "usage", "--data --help"),
     ("predict x --modl x", "usage", "--modl --model"),
     ("train quick --data x --optimizer 5", "usage", "optim.name=VALUE"),

@@ -187,10 +187,10 @@ def test_bibliography_has_what_the_paragraph_cites(tmp_path, name):
     assert r"\label{tab:mine-hyperparameters}" in texts["hyperparameters.tex"]
 
 
-def test_hyperparameters_leave_out_defaults():
-    values = dict(hyperparameters(load_recipe("short", {"augment.mixup": 0.2})).rows)
-    assert (values["optim.lr"], values["augment.mixup"], values["augment.flip"]) == ("0.1", "0.2", "yes")
-    assert not {"augment.cutmix", "name", "description"} & set(values)
+def test_hyperparameters_leave_out_defaults_and_what_has_no_effect():
+    values = dict(hyperparameters(load_recipe("study-b", {"augment.mixup": 0.2}), {"augment": "mine.noise"}).rows)
+    assert (values["optim.lr"], values["augment.mixup"], values["augment"]) == ("0.0001", "0.2", "mine.noise")
+    assert not {"augment.cutmix", "augment.flip", "optim.momentum", "name", "description"} & set(values)
 
 
 def test_built_in_model_has_no_text_of_its_training():

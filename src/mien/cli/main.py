@@ -28,6 +28,8 @@ app: typer.Typer = typer.Typer(
 
 _STOPPED = 130
 """Exit code after Ctrl-C. Newer versions of typer exit with the same code, but without a message."""
+_ELSEWHERE = {"fit": "train", "val": "evaluate", "test": "evaluate", "detect": "predict", "classify": "predict"}
+"""Commands of other packages, and mien's."""
 _NO_MEMORY = "This machine does not have enough memory for this command."
 # typer exports no base class of its usage errors; it is BadParameter's grandparent.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
@@ -94,6 +96,9 @@ def _usage_text(error: Any) -> str:
     from mien.base.recipe import key_of
 
     message = sentence(" ".join(error.format_message().split()).replace("Value error, ", ""))
+    for theirs, ours in _ELSEWHERE.items():
+        if message == f"No such command '{theirs}'.":
+            return f"{message} Did you mean '{ours}'?"
     name = getattr(error, "option_name", "").lstrip("-")
     takes = {of for each in error.ctx.command.params for of in each.opts} if error.ctx is not None else set()
     if name == "data" and "data" in takes:

@@ -87,10 +87,9 @@ class OwnNetwork(Network):
 
 def completed_own(recipe: ModelRecipe) -> dict[str, Any]:
     """Return all settings of a user's network: file, digest, defaults of the class and the recipe's values."""
-    file = recipe.file
-    digest = recipe.settings.get("file_sha256") or _digest(file)
+    digest = recipe.settings.get("file_sha256") or _digest(recipe.file)
     given = {name: value for name, value in recipe.settings.items() if name not in {"file", "file_sha256"}}
-    return {"file": file, "file_sha256": digest, **_defaults(_class_of(recipe, digest)), **given}
+    return {"file": recipe.file, "file_sha256": digest, **_defaults(_class_of(recipe, digest)), **given}
 
 
 def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) -> OwnNetwork:
@@ -101,13 +100,13 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
             (``model-file``), cannot be imported or lacks the class (``model-file``), or the network fails or
             does not return finite logits (``model-file``).
     """
-    settings = completed_own(recipe)
+    settings, place = completed_own(recipe), f"{recipe.file}: {recipe.name}"
     kind = _class_of(recipe, settings.pop("file_sha256"))
     del settings["file"]
     known = inspect.signature(kind).parameters
     takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values())
     if unknown := next((name for name in settings if name not in known and not takes_any), None):
-        words = f"{_place(recipe)} has no parameter '{unknown}'.{nearest(unknown, set(known) - {'self'})}"
+        words = f"{place} has no parameter '{unknown}'.{nearest(unknown, set(known) - {'self'})}"
         raise RecipeError(words, code="model-setting")
     filled = {"classes": classes, "num_classes": classes, "size_px": size_px, "channels": channels}
     arguments = {name: value for name, value in filled.items() if name in known} | _with_tuples(settings, known)
@@ -128,12 +127,12 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
     except Exception as error:  # noqa: BLE001 - the code is the user's
         fault = f"fails: {_cause(recipe.file, error)}"
     if fault := fault or _fault_of(logits, images, classes):
-        raise RecipeError(f"{_place(recipe)} {fault}.", code="model-file")
+        raise RecipeError(f"{place} {fault}.", code="model-file")
     for hook in hooks:
         hook.remove()
     network = OwnNetwork(module, _head_name(module, calls, logits), classes)
     if not any(each.requires_grad for each in network.parameters()):
-        raise RecipeError(f"{_place(recipe)} has no weights that training could change.", code="model-file")
+        raise RecipeError(f"{place} has no weights that training could change.", code="model-file")
     return network
 
 
@@ -307,10 +306,6 @@ def _defaults(kind: type[nn.Module]) -> dict[str, Any]:
         for each in parameters
         if isinstance(each.default, bool | int | float | str | list | tuple) and each.name not in _GIVEN
     }
-
-
-def _place(recipe: ModelRecipe) -> str:
-    return f"{recipe.file}: {recipe.name}"
 
 
 def _cause(file: str, error: BaseException) -> str:

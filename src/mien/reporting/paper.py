@@ -18,6 +18,8 @@ Sentence = tuple[str, Sequence[str]]
 
 _FER2013_TRAIN = 28_709
 """Number of training images of FER2013, by which it is recognised."""
+_OF_LOSS = ("label_smoothing", "class_weights", "self_adaptive", "balance.focal", "balance.logit")
+"""Beginnings of the keys that a user's loss replaces."""
 
 
 def paper_files(
@@ -32,7 +34,7 @@ def paper_files(
         return {}
     cited = {key for _, keys in sentences for key in keys}
     paragraph = " ".join(escape(text) + (f"~\\cite{{{','.join(keys)}}}." if keys else ".") for text, keys in sentences)
-    table = hyperparameters(run.read_recipe())
+    table = hyperparameters(run.read_recipe(), run.read_environment().get("not_of_the_recipe", {}))
     entries = re.split(r"\n(?=@)", files("mien.reporting").joinpath("references.bib").read_text(encoding="utf-8"))
     known = {each.partition("{")[2].partition(",")[0]: each.strip() for each in entries}
     return {
@@ -47,17 +49,23 @@ def methods_text(run: RunFolder, class_counts: Mapping[str, Sequence[int]], para
     return " ".join(f"{text}." for text, _ in methods(run, class_counts, parameters))
 
 
-def hyperparameters(recipe: Recipe) -> Table:
-    """Return a table of the seed and of all keys of the recipe that differ from their defaults or always matter."""
-    always = {"seed", "epochs", "batch_size", "optim.name", "optim.lr", "optim.momentum", "schedule.name", "model.name"}
+def hyperparameters(recipe: Recipe, own: Mapping[str, str] = {}) -> Table:
+    """Return a table of the keys that differ from their defaults or always matter, but not of what ``own`` replaces."""
+    always = ["seed", "model.name"]
+    if not recipe.tuning.fit_head:
+        rates = 0 if recipe.optim.file else 1 if recipe.optim.name in {"adam", "adamw"} else 2
+        always += ["epochs", "batch_size", "schedule.name", "optim.name", *["optim.lr", "optim.momentum"][:rates]]
+    replaced: tuple[str, ...] = _OF_LOSS if "loss" in own or recipe.loss.file else ()
+    replaced += tuple(key for part, key in (("optimizer", "optim."), ("augment", "augment.")) if part in own)
     default = dotted(Recipe().resolved()) | {"name": recipe.name, "description": recipe.description}
     rows = [
         (key, Path(value).name if key.endswith(".file") else _setting(value))
         for key, value in dotted(recipe.resolved()).items()
-        if key in always or (value != default.get(key) and not key.endswith("sha256"))
+        if (key in always or (value != default.get(key) and not key.endswith("sha256")))
+        and ("mix" in key or not key.startswith(replaced))  # mixup and cutmix stay
     ]
     columns = (Column("hyperparameter", "text"), Column("value", "text"))
-    return Table("hyperparameters", columns, rows, f"Hyperparameters of the recipe {recipe.name}.")
+    return Table("hyperparameters", columns, [*rows, *own.items()], f"Hyperparameters of the recipe {recipe.name}.")
 
 
 def _setting(value: Any) -> str:
@@ -139,18 +147,14 @@ def _optimisation(recipe: Recipe, epochs: int, own: Collection[str]) -> Iterator
     yield f"It was trained for {counted(epochs, 'epoch')} in batches of {recipe.batch_size} by {by}", [*cited]
     warmup = f" after rising from 0 in the first {100 * schedule.warmup:g}% of the steps" if schedule.warmup else ""
     end = f"{schedule.final:g} of it" if schedule.final else "0"
-    match schedule.name:
-        case "constant":
-            words = "was constant"
-        case "step":
-            words = f"was multiplied by {schedule.factor:g} every {counted(schedule.step_epochs, 'epoch')}"
-        case "plateau":
-            patience = counted(schedule.patience, "epoch")
-            words = f"was multiplied by {schedule.factor:g} after {patience} without a lower loss"
-        case "cosine":
-            words = f"fell to {end} along a cosine"
-        case "one-cycle":
-            words = f"fell linearly to {end}"
+    cut, patience = f"was multiplied by {schedule.factor:g}", counted(schedule.patience, "epoch")
+    words = {
+        "constant": "was constant",
+        "step": f"{cut} every {counted(schedule.step_epochs, 'epoch')}",
+        "plateau": f"{cut} after {patience} without a lower loss",
+        "cosine": f"fell to {end} along a cosine",
+        "one-cycle": f"fell linearly to {end}",
+    }[schedule.name]
     keys = {"cosine": ["cosine"], "one-cycle": ["one-cycle"]}.get(schedule.name, [])
     yield f"The learning rate {words}{warmup}", keys
     of_loss = [

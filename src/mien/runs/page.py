@@ -264,9 +264,8 @@ def _runs_section(table: StudyTable) -> Section:
 def _settings_table(table: StudyTable) -> Table:
     """Return a table of the recipe keys in which variants differ."""
     recipes = {run.variant: dotted(run.recipe.model_dump(mode="json")) for run, _ in table.runs}
-    keys = sorted({key for each in recipes.values() for key in each if not key.endswith("sha256")})
-    keys = [key for key in keys if len({repr(each.get(key)) for each in recipes.values()}) > 1]
-    keys = [key for key in keys if key not in {"name", "description", "seed"}]
+    keys = sorted({key for each in recipes.values() for key in each} - {"name", "description", "seed"})
+    keys = [key for key in keys if len({repr(each.get(key)) for each in recipes.values()}) > 1 and "sha256" not in key]
     columns = (Column("variant", "text"), Column("settings", "text"))
     rows = [
         (name, ", ".join(f"{key} = {value_text(each[key])}" for key in keys if each.get(key, "") != "") or "–")
