@@ -148,11 +148,13 @@ def test_each_section_begins_with_a_table_for_the_terminal(data, copies):
 
 
 def test_audit_of_fer2013_repeats_stored_counts(fer2013_faces):
-    found = MeasuredSplit.resolve(predictions_of(fer2013_faces, "validation"), fer2013_faces).subsets()
-    counts = [part.count for part in found]
-    # 967 of PublicTest have a copy or near-copy in Training. Processors differ in the last bit of the rotations.
-    assert counts[1] == pytest.approx(3589 - 967, abs=5)
-    assert [counts[0], counts[2]] == [3589, 3575]
+    """Of PublicTest, 217 have a copy or near-copy in an eighth of Training (967 in all of it, in a minute)."""
+    train = np.flatnonzero(fer2013_faces.split == "train")[::8]
+    faces = fer2013_faces.subset(np.union1d(train, np.flatnonzero(fer2013_faces.split != "train")))
+    counts = [part.count for part in MeasuredSplit.resolve(predictions_of(faces, "validation"), faces).subsets()]
+    # Processors differ in the last bit of the rotations.
+    assert counts[1] == pytest.approx(3589 - 217, abs=3)
+    assert [counts[0], counts[2]] == [3589, 3587]
 
 
 def test_check_audit_rejects_predictions_without_a_class(data):

@@ -85,13 +85,13 @@ def test_audit_with_a_recipe_checks_all_samples_except_test(
     """Its images have another size than the audit's own."""
     monkeypatch.setattr(folds, "FOLDS", 2)
     recipe = tmp_path / "tiny.toml"
-    form = tiny_recipe.input.model_copy(update={"size_px": 32, "crop_px": 28})
+    form = tiny_recipe.input.model_copy(update={"size_px": 40, "crop_px": 36})
     recipe.write_text(dump_recipe(tiny_recipe.model_copy(update={"epochs": 1, "input": form})))
     answer = mien("audit", face_folder, "--recipe", recipe, "--out", tmp_path / "out", "--json")
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["labels"]["samples"] == int((faces.split != "test").sum())
     assert "fold 2 of 2" in answer.err
-    assert read_manifest(tmp_path / "out" / "folds" / "fold-1" / "model.onnx").input.size_px == 32
+    assert read_manifest(tmp_path / "out" / "folds" / "fold-1" / "model.onnx").input.size_px == 40
 
 
 def test_audit_rejects_unusable_recipes_before_its_work(

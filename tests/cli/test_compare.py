@@ -95,22 +95,22 @@ def test_compare_rejects_other_samples_and_writes_nothing(mien, three, folders, 
 
 
 @pytest.fixture
-def large_run(tiny_recipe, face_folder, tmp_path):
-    """A run that sees 64 px where the tiny one sees 48."""
+def small_run(tiny_recipe, face_folder, tmp_path):
+    """A run that sees 40 px where the tiny one sees 48."""
     recipe = tiny_recipe.model_copy(
-        update={"epochs": 1, "input": tiny_recipe.input.model_copy(update={"size_px": 64, "crop_px": 60})}
+        update={"epochs": 1, "input": tiny_recipe.input.model_copy(update={"size_px": 40, "crop_px": 36})}
     )
-    run = RunFolder(tmp_path / "run of 64 px")
-    run_recipe(plan_training(recipe, read_data(face_folder, ReadOptions(size_px=64)).faces), run)
+    run = RunFolder(tmp_path / "run of 40 px")
+    run_recipe(plan_training(recipe, read_data(face_folder, ReadOptions(size_px=40)).faces), run)
     return run
 
 
-def test_compare_takes_models_of_two_input_sizes(mien, tiny_run, large_run, face_folder, tmp_path):
+def test_compare_takes_models_of_two_input_sizes(mien, tiny_run, small_run, face_folder, tmp_path):
     """Oracle: the comparison of what both wrote; the model sees its own size."""
-    for name, run in (("small", tiny_run), ("large", large_run)):
+    for name, run in (("usual", tiny_run), ("smaller", small_run)):
         evaluated = mien("evaluate", run.path, "--data", face_folder, "--out", tmp_path / name)
         assert evaluated.code == 0, evaluated.err
-    folders = [tmp_path / "small", tmp_path / "large"]
+    folders = [tmp_path / "usual", tmp_path / "smaller"]
     predictions = [read_predictions(folder / "predictions_validation.npz") for folder in folders]
     assert predictions[0].data_fingerprint == predictions[1].data_fingerprint
     compared = mien("compare", *folders, "--data", face_folder, "--out", tmp_path / "compared", "--json")
@@ -122,7 +122,7 @@ def test_compare_takes_models_of_two_input_sizes(mien, tiny_run, large_run, face
     assert 'id="shows-faces"' in page
     assert "faces-without-data" not in page_codes(page)
     options = ("--data", face_folder, "--out", tmp_path / "page", "--no-explain")
-    reported = mien("report", folders[1], "--model", large_run.path, *options)
+    reported = mien("report", folders[1], "--model", small_run.path, *options)
     assert reported.code == 0, reported.err
 
 
