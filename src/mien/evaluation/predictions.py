@@ -8,9 +8,11 @@ import re
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
@@ -79,12 +81,13 @@ class PerSample:
         for name, value in arrays.items():
             object.__setattr__(self, name, value)
 
-    def _check_length(self, count: int) -> None:
+    def _check_length(self, count: int, names: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Raise a DataError for an array of another length; ``names`` are those of the file, by field."""
         for name, value in vars(self).items():
             if isinstance(value, PerSample):
-                value._check_length(count)
+                value._check_length(count, {field: array for array, field in _PARTS[name][1].items()})
             elif isinstance(value, np.ndarray) and len(value) != count:
-                words = f"'{name}' needs one entry per sample; found {len(value)} for {count} samples."
+                words = f"'{names.get(name, name)}' needs one entry per sample; found {len(value)} for {count} samples."
                 raise DataError(words, code="predictions")
 
     def subset(self, chosen: Array) -> Self:
