@@ -24,7 +24,7 @@ LIMITS = {
     "lines of src/mien": 35_170,
     "files of src/mien": 188,
     "lines of tests": 25_980,
-    "lines of code in src/mien, without docstrings, comments and blank lines": 22_975,
+    "lines of code in src/mien, without docstrings, comments and blank lines": 22_970,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_500,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 2_170,
     "words of docs and README, without cli.md": 32_000,
