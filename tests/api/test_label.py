@@ -154,7 +154,7 @@ def test_label_app_takes_other_answers(faces, tmp_path):
     with raises(DataError, "ballot", "bored"):
         mien.merge_votes(tmp_path, faces)
     for wrong in (["bored"], ["a", "a"], ["a", ""], [*"abcdefghijk"]):
-        with raises(DataError, "ballot"):
+        with raises(DataError, "ballot", "--answers"):
             mien.merge_votes(tmp_path, faces, wrong)
 
 
@@ -196,7 +196,7 @@ def test_read_ballot_rejects_other_files(faces, tmp_path, content, code):
 
 
 def test_ballot_file_rejects_names_of_no_person(faces, tmp_path):
-    with raises(DataError, "ballot"):
+    with raises(DataError, "ballot", tmp_path):
         mien.merge_votes(tmp_path, faces)
     shutil.copytree(faces, tmp_path / "copy")
     (tmp_path / "anna (1).csv").write_text("image,vote\n")  # as a browser names a second download
@@ -204,11 +204,11 @@ def test_ballot_file_rejects_names_of_no_person(faces, tmp_path):
         mien.merge_votes(tmp_path, faces)
     (tmp_path / "anna (1).csv").rename(tmp_path / "._anna.csv")  # as macOS leaves
     for name in ("labels", "ask_again", "a/b", ""):
-        with raises(DataError, "ballot"):
+        with raises(DataError, "ballot", f"'{name}'"):
             ballot_file(tmp_path, name)
     assert len(FERPLUS_CLASSES) == 10, "one key each"
     for name in ("a\rb.png", "b\udcff.png", " c.png", "d\\e.png"):
         (tmp_path / "copy" / name).write_bytes(b"x")
-        with raises(DataError, "ballot"):
+        with raises(DataError, "ballot", ascii(name)):
             relative_images(tmp_path / "copy")
         (tmp_path / "copy" / name).unlink()

@@ -32,7 +32,7 @@ def test_map():
 
 @pytest.mark.parametrize("text", ["joy", "joy=", "=happy", "a=b,a=c", ""])
 def test_parse_map_rejects_malformed_text(text):
-    with raises(DataError, "label-scheme"):
+    with raises(DataError, "label-scheme", "--map"):
         parse_map(text)
 
 
@@ -66,7 +66,7 @@ def test_parse_scheme_rejects_bad_text(text, code, values):
 
 
 def test_scheme_rejects_classes_without_data():
-    with raises(DataError, "label-scheme"):
+    with raises(DataError, "label-scheme", "'seven'"):
         SCHEMES["seven"].mapping(["angry", "happy"])
 
 

@@ -261,7 +261,7 @@ def test_predict_rejects_logits_that_are_not_finite(tmp_path, request, faces, va
     made = graph(between=[helper.make_node("Mul", ["sums", "c"], ["logits"])], constants=[constant])
     file = write(tmp_path / "m.onnx", made)
     for form in ((), ("--json",)):
-        refused(command("predict", tmp_path / "face.png", "--crops", "--model", file, *form), "model-damaged")
+        refused(command("predict", tmp_path / "face.png", "--crops", "--model", file, *form), "model-damaged", "NaN")
 
 
 def test_predict_explains_errors_of_onnxruntime(tmp_path):

@@ -247,5 +247,5 @@ def test_check_rejects_bad_samples(csv, faces, validation):
         assert (
             check(csv(predicted, "file,prediction", np.char.add(start, paths)), data, "validation").accuracy.value == 1
         )
-    with raises(Exception, "options"):
+    with raises(DataError, "options", 73.2):
         check(csv(predicted), data, "validation", claimed=73.2)

@@ -67,7 +67,7 @@ CASES = [
     ("compare {run} none", "predictions-missing", "none"),
     (f"compare {PREDICTED} {PREDICTED} --split test", "options", "--split"),
     ("compare {run} {run} --out {run}", "out-path", ""),
-    ("check none.csv --data {data}", "predictions-missing", "none.csv"),
+    ("check none.csv --data {data}", "file-unreadable", "none.csv"),
     ("check {predictions} --data {data} --claimed 73.2", "options", "73.2"),
     ("robustness {run} --data {data} --split test", "options", ""),
     ("robustness {run} --data {data} --split all", "options", ""),

@@ -164,7 +164,7 @@ def test_many_ages_are_cut_at_once():
 
 def test_break_down_rejects_columns_without_groups():
     predictions = made_predictions(rows=300)
-    with raises(DataError, "group"):
+    with raises(DataError, "group", 300):
         break_down("x", predictions, np.arange(300))
     with raises(DataError, "group"):
         break_down("x", predictions, np.full(300, np.nan))
@@ -254,10 +254,10 @@ def test_a_predictions_file_keeps_the_answers(predictions, tmp_path):
     assert found.confidence.tolist() == [0.7, 0.2, 0.9, 0.8]
     with raises(DataError, "predictions"):
         replace(predictions, answers=found)
-    with raises(DataError, "predictions"):
+    with raises(DataError, "predictions", "'answer_confidence'"):
         Answers(np.array(["happy"]), np.array([1.5]), "")
     for shape in ((), (2, 2)):
-        with raises(DataError, "predictions"):
+        with raises(DataError, "predictions", "'answers'"):
             Answers(np.full(shape, "happy"), np.full(shape, 0.5), "")
 
 

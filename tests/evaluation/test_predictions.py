@@ -132,7 +132,7 @@ def test_damaged_files_are_refused(tmp_path):
     with raises(DataError, "predictions", "dtype object"):
         read_predictions(save(tmp_path, classes=np.array(["a", "b"], dtype=object)))
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with raises(DataError, "predictions"):
+    with raises(DataError, "predictions", "one.npy"):
         read_predictions(tmp_path / "one.npy")
     with raises(DataError, "predictions-missing"):
         read_predictions(tmp_path / "none.npz")
@@ -187,9 +187,9 @@ def test_merged_predictions_are_rescaled_sums():
 def test_impossible_merges_are_refused():
     predictions = seven_classes()
     five = predictions.with_scheme(parse_scheme("five"))
-    with raises(DataError, "label-scheme"):
+    with raises(DataError, "label-scheme", "'binary-with-disgust'"):
         five.with_scheme(parse_scheme("binary-with-disgust"))
-    with raises(DataError, "label-scheme"):
+    with raises(DataError, "label-scheme", "'five'"):
         predictions.subset(predictions.labels == 1).with_scheme(parse_scheme("five"))
 
 

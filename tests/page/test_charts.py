@@ -116,7 +116,7 @@ def test_save_rejects_an_unknown_font_and_a_size_of_0(tmp_path):
     with raises(DataError, "font-missing", "'DejaVu Sans'"):
         line().save(tmp_path / "a.pdf", font="DejaVu San")
     for size in ({"width_cm": 0}, {"height_cm": math.nan}):
-        with raises(DataError, "options"):
+        with raises(DataError, "options", "500 cm"):
             line().save(tmp_path / "a.pdf", **size)
     assert not any(tmp_path.iterdir())
 

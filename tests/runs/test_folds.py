@@ -174,7 +174,7 @@ def test_a_fold_is_not_trained_on_the_groups_that_it_predicts():
 
 def test_folds_reject_too_few_groups_and_a_class_of_one_group():
     faces = people([0, 0, 1, 1, 2, 2], ["happy", "sad"] * 3)
-    with raises(DataError, "options"):
+    with raises(DataError, "options", "--folds 4"):
         check_groups(faces, faces.groups, 4)
     faces = people(["a", "a", "b", "b"], ["happy", "sad", "sad", "sad"])
     with raises(DataError, "class-too-small", "'a'"):

@@ -99,11 +99,13 @@ def plot_embeddings(
         ModelError: the model file has no features (``features-missing``).
         MissingExtraError: matplotlib or scikit-learn is not installed.
     """
-    for name, value, known in (("method", method, ("pca", "tsne")), ("color_by", color_by, ("class", "mistake"))):
+    for name, value, known in (
+        ("method", method, ("pca", "tsne")),
+        ("color_by", color_by, ("class", "mistake")),
+        ("split", split, ("train", "validation")),
+    ):
         if value not in known:
             raise DataError(f"{name} is {' or '.join(known)}; found {value!r}.", code="options")
-    if split not in {"train", "validation"}:
-        raise DataError(f"split is train or validation; found {split!r}.", code="options")
     predictor = for_labels(model)
     faces = read(data, *predictor.manifest.input.size_and_channels).faces.of_split(split)
     faces = with_model_classes(predictor, faces)

@@ -167,10 +167,9 @@ def cross_validate(
     job = find_job(recipe, settings_of(settings), init_from, device)
     folder = check_out(Path("runs") / f"{job.recipe.name}-folds{folds}" if out is None else out, data)
     has_folds = (folder / "fold-1").is_dir()
-    if has_folds and not resume:
-        raise RunError(f"{folder} has folds already. Choose another --out, or give --resume.", code="file-exists")
-    if not has_folds and RunFolder(folder).exists:
-        raise RunError(f"{folder} exists already. Choose another folder with --out.", code="file-exists")
+    if RunFolder(folder).exists and not (has_folds and resume):
+        other = ", or give --resume" if has_folds else ""
+        raise RunError(f"{folder} exists already. Choose another --out{other}.", code="file-exists")
     if resume and not has_folds:
         words = f"{folder} holds no folds to resume. The cross-validation starts from its first fold."
         notify(Notice(words, code="nothing-to-resume").line)

@@ -278,11 +278,9 @@ def to_input(images: Pixels, spec: InputSpec) -> Floats32:
 
     Raises DataError: wrong shape or dtype (``image-type``).
     """
-    if images.dtype != np.uint8:
-        raise DataError(f"Face crops must be uint8, 0..255; found {images.dtype}.", code="image-type")
-    if images.shape[1:] != spec.face_shape:
-        expected = ", ".join(str(side) for side in spec.face_shape)
-        raise DataError(f"Face crops must be (N, {expected}); found {images.shape}.", code="image-type")
+    if images.dtype != np.uint8 or images.shape[1:] != spec.face_shape:
+        expected, found = ", ".join(map(str, spec.face_shape)), f"{images.dtype} {images.shape}"
+        raise DataError(f"Face crops must be uint8 (N, {expected}), 0..255; found {found}.", code="image-type")
     crop = images[:, spec.window, spec.window].astype(np.float32)
     # Channels first: grey (N, H, W) or RGB (N, H, W, 3) -> (N, 1 or 3, H, W).
     return normalise(crop[:, np.newaxis] if crop.ndim == 3 else np.ascontiguousarray(np.moveaxis(crop, 3, 1)), spec)

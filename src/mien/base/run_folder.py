@@ -100,10 +100,8 @@ class RunFolder:
 
     def check_free(self, *, or_resume: bool = False) -> None:
         """Raise :class:`RunError` if the path exists. ``or_resume`` adds the advice to use --resume."""
-        if self.exists and not self.is_run:
-            raise RunError(f"{self.path} exists and is no run. Choose another --out.", code="file-exists")
         if self.exists:
-            other = ", or continue a run with --resume" if or_resume else ""
+            other = ", or continue a run with --resume" if or_resume and self.is_run else ""
             raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.", code="file-exists")
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
@@ -157,11 +155,8 @@ class RunFolder:
     def read_recipe(self) -> Recipe:
         """Read the recipe. Raises RunError if the folder holds no run, RecipeError if the recipe is no longer valid."""
         if not self.is_run:
-            if self.path.is_file():
-                raise RunError(f"{self.path} is a file; give a run folder, as mien train makes.", code="run-missing")
-            if self.path.exists():
-                raise RunError(f"{self.path} is not a run folder: it has no recipe.toml.", code="run-missing")
-            words = f"{self.path} does not exist. Make a run with: mien train RECIPE --data PATH --out {self.path}"
+            what = "does not exist" if not self.path.exists() else "has no recipe.toml, so it is no run folder"
+            words = f"{self.path} {what}. Make a run with: mien train RECIPE --data PATH --out DIR"
             raise RunError(words, code="run-missing")
         from mien.base.recipe import load_recipe
 
@@ -335,10 +330,10 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         return run.path
     if run.model.is_file():
         return run.model
+    words = f"{run.path} has neither model.onnx nor best.safetensors: give a folder with a model."
     if run.best.is_file():
         words = f"{run.path} has no model.onnx yet. Export it with: mien export {run.path}"
-        raise ModelError(words, code="model-missing")
-    raise ModelError(f"{run.path} contains no model: no model.onnx or best.safetensors.", code="model-missing")
+    raise ModelError(words, code="model-missing")
 
 
 def _check_folder(run: RunFolder, name: str | os.PathLike[str], given: str, known: Sequence[str]) -> None:

@@ -174,12 +174,10 @@ def run_model(session: InferenceSession, outputs: Sequence[str], inputs: Floats3
         raise ModelError(f"{path} cannot be run: {reason}. Export the model again.", code="model-damaged") from None
     widths = _widths(session)
     for output, values in zip(outputs, found, strict=True):
-        if values.shape != (len(inputs), widths[output]):
-            words = f"{path} gives {output} of shape {values.shape} for {len(inputs)} images. Export the model again."
-            raise ModelError(words, code="model-damaged")
-        if not np.isfinite(values).all():
-            words = f"{path} gives {output} that are NaN or infinite. Its weights are damaged: export the model again."
-            raise ModelError(words, code="model-damaged")
+        fits = values.shape == (len(inputs), widths[output])
+        if not (fits and np.isfinite(values).all()):
+            what = "that are NaN or infinite" if fits else f"of shape {values.shape} for {len(inputs)} images"
+            raise ModelError(f"{path} gives {output} {what}. Export the model again.", code="model-damaged")
     return found
 
 
