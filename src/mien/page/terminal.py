@@ -28,8 +28,11 @@ def titled(title: str, renderable: RenderableType) -> Group:
 def rich_table(table: Table) -> RichTable:
     """Convert a table for rich: text is left-aligned, the rest right-aligned. Numbers never wrap; headers may."""
     result = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    # Intervals get their own column.
+    # Intervals get their own column; more than two are below their values.
     with_interval = [any(interval(row[at], of.format) for row in table.rows) for at, of in enumerate(table.columns)]
+    below = sum(with_interval) > 2
+    # The first column names the rows, so it keeps 12 characters where a table is too wide.
+    first = min(12, max((len(shown(row[0], table.columns[0].format)) for row in table.rows), default=0))
     for column, wide in zip(table.columns, with_interval, strict=True):
         # Use Text, because rich treats square brackets in a str as markup.
         justify: Literal["left", "right"] = "left" if column.format == "text" else "right"
@@ -37,17 +40,17 @@ def rich_table(table: Table) -> RichTable:
             Text(column.heading),
             justify=justify,
             no_wrap=column.format not in {"text", "number"} and not column.head,
-            min_width=_MIN_NUMBER if column.head else None,
+            min_width=_MIN_NUMBER if column.head else None if result.columns else first,
             overflow="fold",
         )
-        if wide:
+        if wide and not below:
             result.add_column(Text("95% interval"), justify="right", no_wrap=True)
     for number, row in enumerate(table.rows):
         cells: list[Text] = []
         for column, wide, value in zip(table.columns, with_interval, row, strict=True):
             style = "bold" if (number, column.name) in table.best else ""
-            cells += [Text(shown(value, column.format), style)]
-            cells += [Text(interval(value, column.format))] if wide else []
+            parts = [Text(shown(value, column.format), style), *[Text(interval(value, column.format))] * wide]
+            cells += [Text("\n").join(parts)] if below else parts
         result.add_row(*cells)
     return result
 
@@ -74,8 +77,7 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
         parts.append(titled("Without copies", rich_table(shared.subsets_table(evaluation.subsets))))
     if evaluation.votes is not None:
         parts += _votes(evaluation.votes)
-    if evaluation.by is not None:
-        by = evaluation.by
+    if (by := evaluation.by) is not None:
         parts.append(group_text(shared.subsets_table(by.parts, by.column), by.column, by.gaps))
     return Group(*parts)
 
@@ -98,8 +100,8 @@ def group_text(table: Table, column: str, gaps: Sequence[GroupGap] | None) -> Re
     rows = [(gap.value, gap.metric, gap.count, gap.rate.value, gap.difference, gap.p_value) for gap in gaps or ()]
     if rows:
         found = [row for row in rows if row[-1] < 0.05]
-        of_all = f"{len(found)} of {len(rows)} differences"
-        parts.append(Text(f"\n{of_all} between one value and all others are significant (Holm, 0.05)."))
+        words = f"{len(found)} of {len(rows)} differences between one value and all others"
+        parts.append(Text(f"\n{words} are significant (Holm, 0.05)."))
         measured = columns_of(
             {"metric": "text", "samples": "count", "value": "percent", "minus others": "points", "p (Holm)": "p"}
         )
@@ -122,8 +124,7 @@ def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
 
 def _confusion(evaluation: Evaluation) -> RenderableType:
     """Return the confusion matrix in percent of each true class, because counts are not comparable between classes."""
-    headers = list(evaluation.classes)
-    names = list(evaluation.classes)
+    headers, names = list(evaluation.classes), list(evaluation.classes)
     if _needed_width(names, headers) > _WIDTH:
         headers = [str(number) for number in range(1, len(headers) + 1)]
         names = [f"{number} {name}" for number, name in zip(headers, names, strict=True)]

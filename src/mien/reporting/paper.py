@@ -164,10 +164,13 @@ def _optimisation(recipe: Recipe, epochs: int, own: Collection[str]) -> Iterator
         (f"logit adjustment {recipe.balance.logit_adjustment:g}", recipe.balance.logit_adjustment, "logit-adjustment"),
         (f"self-adaptive targets ({recipe.self_adaptive:g})", recipe.self_adaptive, "self-adaptive"),
     ]
+    smaller = ", ".join(f"{side_px} px until {100 * share:g}%" for share, side_px in recipe.progressive_resizing)
     extras = [
         *(() if "loss" in own else of_loss),
         (f"{recipe.balance.sampling} sampling", recipe.balance.sampling != "none", ""),
         (f"an exponential moving average of the weights ({recipe.ema_decay:g})", recipe.ema_decay, ""),
+        (f"progressive resizing ({smaller} of the run)", smaller, ""),
+        ("batch norm statistics recalculated on training faces", recipe.recalibrate_bn, ""),
         (f"gradients clipped to norm {optim.clip_norm:g}", optim.clip_norm, ""),
     ]
     if used := [(text, key) for text, is_used, key in extras if is_used]:
