@@ -95,10 +95,8 @@ def completed_own(recipe: ModelRecipe) -> dict[str, Any]:
 def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) -> OwnNetwork:
     """Build a user's network and test it on two black images.
 
-    Raises:
-        RecipeError: the file is missing (``model-file``), has changed since the run began
-            (``model-file``), cannot be imported or lacks the class (``model-file``), or the network fails or
-            does not return finite logits (``model-file``).
+    Raises RecipeError (``model-file``): the file is missing, has changed since the run began, cannot be imported or
+    lacks the class; or the network fails or does not return finite logits.
     """
     settings, place = completed_own(recipe), f"{recipe.file}: {recipe.name}"
     kind = _class_of(recipe, settings.pop("file_sha256"))
@@ -239,8 +237,7 @@ _CALLED_WITH = {"loss": 2, "augment": 1, "optim": 1}
 def own_function(part: OwnPart, table: str) -> Callable[..., Any]:
     """Return the function of a recipe's part with its arguments; a class of a loss or augmentation is instantiated.
 
-    Raises RecipeError with the first three codes of :func:`build_own`, and for an argument that the function does not
-    have (``model-setting``).
+    Raises RecipeError for a file as :func:`build_own`, and for an argument that it does not have (``model-setting``).
     """
     names = _names(part.file, part.file_sha256, table)
     found = names.get(part.name)

@@ -150,8 +150,7 @@ class Study(StrictModel):
     def check_classes(self, of_data: tuple[str, ...], changes: Settings, comparisons: Sequence[ComparisonSpec]) -> None:
         """Check the classes of metrics and of these comparisons, for data of these classes.
 
-        Raises StudyError: no variant has the class of a metric (``study-value``), or the variants of a
-        comparison have different classes (``study-value``).
+        Raises StudyError: no variant has the class of a metric, or variants of a comparison have different classes.
         """
 
         def merged(scheme: str, before: tuple[str, ...]) -> tuple[str, ...]:

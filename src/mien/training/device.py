@@ -70,7 +70,7 @@ class TrainingFabric(Fabric):
     def join(self, images: int, facts: Callable[[], object]) -> None:
         """Start the processes, and check that a batch has enough images, and that ``facts``, JSON-ready, are alike.
 
-        Raises TrainingError, in every process (``processes``, ``processes``).
+        Raises TrainingError, in every process (``processes``).
         """
         # A batch norm needs two images; on a CPU it sees those of its own process alone.
         each = 2 if self.world_size > 1 and self.device.type == "cpu" else 1

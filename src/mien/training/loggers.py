@@ -78,8 +78,7 @@ class Logger(Callback):
     def __init__(self, name: str, run: RunFolder) -> None:
         """Check that the tracker can be used, before data is read.
 
-        Raises MissingExtraError, and RunError: an unknown name (``logger``), no login (``logger``) or
-        another error of the tracker (``logger``).
+        Raises MissingExtraError, and RunError (``logger``): an unknown name, no login or another error of the tracker.
         """
         if name not in LOGGERS:
             raise RunError(f"There is no logger '{name}'." + nearest(name, LOGGERS), code="logger")
