@@ -10,7 +10,7 @@ from torch import nn
 
 from mien.base.errors import RecipeError
 from mien.base.recipe_tables import MODEL_SETTINGS, ModelRecipe
-from mien.models.registry import MODELS, build_model, check_sizes, complete, model_settings, starts_from_scratch
+from mien.models.registry import MODELS, build_model, check_sizes, complete, starts_from_scratch
 from support import raises
 
 # The big families at a fraction of their width: the same code in a tenth of the time.
@@ -109,7 +109,7 @@ def test_seed_determines_initial_weights(name):
 def test_complete_writes_all_settings():
     assert complete(ModelRecipe(name="vgg16")).settings == {"width": 64, "dropout": 0.5}
     assert complete(ModelRecipe.model_validate({"name": "vgg16", "width": 8})).settings == {"width": 8, "dropout": 0.5}
-    assert {name: tuple(model_settings(name)) for name in MODELS} == MODEL_SETTINGS
+    assert {name: tuple(complete(ModelRecipe(name=name)).settings) for name in MODELS} == MODEL_SETTINGS
 
 
 def test_starts_from_scratch_without_pretrained_weights():
@@ -134,8 +134,12 @@ def test_starts_from_scratch_without_pretrained_weights():
     ({"name": "timm", "upsample_px": 40}, "model-setting", "model.upsample_px = 40"),
 ])  # fmt: skip
 def test_build_model_refuses_bad_settings(table, code, named):
+    recipe = ModelRecipe.model_validate(table)
     with raises(RecipeError, code, named):
-        build_model(ModelRecipe.model_validate(table), 7, 48)
+        build_model(recipe, 7, 48)
+    if recipe.name != "timm":  # its settings are each possible: before data is read, too
+        with raises(RecipeError, code, named):
+            complete(recipe)
 
 
 def test_joined_network_is_the_weighted_mean_of_two():

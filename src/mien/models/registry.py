@@ -63,14 +63,19 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
     """
     if recipe.file:
         return build_own(recipe, classes, size_px, channels)
+    settings = _settings(recipe)
+    return MODELS[recipe.name](classes, size_px, channels, **dict(settings))
+
+
+def _settings(recipe: ModelRecipe) -> BaseModel:
+    """Return all settings of a network of mien. Raises RecipeError: no such network, or an impossible setting."""
     recipe.check_names()
     try:
-        settings = _checks(recipe.name).model_validate(recipe.settings)
+        return _checks(recipe.name).model_validate(recipe.settings)
     except ValidationError as error:
         fault = error.errors()[0]
         words = f"The recipe has model.{place(fault['loc'])} = {value_text(fault['input'])}; it {rule_of(fault)}."
         raise RecipeError(words, code="model-setting") from None
-    return MODELS[recipe.name](classes, size_px, channels, **dict(settings))
 
 
 @cache
@@ -78,19 +83,17 @@ def _checks(name: str) -> type[BaseModel]:
     """Return a class that checks a network's settings by the types of its parameters."""
     network = MODELS[name]
     known = get_type_hints((network.func if isinstance(network, partial) else network).__init__, include_extras=True)
-    fields: dict[str, Any] = {key: (known[key], default) for key, default in model_settings(name).items()}
+    settings = list(inspect.signature(network).parameters.values())[3:]
+    fields: dict[str, Any] = {each.name: (known[each.name], each.default) for each in settings}
     return create_model(name, __config__=ConfigDict(strict=True, extra="forbid"), **fields)
 
 
 def complete(recipe: ModelRecipe) -> ModelRecipe:
-    """Return the recipe with every setting of the network written out, so that it stays valid when defaults change."""
-    if recipe.file:
-        return ModelRecipe.model_validate({"name": recipe.name, **completed_own(recipe)})
-    recipe.check_names()
-    settings = model_settings(recipe.name)
-    for name, value in recipe.settings.items():
-        # In TOML, a float may be written as 0 instead of 0.0. Convert it, so that both forms give the same recipe.
-        settings[name] = float(value) if type(value) is int and type(settings.get(name)) is float else value
+    """Return the recipe with every setting of the network written out, so that it stays valid when defaults change.
+
+    It raises what :func:`build_model` raises before it builds. In TOML a float may be 0 instead of 0.0; both are 0.0.
+    """
+    settings = completed_own(recipe) if recipe.file else _settings(recipe).model_dump(mode="json")
     return ModelRecipe.model_validate({"name": recipe.name, **settings})
 
 
@@ -104,9 +107,3 @@ def starts_from_scratch(recipe: ModelRecipe) -> bool:
     """Return whether a run without another run's weights starts from random weights. Raises :class:`RecipeError`."""
     settings = complete(recipe).settings
     return not (settings.get("pretrained") or settings.get("weights"))
-
-
-def model_settings(name: str) -> dict[str, Any]:
-    """Return a network's settings with their defaults, as allowed in a recipe's ``[model]`` table."""
-    parameters = list(inspect.signature(MODELS[name]).parameters.values())[3:]
-    return {parameter.name: parameter.default for parameter in parameters}
