@@ -123,11 +123,11 @@ def test_balanced_batches_follow_seed_and_epoch():
     assert first not in others
 
 
-def epoch(faces, number=1, seed=0, mixing=True, side_px=None, augment=None):
+def epoch(faces, number=1, seed=0, side_px=None, augment=None):
     shown = faces.of_split("train")
     recipe = Recipe(batch_size=16, seed=seed, augment=augment or {})
     images, labels = torch.from_numpy(np.array(shown.images)), torch.from_numpy(shown.labels.copy())
-    return list(epoch_batches(images, labels, recipe, epoch=number, mixing=mixing, side_px=side_px))
+    return list(epoch_batches(images, labels, recipe, epoch=number, mixing=True, side_px=side_px))
 
 
 MIXED = {"flip": True, "rotation_degrees": 10, "translate": 0.1, "random_erasing": 0.5, "mixup": 0.4}
@@ -149,11 +149,6 @@ def test_epoch_depends_on_seed_and_number_only(faces):
     assert all(torch.equal(one.images, two.images) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first[0].images, other[0].images)
     assert not torch.equal(first[0].images, later[0].images)
-
-
-def test_batches_are_not_mixed_when_off(faces):
-    assert all(each.partner is not None for each in epoch(faces, augment=MIXED))
-    assert all(each.partner is None and each.lam == 1 for each in epoch(faces, mixing=False, augment=MIXED))
 
 
 def test_smaller_side_keeps_choice_and_mixing(faces):

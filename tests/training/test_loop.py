@@ -111,8 +111,8 @@ def test_plateau_cuts_the_learning_rate(faces, tiny_recipe):
 def test_mixup_off_epochs_mix_nothing(faces, tiny_recipe):
     recipe = changed(tiny_recipe, epochs=20, augment={"mixup": 0.2, "mixup_off_epochs": 0.15})
     state = prepare(plan_training(recipe, faces))
-    mixed = [next(loop.recipe_batches(state, epoch)).partner is not None for epoch in range(1, 21)]
-    assert mixed == [True] * 17 + [False] * 3
+    first = [next(loop.recipe_batches(state, epoch)) for epoch in range(1, 21)]
+    assert [each.partner is None for each in first] == [each.lam == 1 for each in first] == [False] * 17 + [True] * 3
 
 
 def test_reading_the_loss_seldom_changes_no_weight(tmp_path, faces, tiny_recipe, monkeypatch):
