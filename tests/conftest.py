@@ -125,7 +125,7 @@ def _exports_are_remembered(tmp_path_factory: pytest.TempPathFactory, session_pa
 
 @pytest.fixture(scope="session", autouse=True)
 def _charts_are_not_drawn(session_patch: pytest.MonkeyPatch) -> None:
-    """Fill charts, but do not draw them, except with :func:`charts`."""
+    """Fill charts, but do not draw them, except with the two below."""
     if find_spec("torch") is not None:
         from matplotlib.figure import Figure
 
@@ -134,11 +134,19 @@ def _charts_are_not_drawn(session_patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests that look at charts, or compare them. Commands that they start draw SVG alone."""
+    """For tests that look at charts: SVG is drawn, also by commands that they start."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", undrawn(unwrap(Figure.savefig), "svg"))
+    monkeypatch.setenv("MIEN_TESTS_DRAWN", "svg")
+
+
+@pytest.fixture
+def files_of_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that compare charts in other forms than SVG."""
     from matplotlib.figure import Figure
 
     monkeypatch.setattr(Figure, "savefig", unwrap(Figure.savefig))
-    monkeypatch.setenv("MIEN_TESTS_DRAWN", "svg")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -77,7 +77,7 @@ def test_mistakes_name_files_and_charts_are_drawn(tiny_run, face_folder, faces, 
     assert [row[0] for row in result.per_class().rows[:7]] == list(faces.classes)
 
 
-def test_a_sheet_shows_faces_of_each_class_and_as_training_does(mien, face_folder, faces, tmp_path, charts):
+def test_a_sheet_shows_faces_of_each_class_and_as_training_does(mien, face_folder, faces, tmp_path, files_of_charts):
     """Oracle: the pixels of the faces in the SVG's images, counted; augmented ones differ."""
     sheet = package.show(face_folder, split="train", faces_per_class=3)
     assert sheet.svg.count("<image") == 3 * len(faces.classes)

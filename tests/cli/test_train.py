@@ -115,13 +115,13 @@ def test_built_in_model_predicts_and_is_fine_tuned(mien, tmp_path, recipe_file, 
     read = mien("predict", "--crops", face_folder / "test" / "happy", "--json")
     assert json.loads(read.out)[0]["top"] in EXPRESSIONS
     answer = mien(
-        *("train", recipe_file, "--data", face_folder, "--out", tmp_path / "tuned", "--from", "default"),
+        *("train", recipe_file, "--data", face_folder, "--out", tmp_path / "tuned", "--from", "fast"),
         *("--set", "epochs=1", "--json"),
     )
     assert answer.code == 0, answer.err
     assert "classes-unmatched" not in note_codes(answer.err)
-    assert "widths = [32, 96, 192, 256]" in (tmp_path / "tuned" / "recipe.toml").read_text()
-    assert "ledger" in mien("evaluate", "default", "--data", face_folder, "--split", "test").err
+    assert "widths = [16, 48, 96, 144]" in (tmp_path / "tuned" / "recipe.toml").read_text()
+    assert "ledger" in mien("evaluate", "fast", "--data", face_folder, "--split", "test").err
 
 
 def test_train_notes_a_backbone_that_starts_at_random(mien, tmp_path, face_folder, timm, monkeypatch):
