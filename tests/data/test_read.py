@@ -24,13 +24,6 @@ def test_read_data_prefers_kaggles_table_in_a_folder(kaggle_table, write_csv):
         load_dataset(folder)
 
 
-def test_read_data_gives_equal_faces_for_table_and_folders(kaggle_table, tmp_path, noise, write_tree):
-    images = {f"{('angry', 'disgust')[row % 2]}/{row}.png": image for row, image in enumerate(noise(20))}
-    sets = (load_dataset(write_tree(tmp_path / "tree", images)), load_dataset(kaggle_table))
-    one, other = (sorted((face.label, face.image.tobytes()) for face in faces) for faces in sets)
-    assert one == other
-
-
 @pytest.mark.parametrize("native", [30, 48, 100])
 def test_fingerprint_and_splits_ignore_the_size(tmp_path, noise, write_tree, native):
     """Without splits in the data: the cut goes by pixels, and must be the same for models of every size."""
