@@ -60,25 +60,19 @@ class EvaluateOptions:
 def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
     """Predict each face of a split for an evaluation. Predicting the test split counts as a use of it."""
     # Check everything before the first prediction, because an error later would waste a use of the test split.
-    votes_of(predictor, with_model_classes(predictor, faces).of_split(options.split))
+    chosen = with_model_classes(predictor, faces.of_split(options.split))
+    votes_of(predictor, chosen)
     digests_of(predictor)
-    column = _column(predictor, faces, options)
-    if column is not None:
-        group_values(column)
+    merged = chosen.with_scheme(options.scheme)
+    if options.by is not None:
+        _check_column(options.by, merged, options.split)
     return predict_split(predictor, faces, options.split, options.tta)
 
 
-def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Any:
-    """Return the column to group by for the measured samples; None without a column name.
-
-    Raises DataError: no such column, several values per face, or a scheme that drops every face.
-    """
-    faces = with_model_classes(predictor, faces.of_split(options.split)).with_scheme(options.scheme)
-    by = options.by
-    if by is None:
-        return None
+def _check_column(by: str, faces: Dataset, split: str) -> None:
+    """Raise a DataError for no such column, several values per face, or values that make no groups."""
     if by == "split":
-        words = f"An evaluation has one split, here '{options.split}'; choose another with --split."
+        words = f"An evaluation has one split, here '{split}'; choose another with --split."
         raise DataError(words, code="columns")
     if by not in faces.columns:
         known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
@@ -86,7 +80,7 @@ def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> A
     if faces.columns[by].ndim != 1:
         words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; --by needs one."
         raise DataError(words, code="columns")
-    return faces.columns[by]
+    group_values(faces.columns[by])
 
 
 def ensemble_of(several: Sequence[Predictions]) -> Predictions:
