@@ -145,7 +145,7 @@ def test_fit_refuses_bad_data_as_value_error(recipe_file, faces):
     for wrong, target in ((flat * np.nan, labels), (flat, labels[:-1]), (flat, flat[:, :2])):
         with pytest.raises(ValueError):
             estimator.fit(wrong, target)
-    with raises(RecipeError, "recipe-unknown-key"):
+    with raises(RecipeError, "recipe-value"):
         estimator.set_params(settings={"epoch": 1}).fit(faces.images, labels)
 
 

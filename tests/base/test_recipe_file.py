@@ -35,44 +35,35 @@ def test_recipe_omits_nesterov_where_it_is_off(optim):
     assert check_recipe(content, "again").digest == recipe.digest
 
 
-@pytest.mark.parametrize(("text", "code", "found"), [
-    ("epoch = 3", "recipe-unknown-key", "'epochs'"),
-    ("[optim]\nlearning_rte = 1", "recipe-unknown-key", "'optim.learning_rte'"),
-    ("lr = 0.1", "recipe-unknown-key", "'optim.lr'"),
-    ("[augment]\nlr = 0.1", "recipe-unknown-key", "'optim.lr'"),
-    ("[optim]\nlr = 0", "recipe-value", "optim.lr = 0"),
-    ("[augment]\nmixup = 1e39", "recipe-value", "augment.mixup = 1e+39"),
-    ("batch_size = 1000000000000", "recipe-value", "batch_size = 1000000000000"),
-    ("[optim]\nname = 'lion'", "recipe-value", "optim.name = 'lion'"),
-    ("classes = 'sevn'", "recipe-value", "'seven'"),
-    ("[input]\ncrop_px = 99", "recipe-value", "crop_px 99"),
-    ("epochs = ", "recipe-not-toml", ""),
-    ("name = '../x'", "recipe-value", "name = '../x'"),
-    ("epochs = 1979-05-27", "recipe-value", "epochs = '1979-05-27'"),
-    ("[optim]\nbetas = [0.8, 0.9]", "recipe-value", "optim.betas"),
-    ("[schedule]\nstep_epochs = 3", "recipe-value", "schedule.step_epochs = 3"),
-    ("[balance]\neffective_beta = 0.9", "recipe-value", "class_weights = 'effective'"),
-    (
-        "class_weights = 'balanced'\n[balance]\nsampling = 'batches'",
-        "recipe-value",
-        "balance.sampling = 'batches' and class_weights = 'balanced'",
-    ),
-    (
-        "class_weights = 'effective'\n[balance]\nlogit_adjustment = 1",
-        "recipe-value",
-        "class_weights = 'effective' and balance.logit_adjustment = 1",
-    ),
-    (
-        "[balance]\nsampling = 'undersample'\nlogit_adjustment = 1",
-        "recipe-value",
-        "balance.sampling = 'undersample' and balance.logit_adjustment = 1",
-    ),
-    ("[balance]\nsampling = 'undersample'\nshare = 0.5", "recipe-value", "balance.share = 0.5"),
-    ("[balance]\nshare = 0.5", "recipe-value", "balance.share = 0.5"),
+@pytest.mark.parametrize(("text", "found"), [
+    ("epoch = 3", "'epochs'"),
+    ("[optim]\nlearning_rte = 1", "'optim.learning_rte'"),
+    ("lr = 0.1", "'optim.lr'"),
+    ("[augment]\nlr = 0.1", "'optim.lr'"),
+    ("[optim]\nlr = 0", "optim.lr = 0"),
+    ("[augment]\nmixup = 1e39", "augment.mixup = 1e+39"),
+    ("batch_size = 1000000000000", "batch_size = 1000000000000"),
+    ("[optim]\nname = 'lion'", "optim.name = 'lion'"),
+    ("classes = 'sevn'", "'seven'"),
+    ("[input]\ncrop_px = 99", "crop_px 99"),
+    ("epochs = ", ""),
+    ("name = '../x'", "name = '../x'"),
+    ("epochs = 1979-05-27", "epochs = '1979-05-27'"),
+    ("[optim]\nbetas = [0.8, 0.9]", "optim.betas"),
+    ("[schedule]\nstep_epochs = 3", "schedule.step_epochs = 3"),
+    ("[balance]\neffective_beta = 0.9", "class_weights = 'effective'"),
+    ("class_weights = 'balanced'\n[balance]\nsampling = 'batches'",
+     "balance.sampling = 'batches' and class_weights = 'balanced'"),
+    ("class_weights = 'effective'\n[balance]\nlogit_adjustment = 1",
+     "class_weights = 'effective' and balance.logit_adjustment = 1"),
+    ("[balance]\nsampling = 'undersample'\nlogit_adjustment = 1",
+     "balance.sampling = 'undersample' and balance.logit_adjustment = 1"),
+    ("[balance]\nsampling = 'undersample'\nshare = 0.5", "balance.share = 0.5"),
+    ("[balance]\nshare = 0.5", "balance.share = 0.5"),
 ])  # fmt: skip
-def test_load_recipe_rejects_bad_values_and_names_the_key(text, code, found, tmp_path):
+def test_load_recipe_rejects_bad_values_and_names_the_key(text, found, tmp_path):
     (tmp_path / "mine.toml").write_text(text)
-    with raises(RecipeError, code, "mine.toml") as caught:
+    with raises(RecipeError, "recipe-value", "mine.toml") as caught:
         load_recipe(tmp_path / "mine.toml")
     assert found.lower() in str(caught.value).lower()
 
@@ -91,13 +82,12 @@ def test_load_recipe_takes_changes_as_text_or_pairs():
 
 
 @pytest.mark.parametrize(
-    ("change", "code"),
-    [("optim.lr", "value"), ("=3", "value"), ("epochs.lr=1", "value"), ("optim.rate=1", "unknown-key"),
-     ("optim.lr=-1", "value"), ("progressive_resizing=[[0.5, 99]]", "value"), ("epochs=" + "9" * 5000, "value"),
-     ("epochs=" + "[" * 5000, "value"), ("progressive_resizing=[[0.5, 20], [0.2, 30]]", "value")],
+    "change",
+    ["optim.lr", "=3", "epochs.lr=1", "optim.rate=1", "optim.lr=-1", "progressive_resizing=[[0.5, 99]]",
+     "epochs=" + "9" * 5000, "epochs=" + "[" * 5000, "progressive_resizing=[[0.5, 20], [0.2, 30]]"],
 )  # fmt: skip
-def test_load_recipe_rejects_bad_changes(change, code):
-    with raises(RecipeError, f"recipe-{code}"):
+def test_load_recipe_rejects_bad_changes(change):
+    with raises(RecipeError, "recipe-value", change.partition("=")[0]):
         load_recipe("demo", [change])
 
 

@@ -17,7 +17,7 @@ CASES = [
     ("train quick --data x --imgsz 5", "usage", "input.size_px=VALUE"),
     ("audit --data x", "usage", "argument"),
     ("train quik --data {data}", "recipe-unknown", "'quik'"),
-    (f"{TRAIN} --set optim.rate=1", "recipe-unknown-key", "'optim.rate'"),
+    (f"{TRAIN} --set optim.rate=1", "recipe-value", "'optim.rate'"),
     (f"{TRAIN} --out {{run}}", "file-exists", ""),
     (f"{TRAIN} --out {{run}} --resume --set seed=9", "run-other", "seed"),
     ("train {recipe} --data none", "data-missing", "none"),

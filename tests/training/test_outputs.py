@@ -74,7 +74,7 @@ def test_recipe_without_outputs_has_one_output(tiny_recipe, voted_faces, faces):
     ("[outputs.a]\n[outputs.b]", "recipe-value", "target = 'label'"),
     ('[outputs.a]\ntarget = "vote"', "recipe-value", "outputs.a.target = 'vote'"),
     ("[outputs.a]\nweight = 0", "recipe-value", "outputs.a.weight = 0"),
-    ("[outputs.a]\nwieght = 1", "recipe-unknown-key", "'outputs.a.weight'"),
+    ("[outputs.a]\nwieght = 1", "recipe-value", "'outputs.a.weight'"),
     ("[outputs.A-b]", "recipe-value", "outputs.A-b"),
 ])  # fmt: skip
 def test_recipe_refuses_impossible_outputs(text, code, value):

@@ -311,7 +311,7 @@ def test_parts_from_a_file_equal_parts_from_python(tmp_path, faces, tiny_recipe_
     (["augment.file=gone.py", "augment.name=a"], "model-file", "gone.py"),
     (["loss.name=smoothed"], "recipe-value", "file and name"),
     (["optim.name=plain_sgd"], "recipe-value", "'rmsprop'"),
-    (["loss.rate=0.1"], "recipe-unknown-key", "loss.rate"),
+    (["loss.rate=0.1"], "recipe-value", "loss.rate"),
     (["loss.file=parts.py", "loss.name=Rated", "loss.rat=0.1"], "model-setting", "loss.rate"),
     (["loss.file=parts.py", "loss.name=smoothed", "loss.logits=1"], "model-setting", "logits"),
 ])  # fmt: skip

@@ -81,20 +81,20 @@ def check_replaceable(paths: Iterable[Path], overwrite: bool, warning: str = "")
 
 
 _POINTERS = {
-    b"version https://git-lfs": ("a Git LFS pointer", "git lfs pull", "git-lfs-pointer"),
-    b"/annex/objects/": ("a pointer of git-annex", "git annex get", "git-annex-pointer"),
+    b"version https://git-lfs": ("a Git LFS pointer", "git lfs pull"),
+    b"/annex/objects/": ("a pointer of git-annex", "git annex get"),
 }
 
 
 def refuse_pointer(path: str | os.PathLike[str], error: type[MienError]) -> None:
-    """Raise ``error`` if the file is a pointer, of Git LFS (``git-lfs-pointer``) or ``git-annex-pointer``."""
+    """Raise ``error`` (``pointer``) if the file is a pointer of Git LFS or git-annex."""
     if not (file := expand_home(path)).is_file():
         return  # a pipe can be read only once
     with suppress(OSError), file.open("rb") as stream:
         start = stream.read(32)
-        for begins, (what, command, code) in _POINTERS.items():
+        for begins, (what, command) in _POINTERS.items():
             if start.startswith(begins):
-                raise error(f"{path} is {what}, not the file itself. Run {command} in its repository.", code=code)
+                raise error(f"{path} is {what}, not the file itself. Run {command} in its repository.", code="pointer")
 
 
 def check_outside(out: str | os.PathLike[str], data: object) -> Path:

@@ -33,7 +33,7 @@ class SpecKind:
     """A kind of TOML spec: recipe, search space or study.
 
     Attributes:
-        noun: name in messages, such as ``"search space"``. Error codes begin with its last word: ``space-unknown-key``.
+        noun: name in messages, such as ``"search space"``. Error codes begin with its last word: ``space-value``.
         plural: folder of the built-in specs in the package.
         error: class of all its errors.
         also_called: other packages' names of keys, such as ``"optimizer"``, mapped to mien's keys.
@@ -74,26 +74,22 @@ class SpecKind:
             raise self._error(f"The {self.noun} {name} cannot be read: {reason}.", "unreadable") from None
 
     def parse(self, text: str, origin: str) -> dict[str, Any]:
-        """Parse TOML text. Errors name ``origin``. Raises ``NOUN-not-toml``."""
+        """Parse TOML text. Errors name ``origin``. Raises ``NOUN-value``."""
         try:
             return parse_toml(text)
         except ValueError as error:
-            raise self._error(f"The {self.noun} {origin} is not valid TOML: {error}.", "not-toml") from None
+            raise self._error(f"The {self.noun} {origin} is not valid TOML: {error}.") from None
 
     def check(self, model: type[M], content: Mapping[str, Any], origin: str) -> M:
-        """Check parsed content and return it as ``model``. Errors name ``origin``.
-
-        Raises MienError: ``NOUN-unknown-key``, ``NOUN-missing-key`` or ``NOUN-value``.
-        """
+        """Check parsed content and return it as ``model``. Errors name ``origin``. Raises ``NOUN-value``."""
         try:
             # Through JSON, types are strict but a list may be a tuple. TOML dates become text and fail.
             # Numbers of NumPy, as in `for seed in np.arange(3)`, become Python's.
             text = json.dumps(content, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value))
         except (ValueError, RecursionError):
             # TOML's hexadecimal numbers can be of any length; Python writes at most 4300 digits.
-            raise self._error(
-                f"The {self.noun} {origin} has a number of too many digits, or brackets nested too deep.", "value"
-            ) from None
+            words = f"The {self.noun} {origin} has a number of too many digits, or brackets nested too deep."
+            raise self._error(words) from None
         try:
             return model.model_validate_json(text, strict=True)
         except ValidationError as error:
@@ -107,17 +103,15 @@ class SpecKind:
         fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
         where, what = place(fault["loc"]), f"The {self.noun} {origin}"
         if fault["type"] == "extra_forbidden":
-            return self._error(f"{what} {fault_text(fault)}.{self._nearest(model, fault['loc'])}", "unknown-key")
-        if fault["type"] == "missing":
-            return self._error(f"{what} {fault_text(fault)}.", "missing-key")
+            return self._error(f"{what} {fault_text(fault)}.{self._nearest(model, fault['loc'])}")
         if fault["type"] == "value_error":
             table = f"{what}: [{where}]" if where else what
             value = f"{what} has {where} = {value_text(fault['input'])}"
             said = f"{table} is not possible" if isinstance(fault["input"], Mapping) else value
-            return self._error(sentence(f"{said}: {rule_of(fault)}"), "value")
+            return self._error(sentence(f"{said}: {rule_of(fault)}"))
         if fault["loc"][-1] == "[key]":
-            return self._error(f"{what} has {place(fault['loc'][:-1])}: this name {rule_of(fault)}.", "value")
-        return self._error(f"{what} {fault_text(fault)}.", "value")
+            return self._error(f"{what} has {place(fault['loc'][:-1])}: this name {rule_of(fault)}.")
+        return self._error(f"{what} {fault_text(fault)}.")
 
     def key_of(self, model: type[BaseModel], name: str) -> str:
         """Return the dotted key for a bare name, ``"lr"`` -> ``"optim.lr"``, or ``""`` if there is none."""
@@ -139,7 +133,7 @@ class SpecKind:
             return f" Did you mean '{key}'?"
         return nearest(str(last), _fields(siblings), f"{place(path)}." if path else "")
 
-    def _error(self, message: str, fault: str) -> MienError:
+    def _error(self, message: str, fault: str = "value") -> MienError:
         return self.error(message, code=f"{self.noun.split()[-1]}-{fault}")
 
 

@@ -235,7 +235,7 @@ def write_annotated(path: Path, source: Path, timeline: Timeline, tracker: Track
         for rgb, pts in track(frames, video.expected_frames, f"annotating {source.name}", "frames"):
             writer.add(rgb, pts)
     return [
-        Notice(f"{ANNOTATED} leaves out the {kind} of {source}: {', '.join(codecs)}.", code=f"{kind}-left-out")
+        Notice(f"{ANNOTATED} leaves out the {kind} of {source}: {', '.join(codecs)}.", code="tracks-left-out")
         for kind, codecs in writer.left_out.items()
         if codecs
     ]
