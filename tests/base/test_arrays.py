@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.base.arrays import join_groups
+from mien.base.arrays import evenly, join_groups
 from mien.evaluation.calibration import assign_folds
 
 
@@ -22,3 +22,8 @@ def test_join_groups_equals_connected_components(pairs):
     for either in (people, copies):
         assert all(len(np.unique(folds[either == each])) == 1 for each in np.unique(either))
     assert join_groups(3, None, None).tolist() == [0, 1, 2]
+
+
+def test_evenly_keeps_both_ends_and_never_more():
+    assert evenly(np.arange(100), 4).tolist() == [0, 33, 66, 99]
+    assert [evenly(np.arange(count), 3).tolist() for count in range(4)] == [[], [0], [0, 1], [0, 1, 2]]

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text as RichText
 
 from mien.auditing.run import AuditFindings, LabelReview
-from mien.base.arrays import Ints
+from mien.base.arrays import Ints, evenly
 from mien.checks.copies import has_copy, in_conflict
 from mien.evaluation.results import json_ready
 from mien.page.blocks import Block, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
@@ -57,11 +57,11 @@ def copies_section(findings: AuditFindings) -> Section:
     ]
     across = np.flatnonzero(findings.faces.split[pairs.first] != findings.faces.split[pairs.second])
     if len(across):
-        shown = tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN))
+        shown = tuple(_pair(findings, int(pair)) for pair in evenly(across, PAIRS_SHOWN))
         blocks += [Text(f"Near-copies across splits: examples from {len(across):,} pairs."), Row(shown)]
     disputed = np.unique(pairs.groups[in_conflict(pairs.groups, findings.faces.labels)])
     if len(disputed):
-        groups = tuple(_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN))
+        groups = tuple(_group(findings, int(group)) for group in evenly(disputed, GROUPS_SHOWN))
         blocks += [Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."), Row(groups)]
     return Section("copies", "Copies", tuple(blocks))
 
@@ -105,12 +105,6 @@ def _group(findings: AuditFindings, group: int) -> FaceRow:
     # Faces with rare labels come first, so that the first few show the conflict.
     order = members[np.argsort(np.bincount(labels)[labels], kind="stable")][:FACES_OF_A_GROUP]
     return FaceRow(", ".join(counts), _tiles(findings, order))
-
-
-def _spread(values: Sequence[int] | Ints, count: int) -> Ints:
-    """Choose at most ``count`` of the values, evenly spread."""
-    values = np.asarray(values)
-    return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).astype(np.int64))]
 
 
 def labels_section(findings: AuditFindings) -> Section:

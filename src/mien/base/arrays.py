@@ -47,3 +47,8 @@ def join_groups(count: int, *groupings: Groups | None) -> Groups:
     begins = np.cumsum([0, *(int(each.max()) + 1 for each in given)])
     nodes = np.concatenate([begin + each for begin, each in zip(begins, given, strict=False)])
     return connected_components(int(begins[-1]), np.tile(given[0], len(given)), nodes)[given[0]]
+
+
+def evenly(values: Array, most: int) -> Array:
+    """Choose at most ``most`` of the values (N, ...), evenly spread from the first to the last."""
+    return np.asarray(values[np.unique(np.linspace(0, max(len(values) - 1, 0), min(most, len(values))).astype(int))])

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien.base.arrays import evenly
 from mien.base.errors import DataError, nearest, needs_extra
 from mien.base.files import write_bytes
 from mien.page.rendering import figure_environment
@@ -239,8 +240,7 @@ def _named_lines(axes: Axes) -> list[tuple[str, Line2D]]:
 def _points(line: Line2D) -> list[list[float]]:
     points = np.asarray(line.get_xydata(), dtype=np.float64)
     points = points[np.isfinite(points).all(axis=1)]
-    indices = np.linspace(0, max(len(points) - 1, 0), min(len(points), MAX_POINTS))
-    return [[float(f"{value:.4g}") for value in point] for point in points[np.unique(indices.astype(np.int64))]]
+    return [[float(f"{value:.4g}") for value in point] for point in evenly(points, MAX_POINTS)]
 
 
 @contextmanager

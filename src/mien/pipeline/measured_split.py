@@ -10,7 +10,7 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.arrays import Bools, Floats, Ints, Pixels
+from mien.base.arrays import Bools, Floats, Ints, Pixels, evenly
 from mien.base.errors import DataError, RunError
 from mien.base.files import whole_file
 from mien.base.labels import SCHEMES, LabelScheme, parse_scheme
@@ -116,7 +116,7 @@ def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> 
     checkable = np.flatnonzero((chosen.split != "test") & (predictions.split != "test"))
     if not len(checkable):
         return None
-    some = checkable[np.unique(np.linspace(0, len(checkable) - 1, CHECKED_SAMPLES).astype(np.int64))]
+    some = evenly(checkable, CHECKED_SAMPLES)
     stored, gaps = predictions.probabilities[some], dict[float, Floats]()
     for temperature in (1.0, model.manifest.temperature):
         predict = partial(model.probabilities, temperature=temperature)
