@@ -88,11 +88,8 @@ def vote_columns(names: Iterable[str]) -> list[str]:
     return found if len(found) > 1 else []
 
 
-Columns = Mapping[str, Array]
-
-
 def gather_votes(
-    columns: Columns, locations: Sequence[str] | Texts
+    columns: Mapping[str, Array], locations: Sequence[str] | Texts
 ) -> tuple[dict[str, Array], Array | None, tuple[str, ...]]:
     """Separate the columns ``votes_<class>`` (two or more) from a table.
 

@@ -196,6 +196,7 @@ def _sample_bilinear(images: Pixels, rows: Floats32, columns: Floats32) -> Pixel
 
 
 Predict = Callable[[Pixels], Floats]
+"""Function that maps faces uint8 (N, S, S[, 3]) to probabilities (N, C), e.g. ``Predictor.probabilities``."""
 
 NAME = "robustness.json"
 _STORED: dict[str, type[Any]] = dict.fromkeys(("faces", "seed", "groups", "trained_on"), int)

@@ -1,6 +1,6 @@
 """Saliency maps of a model by every method. To add one, write a file with a function and add an entry here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -15,10 +15,7 @@ from mien.base.progress import slices
 from mien.base.run_folder import RunFolder
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
-from mien.evaluation.robustness import gaussian_blur
-
-Predict = Callable[[Pixels], Floats]
-"""Function that maps faces uint8 (N, S, S[, 3]) to probabilities (N, C), e.g. ``Predictor.probabilities``."""
+from mien.evaluation.robustness import Predict, gaussian_blur
 
 METHODS: dict[str, str] = {"gradient": "gradient", "gradcam": "gradient", "occlusion": "explainer"}
 """Module of each method in this folder, imported on first use. Its function has the method's name."""

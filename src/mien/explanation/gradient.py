@@ -17,7 +17,8 @@ from mien.base.progress import slices
 from mien.base.run_folder import RunFolder
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
-from mien.explanation.explainer import Explainer, Predict
+from mien.evaluation.robustness import Predict
+from mien.explanation.explainer import Explainer
 from mien.models.network import Network, run_order
 from mien.training.checkpoint import load_network
 
