@@ -21,7 +21,7 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 35_150,
+    "lines of src/mien": 35_140,
     "files of src/mien": 188,
     "lines of tests": 25_980,
     "lines of code in src/mien, without docstrings, comments and blank lines": 22_960,
