@@ -143,11 +143,7 @@ def test_step_seconds_skips_the_warm_up(faces, tiny_recipe, monkeypatch):
     assert sides == [28] * 7
 
 
-def test_dry_run_writes_nothing_and_refuses_options_of_a_run(
-    mien, tmp_path, tiny_recipe_text, face_folder, monkeypatch
-):
-    recipe_file = tmp_path / "tiny.toml"
-    recipe_file.write_text(tiny_recipe_text)
+def test_dry_run_writes_nothing_and_refuses_options_of_a_run(mien, tmp_path, recipe_file, face_folder, monkeypatch):
     monkeypatch.setattr(probe, "_TIMED_SECONDS", 0.0)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/tiny/old").mkdir(parents=True)

@@ -441,6 +441,14 @@ def test_train_refuses_parts_that_cannot_be_used(tmp_path, faces, tiny_recipe, p
     assert not (tmp_path / "run").exists()
 
 
+def test_own_modules_move_to_the_networks_device(faces, tiny_recipe, monkeypatch):
+    """Oracle: what they are told; a GPU's logits and a CPU's weights give no loss."""
+    moved, parts = [], Parts(loss=nn.CrossEntropyLoss(torch.ones(7)), augment=nn.Identity())
+    for part in (parts.loss, parts.augment):
+        monkeypatch.setattr(part, "to", moved.append)
+    assert [prepare(plan_training(tiny_recipe, faces, parts)).fabric.device] * 2 == moved
+
+
 def test_own_loss_that_fails_on_nan_counts_as_diverged():
     logits, labels = torch.full((2, 7), torch.nan), torch.zeros(2, dtype=torch.long)
     assert Parts(loss=lambda logits, _: 1 / 0).label_loss(logits, labels).isnan()

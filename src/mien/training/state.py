@@ -113,6 +113,9 @@ def prepare(
     init_checkpoint = _load_initial_weights(network, plan, init_from, is_resumed=resumed is not None)
     network, model, optimizer = fabric.set_up(network, plan.make_optimizer)
     label_loss = plan.loss.to(fabric.device) if plan.parts.loss is None else plan.parts.label_loss
+    for part in (plan.parts.loss, plan.parts.augment):
+        if isinstance(part, nn.Module):  # it may have tensors of its own, such as weights of classes
+            part.to(fabric.device)
     taught = teacher_targets(recipe, plan.outputs, teachers, train_faces) if teachers else [None] * len(plan.outputs)
     return TrainingState(
         plan=plan,
