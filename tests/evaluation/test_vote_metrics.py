@@ -1,5 +1,6 @@
 """Votes: FER+'s protocol counted by hand, distances against scipy and NumPy, files that are written and read back."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +46,7 @@ def test_majority_by_hand(predictions):
     assert own.evaluation.classes == FERPLUS_CLASSES[:8]
     assert own.evaluation.accuracy.value == 1
     assert label.evaluation.accuracy.value == pytest.approx(2 / 3)
+    assert re.findall(r"([\d.]+)(?:% \[| of)", str(found)) == ["3", "100.0", "66.7"]
     assert [(part.value, part.count, part.accuracy.value) for part in label.subsets] == [
         ("first two", 2, 1.0),
         ("others", 1, 0.0),

@@ -351,6 +351,11 @@ class VoteEvaluation(JsonResult):
     majority: Sequence[MajorityMetrics]
     distribution: DistributionMetrics | None
 
+    def __str__(self) -> str:
+        found = [(each.output, each.evaluation.accuracy) for each in self.majority]
+        lines = [f"{name}: accuracy {own.value:.1%} [{own.low:.1%}, {own.high:.1%}]" for name, own in found]
+        return "\n".join([f"FER+ majority: {self.with_majority} of {self.samples} samples have one", *lines])
+
 
 def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the fields of a dataclass except ``leave_out``, converted by :func:`json_ready`."""
