@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from mien.training.state import TrainingState
 
 _COLUMNS = (
-    ("", "epoch", 7),
-    ("train", "loss", 8),
-    ("train", "accuracy", 10),
-    ("validation", "loss", 8),
-    ("validation", "accuracy", 10),
-    ("validation", "macro-F1", 10),
-    ("", "rate", 8),
-    ("", "seconds", 8),
-    ("", "left", 8),
+    ("", "epoch", 7, "{epoch:.0f}/{epochs}"),
+    ("train", "loss", 8, "{train_loss:.4f}"),
+    ("train", "accuracy", 10, "{train_accuracy:.1%}"),
+    ("validation", "loss", 8, "{validation_loss:.4f}"),
+    ("validation", "accuracy", 10, "{validation_accuracy:.1%}"),
+    ("validation", "macro-F1", 10, "{validation_macro_f1:.1%}"),
+    ("", "rate", 8, "{learning_rate:.2g}"),
+    ("", "seconds", 8, "{taken:.1f}"),
+    ("", "left", 8, "{left}"),
 )
-"""Group, name and width of each column."""
+"""Group, name, width and form of each column."""
 HEADER: tuple[str, str] = (
     f"{'train':>20}{'validation':>22}",
-    "".join(f"{name:>{width}}" for _, name, width in _COLUMNS),
+    "".join(f"{name:>{width}}" for _, name, width, _ in _COLUMNS),
 )
 
 
@@ -87,7 +87,7 @@ class TrainProgress(Callback):
         for line in HEADER if len(self._rows) == 1 else ():
             self._print(line)
         cells = zip(self._rows[-1], _COLUMNS, strict=False)
-        self._print("".join(f"{cell:>{width}}" for cell, (_, _, width) in cells) + (" *" if is_best else ""))
+        self._print("".join(f"{cell:>{width}}" for cell, (_, _, width, _) in cells) + (" *" if is_best else ""))
 
     def on_train_end(self, reason: str | None) -> None:
         """See :class:`mien.training.callback.Callback`."""
@@ -102,18 +102,8 @@ class TrainProgress(Callback):
         before = history[-2]["seconds"] if len(history) > 1 else 0.0
         done = len(history) - self._epochs_before
         left = (metrics["seconds"] - self._seconds_before) / done * (epochs - len(history))
-        return (
-            f"{metrics['epoch']:.0f}/{epochs}",
-            f"{metrics['train_loss']:.4f}",
-            f"{metrics['train_accuracy']:.1%}",
-            f"{metrics['validation_loss']:.4f}",
-            f"{metrics['validation_accuracy']:.1%}",
-            f"{metrics['validation_macro_f1']:.1%}",
-            f"{metrics['learning_rate']:.2g}",
-            f"{metrics['seconds'] - before:.1f}",
-            duration_text(left),
-            "*" if is_best else "",
-        )
+        values = {**metrics, "epochs": epochs, "taken": metrics["seconds"] - before, "left": duration_text(left)}
+        return (*(form.format(**values) for *_, form in _COLUMNS), "*" if is_best else "")
 
     def _print(self, line: str) -> None:
         if sys.stderr is None:
@@ -127,7 +117,7 @@ class TrainProgress(Callback):
     def _update_display(self) -> None:
         """Replace the table and curves of the previous epoch."""
         ipython = import_module("IPython.display")
-        columns = [Column(f"{group} {name}".strip(), "text") for group, name, _ in _COLUMNS]
+        columns = [Column(f"{group} {name}".strip(), "text") for group, name, *_ in _COLUMNS]
         table = Table("epochs", (*columns, Column("best", "text")), self._rows)
         shown = ipython.HTML(table._repr_html_() + self._curves())
         if self._display is None:
