@@ -143,7 +143,7 @@ class MapCheck:
         if self.faces < MIN_FACES:
             return "undecided"
         faithful = self.deletion_gain.low > 0 and self.insertion_gain.high >= 0
-        # Floats32 that are all alike have no interval.
+        # Maps that are all alike have no interval.
         test = self.rank_correlation
         alike = test is not None and any(end >= MAX_CORRELATION for end in (test.value, test.high))
         return "passes" if faithful and not alike else "fails"
