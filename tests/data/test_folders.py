@@ -126,9 +126,13 @@ def test_read_folders_notes_names_of_one_class(tree):
 def test_read_paths_names_class_folders_beside_missing_images(tree, tmp_path):
     """As RAF-DB lies on Kaggle: DATASET/train/1/..., and a table beside it."""
     tree(*many("DATASET/train/happy", "DATASET/train/sad", count=3))
-    (tmp_path / "faces" / "labels.csv").write_text("image,label\n1.jpg,4\n2.jpg,5\n")
-    with raises(DataError, "image-missing", "labels.csv", "class folders"):
-        read_data(tmp_path / "faces")
+    for file, code, named in (
+        ("1.jpg", "image-missing", "class folders"),
+        ("https://x/1.jpg", "image-unreadable", "web"),
+    ):
+        (tmp_path / "faces" / "labels.csv").write_text(f"image,label\n{file},4\n2.jpg,5\n")
+        with raises(DataError, code, "labels.csv", named):
+            read_data(tmp_path / "faces")
 
 
 def test_read_folders_takes_names_without_utf_8(tmp_path, noise):

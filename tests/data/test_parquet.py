@@ -131,6 +131,7 @@ def test_read_parquet_keeps_the_types_of_columns(tmp_path, noise):
         camera=pa.array(["x", None, "y", "x"]).dictionary_encode(),
         place=pa.array(["x", None, "y", "x"], type=pa.string_view()),
         day=pa.array([18262, None, 18263, 18262], type=pa.date32()),
+        price=pa.array([1, None, 3, 4], type=pa.decimal128(4, 1)),
     )
     faces = load_dataset(path)
     assert faces.rows.tolist() == [0, 1, 2, 3]  # 7 occurs twice, so it names no face
@@ -139,7 +140,8 @@ def test_read_parquet_keeps_the_types_of_columns(tmp_path, noise):
     assert not {"ragged", "votes_history"} & faces.columns.keys()
     assert faces.columns["camera"].tolist() == faces.columns["place"].tolist() == ["x", "", "y", "x"]
     assert faces.columns["day"].tolist() == ["2020-01-01", "", "2020-01-02", "2020-01-01"]
-    assert np.array_equal(faces.columns["age"], [1, np.nan, 3, 4], equal_nan=True)
+    for name in ("age", "price"):
+        assert np.array_equal(faces.columns[name], [1, np.nan, 3, 4], equal_nan=True)
 
 
 def test_read_parquet_ignores_a_shard_without_rows(tmp_path, noise):

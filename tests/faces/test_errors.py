@@ -48,7 +48,7 @@ CASES = {
             ("as shares", {name: (x / 100, y / 100) for name, (x, y) in POINTS.items()}),
             ("far", {name: (x + 500, y) for name, (x, y) in POINTS.items()}),
             ("in one point", dict.fromkeys(POINTS, (30, 45))),
-            ("without a number", POINTS | {"left_eye": (float("nan"), 1.0)}),
+            ("without a number", {"left_eye": (float("nan"), 1.0)}),
             ("of an enlarged copy", {name: (6 * x, 6 * y) for name, (x, y) in POINTS.items()}),
         )
     },

@@ -15,38 +15,32 @@ question = "Does it run?"
 recipe = "RECIPE"
 seeds = [0, 1]
 metrics = ["accuracy", "macro_f1", "recall.disgust"]
-
 [[variants]]
 name = "base"
 title = "as it is"
 published = { accuracy = 0.5 }
-
 [[variants]]
 name = "five"
 title = "five classes, begun from base"
 from = "base"
 set = { classes = "five" }
 seeds = [0]
-
 [[variants]]
 name = "merged"
 title = "five, merged"
 after = "five"
 classes = "binary"
-
 [[variants]]
 name = "wild"
 title = "a rate that cannot work"
 set = { optim.lr = 1e30, optim.name = "sgd" }
 seeds = [0]
-
 [[variants]]
 name = "lost"
 title = "begun with what could not be trained"
 from = "wild"
 set = { classes = "five" }
 seeds = [0]
-
 [[comparisons]]
 title = "base and merged, as two classes"
 variants = ["base", "merged"]

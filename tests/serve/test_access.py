@@ -116,7 +116,7 @@ def test_create_app_rejects_bad_arguments(name, value):
         create_app(**{name: value})
 
 
-@pytest.mark.parametrize("limit", [{"max_bytes": "3"}, {"max_files": 0}, {"max_faces": 1.5}, {"work_seconds": None}])
+@pytest.mark.parametrize("limit", [{"max_bytes": "3"}, {"max_files": 0}, {"max_pixels": 1e12}, {"work_seconds": None}])
 def test_limits_are_numbers_above_zero(limit):
     with raises(ServeError, "options", *limit):
         Limits(**limit)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -331,6 +332,13 @@ def recipe_of(tmp_path, tiny_recipe_text, monkeypatch):
         return load_recipe("tiny.toml", settings)
 
     return make
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_training_notes_classes_of_sides_that_it_mirrors(faces, tiny_recipe, flip):
+    recipe, sides = changed(tiny_recipe, augment={"flip": flip}), replace(faces, classes=("L_left", *faces.classes[1:]))
+    codes = {notice.code for notice in TrainingJob(recipe).notices(plan_training(recipe, sides))}
+    assert ("mirrored" in codes) == flip
 
 
 def test_loss_class_is_instantiated_once(faces, recipe_of):

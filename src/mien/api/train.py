@@ -392,6 +392,10 @@ class TrainingJob:
             replaced += [f"balance.{key}" for key in of_balance if getattr(recipe.balance, key)]
             if replaced:
                 yield Notice(f"your own loss replaces {', '.join(replaced)} of the recipe.", code="loss-own")
+        sides = [name for name in plan.train.classes if re.search("(?<![a-z])(left|right)(?![a-z])", name.lower())]
+        if sides and recipe.augment.flip:
+            words = f"'{sides[0]}' seems to name a side, but training mirrors faces. Set augment.flip = false."
+            yield Notice(words, code="mirrored")
         begun = tunes or plan.parts.weights is not None
         recipe = recipe.model_copy(update={"epochs": plan.recipe.epochs})
         yield from recipe_warnings(recipe, from_run=begun, train_faces=plan.train_count)

@@ -152,6 +152,9 @@ def predict(
     note_left_out(reader.left_out)
     if annotator is not None:
         notice(f"annotated images: {annotator.folder}")
+        others = {*annotator.folder.rglob("*.jpg")}.difference(map(annotator.path_of, opened(files)))
+        if others:
+            notice(f"{annotator.folder} has {len(others):,} images of other photos, such as {min(others)}", "no-photo")
 
 
 def _check(images: list[str], out: Path | None, given: Mapping[str, object], *, crops: bool, ray: bool) -> None:

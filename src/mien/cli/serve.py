@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -12,7 +11,7 @@ from mien.base.errors import DataError, needs_extra
 from mien.base.processes import available_cores
 from mien.base.run_folder import find_model
 from mien.cli.commands import Subcommands
-from mien.cli.options import Port, Positive, Range
+from mien.cli.options import Port, Positive
 from mien.cli.output import leave_out, notice, show_json
 from mien.data.ballots import ballot_file, check_answers, read_ballot
 from mien.inference.predictor import load
@@ -33,7 +32,7 @@ def serve(
     workers: Positive = 1,
     provider: str | None = None,
     max_bytes: Positive = _DEFAULT.max_bytes,
-    max_pixels: Annotated[int, Range(1, 100_000_000)] = _DEFAULT.max_pixels,
+    max_pixels: Positive = _DEFAULT.max_pixels,
     max_requests: Positive = _DEFAULT.max_requests,
     allow_host: list[str] | None = None,
     root_path: str = "",

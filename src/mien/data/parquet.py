@@ -274,8 +274,8 @@ def _to_array(column: ChunkedArray) -> Array | None:
 
     # pandas writes categories as parquet dictionaries.
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    shown = str if pa.types.is_temporal(kind) else None  # dates and times become text
-    missing = "" if shown or "string" in str(kind) else np.nan
+    shown = str if pa.types.is_temporal(kind) else float if pa.types.is_decimal(kind) else None  # dates become text
+    missing = "" if shown is str or "string" in str(kind) else np.nan
     try:
         values = column.to_pylist()
         values = np.array([missing if each is None else shown(each) if shown else each for each in values])

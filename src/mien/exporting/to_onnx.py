@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -35,6 +36,9 @@ from mien.models.own import OwnNetwork
 from mien.training import checkpoint
 from mien.training.average import compute_logits
 from mien.version import __version__
+
+if find_spec("onnxscript") is None:  # torch imports it at the end of a training, to export
+    raise ModuleNotFoundError(name="onnxscript")
 
 PARITY_FACES = 256
 MAX_DIFFERENCE = 1e-4

@@ -184,7 +184,8 @@ def _is_face(face: Any) -> bool:
     if not all(isinstance(point, tuple) and len(point) == 2 for point in points):
         return False
     numbers = [face.score, *(number for point in points for number in point)]
-    return all(isinstance(number, int) for number in face.box) and all(isinstance(x, int | float) for x in numbers)
+    is_box = all(isinstance(number, int) for number in face.box)
+    return is_box and all(isinstance(x, int | float) and math.isfinite(x) for x in numbers)
 
 
 def _is_in_image(box: Box, shape: tuple[int, ...]) -> bool:

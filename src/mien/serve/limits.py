@@ -1,8 +1,10 @@
 """All limits of the service, for use in its modules."""
 
+import sys
 from dataclasses import dataclass
 
 from mien.base.errors import ServeError
+from mien.base.images import MAXIMUM_PIXELS
 
 
 @dataclass(frozen=True)
@@ -60,5 +62,6 @@ class Limits:
         """Raise :class:`ServeError` for a limit that is not a number above 0, whole where the default is."""
         for name, value in vars(self).items():
             is_number = isinstance(value, (type(getattr(Limits, name)), int)) and not isinstance(value, bool)
-            if not is_number or not 0 < value < float("inf"):
-                raise ServeError(f"{name} must be a number above 0; found {value!r}.", code="options")
+            most = MAXIMUM_PIXELS if name == "max_pixels" else sys.maxsize
+            if not is_number or not 0 < value <= most:
+                raise ServeError(f"{name} must be a number from 1 to {most:,}; found {value!r}.", code="options")

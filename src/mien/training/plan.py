@@ -132,11 +132,8 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
     """Yield notices to read before training with this recipe, one sentence each. Raises RecipeError: unknown model."""
     frozen = recipe.tuning.frozen_epochs
     if frozen and not from_run and starts_from_scratch(recipe.model):
-        yield Notice(
-            f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: "
-            "start from trained ones with --from RUN or a pretrained backbone.",
-            code="weights-random-frozen",
-        )
+        words = f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: start from trained ones with --from RUN"
+        yield Notice(f"{words} or a pretrained backbone.", code="weights-random-frozen")
     if recipe.tuning.fit_head:
         return
     mixed = (recipe.augment.mixup or recipe.augment.cutmix) and recipe.augment.mixup_probability == 1
@@ -145,20 +142,13 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
             "self_adaptive has no effect if every batch is mixed: lower augment.mixup_probability.", code="targets-stay"
         )
     if frozen >= recipe.epochs:
-        yield Notice(
-            f"tuning.frozen_epochs = {frozen} lasts for the whole run of {recipe.epochs}: only the head is trained. "
-            f"To train the rest too, lower it or set more epochs.",
-            code="only-head-learns",
-        )
+        words = f"tuning.frozen_epochs = {frozen} lasts for the whole run of {recipe.epochs}: only the head is trained."
+        yield Notice(f"{words} To train the rest too, lower it or set more epochs.", code="only-head-learns")
     if train_faces is not None and train_faces < recipe.batch_size:
-        yield Notice(
-            f"batch_size = {recipe.batch_size} is more than train's {train_faces:,} faces: lower it for more steps.",
-            code="batch-too-large",
-        )
+        words = f"batch_size = {recipe.batch_size} is more than train's {train_faces:,} faces: lower it for more steps."
+        yield Notice(words, code="batch-too-large")
         return
     steps = None if train_faces is None else recipe.epochs * count_steps(train_faces, recipe.batch_size)
     if steps is not None and steps < _FEW_STEPS and recipe.batch_size > _SMALL_BATCH:
-        yield Notice(
-            f"few steps of training ({steps}) at batch_size = {recipe.batch_size}. Lower it, or train more epochs.",
-            code="few-steps",
-        )
+        words = f"few steps of training ({steps}) at batch_size = {recipe.batch_size}. Lower it, or train more epochs."
+        yield Notice(words, code="few-steps")
