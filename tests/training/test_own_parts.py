@@ -35,7 +35,6 @@ MINE = """
 import torch.nn.functional as F
 from torch import nn
 
-
 class MyNet(nn.Module):
     def __init__(self, classes, width=4, norm=True):
         super().__init__()
@@ -45,7 +44,6 @@ class MyNet(nn.Module):
     def forward(self, images):
         return self.last(self.layers(images))
 
-
 class WithoutLinear(nn.Module):
     def __init__(self, num_classes, stride=(4,)):
         super().__init__()
@@ -54,37 +52,30 @@ class WithoutLinear(nn.Module):
     def forward(self, images):
         return F.relu(self.conv(images)).mean((2, 3))
 
-
 class Wider(MyNet):
     def __init__(self, classes):
         super().__init__(classes, width=9)
         self.layers.insert(3, nn.Conv2d(9, 9, 1))
 
-
 class Chain(nn.Sequential):
     def __init__(self, classes):
         super().__init__(nn.Conv2d(1, 3, 5, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))
-
 
 class Deep(nn.Module):
     def forward(self, images):
         return images
 
-
 class Sees(WithoutLinear):
     def forward(self, images):
         return super().forward(images) / images.sum() * 0
-
 
 class Fails(nn.Module):
     def forward(self, images):
         raise ValueError("no such layer")
 
-
 class Bare(nn.Module):
     def forward(self, images):
         return images[:, 0, 0, :7]
-
 
 class Exact(WithoutLinear):
     def forward(self, images):
@@ -360,16 +351,13 @@ ARGUMENTS = """
 import torch
 from torch.nn import functional
 
-
 class Rated(torch.nn.CrossEntropyLoss):
     def __init__(self, rate=0.0, ends=(1, 2)):
         super().__init__(label_smoothing=rate)
         self.ends = ends
 
-
 def brighter(images, by, flip=True):
     return images + by * flip
-
 
 def own_sgd(parameters, lr, momentum=0.5, weight_decay=0.0):
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)

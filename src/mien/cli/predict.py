@@ -152,8 +152,7 @@ def predict(
     note_left_out(reader.left_out)
     if annotator is not None:
         notice(f"annotated images: {annotator.folder}")
-        others = {*annotator.folder.rglob("*.jpg")}.difference(map(annotator.path_of, opened(files)))
-        if others:
+        if others := {*annotator.folder.rglob("*.jpg")}.difference(map(annotator.path_of, opened(files))):
             notice(f"{annotator.folder} has {len(others):,} images of other photos, such as {min(others)}", "no-photo")
 
 

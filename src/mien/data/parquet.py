@@ -272,8 +272,7 @@ def _to_array(column: ChunkedArray) -> Array | None:
     """Convert a column to a NumPy array of N entries; None for an unsupported type."""
     import pyarrow as pa
 
-    # pandas writes categories as parquet dictionaries.
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type  # a category of pandas
     shown = str if pa.types.is_temporal(kind) else float if pa.types.is_decimal(kind) else None  # dates become text
     missing = "" if shown is str or "string" in str(kind) else np.nan
     try:

@@ -29,8 +29,7 @@ class Limits:
     max_pixels: int = 25_000_000
     """Largest number of pixels of an image [error image-pixels] ``--max-pixels``."""
     max_jpeg_scans: int = 100
-    """Largest number of scans of a JPEG [error too-much-work]. A progressive JPEG has about ten; each is a pass
-    over all pixels."""
+    """Largest number of scans of a JPEG, each a pass over all pixels [error too-much-work]. About ten are usual."""
 
     # The work on a request (prediction_service.py).
     max_faces: int = 100

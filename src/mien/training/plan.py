@@ -138,9 +138,8 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
         return
     mixed = (recipe.augment.mixup or recipe.augment.cutmix) and recipe.augment.mixup_probability == 1
     if recipe.self_adaptive and mixed and not recipe.augment.mixup_off_epochs:
-        yield Notice(
-            "self_adaptive has no effect if every batch is mixed: lower augment.mixup_probability.", code="targets-stay"
-        )
+        words = "self_adaptive has no effect if every batch is mixed: lower augment.mixup_probability."
+        yield Notice(words, code="targets-stay")
     if frozen >= recipe.epochs:
         words = f"tuning.frozen_epochs = {frozen} lasts for the whole run of {recipe.epochs}: only the head is trained."
         yield Notice(f"{words} To train the rest too, lower it or set more epochs.", code="only-head-learns")
