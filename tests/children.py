@@ -8,8 +8,10 @@ from pathlib import Path
 
 import torch
 
+import mien
 from mien.base.errors import StudyError
 from mien.base.run_folder import RunFolder
+from mien.cli.main import main
 from mien.data.synthetic import synthetic_faces
 from mien.runs.plan import StudyCallback
 from mien.runs.scheduler import StudyContext, make_plan, run_all
@@ -43,6 +45,29 @@ def print_into(said):
     """Let what this process prints go into files ``said``.out and ``said``.err."""
     for number, suffix in ((1, ".out"), (2, ".err")):
         os.dup2(os.open(Path(f"{said}{suffix}"), os.O_CREAT | os.O_WRONLY), number)
+
+
+def of_torchrun(rank, port, said, function, given):
+    """Be one of two machines of a process each, as torchrun starts them. A torchrun imports torch twice anew."""
+    print_into(said)
+    torch.set_num_threads(1)
+    place = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 1, "TORCHELASTIC_RUN_ID": "test"}
+    os.environ |= {name: str(value) for name, value in {**place, "MASTER_PORT": port}.items()}
+    os.environ["MASTER_ADDR"] = "127.0.0.1"
+    function(*given)
+
+
+def run_command(*words):
+    """``mien`` with these words."""
+    sys.argv = ["mien", *map(str, words)]
+    main()
+
+
+def train_and_go_on(folder):
+    """A script that trains the recipe ``tiny.toml`` of a folder, and says the accuracy."""
+    recipe, data, out = folder / "tiny.toml", folder / "faces.parquet", folder / "script"
+    result = mien.train(recipe, data, out=out, epochs=1, batch_size=63, verbose=0)
+    sys.stdout.write(str(result.evaluation.accuracy.value))
 
 
 class Slow(StudyCallback):

@@ -1,16 +1,15 @@
 """Several processes that train one network. Oracle: the run of one process."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
 
+from children import CHILDREN, of_torchrun, run_command, train_and_go_on
 from mien.base.errors import TrainingError
 from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
@@ -56,10 +55,26 @@ def command(folder, out, *more):
     return [folder / "plain.toml", "--data", folder / "faces.parquet", "--out", folder / out, *RATE, *more]
 
 
-def in_two_processes(*words, script="-m mien"):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *script.split()]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run([*torchrun, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
+@pytest.fixture
+def in_two_processes(tmp_path):
+    """Call a function of children.py in two processes that train together: exit code, stdout and stderr of each."""
+
+    def run(function, *given):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        processes = [
+            CHILDREN.Process(target=of_torchrun, args=(rank, port, tmp_path / str(rank), function, each), daemon=True)
+            for rank, each in enumerate(given)
+        ]
+        for each in processes:
+            each.start()
+        for each in processes:
+            each.join(300)
+        said = [[(tmp_path / f"{rank}{suffix}").read_text() for suffix in (".out", ".err")] for rank in (0, 1)]
+        return [(each.exitcode, *texts) for each, texts in zip(processes, said, strict=True)]
+
+    return run
 
 
 def test_two_processes_train_as_one(folder, mien):
@@ -67,7 +82,9 @@ def test_two_processes_train_as_one(folder, mien):
     changes = ("augment.mixup=0.4", "self_adaptive=0.7", "tuning.frozen_epochs=1")
     words = ("--epochs", "2", *(word for change in changes for word in ("--set", change)))
     assert mien("train", *command(folder, "one", *words)).code == 0
-    ended = in_two_processes("train", *command(folder, "two", *words))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "mien"]
+    given, environment = command(folder, "two", *words), os.environ | {"OMP_NUM_THREADS": "1"}
+    ended = subprocess.run([*torchrun, "train", *map(str, given)], env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("all epochs done") == 1
     one, two = RunFolder(folder / "one"), RunFolder(folder / "two")
@@ -83,52 +100,28 @@ def test_two_processes_train_as_one(folder, mien):
     assert mien("train", *command(folder, "two", *words, "--resume")).code == 0, "by one process"
 
 
-def test_script_continues_after_training_in_every_process(folder):
+def test_script_continues_after_training_in_every_process(folder, in_two_processes):
     """Oracle: the metrics that the run folder keeps. The network has batch norms; each validates with the same."""
-    script = folder / "script.py"
-    script.write_text(
-        "import mien, sys\n"
-        "result = mien.train(sys.argv[1], sys.argv[2], out=sys.argv[3], epochs=1, batch_size=63, verbose=0)\n"
-        "sys.stdout.write(f'accuracy {result.evaluation.accuracy.value}\\n')\n"
-    )
-    ended = in_two_processes(folder / "tiny.toml", folder / "faces.parquet", folder / "script", script=str(script))
-    assert ended.returncode == 0, ended.stderr
+    ended = in_two_processes(train_and_go_on, [folder], [folder])
     accuracy = RunFolder(folder / "script").read_history()[0]["validation_accuracy"]
-    assert [float(line.split()[1]) for line in ended.stdout.splitlines()] == [pytest.approx(accuracy, abs=1e-6)] * 2
+    assert [(code, float(out)) for code, out, _ in ended] == [(0, pytest.approx(accuracy, abs=1e-6))] * 2, ended
 
 
-def test_training_refuses_processes_with_other_recipes(folder):
+def test_training_refuses_processes_with_other_recipes(folder, in_two_processes):
     """The mean of two networks' gradients would train neither."""
-    script = folder / "second.py"
-    script.write_text(
-        "import os, sys\nimport mien.cli.main\nsys.argv += ['--seed', os.environ['RANK']]\nmien.cli.main.main()\n"
-    )
-    ended = in_two_processes("train", *command(folder, "differ"), script=str(script))
-    assert ended.returncode != 0
-    assert "[processes]" in ended.stderr
+    words = [["train", *command(folder, "differ"), "--seed", seed] for seed in (0, 1)]
+    first, second = in_two_processes(run_command, *words)
+    assert first[0] == second[0] == 2
+    assert "[processes]" in first[2]
     assert not (folder / "differ").exists()
 
 
-def test_process_does_not_wait_for_one_that_ended_early(folder):
+def test_process_does_not_wait_for_one_that_ended_early(folder, in_two_processes):
     """Without data the second ends at once. torch would let the first wait for half an hour."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        where = f"localhost:{free.getsockname()[1]}"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--rdzv-backend=c10d"]
-    torchrun += [f"--rdzv-endpoint={where}", "-m", "mien", "train"]
     words = [command(folder, "first"), command(folder, "second", "--data", folder / "absent.parquet")]
-    machines = [
-        subprocess.Popen([*torchrun, *map(str, each)], stderr=subprocess.PIPE, text=True, start_new_session=True)
-        for each in words
-    ]
-    try:
-        said = [machine.communicate(timeout=300)[1] for machine in machines]
-    finally:
-        for machine in machines:
-            with suppress(ProcessLookupError):
-                os.killpg(machine.pid, signal.SIGKILL)
-    assert "[data-missing]" in said[1]
-    assert "[process-lost]" in said[0]
+    first, second = in_two_processes(run_command, *(["train", *each] for each in words))
+    assert "[data-missing]" in second[2]
+    assert "[process-lost]" in first[2]
 
 
 def test_training_refuses_processes_without_two_images_per_batch(faces, tiny_recipe, monkeypatch):
