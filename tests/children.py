@@ -50,21 +50,24 @@ def print_into(said):
 def of_torchrun(rank, port, said, function, given):
     """Be one of two machines of a process each, as torchrun starts them. A torchrun imports torch twice anew."""
     print_into(said)
-    torch.set_num_threads(1)
     place = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 1, "TORCHELASTIC_RUN_ID": "test"}
     os.environ |= {name: str(value) for name, value in {**place, "MASTER_PORT": port}.items()}
     os.environ["MASTER_ADDR"] = "127.0.0.1"
     function(*given)
 
 
-def run_command(*words):
-    """``mien`` with these words."""
+def run_command(*words, said=None):
+    """``mien`` with these words; what it prints may go into files ``said``.out and ``said``.err."""
+    if said is not None:
+        print_into(said)
+    torch.set_num_threads(1)
     sys.argv = ["mien", *map(str, words)]
     main()
 
 
 def train_and_go_on(folder):
     """A script that trains the recipe ``tiny.toml`` of a folder, and says the accuracy."""
+    torch.set_num_threads(1)
     recipe, data, out = folder / "tiny.toml", folder / "faces.parquet", folder / "script"
     result = mien.train(recipe, data, out=out, epochs=1, batch_size=63, verbose=0)
     sys.stdout.write(str(result.evaluation.accuracy.value))

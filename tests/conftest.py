@@ -107,8 +107,15 @@ def _one_thread(session_patch: pytest.MonkeyPatch) -> None:
     session_patch.setattr(onnxruntime, "SessionOptions", OneThread)
 
 
+@pytest.fixture(scope="session")
+def workers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that pytest-xdist's workers share: each has its own in one."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _exports_are_remembered(tmp_path_factory: pytest.TempPathFactory, session_patch: pytest.MonkeyPatch) -> None:
+def _exports_are_remembered(workers_folder: Path, session_patch: pytest.MonkeyPatch) -> None:
     """Export each graph to ONNX once: tests that train write the same few hundreds of times."""
     if find_spec("torch") is None:
         return
@@ -116,9 +123,7 @@ def _exports_are_remembered(tmp_path_factory: pytest.TempPathFactory, session_pa
 
     from remembered_export import remembering
 
-    base = tmp_path_factory.getbasetemp()
-    # pytest-xdist gives each worker a folder in one.
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
+    folder = workers_folder / "exports"
     session_patch.setenv("MIEN_TESTS_EXPORTS", str(folder))
     session_patch.setattr(torch.onnx, "export", remembering(torch.onnx.export, folder))
 
@@ -178,9 +183,13 @@ def fer2013_dev() -> Path:
 
 
 @pytest.fixture(scope="session")
-def fer2013_faces(fer2013_dev: Path) -> Dataset:
-    """The same, decoded once: that takes seconds."""
-    return read_data(fer2013_dev, cache=False).faces
+def fer2013_faces(fer2013_dev: Path, workers_folder: Path) -> Dataset:
+    """The same, decoded once for all workers: that takes seconds."""
+    from filelock import FileLock  # torch brings it
+
+    with FileLock(workers_folder / "fer2013.lock"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_CACHE", str(workers_folder / "fer2013"))
+        return read_data(fer2013_dev).faces
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import time
 import pytest
 from PIL import Image
 
+from children import CHILDREN, run_command
 from mien.base.run_folder import RunFolder
 
 WRONG = (
@@ -54,14 +55,14 @@ def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(mien, tmp_path, recipe_
     """A real process, a real SIGINT; then another one to this process, which resumes."""
     run = RunFolder(tmp_path / "run")
     words = ["train", recipe_file, "--data", face_folder, "--out", run.path, "--set", "epochs=500"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "mien", *map(str, words)]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    while child.poll() is None and not (run.path / "history.csv").is_file():
+    child = CHILDREN.Process(target=run_command, args=words, kwargs={"said": tmp_path / "said"})
+    child.start()
+    while child.is_alive() and not (run.path / "history.csv").is_file():
         time.sleep(0.05)
-    child.send_signal(signal.SIGINT)
-    _, err = child.communicate()
-    assert child.returncode == 130, err
+    os.kill(child.pid, signal.SIGINT)
+    child.join()
+    err = (tmp_path / "said.err").read_text()
+    assert child.exitcode == 130, err
     assert ": interrupted." in err
     assert f"--out {run.path} --set epochs=500 --resume" in err
     assert run.model.is_file()
