@@ -24,22 +24,19 @@ def columns(rows):
 def test_copy_masks_equal_a_search_of_all_pairs(rows):
     groups, labels, split = columns(rows)
 
-    def any_other(index, wanted):
-        return any(rows[other][0] == rows[index][0] and wanted(other) for other in range(len(rows)) if other != index)
+    def with_other(wanted):
+        """Of each row, whether another one of its group is wanted."""
+        numbered = list(enumerate(rows))
+        return [
+            any(a != b and one[0] == other[0] and wanted(one, other) for b, other in numbered) for a, one in numbered
+        ]
 
     earlier = {"train": (), "validation": ("train",), "test": ("train", "validation")}
-    assert has_copy(groups).tolist() == [any_other(index, lambda other: True) for index in range(len(rows))]
-    assert in_conflict(groups, labels).tolist() == [
-        any_other(index, lambda other, index=index: rows[other][1] != rows[index][1]) for index in range(len(rows))
-    ]
-    assert leaked(groups, split).tolist() == [
-        any_other(index, lambda other, index=index: rows[other][2] in earlier[rows[index][2]])
-        for index in range(len(rows))
-    ]
-    assert copied_from(groups, split, "test", "train").tolist() == [
-        rows[index][2] == "test" and any_other(index, lambda other: rows[other][2] == "train")
-        for index in range(len(rows))
-    ]
+    assert has_copy(groups).tolist() == with_other(lambda row, other: True)
+    assert in_conflict(groups, labels).tolist() == with_other(lambda row, other: other[1] != row[1])
+    assert leaked(groups, split).tolist() == with_other(lambda row, other: other[2] in earlier[row[2]])
+    of_train = copied_from(groups, split, "test", "train").tolist()
+    assert of_train == with_other(lambda row, other: (row[2], other[2]) == ("test", "train"))
 
 
 @given(ROWS)

@@ -53,9 +53,8 @@ def test_explain_finds_the_faces_that_predict_finds(mien, tiny_run, astronaut, t
     assert len({row["files"]["occlusion"] for row in rows}) == 2
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
         assert stored["boxes"].tolist() == [list(row["box"].values()) for row in rows]
-    refused(
-        mien("explain", blank, "--model", tiny_run.path, "--out", tmp_path / "none"), "no-face", "blank.png", "--crops"
-    )
+    nothing = mien("explain", blank, "--model", tiny_run.path, "--out", tmp_path / "none")
+    refused(nothing, "no-face", "blank.png", "--crops")
     assert not (tmp_path / "none").exists()
 
 

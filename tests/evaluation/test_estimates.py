@@ -240,10 +240,8 @@ def test_answers_of_votes_are_measured_by_the_majority(predictions):
     assert found.balanced_accuracy.value == pytest.approx((1 / 2 + 0) / 2)
     # Two answers in two bins: 0.7 was right, 0.9 was wrong.
     assert found.calibration_error.value == pytest.approx((abs(1 - 0.7) + abs(0 - 0.9)) / 2)
-    assert [(each.name, each.samples, each.unsure) for each in found.per_class] == [
-        (predictions.classes[0], 2, 0.5),
-        (predictions.classes[1], 1, 0.0),
-    ]
+    first, second = predictions.classes[:2]
+    assert [(each.name, each.samples, each.unsure) for each in found.per_class] == [(first, 2, 0.5), (second, 1, 0.0)]
 
 
 def test_a_predictions_file_keeps_the_answers(predictions, tmp_path):

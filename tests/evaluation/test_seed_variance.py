@@ -1,6 +1,7 @@
 """Oracles: scikit-learn's metrics, numpy's and scipy's statistics, and a simulation of coverage."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -51,10 +52,16 @@ def test_one_pair_is_the_paired_bootstrap_of_compare(make_predictions):
     assert (found.baseline, found.value) == (oracle.first, oracle.second)
 
 
-def runs_of(rows: np.ndarray, seed: int = 0) -> list[Resampled]:
+@cache
+def drawn(count, seed):
+    """How often each of 200 resamples draws each row; the same for all cases of a test."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=200).astype(np.uint8)
+
+
+def runs_of(rows, seed=0):
     """Runs whose figure is the mean of their own rows' values: (S, N) -> S runs with 200 shared resamples."""
     count = rows.shape[1]
-    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=200) / count
+    weights = drawn(count, seed) / count
     return [Resampled(np.array([each.mean()]), (weights @ each)[:, None], count) for each in rows]
 
 

@@ -47,10 +47,8 @@ def test_majority_by_hand(predictions):
     assert own.evaluation.accuracy.value == 1
     assert label.evaluation.accuracy.value == pytest.approx(2 / 3)
     assert re.findall(r"([\d.]+)(?:% \[| of)", str(found)) == ["3", "100.0", "66.7"]
-    assert [(part.value, part.count, part.accuracy.value) for part in label.subsets] == [
-        ("first two", 2, 1.0),
-        ("others", 1, 0.0),
-    ]
+    parts = [(part.value, part.count, part.accuracy.value) for part in label.subsets]
+    assert parts == [("first two", 2, 1.0), ("others", 1, 0.0)]
 
 
 def test_distribution_agrees_with_scipy():

@@ -123,10 +123,8 @@ def test_photos_tell_size_and_detector_and_leave_bad_ones_out(classifier):
     both = classifier.predict([SCENE, b"no"], detector=Fixed(BOXES[0]), on_error=told.__setitem__)
     assert ([len(each) for each in both], told.pop("image 2").code) == ([1, 0], "image-format")
     photos = list(classifier.stream([SCENE, b"no", SCENE], detector=Fixed(*BOXES), on_error=told.__setitem__))
-    assert [(photo.source, photo.width, photo.height, photo.detector) for photo in photos] == [
-        ("image 1", 200, 120, "fixed"),
-        ("image 3", 200, 120, "fixed"),
-    ]
+    facts = [(photo.source, photo.width, photo.height, photo.detector) for photo in photos]
+    assert facts == [(f"image {number}", 200, 120, "fixed") for number in (1, 3)]
     assert [each.box for each in photos[0].predictions] == list(BOXES)
     assert {photos[0]: 1}[photos[0]] == 1
     assert list(told) == ["image 2"]

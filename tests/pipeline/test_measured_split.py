@@ -294,9 +294,8 @@ def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tm
     other = replace(read_predictions(out / "predictions_validation.npz"), trained_on=None)
     for pair in ((out, other), (other, out)):
         compared = package.compare(*pair, data).subsets
-        assert [(one.count, two.count) for one, two in compared] == [
-            (each["count"],) * 2 for each in written["subsets"]
-        ]
+        expected = [(each["count"],) * 2 for each in written["subsets"]]
+        assert [(one.count, two.count) for one, two in compared] == expected
     alone = mien("evaluate", "--predictions", out / "predictions_validation.npz", "--json")
     assert json.loads(alone.out)["trained_on"] == count
 

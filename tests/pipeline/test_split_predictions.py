@@ -169,11 +169,8 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
         return write_evaluation(tmp_path / "out", context, "t", {})
 
     report = write()
-    assert sorted(file.name for file in (tmp_path / "out").glob("*.*")) == [
-        "metrics.json",
-        "predictions_test.npz",
-        "report.html",
-    ]
+    names = {file.name for file in (tmp_path / "out").glob("*.*")}
+    assert names == {"metrics.json", "predictions_test.npz", "report.html"}
     assert report == tmp_path / "out" / "report.html"
     written = read_predictions(tmp_path / "out" / "predictions_test.npz")
     assert written.sample_ids.tolist() == predictions.sample_ids.tolist()

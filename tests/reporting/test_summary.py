@@ -77,10 +77,8 @@ def test_history_table_keeps_epochs_and_small_rates():
     history = [{"epoch": 1, "learning_rate": 1.5e-5}]
     context = ReportContext(predictions, evaluate_predictions(predictions, 10), history=history, best_epoch=1)
     (table,) = training_section(context).parts(Table)
-    assert [shown(value, column.format) for column, value in zip(table.columns, table.rows[0], strict=True)] == [
-        "1",
-        "1.5e-05",
-    ]
+    texts = [shown(value, column.format) for column, value in zip(table.columns, table.rows[0], strict=True)]
+    assert texts == ["1", "1.5e-05"]
 
 
 def test_page_states_what_is_unknown(tmp_path):

@@ -33,10 +33,8 @@ def test_predict_equals_python_on_a_crop(service, face):
     assert answer["faces_found"] == 1
     assert "detector" not in answer
     assert answer["milliseconds"] > 0
-    assert answer["model"] == {
-        "name": "default",
-        "sha256": hashlib.sha256(find_model("default").read_bytes()).hexdigest(),
-    }
+    digest = hashlib.sha256(find_model("default").read_bytes()).hexdigest()
+    assert answer["model"] == {"name": "default", "sha256": digest}
 
 
 def test_predict_equals_python_on_a_photo(service, astronaut):
