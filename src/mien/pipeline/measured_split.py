@@ -226,7 +226,7 @@ class MeasuredSplit:
             evaluate_predictions(self.predictions, further=metrics),
             answer=evaluate_answers(self.predictions),
             subsets=tuple(self.subsets()),
-            votes=evaluate_votes(self.predictions, self.masks),
+            votes=None if self.predictions.votes is None else evaluate_votes(self.predictions, self.masks),
             trained_on=0 if self.predictions.trained_on is None else int(self.predictions.trained_on.sum()),
         )
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _FIXED = ("name", "description", "seed", "classes", "input.size_px", "input.channels", "epochs")
 """Keys that must be equal in all trials. Otherwise accuracies would not be comparable, or would differ by chance."""
 
-
 _KIND = SpecKind("search space", "spaces", RecipeError)
 
 

@@ -36,7 +36,6 @@ MetricName = Annotated[str, BeforeValidator(_name_of_own)]
 OWN_KEYS: tuple[str, ...] = ("name", "seed")
 """Keys of a recipe that only the study sets."""
 
-
 _KIND = SpecKind("study", "studies", StudyError)
 
 
@@ -133,7 +132,6 @@ class Study(StrictModel):
             raise ValueError(f"{who} has 'after', so it is not trained: remove its recipe, set, from and seeds")
         if variant.after and self.variant(variant.after).after:
             raise ValueError(f"{who} merges '{variant.after}', which is itself merged")
-
         if variant.init_from in above and (
             missing := set(self.seeds_of(variant)) - {*self.seeds_of(self.variant(variant.init_from))}
         ):
