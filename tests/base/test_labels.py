@@ -68,6 +68,7 @@ def test_parse_scheme_rejects_bad_text(text, code, values):
 def test_scheme_rejects_classes_without_data():
     with raises(DataError, "label-scheme", "'seven'"):
         SCHEMES["seven"].mapping(["angry", "happy"])
+    assert SCHEMES["binary"].mapping(SCHEMES["binary"].classes).tolist() == [0, 1], "merged already"
 
 
 @given(st.lists(st.floats(0, 1), min_size=7, max_size=7))

@@ -117,7 +117,7 @@ def evaluate(
     for predictor in predictors:
         if options.scheme is not None:  # the model has its classes
             options.scheme.mapping(predictor.classes, "the model")
-        if options.scheme is None and {*predictor.classes} != {*predictors[0].classes}:
+        if (options.scheme is None or ensemble) and {*predictor.classes} != {*predictors[0].classes}:
             found = "; ".join(", ".join(each.classes) for each in (predictors[0], predictor))
             raise DataError(f"Models have different classes: {found}. See --classes.", code="classes-differ")
     splits, origin = [], ""

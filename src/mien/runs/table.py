@@ -134,7 +134,7 @@ def tabulate(
     for variant in track(study.variants, len(study.variants), "measuring", "variants"):
         own = [(run.recipe.seed, each) for run, each in done if run.variant == (variant.after or variant.name)]
         predictions[variant.name] = {
-            seed: _merged(_as_known_now(each.predictions(), faces), variant.classes)
+            seed: _as_known_now(each.predictions(), faces).with_scheme(parse_scheme(variant.classes or "all"))
             for seed, each in own
             if not each.record.failed
         }
@@ -195,7 +195,8 @@ def _compare(
         return VariantComparison(comparison, 0, {}, absent)
     each_run = [(name, seed, each) for name in present for seed, each in predictions[name].items()]
     try:
-        shared = aligned([_merged(each, comparison.classes) for _, _, each in each_run])
+        scheme = parse_scheme(comparison.classes or "all")
+        shared = aligned([each.with_scheme(scheme) for _, _, each in each_run])
     except DataError as error:
         raise StudyError(f"The comparison '{comparison.title}': {error}", code="study-value") from None
     drawn: dict[str, dict[int, Resampled]] = {name: {} for name in present}
@@ -219,9 +220,3 @@ def _adjusted(differences: Mapping[str, Mapping[str, RepeatedDifference]]) -> di
         name: {metric: replace(each, adjusted_p_value=next(adjusted)) for metric, each in found.items()}
         for name, found in differences.items()
     }
-
-
-def _merged(predictions: Predictions, classes: str) -> Predictions:
-    """Apply a label scheme, unless the predictions already have its classes."""
-    scheme = parse_scheme(classes or "all")
-    return predictions if scheme is None or predictions.classes == scheme.classes else predictions.with_scheme(scheme)
