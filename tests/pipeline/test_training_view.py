@@ -12,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from mien.api.train import train as train_and_export
 from mien.base import progress
 from mien.base.run_folder import RunFolder
+from mien.data.synthetic import synthetic_faces
 from mien.pipeline.training_view import HEADER, TrainProgress
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -123,6 +124,6 @@ def test_notebook_shows_one_growing_table(tmp_path, faces, tiny_recipe, monkeypa
     assert not progress.is_quiet()
 
 
-def test_fitted_head_shows_no_epochs(tmp_path, faces, capsys):
-    train_and_export("head", faces, out=tmp_path / "run")
+def test_fitted_head_shows_no_epochs(tmp_path, capsys):
+    train_and_export("head", synthetic_faces(90, seed=2), out=tmp_path / "run")
     assert shown(capsys.readouterr().err) == []
