@@ -9,7 +9,7 @@ from mien.base.errors import Notice
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, SubsetMetrics
-from mien.page.blocks import Table
+from mien.page.blocks import CaptionedChart, Table
 from mien.page.wording import shown
 from mien.reporting.report_page import SUMMARY, next_section, report_page, summary_section, training_section
 from mien.reporting.sections import ReportContext
@@ -77,6 +77,7 @@ def test_history_table_keeps_epochs_and_small_rates():
     history = [{"epoch": 1, "learning_rate": 1.5e-5}]
     context = ReportContext(predictions, evaluate_predictions(predictions, 10), history=history, best_epoch=1)
     (table,) = training_section(context).parts(Table)
+    assert not training_section(context).parts(CaptionedChart), "one epoch is no curve"
     texts = [shown(value, column.format) for column, value in zip(table.columns, table.rows[0], strict=True)]
     assert texts == ["1", "1.5e-05"]
 

@@ -334,12 +334,12 @@ def training_section(context: ReportContext) -> Section:
     blocks: list[Block] = []
     if history:
         words = {"learning_rate": "Learning rate at the end of each epoch.", "macro_f1": "Macro-F1 after each epoch."}
-        metrics = ("accuracy", "loss", "macro_f1", "learning_rate")
+        metrics = ("accuracy", "loss", "macro_f1", "learning_rate") if len(history) > 1 else ()
         shown = [metric for metric in metrics if {metric, f"validation_{metric}"} & history[0].keys()]
         captions = [words.get(metric, f"{metric.capitalize()} after each epoch.") for metric in shown]
         charts = (plots.training_chart(history, metric, best_epoch) for metric in shown)
-        blocks.append(Row(tuple(map(CaptionedChart, charts, captions))))
-        if best_epoch is not None:
+        blocks += [Row(tuple(map(CaptionedChart, charts, captions)))] if shown else []
+        if best_epoch is not None and shown:
             kept = f"The dotted line marks the epoch whose weights were kept: {best_epoch} of {len(history)}."
             blocks.append(Text(kept, soft=True))
         columns = tuple(Column(name, "number") for name in history[0])
