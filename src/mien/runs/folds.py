@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.base.arrays import Bools, Ints
 from mien.base.errors import DataError, RecipeError, RunError, StoppedError
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe
@@ -58,9 +58,9 @@ class FoldPlan:
     """
 
     faces: Dataset
-    groups: npt.NDArray[np.int64]
-    fold_of: npt.NDArray[np.int64]
-    trained_on: npt.NDArray[np.bool_]
+    groups: Ints
+    fold_of: Ints
+    trained_on: Bools
 
     @property
     def count(self) -> int:
@@ -79,7 +79,7 @@ class FoldPlan:
         return replace(self.faces.subset(others), split=np.where(validates, "validation", "train"), cleaned_from=())
 
 
-def make_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int, *, only_train: bool = False) -> FoldPlan:
+def make_folds(faces: Dataset, groups: Ints, count: int, *, only_train: bool = False) -> FoldPlan:
     """Assign train and validation to folds; with ``only_train``, no model is trained on validation samples."""
     predicted = faces.split != "test"
     fold_of = np.full(len(faces), -1, dtype=np.int64)
@@ -87,7 +87,7 @@ def make_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int, *, onl
     return FoldPlan(faces, groups, fold_of, faces.split == "train" if only_train else predicted)
 
 
-def check_groups(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> None:
+def check_groups(faces: Dataset, groups: Ints, count: int) -> None:
     """Raise a DataError if there are fewer groups than ``count`` folds, or one holds every face of a class."""
     predicted = faces.split != "test"
     own, labels = groups[predicted], faces.labels[predicted]

@@ -4,11 +4,11 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mien.base.arrays import Pixels
 from mien.base.preprocess import InputSpec, in_pixels, normalise
 from mien.base.recipe import Recipe
 from mien.base.recipe_tables import AugmentRecipe
@@ -118,7 +118,7 @@ def _both_ways(pixels: Tensor, matrices: Tensor) -> Tensor:
     return matrices.unsqueeze(1) @ pixels @ matrices.transpose(1, 2).unsqueeze(1)
 
 
-def as_shown(images: npt.NDArray[np.uint8], recipe: Recipe, seed: int = 0) -> npt.NDArray[np.uint8]:
+def as_shown(images: Pixels, recipe: Recipe, seed: int = 0) -> Pixels:
     """Return faces, uint8 (N, crop_px, crop_px[, 3]), augmented as in training, without mixup and cutmix."""
     spec = recipe.input
     mirrored = alternate(len(images), 1, seed, torch.device("cpu")) if recipe.augment.flip else None

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mien.base.arrays import Floats32, Pixels
 from mien.base.preprocess import InputSpec, to_input
 from mien.base.progress import slices
 from mien.data.dataset import Dataset
@@ -72,7 +72,7 @@ class WeightAverage:
                     value.copy_(own[name])
 
 
-def some_images(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def some_images(images: Pixels) -> Pixels:
     """Return a copy of at most :data:`MAX_IMAGES` faces, uint8 (N, ...); the random choice is always the same."""
     return images[np.sort(np.random.default_rng(0).permutation(len(images))[:MAX_IMAGES])]
 
@@ -83,7 +83,7 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
 
 
 @torch.inference_mode()
-def compute_logits(network: Network, images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.float32]:
+def compute_logits(network: Network, images: Pixels, spec: InputSpec) -> Floats32:
     """Compute logits of face crops, float32 (N, C), with a network on the CPU in evaluation mode."""
     parts = (to_input(np.asarray(images[part]), spec) for part in slices(len(images), BATCH))
     return np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts])
@@ -96,9 +96,7 @@ def accuracy(network: Network, dataset: Dataset, spec: InputSpec) -> float:
 
 
 @torch.no_grad()
-def recalibrate_bn(
-    network: Network, images: npt.NDArray[np.uint8], spec: InputSpec, *, through: nn.Module | None = None
-) -> None:
+def recalibrate_bn(network: Network, images: Pixels, spec: InputSpec, *, through: nn.Module | None = None) -> None:
     """Set the running statistics of all batch norms to their mean over batches of these faces, in a fixed random order.
 
     The network is called through ``through``, such as a module that computes in bf16, and is left in evaluation mode.

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mien.base.arrays import Ints, Pixels
 from mien.base.recipe import Recipe
 from mien.base.recipe_tables import BalanceRecipe
 from mien.data.dataset import Dataset
@@ -18,7 +18,7 @@ from mien.data.image_store import expect_random, is_mapped
 from mien.training.augment import alternate, augment, mix
 
 
-def image_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+def image_tensor(images: Pixels, device: torch.device) -> Tensor:
     """Return a data set's images as a read-only tensor on the device, for :func:`epoch_batches`.
 
     Images of a memory-mapped file stay in the file, unless they fit into a GPU's memory.
@@ -127,7 +127,7 @@ def balance(dataset: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
     return oversample(dataset, recipe.share, seed) if recipe.sampling == "oversample" else dataset
 
 
-def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt.NDArray[np.int64]:
+def balanced_counts(counts: Ints, recipe: BalanceRecipe) -> Ints:
     """Compute the number of faces per class after :func:`balance` from the number before. int64 (C,) -> int64 (C,)."""
     if recipe.faces_per_class:
         counts = np.minimum(counts, recipe.faces_per_class)
@@ -163,7 +163,7 @@ def oversample(dataset: Dataset, share: float, seed: int) -> Dataset:
     return dataset.subset(np.concatenate([np.arange(len(dataset)), *again]))
 
 
-def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequence[int]) -> npt.NDArray[np.int64]:
+def balanced_order(labels: Ints, batch_size: int, seed: Sequence[int]) -> Ints:
     """Return an order of faces, labels int64 (N,), in which every batch has equally many faces of each class.
 
     Counts differ by one if ``batch_size`` is not a multiple of the number of classes. An epoch has as many batches
@@ -181,11 +181,11 @@ def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequenc
     return order
 
 
-def _members(labels: npt.NDArray[np.int64], class_count: int) -> list[npt.NDArray[np.int64]]:
+def _members(labels: Ints, class_count: int) -> list[Ints]:
     return [np.flatnonzero(labels == label) for label in range(class_count)]
 
 
-def _cycle(members: npt.NDArray[np.int64], count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+def _cycle(members: Ints, count: int, generator: np.random.Generator) -> Ints:
     """Return ``count`` members: all of them in random order, then all again in another order, and so on."""
     if not count:
         return members[:0]

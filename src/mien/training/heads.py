@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -257,13 +256,13 @@ class VotesHead(Head):
         }
 
 
-def majority_targets(distributions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def majority_targets(distributions: Floats) -> Floats:
     """Give all probability to the class with the most votes, shared between ties. (N, V) -> (N, V)."""
     largest = (distributions == distributions.max(axis=1, keepdims=True)) & (distributions > 0)
     return np.asarray(largest / np.maximum(largest.sum(axis=1, keepdims=True), 1))
 
 
-def sampled_targets(distributions: npt.NDArray[np.float64], seed: int, epoch: int) -> npt.NDArray[np.float64]:
+def sampled_targets(distributions: Floats, seed: int, epoch: int) -> Floats:
     """Draw one vote per row from its distribution: probabilistic label drawing of Barsoum et al. 2016.
 
     (N, V) -> (N, V), with a single 1 in each row that is not all zeros.

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mien.base.arrays import Floats
 from mien.base.errors import StoppedError, TrainingError
 from mien.base.preprocess import to_input
 from mien.base.processes import one_thread
@@ -284,7 +284,7 @@ def validate(state: TrainingState) -> HistoryLine:
     return line
 
 
-def predict_validation(state: TrainingState) -> list[npt.NDArray[np.float64]]:
+def predict_validation(state: TrainingState) -> list[Floats]:
     """Predict the validation split with the torch model in evaluation mode: for each head float64 (N, C)."""
     state.model.eval()
     images, fabric = state.plan.validation.images, state.fabric

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mien.base.arrays import Floats
+from mien.base.arrays import Array, Floats, Ints
 from mien.base.errors import RecipeError, nearest
 from mien.base.recipe import Recipe
 
@@ -84,7 +83,7 @@ def _mean(total: Tensor, weights: Tensor) -> Tensor:
     return total * (weight > 0) / weight.clamp_min(1e-12)
 
 
-def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[str]) -> Loss:
+def make_loss(recipe: Recipe, counts: Ints, classes: Sequence[str]) -> Loss:
     """Make the loss of a recipe, for the number of training samples per class after balancing.
 
     Logit adjustment needs samples of every class. Raises RecipeError for the weight of an unknown class.
@@ -104,13 +103,13 @@ def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[s
     return Loss(as_tensor(weights), recipe.label_smoothing, recipe.balance.focal_gamma, as_tensor(shift))
 
 
-def balanced_weights(counts: npt.NDArray[Any]) -> Floats:
+def balanced_weights(counts: Array) -> Floats:
     """Compute N / (K n_c) for every class; a class without faces gets 0. (C,) counts -> float64 (C,)."""
     sizes = counts.astype(np.float64)
     return np.asarray(np.divide(sizes.sum() / len(sizes), sizes, out=np.zeros_like(sizes), where=sizes > 0))
 
 
-def effective_weights(counts: npt.NDArray[Any], beta: float) -> Floats:
+def effective_weights(counts: Array, beta: float) -> Floats:
     """Compute weights by the effective number of faces, (1 - beta) / (1 - beta^n_c): Cui et al. 2019, equation 4.
 
     They are scaled to sum to the number of classes, as in the paper. beta = 0 gives equal weights, beta near 1 those of

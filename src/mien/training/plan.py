@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from mien.base.arrays import Ints
 from mien.base.errors import DataError, Notice
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe
@@ -48,7 +48,7 @@ class TrainingPlan:
     train: Dataset
     validation: Dataset
     outputs: tuple[Output, ...]
-    class_counts: npt.NDArray[np.int64]
+    class_counts: Ints
     loss: Loss
     steps_per_epoch: int
     parts: Parts = NO_PARTS

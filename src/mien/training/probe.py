@@ -13,9 +13,9 @@ from importlib import import_module
 from itertools import count
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from mien.base.arrays import Floats
 from mien.base.errors import StoppedError, TrainingError
 from mien.base.processes import one_thread
 from mien.base.progress import track
@@ -136,7 +136,7 @@ _CLEAR = 0.487
 @one_thread
 def range_test(
     plan: TrainingPlan, *, init_from: RunFolder | None = None, device: str = "auto"
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[Floats, Floats, Floats]:
     """Train some steps with the learning rates :data:`RATES`. Nothing is written.
 
     Batches, loss and optimiser are the recipe's; its schedule is not used. Returns learning rates, losses, and their
@@ -166,9 +166,7 @@ def range_test(
     return RATES[: len(losses)].copy(), np.array(losses), np.array(means)
 
 
-def suggested_rate(
-    rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], means: npt.NDArray[np.float64]
-) -> float:
+def suggested_rate(rates: Floats, losses: Floats, means: Floats) -> float:
     """Return the highest rate, at most that of the lowest mean, around which the loss falls clearly.
 
     Arguments are what :func:`range_test` returns; a running mean alone drifts by chance, and lags behind. Raises

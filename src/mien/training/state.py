@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mien.base.arrays import Floats, Pixels
 from mien.base.errors import DataError, RecipeError, RunError
 from mien.base.files import file_sha256, write_text
 from mien.base.labels import parse_scheme
@@ -59,7 +59,7 @@ class TrainingState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     average: WeightAverage
-    recalibration_images: npt.NDArray[np.uint8] | None
+    recalibration_images: Pixels | None
     images: Tensor
     labels: Tensor
     label_loss: LossFunction
@@ -299,7 +299,7 @@ tenth; on other data, about a quarter would be equal by chance."""
 
 def teacher_targets(
     recipe: Recipe, outputs: Sequence[Output], teachers: Sequence[Teacher], faces: Dataset
-) -> list[npt.NDArray[np.float64] | None]:
+) -> list[Floats | None]:
     """Compute the mean prediction of teachers, for the label's output and each other output of the same name.
 
     ``faces`` are those of an epoch in its order, with the student's classes. Repeated or relabelled faces use the soft
@@ -314,7 +314,7 @@ def teacher_targets(
     labels = [
         (path, each if set(each.classes) == set(faces.classes) else each.with_scheme(scheme)) for path, each in known
     ]
-    stored: list[npt.NDArray[np.float64] | None] = [soft_labels(labels, faces, recipe.distill.temperature)]
+    stored: list[Floats | None] = [soft_labels(labels, faces, recipe.distill.temperature)]
     for output in outputs[1:]:
         taught, values = [], []
         for (path, each), (_, shown) in zip(known, labels, strict=True):
@@ -328,9 +328,7 @@ def teacher_targets(
     return stored
 
 
-def soft_labels(
-    predictions: Sequence[tuple[Path, Predictions]], faces: Dataset, temperature: float
-) -> npt.NDArray[np.float64]:
+def soft_labels(predictions: Sequence[tuple[Path, Predictions]], faces: Dataset, temperature: float) -> Floats:
     """Average the softened predictions for each face over the teachers that have its row. -> float64 (N, C).
 
     Teachers that have all rows are therefore averaged, and out-of-fold predictions are combined. Raises DataError:
@@ -343,9 +341,7 @@ def soft_labels(
     return _mean_by_row(predictions, softened, faces)
 
 
-def _mean_by_row(
-    predictions: Sequence[tuple[Path, Predictions]], values: Sequence[npt.NDArray[np.float64]], faces: Dataset
-) -> npt.NDArray[np.float64]:
+def _mean_by_row(predictions: Sequence[tuple[Path, Predictions]], values: Sequence[Floats], faces: Dataset) -> Floats:
     """Average values for each face over the teachers that have its row."""
     total = np.zeros((len(faces), values[0].shape[1]))
     known = np.zeros(len(faces), dtype=np.int64)
