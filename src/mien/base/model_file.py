@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -131,7 +130,7 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
             heads.append(HEADS[it.target](name, f"logits_{name}", it.classes, it.temperature, it.target))
         return tuple(heads)
 
-    @cached_property
+    @property
     def mirrored(self) -> bool:
         """Whether training also saw mirrored faces: only then may predictions for a face and its mirror be averaged.
 

@@ -126,7 +126,7 @@ class FaceReader:
         Averages each crop and its mirror image, unless classes may depend on the side:
         :attr:`mien.base.model_file.Manifest.mirrored`.
         """
-        if not self.classifier.manifest.mirrored:
+        if not self.classifier.mirrored:
             return self.classify(crops)
         rows = self.classifier.rows(np.concatenate([crops, crops[:, :, ::-1]]))
         return self.merge((rows[: len(crops)] + rows[len(crops) :]) / 2)

@@ -40,6 +40,7 @@ class OnnxClassifier:
         manifest: metadata of the model: outputs, input size, version.
         output: the output in use: its name, classes, temperature.
         further: outputs whose values are not class probabilities; every prediction includes them.
+        mirrored: whether a face and its mirror image may be averaged, see :attr:`Manifest.mirrored`.
 
     Raises:
         ModelError: the file is missing, damaged, not mien's, or of a newer mien; the model has no such output; the
@@ -65,12 +66,13 @@ class OnnxClassifier:
             raise ModelError(words, code="provider")
         self.output: LabelHead = self.manifest.output(output)
         self.further: tuple[LabelHead, ...] = self.manifest.further_outputs
+        self.mirrored: bool = self.manifest.mirrored
 
     @classmethod
     def opened(cls, session: InferenceSession, manifest: Manifest, path: Path) -> Self:
         """Return a classifier for an open session; ``path`` is where its file is, or will be."""
         model = cls.__new__(cls)
-        model.path, model.manifest = path, manifest
+        model.path, model.manifest, model.mirrored = path, manifest, manifest.mirrored
         model._session, model._threads, model._provider = session, None, None
         model.output, model.further = manifest.output(None), manifest.further_outputs
         return model
@@ -89,7 +91,7 @@ class OnnxClassifier:
     def with_manifest(self, manifest: Manifest) -> Self:
         """Return the same graph with another manifest, which must have the same outputs. Both share memory."""
         other = self._answering_by(manifest.output(self.output.name))
-        other.manifest = manifest
+        other.manifest, other.mirrored = manifest, manifest.mirrored
         return other
 
     def _answering_by(self, output: LabelHead) -> Self:

@@ -55,7 +55,7 @@ def predict_split(
     they come from another output than the label's. Raises DataError as :func:`with_model_classes`, :func:`votes_of`
     and :func:`mien.inference.onnx_classifier.check_tta`.
     """
-    check_tta(tta, predictor.manifest.mirrored)
+    check_tta(tta, predictor.mirrored)
     chosen = with_model_classes(predictor, faces.of_split(split))
     votes = votes_of(predictor, chosen)
     fitted = temperature is not None or fitted_on(predictor, faces, split)
