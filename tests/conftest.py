@@ -45,25 +45,20 @@ batch_size = 32
 label_smoothing = 0.1
 ema_decay = 0.9
 precision = "fp32"
-
 [input]
 crop_px = 44
-
 [model]
 name = "mien"
 stem_width = 4
 widths = [4, 8]
 convolutions = [1, 2]
 dropout = 0.1
-
 [optim]
 lr = 0.05
 weight_decay = 1e-4
-
 [schedule]
 name = "cosine"
 warmup = 0.1
-
 [augment]
 flip = true
 translate = 0.1

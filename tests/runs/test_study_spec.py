@@ -11,25 +11,20 @@ name = "small"
 title = "A small study"
 recipe = "short"
 seeds = [0, 1]
-
 [[variants]]
 name = "base"
-
 [[variants]]
 name = "slow"
 set = { "optim.lr" = 0.01, epochs = 3 }
 seeds = [0]
-
 [[variants]]
 name = "merged"
 after = "base"
 classes = "binary"
-
 [[variants]]
 name = "tuned"
 from = "base"
 set = { classes = "five" }
-
 [[comparisons]]
 title = "base against slow"
 variants = ["base", "slow"]

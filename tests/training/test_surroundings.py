@@ -10,11 +10,12 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
+from torch import distributed
 
 import mien
 from mien.base.errors import TrainingError
 from mien.base.run_folder import RunFolder
-from mien.training.device import _never_destroy, check_device, make_fabric, sum_dtype
+from mien.training.device import _never_destroy, check_device, leave, make_fabric, sum_dtype
 from support import raises
 from training_support import same_weights
 
@@ -30,6 +31,15 @@ def test_one_process_trains_alone_with_a_launchers_left_variables(monkeypatch, v
         monkeypatch.setenv(name, value)
     fabric = make_fabric("fp32", "cpu")
     assert (fabric.world_size, fabric.global_rank) == (1, 0)
+
+
+def test_a_program_of_torchrun_trains_once(monkeypatch):
+    monkeypatch.setattr("mien.training.device._left", [])
+    distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+    leave()
+    monkeypatch.setattr("mien.training.device.process_count", lambda: 2)
+    with raises(TrainingError, "processes"):
+        make_fabric("fp32", "cpu")
 
 
 def test_import_drops_ranks_that_are_no_numbers(monkeypatch):

@@ -21,5 +21,5 @@ faces = Dataset.from_arrays(render_faces(labels, seed=0), labels, EXPRESSIONS, s
 logits = np.random.default_rng(0).normal(size=(len(labels), len(EXPRESSIONS))) + 1.5 * np.eye(len(EXPRESSIONS))[labels]
 probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 predictions = Predictions(faces.rows, faces.labels, probabilities, faces.classes, "validation", "")
-written = write_report(Path(sys.argv[1]), ReportInputs(predictions, "made up", data=read(faces, 48)))
+written = write_report(Path(sys.argv[1]), ReportInputs(predictions, "made up"), read(faces, 48))
 sys.stdout.write(f"{written.page}\n")

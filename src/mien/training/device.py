@@ -146,6 +146,9 @@ def make_fabric(
     if precision == "auto":
         precision = "bf16" if accelerator != "mps" and _computes_bf16(on_gpu) else "fp32"
     count = process_count()
+    if count > 1 and _left:
+        words = "A program that torchrun starts can train once. Start it again for the next training."
+        raise TrainingError(words, code="processes")
     here = int(os.environ["LOCAL_WORLD_SIZE"]) if count > 1 else 1
     # Fabric writes advertisements to the log.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
@@ -222,8 +225,13 @@ def from_first(make: Callable[[], Result]) -> Result:
     return result
 
 
+_left: list[bool] = []
+"""Whether this process has left a group; joining the next one of the same torchrun would wait for ever."""
+
+
 def leave() -> None:
     """Leave the process group when all processes are done."""
     if distributed.is_initialized():
         distributed.barrier()
         distributed.destroy_process_group()
+        _left.append(True)
