@@ -31,7 +31,8 @@ PAGES = {
 """The public names of each page."""
 
 _ARRAYS = dict(re.findall(r"^(\w+): TypeAlias = (npt.*)$", inspect.getsource(arrays), re.MULTILINE))
-"""Types of arrays, which a reader sees in full."""
+_ARRAYS["Settings"] = "Mapping[str, Any] | Sequence[Change] | None"
+"""Types of arrays, and of changes to a recipe, which a reader sees in full."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Yields")
 

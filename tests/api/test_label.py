@@ -129,12 +129,13 @@ def test_merge_votes_names_copies_and_reads_windows_files(faces, tmp_path):
     write_ballot(tmp_path / "anna.csv", ballot)
     write_ballot(tmp_path / "anna_old.csv", ballot[::-1])
     write_ballot(tmp_path / "anna_older.csv", sorted(ballot[:4]))
+    write_ballot(tmp_path / "dan.csv", [*ballot[:4], ballot[0]])  # asked again: of a person of their own
     rows = "".join(f"{image};{answer}\r\n" for image, answer in ballot[:5])
     (tmp_path / "ben.CSV").write_text(f"Image;Vote\r\n{rows}", encoding="utf-8-sig")
     (tmp_path / "cleo.xlsx").write_bytes(b"PK")
     merged = mien.merge_votes(tmp_path, faces)
-    assert merged.people == ("anna", "anna_old", "anna_older", "ben")
-    assert [note.code for note in merged.notices] == ["ballots-equal"] * 6 + ["files-skipped"]
+    assert merged.people == ("anna", "anna_old", "anna_older", "ben", "dan")
+    assert [note.code for note in merged.notices] == ["ballots-equal"] * 7 + ["files-skipped"]
     assert [("cleo" in note, "anna_older and ben" in note) for note in merged.notices].count((False, True)) == 1
     assert ballot_file(tmp_path, "ben").name == "ben.CSV", "voting goes on in it"
     write_ballot(tmp_path / "ben.csv", ballot)

@@ -168,7 +168,7 @@ def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch,
     ):
         with raises(DataError, code, tmp_path / "gone.npz"):
             opened("~/gone.npz")
-    with raises(RunError, "out-path"):
+    with raises(RunError, "file-missing"):
         mien.load_dataset("")
     pytest.importorskip("torch", reason="mien[train] is not installed")
     with raises(RunError, "out-path", tmp_path / "run"):

@@ -69,6 +69,7 @@ def test_scheme_rejects_classes_without_data():
     with raises(DataError, "label-scheme", "'seven'"):
         SCHEMES["seven"].mapping(["angry", "happy"])
     assert SCHEMES["binary"].mapping(SCHEMES["binary"].classes).tolist() == [0, 1], "merged already"
+    assert parse_scheme("happy=sad,sad=happy").mapping(["happy", "sad"]).tolist() == [1, 0]
 
 
 @given(st.lists(st.floats(0, 1), min_size=7, max_size=7))

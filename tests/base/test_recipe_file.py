@@ -21,7 +21,7 @@ def test_built_in_recipes_have_a_description_and_survive_a_round_trip(name):
     assert check_recipe(tomllib.loads(dump_recipe(recipe)), "again") == recipe
 
 
-def test_a_dumped_list_recipes_every_key():
+def test_a_dumped_recipe_names_every_key():
     content = tomllib.loads(dump_recipe(Recipe()))
     assert set(content) == set(Recipe.model_fields)
     assert content["optim"]["betas"] == [0.9, 0.999]

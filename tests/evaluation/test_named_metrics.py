@@ -116,7 +116,6 @@ import numpy as np
 def errors(labels, probabilities):
     '''Number of wrong predictions per hundred.'''
     return 100 * np.mean(probabilities.argmax(1) != labels)
-
 errors.lower_is_better = True
 
 def fails(labels, probabilities):
@@ -124,14 +123,11 @@ def fails(labels, probabilities):
 
 def returns_text(labels, probabilities):
     return "0.5"
-
 def returns_array(labels, probabilities):
     return probabilities.mean(axis=0)
-
 def of_five_classes(labels, probabilities):
     assert len(set(labels.tolist())) == 5
     return 1.0
-
 constant = 3
 """
 

@@ -187,6 +187,7 @@ def test_merged_predictions_are_rescaled_sums():
 def test_impossible_merges_are_refused():
     predictions = seven_classes()
     five = predictions.with_scheme(parse_scheme("five"))
+    assert five.with_scheme(parse_scheme("five")) is five
     with raises(DataError, "label-scheme", "'binary-with-disgust'"):
         five.with_scheme(parse_scheme("binary-with-disgust"))
     with raises(DataError, "label-scheme", "'five'"):

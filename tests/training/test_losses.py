@@ -96,7 +96,7 @@ def test_effective_weights_are_the_sum_of_a_series(beta):
     assert effective_weights(counts, beta) == pytest.approx(4 / series / (1 / series).sum())
 
 
-def test_effective_weights_lie_between_equal_and_balanced_ones():
+def test_effective_weights_come_near_balanced_ones():
     near, balanced = effective_weights(COUNTS, 1 - 1e-9), balanced_weights(COUNTS)
     assert near == pytest.approx(balanced * 7 / balanced.sum(), rel=1e-4)
     assert 1 < effective_weights(COUNTS, 0.999)[1] < near[1]

@@ -328,8 +328,9 @@ def recipe_of(tmp_path, tiny_recipe_text, monkeypatch):
 @pytest.mark.parametrize("flip", [True, False])
 def test_training_notes_classes_of_sides_that_it_mirrors(faces, tiny_recipe, flip):
     recipe, sides = changed(tiny_recipe, augment={"flip": flip}), replace(faces, classes=("L_left", *faces.classes[1:]))
-    codes = {notice.code for notice in TrainingJob(recipe).notices(plan_training(recipe, sides))}
-    assert ("mirrored" in codes) == flip
+    for parts, mirrors in ((Parts(), flip), (Parts(augment=torch.clone), False)):
+        codes = {notice.code for notice in TrainingJob(recipe).notices(plan_training(recipe, sides, parts))}
+        assert ("mirrored" in codes) == mirrors
 
 
 def test_loss_class_is_instantiated_once(faces, recipe_of):

@@ -119,7 +119,8 @@ def evaluate(
             options.scheme.mapping(predictor.classes, "the model")
         if (options.scheme is None or ensemble) and {*predictor.classes} != {*predictors[0].classes}:
             found = "; ".join(", ".join(each.classes) for each in (predictors[0], predictor))
-            raise DataError(f"Models have different classes: {found}. See --classes.", code="classes-differ")
+            found += "" if ensemble else ". See --classes"
+            raise DataError(f"Models have different classes: {found}.", code="classes-differ")
     splits, origin = [], ""
     for number, predictor in enumerate(predictors):
         given = read(data, *predictor.manifest.input.size_and_channels, again=number > 0)

@@ -1,6 +1,7 @@
 """``mien.merge_votes``: merge several people's votes on the same faces into a data set."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -177,8 +178,8 @@ def _notices(ballots: Mapping[str, Sequence[Vote]], others: Sequence[str]) -> It
     """Return notices about copies of ballots, which would count one person twice, and about files that are no CSV."""
     for one, other in combinations(sorted(ballots, key=lambda person: len(ballots[person])), 2):
         shorter, longer = ballots[one], ballots[other]
-        # A copy may be of an earlier day, and sorted by a spreadsheet.
-        if len(shorter) >= MIN_EQUAL and set(shorter) <= set(longer):
+        # A copy may be of an earlier day, and sorted by a spreadsheet. Repeated faces differ between people.
+        if len(shorter) >= MIN_EQUAL and not Counter(shorter) - Counter(longer):
             words = f"{one} and {other} gave the same {len(shorter):,} votes. If one file is a copy, move it away."
             yield Notice(words, code="ballots-equal")
     if others:

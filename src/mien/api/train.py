@@ -393,9 +393,8 @@ class TrainingJob:
             if replaced:
                 yield Notice(f"your own loss replaces {', '.join(replaced)} of the recipe.", code="loss-own")
         sides = [name for name in plan.train.classes if re.search("(?<![a-z])(left|right)(?![a-z])", name.lower())]
-        if sides and recipe.augment.flip:
-            words = f"'{sides[0]}' seems to name a side, but training mirrors faces. Set augment.flip = false."
-            yield Notice(words, code="mirrored")
+        if sides and recipe.augment.flip and plan.parts.augment is None:
+            yield Notice(f"'{sides[0]}' is a side, but training mirrors. Set augment.flip = false.", code="mirrored")
         begun = tunes or plan.parts.weights is not None
         recipe = recipe.model_copy(update={"epochs": plan.recipe.epochs})
         yield from recipe_warnings(recipe, from_run=begun, train_faces=plan.train_count)

@@ -109,7 +109,7 @@ def check_outside(out: str | os.PathLike[str], data: object) -> Path:
 def expand_home(path: str | os.PathLike[str]) -> Path:
     """Expand ``~`` at the start of a path; a home that nobody has stays. Raises RunError: an empty path."""
     if not os.fspath(path):
-        raise RunError("A path is empty. Is a variable not set?", code="out-path")
+        raise RunError("A path is empty. Is a variable not set?", code="file-missing")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for an unknown user
 
 
@@ -158,9 +158,8 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def lock_file(stream: BinaryIO) -> bool:
     """Lock an open file until it is closed or the process ends.
 
-    Return False when another process holds the lock or has removed the file since it was opened.
-
-    The lock is advisory: it stops only programs that ask for it. On a file system without locks it always succeeds.
+    Return False when another process holds the lock or has removed the file since it was opened. The lock stops only
+    programs that ask for it. On a file system without locks it always succeeds.
     """
     try:
         if sys.platform == "win32":

@@ -98,13 +98,13 @@ class LabelScheme:
     def mapping(self, classes: Sequence[str], owner: str = "the data") -> Ints:
         """Return the index of the new class for each class of the data, or -1 if it is dropped. Shape (C,).
 
-        Classes that are those of the scheme already stay. Raises DataError if the scheme names a class that is not in
+        Classes that the scheme has merged already stay. Raises DataError if the scheme names a class that is not in
         ``classes``. The error names their ``owner``.
         """
-        if tuple(classes) == self.classes:
-            return np.arange(len(classes))
         for wanted in (name for group in self.groups.values() for name in group):
             if wanted not in classes:
+                if {*classes} == {*self.classes}:
+                    return np.array([self.classes.index(name) for name in classes])
                 words = f"The label scheme '{self.name}' uses the class '{wanted}', which {owner} does not have."
                 raise DataError(words + nearest(wanted, classes), code="label-scheme")
         index_of = {old: new for new, group in enumerate(self.groups.values()) for old in group}

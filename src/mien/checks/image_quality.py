@@ -81,7 +81,7 @@ def detail(images: Pixels) -> Floats:
 
 
 def quality_issues(images: Pixels, deviation: Floats, few_tones: Floats) -> dict[str, QualityIssue]:
-    """Find the issues of images, by name, from their standard :func:`contrast` and :func:`tones`, float64 (N,)."""
+    """Find the issues of images, by name, from standard deviation of the pixels and :func:`tones`, float64 (N,)."""
     visible = deviation >= MIN_CONTRAST
     fine = detail(images)
     return {

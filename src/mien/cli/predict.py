@@ -153,7 +153,7 @@ def predict(
     if annotator is not None:
         notice(f"annotated images: {annotator.folder}")
         if others := {*annotator.folder.rglob("*.jpg")}.difference(map(annotator.path_of, opened(files))):
-            notice(f"{annotator.folder} has {len(others):,} images of other photos, such as {min(others)}", "no-photo")
+            notice(f"{annotator.folder} has {len(others):,} images of other photos, such as {min(others)}.", "no-photo")
 
 
 def _check(images: list[str], out: Path | None, given: Mapping[str, object], *, crops: bool, ray: bool) -> None:

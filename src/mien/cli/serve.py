@@ -49,7 +49,7 @@ def serve(
         threads (N): Images that each process works on at the same time. The default shares the cores among --workers.
         workers (N): Processes that share the port. Each limit applies to each process.
         max_bytes (N): Largest request in bytes.
-        max_pixels (N): Largest image in pixels.
+        max_pixels (N): Largest image in pixels, at most 100,000,000.
         max_requests (N): Requests at the same time. Further ones get status 429.
         allow_host (NAME): Also accept requests to this host name, and from web pages of this host at any port (CORS).
             Requests to IP addresses, localhost and this machine's name are always accepted.

@@ -126,7 +126,7 @@ def read_paths(path: Path, options: ReadOptions) -> Table:
         else:
             rows.append((line, fields))
     images = [_image_path(header, fields) for _, fields in rows]
-    if images and ":" not in str(images[0]) and not images[0].exists() and holds_class_folders(path.parent):
+    if rows and "://" not in rows[0][1][header.path] and not images[0].exists() and holds_class_folders(path.parent):
         words = f"{path.name} names a missing image, {images[0]}. To read the class folders beside it, move the table."
         raise DataError(words, code="image-missing")
     notes = tuple(repeat_notice(images, [fields[header.label].strip() for _, fields in rows]))

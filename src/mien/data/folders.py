@@ -52,9 +52,9 @@ def metadata_files(folder: Path) -> list[tuple[str, Path]]:
     if not parts or any(holds_class_folders(each) for each in parts):
         return []
     for folders in (parts, [folder]):
-        tables = [file for each in folders for file in each.iterdir() if file.name.lower() == "metadata.csv"]
-        if len(tables) == len(folders):
-            return [((folders is parts and canonical_split(file.parent.name)) or "", file) for file in tables]
+        tables = {each: [file for file in each.iterdir() if file.name.lower() == "metadata.csv"] for each in folders}
+        if all(len(files) == 1 for files in tables.values()):
+            return [((folders is parts and canonical_split(each.name)) or "", tables[each][0]) for each in folders]
     return []
 
 

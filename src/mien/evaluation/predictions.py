@@ -332,12 +332,15 @@ class Predictions(PerSample):
         """Apply a label scheme: probabilities are summed over each group and rescaled.
 
         Samples of dropped classes are removed, as in ``Dataset.with_scheme``. Votes and answers are removed too,
-        because their classes are not merged. None changes nothing. Raises DataError if the scheme names a class that is
-        missing here, or drops every sample.
+        because their classes are not merged. None, or a scheme that is applied already, changes nothing. Raises
+        DataError if the scheme names a class that is missing here, or drops every sample.
         """
         if scheme is None:
             return self
-        merged = scheme.mapping(self.classes, "the model")[self.labels]
+        mapping = scheme.mapping(self.classes, "the model")
+        if self.classes == scheme.classes and np.array_equal(mapping, np.arange(len(mapping))):
+            return self
+        merged = mapping[self.labels]
         kept = merged >= 0
         if not kept.any():
             words = f"The label scheme '{scheme.name}' drops all {len(self)} samples of '{self.split}'."

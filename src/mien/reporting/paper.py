@@ -18,7 +18,7 @@ Sentence = tuple[str, Sequence[str]]
 
 _FER2013_TRAIN = 28_709
 """Number of training images of FER2013, by which it is recognised."""
-_OF_LOSS = ("label_smoothing", "class_weights", "self_adaptive", "balance.focal", "balance.logit")
+_OF_LOSS = ("label_smoothing", "class_weights", "self_adaptive", "balance.focal", "balance.logit", "balance.effective")
 """Beginnings of the keys that a user's loss replaces."""
 
 
@@ -62,7 +62,7 @@ def hyperparameters(recipe: Recipe, own: Mapping[str, str] = {}) -> Table:
         (key, Path(value).name if key.endswith(".file") else _setting(value))
         for key, value in dotted(recipe.resolved()).items()
         if (key in always or (value != default.get(key) and not key.endswith("sha256")))
-        and ("mix" in key or not key.startswith(replaced))  # mixup and cutmix stay
+        and ("mix" in key or key == "optim.clip_norm" or not key.startswith(replaced))  # mixup and cutmix stay
     ]
     columns = (Column("hyperparameter", "text"), Column("value", "text"))
     return Table("hyperparameters", columns, [*rows, *own.items()], f"Hyperparameters of the recipe {recipe.name}.")

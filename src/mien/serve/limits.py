@@ -1,7 +1,9 @@
 """All limits of the service, for use in its modules."""
 
-import sys
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from mien.base.errors import ServeError
 from mien.base.images import MAXIMUM_PIXELS
@@ -60,7 +62,7 @@ class Limits:
     def __post_init__(self) -> None:
         """Raise :class:`ServeError` for a limit that is not a number above 0, whole where the default is."""
         for name, value in vars(self).items():
-            is_number = isinstance(value, (type(getattr(Limits, name)), int)) and not isinstance(value, bool)
-            most = MAXIMUM_PIXELS if name == "max_pixels" else sys.maxsize
-            if not is_number or not 0 < value <= most:
-                raise ServeError(f"{name} must be a number from 1 to {most:,}; found {value!r}.", code="options")
+            is_number = isinstance(value, (type(getattr(Limits, name)), int, np.integer)) and value is not True
+            most = MAXIMUM_PIXELS if name == "max_pixels" else math.inf
+            if not is_number or not (0 < value <= most or (value == 0 and name == "max_streams")):
+                raise ServeError(f"{name} must be above 0 and at most {most:,}; found {value!r}.", code="options")

@@ -166,7 +166,7 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
     if video.damaged:
         gap = f", and {video.gap_seconds:.1f} s between its frames are missing" if video.gap_seconds else ""
         message = f"{counted(video.damaged, 'frame')} of {path} could not be decoded completely{gap}."
-        yield Notice(message, code="video-unreadable")
+        yield Notice(message, code="video-damaged")
     if video.missing_seconds:
         about = counted(round(video.missing_seconds * video.frame_rate), "frame")
         message = f"{path} is truncated: about {about} ({video.missing_seconds:.1f} s) are missing at its end."
