@@ -50,7 +50,7 @@ def kept(run):
 
 
 def same(first, second):
-    """Whether tensors of the same names are equal to the bit."""
+    """Say whether tensors of the same names are equal to the bit."""
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 

@@ -148,7 +148,7 @@ def test_each_section_begins_with_a_table_for_the_terminal(data, copies):
 
 
 def test_audit_of_fer2013_repeats_stored_counts(fer2013_faces):
-    """Of PublicTest, 217 have a copy or near-copy in an eighth of Training (967 in all of it, in a minute)."""
+    """Images of PublicTest: 217 have a copy or near-copy in an eighth of Training (967 in all of it, in a minute)."""
     train = np.flatnonzero(fer2013_faces.split == "train")[::8]
     faces = fer2013_faces.subset(np.union1d(train, np.flatnonzero(fer2013_faces.split != "train")))
     counts = [part.count for part in MeasuredSplit.resolve(predictions_of(faces, "validation"), faces).subsets()]

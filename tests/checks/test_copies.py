@@ -25,7 +25,7 @@ def test_copy_masks_equal_a_search_of_all_pairs(rows):
     groups, labels, split = columns(rows)
 
     def with_other(wanted):
-        """Of each row, whether another one of its group is wanted."""
+        """Say for each row whether another one of its group is wanted."""
         numbered = list(enumerate(rows))
         return [
             any(a != b and one[0] == other[0] and wanted(one, other) for b, other in numbered) for a, one in numbered

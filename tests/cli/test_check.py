@@ -39,7 +39,7 @@ def csv(tmp_path, faces, validation):
 
 @pytest.fixture
 def checked(csv, face_parquet):
-    """What ``check`` says of such a file of the validation split."""
+    """Findings of ``check`` for such a file of the validation split."""
     return lambda *given, claimed=None, **more: check(csv(*given, **more), face_parquet, "validation", claimed=claimed)
 
 

@@ -226,7 +226,7 @@ def from_first(make: Callable[[], Result]) -> Result:
 
 
 _left: list[bool] = []
-"""Whether this process has left a group; joining the next one of the same torchrun would wait for ever."""
+"""Groups that this process has left; joining the next one of the same torchrun would wait for ever."""
 
 
 def leave() -> None:
