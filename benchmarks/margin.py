@@ -2,7 +2,7 @@
 
 Each validation picture of FER2013 is a crop already. It is enlarged, its border pixels repeated around it, and its face
 is found again by the detector in use (find_detector), cut out by its box, and by its eyes and mouth too, and read. The
-medians say where faces are in these pictures: SPAN and DOWN in mien/faces/crop.py. Pictures without a found face are
+medians say where faces are in these pictures: SPAN and DOWN in mien/faces/face.py. Pictures without a found face are
 counted and left out, also where the others are read as they are.
 """
 
@@ -18,7 +18,7 @@ import mien
 from mien.base.progress import track
 from mien.data.read import load_dataset
 from mien.evaluation.intervals import proportion
-from mien.faces.crop import SPAN, between, crop_faces, square_around
+from mien.faces.face import SPAN, between, crop_faces, square_around
 from mien.faces.face import Box, Face
 from mien.faces.find import find_detector
 

@@ -1,4 +1,4 @@
-"""Fit valence and arousal to the shares of eight expressions, for mien.base.heads.votes.
+"""Fit valence and arousal to the shares of eight expressions, for mien.base.heads.
 
     git clone https://github.com/kdoodoo/affectnetc25 && python benchmarks/valence.py affectnetc25/AffectNetC25
 

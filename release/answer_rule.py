@@ -1,6 +1,6 @@
 """Choose the rule of the answer of a shipped model, for release/photographs.py.
 
-The rule (mien.base.heads.votes.AnswerRule) has the prior of the train split's votes, how much of it is taken out, a
+The rule (mien.base.heads.AnswerRule) has the prior of the train split's votes, how much of it is taken out, a
 weight for "sad", a probability below which the answer is "unsure", and a margin: expressions less than this behind the
 first are told as alternatives. All but the prior are chosen on two sets together: the validation split's FER+ majority,
 and photographs, where two blind readings by a machine that looks at pictures agree.
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.heads.label import decide
-from mien.base.heads.votes import AnswerRule, VotesHead
+from mien.base.heads import decide
+from mien.base.heads import AnswerRule, VotesHead
 from mien.base.labels import NOT_A_FACE_CLASS
 
 OUTPUT = "photographs"

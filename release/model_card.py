@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mien.base.files import file_sha256, write_text
-from mien.base.heads.votes import AnswerRule
+from mien.base.heads import AnswerRule
 from mien.base.model_file import read_manifest
 from mien.base.run_folder import SHIPPED, RunFolder, find_run
 from mien.data.synthetic import render_faces

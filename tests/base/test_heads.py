@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.base.heads.label import decide
-from mien.base.heads.votes import AnswerRule, VotesHead
+from mien.base.heads import AnswerRule, VotesHead, decide
 
 FILE = Path(__file__).parents[2] / "web" / "tests" / "heads.json"
 

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.checks.copies import copied_from, in_conflict
-from mien.checks.suggested_changes import suggest_changes
+from mien.checks.copies import copied_from, in_conflict, suggest_changes
 from mien.data.clean import Clean, apply_clean
 from mien.data.dataset import Dataset
 

@@ -153,7 +153,7 @@ def test_predict_counts_unsupported_formats(mien, photos, tiny_run, tmp_path):
 def test_ray_writes_the_file_of_the_local_engine(mien, photos, tiny_run, tmp_path, monkeypatch):
     """Oracle: the file and the line of the local engine. A reader in this process stands in for Ray's workers."""
     from mien.cli import predict
-    from mien.inference.bulk import predict_files
+    from mien.inference.output_files import predict_files
 
     def on_ray(make_reader, files, *, crops, skip_bad, workers):
         return reversed(list(predict_files(make_reader(), files, crops=crops, skip_bad=skip_bad)))

@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mien.base.preprocess import grey_square
-from mien.faces import crop as crop_module
-from mien.faces.crop import (
+from mien.faces import face as crop_module
+from mien.faces.face import (
     MOUTH,
     SHARP,
+    Box,
+    Face,
+    Margin,
     _indices,
     crop_faces,
+    iou,
     may_be_crop,
     photo_as_crop,
     sharpness,
@@ -20,7 +24,6 @@ from mien.faces.crop import (
     tilt_of,
     window,
 )
-from mien.faces.face import Box, Face, Margin, iou
 
 SIDES = st.integers(1, 30)
 

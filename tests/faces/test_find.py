@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import mien
-from mien.faces.crop import crop_faces, square_around
-from mien.faces.face import Box, Face, LimitedDetector
+from mien.faces.face import Box, Face, LimitedDetector, crop_faces, square_around
 from mien.faces.find import YuNet, find_detector
 from support import Fixed
 

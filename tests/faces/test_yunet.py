@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.faces.crop import brightened
-from mien.faces.face import iou
+from mien.faces.face import brightened, iou
 from mien.faces.find import SURE, YuNet
 
 

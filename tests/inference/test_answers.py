@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import mien
-from mien.base.heads.votes import AnswerRule
+from mien.base.heads import AnswerRule
 from mien.base.labels import EXPRESSIONS, FERPLUS_CLASSES
 from mien.base.model_file import attach_manifest, open_model, read_manifest
 from mien.base.preprocess import to_input

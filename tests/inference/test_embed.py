@@ -14,8 +14,7 @@ import pytest
 
 from mien.base.run_folder import find_model
 from mien.data.synthetic import render_faces
-from mien.faces.crop import EYES, MOUTH, crop_faces, square_around, tilt_of
-from mien.faces.face import Box
+from mien.faces.face import EYES, MOUTH, Box, crop_faces, square_around, tilt_of
 from mien.faces.find import YuNet
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import Predictor

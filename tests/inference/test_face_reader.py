@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.faces.crop import crop_faces, square_around
-from mien.faces.face import Box, Face
+from mien.faces.face import Box, Face, crop_faces, square_around
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 from support import Fixed

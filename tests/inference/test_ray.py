@@ -13,8 +13,8 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.data.synthetic import synthetic_faces
-from mien.inference.bulk import _RayWorker
 from mien.inference.face_reader import FaceReader
+from mien.inference.output_files import _RayWorker
 from mien.inference.predictor import load
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.near_copies.descriptor import _disturbances, fit_descriptor, spectra
+from mien.near_copies.finder import _disturbances, fit_descriptor, spectra
 
 
 def test_spectra_ignore_mirroring_and_brightness(drawn):

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from mien.data.splits import group_identical
-from mien.near_copies.descriptor import fit_descriptor
-from mien.near_copies.finder import candidate_pairs, contrast, find_near_copies
+from mien.near_copies.finder import candidate_pairs, contrast, find_near_copies, fit_descriptor
 from support import encoded
 
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
-from mien.serve.api_errors import CODES, ApiError, add_error_handlers
+from mien.serve.schemas import CODES, ApiError, add_error_handlers
 
 
 def test_errors_have_one_shape_and_hyphenated_codes():

@@ -10,8 +10,8 @@ from mien.faces.face import Box
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 from mien.serve import prediction_service
-from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
+from mien.serve.schemas import ApiError
 from support import Fixed, encoded, raises
 
 

@@ -8,11 +8,10 @@ import pytest
 
 from mien.faces.find import YuNet, find_detector
 from mien.inference.predictor import load
-from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
 from mien.serve.prediction_service import PredictionService
-from mien.serve.schemas import FaceParameters, PredictParameters
+from mien.serve.schemas import ApiError, FaceParameters, PredictParameters
 from support import encoded, raises
 
 

@@ -9,8 +9,8 @@ import tempfile
 import pytest
 from fastapi import Request
 
-from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
+from mien.serve.schemas import ApiError
 from mien.serve.upload import _decoded, receive_files
 
 FILE = 'Content-Disposition: form-data; name="file"; filename="a"'

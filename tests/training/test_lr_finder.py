@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.api.trials import find_lr
+from mien.api.study import find_lr
 from mien.base.errors import TrainingError
 from mien.base.recipe import Recipe
 from mien.models.registry import build_model

@@ -11,8 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mien.base.errors import RunError
 from mien.base.run_folder import RunFolder
 from mien.training import device
-from mien.training.callback import Callback, Callbacks
-from mien.training.loggers import LOGGERS, Logger
+from mien.training.callback import LOGGERS, Callback, Callbacks, Logger
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from support import raises, refused

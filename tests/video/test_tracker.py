@@ -13,8 +13,7 @@ from PIL import Image
 
 import mien
 from mien.base.errors import DataError
-from mien.faces.crop import crop_faces, square_around
-from mien.faces.face import Box, Face, Margin
+from mien.faces.face import Box, Face, Margin, crop_faces, square_around
 from mien.inference.face_reader import FaceReader
 from mien.video.tracking import HALF_LIFE_SECONDS, Track
 from support import encoded, raises

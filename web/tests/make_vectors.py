@@ -22,7 +22,7 @@ from mien.base.images import open_image
 from mien.base.preprocess import grey_square
 from mien.base.run_folder import find_model
 from mien.data.synthetic import render_faces
-from mien.faces.crop import sharpness
+from mien.faces.face import sharpness
 from mien.inference.predictor import Predictor
 from mien.near_copies.alignment import aligned_correlation
 from mien.near_copies.finder import MIN_CORRELATION

@@ -13,8 +13,7 @@ from mien.base.preprocess import upright_rgb
 from mien.base.processes import available_cores, ordered_map
 from mien.base.progress import track
 from mien.data.image_store import check_form
-from mien.faces.crop import cut_out
-from mien.faces.face import Detector
+from mien.faces.face import Detector, cut_out
 from mien.faces.find import find_detector
 from mien.inference.predictor import image_files
 

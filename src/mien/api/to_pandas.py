@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.base.errors import DataError, MissingExtraError, needs_extra
-from mien.base.heads.votes import VotesHead
+from mien.base.heads import VotesHead
 from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, probability_columns
 from mien.inference.prediction import Photo, Prediction, prediction_fields
 from mien.video.tracker import VideoFrame

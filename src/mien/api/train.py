@@ -27,8 +27,7 @@ from mien.page.wording import counted
 from mien.pipeline.measured_split import image_digests, read_trained_on
 from mien.pipeline.split_predictions import find_teachers, predict_soft_labels
 from mien.pipeline.training_view import TrainProgress
-from mien.training.callback import Callback, Callbacks
-from mien.training.loggers import Logger
+from mien.training.callback import Callback, Callbacks, Logger
 
 if TYPE_CHECKING:
     from mien.models.network import Network

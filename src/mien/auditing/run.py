@@ -12,10 +12,9 @@ from mien.base.errors import DataError, Notice
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.preprocess import grey_stack
 from mien.base.progress import busy
-from mien.checks.copies import CopyCounts, count_copies
+from mien.checks.copies import CopyCounts, count_copies, suggest_changes
 from mien.checks.image_quality import QualityIssue, outlier_scores, quality_issues, tones
 from mien.checks.label_errors import LabelIssues, check_evidence, rank_label_issues
-from mien.checks.suggested_changes import suggest_changes
 from mien.data.clean import BLANK_BELOW, Change
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.image_store import convert

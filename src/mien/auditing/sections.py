@@ -19,8 +19,7 @@ from mien.evaluation.results import json_ready
 from mien.page.blocks import Block, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.page import Page, WrittenPage
 from mien.page.rendering import data_address
-from mien.page.sections import sample_tile
-from mien.page.terminal import rich_table, titled
+from mien.page.terminal import rich_table, sample_tile, titled
 from mien.page.wording import counted
 
 PAIRS_SHOWN = 16

@@ -13,9 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from mien.base.errors import ModelError, nearest
 from mien.base.files import refuse_pointer
-from mien.base.heads import HEADS, Target, answering
-from mien.base.heads.label import LabelHead
-from mien.base.heads.votes import ANSWER, AnswerRule, VotesHead
+from mien.base.heads import ANSWER, HEADS, AnswerRule, LabelHead, Target, VotesHead, answering
 from mien.base.preprocess import InputSpec
 
 if TYPE_CHECKING:

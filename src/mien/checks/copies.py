@@ -1,15 +1,23 @@
-"""Counts of duplicate images: groups, conflicting labels, leakage between splits.
+"""Copies of images, counted by group; and changes suggested to a person: samples to drop or relabel, and why.
 
 A group is an integer; copies of one image have the same group. ``mien.data.splits.group_identical`` groups identical
 images, and :func:`mien.near_copies.finder.find_near_copies` near-copies too.
+
+From validation and test only two kinds are dropped, which the data itself proves: blank images, and identical images
+with different labels in one split. All other changes are made in train. A copy of a validation or test sample is
+dropped, and the second of two identical samples. An image in which most voters saw no face is dropped. A label is
+changed if the image's copies outvote it, or if model and neighbours are sure that it is wrong.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from mien.base.arrays import Bools, Groups, Ints, Texts
-from mien.data.dataset import SPLITS
+from mien.data.clean import Change, Kind
+from mien.data.dataset import SPLITS, Dataset
 
 
 @dataclass(frozen=True)
@@ -81,3 +89,116 @@ def leaked(groups: Groups, split: Texts) -> Bools:
     """
     from_train = copied_from(groups, split, "validation", "train") | copied_from(groups, split, "test", "train")
     return from_train | copied_from(groups, split, "test", "validation")
+
+
+OUTVOTED_BY = 2 / 3
+"""A label is changed if this fraction of the copies has another one; three copies are needed."""
+
+Found = Iterator[tuple[int, Kind, str, int | None]]
+"""Index of a sample, kind of reason, reason, and new class (None: drop the sample)."""
+
+
+def suggest_changes(
+    dataset: Dataset, blank: Bools, not_a_face: Bools, identical: Groups, near: Groups, doubted: Bools, suggested: Ints
+) -> list[Change]:
+    """Suggest at most one change per sample, in the order of the samples.
+
+    ``identical`` images are also in one group of ``near``. In images of ``not_a_face``, most people saw no face. For
+    samples of ``doubted``, model and neighbours are sure that the label is wrong; each has a suggested class.
+    """
+    of_train = dataset.split == "train"
+    # An image without a face is dropped and does not count as a copy of others.
+    train = np.flatnonzero(of_train & ~not_a_face)
+    found: Found = chain(
+        ((at, "blank", "blank image: about one grey level", None) for at in np.flatnonzero(blank).tolist()),
+        _conflicts_of_measured(dataset, identical),
+        ((at, "no-face", "most voters saw no face", None) for at in np.flatnonzero(not_a_face & of_train).tolist()),
+        _leaks(dataset, identical, near),
+        _conflicts_of_train(dataset, train, identical, near),
+        _copies(dataset, train, identical),
+        (
+            (at, "doubt", f"model and nearest neighbours predict {dataset.classes[suggested[at]]}", to)
+            for at, to in enumerate(suggested.tolist())
+            if doubted[at] and of_train[at]
+        ),
+    )
+    chosen: dict[int, Change] = {}
+    for index, kind, reason, to in found:
+        if index not in chosen:
+            chosen[index] = Change(
+                row=int(dataset.rows[index]),
+                split=str(dataset.split[index]),
+                label=dataset.classes[dataset.labels[index]],
+                to=None if to is None else dataset.classes[to],
+                kind=kind,
+                reason=reason,
+                source=str(dataset.source[index]),
+            )
+    return [chosen[index] for index in sorted(chosen)]
+
+
+def _conflicts_of_measured(dataset: Dataset, identical: Groups) -> Found:
+    for split in ("validation", "test"):
+        members = np.flatnonzero(dataset.split == split)
+        disputed = members[in_conflict(identical[members], dataset.labels[members])]
+        for copies in _by_group(identical, disputed):
+            for index in copies.tolist():
+                other = copies[dataset.labels[copies] != dataset.labels[index]][0]
+                label = dataset.classes[dataset.labels[other]]
+                reason = f"identical to sample {dataset.rows[other]} of {split}, whose label is {label}"
+                yield index, "conflict", reason, None
+
+
+def _leaks(dataset: Dataset, identical: Groups, near: Groups) -> Found:
+    train = np.flatnonzero(dataset.split == "train")
+    measured = np.flatnonzero(dataset.split != "train")
+    first_of = _first_member(near, measured)
+    exact_of = _first_member(identical, measured)
+    for index in train[np.isin(near[train], near[measured])].tolist():
+        exact = exact_of.get(int(identical[index]))
+        other = first_of[int(near[index])] if exact is None else exact
+        how = "a near-copy" if exact is None else "a copy"
+        yield index, "leak", f"{how} of sample {dataset.rows[other]} of {dataset.split[other]}", None
+
+
+def _conflicts_of_train(dataset: Dataset, train: Ints, identical: Groups, near: Groups) -> Found:
+    first_of = _first_member(identical, train)
+    settled: set[int] = set()
+    for groups, by_identity in ((near, False), (identical, True)):
+        disputed = train[in_conflict(groups[train], dataset.labels[train])]
+        for members in _by_group(groups, disputed):
+            if int(near[members[0]]) in settled:
+                continue  # its near-copies decided the label already
+            counts = np.bincount(dataset.labels[members], minlength=len(dataset.classes))
+            top = int(counts.argmax())
+            if len(members) > 2 and counts[top] >= OUTVOTED_BY * len(members):
+                if not by_identity:
+                    settled.add(int(near[members[0]]))
+                words = f"{counts[top]} of {len(members)} copies are labelled {dataset.classes[top]}"
+                for index in members[dataset.labels[members] != top].tolist():
+                    # The first of identical images is kept; the others are dropped as copies.
+                    if first_of[int(identical[index])] == index:
+                        yield index, "conflict", words, top
+            elif by_identity:
+                names = ", ".join(f"{dataset.classes[at]} {counts[at]}" for at in np.flatnonzero(counts))
+                for index in members.tolist():
+                    yield index, "conflict", f"identical images with different labels: {names}", None
+
+
+def _copies(dataset: Dataset, train: Ints, identical: Groups) -> Found:
+    first_of = _first_member(identical, train)
+    for index in train.tolist():
+        first = first_of[int(identical[index])]
+        if first != index:
+            yield index, "copy", f"identical to sample {dataset.rows[first]}", None
+
+
+def _by_group(groups: Groups, members: Ints) -> list[Ints]:
+    """Return the members of each group, groups and members ascending."""
+    order = members[np.argsort(groups[members], kind="stable")]
+    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(order) else []
+
+
+def _first_member(groups: Groups, members: Ints) -> dict[int, int]:
+    numbers, first = np.unique(groups[members], return_index=True)
+    return dict(zip(numbers.tolist(), members[first].tolist(), strict=True))

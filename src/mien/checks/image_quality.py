@@ -10,8 +10,7 @@ from mien.base.arrays import Bools, Floats, Floats32, Pixels
 from mien.base.progress import slices
 from mien.data.clean import BLANK_BELOW
 from mien.near_copies.alignment import CHUNK, in_chunks
-from mien.near_copies.descriptor import spectra
-from mien.near_copies.finder import MIN_CONTRAST
+from mien.near_copies.finder import MIN_CONTRAST, spectra
 
 FEW_TONES_BELOW = 0.7
 """Limit of :func:`tones`. On FER2013, 60 of 80 images below this limit are text, signs or drawings."""

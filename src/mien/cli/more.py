@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 import mien
 from mien.base.errors import MienError, needs_extra, share_text
-from mien.base.heads.votes import VotesHead
+from mien.base.heads import VotesHead
 from mien.base.model_file import Manifest, read_manifest
 from mien.base.processes import available_cores
 from mien.base.progress import track

@@ -18,13 +18,11 @@ from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
 from mien.base.progress import is_terminal, track
 from mien.cli.options import Positive
 from mien.cli.output import leave_out, note_left_out, notice, read_stdin, show, show_json, show_notices, show_rows
-from mien.faces.crop import crop_as_photo, may_be_crop
-from mien.faces.face import Detector, LimitedDetector
+from mien.faces.face import Detector, LimitedDetector, crop_as_photo, may_be_crop
 from mien.faces.find import find_detector
-from mien.inference.bulk import predict_files, predict_on_ray, settings_of
 from mien.inference.drawing import Annotator
 from mien.inference.face_reader import FaceReader
-from mien.inference.output_files import Columns, ResumableOutput, write_csv
+from mien.inference.output_files import Columns, ResumableOutput, predict_files, predict_on_ray, settings_of, write_csv
 from mien.inference.prediction import answer_text
 from mien.inference.predictor import find_images, load, photos_as_crops
 from mien.page.wording import counted

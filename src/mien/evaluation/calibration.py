@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.base.arrays import Bools, Floats, Groups, Ints, join_groups
-from mien.base.heads.label import softmax
+from mien.base.heads import softmax
 from mien.evaluation import metrics
 from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
 from mien.evaluation.metrics import Labels

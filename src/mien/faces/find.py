@@ -22,8 +22,19 @@ from mien.base.errors import ModelError
 from mien.base.images import open_image_source
 from mien.base.model_file import open_session
 from mien.base.preprocess import upright_rgb
-from mien.faces.crop import EYES, MOUTH, between, brightened
-from mien.faces.face import Box, Detector, Face, LimitedDetector, Margin, iou, largest_first
+from mien.faces.face import (
+    EYES,
+    MOUTH,
+    Box,
+    Detector,
+    Face,
+    LimitedDetector,
+    Margin,
+    between,
+    brightened,
+    iou,
+    largest_first,
+)
 
 if TYPE_CHECKING:
     from mien.base.images import ImageSource

@@ -16,8 +16,7 @@ import numpy as np
 
 from mien.base.arrays import Floats, Pixels
 from mien.base.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, UNSURE, parse_scheme
-from mien.faces.crop import SHARP, cut_out, sharpness
-from mien.faces.face import Box, Detector, Face
+from mien.faces.face import SHARP, Box, Detector, Face, cut_out, sharpness
 from mien.faces.find import find_detector
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction, prediction_fields

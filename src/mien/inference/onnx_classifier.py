@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.base.arrays import Floats, Floats32, Pixels
 from mien.base.errors import DataError, ModelError
-from mien.base.heads.label import LabelHead
+from mien.base.heads import LabelHead
 from mien.base.model_file import Manifest, open_model, stay_offline
 from mien.base.preprocess import to_input
 from mien.base.progress import slices

@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.base.arrays import Floats, Pixels
 from mien.base.errors import DataError, share_text
-from mien.base.heads.label import AGREEMENT, TIE_MARGIN, Decisions, decide
+from mien.base.heads import AGREEMENT, TIE_MARGIN, Decisions, decide
 from mien.base.images import encoded
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
 from mien.faces.face import Box
@@ -150,7 +150,7 @@ class Prediction:
     def derived_valence(self) -> float | None:
         """Mean valence of the expressions, -1 (unpleasant) to 1, weighted by the shares of people.
 
-        None unless :attr:`perceived`. It measures no person: :func:`mien.base.heads.votes.derived_affect`.
+        None unless :attr:`perceived`. It measures no person: :func:`mien.base.heads.derived_affect`.
         """
         return self.further.get("derived_valence")
 

@@ -26,8 +26,7 @@ from mien.base.images import (
 )
 from mien.base.preprocess import face_square, from_opencv, upright_rgb
 from mien.base.run_folder import find_model
-from mien.faces.crop import crop_as_photo, may_be_crop, photo_as_crop
-from mien.faces.face import LimitedDetector
+from mien.faces.face import LimitedDetector, crop_as_photo, may_be_crop, photo_as_crop
 from mien.faces.find import find_detector
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import BATCH, OnnxClassifier

@@ -12,13 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from mien.base.errors import RecipeError, place, rule_of, value_text
 from mien.base.recipe import Recipe
 from mien.base.recipe_tables import ModelRecipe
+from mien.models.classic import VGG, JoinedNet, ResNet, StudyA, StudyB
 from mien.models.mien import MienNet, SeparableNet
 from mien.models.network import Network
 from mien.models.own import build_own, complete_part, completed_own
 from mien.models.pretrained import TimmNetwork
-from mien.models.resnet import JoinedNet, ResNet
-from mien.models.seed_cnn import StudyA, StudyB
-from mien.models.vgg import VGG
 
 MODELS: dict[str, Callable[..., Network]] = {
     "mien": MienNet,

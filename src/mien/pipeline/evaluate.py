@@ -29,8 +29,15 @@ from mien.page.blocks import Column, Section, Table, Text
 from mien.page.chart import Chart
 from mien.page.page import Page
 from mien.page.plots import confusion_chart, reliability_chart, roc_chart
-from mien.page.sections import classification_report, majority_table, metrics_table, subsets_table
-from mien.page.terminal import as_text, evaluation_text, rich_table
+from mien.page.terminal import (
+    as_text,
+    classification_report,
+    evaluation_text,
+    majority_table,
+    metrics_table,
+    rich_table,
+    subsets_table,
+)
 from mien.page.wording import counted, initial, metric_format, share_text
 from mien.pipeline.evaluation_files import ReportInputs, file_names, report_context, write_evaluation, write_measured
 from mien.pipeline.measured_split import MeasuredSplit, digests_of

@@ -15,8 +15,7 @@ import numpy as np
 from mien.base.arrays import Array, Floats, Pixels
 from mien.base.errors import DataError
 from mien.base.files import cache_folder, expand_home, file_sha256
-from mien.base.heads.label import LabelHead, decide
-from mien.base.heads.votes import VotesHead
+from mien.base.heads import LabelHead, VotesHead, decide
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE, LabelScheme, parse_scheme
 from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec

@@ -23,7 +23,7 @@ from mien.inference.predictor import Predictor
 from mien.models.network import Network
 from mien.page.chart import Chart
 from mien.page.plots import training_chart
-from mien.page.sections import metrics_table
+from mien.page.terminal import metrics_table
 from mien.page.wording import kept_epoch_text, percent
 from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.evaluation_files import headline_values, report_context, write_evaluation

@@ -25,8 +25,15 @@ from mien.page.chart import Chart
 from mien.page.page import Page
 from mien.page.plots import confusion_chart, differences_chart, runs_chart
 from mien.page.rendering import data_address
-from mien.page.sections import COPIES_WORDS, MAX_UNSCROLLED_CLASSES, learning_curves, subsets_table
-from mien.page.terminal import as_text, rich_table, titled
+from mien.page.terminal import (
+    COPIES_WORDS,
+    MAX_UNSCROLLED_CLASSES,
+    as_text,
+    learning_curves,
+    rich_table,
+    subsets_table,
+    titled,
+)
 from mien.page.wording import Cell, Format, counted, metric_format, p_text
 
 COMPARED = ("accuracy", "macro_f1", "log_loss")

@@ -14,7 +14,7 @@ from mien.evaluation.curves import coverage_curve, precision_recall_curves, roc_
 from mien.evaluation.error_analysis import check_answers, confused_pairs
 from mien.evaluation.metrics import divide
 from mien.page import plots
-from mien.page import sections as shared
+from mien.page import terminal as shared
 from mien.page.blocks import (
     Block,
     CaptionedChart,

@@ -23,7 +23,7 @@ from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, R
 from mien.page.chart import shorten
 from mien.page.plots import face_sheet, robustness_curves_chart
 from mien.page.rendering import data_address
-from mien.page.sections import sample_tile
+from mien.page.terminal import sample_tile
 from mien.page.wording import counted, percent, share_text
 
 NOT_MEASURED: Notice = Notice(

@@ -23,8 +23,7 @@ from mien.evaluation.results import Estimate
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
 from mien.page.chart import COLOURS, INK, make_chart
 from mien.page.page import Page, WrittenPage
-from mien.page.sections import learning_curves
-from mien.page.terminal import rich_table, titled
+from mien.page.terminal import learning_curves, rich_table, titled
 from mien.page.wording import Cell, counted, duration_text, initial, metric_format, shown
 from mien.runs.plan import CompletedRun, PlannedRun, StudyCallback
 from mien.runs.table import StudyTable, VariantComparison, VariantRow

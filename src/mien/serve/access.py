@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien.base.errors import ServeError
-from mien.serve.api_errors import ApiError
+from mien.serve.schemas import ApiError
 
 VARIABLE = "MIEN_TOKEN"
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750, section 2.1

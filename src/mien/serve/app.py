@@ -27,12 +27,12 @@ with needs_extra("serve", "The service"):
     from pydantic import ValidationError
 
     from mien.serve.access import CheckOrigin, checked_token, is_host_names, require_token
-    from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, internal_error, invalid_parameter
     from mien.serve.built_page import service_models
     from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
     from mien.serve.pages import HEADERS, AddHeaders, add_page
     from mien.serve.prediction_service import PredictedImage, PredictionService, Slots
     from mien.serve.schemas import (
+        ApiError,
         BatchResponse,
         FaceParameters,
         HealthResponse,
@@ -40,6 +40,10 @@ with needs_extra("serve", "The service"):
         ModelResponse,
         PredictParameters,
         PredictResponse,
+        add_error_handlers,
+        error_responses,
+        internal_error,
+        invalid_parameter,
     )  # fmt: skip
     from mien.serve.stream import Stream, receive_token, refuse, sends_token
     from mien.serve.upload import form_document, receive_files

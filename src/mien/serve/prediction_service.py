@@ -18,16 +18,14 @@ from PIL import Image, UnidentifiedImageError
 from mien.base.errors import DataError, ModelError, Notice
 from mien.base.images import encoded, ignore_pillow_warnings, open_image
 from mien.base.preprocess import face_square, upright_rgb
-from mien.faces.crop import crop_as_photo, may_be_crop, photo_as_crop
-from mien.faces.face import Detector, LimitedDetector
+from mien.faces.face import Detector, LimitedDetector, crop_as_photo, may_be_crop, photo_as_crop
 from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
-from mien.serve.api_errors import ApiError, internal_error
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
-from mien.serve.schemas import FaceParameters
+from mien.serve.schemas import ApiError, FaceParameters, internal_error
 from mien.video.tracker import Tracker
 
 _LOG = logging.getLogger("uvicorn.error")

@@ -19,9 +19,9 @@ from mien.base.errors import DataError
 from mien.base.images import open_image
 from mien.base.preprocess import upright_rgb
 from mien.serve.access import is_token
-from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 from mien.serve.prediction_service import check_image
+from mien.serve.schemas import ApiError
 from mien.video.tracker import Tracker, VideoFrame
 
 CLOSE_CODES = {

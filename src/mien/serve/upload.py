@@ -18,8 +18,8 @@ from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
+from mien.serve.schemas import ApiError
 
 FIELD = "file"
 """Name of the only form field."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from mien.base.arrays import Floats, Floats32, Pixels
 from mien.base.errors import Notice, share_text
-from mien.base.heads.label import AGREEMENT
+from mien.base.heads import AGREEMENT
 from mien.base.labels import NOT_A_FACE_CLASS, colour_of
 from mien.faces.face import Face
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Player, Section, Table, Text

@@ -4,17 +4,17 @@ import type { Box, Landmarks } from "./box";
 /** Side of a crop framed like FER2013's, as a multiple of the box's longer side. As in mien.faces.find. */
 const MARGIN = 0.94;
 
-/** Position of eyes and mouth in FER2013, as fractions of the image's side. As in mien.faces.crop. */
+/** Position of eyes and mouth in FER2013, as fractions of the image's side. As in mien.faces.face. */
 const SPAN = 0.406;
 const DOWN = 0.085;
 
-/** A face with a larger tilt, in radians, is turned level. As in mien.faces.crop. */
+/** A face with a larger tilt, in radians, is turned level. As in mien.faces.face. */
 const LEVEL_FROM = (15 * Math.PI) / 180;
 
 /** Largest side of a crop that is turned level. */
 const MAX_LEVEL_PX = 384;
 
-/** A crop with a lower `sharpness` is blurred. As in mien.faces.crop. */
+/** A crop with a lower `sharpness` is blurred. As in mien.faces.face. */
 export const SHARP = 0.03;
 
 /** Part of a crop's side that `sharpness` leaves out at each side. */
@@ -42,7 +42,7 @@ function featuresOf({ right_eye, left_eye, right_mouth_corner, left_mouth_corner
   return { eyes: between(right_eye, left_eye), mouth: between(right_mouth_corner, left_mouth_corner) };
 }
 
-/** The square to cut out for a face, as in mien.faces.crop. The square's position depends on eyes and mouth, if they
+/** The square to cut out for a face, as in mien.faces.face. The square's position depends on eyes and mouth, if they
  * are known. */
 export function squareAround(box: Box, landmarks?: Landmarks): Square {
   let exact = MARGIN * Math.max(box.width, box.height);
@@ -98,7 +98,7 @@ function greyAt({ width, height, data }: RgbaImage, column: number, row: number)
   return luma(data, 4 * at);
 }
 
-/** How sharp a face crop of side * side values is, in its less sharp direction, as mien.faces.crop.sharpness. */
+/** How sharp a face crop of side * side values is, in its less sharp direction, as mien.faces.face.sharpness. */
 export function sharpness(crop: Uint8Array, side: number): number {
   const edge = Math.floor(side / SHARPNESS_EDGE);
   const inner = side - 2 * edge;
@@ -118,7 +118,7 @@ export function sharpness(crop: Uint8Array, side: number): number {
   return Math.min(across, down) / (inner * (inner - 2)) / Math.max(variance, 1e-6);
 }
 
-/** mien.faces.crop explains these constants. */
+/** mien.faces.face explains these constants. */
 const WHITE_SHARE = 0.995;
 const DARK_BELOW = 128;
 const BLACK_BELOW = 8;

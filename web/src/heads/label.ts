@@ -1,4 +1,4 @@
-/** The rule that chooses the answer, as in mien.base.heads.label. */
+/** The rule that chooses the answer, as in mien.base.heads. */
 
 /** Answers of annotators that are not expressions, as in mien.base.labels. */
 export const NOT_A_FACE = "not-a-face";

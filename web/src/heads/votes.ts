@@ -1,4 +1,4 @@
-/** Outputs of a model, each with its own classes and answers, as in mien.base.heads.votes. */
+/** Outputs of a model, each with its own classes and answers, as in mien.base.heads. */
 
 import { AGREEMENT, NO_EXPRESSION, NOT_A_FACE, softmax, TIE_MARGIN } from "./label";
 
@@ -17,7 +17,7 @@ export interface AnswerFields {
   /** Outputs by name. The first output has the classes and temperature above. Empty or missing if there is one output
    * without a name. */
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
-  /** Rule that turns shares of people into the default answer, as mien.base.heads.votes.AnswerRule. */
+  /** Rule that turns shares of people into the default answer, as mien.base.heads.AnswerRule. */
   answer?: AnswerRule | null;
 }
 
@@ -90,7 +90,7 @@ export function outputsOf({ outputs = {}, classes, temperature, scores, answer }
   return [{ ...votes, name: ANSWER, classes: shown, rule: { factors }, unsureBelow, margin, accuracy: null }, ...answering];
 }
 
-/** Compute an output's probabilities from its logits, like mien.base.heads.votes.VotesHead.shown. */
+/** Compute an output's probabilities from its logits, like mien.base.heads.VotesHead.shown. */
 export function probabilitiesOf({ given, classes, temperature, rule }: Pick<Output, "given" | "classes" | "temperature" | "rule">, logits: Float32Array): number[][] {
   const rows = softmax(logits, given.length, temperature);
   if (!rule) return rows;
@@ -122,7 +122,7 @@ const AROUSAL: Record<string, number> = {
   happy: 0.059, sad: 0.112, surprise: 0.364, fear: 0.226, disgust: 0.264, angry: 0.319, contempt: -0.507, neutral: -0.799,
 };
 
-/** As in mien.base.heads.votes: derive valence, -1 (unpleasant) to 1, and arousal, -1 (calm) to 1, from an output's probabilities. */
+/** As in mien.base.heads: derive valence, -1 (unpleasant) to 1, and arousal, -1 (calm) to 1, from an output's probabilities. */
 export function derivedAffect(probabilities: number[], { classes, given, rule }: Output): [valence: number, arousal: number] {
   const words = classes.flatMap((name, at) => {
     if (!(name in VALENCE)) return [];

@@ -146,14 +146,14 @@ function isSameFace(drawn: Box, other: Box): boolean {
   return iou(drawn, other) > SAME_FACE;
 }
 
-/** Largest side of face crops in common data sets, as in mien.faces.crop. */
+/** Largest side of face crops in common data sets, as in mien.faces.face. */
 export const CROP_PX = 224;
 
 /** If a face is below this fraction of the image's shorter side, the image is a photo. */
 const SMALL_FACE = 0.4;
 
 /**
- * Tell photos given as face crops, and the reverse, by the rules of mien.faces.crop. This calls `detect` only for a
+ * Tell photos given as face crops, and the reverse, by the rules of mien.faces.face. This calls `detect` only for a
  * large image that was treated as a face crop.
  */
 export async function cropHint(

@@ -1,4 +1,4 @@
-// Oracle: the faces that a predictor of this file finds; what a user did meanwhile; the rules of mien.faces.crop.
+// Oracle: the faces that a predictor of this file finds; what a user did meanwhile; the rules of mien.faces.face.
 import { readFileSync } from "node:fs";
 import path from "node:path";
 
@@ -110,7 +110,7 @@ describe("a box that the user drew", () => {
   });
 });
 
-describe("hints, as of mien.faces.crop", () => {
+describe("hints, as of mien.faces.face", () => {
   const whole = { box: null };
   const face = (side: number) => ({ box: { left: 0, top: 0, width: side, height: side / 2 }, score: 1 });
   const hint = async (width: number, height: number, faces: { box: null }[], ...found: ReturnType<typeof face>[]) =>
