@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 import mien
-from mien.base.progress import track
+from mien.base.processes import track
 from mien.data.read import load_dataset
-from mien.evaluation.intervals import proportion
+from mien.evaluation.metrics import proportion
 from mien.faces.face import SPAN, between, crop_faces, square_around
 from mien.faces.face import Box, Face
 from mien.faces.find import find_detector

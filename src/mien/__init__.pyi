@@ -52,8 +52,8 @@ from mien.inference.prediction import Photo as Photo
 from mien.inference.prediction import Prediction as Prediction
 from mien.inference.predictor import Predictor as Predictor
 from mien.inference.predictor import load as load
-from mien.page.blocks import Table as Table
 from mien.page.chart import Chart as Chart
+from mien.page.page import Table as Table
 from mien.pipeline.evaluate import EvaluationResult as EvaluationResult
 from mien.pipeline.evaluate import ModelTable as ModelTable
 from mien.pipeline.training_run import TrainingResult as TrainingResult

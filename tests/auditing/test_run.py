@@ -16,7 +16,7 @@ from mien.data.splits import split_groups
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.near_copies.finder import NearCopies
-from mien.page.blocks import Table
+from mien.page.page import Table
 from mien.pipeline.measured_split import MeasuredSplit
 from support import raises
 

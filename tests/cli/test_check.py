@@ -12,8 +12,7 @@ from mien.base.errors import DataError
 from mien.base.labels import parse_scheme
 from mien.data.dataset import Dataset
 from mien.evaluation.error_analysis import MAX_CLASSES, best_exchange, learned_labels
-from mien.evaluation.intervals import proportion_among
-from mien.evaluation.metrics import majority
+from mien.evaluation.metrics import majority, proportion_among
 from mien.evaluation.predictions import Predictions
 from mien.pipeline.user_tables import _class_index, by_file
 from support import make_predictions, raises

@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 from mien.base.errors import DataError
 from mien.data.synthetic import render_faces
 from mien.evaluation.estimates import break_down, evaluate_answers, evaluate_predictions, evaluate_subsets, group_values
-from mien.evaluation.intervals import proportion, resampled_weights, share_difference
+from mien.evaluation.metrics import proportion, resampled_weights, share_difference
 from mien.evaluation.named_metrics import HEADLINES, resample
 from mien.evaluation.predictions import Answers, Predictions, VotePredictions, read_predictions, write_predictions
 from mien.inference.predictor import load

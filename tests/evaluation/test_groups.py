@@ -13,7 +13,7 @@ from mien.base.errors import DataError
 from mien.evaluation.calibration import calibrate
 from mien.evaluation.curves import roc_curves
 from mien.evaluation.estimates import evaluate_predictions
-from mien.evaluation.intervals import (
+from mien.evaluation.metrics import (
     percentile_interval,
     proportion,
     proportion_among,

@@ -10,8 +10,7 @@ from sklearn import metrics as sk
 from mien.base.errors import DataError
 from mien.evaluation import metrics
 from mien.evaluation.estimates import evaluate_predictions
-from mien.evaluation.intervals import proportion
-from mien.evaluation.metrics import concordance, majority_accuracy
+from mien.evaluation.metrics import concordance, majority_accuracy, proportion
 from mien.evaluation.named_metrics import METRICS, WeightedSplit, estimates, find_metric, find_metrics, resample
 from mien.evaluation.paired_tests import mcnemar_test, paired_differences
 from mien.evaluation.predictions import Predictions, RatedValues, VotePredictions

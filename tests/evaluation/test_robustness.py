@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from mien.base.errors import DataError
 from mien.data.synthetic import draw_labels, render_faces
-from mien.evaluation.intervals import wilson_interval
+from mien.evaluation.metrics import wilson_interval
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import (
     CORRUPTIONS,

@@ -16,7 +16,7 @@ from mien.base.labels import EXPRESSIONS
 from mien.evaluation.estimates import break_down, evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
-from mien.page.blocks import Column, Table
+from mien.page.page import Column, Table
 from mien.page.terminal import evaluation_text, group_text, rich_table, subsets_table
 from mien.page.wording import Cell, interval, shown, with_interval
 from mien.video.timeline import clock

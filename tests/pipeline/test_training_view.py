@@ -10,7 +10,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
 from mien.api.train import train as train_and_export
-from mien.base import progress
+from mien.base import processes
 from mien.base.run_folder import RunFolder
 from mien.data.synthetic import synthetic_faces
 from mien.pipeline.training_view import HEADER, TrainProgress
@@ -121,7 +121,7 @@ def test_notebook_shows_one_growing_table(tmp_path, faces, tiny_recipe, monkeypa
     assert [each["data"]["text/html"].count("<tr") for each in (first, second)] == [2, 3]
     assert second["data"]["text/html"].count("<svg") == 2
     assert capsys.readouterr().err == ""
-    assert not progress.is_quiet()
+    assert not processes.is_quiet()
 
 
 def test_fitted_head_shows_no_epochs(tmp_path, capsys):

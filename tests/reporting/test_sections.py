@@ -15,7 +15,7 @@ from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult
 from mien.explanation.explainer import Explainer
 from mien.inference.predictor import load
-from mien.page.blocks import CaptionedChart, Table, Text
+from mien.page.page import CaptionedChart, Table, Text
 from mien.reporting.report_page import confusion_section, curves_section
 from mien.reporting.sections import (
     ReportContext,

@@ -9,7 +9,7 @@ from mien.base.errors import Notice
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, SubsetMetrics
-from mien.page.blocks import CaptionedChart, Table
+from mien.page.page import CaptionedChart, Table
 from mien.page.wording import shown
 from mien.reporting.report_page import SUMMARY, next_section, report_page, summary_section, training_section
 from mien.reporting.sections import ReportContext

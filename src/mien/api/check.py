@@ -16,14 +16,12 @@ from mien.base.run_folder import check_out
 from mien.data.dataset import ALL, FINGERPRINT_PX, SPLITS
 from mien.data.read import ReadResult
 from mien.evaluation.error_analysis import LEARNED_SHARE, best_exchange, learned_labels
-from mien.evaluation.intervals import bootstrap_mean, proportion_among
-from mien.evaluation.metrics import confusion_matrix, majority
+from mien.evaluation.metrics import bootstrap_mean, confusion_matrix, majority, proportion_among
 from mien.evaluation.paired_tests import mcnemar_test, shared_samples
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.results import Estimate, JsonResult
 from mien.evaluation.vote_metrics import vote_ceiling
-from mien.page.blocks import Column, Section, Table, Text
-from mien.page.page import Page
+from mien.page.page import Column, Page, Section, Table, Text
 from mien.page.wording import counted, p_text, percent, share_text, with_interval
 from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.measured_split import WITHOUT_LEAKED, MeasuredSplit

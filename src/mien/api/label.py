@@ -16,7 +16,7 @@ from mien.base.labels import NO_EXPRESSION
 from mien.data.ballots import ASK_AGAIN, MERGED, Vote, ballot_file, ballot_files, check_answers, read_ballot, write_rows
 from mien.data.csv_file import CsvFile
 from mien.data.votes import VOTE_PREFIX
-from mien.evaluation.intervals import proportion
+from mien.evaluation.metrics import proportion
 from mien.evaluation.results import Estimate, json_ready
 from mien.evaluation.vote_metrics import krippendorff_alpha, pair_agreement, vote_ceiling
 from mien.inference.predictor import Predictor, image_files

@@ -16,11 +16,9 @@ from mien.auditing.run import AuditFindings, LabelReview
 from mien.base.arrays import Ints, evenly
 from mien.checks.copies import has_copy, in_conflict
 from mien.evaluation.results import json_ready
-from mien.page.blocks import Block, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
-from mien.page.page import Page, WrittenPage
-from mien.page.rendering import data_address
+from mien.page.page import Block, FaceRow, FaceTile, Page, Row, Section, Table, Text, WrittenPage, columns_of
 from mien.page.terminal import rich_table, sample_tile, titled
-from mien.page.wording import counted
+from mien.page.wording import counted, data_address
 
 PAIRS_SHOWN = 16
 GROUPS_SHOWN = 12

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, Unio
 import typer
 
 from mien.base.errors import MienWarning, Notice, printable
-from mien.base.progress import is_quiet, set_quiet
+from mien.base.processes import is_quiet, set_quiet
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

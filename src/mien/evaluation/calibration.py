@@ -14,8 +14,7 @@ import numpy as np
 from mien.base.arrays import Bools, Floats, Groups, Ints, join_groups
 from mien.base.heads import softmax
 from mien.evaluation import metrics
-from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
-from mien.evaluation.metrics import Labels
+from mien.evaluation.metrics import Labels, bootstrap_means, percentile_interval, proportion_among
 from mien.evaluation.results import Estimate, JsonResult, Reliability
 
 FOLDS = 5

@@ -11,8 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.arrays import Bools, Floats, Groups
-from mien.evaluation.intervals import percentile_interval, resampled_weights
-from mien.evaluation.metrics import Labels, OneVersusRest, divide, macro_average, one_versus_rest
+from mien.evaluation.metrics import (
+    Labels,
+    OneVersusRest,
+    divide,
+    macro_average,
+    one_versus_rest,
+    percentile_interval,
+    resampled_weights,
+)
 from mien.evaluation.results import Estimate, JsonResult
 
 MAX_POINTS = 200

@@ -8,8 +8,7 @@ import numpy as np
 
 from mien.base.arrays import Floats, Groups, Ints
 from mien.base.errors import Notice
-from mien.evaluation.intervals import proportion_among
-from mien.evaluation.metrics import Labels
+from mien.evaluation.metrics import Labels, proportion_among
 from mien.evaluation.results import Estimate, Evaluation, JsonResult
 
 ONE_ANSWER = 0.95

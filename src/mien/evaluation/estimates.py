@@ -13,7 +13,7 @@ from mien.base.cells import MISSING, is_missing
 from mien.base.errors import DataError
 from mien.base.labels import UNSURE
 from mien.evaluation import metrics
-from mien.evaluation.intervals import proportion_among, share_difference
+from mien.evaluation.metrics import proportion_among, share_difference
 from mien.evaluation.named_metrics import HEADLINES, Metric, NamedMetric, estimates, find_metrics
 from mien.evaluation.paired_tests import holm
 from mien.evaluation.predictions import Predictions

@@ -17,8 +17,14 @@ from mien.base.arrays import Array, Bools, Floats, Ints
 from mien.base.errors import DataError, nearest, reason_of
 from mien.base.files import expand_home, run_python
 from mien.evaluation import metrics
-from mien.evaluation.intervals import percentile_interval, resampled_weights, share_interval
-from mien.evaluation.metrics import Labels, majority, majority_predictions
+from mien.evaluation.metrics import (
+    Labels,
+    majority,
+    majority_predictions,
+    percentile_interval,
+    resampled_weights,
+    share_interval,
+)
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, MetricInfo
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from mien.base.arrays import Bools, Floats, Groups
 from mien.base.errors import DataError
-from mien.evaluation.intervals import percentile_interval
+from mien.evaluation.metrics import percentile_interval
 from mien.evaluation.named_metrics import Metric, NamedMetric, Resampled, find_metrics, groups_of, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import LEVEL, Estimate, JsonResult

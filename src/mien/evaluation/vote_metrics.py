@@ -15,8 +15,16 @@ from mien.data.dataset import Dataset
 from mien.data.votes import vote_probabilities
 from mien.evaluation.calibration import binned
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
-from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentile_interval
-from mien.evaluation.metrics import CALIBRATION_BINS, divide, equal_width_bins, majority, sample_cross_entropies
+from mien.evaluation.metrics import (
+    CALIBRATION_BINS,
+    bootstrap_mean,
+    bootstrap_means,
+    divide,
+    equal_width_bins,
+    majority,
+    percentile_interval,
+    sample_cross_entropies,
+)
 from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.results import DistributionMetrics, Estimate, JsonResult, MajorityMetrics, VoteEvaluation
 

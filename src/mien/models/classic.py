@@ -7,8 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.models.mien import Counts, MienNet, Widths
-from mien.models.network import Dropout, Network, Width, start_for_relu
+from mien.models.network import Counts, Dropout, MienNet, Network, Width, Widths, start_for_relu
 
 # Convolutions in each of the five stages: configurations A, B and D in table 1 of the paper.
 CONVOLUTIONS: dict[int, tuple[int, ...]] = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}

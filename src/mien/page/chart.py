@@ -22,7 +22,7 @@ import numpy as np
 from mien.base.arrays import evenly
 from mien.base.errors import DataError, nearest, needs_extra
 from mien.base.files import write_bytes
-from mien.page.rendering import figure_environment
+from mien.page.wording import figure_environment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

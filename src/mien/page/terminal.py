@@ -22,10 +22,20 @@ from mien.evaluation.results import (
     SubsetMetrics,
     VoteEvaluation,
 )
-from mien.page.blocks import Block, CaptionedChart, Column, FaceTile, Row, Table, columns_of
+from mien.page.page import Block, CaptionedChart, Column, FaceTile, Row, Table, columns_of
 from mien.page.plots import runs_chart
-from mien.page.rendering import data_address
-from mien.page.wording import Cell, Format, counted, decimal, initial, interval, metric_format, percent, shown
+from mien.page.wording import (
+    Cell,
+    Format,
+    counted,
+    data_address,
+    decimal,
+    initial,
+    interval,
+    metric_format,
+    percent,
+    shown,
+)
 
 COPIES_WORDS = (
     "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, or, "

@@ -25,9 +25,8 @@ from mien.evaluation.paired_tests import significantly_best
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, Evaluation, VoteEvaluation
 from mien.inference.predictor import Predictor
-from mien.page.blocks import Column, Section, Table, Text
 from mien.page.chart import Chart
-from mien.page.page import Page
+from mien.page.page import Column, Page, Section, Table, Text
 from mien.page.plots import confusion_chart, reliability_chart, roc_chart
 from mien.page.terminal import (
     as_text,

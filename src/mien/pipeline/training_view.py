@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.base.errors import MissingExtraError
-from mien.base.progress import bars_are_shown, is_quiet
+from mien.base.processes import bars_are_shown, is_quiet
 from mien.base.run_folder import HistoryLine
-from mien.page.blocks import Column, Table
+from mien.page.page import Column, Table
 from mien.page.plots import training_chart
 from mien.page.wording import duration_text
 from mien.training.callback import Callback

@@ -19,7 +19,7 @@ from mien.evaluation.estimates import MAX_GROUPS, group_values, in_quarters, sha
 from mien.evaluation.metrics import divide
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import GroupGap
-from mien.page.blocks import Column, Table
+from mien.page.page import Column, Table
 from mien.page.wording import counted
 
 ID_HEADERS = ("sample_id", "sample_ids", "sample", "id", "row")

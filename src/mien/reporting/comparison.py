@@ -20,11 +20,9 @@ from mien.evaluation.named_metrics import Metric, find_metrics, groups_of
 from mien.evaluation.paired_tests import Difference, McNemar, match_samples, mcnemar_test, paired_differences
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import SEED, MetricInfo, SubsetMetrics, fields_to_dict, json_ready
-from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.chart import Chart
-from mien.page.page import Page
+from mien.page.page import Block, CaptionedChart, Column, FaceRow, FaceTile, Page, Row, Section, Table, Text, columns_of
 from mien.page.plots import confusion_chart, differences_chart, runs_chart
-from mien.page.rendering import data_address
 from mien.page.terminal import (
     COPIES_WORDS,
     MAX_UNSCROLLED_CLASSES,
@@ -34,7 +32,7 @@ from mien.page.terminal import (
     subsets_table,
     titled,
 )
-from mien.page.wording import Cell, Format, counted, metric_format, p_text
+from mien.page.wording import Cell, Format, counted, data_address, metric_format, p_text
 
 COMPARED = ("accuracy", "macro_f1", "log_loss")
 """Metrics of each comparison; the recall of each class and further metrics follow."""

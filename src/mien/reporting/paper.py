@@ -8,9 +8,8 @@ from typing import Any
 
 from mien.base.recipe import Recipe, dotted
 from mien.base.run_folder import RunFolder, best_epoch
-from mien.page.blocks import Column, Table
-from mien.page.rendering import escape
-from mien.page.wording import counted, duration_text, kept_epoch_text
+from mien.page.page import Column, Table
+from mien.page.wording import counted, duration_text, escape, kept_epoch_text
 from mien.version import __version__
 
 Sentence = tuple[str, Sequence[str]]

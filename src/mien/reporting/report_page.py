@@ -15,21 +15,20 @@ from mien.evaluation.error_analysis import check_answers, confused_pairs
 from mien.evaluation.metrics import divide
 from mien.page import plots
 from mien.page import terminal as shared
-from mien.page.blocks import (
+from mien.page.page import (
     Block,
     CaptionedChart,
     CellFaces,
     Column,
     MetricCards,
+    Page,
     Row,
     Section,
     Table,
     Text,
     columns_of,
 )
-from mien.page.page import Page
-from mien.page.rendering import slug
-from mien.page.wording import Format, counted, decimal, percent
+from mien.page.wording import Format, counted, decimal, percent, slug
 from mien.reporting.paper import paper_files
 from mien.reporting.sections import (
     ReportContext,

@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.base.arrays import Ints, Pixels
 from mien.base.errors import MienError, Notice
-from mien.base.progress import track
+from mien.base.processes import track
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import group_identical
@@ -19,12 +19,11 @@ from mien.evaluation.robustness import NAME as ROBUSTNESS_NAME
 from mien.evaluation.robustness import STRENGTHS, RobustnessResult
 from mien.explanation.explainer import MAX_CORRELATION, MIN_FACES, Explainer, MapCheck, mean_maps, overlay
 from mien.inference.predictor import Predictor
-from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.chart import shorten
+from mien.page.page import Block, CaptionedChart, Column, FaceRow, FaceTile, Row, Section, Table, Text, columns_of
 from mien.page.plots import face_sheet, robustness_curves_chart
-from mien.page.rendering import data_address
 from mien.page.terminal import sample_tile
-from mien.page.wording import counted, percent, share_text
+from mien.page.wording import counted, data_address, percent, share_text
 
 NOT_MEASURED: Notice = Notice(
     f"Robustness section skipped: there is no {ROBUSTNESS_NAME} in the run folder or beside the report. Make it, in "

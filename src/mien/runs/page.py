@@ -15,14 +15,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text as RichText
 
 from mien.base.errors import Notice, value_text
-from mien.base.progress import bars_are_shown, is_quiet
+from mien.base.processes import bars_are_shown, is_quiet
 from mien.base.recipe import dotted
 from mien.base.run_folder import RunFolder
 from mien.evaluation.named_metrics import NamedMetric
 from mien.evaluation.results import Estimate
-from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
 from mien.page.chart import COLOURS, INK, make_chart
-from mien.page.page import Page, WrittenPage
+from mien.page.page import Block, CaptionedChart, Column, Page, Section, Table, Text, WrittenPage
 from mien.page.terminal import learning_curves, rich_table, titled
 from mien.page.wording import Cell, counted, duration_text, initial, metric_format, shown
 from mien.runs.plan import CompletedRun, PlannedRun, StudyCallback

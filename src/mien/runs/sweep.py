@@ -32,7 +32,7 @@ from mien.base.run_folder import HistoryLine, RunFolder, best_epoch
 from mien.base.spec_file import toml_value
 from mien.data.dataset import Dataset
 from mien.models.registry import starts_from_scratch
-from mien.page.blocks import Column, Table
+from mien.page.page import Column, Table
 from mien.page.wording import counted, duration_text, percent
 from mien.runs.space import Space
 from mien.training.callback import Callback, Callbacks, interruptible

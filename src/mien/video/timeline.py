@@ -16,11 +16,9 @@ from mien.base.errors import Notice, share_text
 from mien.base.heads import AGREEMENT
 from mien.base.labels import NOT_A_FACE_CLASS, colour_of
 from mien.faces.face import Face
-from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Player, Section, Table, Text
 from mien.page.chart import Chart, legend_above, legend_inches, make_chart, shorten
-from mien.page.page import Page
-from mien.page.rendering import data_address
-from mien.page.wording import duration_text
+from mien.page.page import Block, CaptionedChart, Column, FaceRow, FaceTile, Page, Player, Section, Table, Text
+from mien.page.wording import data_address, duration_text
 from mien.video.tracker import VideoFrame
 
 if TYPE_CHECKING:

@@ -132,7 +132,7 @@ function inOrder({ weight, bias }: Head, places: number[]): Head {
   return { weight: Float64Array.from(rows), bias: Float64Array.from(places, (place) => bias[place]!) };
 }
 
-/** Compute the 95% score interval of a fraction (Wilson 1927), like mien.evaluation.intervals.wilson_interval. */
+/** Compute the 95% score interval of a fraction (Wilson 1927), like mien.evaluation.metrics.wilson_interval. */
 export function wilson(share: number, count: number): { low: number; high: number } {
   const squared = 1.959963984540054 ** 2;
   const centre = share + squared / (2 * count);
