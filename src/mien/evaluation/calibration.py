@@ -27,8 +27,7 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 def assign_folds(groups: Ints, folds: int = FOLDS) -> Ints:
     """Assign groups to folds at random, int64 (N,), 0..F-1; the numbers of groups per fold differ by at most one.
 
-    A group's fold does not depend on the order of the samples. Fewer groups than folds give fewer folds;
-    ``np.arange(N)`` means that no samples belong together.
+    A group's fold does not depend on the order of the samples. Fewer groups than folds give fewer folds.
     """
     distinct, group_of_row = np.unique(groups, return_inverse=True)
     return (np.random.default_rng(FOLD_SEED).permutation(len(distinct)) % folds)[group_of_row].astype(np.int64)
@@ -80,7 +79,7 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
 
 
 def cross_fit_temperature(labels: Labels, probabilities: Floats, groups: Ints | None = None) -> tuple[Floats, Floats]:
-    """Rescale each sample with the temperature fitted on the other folds; groups as in :func:`assign_folds`.
+    """Rescale each sample with the temperature fitted on the other folds of :func:`assign_folds`.
 
     Returns probabilities, float64 (N, C), and the temperature of each fold, float64 (F,); NaN with a single fold.
     """

@@ -61,7 +61,6 @@ def roc_points(is_positive: Bools, scores: Floats) -> Points:
     """Compute all points of a ROC curve: Fawcett, Pattern Recognition Letters 27, 2006, algorithm 1.
 
     Returns false and true positive rates, from (0, 0); two empty arrays without positive or without negative samples.
-    Samples with equal scores share a point.
     """
     hits, misses = _counts(is_positive, scores)
     if hits[-1] == 0 or misses[-1] == 0:
@@ -70,10 +69,7 @@ def roc_points(is_positive: Bools, scores: Floats) -> Points:
 
 
 def precision_recall_points(is_positive: Bools, scores: Floats) -> Points:
-    """Compute all points of a precision-recall curve, as :func:`roc_points` does.
-
-    Returns recalls (ascending) and precisions, from (0, 1); two empty arrays without positive samples.
-    """
+    """Compute recalls, rising, and precisions, from (0, 1), at all thresholds; both empty without positive samples."""
     hits, misses = _counts(is_positive, scores)
     if hits[-1] == 0:
         return np.zeros(0), np.zeros(0)
@@ -125,8 +121,8 @@ def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curv
 def coverage_curve(confidence: Floats, correct: Bools) -> Points:
     """Compute the accuracy of answering only the most confident samples (El-Yaniv & Wiener, JMLR 11, 2010).
 
-    ``confidence`` (N,) is higher for more confident predictions, N at least 1. Samples of equal confidence are all
-    answered or all left out. Returns the fraction of samples that are answered, rising to 1, and the accuracy on them.
+    Returns the fraction of the N samples that are answered, rising to 1, and the accuracy on them; samples of equal
+    confidence (N,) share a point.
     """
     hits, misses = (counts[1:] for counts in _counts(correct, confidence))
     coverage, accuracy = (hits + misses) / len(confidence), hits / (hits + misses)
@@ -135,10 +131,7 @@ def coverage_curve(confidence: Floats, correct: Bools) -> Points:
 
 
 def thin(across: Floats, up: Floats, most: int = MAX_POINTS) -> npt.NDArray[np.intp]:
-    """Choose at most ``most`` points (2 or more), equally spaced along a curve (P,), so that it looks unchanged.
-
-    Returns indices (Q,), ascending, with both ends; all points if there are at most ``most``.
-    """
+    """Choose at most ``most`` points, equally spaced along a curve (P,), with both ends: indices (Q,), ascending."""
     if len(across) <= most:
         return np.arange(len(across))
     along = np.concatenate(([0.0], np.cumsum(np.abs(np.diff(across)) + np.abs(np.diff(up)))))

@@ -46,10 +46,7 @@ def confused_pairs(labels: Labels, predicted: Ints, groups: Groups | None = None
 
 
 def worst_mistakes(labels: Labels, probabilities: Floats, count: int = 20) -> Ints:
-    """Return the indices of at most ``count`` wrong predictions with the highest confidence, highest first.
-
-    At equal confidence, the lower probability of the true class comes first, then the earlier sample.
-    """
+    """Return the indices of at most ``count`` wrong predictions with the highest confidence, highest first."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     order = np.lexsort((probabilities[wrong, labels[wrong]], -probabilities[wrong].max(axis=1)))
     return wrong[order][:count].astype(np.int64)

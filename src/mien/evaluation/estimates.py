@@ -133,11 +133,7 @@ def _by_number(value: str) -> list[tuple[float, str]]:
 
 
 def break_down(column: str, predictions: Predictions, values: Array, resamples: int = 1000) -> BreakDown:
-    """Compute accuracy and macro-F1 for each value of a column (N,), in order, and compare the values.
-
-    Each subset is resampled separately, as in :func:`evaluate_predictions`. Accuracy and the recall of each class are
-    compared by :func:`share_gaps`.
-    """
+    """Compute accuracy and macro-F1 for each value of a column (N,); :func:`share_gaps` compares the values."""
     distinct, group_of = group_values(values)
     kept = {str(value): group_of == index for index, value in enumerate(distinct)}
     labels = predictions.labels
@@ -169,10 +165,7 @@ def share_gaps(
 
 
 def evaluate_subsets(predictions: Predictions, kept: Mapping[str, Bools], resamples: int = 1000) -> list[SubsetMetrics]:
-    """Compute accuracy and macro-F1 on subsets given by masks, such as the samples without a copy in train.
-
-    Each subset is resampled separately, as in :func:`evaluate_predictions`; an empty one has NaN.
-    """
+    """Compute accuracy and macro-F1 on subsets given by masks, each resampled separately; an empty one has NaN."""
     unknown = dict.fromkeys(("accuracy", "macro_f1"), Estimate(math.nan))
     return [
         SubsetMetrics(

@@ -30,15 +30,8 @@ MIN_PROBABILITY = 1e-15
 
 
 def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> Ints:
-    """Count how often each true class was predicted as each class.
-
-    Args:
-        labels: int64 (N,), true classes, 0..C-1.
-        predictions: int64 (N,), predicted classes, 0..C-1.
-        class_count: number of classes C.
-
-    Returns:
-        int64 (C, C), rows are true classes, columns predicted ones.
+    """Count how often each true class was predicted as each class: int64 (N,) each -> int64 (C, C), a row a true
+    class.
     """
     return np.bincount(labels * class_count + predictions, minlength=class_count**2).reshape(class_count, class_count)
 
@@ -132,11 +125,9 @@ def weighted_average(per_class: Floats, rows_per_class: Array) -> Floats:
 class OneVersusRest:
     """The rows of one class against all others, sorted once, so that the ROC area takes one pass for any weights.
 
-    The U distinct scores of the class's rows define 2U + 1 ordered positions: below the first score, at the
-    first, between first and second, at the second, and so on.
-
     Attributes:
-        positions: int64 (N,), place of each row's score, 0..2U, plus 2U + 1 for the class's own rows.
+        positions: int64 (N,), place of each row's score, 0..2U, among the U distinct scores of the class's rows: at or
+            between two of them; plus 2U + 1 for the class's own rows.
         count: number of positions: 2U + 1.
     """
 
@@ -169,18 +160,12 @@ def one_versus_rest(labels: Labels, probabilities: Floats) -> list[OneVersusRest
 
 
 def roc_auc(labels: Labels, probabilities: Floats) -> Floats:
-    """Compute the one-vs-rest area under the ROC curve of each class, float64 (C,) in 0..1.
-
-    Labels (N,), probabilities (N, C). The area is NaN for a class without rows, or with all of them.
-    """
+    """Compute the one-vs-rest area under the ROC curve of each class, (C,); NaN for a class without rows, or all."""
     return np.array([each.area(np.ones(len(labels))) for each in one_versus_rest(labels, probabilities)])
 
 
 def sample_losses(labels: Labels, probabilities: Floats) -> Floats:
-    """Compute the negative log of the true class's probability for each row. (N,), (N, C) -> (N,), 0..34.6.
-
-    Each row is first rescaled to sum to 1, and probabilities are clipped at :data:`MIN_PROBABILITY`.
-    """
+    """Compute the negative log of the true class's probability for each row, which is rescaled to sum to 1: (N,)."""
     of_truth = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
     # Use abs, because the negative log of exactly 1 would print as -0.
     return np.asarray(np.abs(np.log(np.clip(of_truth, MIN_PROBABILITY, 1.0))), dtype=np.float64)
@@ -197,11 +182,7 @@ def equal_width_bins(values: Floats) -> Ints:
 
 
 def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[Ints, Floats]:
-    """Return for each row the bin of its top probability, and its hit (0 or 1) minus that probability.
-
-    Returns:
-        bins int64 (N,) of :func:`equal_width_bins` and gaps float64 (N,) in -1..1.
-    """
+    """Return the bin of each row's top probability, int64 (N,), and its hit (0 or 1) minus that probability, (N,)."""
     confidence = probabilities.max(axis=1)
     return equal_width_bins(confidence), (probabilities.argmax(axis=1) == labels) - confidence
 
@@ -266,10 +247,7 @@ def majority_predictions(probabilities: Floats, classes: Sequence[str]) -> Ints:
 
 
 def majority_accuracy(votes: Array, probabilities: Floats, classes: Sequence[str]) -> float:
-    """Compute the accuracy by FER+'s protocol; NaN if the protocol leaves out all images.
-
-    Votes and classes are as in :func:`majority`; probabilities float64 (N, V), in the same order of classes.
-    """
+    """Compute the accuracy of float64 (N, V) by FER+'s protocol, :func:`majority`; NaN if it leaves out all images."""
     truth = majority(votes, classes)
     counted = truth >= 0
     if not counted.any():
@@ -278,15 +256,7 @@ def majority_accuracy(votes: Array, probabilities: Floats, classes: Sequence[str
 
 
 def sample_cross_entropies(targets: Floats, probabilities: Floats) -> Floats:
-    """Compute the cross-entropy ``-sum_k t_k log p_k`` of each row, in nats.
-
-    Args:
-        targets: float64 (N, V), rows sum to 1.
-        probabilities: float64 (N, V), clipped below at 1e-12.
-
-    Returns:
-        float64 (N,), 0 or more.
-    """
+    """Compute the cross-entropy ``-sum_k t_k log p_k`` of each row, in nats, of (N, V) each; p is at least 1e-12."""
     return np.asarray(-(targets * np.log(np.maximum(probabilities, _MIN_PROBABILITY))).sum(axis=1))
 
 
@@ -303,12 +273,9 @@ FEW_GROUPS = 5
 def resampled_weights(count: int, resamples: int, groups: Groups | None = None) -> Iterator[Floats]:
     """Yield how often each of ``count`` samples was drawn, for some resamples at a time: float64 (B, N).
 
-    Args:
-        count: number of samples N.
-        resamples: number of resamples.
-        groups: int64 (N,), group of each sample. Whole groups are drawn, as many as exist (cluster bootstrap: Davison &
-            Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). None draws single samples.
-            One group alone gives NaN, because all its resamples would be equal.
+    With ``groups``, int64 (N,), whole groups are drawn, as many as exist (cluster bootstrap: Davison & Hinkley,
+    Bootstrap Methods and their Application, 1997, section 3.8). One group alone gives NaN: all its resamples would be
+    equal.
     """
     generator = np.random.default_rng(SEED)
     group_of = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -323,12 +290,9 @@ def resampled_weights(count: int, resamples: int, groups: Groups | None = None) 
 
 
 def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
-    """Compute the percentile interval over the resamples in which the metric is defined.
+    """Compute the percentile interval of a metric over its value in each resample, float (B,), NaN where undefined.
 
-    Args:
-        value: metric of the samples themselves.
-        of_resamples: float (B,), metric of each resample, NaN where undefined, such as when a small class is not drawn.
-            If all others are equal, the interval is NaN: a few samples would look certain.
+    If all others are equal, the interval is NaN: a few samples would look certain.
     """
     drawn = of_resamples[~np.isnan(of_resamples)]
     if math.isnan(value) or not len(drawn) or np.allclose(drawn, drawn[0], rtol=1e-9, atol=1e-12):
@@ -345,10 +309,7 @@ def share_interval(hits: Bools, of_resamples: Floats, groups: Groups | None) -> 
 
 
 def bootstrap_means(columns: Floats, resamples: int, groups: Groups | None = None) -> Floats:
-    """Compute the mean of each column in each resample of the rows. float (N, K) -> float64 (resamples, K).
-
-    ``groups`` are as in :func:`resampled_weights`. A resample of whole groups may have more or fewer rows.
-    """
+    """Compute the mean of each column in each resample of the rows or ``groups``: (N, K) -> (resamples, K)."""
     chunks = resampled_weights(len(columns), resamples, groups)
     return np.concatenate([weights @ columns / weights.sum(axis=1, keepdims=True) for weights in chunks], axis=0)
 
@@ -361,8 +322,7 @@ def bootstrap_mean(values: Floats, resamples: int = 1000, groups: Groups | None 
 def wilson_interval(hits: float, count: float) -> tuple[float, float]:
     """Return both ends of the 95% score interval of a proportion, 0..1: Wilson, JASA 22, 1927; NaN without trials.
 
-    Unlike the normal interval it stays in 0..1, and has a positive width even at 0 and 1. ``hits`` are 0..``count``,
-    and both may be fractions.
+    Unlike the normal interval it has a positive width even at 0 and 1. ``hits`` and ``count`` may be fractions.
     """
     if not count:
         return math.nan, math.nan
@@ -379,18 +339,14 @@ def proportion(hits: int | np.integer[Any], count: int | np.integer[Any]) -> Est
 
 
 def proportion_among(hits: Bools, among: Bools | None = None, groups: Groups | None = None) -> Estimate:
-    """Compute the fraction of hits among some samples with its :func:`wilson_interval`; all NaN without samples.
+    """Compute the fraction of hits among some samples, bool (N,) each, with its :func:`wilson_interval`; NaN without
+    any.
 
-    With groups, the number of samples is divided by the design effect, at least 1: the variance of the fraction between
-    groups over that of independent samples. (Rao & Scott, Biometrics 48, 1992, without the factor G / (G - 1), so that
-    groups of one sample change nothing.) If fewer than :data:`FEW_GROUPS` groups contain a hit, or a miss, this
-    variance is unreliable. The effective number of samples is then at most the number of groups, as for groups without
-    variation inside (Kish, Survey Sampling, 1965, chapter 5).
-
-    Args:
-        hits: bool (N,).
-        among: bool (N,), the samples to use; None uses all.
-        groups: int64 (N,), as in :func:`resampled_weights`.
+    With groups, int64 (N,), the number of samples is divided by the design effect, at least 1: the variance of the
+    fraction between groups over that of independent samples. (Rao & Scott, Biometrics 48, 1992, without the factor G /
+    (G - 1), so that groups of one sample change nothing.) If fewer than :data:`FEW_GROUPS` groups contain a hit, or a
+    miss, this variance is unreliable. The effective number of samples is then at most the number of groups, as for
+    groups without variation inside (Kish, Survey Sampling, 1965, chapter 5).
     """
     if among is not None:
         hits, groups = hits[among], None if groups is None else groups[among]
@@ -412,8 +368,8 @@ def proportion_among(hits: Bools, among: Bools | None = None, groups: Groups | N
 def share_difference(hits: Bools, inside: Bools, groups: Groups | None = None) -> tuple[Estimate, float]:
     """Compute the fraction of hits in a part minus that outside, its 95% interval, and a two-sided p-value.
 
-    The interval is Newcombe's (Statistics in Medicine 17, 1998, method 10). The p-value is that of a normal
-    distribution with this interval, so it is below 0.05 if the interval leaves out 0.
+    The interval is Newcombe's (Statistics in Medicine 17, 1998, method 10), the p-value a normal distribution's with
+    it.
     """
     one, other = proportion_among(hits, inside, groups), proportion_among(hits, ~inside, groups)
     value = one.value - other.value

@@ -340,7 +340,7 @@ class Resampled:
     """Values of K metrics for one run: on its samples, and on bootstrap resamples of them.
 
     Attributes:
-        values: float64 (K,), metrics on the samples, NaN where undefined.
+        values: float64 (K,), NaN where undefined.
         drawn: float64 (B, K), metrics on each resample; row b of every run uses the same resample.
         units: number of samples, or groups, that each resample draws.
     """

@@ -26,13 +26,9 @@ EXACT_BELOW = 25
 
 @dataclass(frozen=True)
 class Difference(JsonResult):
-    """A metric of both models, and the second minus the first.
+    """A metric of both models, and the second minus the first with its 95% paired bootstrap interval; or NaN.
 
-    Attributes:
-        first: metric of the first model; NaN if undefined, as in the fields below.
-        second: second model's metric.
-        difference: second minus first, with its 95% paired bootstrap interval.
-        p_value: two-sided p-value of "no difference", 0..1; see :func:`paired_differences`.
+    ``p_value`` is two-sided, of "no difference", 0..1; see :func:`paired_differences`.
     """
 
     first: float
@@ -43,13 +39,9 @@ class Difference(JsonResult):
 
 @dataclass(frozen=True)
 class McNemar(JsonResult):
-    """McNemar's test of equal accuracy. The test uses only the samples that exactly one model predicts correctly.
-
-    See :func:`mcnemar_test`.
+    """McNemar's test of equal accuracy, on samples that exactly one model predicts correctly; see :func:`mcnemar_test`.
 
     Attributes:
-        only_first: number of samples that only the first model predicts correctly.
-        only_second: number of samples that only the second model predicts correctly.
         method: ``"exact binomial"`` or ``"chi-square"``, with groups ``"exact sign-flip over groups"`` or ``"chi-square
             over groups"``.
         statistic: chi-square with continuity correction; NaN for an exact test.
@@ -200,7 +192,6 @@ class Spread:
 
     Attributes:
         values: metric of each run.
-        mean: mean over the runs.
         deviation: sample standard deviation over the runs (n - 1); NaN with one run.
         interval: bootstrap interval over samples of the mean over runs; it covers only the sampling variance.
     """
@@ -218,12 +209,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class RepeatedDifference:
-    """The difference between a recipe's runs and the baseline's, paired by seed.
+    """The mean difference between a recipe's runs and the baseline's, paired by seed, with its 95% interval.
 
     Attributes:
-        baseline: the baseline's mean metric over the seeds.
-        value: the other recipe's mean metric.
-        difference: value minus baseline, with its 95% interval.
         p_value: two-sided p-value of "no difference"; NaN if undefined.
         seeds: number of pairs. With one pair, interval and p-value cover only the sampling variance.
         adjusted_p_value: p-value corrected by :func:`holm` for the number of comparisons; NaN if not corrected.

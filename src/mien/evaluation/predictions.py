@@ -100,9 +100,7 @@ class PerSample:
 
 @dataclass(frozen=True, eq=False)
 class VotePredictions(PerSample):
-    """The votes on N samples, and the probabilities of the output trained on votes.
-
-    Integers and floats of any width are accepted. The fields hold float64.
+    """The votes on N samples, and the probabilities of the output trained on votes. Numbers are converted to float64.
 
     Attributes:
         counts: float64 (N, V), number of annotators who chose each class, 0 or more; all 0 for a sample without votes.

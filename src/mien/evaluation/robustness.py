@@ -34,10 +34,7 @@ _REFERENCE_PX = 48
 
 
 def corrupt_in_parts(images: Pixels, name: str, strength: int, seed: int) -> Iterator[Pixels]:
-    """Corrupt faces, uint8 (N, S, S[, 3]), a few hundred at a time, so that a split is not copied in memory.
-
-    ``name`` is one of :data:`CORRUPTIONS`, ``strength`` 1..5. The result for face i depends only on it, i and the seed.
-    """
+    """Corrupt faces, uint8 (N, S, S[, 3]), a few hundred at a time; ``strength`` is 1..5."""
     apply, parameters = CORRUPTIONS[name]
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     # Random numbers are drawn face by face, so the parts do not affect the result.
@@ -273,11 +270,7 @@ def measure_robustness(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> RobustnessResult:
-    """Measure a model's accuracy under K corruptions of five strengths, in 5 K + 1 passes over the faces.
-
-    ``predict`` maps faces uint8 (N, S, S[, 3]) to probabilities (N, C); ``corruptions`` are names of
-    :data:`mien.evaluation.robustness.CORRUPTIONS`.
-    """
+    """Measure a model's accuracy under K corruptions of five strengths, in 5 K + 1 passes over the faces."""
     clean = predict(images).argmax(axis=1) == labels
     right = np.empty((len(corruptions), len(STRENGTHS), len(images)), dtype=np.bool_)
     cells = [(index, name, strength) for index, name in enumerate(corruptions) for strength in STRENGTHS]

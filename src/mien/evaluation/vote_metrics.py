@@ -76,10 +76,8 @@ def vote_ceiling(
     """Estimate how well anybody can predict the majority of annotators, by resampling the votes (N, V).
 
     Each sample's votes are treated as the shares of all people, and panels of the same size are drawn from them. A
-    panel's answer is its most frequent expression; ties count fractionally.
-
-    Samples with fractional votes are left out, because the size of their panel is unknown, and those with fewer than
-    :data:`MIN_VOTES`. None if no sample is left.
+    panel's answer is its most frequent expression; ties count fractionally. Samples with fractional votes, or fewer
+    than :data:`MIN_VOTES`, are left out. None if no sample is left.
     """
     counts = np.asarray(counts, dtype=np.float64)
     usable = (
@@ -108,10 +106,9 @@ def _answers(weights: Array, expressions: Bools) -> Floats:
 
 
 def majority_predictions_by_output(predictions: Predictions) -> dict[str, Predictions]:
-    """Return each output's predictions by name, on the samples with a majority, which is used as their label.
+    """Return each output's predictions by name, on the samples with a majority, which is used as their label; or none.
 
-    The classes of the result are those classes of the votes that are expressions. Probabilities of other classes are
-    dropped, and rows are rescaled to sum to 1. The result is empty if no sample has a majority.
+    Their classes are the expressions of the votes; other probabilities are dropped, and rows rescaled to sum to 1.
     """
     votes = predictions.votes
     assert votes is not None
@@ -170,8 +167,7 @@ def _distribution_metrics(votes: VotePredictions, resamples: int, groups: Ints |
 def vote_info(faces: Dataset) -> dict[str, Any] | None:
     """Summarise the votes of a data set for ``mien data info``, JSON-ready; None if no image has votes.
 
-    ``images`` counts images with votes. ``comparable`` counts those with a majority by FER+'s protocol; it equals the
-    label for a fraction ``agreement`` (None if there are none). ``fractions`` are the shares of all votes by class.
+    ``comparable`` counts images with a majority by FER+'s protocol; it equals the label for a fraction ``agreement``.
     """
     if faces.votes is None or not faces.votes.any():
         return None
@@ -188,9 +184,8 @@ def vote_info(faces: Dataset) -> dict[str, Any] | None:
 
 
 def pair_agreement(counts: Ints) -> Estimate | None:
-    """Compute the fraction of pairs of people with the same answer, mean over samples, 0..1, with its 95% interval.
-
-    ``counts`` int64 (N, V): number of people who gave each answer. None if no sample has two answers.
+    """Compute the mean fraction of pairs of people with the same answer, from counts int64 (N, V); None without
+    pairs.
     """
     shared = counts[counts.sum(axis=1) >= 2]
     if not len(shared):

@@ -193,10 +193,7 @@ def check_chart_name(file: Path) -> str:
 def make_chart(
     name: str, draw: Callable[[Axes], None], *, height_inches: float, width_inches: float = WIDTH_INCHES
 ) -> Chart:
-    """Make a chart with one pair of axes, on which ``draw`` draws; its natural size is in inches.
-
-    ``name`` is unique within a page. Raises MissingExtraError without matplotlib.
-    """
+    """Make a chart with one pair of axes, on which ``draw`` draws. Raises MissingExtraError without matplotlib."""
     return make_panels(name, [draw], columns=1, height_inches=height_inches, width_inches=width_inches)
 
 

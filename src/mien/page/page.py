@@ -54,10 +54,8 @@ class Column:
 
     Attributes:
         name: header in files, and on the page unless ``head`` is set.
-        head: header on the page and in a terminal, if it is not the name.
         format: how to write values: ``"points"`` is a signed difference in percentage points, ``"signed"`` a signed
-            decimal, ``"p"`` a p-value, ``"number"`` any number or text. An :class:`Estimate` also shows its interval;
-            a value in :class:`mien.page.wording.Cell` has its own format.
+            decimal, ``"p"`` a p-value, ``"number"`` any number or text. An :class:`Estimate` also shows its interval.
     """
 
     name: str
@@ -169,10 +167,7 @@ class Table:
         return render("notebook_table.html.j2", block=replace(self, shown=None), colours={})
 
     def to_csv(self) -> bytes:
-        """Return UTF-8 CSV with a header: numbers, not texts. Undefined values are empty.
-
-        An estimate has three columns, the spread of several runs two.
-        """
+        """Return UTF-8 CSV with a header: numbers, not texts. An estimate has three columns, a spread two."""
         rows = [[_numbers(value) for value in row] for row in self.rows]
         parts = [dict.fromkeys(["", *(part for row in rows for part in row[at])]) for at in range(len(self.columns))]
         stream = io.StringIO()
@@ -209,13 +204,7 @@ def _numbers(value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CaptionedChart:
-    """A chart with its caption.
-
-    Attributes:
-        chart: the chart.
-        caption: what the chart shows.
-        scrolls: True scrolls the chart on a narrow screen instead of shrinking it.
-    """
+    """A chart with its caption; one that ``scrolls`` does not shrink on a narrow screen."""
 
     chart: Chart
     caption: str
@@ -231,12 +220,8 @@ class Player:
 
 @dataclass(frozen=True)
 class FaceTile:
-    """An image of a face. The image is only in the page, never in a file.
-
-    Attributes:
-        image: image as a ``data:`` address.
-        caption: text below the image.
-        detail: lines shown on click: (name, value, probability for a bar or None).
+    """An image of a face as a ``data:`` address, only in the page. ``detail`` has lines for a click: name, value,
+    bar.
     """
 
     image: str
@@ -275,13 +260,7 @@ Block: TypeAlias = Part | Row
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
-
-    Attributes:
-        key: anchor in the page; unique within a page.
-        title: heading.
-        blocks: content in order.
-    """
+    """A part of a page: its anchor, unique in the page, its heading, and its content in order."""
 
     key: str
     title: str

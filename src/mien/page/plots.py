@@ -54,9 +54,9 @@ def training_chart(history: Sequence[Mapping[str, Any]], metric: str, best_epoch
 
 
 def runs_chart(histories: Mapping[str, Sequence[Mapping[str, Any]]], metric: str = "validation_accuracy") -> Chart:
-    """Draw one metric of several runs, by name, over their epochs, one line per run.
+    """Draw one metric of several runs, by name, over their epochs. Raises DataError if no history has this metric.
 
-    Runs whose names have the same text before " / " share a colour. Raises DataError if no history has this metric.
+    Runs whose names have the same text before " / " share a colour.
     """
     known = {name: history for name, history in histories.items() if history and metric in history[0]}
     if not known:

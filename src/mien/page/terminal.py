@@ -118,9 +118,8 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> lis
 
 
 def sample_tile(predictions: Predictions, at: int, faces: Dataset, index: int, caption: str) -> FaceTile:
-    """Show a predicted sample: its face in a data set; on click its probabilities, the largest first, votes and file.
-
-    ``at`` is its place in the predictions, ``index`` that in the data.
+    """Show a predicted sample, ``at`` in predictions and ``index`` in the data; a click shows probabilities and
+    file.
     """
     classes, probabilities = predictions.classes, predictions.probabilities[at]
     likeliest = [(classes[of], float(probabilities[of])) for of in np.argsort(-probabilities, kind="stable")]
@@ -205,10 +204,8 @@ _WIDTH = 80
 
 
 def evaluation_text(evaluation: Evaluation) -> RenderableType:
-    """Return all tables of an evaluation, printable by rich.
-
-    The tables are answers, headline metrics with intervals, metrics per class and the confusion matrix. Metrics without
-    copies, by votes and by a column follow, if available.
+    """Return all tables of an evaluation, printable by rich; those by copies, votes and a column, if known, come
+    last.
     """
     classes = rich_table(classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True
