@@ -37,8 +37,6 @@ class LabelReview:
 
     Attributes:
         indices: int64 (M,), the predicted samples as indices into the faces.
-        predictions: a model's predictions on M samples.
-        issues: doubtful labels among these samples.
         flagged_confirmed: fraction of flagged labels that most voters contradict; None without votes.
     """
 
@@ -53,14 +51,10 @@ class AuditFindings:
     """Everything that an audit of N faces found.
 
     Attributes:
-        near: pairs and groups of near-copies.
-        identical_counts: counts of identical images.
         near_counts: counts of identical images and near-copies together.
-        quality_issues: image issues by name.
         outliers: float64 (N,), how unusual each image is; higher is more unusual.
         ceilings: highest expected accuracy on the annotators' majority, for each split with votes.
         label_review: review of the labels by a model's predictions; None if no predictions were given.
-        changes: samples that should be dropped or get another label.
         not_checked: sentences about what could not be checked and what it would need.
     """
 
@@ -101,10 +95,9 @@ def _one_thread() -> AbstractContextManager[Any]:
 
 
 def audit_faces(dataset: Dataset, copies: NearCopies, predictions: Predictions | None = None) -> AuditFindings:
-    """Run all checks of an audit on a data set, all splits.
+    """Run all checks of an audit on a data set, all splits; without predictions, labels are not reviewed.
 
-    The model of ``predictions`` has the data's classes, and was not trained on these samples or their copies; None
-    skips the label review. Raises DataError for predictions for other data, MissingExtraError without ``audit``.
+    Raises DataError for predictions for other data, MissingExtraError without ``audit``.
     """
     if predictions is not None:
         dataset = _with_classes_of(predictions, dataset)
@@ -132,7 +125,7 @@ def audit_faces(dataset: Dataset, copies: NearCopies, predictions: Predictions |
 
 
 def check_audit(dataset: Dataset, predictions: Predictions | None) -> None:
-    """Raise an error for predictions that an audit cannot use, before the slow search for copies.
+    """Raise an error for data or predictions that an audit cannot use, before the slow search for copies.
 
     Raises DataError: fewer than two classes, or predictions for other data, for the train or test split, or without
     samples of some class.

@@ -25,12 +25,7 @@ _SAMPLE = 8000
 
 @dataclass(frozen=True, eq=False)
 class QualityIssue:
-    """A kind of corrupted image.
-
-    Attributes:
-        mask: bool (N,), the samples that have the issue.
-        severity: float (N,), lower is worse; ranks the samples.
-    """
+    """A kind of corrupted image: bool (N,), the samples that have it; ``severity`` (N,) ranks them, lower is worse."""
 
     mask: Bools
     meaning: str
@@ -65,10 +60,7 @@ def tones(images: Pixels) -> Floats:
 
 @_by_chunk
 def detail(images: Pixels) -> Floats:
-    """Compute the fraction of an image's variance that a light blur removes: small for blurred or enlarged images.
-
-    The fraction is mostly 0..1, 0 for a blank image: the blur is measured without the outermost pixels.
-    """
+    """Compute the fraction of an image's variance that a light blur removes: small for blurred or enlarged images."""
     plain = images.astype(np.float32)
     blurred: Floats32 = plain
     for axis in (1, 2):
@@ -94,11 +86,10 @@ def quality_issues(images: Pixels, deviation: Floats, few_tones: Floats) -> dict
 
 
 def outlier_scores(images: Pixels, further: Sequence[Floats] = ()) -> Floats:
-    """Score how much each image differs from the others, by its local spectra and further measures.
+    """Score how much each image differs from the others, 0 or more, by its local spectra and further measures.
 
-    The measures are higher for unusual images. The score, 0 or more, is Fisher's sum (Statistical Methods for Research
-    Workers, 1932): for each measure, minus the logarithm of the fraction of images that are at least as unusual. The
-    measures are not independent, so the score ranks images but is not a test.
+    It is Fisher's sum (Statistical Methods for Research Workers, 1932): for each measure, minus the logarithm of the
+    fraction of images that are at least as unusual. The measures are not independent, so it is not a test.
     """
     return np.asarray(-np.sum([np.log(rarity(view)) for view in (_strangeness(images), *further)], axis=0))
 

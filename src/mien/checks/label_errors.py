@@ -48,11 +48,8 @@ class LabelIssues:
 def rank_label_issues(labels: Ints, probabilities: Floats, groups: Ints, of_train: Bools | None = None) -> LabelIssues:
     """Rank samples by how strongly a model contradicts their labels.
 
-    :func:`contradicted_labels` flags samples. Neighbours are the nearest in log probabilities, without copies of the
-    sample. All samples are ranked against those of the training split, ``of_train``. Without a training split, all are
-    ranked against each other.
-
-    Raises DataError for a class without a sample in the evidence.
+    :func:`contradicted_labels` flags samples. Neighbours are the nearest in log probabilities, without copies. Samples
+    are ranked against those of the training split, ``of_train``, or all. Raises DataError for a class without evidence.
     """
     of_train = np.ones(len(labels), dtype=np.bool_) if of_train is None else of_train
     evidence = of_train if of_train.any() else ~of_train
@@ -122,8 +119,8 @@ def check_evidence(labels: Ints, classes: int, what: str) -> None:
 def neighbour_labels(labels: Ints, probabilities: Floats, groups: Ints, evidence: Bools) -> Floats:
     """Compute for each sample the fraction of each label among its nearest neighbours in probability. -> (N, C).
 
-    Neighbours are up to :data:`NEIGHBOURS` samples of ``evidence``, bool (N,), except the sample and its copies. If all
-    its neighbours are copies, a sample gets the fractions of the whole evidence.
+    Neighbours are up to :data:`NEIGHBOURS` samples of ``evidence``, bool (N,), except the sample and its copies;
+    without any, the whole evidence.
     """
     from scipy.spatial import KDTree
 

@@ -37,10 +37,7 @@ class Vote(NamedTuple):
 
 
 def check_answers(answers: Sequence[str] | str | None) -> tuple[str, ...]:
-    """Return the answers that people can give, FER+'s for None: 2 to 10, one for each key; text is split at commas.
-
-    Raises DataError: too few or too many, one twice, or one without a name.
-    """
+    """Return the 2 to 10 answers that people can give, FER+'s for None; text is split at commas. Raises DataError."""
     if answers is None:
         return FERPLUS_CLASSES
     names = tuple(each.strip() for each in (answers.split(",") if isinstance(answers, str) else answers))
@@ -59,10 +56,7 @@ def ballot_files(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def ballot_file(folder: Path, person: str) -> Path:
-    """Return the path of one person's ballot.
-
-    Raises DataError for a name with characters other than letters, digits, ``_`` and ``-``, or of a merged file.
-    """
+    """Return the path of one person's ballot. Raises DataError for an impossible name, or that of a merged file."""
     if not _PERSON.fullmatch(person) or person in {MERGED, ASK_AGAIN}:
         words = f"A name has 1 to 40 letters, digits, _ or -, and is not '{MERGED}' or '{ASK_AGAIN}'; found '{person}'."
         raise DataError(words, code="ballot")
@@ -108,10 +102,9 @@ def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def next_image(images: Sequence[str], votes: Sequence[Vote], person: str) -> str | None:
-    """Return the next face to show: the first without a vote or, one time in ten, one that already has one.
+    """Return the next face to show: the first without a vote or, one time in ten, one that already has one; or None.
 
-    The choice depends only on the votes so far and the person's name, so an interrupted session can continue. None when
-    all images have a vote.
+    The choice depends only on the votes so far and the person's name, so an interrupted session can continue.
     """
     seen = Counter(vote.image for vote in votes)
     left = next((image for image in images if image not in seen), None)

@@ -38,10 +38,7 @@ _logger = logging.getLogger("mien.data")
 
 
 def load(key: str) -> tuple[Dataset, dict[str, Any]] | None:
-    """Open the entry of ``key``: its memory-mapped faces and its metadata; None if there is no entry.
-
-    A damaged entry, such as after a power cut, is removed.
-    """
+    """Open the entry of ``key``: its memory-mapped faces and its metadata; None without one. A damaged one goes."""
     folder = cache_folder("faces") / key
     try:
         faces, facts = read_entry(folder)

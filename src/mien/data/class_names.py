@@ -48,10 +48,7 @@ class ClassNames:
         return name
 
     def numbered(self, label: str, where: str) -> str:
-        """Return the class of a number in Kaggle's numbering (0 angry .. 6 neutral) or of an expression's name.
-
-        Raises DataError for another label that the map does not name.
-        """
+        """Return the class of a number in Kaggle's numbering or of an expression's name, else raise DataError."""
         whole = _WHOLE.fullmatch(label)
         number = int(whole[1]) if whole else -1
         canonical = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(label)
@@ -67,7 +64,7 @@ class ClassNames:
         """Return notices about class names, after all labels have been mapped.
 
         Numbers in FER2013's own column of labels, ``emotion``, need no notice. ``apart`` says how to keep two names as
-        two classes, for data that takes no map. Raises DataError for a name on the map's left side that never occurs.
+        two classes, without a map. Raises DataError for a name on the map's left side that never occurs.
         """
         for unused in self._unused.values():
             words = f"--map names '{unused}', which is not a label in {path}.{nearest(unused, self._seen)}"

@@ -41,11 +41,7 @@ _HEAD = """\
 
 
 class Change(BaseModel, extra="forbid", frozen=True):
-    """A change of one row.
-
-    ``to`` is the new class, or None to drop the row. ``split`` and ``label`` are the row's current values. ``source``
-    and ``reason`` are for human readers.
-    """
+    """A change of a row: ``to`` is the new class, or None to drop it; ``split`` and ``label`` its current values."""
 
     row: Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
     split: Literal["train", "validation", "test"]
@@ -108,8 +104,7 @@ def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
 def read_clean(path: str | os.PathLike[str]) -> Clean:
     """Read a list of changes.
 
-    Raises DataError: missing, not TOML, an unknown key or kind, a row named twice, or a row of validation or test
-    changed for a reason that the data does not prove.
+    Raises DataError: missing, not TOML, an unknown key or kind, or changes that :class:`Clean` refuses.
     """
     refuse_pointer(path, DataError)
     try:
@@ -129,8 +124,8 @@ def apply_clean(dataset: Dataset, clean: Clean, reference: Dataset | None = None
     """Drop and relabel faces as listed.
 
     The new fingerprint is computed from the data's fingerprint and the changes, so it is the same for every image size.
-    ``reference`` are the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, from which the list was made. They
-    must prove that changes of validation and test rows are justified. None uses ``dataset``.
+    ``reference`` are the faces at :data:`mien.data.dataset.FINGERPRINT_PX`, which must prove changes of validation and
+    test; None uses ``dataset``.
 
     Raises DataError: the list was made for other data; the data lacks a row, class or label of it; a row of validation
     or test is dropped for a reason that the data does not prove; or no face is left.

@@ -19,12 +19,7 @@ _MAX_HEADER = 65536
 class CsvFile:
     """A CSV with a header: UTF-8 or UTF-16, separated by commas, semicolons or tabs; Excel's ``sep=;`` may come first.
 
-    Attributes:
-        names: column names as written.
-        first_line: number of the line below the header.
-
-    Raises:
-        DataError: the file cannot be read, or line 1 is not text, or no header of a CSV.
+    Raises DataError: the file cannot be read, or line 1 is not text, or no header of a CSV.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,10 +45,7 @@ class CsvFile:
             raise DataError(f"{path} line 1: {error}.", code="file-unreadable") from None
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield line number and fields of each row below the header that is not blank.
-
-        Raises DataError: a row has a wrong number of columns, or the file is not text or not a CSV.
-        """
+        """Yield line number and fields of each row below the header that is not blank. Raises DataError."""
         name = self.path.name
         with self.path.open(encoding=self.encoding, newline="") as stream:
             reader = self._reader(stream)

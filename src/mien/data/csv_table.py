@@ -39,10 +39,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read the header of a CSV. Names match without case, quotes and outer spaces.
-
-    Raises DataError if the file is empty, not text, or has no columns for image and label, or another column twice.
-    """
+    """Read the header of a CSV; names match without case, quotes and outer spaces. Raises DataError."""
     file = CsvFile(path)
     label, split = find_column(file.names, LABEL_HEADERS), find_column(file.names, SPLIT_HEADERS)
     pixels, image = find_column(file.names, ("pixels",)), find_column(file.names, PATH_HEADERS)
@@ -68,10 +65,9 @@ def referenced_files(path: Path) -> Iterator[Path]:
 
 
 def read_pixels(path: Path, options: ReadOptions) -> Table:
-    """Read ``fer2013.csv`` (emotion,pixels,Usage), ``icml_face_data.csv`` and similar files.
+    """Read ``fer2013.csv`` (emotion,pixels,Usage) and similar files; other columns are kept, in any order.
 
-    Columns may be in any order; others are kept. Raises DataError: a row with a wrong number of columns or damaged
-    pixels (the message names file and line), or colour is asked for (``image-size``).
+    Raises DataError: a wrong row (the message names file and line), or colour is asked for (``image-size``).
     """
     header = read_header(path)
     assert header.pixels is not None
@@ -110,10 +106,7 @@ def read_pixels(path: Path, options: ReadOptions) -> Table:
 
 
 def read_paths(path: Path, options: ReadOptions) -> Table:
-    """Read a CSV of path,label[,split]; other columns are kept. Paths are relative to the CSV's folder.
-
-    Raises DataError for a row with a wrong number of columns or without a path; the message names file and line.
-    """
+    """Read a CSV of path,label[,split], relative to its folder; other columns are kept. Raises DataError."""
     header = read_header(path)
     assert header.path is not None
     rows, skipped = [], []

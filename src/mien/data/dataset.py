@@ -173,10 +173,9 @@ class Dataset:
         return self.fingerprint if all_or_none else self._fingerprint_of(np.flatnonzero(trained_on))
 
     def fingerprint_for_predictions(self, split: str) -> str:
-        """Return the fingerprint that identifies the data of a split's predictions.
+        """Return the fingerprint that identifies the data of a split's predictions: :attr:`fingerprint_without_test`.
 
-        This is :attr:`fingerprint_without_test`. Two cases use :attr:`fingerprint`: the splits test and all, and
-        ``rows`` that would shift without the test split, as in class folders.
+        The splits test and all use :attr:`fingerprint`, and all do if ``rows`` would shift without the test split.
         """
         rows = self.rows[self.split != "test"]
         shifted = np.array_equal(self.rows, np.arange(len(self))) and not np.array_equal(rows, np.arange(len(rows)))

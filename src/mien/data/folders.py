@@ -44,10 +44,7 @@ def holds_class_folders(folder: Path) -> bool:
 
 
 def metadata_files(folder: Path) -> list[tuple[str, Path]]:
-    """Return Hugging Face's ``metadata.csv`` of each split folder, with its split; or that of all, above them.
-
-    None if the data has another layout, such as class folders in the split folders.
-    """
+    """Return Hugging Face's ``metadata.csv`` of each split folder, with its split, or that of all above; or none."""
     parts = [each for each in subfolders(folder) if canonical_split(each.name)]
     if not parts or any(holds_class_folders(each) for each in parts):
         return []
@@ -68,10 +65,7 @@ def tree_state(folder: Path) -> Iterator[str]:
 
 
 def file_state(path: str | os.PathLike[str]) -> str:
-    """Describe a file for the cache's key; a missing file, such as a broken link, gives its error when it is read.
-
-    The change time is included, because two files of equal size and modification time may have been swapped.
-    """
+    """Describe a file for the cache's key; a missing one, such as a broken link, gives its error when it is read."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path for each of many files would take longer
     except (OSError, ValueError):  # ValueError: the file name is impossible
@@ -80,11 +74,11 @@ def file_state(path: str | os.PathLike[str]) -> str:
 
 
 def read_folders(folder: Path, options: ReadOptions) -> Table:
-    """Read ``<class>/*.png``, ``<split>/<class>/*.png`` or ``<class>/<split>/*.png``.
+    """Read ``<class>/*.png``, ``<split>/<class>/*.png`` or ``<class>/<split>/*.png``, with the folders in a class
+    folder.
 
-    Folders inside a class folder belong to the class. If all files are named as in msambare/fer2013 (Training_1.jpg,
-    PublicTest_2.jpg, PrivateTest_3.jpg), their names give FER2013's official splits. Raises DataError: no class
-    folders, or no images.
+    If all files are named as in msambare/fer2013 (Training_1.jpg), their names give FER2013's official splits. Raises
+    DataError: no class folders, or no images.
     """
     class_folders, left_out = _tree(folder)
     images: list[tuple[str, ClassFolder]] = []

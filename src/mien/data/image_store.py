@@ -65,10 +65,7 @@ def is_mapped(images: Pixels) -> bool:
 
 
 def expect_random(images: Pixels) -> Pixels:
-    """Tell the system that single images of a mapped file will be read in random order.
-
-    Otherwise the system would read ahead, and drop pages that are still needed.
-    """
+    """Tell the system not to read ahead: single images of a mapped file will be read in random order."""
     # numpy.memmap has no public attribute for its map. Windows has no madvise.
     if is_mapped(images) and hasattr(mmap, "MADV_RANDOM"):
         images._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
@@ -76,10 +73,7 @@ def expect_random(images: Pixels) -> Pixels:
 
 
 def take(images: Pixels, chosen: Array) -> Pixels:
-    """Return the images that ``chosen`` (bool (N,) or indices) selects, in that order.
-
-    A large selection from a mapped file is copied to another file; a contiguous one is a view.
-    """
+    """Return the images that ``chosen`` (bool (N,) or indices) selects, in order, in another file if they are many."""
     chosen = np.asarray(chosen)
     if not is_mapped(images):
         return np.asarray(images[chosen])
@@ -133,8 +127,7 @@ def decode_images(
     """Decode ``count`` images to squares of each form (size in px, channels), in order, on all cores.
 
     Returns the squares of each form; the indices of the K images that could be decoded, int64 (K,); and the others, as
-    (name, reason). Large data goes into a mapped file. Raises DataError that names an image that cannot be decoded,
-    unless ``skip_bad``.
+    (name, reason). Raises DataError that names an image that cannot be decoded, unless ``skip_bad``.
     """
     images = [new_images(count, face_shape(*form)) for form in forms]
     decoded: list[int] = []

@@ -49,10 +49,7 @@ def parquet_files(path: Path) -> list[Path]:
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Table:
-    """Read one parquet file or a folder of them, one row group at a time.
-
-    Raises DataError: not parquet, a missing column, an unknown label, an image that is only named.
-    """
+    """Read a parquet file, or a folder of them, one row group at a time. Raises DataError for what is wrong in it."""
     # A file without rows gives no reliable column types.
     files = [file for each in parquet_files(path) if (file := ParquetFile(each, path)).count]
     if not files:
@@ -77,12 +74,11 @@ def write_parquet(
     """Write faces to one parquet file in Hugging Face's layout, whole or not at all.
 
     Columns: ``image`` struct{bytes (PNG), path}, ``label`` int64 with class names in the schema's metadata, ``split``,
-        ``row`` int64, ``source``, ``votes_CLASS`` for each class of votes, then the faces' columns.
+    ``row`` int64, ``source``, ``votes_CLASS`` for each class of votes, then the faces' columns. Grey squares of
+    ``FINGERPRINT_PX`` keep their fingerprint when they are read.
 
-    Reading it back at the same size gives equal faces. Grey squares of ``FINGERPRINT_PX`` keep their fingerprint.
-
-    ``split_origin`` tells readers of the file how the splits were formed. Raises DataError if the file exists and
-    ``overwrite`` is False, RunError if it cannot be written, and MissingExtraError without pyarrow.
+    ``split_origin`` says how the splits were formed. Raises DataError if the file exists and ``overwrite`` is False,
+    RunError if it cannot be written, and MissingExtraError without pyarrow.
     """
     with needs_extra("parquet", "Writing parquet"):
         import pyarrow as pa

@@ -61,10 +61,7 @@ def is_official(names: Iterable[str]) -> bool:
 
 
 def group_identical(images: Pixels) -> Ints:
-    """Give identical images the same group number: uint8 (N, ...) -> int64 (N,).
-
-    Numbers are ranks of keyed hashes: a random order that is the same on all machines and for any order of files.
-    """
+    """Give identical images the same group number, a rank in a fixed random order: uint8 (N, ...) -> int64 (N,)."""
     digests = [_rank(image.tobytes()) for image in np.asarray(images)]
     rank = {digest: index for index, digest in enumerate(sorted(set(digests)))}
     return np.array([rank[digest] for digest in digests], dtype=np.int64)
@@ -73,8 +70,8 @@ def group_identical(images: Pixels) -> Ints:
 def near_copy_groups(images: Pixels) -> Ints:
     """Give near-copies (mirrored, shifted, cropped, recompressed or brighter images) the same group number.
 
-    uint8 (N, S, S[, 3]) -> int64 (N,). Near-copies are transitive: if A is near B and B near C, all three form one
-    group. For FER2013 this takes half a minute the first time; later the groups are read from the user's cache folder.
+    uint8 (N, S, S[, 3]) -> int64 (N,). If A is near B and B near C, all three form one group. For FER2013 this takes
+    half a minute the first time; later the groups are read from the user's cache folder.
     """
     small = _small(images)
     if len(small) < _CACHED_FROM:
@@ -100,8 +97,7 @@ def near_copy_groups(images: Pixels) -> Ints:
 def split_groups(images: Pixels, groups: Array | None, copies: Ints | None = None) -> Array:
     """Return the groups (N,) that no split may divide: near-copies, joined with the data's own, such as people.
 
-    ``groups`` are names or numbers; joined groups get the first of theirs. Blank images join no groups. ``copies`` are
-    those of :func:`near_copy_groups`, if they are known.
+    ``groups`` are names or numbers; joined groups get the first of theirs. Blank images join no groups.
     """
     copies = near_copy_groups(images) if copies is None else copies
     if groups is None:
@@ -193,9 +189,8 @@ def cut_groups(groups: Array, labels: Ints, share: float = VALIDATION_SHARE) -> 
 def cut_nearest_groups(groups: Array, labels: Ints) -> Bools:
     """Choose like :func:`cut_groups`, then bring the number of samples close to :data:`VALIDATION_SHARE`.
 
-    A large group that was added for a rare class can make the split too large. Single groups therefore change sides as
-    long as this brings the number of samples closer. Classes that are in both splits stay in both. Among several such
-    groups, the one that leaves the classes most even is moved.
+    Single groups change sides as long as this brings it closer and classes in both splits stay in both; of several such
+    groups, the one that leaves the classes most even.
     """
     names, number, counts = count_by_group(groups, labels)
     chosen = np.zeros(len(names), dtype=np.bool_)
@@ -249,10 +244,7 @@ def deal_groups(groups: Ints, labels: Ints, count: int) -> Ints:
 
 
 def check_class_groups(groups: Array, labels: Ints, classes: Sequence[str], *, named: bool = True) -> None:
-    """Raise an error if one group holds every face of a class, because then one split would lack the class.
-
-    Raises DataError (``class-too-small``).
-    """
+    """Raise a DataError (``class-too-small``) if one group holds every face of a class, which one split would lack."""
     names, _, counts = count_by_group(groups, labels)
     holders = (counts > 0).sum(axis=0)
     for label in np.flatnonzero((holders > 0) & (holders < 2)).tolist():
@@ -303,10 +295,10 @@ def settle_splits(
 
 
 def group_column(group: str, columns: Mapping[str, Array], source: Texts) -> tuple[str, dict[str, Array]]:
-    """Add the column of the groups that ``group`` specifies; return its name and all columns.
+    """Add the column of groups, by its name or a pattern that is searched in ``source``; return its name and all
+    columns.
 
-    ``group`` is the name of a column, or a pattern such as ``"(p[0-9]+)_"``, which is searched in ``source``. Raises
-    DataError: no such column; a pattern without one group, or that does not match every name; a missing value.
+    Raises DataError: no such column; a pattern without one group, or that does not match every name; a missing value.
     """
     if "(" not in str(group) and group not in columns:
         words = f"There is no column '{group}'; a pattern has parentheses: '(p[0-9]+)_'.{nearest(group, columns)}"

@@ -84,12 +84,9 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 
 
 def render_faces(labels: npt.NDArray[np.integer[Any]], seed: int, size_px: int = SIZE_PX, channels: int = 1) -> Pixels:
-    """Draw one face for each label, 0..6 in the order of :data:`mien.base.labels.EXPRESSIONS`.
+    """Draw one face for each label, 0..6 in the order of :data:`mien.base.labels.EXPRESSIONS`: uint8 (N, S, S[, 3]).
 
-    Face i depends only on the seed, i, ``labels[i]``, the size S (16..448) and the channels (1 grey, 3 colour). Returns
-    uint8 (N, S, S) or (N, S, S, 3), 0 black .. 255 white.
-
-    Raises DataError for a negative seed, or an impossible size or number of channels.
+    Face i depends only on the seed, i, ``labels[i]``, size and channels. Raises DataError for impossible ones.
     """
     if not MIN_PX <= size_px <= MAX_PX or channels not in {1, 3}:
         found = f"{size_px} and {channels}"
@@ -113,10 +110,7 @@ def _shares(count: int, proportions: Floats) -> Ints:
 
 
 def draw_labels(count: int, seed: int) -> Ints:
-    """Draw labels, int64 (count,), in FER2013's proportions (largest remainder, one per class or more), at random.
-
-    Raises DataError for a ``count`` below 7 or a negative ``seed``.
-    """
+    """Draw labels, int64 (count,), in FER2013's proportions, one per class or more. Raises DataError."""
     if count < len(EXPRESSIONS):
         words = f"Synthetic faces need a count of {len(EXPRESSIONS)} or more, one per class; found {count}."
         raise DataError(words, code="options")
@@ -130,11 +124,7 @@ def draw_labels(count: int, seed: int) -> Ints:
 
 
 def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, channels: int = 1) -> Dataset:
-    """Return a Dataset of drawn faces in FER2013's proportions, split 80/10/10 within each class.
-
-    Equal count and seed give equal bytes. From 29 faces on, no split is empty. Raises DataError for fewer than 7 faces,
-    and as :func:`render_faces`.
-    """
+    """Return a Dataset of drawn faces in FER2013's proportions, split 80/10/10 within each class by ``seed``."""
     labels = draw_labels(count, seed)
     split = np.empty(count, dtype="<U10")
     for label in range(len(EXPRESSIONS)):
@@ -151,11 +141,7 @@ def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, 
 
 
 def write_class_folders(dataset: Dataset, folder: Path) -> None:
-    """Write the images as ``folder/SPLIT/CLASS/NUMBER.png``, which :func:`mien.load_dataset` can read.
-
-    The folder is created under another name and renamed when it is complete. Raises DataError if it exists
-    (``file-exists``).
-    """
+    """Write ``folder/SPLIT/CLASS/NUMBER.png``, whole or not at all. Raises DataError if it exists (``file-exists``)."""
     if folder.exists():
         raise DataError(f"{folder} already exists. Choose another folder.", code="file-exists")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -187,16 +173,10 @@ def draw_traits(labels: Ints, generator: np.random.Generator) -> Traits:
 
 
 def draw_faces(face: Traits, bank: Reals, side: int = SIZE_PX, tint: Reals | None = None) -> Pixels:
-    """Draw F faces.
+    """Draw F faces: uint8 (F, S, S), or (F, S, S, 3) with a tint.
 
-    Args:
-        face: traits of each face; lengths are in px of a 48 px image for every ``side``.
-        bank: float32 (NOISE_BANK,), normal noise; each face uses a section of it.
-        side: side S in pixels; S * S is at most ``NOISE_BANK``.
-        tint: float32 (F, 3), -1..1, added to red, green and blue of the middle tones; None draws in grey.
-
-    Returns:
-        uint8 (F, S, S), or (F, S, S, 3) with a tint.
+    ``face`` has the traits, lengths in px of a 48 px image; ``bank`` is normal noise, float32 (NOISE_BANK,); ``tint``,
+    float32 (F, 3), -1..1, is added to red, green and blue of the middle tones.
     """
     x, y = _coordinates(face, side)
     canvas = face["background"] + face["background_slope"] * np.float32(1 / 24) * (x + y)

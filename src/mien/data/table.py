@@ -162,8 +162,8 @@ def join_tables(tables: Sequence[Table], path: Path) -> Table:
 def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
     """Name the classes, settle the splits, gather votes, groups and ratings, and decode the images of a table.
 
-    Splits and fingerprint come from the grey faces at :data:`FINGERPRINT_PX`. Raises DataError: unknown labels or
-    splits, fewer than two classes, an image that cannot be decoded, only grey images where colour is asked for.
+    Raises DataError: unknown labels or splits, fewer than two classes, an image that cannot be decoded, only grey
+    images where colour is asked for.
     """
     words = {word: split_of(word, place) for word, place in zip(table.splits, table.locations, strict=True)}
     official = is_official(words)

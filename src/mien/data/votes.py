@@ -50,10 +50,7 @@ _TOTALS = ("", "total", "sum", "count", "n")
 
 
 def check_votes(dataset: Dataset) -> Floats:
-    """Return the votes that a recipe trains or evaluates on: float64 (N, V), all 0 for a face without votes.
-
-    Raises DataError if the data has no votes, or none for any of these faces.
-    """
+    """Return the votes to train or evaluate on: float64 (N, V), 0 for a face without; DataError without any."""
     if dataset.votes is None:
         raise DataError("The data has no votes. Give columns 'votes_<class>', or --votes FILE.", code="votes-missing")
     if not dataset.votes.any():
@@ -91,12 +88,10 @@ def vote_columns(names: Iterable[str]) -> list[str]:
 def gather_votes(
     columns: Mapping[str, Array], locations: Sequence[str] | Texts
 ) -> tuple[dict[str, Array], Array | None, tuple[str, ...]]:
-    """Separate the columns ``votes_<class>`` (two or more) from a table.
+    """Separate the columns ``votes_<class>`` (two or more) from a table; ``locations`` name its rows in messages.
 
-    Returns the other columns; the votes, int64 or float64 (N, V), or None; the class names in the table's order. A row
-    whose columns of votes are all empty has no votes: zeros. ``locations`` name the rows in messages.
-
-    Raises DataError for a value that is not a number, or a column that is a sum.
+    Returns the other columns; the votes, int64 or float64 (N, V), zeros for a row without any, or None; the class
+    names. Raises DataError for a value that is not a number, or a column that is a sum.
     """
     found = vote_columns(columns)
     if not found:
@@ -125,10 +120,7 @@ def _numbers(values: Array) -> Array:
 
 
 def ferplus_votes(rows: Iterable[Any], file: str) -> Array:
-    """Convert FER+'s lists in a parquet column to counts, (N, 10); an empty row gives zeros.
-
-    Raises DataError for a row that is not ten numbers; the message names ``file``.
-    """
+    """Convert FER+'s lists in a parquet column to counts, (N, 10); an empty row gives zeros. Raises DataError."""
     counts: list[list[float]] = []
     for row, value in enumerate(rows):
         if value is None or (isinstance(value, list) and all(each is None for each in value)):
@@ -145,10 +137,8 @@ def ferplus_votes(rows: Iterable[Any], file: str) -> Array:
 def with_votes(dataset: Dataset, path: str | os.PathLike[str]) -> Dataset:
     """Add the votes in FER+'s official ``fer2013new.csv`` to FER2013, in place of any others.
 
-    The file has a line for each image of Kaggle's ``fer2013.csv``, in its order: ``Usage,Image
-    name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF``.
-
-    Raises DataError: no such file, another kind of file, a damaged line, or lines about other images.
+    The file has a line for each image of Kaggle's ``fer2013.csv``, in its order. Raises DataError: no such file,
+    another kind of file, a damaged line, or lines about other images.
     """
     usages, votes = read_ferplus(expand_home(path))
     beyond = np.flatnonzero((dataset.rows < 0) | (dataset.rows >= len(votes)))

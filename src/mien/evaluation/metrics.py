@@ -30,9 +30,7 @@ MIN_PROBABILITY = 1e-15
 
 
 def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> Ints:
-    """Count how often each true class was predicted as each class: int64 (N,) each -> int64 (C, C), a row a true
-    class.
-    """
+    """Count how often each true class was predicted as each class: int64 (N,) each -> (C, C), rows are true classes."""
     return np.bincount(labels * class_count + predictions, minlength=class_count**2).reshape(class_count, class_count)
 
 

@@ -184,9 +184,7 @@ def vote_info(faces: Dataset) -> dict[str, Any] | None:
 
 
 def pair_agreement(counts: Ints) -> Estimate | None:
-    """Compute the mean fraction of pairs of people with the same answer, from counts int64 (N, V); None without
-    pairs.
-    """
+    """Compute the mean fraction of pairs of people with the same answer, from counts (N, V); None without pairs."""
     shared = counts[counts.sum(axis=1) >= 2]
     if not len(shared):
         return None

@@ -195,11 +195,7 @@ STEP = 4
 
 
 def brightened(rgb: Pixels) -> Pixels:
-    """Brighten a dark image, uint8 (H, W, 3), until its brightest pixels are white; return others unchanged.
-
-    On 117 photographs dimmed to a tenth of their light, the detector then finds 88.9% of the faces, instead of 5.0%
-    (docs/lab-notebook.md).
-    """
+    """Brighten a dark image, uint8 (H, W, 3), until its brightest pixels are white; return others unchanged."""
     # Compute the percentile by counting: numpy.percentile would load modules and delay the first prediction.
     below = np.cumsum(np.bincount(rgb[::STEP, ::STEP].ravel(), minlength=256))
     white = max(int(np.searchsorted(below, WHITE_SHARE * below[-1])), BLACK_BELOW)
@@ -238,8 +234,7 @@ Tilt = tuple[float, float, float]
 def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) -> Box:
     """Return the square to cut out of an image for a face, in whole pixels; it may extend beyond the image.
 
-    If eyes and mouth are known, they set the square's centre. Its side is then the geometric mean of the sides from
-    the landmarks and from the box.
+    Known eyes and mouth set its centre; its side is the geometric mean of those from the landmarks and from the box.
     """
     longer = max(box.width, box.height)
     side = margin.size * longer
@@ -279,10 +274,7 @@ def cut_out(rgb: Pixels, faces: Sequence[Face], margin: Margin, size_px: int, ch
 def crop_faces(
     rgb: Pixels, squares: Sequence[Box], size_px: int, channels: int = 1, tilts: Sequence[Tilt | None] | None = None
 ) -> Pixels:
-    """Cut face crops for a model's input: uint8 (H, W, 3) and N squares -> uint8 (N, size_px, size_px[, 3]).
-
-    Squares with a tilt are turned level.
-    """
+    """Cut face crops for a model's input: uint8 (H, W, 3) and N squares, level by their tilts -> uint8 (N, ...)."""
     turned = zip(squares, tilts or [None] * len(squares), strict=True)
     crops = [face_square(_cut(rgb, square, tilt, channels), size_px, channels) for square, tilt in turned]
     return np.stack(crops) if crops else np.empty((0, *face_shape(size_px, channels)), dtype=np.uint8)
@@ -296,8 +288,8 @@ over a tenth of the face's width most are, and so are most faces of less than 15
 def sharpness(crop: Pixels) -> float:
     """Measure how sharp a face crop is, uint8 (S, S[, 3]), in its less sharp direction.
 
-    Mean squared second difference along rows or columns, whichever is less (motion blurs one direction), divided by the
-    crop's variance. An eighth of the side is left out at each edge, where the background is.
+    Mean squared second difference along rows or columns, whichever is less, divided by the crop's variance, without an
+    eighth of the side at each edge, where the background is.
     """
     edge = len(crop) // 8
     grey = (crop if crop.ndim == 2 else crop.mean(axis=2))[edge:-edge, edge:-edge].astype(np.float64)
@@ -340,10 +332,7 @@ def _turned(rgb: Pixels, square: Box, tilt: Tilt, channels: int) -> Pixels:
 
 
 def window(image: Pixels, rows: Ints, columns: Ints) -> Pixels:
-    """Return these rows and columns of an image, uint8 (H, W[, 3]); they are contiguous but may repeat. Read-only.
-
-    Without repetitions the result is a slice, which saves an eighth of the time of tracking faces in a video.
-    """
+    """Return these rows and columns of an image, contiguous but maybe repeating, as a slice if possible. Read-only."""
     if rows[-1] - rows[0] + 1 == len(rows) and columns[-1] - columns[0] + 1 == len(columns):
         return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return image[rows[:, np.newaxis], columns]

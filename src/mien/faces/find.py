@@ -163,9 +163,8 @@ MAX_BOX = 4
 class OwnDetector:
     """Wrapper of a user's own detector that checks its faces, so that mistakes give a clear error.
 
-    ``detect`` raises ModelError (``detector``): not a list of faces; a box without pixels of the image, or much
-    larger than it; a score that is no number of ``score_range``; or landmarks that do not fit the box, such as
-    fractions of the image.
+    ``detect`` raises ModelError (``detector``): not a list of faces; a box without pixels of the image, or much larger
+    than it; a score that is no number of ``score_range``; or landmarks that do not fit the box.
     """
 
     def __init__(self, detector: Detector) -> None:

@@ -71,12 +71,10 @@ def draw_predictions(
 ) -> Image:
     """Draw box and label of each prediction on an upright image, uint8 (H, W, 3), numbered if there are several.
 
-    A box has the colour of its class. The box is dashed if the prediction is in doubt. The text size depends on image
-    and box. A label is above its box, or below it if there is no room.
-    ``numbers`` are shown even for one prediction. ``line_px`` is the width of a single line for the box; by default
-    the box has three lines, visible on any background. ``text_px`` is the height of the text; 0 draws no labels.
-    ``colours`` are Pillow colours by answer, such as ``{"happy": "gold", "unsure": (0, 0, 0)}``; others keep mien's.
-    Returns a new RGB image.
+    A box is dashed if the prediction is in doubt. ``numbers`` are shown even for one prediction. ``line_px`` is the
+    width of a single line for the box; by default the box has three lines, visible on any background. ``text_px`` is
+    the height of the text; 0 draws no labels. ``colours`` are Pillow colours by answer, such as ``{"happy": "gold",
+    "unsure": (0, 0, 0)}``; others keep mien's. Returns a new RGB image.
 
     Raises DataError for an impossible width or height, or an unknown colour (``options``).
     """
@@ -213,18 +211,9 @@ MAX_JPEG_PX = 65_500
 
 
 class Annotator:
-    """Writes annotated images to a folder, each at its path relative to the common folder of all arguments.
+    """Writes annotated images to a folder, each at its path relative to the common folder ``shared`` of all arguments.
 
-    Two images with the same name therefore get different paths. Images are upright JPEGs in the source's size, with its
-    colour profile. An animation gives its first frame.
-
-    Args:
-        folder: folder of the annotated images.
-        arguments: files and folders from which images are read.
-
-    Attributes:
-        folder: the given folder.
-        shared: the common folder of all arguments.
+    Images are upright JPEGs in the source's size, with its colour profile. An animation gives its first frame.
 
     Raises:
         DataError: ``folder`` contains an argument, is inside one or is a file, or the arguments have no common folder
@@ -261,9 +250,8 @@ class Annotator:
     def write(self, source: str | Path | StandardInput, rgb: Pixels, predictions: Sequence[Labelled]) -> Path:
         """Write an upright image, uint8 (H, W, 3), with the predictions of its faces, and return the path.
 
-        Raises RunError if the folder cannot be written. Raises DataError if the image is too large for a JPEG
-        (``options``), the copy would replace its source (``out-path``), or the source no longer
-        exists (``file-missing``).
+        Raises RunError if the folder cannot be written, DataError if the image is too large for a JPEG (``options``),
+        the copy would replace its source (``out-path``), or the source no longer exists (``file-missing``).
         """
         with open_image_header(source) as original:
             # A profile for another colour space (CMYK, grey) would be wrong for RGB.

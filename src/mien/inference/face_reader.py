@@ -80,18 +80,11 @@ class FaceReader:
         return find_detector(self._given_detector)
 
     def read(self, rgb: Pixels, faces: Sequence[Face] | None = None, *, source: str = "image") -> list[Prediction]:
-        """Predict the expression of each face in an image.
+        """Predict the expression of each face in an upright image, uint8 (H, W, 3), the largest first, boxes clipped to
+        it.
 
-        Args:
-            rgb: upright image, uint8 (H, W, 3), as from :func:`mien.base.preprocess.upright_rgb`.
-            faces: known faces; by default they are detected.
-            source: name of the image, for :attr:`Prediction.source`.
-
-        Returns:
-            A prediction for each face, the largest first, with its box clipped to the image; empty without faces.
-
-        Raises:
-            ModelError: the face detector cannot be used, or a user's detector returns invalid faces.
+        ``faces`` are known ones; by default they are detected. ``source`` is the name of the image. Raises ModelError:
+        the face detector cannot be used, or a user's detector returns invalid faces.
         """
         faces = self.detect(rgb) if faces is None else faces
         crops = self.crop(rgb, faces)
@@ -106,25 +99,15 @@ class FaceReader:
         return self.detector.detect(rgb)
 
     def crop(self, rgb: Pixels, faces: Sequence[Face]) -> Pixels:
-        """Cut out face crops by the detector's boxes and landmarks, brightened if the image is dark.
-
-        uint8 (H, W, 3) and N faces -> crops of the model's size, uint8 (N, size_px, size_px[, 3]).
-        """
+        """Cut out N faces, brightened if the image, uint8 (H, W, 3), is dark: uint8 (N, size_px, size_px[, 3])."""
         return cut_out(rgb, faces, self.detector.margin, *self.classifier.manifest.input.size_and_channels)
 
     def classify(self, crops: Pixels) -> Floats:
-        """Compute probabilities of :attr:`classes`, then values of :attr:`further`.
-
-        uint8 (N, size_px, size_px[, 3]) -> float64 (N, C + E).
-        """
+        """Compute probabilities of :attr:`classes`, then values of :attr:`further`: crops -> float64 (N, C + E)."""
         return self.merge(self.classifier.rows(crops))
 
     def classify_found(self, crops: Pixels) -> Floats:
-        """Classify crops from a photograph; see :meth:`classify`.
-
-        Averages each crop and its mirror image, unless classes may depend on the side:
-        :attr:`mien.base.model_file.Manifest.mirrored`.
-        """
+        """Compute :meth:`classify` of crops from a photograph; with mirror images, if training saw such."""
         if not self.classifier.mirrored:
             return self.classify(crops)
         rows = self.classifier.rows(np.concatenate([crops, crops[:, :, ::-1]]))

@@ -116,12 +116,8 @@ class OnnxClassifier:
             images: face crops, uint8 (N, size_px, size_px), or (N, size_px, size_px, 3) in colour, 0..255.
             temperature: divisor of the logits before the softmax; by default the output's own.
 
-        Returns:
-            float64 (N, C), rows sum to 1.
-
-        Raises:
-            DataError: wrong shape or dtype.
-            ModelError: see :func:`run_model`.
+        Returns float64 (N, C), rows sum to 1. Raises DataError for a wrong shape or dtype, ModelError as
+        :func:`run_model`.
         """
         return self.output.values(self._run(images, [self.output.logits])[0], temperature)
 
@@ -135,7 +131,6 @@ class OnnxClassifier:
         """Compute probabilities of several outputs in one pass through the network, at the temperature of each.
 
         Returns float64 (N, number of all classes): the outputs side by side, in the order of ``temperatures``.
-        Probabilities of each output sum to 1 in each row. Crops are as in :meth:`probabilities`.
         """
         heads = {each.name: each for each in self.manifest.all_outputs}
         found = self._run(images, [heads[name].logits for name in temperatures])
@@ -189,10 +184,9 @@ def _widths(session: InferenceSession) -> dict[str, int]:
 
 
 def find_provider(name: str | None) -> str:
-    """Return ONNX Runtime's name of an execution provider; None is the CPU.
+    """Return ONNX Runtime's name of an execution provider, such as ``cuda``, in any case; None is the CPU.
 
-    ``name`` is ``cpu``, ``cuda``, ``coreml``, ``openvino``, ``directml``, ..., or ONNX Runtime's, such as
-    ``CUDAExecutionProvider``, in any case. Raises ModelError if it is not installed (``provider``).
+    Raises ModelError if it is not installed (``provider``).
     """
     if name is None:
         return CPU

@@ -46,10 +46,10 @@ def predict_files(
     skip_bad: bool = False,
     workers: int = 1,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the result of each file in order, as described in :mod:`mien.inference.output_files`.
+    """Yield the result of each file in order, as described above, computed in ``workers`` threads.
 
-    With ``skip_bad``, an unreadable image gives a dict with ``error``; otherwise its DataError is raised. ``workers``
-    is the number of threads. Raises RunError if an annotated image cannot be written.
+    With ``skip_bad``, an unreadable image gives a dict with ``error``; otherwise its DataError is raised. Raises
+    RunError if an annotated image cannot be written.
     """
 
     def predict(chunk: list[Path | StandardInput]) -> list[dict[str, Any]]:
@@ -105,12 +105,10 @@ def predict_on_ray(
     skip_bad: bool = False,
     workers: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the results of :func:`predict_files` from Ray processes, in any order.
+    """Yield the results of :func:`predict_files` from Ray processes, in any order; by default one for each core.
 
-    All machines must see the files and the working folder under the same path. Each of ``workers`` processes, by
-    default one per core of the cluster, makes its own reader. All names of files are kept in memory.
-
-    Raises MissingExtraError without Ray, RunError if there is no cluster, or workers died too often.
+    All machines must see the files and the working folder under the same path. Raises MissingExtraError without Ray,
+    RunError if there is no cluster, or workers died too often.
     """
     ray = start_ray()
     from ray.util import ActorPool
@@ -140,10 +138,7 @@ def settings_of(
     crops: bool,
     annotator: Annotator | None = None,
 ) -> dict[str, Any]:
-    """Return the settings that determine the results, as JSON values. Work is resumed only if they are equal.
-
-    ``--skip-bad`` is not included, so unreadable images can be retried without it.
-    """
+    """Return the settings that determine the results, as JSON values. Work is resumed only if they are equal."""
     files = [each for each in images if isinstance(each, Path)]
     absolute = all(file.is_absolute() for file in files)
     return {
@@ -182,13 +177,7 @@ def probability_columns(classes: Iterable[str], fields: Iterable[str]) -> tuple[
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table of results.
-
-    Attributes:
-        classes: classes, each with a column for its probability.
-        crops: whether the images are face crops, which have no box.
-        fields: further columns; see :attr:`mien.inference.prediction.Prediction.fields`.
-    """
+    """The columns of a table of results: classes with a probability each, and ``fields``; ``crops`` have no box."""
 
     classes: tuple[str, ...]
     crops: bool

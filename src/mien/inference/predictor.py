@@ -318,9 +318,7 @@ def find_images(
     """Return all images in files and folders, sorted within each folder; a source that is given twice counts once.
 
     Also returns the number of photos in formats that mien cannot open, by folder. ``missing_too`` keeps missing files,
-    ``stdin`` keeps ``-``.
-
-    Raises DataError if a source is missing or contains no image.
+    ``stdin`` keeps ``-``. Raises DataError if a source is missing or contains no image.
     """
     images, unread = [], {}
     for source in dict.fromkeys(sources):

@@ -15,10 +15,10 @@ from mien.base.processes import available_cores, ordered_map, slices, track
 
 
 def axis_matrix(side_px: int, zoom: npt.ArrayLike = 1.0, shift_px: npt.ArrayLike = 0.0, fill: bool = True) -> Floats32:
-    """Return matrices, float32 (..., S, S), that magnify one axis about its centre, then shift it, linearly.
+    """Return matrices, float32 (..., S, S), that magnify one axis about its centre, then shift it right or down,
+    linearly.
 
-    A zoom above 1 magnifies, a shift is to the right or down. ``fill`` repeats the border pixel outside the image; else
-    it is 0 (black).
+    ``fill`` repeats the border pixel outside the image; else it is 0 (black).
     """
     zoom, shift_px = (np.asarray(each, dtype=np.float32)[..., np.newaxis] for each in (zoom, shift_px))
     centre = np.float32((side_px - 1) / 2)
@@ -39,10 +39,7 @@ Part = TypeVar("Part", bound=Array)
 
 
 def in_chunks(work: Callable[[slice], Part], count: int, what: str) -> Part:
-    """Apply ``work`` to slices of ``count`` items (at least one) in threads, and join the results in order.
-
-    Threads suffice, because NumPy's products release Python's lock. The number of threads has no effect.
-    """
+    """Apply ``work`` to slices of ``count`` items (at least one) in threads, and join the results in order."""
     parts = slices(count, CHUNK)
     results = ordered_map(work, parts, min(available_cores(), len(parts)))
     return np.concatenate(list(track(results, len(parts), what, "chunks")))  # type: ignore[return-value]
@@ -60,11 +57,10 @@ _NOTHING = 1e-6
 
 
 def aligned_correlation(images: Pixels, first: Ints, second: Ints) -> Floats32:
-    """Compute the similarity of the two images of each pair at their best alignment: float32 (P,), -1..1.
+    """Compute the similarity of the images ``first`` and ``second`` of each pair at their best alignment: (P,), -1..1.
 
-    The value is the correlation of the detail (a difference of two blurs) over the overlap: near 1 for a copy of any
-    brightness and contrast. For pairs with dissimilar low frequencies, it is the correlation of those. ``first`` and
-    ``second`` are indices of the images, uint8 (N, S, S).
+    It is the correlation of the detail (a difference of two blurs) over the overlap: near 1 for a copy of any
+    brightness and contrast. For pairs with dissimilar low frequencies, it is the correlation of those.
     """
     if not len(first):
         return np.zeros(0, dtype=np.float32)
@@ -91,10 +87,7 @@ def _shifts_px(side: int) -> Ints:
 
 @cache
 def _waves(side: int, zoom: float) -> Floats32:
-    """Return the Fourier factors of an image's detail along one axis, after magnification, for each of the two blurs.
-
-    float32 (2, 2 F, S): cosines, then sines, of cycles 0..F-1, under a window that fades at the border.
-    """
+    """Return the Fourier factors of a magnified image's detail along one axis, for each of two blurs: (2, 2 F, S)."""
     at = np.arange(side)
     window = np.clip(np.minimum(at + 1, side - at) / (side / 6), 0, 1)
     angles = 2 * np.pi * np.outer(np.arange(_CYCLES[1] + 1), at) / side
@@ -122,10 +115,7 @@ def _shift_waves(side: int) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.c
 
 
 def _search(one: Floats32, other: Floats32) -> tuple[Placement, Floats32]:
-    """Find the mirroring, zoom and shift of ``other`` that correlate best with ``one``, from low frequencies only.
-
-    Returns the placement (P, 4) and its correlation, float32 (P,).
-    """
+    """Find the mirroring, zoom and shift of ``other`` that correlate best with ``one``: placement (P, 4), (P,)."""
     count, side, _ = one.shape
     shifts = _shifts_px(side)
     shift_down, shift_across, counts = _shift_waves(side)
@@ -168,11 +158,7 @@ def _spectrum(images: Floats32, waves: Floats32, counts: Floats32) -> npt.NDArra
 
 
 def _refine(one: Floats32, other: Floats32, placement: Placement) -> Floats32:
-    """Improve zoom and shifts by a few least-squares steps, and return the correlation of detail.
-
-    These are Gauss-Newton steps on the difference of detail (Lucas & Kanade, IJCAI 1981). A step is kept only if it
-    increases the correlation.
-    """
+    """Improve zoom and shifts by a few Gauss-Newton steps on detail (Lucas & Kanade, IJCAI 1981), if that helps."""
     found, step = _step(one, other, placement)
     hopeful = np.arange(len(found))
     for hopeless in _HOPELESS:

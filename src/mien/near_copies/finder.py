@@ -39,8 +39,7 @@ class Descriptor:
 
     Attributes:
         mean: float64 (F,), mean of the raw spectra.
-        directions: float64 (F, D), scaled so that an image and its disturbed copies differ by 1 on average in each of
-            the D values (root mean square).
+        directions: float64 (F, D), scaled so that an image and its disturbed copies differ by 1 on average in each.
         reach: squared distance that contains 99.5% of the disturbed copies.
     """
 
@@ -76,12 +75,7 @@ def fit_descriptor(images: Pixels, usable: Ints) -> Descriptor:
 
 
 def _discriminants(between: Floats, within: Floats) -> Floats:
-    """Return the directions v with (B'B) v = l W v, v' W v = 1 and l above 0, the largest l first: (F, at most F).
-
-    B is ``between`` (images, F) and W ``within`` (F, F), positive definite. NumPy cannot solve generalised
-    eigenproblems and SciPy is not in the core install. The Cholesky factor of W gives an ordinary problem. With fewer
-    images than features, the smaller matrix B inv(W) B' is solved.
-    """
+    """Return the directions v with (B'B) v = l W v, v' W v = 1 and l above 0, the largest l first: (F, at most F)."""
     if len(between) < len(within):
         solved = np.linalg.solve(within, between.T)
         values, vectors = np.linalg.eigh(between @ solved)
@@ -143,10 +137,7 @@ def _changes(sample: Pixels, plain: Floats) -> tuple[Ints, Floats]:
 
 
 def _disturbances(side: int) -> list[Callable[[Pixels], Floats32]]:
-    """Return copies with the largest changes that must still be found.
-
-    They are shifted by 3 px of 48 to every corner, cropped to 90%, both, or a fifth of the range lighter or darker.
-    """
+    """Return copies with the largest changes to find: shifted by 3 px of 48, cropped to 90%, lighter or darker."""
     far = 3 * side / 48
     zoom = 1 / 0.9
     edge = (side - 0.9 * side) / 2 * zoom  # shift that moves a crop's corner to the image's
@@ -208,10 +199,7 @@ def contrast(images: Pixels) -> Floats:
 
 
 def find_near_copies(images: Pixels, identical: Ints) -> NearCopies:
-    """Find near-copies among images, uint8 (N, S, S); one of each group of ``identical`` ones is compared.
-
-    With numbers from :func:`mien.data.splits.group_identical`, the result does not depend on the order of the images.
-    """
+    """Find near-copies among images, uint8 (N, S, S); one of each group of ``identical`` ones is compared."""
     _, representative = np.unique(identical, return_index=True)
     # Sort by number instead of position, so that the order of the files does not affect the result.
     kept = representative[contrast(images)[representative] >= MIN_CONTRAST]
@@ -264,11 +252,7 @@ def _pairs_of_table(described: Floats32, rotation: Floats32, reach: float) -> It
 
 
 def _nearest_pairs(parts: Iterable[Found], count: int) -> Found:
-    """Keep the pairs that are among the nearest few of one of their images, ascending, without repetition.
-
-    A pair (first * count + second, distance) that is not among the nearest pairs so far is dropped at once.
-    Memory therefore grows linearly with the images, and the result does not depend on the order of the parts.
-    """
+    """Keep the pairs that are among the nearest few of one of their images, ascending; memory grows with the images."""
     kept: list[Found] = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))]
     new = 0
     for part in parts:

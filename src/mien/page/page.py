@@ -220,9 +220,7 @@ class Player:
 
 @dataclass(frozen=True)
 class FaceTile:
-    """An image of a face as a ``data:`` address, only in the page. ``detail`` has lines for a click: name, value,
-    bar.
-    """
+    """An image of a face as a ``data:`` address, only in the page. ``detail``: lines for a click, maybe with a bar."""
 
     image: str
     caption: str

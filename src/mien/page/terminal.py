@@ -118,9 +118,7 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> lis
 
 
 def sample_tile(predictions: Predictions, at: int, faces: Dataset, index: int, caption: str) -> FaceTile:
-    """Show a predicted sample, ``at`` in predictions and ``index`` in the data; a click shows probabilities and
-    file.
-    """
+    """Show a predicted sample, ``at`` in predictions, ``index`` in the data; a click shows probabilities and file."""
     classes, probabilities = predictions.classes, predictions.probabilities[at]
     likeliest = [(classes[of], float(probabilities[of])) for of in np.argsort(-probabilities, kind="stable")]
     facts = {"votes": faces.votes_on(index), "sample": f"{predictions.sample_ids[at]}, {faces.split[index]}"}
@@ -204,9 +202,7 @@ _WIDTH = 80
 
 
 def evaluation_text(evaluation: Evaluation) -> RenderableType:
-    """Return all tables of an evaluation, printable by rich; those by copies, votes and a column, if known, come
-    last.
-    """
+    """Return all tables of an evaluation, printable by rich; those by copies, votes and a column are optional."""
     classes = rich_table(classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True
     answer = evaluation.answer

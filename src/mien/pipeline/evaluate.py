@@ -46,15 +46,7 @@ from mien.reporting.sections import mistakes_table
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Options of an evaluation.
-
-    Attributes:
-        split: train, validation, test or all; ignored for a predictions file, which names its split.
-        by: column of the data to group metrics by; None for no grouping.
-        tta: test-time augmentation: number of averaged views of each face; see :mod:`mien.inference.onnx_classifier`.
-        scheme: label scheme that merges the predicted classes; None keeps all classes.
-        metrics: further metrics.
-    """
+    """Options of an evaluation, as of :func:`mien.evaluate`; ``split`` is ignored for a predictions file."""
 
     split: str = "validation"
     by: str | None = None
@@ -90,10 +82,9 @@ def _check_column(by: str, faces: Dataset, split: str) -> None:
 
 
 def ensemble_of(several: Sequence[Predictions]) -> Predictions:
-    """Average the probabilities of several models for the same samples in the same order.
+    """Average the probabilities of several models for the same samples in the same order, in the first one's classes.
 
-    Classes may be in another order; the first one's is used. Probabilities of votes and values beside classes are
-    averaged too, if all models have them; answers by a rule are left out. The temperature is unknown.
+    Probabilities of votes and values beside classes are averaged too, if all models have them; answers are left out.
     """
     several = [each.in_order(several[0].classes) for each in several]
     votes, values = several[0].votes, several[0].rated

@@ -50,9 +50,8 @@ def write_evaluation(
 ) -> Path | None:
     """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, the report with its files.
 
-    ``forms`` of charts are those of :meth:`mien.page.page.Page.write`; without any there is no report.
-
-    Returns the report's path; None without a report, which also removes an earlier one.
+    ``forms`` of charts are those of :meth:`mien.page.page.Page.write`; without any there is no report. Returns the
+    report's path; None without a report, which also removes an earlier one.
     """
     # Move predictions and metrics into place only after the page, because a partial result cannot be used.
     with ExitStack() as files:
@@ -75,10 +74,7 @@ class ReportInputs:
     """Predictions to report on, and the model that made them. None means unknown; sections that need it are skipped.
 
     Attributes:
-        predictions: predictions for N samples, by any model.
-        title: title of the page.
         file: path of the predictions; a ``robustness.json`` may be beside it.
-        model: model that made the predictions, for sections that need new predictions.
         model_name: path or name of the model, as for ``mien robustness``.
         run: run folder of the model, for its training history and for gradients.
     """
@@ -133,8 +129,7 @@ def write_report(
 ) -> WrittenPage:
     """Write ``report.html`` with its charts and tables into a folder. Its ``robustness.json`` is included, if any.
 
-    ``data`` are all splits, at the model's image size if there is a model. Their classes may differ from those of the
-    predictions if a label scheme converts them. ``metadata`` says how the page was made, such as data and command.
+    ``data`` are all splits, at the model's image size if there is a model. ``metadata`` says how the page was made.
 
     Raises DataError if the predictions do not match the faces or the model, MissingExtraError without matplotlib or
     jinja2, and RunError if a file cannot be written. After an error nothing is written.

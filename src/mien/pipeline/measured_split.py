@@ -34,9 +34,8 @@ CHECKED_SAMPLES = 64
 def faces_of_predictions(faces: Dataset, predictions: Predictions, *, part: bool = False) -> Dataset:
     """Convert the data to the classes of the predictions, by renaming or by a label scheme.
 
-    The predictions name their scheme, unless an earlier mien or another program wrote them. Then the first built-in
-    scheme that gives their classes is used. If the fingerprint shows that the predictions are for this data, a custom
-    scheme is inferred from the labels. Raises DataError if classes, samples or labels differ.
+    If the predictions name no scheme, the first built-in one that gives their classes is used; if they are for this
+    data, a custom one is inferred from the labels. Raises DataError if classes, samples or labels differ.
     """
     misfit: DataError | None = None
     schemes: list[LabelScheme | None] = [None]
@@ -73,10 +72,7 @@ def _scheme_of(faces: Dataset, predictions: Predictions) -> LabelScheme:
 
 
 def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
-    """Raise a DataError unless predictions are for this data, at any size, or have no fingerprint.
-
-    Predictions for the data before cleaning are accepted too, because samples are matched one by one.
-    """
+    """Raise a DataError unless predictions are for this data, at any size, cleaned or not, or have no fingerprint."""
     found = faces.fingerprint_for_predictions(predictions.split)
     if predictions.data_fingerprint not in {"", found, faces.fingerprint, *faces.cleaned_from}:
         words = f"The predictions are for data {predictions.data_fingerprint[:19]}...; found {found[:19]}...."
@@ -164,13 +160,11 @@ class MeasuredSplit:
         uncleaned: Dataset | None = None,
         part_of_split: bool = False,
     ) -> MeasuredSplit:
-        """Match predictions, by any model, with their data.
+        """Match predictions, by any model, with their data, all splits at the size of ``model``, which made them.
 
-        ``faces``, all splits, are at the size of ``model``, which made the predictions. Without a model, their classes
-        may differ if a label scheme converts them to those of the predictions. ``uncleaned`` is the data before a list
-        of changes was applied. ``part_of_split`` allows predictions for a part of the split.
-
-        Raises DataError if the predictions do not match these faces.
+        Without a model, classes may differ if a label scheme converts them. ``uncleaned`` is the data before a list of
+        changes was applied. ``part_of_split`` allows predictions for a part of the split. Raises DataError if they do
+        not match.
         """
         if faces is None:
             return cls(predictions, model)
@@ -191,10 +185,7 @@ class MeasuredSplit:
         return cls(predictions, model, data, faces, chosen, reference)
 
     def with_scheme(self, scheme: LabelScheme | None) -> MeasuredSplit:
-        """Merge classes and remove samples of dropped classes; None changes nothing.
-
-        Copies are still searched with the model's own classes, because it was also trained on dropped samples.
-        """
+        """Merge classes, and drop samples of others; copies are still searched with the model's own classes."""
         if scheme is None:
             return self
         predictions = self.predictions.with_scheme(scheme)
@@ -234,8 +225,7 @@ class MeasuredSplit:
 def trained_samples(model: Predictor, data: Dataset, split: str, sample_ids: Ints) -> Bools:
     """Return the samples that a model was trained on and that are identical to no image of an earlier split: bool (N,).
 
-    ``data`` has all splits, ``sample_ids`` (N,) are of one. Such samples exist if the splits were different in
-    training, or if all data is measured.
+    ``data`` has all splits, ``sample_ids`` (N,) are of one.
     """
     known = digests_of(model) if split in {*SPLITS, ALL} else np.empty(0)
     # It is normal that a model was trained on the train split of its own data.
@@ -251,13 +241,11 @@ def trained_samples(model: Predictor, data: Dataset, split: str, sample_ids: Int
 def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, Bools]:
     """Return masks of the samples without leaks, and without conflicting copies: bool (N,) by name.
 
-    A validation sample is leaked if an identical image or near-copy is in train. A test sample is leaked if one is in
-    train or validation. A sample has a conflicting copy if an identical image in any split has another label. If the
-    data's splits divide its groups, a mask of samples in unseen groups is added. For other splits than validation and
-    test, the result is empty.
+    A validation sample is leaked if an identical image or near-copy is in train, a test sample if one is in train or
+    validation. A sample has a conflicting copy if an identical image in any split has another label. If the data's
+    splits divide its groups, a mask of samples in unseen groups is added. Other splits have no masks.
 
-    ``faces`` is all data that the model was trained on, which includes that of ``predictions``. It has the model's
-    classes, because a label scheme that merges predictions may drop copies; or the data's if the model is unknown.
+    ``faces`` is all data that the model was trained on, with the model's classes, or the data's if it is unknown.
     """
     if predictions.split not in {"validation", "test"}:
         return {}
@@ -278,20 +266,13 @@ def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, Bools]:
 
 
 def leakage_reference(model: Predictor | None, faces: Dataset, uncleaned: Dataset | None) -> Dataset:
-    """Return the faces in which copies are searched.
-
-    This is the data before cleaning, unless the model was trained on the cleaned data. A model may have been trained on
-    samples that the list of changes drops.
-    """
+    """Return the faces in which copies are searched: uncleaned, unless the model was trained on the cleaned ones."""
     of_cleaned = model is not None and faces.matches_training_data(model.manifest.data_fingerprint)
     return faces if uncleaned is None or of_cleaned else uncleaned
 
 
 def image_digests(images: Pixels, indices: Ints) -> npt.NDArray[np.uint64]:
-    """Compute the first 8 bytes of BLAKE2b of the images (N, ...) at indices (K,): uint64 (K,).
-
-    Images are read one by one, because a mapped file may be larger than memory.
-    """
+    """Compute the first 8 bytes of BLAKE2b of the images (N, ...) at indices (K,), read one by one: uint64 (K,)."""
     digests = b"".join(hashlib.blake2b(images[place].tobytes(), digest_size=8).digest() for place in indices)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 

@@ -44,15 +44,14 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
 def predict_split(
     predictor: Predictor, faces: Dataset, split: str, tta: int = 1, temperature: float | None = None
 ) -> Predictions:
-    """Predict each face of a split of a data set, as loaded.
+    """Predict each face of a split of a data set, as loaded, as the mean of ``tta`` views.
 
-    ``tta`` is the number of averaged views of each face. Without a ``temperature``, the
-    logits are divided by the model's own, except on the samples it was fitted on, where it would be optimistic; there
+    Without a ``temperature``, the logits are divided by the model's own, except on the samples it was fitted on; there
     it is 1. If one is given, the output trained on votes has temperature 1.
 
     Returns predictions with the data's votes, with those of an output trained on votes, and with the users' answers if
-    they come from another output than the label's. Raises DataError as :func:`with_model_classes`, :func:`votes_of`
-    and :func:`mien.inference.onnx_classifier.check_tta`.
+    they come from another output than the label's. Raises DataError as :func:`with_model_classes`, :func:`votes_of` and
+    :func:`mien.inference.onnx_classifier.check_tta`.
     """
     check_tta(tta, predictor.mirrored)
     chosen = with_model_classes(predictor, faces.of_split(split))
@@ -126,10 +125,10 @@ def answers_of(output: LabelHead, probabilities: Floats) -> Answers:
 
 
 def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | None:
-    """Return the votes on faces, in the class order of the model's output trained on votes, if it has one.
+    """Return the votes on faces, in the order of :attr:`mien.base.model_file.Manifest.measured_output`; None without
+    votes.
 
-    Among several such outputs, :attr:`mien.base.model_file.Manifest.measured_output` is used. None if no face has
-    votes. ``output`` is empty if people could choose a class that the output lacks.
+    ``output`` is empty if people could choose a class that the output lacks.
     """
     answering = None if predictor is None else predictor.manifest.measured_output
     output = answering.name if answering is not None and answering.perceived else None
@@ -158,10 +157,7 @@ def _source(answering: LabelHead) -> str:
 
 
 def fitted_on(predictor: Predictor, faces: Dataset, split: str) -> bool:
-    """Return whether the model's temperature was fitted on this split of these faces.
-
-    Lists of changes (``--clean``) make no difference, neither before training nor now.
-    """
+    """Return whether the model's temperature was fitted on this split of these faces, cleaned or not."""
     manifest = predictor.manifest
     trained_on = (manifest.data_fingerprint, *manifest.cleaned_from)
     # Check cleaned_from first, because matches_training_data hashes all pixels.
@@ -193,10 +189,7 @@ def temperature_for_use(targets: Array, probabilities: Floats) -> float:
 
 
 def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
-    """Fit the temperature of the output in use, trained on votes, on the distributions of votes in validation.
-
-    Without votes on these classes the temperature is 1.
-    """
+    """Fit the temperature of the output in use, trained on votes, on votes in validation; 1 without such votes."""
     chosen = faces.of_split("validation")
     if chosen.votes is None or set(chosen.vote_classes) != set(predictor.classes):
         return 1.0
@@ -240,8 +233,8 @@ def predict_soft_labels(
 ) -> list[Teacher]:
     """Return each teacher with its predictions for the train split, from the cache if possible.
 
-    The temperature is 1: a model's own was fitted on validation labels, which must not influence a student. A resumed
-    run repeats only the teacher that was interrupted. Raises as :func:`mien.pipeline.split_predictions.predict_split`.
+    The temperature is 1: a model's own was fitted on validation labels, which must not influence a student. Raises as
+    :func:`mien.pipeline.split_predictions.predict_split`.
     """
     return [Teacher(each, each if each.suffix == ".npz" else _predict(each, faces, read, views)) for each in teachers]
 

@@ -126,11 +126,9 @@ def run_recipe(
 ) -> TrainingResult:
     """Train by a recipe, export the kept epoch, evaluate it on validation, and write the run folder.
 
-    Under ``torchrun`` only the first process exports and evaluates, and all processes return its result.
-
-    The temperature fitted on validation is stored in the exported model. Validation metrics do not use this
-    temperature. ``has_page`` writes the page of the metrics too. ``options`` are those of
-    :func:`mien.training.loop.train`.
+    Under ``torchrun`` only the first process exports and evaluates, and all processes return its result. The
+    temperature fitted on validation is stored in the exported model; validation metrics do not use it. ``options`` are
+    those of :func:`mien.training.loop.train`.
     """
     environment = dict(metadata or {})
     # Only the first process locks the folder and writes to it.
@@ -207,8 +205,7 @@ def cross_validated_text(found: Mapping[str, float]) -> str:
 def calibrate(model: Predictor, faces: Dataset) -> tuple[Predictor, Predictions]:
     """Fit an exported model's temperatures on validation.
 
-    Returns the model with these temperatures in its manifest (its file is not changed), and its predictions for
-    validation at temperature 1.
+    Returns the model with these in its manifest (its file is not changed), and its predictions at temperature 1.
     """
     model = model.for_labels()
     predictions = predict_split(model, faces, "validation")

@@ -174,9 +174,7 @@ def compare_predictions(
     names: tuple[str, str] = ("first", "second"),
     metrics: Sequence[Metric] = (),
 ) -> Comparison:
-    """Compare two models sample by sample: accuracy, macro-F1, log loss, further ``metrics``, and recall of each class.
-
-    Intervals and p-values are those of :func:`mien.evaluation.paired_tests.paired_differences`.
+    """Compare two models by accuracy, macro-F1, log loss, further ``metrics``, and recall of each class.
 
     Raises DataError if samples (in any order), labels, classes or data differ.
     """

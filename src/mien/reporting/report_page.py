@@ -223,10 +223,7 @@ def metrics_section(context: ReportContext) -> Section:
 
 
 def confusion_section(context: ReportContext) -> Section:
-    """Build the section of the confusion matrix and metrics per class, with counts and percentages as files.
-
-    With faces, a click on a cell (true class, predicted class) shows some of them.
-    """
+    """Build the section of the confusion matrix and metrics per class; a click on a cell shows some of its faces."""
     evaluation, faces = context.evaluation, cell_faces(context)
     keys = {cell: f"cell-{cell[0]}-{cell[1]}" for cell in faces}
     classes = evaluation.classes
@@ -413,11 +410,11 @@ def report_page(
     sections: Sequence[SectionOf] = SECTIONS,
     label: str = "",
 ) -> Page:
-    """Build the page of a report. No file is written.
+    """Build the page of a report. No file is written. Raises MissingExtraError without matplotlib.
 
-    Sections that need further inputs are listed as skipped at the end. ``metadata`` says how the page was made: model,
-    data, versions, command, in the order shown. ``label`` begins the labels of LaTeX, by default the title. With the
-    run of a model, texts for a paper are beside the page. Raises MissingExtraError without matplotlib.
+    Sections that need further inputs are listed as skipped at the end. ``metadata`` says how the page was made.
+    ``label`` begins the labels of LaTeX, by default the title. With the run of a model, texts for a paper are beside
+    the page.
     """
     built = [section(context) for section in sections]
     evaluation = context.evaluation

@@ -162,10 +162,7 @@ def robustness_section(context: ReportContext) -> Section | Notice:
 
 
 def mistakes_table(predictions: Predictions, faces: Dataset | None, most: int, shown: int | None = None) -> Table:
-    """Return a table of the most confident mistakes: file, label, prediction, all probabilities, and any votes.
-
-    ``file`` is empty without faces; ``shown`` is as for a :class:`Table`.
-    """
+    """Return a table of the most confident mistakes: file (maybe empty), label, prediction, probabilities, votes."""
     classes = predictions.classes
     order = worst_mistakes(predictions.labels, predictions.probabilities, most).tolist()
     votes = {} if faces is None else {at: faces.votes_on(at) for at in order}
@@ -200,10 +197,7 @@ def attention_section(context: ReportContext) -> Section | Notice:
 
 
 def show_attention(context: ReportContext, explainer: Explainer, notice: Notice | None = None) -> Section:
-    """Build the section that shows which methods are faithful, and faces with their maps. Needs faces.
-
-    ``notice`` says why some methods are missing.
-    """
+    """Build the section that shows which methods are faithful, and faces with their maps. Needs faces."""
     assert context.faces is not None
     images = np.asarray(context.faces.images)
     chosen = np.sort(np.random.default_rng(0).choice(len(images), min(CHECKED_FACES, len(images)), replace=False))

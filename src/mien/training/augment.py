@@ -33,8 +33,7 @@ def augment(
 ) -> Tensor:
     """Crop, augment and normalise one batch, uint8 (N, size_px, size_px[, 3]); mixup and cutmix are in :func:`mix`.
 
-    ``generator`` is on the images' device, ``mirrored`` bool (N,). The crop is resized to ``side_px``, if it is given.
-    Returns float32 (N, channels, side_px, side_px), normalised as in prediction.
+    ``generator`` is on the images' device, ``mirrored`` bool (N,). Returns float32 (N, channels, side_px, side_px).
     """
     side_px = side_px or spec.crop_px
     pixels = (images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)).to(torch.float32)
@@ -64,9 +63,8 @@ def augment(
 def corrupt(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> Tensor:
     """Blur some images, reduce the resolution of others, and add noise to others, with random strength.
 
-    Hendrycks & Dietterich 2019 measure such corruptions. The strengths are about the first four of five in
-    :mod:`mien.evaluation.robustness`, so robustness then measures corruptions known from training. Pixels are float32
-    (N, channels, S, S), 0..255.
+    The strengths are about the first four of five in :mod:`mien.evaluation.robustness`. Pixels are float32 (N,
+    channels, S, S), 0..255.
     """
     count, side, device = len(pixels), pixels.shape[-1], pixels.device
     unchanged = torch.eye(side, device=device)
@@ -151,10 +149,9 @@ def mix(
 
 
 def alternate(count: int, epoch: int, seed: int, device: torch.device) -> Tensor:
-    """Return which images to mirror in an epoch: half of them, and the other half in the next. -> bool (count,).
+    """Return which images to mirror in an epoch, bool (count,): half of them, and the other half in the next.
 
-    This is the alternating flip (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds"). In two consecutive epochs, the
-    network sees each image once plain and once mirrored, unlike with random flips.
+    This is the alternating flip (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds").
     """
     return ((torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5) ^ (epoch % 2 == 1)).to(device)
 

@@ -27,8 +27,8 @@ MAX_IMAGES = 4096
 class WeightAverage:
     """Exponential moving average of a network's weights and running statistics, updated once per step.
 
-    ``average <- d * average + (1 - d) * weights`` with ``d = min(decay, (1 + step) / (10 + step))``, so that the random
-    initial weights are forgotten quickly. With a decay of 0, the average is the network itself.
+    ``average <- d * average + (1 - d) * weights`` with ``d = min(decay, (1 + step) / (10 + step))``. With a decay of 0,
+    the average is the network itself.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -97,9 +97,10 @@ def accuracy(network: Network, dataset: Dataset, spec: InputSpec) -> float:
 
 @torch.no_grad()
 def recalibrate_bn(network: Network, images: Pixels, spec: InputSpec, *, through: nn.Module | None = None) -> None:
-    """Set the running statistics of all batch norms to their mean over batches of these faces, in a fixed random order.
+    """Set the running statistics of all batch norms to their mean over batches of these faces; leave evaluation mode
+    on.
 
-    The network is called through ``through``, such as a module that computes in bf16, and is left in evaluation mode.
+    The network is called through ``through``, such as a module that computes in bf16.
     """
     network.eval()
     norms = batch_norms(network)

@@ -19,10 +19,7 @@ from mien.training.augment import alternate, augment, mix
 
 
 def image_tensor(images: Pixels, device: torch.device) -> Tensor:
-    """Return a data set's images as a read-only tensor on the device, for :func:`epoch_batches`.
-
-    Images of a memory-mapped file stay in the file, unless they fit into a GPU's memory.
-    """
+    """Return a data set's images as a read-only tensor; a mapped file stays one, unless it fits into a GPU's memory."""
     if not is_mapped(images):
         # Only a read-only array is copied, because a copy needs twice the memory.
         return torch.from_numpy(np.require(images, requirements="W")).to(device)
@@ -80,9 +77,8 @@ def epoch_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch. All random numbers depend only on the recipe's seed and on ``epoch``.
 
-    ``images`` come from :func:`image_tensor`; ``labels`` are on the device of the batches. ``mixing`` allows mixup and
-    cutmix, if the recipe has them. ``side_px`` returns the side of the crop for a step's index. Without cutmix, the
-    side has no effect on how faces are augmented and mixed.
+    ``labels`` are on the device of the batches. ``mixing`` allows mixup and cutmix. ``side_px`` returns the side of the
+    crop for a step's index.
     """
     device, seed = labels.device, recipe.seed
     generator = torch.Generator(device).manual_seed(epoch_seed(seed, epoch) + 1)
@@ -141,20 +137,14 @@ def balanced_counts(counts: Ints, recipe: BalanceRecipe) -> Ints:
 
 
 def draw_per_class(dataset: Dataset, count: int, seed: int) -> Dataset:
-    """Draw at most ``count`` faces of each class at random, and keep their order.
-
-    With the same seed, a larger count draws the same faces and additional ones.
-    """
+    """Draw at most ``count`` faces of each class at random, in their order; a larger count draws additional ones."""
     generator = np.random.default_rng(seed)
     kept = [generator.permutation(members)[:count] for members in _members(dataset.labels, len(dataset.classes))]
     return dataset.subset(np.sort(np.concatenate(kept)))
 
 
 def oversample(dataset: Dataset, share: float, seed: int) -> Dataset:
-    """Repeat faces of smaller classes until each class has ``share`` of the largest; repeated faces come last.
-
-    No face is used a third time before all others of its class are used twice, and so on.
-    """
+    """Repeat faces of smaller classes, all equally often, to ``share`` of the largest; repeated ones are last."""
     generator = np.random.default_rng(seed)
     counts = dataset.counts()
     pending = balanced_counts(counts, BalanceRecipe(sampling="oversample", share=share)) - counts
@@ -164,10 +154,10 @@ def oversample(dataset: Dataset, share: float, seed: int) -> Dataset:
 
 
 def balanced_order(labels: Ints, batch_size: int, seed: Sequence[int]) -> Ints:
-    """Return an order of faces, labels int64 (N,), in which every batch has equally many faces of each class.
+    """Return an order of faces, labels int64 (N,), in which every batch has equally many faces of each class, or one
+    more.
 
-    Counts differ by one if ``batch_size`` is not a multiple of the number of classes. An epoch has as many batches
-    as without balancing, max(N // batch_size, 1). No face is repeated before all others of its class were used.
+    An epoch has as many batches as without balancing. No face is repeated before all others of its class were used.
     """
     generator = np.random.default_rng(seed)
     present, labels = np.unique(labels, return_inverse=True)

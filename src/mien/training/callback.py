@@ -193,10 +193,7 @@ LOGGERS: dict[str, tuple[Callable[[RunFolder], Tracker], str]] = {
 
 
 class Logger(Callback):
-    """Copies each finished epoch of history.csv to a tracker in :data:`LOGGERS`.
-
-    A resumed run is logged from its first epoch: TensorBoard's files are rewritten, MLflow and W&B get a new run.
-    """
+    """Copies each finished epoch of history.csv to a tracker in :data:`LOGGERS`, in a resumed run the first too."""
 
     def __init__(self, name: str, run: RunFolder) -> None:
         """Check that the tracker can be used, before data is read.

@@ -138,7 +138,7 @@ def make_fabric(
     """Make a Fabric for a device, auto, cpu, cuda or mps, or under ``torchrun`` for one device per process.
 
     ``auto`` is bf16 by autocast if the device supports it natively, else fp32. With ``may_leave_out``, some weights may
-    have no gradient in a step of several processes. Raises TrainingError if the device does not exist.
+    have no gradient in a step. Raises TrainingError if the device does not exist.
     """
     check_device(device)
     on_gpu = device in {"auto", "cuda"} and torch.cuda.is_available()
@@ -205,11 +205,7 @@ def set_threads(count: int) -> None:
 
 
 def _never_destroy(model: object) -> None:
-    """Prevent the destruction of a distributed model and its process group.
-
-    The group's destructor waits for its threads while holding Python's lock. A thread that returns the last gradients
-    waits for that lock, so both wait forever (seen with torch 2.13 and gloo after Ctrl-C). The processes end soon.
-    """
+    """Prevent the destruction of a distributed model and its process group, which can deadlock (torch 2.13, gloo)."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
 
 

@@ -85,10 +85,7 @@ def _choose_penalty(state: TrainingState, views: Tensor) -> float:
 def _fit(
     state: TrainingState, views: Tensor, labels: Tensor, penalty: float, exact: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Minimise the run's loss over all views plus the penalty by L-BFGS; return weight (C, D) and bias (C,).
-
-    With ``exact`` it runs until logits are exact to about 1e-5, as on the browser page.
-    """
+    """Minimise the run's loss over all views plus the penalty by L-BFGS; return weight (C, D) and bias (C,)."""
     features, labels = views.flatten(0, 1), labels.repeat(len(views))
     weight = features.new_zeros(len(state.plan.classes), features.shape[1]).requires_grad_()
     bias = features.new_zeros(len(state.plan.classes)).requires_grad_()

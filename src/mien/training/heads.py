@@ -30,15 +30,7 @@ from mien.training.losses import Loss, LossFunction
 
 @dataclass(frozen=True)
 class Output:
-    """An output of the network, as the recipe describes it.
-
-    Attributes:
-        name: name in the recipe.
-        target: training target: label, votes, majority or sampled; see :class:`mien.base.recipe.OutputRecipe`.
-        weight: weight of its loss in the sum.
-        classes: class names in the order of the logits.
-        answers: whether this is the default output.
-    """
+    """An output of the network, as the recipe describes it; ``answers`` says whether it is the default one."""
 
     name: str
     target: str
@@ -162,9 +154,6 @@ MOMENTUM = 0.9
 class SelfAdaptive:
     """Targets that move from the labels towards the network's own predictions, one for each face of an epoch.
 
-    The network contradicts a wrong label before it memorises it. Unlike in the paper, a part of the label is kept, and
-    all faces have the same weight.
-
     Attributes:
         given: float32 (N, C), smoothed labels.
         moving: float32 (N, C), initially the same; then a moving average of predictions for the augmented faces.
@@ -232,10 +221,7 @@ class VotesHead(Head):
         return functional.cross_entropy(logits, self.blended(batch))
 
     def blended(self, batch: Batch) -> Tensor:
-        """Mix teachers' predictions of votes with weight ``alpha`` and the votes themselves, float32 (B, V).
-
-        If an image has no votes, only the teachers' predictions are used, so each row sums to 1.
-        """
+        """Mix teachers' predictions of votes, weight ``alpha``, and any votes: float32 (B, V), rows sum to 1."""
         votes = batch.mixed(self.targets)
         if self.taught is None:
             return votes
@@ -263,10 +249,7 @@ def majority_targets(distributions: Floats) -> Floats:
 
 
 def sampled_targets(distributions: Floats, seed: int, epoch: int) -> Floats:
-    """Draw one vote per row from its distribution: probabilistic label drawing of Barsoum et al. 2016.
-
-    (N, V) -> (N, V), with a single 1 in each row that is not all zeros.
-    """
+    """Draw a vote per row from its distribution (Barsoum et al. 2016): (N, V) -> (N, V), at most one 1 in a row."""
     drawn = np.random.default_rng((seed, epoch, 10)).random((len(distributions), 1))
     cumulative = distributions.cumsum(axis=1)
     # Rounding may leave the last cumulative sum below 1, so scale the draw by it.

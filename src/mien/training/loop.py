@@ -164,11 +164,7 @@ def learning_rate(state: TrainingState, step: int) -> float:
 
 
 class _Sums:
-    """Sums of loss and correct predictions over an epoch, on the device.
-
-    Attributes:
-        shown_loss: the last loss that was read, for progress bars; reading it waits for a GPU.
-    """
+    """Sums of loss and correct predictions over an epoch, on the device; ``shown_loss`` is the last that was read."""
 
     def __init__(self, state: TrainingState) -> None:
         device = state.fabric.device

@@ -112,8 +112,7 @@ def balanced_weights(counts: Array) -> Floats:
 def effective_weights(counts: Array, beta: float) -> Floats:
     """Compute weights by the effective number of faces, (1 - beta) / (1 - beta^n_c): Cui et al. 2019, equation 4.
 
-    They are scaled to sum to the number of classes, as in the paper. beta = 0 gives equal weights, beta near 1 those of
-    :func:`balanced_weights`. A class without faces gets 0. (C,) counts -> float64 (C,).
+    They sum to the number of classes, as in the paper. A class without faces gets 0. (C,) counts -> float64 (C,).
     """
     effective = (1 - beta ** counts.astype(np.float64)) / (1 - beta)
     weights = np.divide(1.0, effective, out=np.zeros_like(effective), where=counts > 0)

@@ -66,10 +66,7 @@ def rate_factor(recipe: ScheduleRecipe, step: int, steps_per_epoch: int, epochs:
 
 
 def plateau_factor(recipe: ScheduleRecipe, validation_losses: Sequence[float]) -> float:
-    """Return the factor of the learning rate that the schedule ``plateau`` has reached after these epochs.
-
-    A cut happens after ``patience`` epochs without a better result.
-    """
+    """Return the factor of the learning rate that the schedule ``plateau`` has reached after these epochs."""
     if recipe.name != "plateau":
         return 1.0
     factor, best, waited = 1.0, math.inf, 0
@@ -97,9 +94,8 @@ def lr_scales(network: Network, layer_decay: float) -> dict[nn.Parameter, float]
 def blocks(network: Network) -> list[list[nn.Parameter]]:
     """Group a network's parameters into blocks, from the images to the head, which is the last block.
 
-    Blocks are parts of the network, such as residual blocks. Sequences are divided, down to residual blocks and single
-    convolutions. A part without matrices, such as the norm after a convolution, joins the previous block. A parameter
-    outside all parts, such as a position embedding, joins the first block.
+    Sequences are divided, down to residual blocks and single convolutions. A part without matrices, such as the norm
+    after a convolution, joins the previous block; a parameter outside all parts joins the first.
     """
     found: list[list[nn.Parameter]] = []
     for part in _opened(network.parts()):
@@ -122,11 +118,7 @@ def _opened(parts: Iterable[nn.Module]) -> Iterator[nn.Module]:
 
 
 def freeze(network: Network, optimizer: optim.Optimizer, frozen: bool) -> None:
-    """Train only the head, or all parameters in the optimiser. The network is in training mode.
-
-    A frozen weight has no gradient, so neither weight decay nor momentum can change it. Frozen batch norms use and keep
-    their running statistics, which belong to the frozen weights.
-    """
+    """Train only the head, or all parameters in the optimiser; frozen batch norms keep their running statistics."""
     head = set(network.head.parameters())
     for group in optimizer.param_groups:
         for parameter in group["params"]:

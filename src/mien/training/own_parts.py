@@ -65,10 +65,7 @@ class Parts:
         return named | ({} if self.weights is None else {"weights": "of an instance"})
 
     def label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Compute the user's loss of a batch.
-
-        Raises TrainingError: the loss is no scalar, or has no gradient (``own-part``).
-        """
+        """Compute the user's loss of a batch. Raises TrainingError: no scalar, or no gradient (``own-part``)."""
         assert self.loss is not None
         try:
             with named(self.loss, "loss"):
@@ -92,10 +89,7 @@ class Parts:
         return recipe.model_copy(update={"augment": AugmentRecipe(**kept, cutmix=recipe.augment.cutmix)})
 
     def augmented(self, batches: Iterable[Batch], spec: InputSpec) -> Iterator[Batch]:
-        """Apply the user's augmentation to the batches.
-
-        Raises TrainingError: the result has another shape, or values far from 0..1 or not finite (``own-part``).
-        """
+        """Apply the user's augmentation to the batches. Raises TrainingError for a wrong result (``own-part``)."""
         assert self.augment is not None
         for batch in batches:
             with named(self.augment, "augment"):
@@ -110,10 +104,7 @@ class Parts:
             yield replace(batch, images=shown)
 
     def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
-        """Make the user's optimiser; ``lr`` is the recipe's; the schedule gives factors of it.
-
-        Raises TrainingError: no optimiser, or one of other parameters (``own-part``).
-        """
+        """Make the user's optimiser; ``lr`` is the recipe's. Raises TrainingError for a wrong one (``own-part``)."""
         assert self.optimizer is not None
         with named(self.optimizer, "optimizer"):
             made: Any = self.optimizer([each for each in network.parameters() if each.requires_grad])

@@ -35,15 +35,9 @@ _VALIDATED = 512
 
 @dataclass(frozen=True)
 class TrainingEstimate(JsonResult):
-    """Estimated cost of a training run.
+    """Estimated cost of a training run on this machine; early stopping may end it sooner.
 
-    Attributes:
-        epochs: epochs of the recipe; early stopping may end sooner.
-        steps_per_epoch: optimiser steps of an epoch.
-        parameters: number of parameters of the network.
-        seconds: time for training and validation on this machine.
-        memory_bytes: peak memory of the process (on a GPU, of torch on the device) in the timed steps, or None.
-        device: device of the steps: ``cpu``, ``cuda:0``, ``mps:0``.
+    ``memory_bytes`` is the peak of the process (on a GPU, of torch on the device) in the timed steps, or None.
     """
 
     epochs: int
@@ -168,8 +162,7 @@ def range_test(
 def suggested_rate(rates: Floats, losses: Floats, means: Floats) -> float:
     """Return the highest rate, at most that of the lowest mean, around which the loss falls clearly.
 
-    Arguments are what :func:`range_test` returns; a running mean alone drifts by chance, and lags behind. Raises
-    TrainingError if the loss falls nowhere (``lr-not-found``).
+    Arguments are what :func:`range_test` returns. Raises TrainingError if the loss falls nowhere (``lr-not-found``).
     """
     # Ignore the steps after the lowest mean, where an exploded loss may fall steeply again.
     falling = losses[: int(means.argmin()) + _WINDOW // 2 + 1] if len(means) else losses
