@@ -18,8 +18,7 @@ import mien
 from mien.base.processes import track
 from mien.data.read import load_dataset
 from mien.evaluation.metrics import proportion
-from mien.faces.face import SPAN, between, crop_faces, square_around
-from mien.faces.face import Box, Face
+from mien.faces.face import SPAN, Box, Face, between, crop_faces, square_around
 from mien.faces.find import find_detector
 
 ENLARGED_PX, AROUND_PX = 192, 96

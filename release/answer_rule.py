@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.heads import decide
-from mien.base.heads import AnswerRule, VotesHead
+from mien.base.heads import AnswerRule, VotesHead, decide
 from mien.base.labels import NOT_A_FACE_CLASS
 
 OUTPUT = "photographs"

@@ -32,8 +32,7 @@ from scipy.optimize import minimize
 
 from mien.api.evaluate import evaluate
 from mien.base.files import write_bytes, write_text
-from mien.base.heads import softmax
-from mien.base.heads import AnswerRule
+from mien.base.heads import AnswerRule, softmax
 from mien.base.images import open_image
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.model_file import OutputManifest, attach_manifest, read_manifest
