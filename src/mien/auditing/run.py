@@ -71,10 +71,7 @@ class AuditFindings:
 
 
 def find_copies(dataset: Dataset) -> NearCopies:
-    """Find identical images and near-copies, which cross-validation keeps together.
-
-    Raises MissingExtraError without the extra ``audit``.
-    """
+    """Find identical images and near-copies, which cross-validation keeps together; needs the extra ``audit``."""
     images = _grey(dataset.images)
     with _one_thread():
         with busy("counting copies"):
@@ -95,10 +92,7 @@ def _one_thread() -> AbstractContextManager[Any]:
 
 
 def audit_faces(dataset: Dataset, copies: NearCopies, predictions: Predictions | None = None) -> AuditFindings:
-    """Run all checks of an audit on a data set, all splits; without predictions, labels are not reviewed.
-
-    Raises DataError for predictions for other data, MissingExtraError without ``audit``.
-    """
+    """Run all checks of an audit on all splits of a data set; without predictions, labels are not reviewed."""
     if predictions is not None:
         dataset = _with_classes_of(predictions, dataset)
     groups = copies.groups
@@ -125,10 +119,8 @@ def audit_faces(dataset: Dataset, copies: NearCopies, predictions: Predictions |
 
 
 def check_audit(dataset: Dataset, predictions: Predictions | None) -> None:
-    """Raise an error for data or predictions that an audit cannot use, before the slow search for copies.
-
-    Raises DataError: fewer than two classes, or predictions for other data, for the train or test split, or without
-    samples of some class.
+    """Raise DataError, before the slow search, for data or predictions that an audit cannot use: fewer than two
+    classes, or predictions of other data, of train or test, or without samples of a class.
     """
     present = [name for name, count in zip(dataset.classes, dataset.counts(), strict=True) if count]
     if len(present) < 2:

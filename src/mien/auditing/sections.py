@@ -277,10 +277,7 @@ def audit_tables(findings: AuditFindings) -> RenderableType:
 
 
 def write_audit(folder: Path, findings: AuditFindings, *, title: str, metadata: Mapping[str, str]) -> WrittenPage:
-    """Write ``audit.html`` with its charts and tables into a folder; the page is written last.
-
-    Raises MissingExtraError without matplotlib or jinja2, RunError if the files cannot be written.
-    """
+    """Write ``audit.html`` with its charts and tables into a folder, the page last; needs matplotlib and jinja2."""
     faces = findings.faces
     splits = ", ".join(f"{sum(counts):,} {split}" for split, counts in faces.counts_by_split().items())
     lead = f"{counted(len(faces), 'sample')} ({splits}), {len(faces.classes)} classes."

@@ -19,10 +19,7 @@ Groups: TypeAlias = Ints
 
 
 def connected_components(count: int, first: Ints, second: Ints) -> Groups:
-    """Find the connected components of a graph of N nodes, whose P edges join ``first`` and ``second``.
-
-    Returns int64 (N,), the smallest node of each node's component.
-    """
+    """Find the components of N nodes joined by P edges: int64 (N,), the smallest node of each node's component."""
     least = np.arange(count, dtype=np.int64)  # smallest node that each node is known to be connected to
     while True:
         before = least.copy()
@@ -36,10 +33,7 @@ def connected_components(count: int, first: Ints, second: Ints) -> Groups:
 
 
 def join_groups(count: int, *groupings: Groups | None) -> Groups:
-    """Join groupings, such as people and copies: samples that share a group in any of them share one in the result.
-
-    Groupings that are None are ignored. Without any grouping, each sample is its own group.
-    """
+    """Join groupings (None is ignored): samples that share a group in any of them share one in the result."""
     given = [np.unique(each, return_inverse=True)[1] for each in groupings if each is not None]
     if not given or not count:
         return np.arange(count, dtype=np.int64)

@@ -34,10 +34,7 @@ def missing(values: Array) -> Bools:
 
 
 def parse_number(cell: str) -> float:
-    """Return the number in a cell, also with a decimal comma (0,5); NaN for a missing value.
-
-    Raises ValueError for text. ``1,234`` is text, because it may be one number or the other.
-    """
+    """Return the number in a cell, also 0,5; NaN for a missing one; ValueError for text and the ambiguous 1,234."""
     cell = cell.strip()
     if is_missing(cell):
         return float("nan")
@@ -46,10 +43,8 @@ def parse_number(cell: str) -> float:
 
 
 def parse_column(values: Sequence[str]) -> Array:
-    """Convert a column of text to whole numbers, else to numbers; else keep the text; (N,).
-
-    Numbers with a leading zero (001), ids of 20 digits, and two texts for one number (1 and 1.0) stay text, because
-    they may be names.
+    """Convert a column of text to whole numbers, else to numbers, else keep it, (N,). Leading zeros (001), ids of 20
+    digits, and two texts for one number (1 and 1.0) stay text, because they may be names.
     """
     distinct = {value: _plain_number(value) for value in set(values)}
     if all(distinct.values()):

@@ -129,10 +129,8 @@ class MienWarning(UserWarning):
 
 @contextmanager
 def needs_extra(extra: str, purpose: str) -> Iterator[None]:
-    """Turn a failed import in the ``with`` block into an error that names the extra to install.
-
-    ``purpose`` is the subject of the sentence, e.g. ``"Training"``. Raises MissingExtraError if a package is not
-    installed. A missing module of mien itself is a bug and raises as usual.
+    """Turn a failed import in the block into MissingExtraError, whose subject is ``purpose``, e.g. ``"Training"``. A
+    missing module of mien itself is a bug and raises as usual.
     """
     try:
         yield

@@ -130,10 +130,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """Return a folder for files that can be recreated, in ``$MIEN_CACHE`` or the user's cache folder.
-
-    For a user without a home folder, it is a path where no file can be created.
-    """
+    """Return a folder for files that can be recreated: ``$MIEN_CACHE``, else the user's cache; without a home none."""
     try:
         return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)).expanduser() / name
     except RuntimeError:
@@ -156,10 +153,9 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def lock_file(stream: BinaryIO) -> bool:
-    """Lock an open file until it is closed or the process ends.
+    """Lock an open file until it is closed or the process ends; on a file system without locks it always succeeds.
 
-    Return False when another process holds the lock or has removed the file since it was opened. The lock stops only
-    programs that ask for it. On a file system without locks it always succeeds.
+    Returns False when another process that asks holds the lock, or has removed the file since it was opened.
     """
     try:
         if sys.platform == "win32":

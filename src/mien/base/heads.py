@@ -94,10 +94,7 @@ class LabelHead:
     margin: ClassVar[float] = TIE_MARGIN
 
     def values(self, logits: Floats32, temperature: float | None = None) -> Floats:
-        """Compute probabilities of :attr:`classes` from logits, float32 (N, K) -> float64 (N, C); rows sum to 1.
-
-        ``temperature`` replaces the output's own.
-        """
+        """Compute probabilities from logits, float32 (N, K) -> float64 (N, C), at the output's temperature or this."""
         return softmax(logits.astype(np.float64) / (self.temperature if temperature is None else temperature))
 
     def derived(self, probabilities: Floats) -> Floats:
@@ -125,10 +122,7 @@ people, 0.89."""
 
 
 class AnswerRule(BaseModel, extra="forbid", frozen=True):
-    """Rule that computes the default answer from shares of people; see :meth:`VotesHead.shown`.
-
-    ``release/photographs.py`` chooses the values for a model.
-    """
+    """Rule of the default answer from shares of people; ``release/photographs.py`` chooses its values for a model."""
 
     output: str = Field(description="name of the output trained on votes")
     prior: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
@@ -181,9 +175,8 @@ class VotesHead(LabelHead):
         """Convert shares of people, (N, classes of the logits), to probabilities of :attr:`classes`, float64 (N, C).
 
         With a rule, the shares of expressions are multiplied by :meth:`AnswerRule.factors` and rescaled to their former
-        sum. "unknown" is then left out; the share of "not-a-face" is not multiplied. Correcting for the prior follows
-        Saerens et al. 2002, weakened by ``strength``. ``web/src/heads/votes.ts`` does the same. Without a rule, the
-        shares are returned.
+        sum (Saerens et al. 2002, weakened by ``strength``), then "unknown" is left out. ``web/src/heads/votes.ts`` does
+        the same. Without a rule, the shares are returned.
         """
         if self.rule is None:
             return shares
@@ -210,10 +203,7 @@ class VotesHead(LabelHead):
 
 
 def derived_affect(shares: Floats, classes: Sequence[str]) -> Floats:
-    """Compute the valence and arousal of N faces, -1..1, float64 (N, 2), from the shares (N, C) of their expressions.
-
-    They are means of the classes' values, weighted by the shares. Classes without a value are left out.
-    """
+    """Compute valence and arousal, -1..1, float64 (N, 2): means of the classes' values, weighted by shares (N, C)."""
     words = np.array([[VALENCE.get(name, 0.0), AROUSAL.get(name, 0.0)] for name in classes])
     kept = shares * np.isin(classes, list(VALENCE))
     return np.asarray(kept @ words / np.maximum(kept.sum(axis=1, keepdims=True), 1e-12))
@@ -245,9 +235,8 @@ HEADS: dict[str, type[LabelHead]] = {
 
 
 def answering(targets: Sequence[str]) -> int:
-    """Return the index of the default output, given the training target of each output.
+    """Return the index of the default output: distribution of votes, sampled vote, majority, label, in this order.
 
-    The order is: the distribution of votes, one sampled vote, the majority of votes, the label.
     ``web/src/heads/votes.ts`` has the same rule.
 
     >>> answering(["label", "majority", "votes"]), answering(["label"])

@@ -91,10 +91,7 @@ def is_left_out(folder: os.DirEntry[str], within: Sequence[Path]) -> bool:
 
 
 def open_image(source: str | os.PathLike[str] | bytes) -> Image:
-    """Open and decode an image, a path or bytes, and turn it upright by its EXIF orientation.
-
-    An animation gives its first frame. Raises DataError: missing, empty, no image, damaged, or over ``MAXIMUM_PIXELS``.
-    """
+    """Open an image or an animation's first frame upright. Raises DataError: unreadable or over ``MAXIMUM_PIXELS``."""
     with open_image_header(source) as image:
         return _upright(image, name_of(source))
 
@@ -138,10 +135,8 @@ class _File(io.BufferedReader):
 
 
 def ignore_pillow_warnings() -> None:
-    """Silence Pillow's warnings about odd metadata and large images; they do not affect the pixels.
-
-    The warning filter stays active. ``warnings.catch_warnings`` changes the filters of the whole process and is not
-    thread-safe. The filter moves to the front if other filters were added before it.
+    """Silence Pillow's warnings about odd metadata and large images; they do not affect the pixels. The filter stays,
+    at the front: ``warnings.catch_warnings`` changes those of the whole process and is not thread-safe.
     """
     with _FILTERS:
         if warnings.filters[:1] != [_PILLOW_IGNORED]:
@@ -256,11 +251,7 @@ def encoded(image: Image, form: str = "PNG", **options: Any) -> bytes:
 
 
 def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
-    """Open an image given in any supported form.
-
-    Forms are a path, image bytes, an open binary file, a PIL image, which is turned upright, or an array, which is
-    returned unchanged. Raises DataError for another type (``image-type``), and as :func:`open_image`.
-    """
+    """Open a path, image bytes, binary file or PIL image upright; an array is returned as it is, others refused."""
     if isinstance(source, bytearray | memoryview):
         source = bytes(source)
     if isinstance(source, str | os.PathLike | bytes):

@@ -64,10 +64,7 @@ def order_classes(names: set[str]) -> tuple[str, ...]:
 
 
 def parse_map(text: str) -> dict[str, str]:
-    """Parse ``"contempt=disgust,0=angry"`` into a mapping from names in the data to new names; the last ``=`` divides.
-
-    Raises DataError: a part is not ``name=name``, or a name on the left occurs twice.
-    """
+    """Parse ``"contempt=disgust,0=angry"``, names in the data to new ones; the last ``=`` divides; else DataError."""
     mapping: dict[str, str] = {}
     for part in text.split(","):
         found, equals, wanted = (piece.strip() for piece in part.rpartition("="))
@@ -96,10 +93,9 @@ class LabelScheme:
         return tuple(self.groups)
 
     def mapping(self, classes: Sequence[str], owner: str = "the data") -> Ints:
-        """Return the index of the new class for each class of the data, or -1 if it is dropped. Shape (C,).
+        """Return the index of the new class for each class of the data (C,), -1 if it is dropped; merged ones stay.
 
-        Classes that the scheme has merged already stay. Raises DataError if the scheme names a class that is not in
-        ``classes``. The error names their ``owner``.
+        Raises DataError, which names the ``owner``, if the scheme names a class that is not in ``classes``.
         """
         for wanted in (name for group in self.groups.values() for name in group):
             if wanted not in classes:
@@ -115,10 +111,7 @@ class LabelScheme:
         return self.mapping(classes)[labels]
 
     def merge_probabilities(self, probabilities: Array, classes: Sequence[str]) -> Floats:
-        """Compute probabilities of the new classes: sums over each group, rescaled to sum to 1.
-
-        (N, C) in [0, 1] -> (N, G) float64. A sample whose kept classes all have probability 0 becomes uniform.
-        """
+        """Sum (N, C) in each group, rescaled to sum to 1: float64 (N, G); uniform where all kept classes have 0."""
         mapping = self.mapping(classes)
         merged = np.zeros((len(probabilities), len(self.groups)), dtype=np.float64)
         for old, new in enumerate(mapping):

@@ -138,10 +138,7 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
         return bool(augment.get("flip", True) and not augment.get("name"))
 
     def output(self, name: str | None = None) -> LabelHead:
-        """Return an output by name; None: the rule's answer, else :func:`answering`.
-
-        Raises ModelError if the model has no such output (``output-unknown``).
-        """
+        """Return an output by name, else ModelError (``output-unknown``); None: the rule's, or :func:`answering`."""
         outputs = self.outputs_to_choose
         if name is None:
             return outputs[0] if self.answer else self.measured_output
@@ -188,10 +185,8 @@ def _damaged(path: Path, where: str = "") -> ModelError:
 
 
 def stay_offline() -> None:
-    """Stop onnxruntime from sending telemetry. Call this before onnxruntime is imported.
-
-    From 1.29 on, importing it writes a machine identifier to the user's cache and reports on sessions.
-    ``disable_telemetry_events`` can only be called afterwards. Users can override this with the environment variable.
+    """Stop onnxruntime, before its import, from sending telemetry: since 1.29 that writes an identifier and reports on
+    sessions, and ``disable_telemetry_events`` comes too late. The environment variable overrides this.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 

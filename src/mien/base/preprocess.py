@@ -97,10 +97,7 @@ def face_shape(size_px: int, channels: int) -> tuple[int, ...]:
 
 
 def face_square(image: Image | npt.NDArray[np.generic], size_px: int, channels: int = 1) -> Pixels:
-    """Convert an image to the square that models see. Returns uint8 (size_px, size_px), or (size_px, size_px, 3).
-
-    One channel calls :func:`grey_square`, which says what is raised; three do the same in RGB and repeat grey in all.
-    """
+    """Convert an image to what models see, uint8 (size_px, size_px[, 3]): :func:`grey_square`, or the same in RGB."""
     return grey_square(image, size_px) if channels == 1 else _squared(upright_rgb(image), size_px)
 
 
@@ -274,10 +271,7 @@ def in_pixels(inputs: Floats32, spec: InputSpec) -> Pixels:
 
 
 def to_input(images: Pixels, spec: InputSpec) -> Floats32:
-    """Crop the centre and normalise: uint8 (N, size_px, size_px[, 3]) -> float32 (N, channels, crop_px, crop_px).
-
-    Raises DataError: wrong shape or dtype (``image-type``).
-    """
+    """Crop the centre and normalise: uint8 (N, size_px, size_px[, 3]) -> float32 (N, channels, crop_px, crop_px)."""
     if images.dtype != np.uint8 or images.shape[1:] != spec.face_shape:
         expected, found = ", ".join(map(str, spec.face_shape)), f"{images.dtype} {images.shape}"
         raise DataError(f"Face crops must be uint8 (N, {expected}), 0..255; found {found}.", code="image-type")

@@ -70,10 +70,9 @@ _inside = 0
 
 @contextmanager
 def torch_defaults() -> Iterator[None]:
-    """Use gradients, float32 and the CPU in the ``with`` block, whatever torch modes the program has set.
+    """Use gradients, float32 and the CPU in the block; afterwards torch's modes and all random numbers are as before.
 
-    Afterwards these modes and the random numbers of torch, NumPy and Python go on as if nothing had happened. Several
-    threads may be inside; the last one restores the program's state.
+    Several threads may be inside; the last one restores the program's state.
     """
     global _inside
     torch: Any = sys.modules.get("torch")
@@ -133,10 +132,7 @@ _TORCHRUN = (
 
 
 def process_count() -> int:
-    """Return the number of processes that train together, from ``torchrun``'s environment; 1 without it.
-
-    Other launchers (SLURM, MPI), and variables that one has left behind, change nothing: such a process trains alone.
-    """
+    """Return how many processes ``torchrun`` started to train together, 1 without; other launchers change nothing."""
     return int(os.environ["WORLD_SIZE"]) if all(os.environ.get(name) for name in _TORCHRUN) else 1
 
 
@@ -170,10 +166,7 @@ def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], workers: 
 
 
 def start_ray() -> Any:
-    """Start Ray on this machine, or join the cluster that ``RAY_ADDRESS`` names, and return the module.
-
-    Raises MissingExtraError without Ray, RunError if no cluster answers or starts (``ray``).
-    """
+    """Start Ray here, or join the cluster that ``RAY_ADDRESS`` names, and return its module; RunError (``ray``)."""
     # Without this, Ray sends usage reports to its maker.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Do not show messages of Ray's workers in the terminal.

@@ -197,9 +197,8 @@ class Recipe(StrictModel):
     def digest(self) -> str:
         """SHA-256 of all settings that affect the result (not name and description), as ``"sha256:..."``.
 
-        Keys at their default are left out, so a digest stays valid when recipes get a new key. The default of a key
-        must therefore never change. For a renamed key, the old name is hashed. All settings of the network are hashed,
-        so compare recipes after :func:`mien.models.registry.completed`.
+        Keys at their default are left out, so a digest stays valid when recipes get a new key, and a default must never
+        change. Renamed keys are hashed by their old name. Compare recipes after :func:`mien.models.registry.completed`.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
         for table in ("model", *OWN_PARTS):
@@ -275,11 +274,7 @@ def check_recipe(content: Mapping[str, Any], origin: str, changes: Settings = ()
 
 
 def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Drop the settings of the recipe's network if ``model.name`` changes to another family.
-
-    The other network may not have these settings. A family is a name without final digits: ``vgg11`` and ``vgg16`` have
-    the same settings.
-    """
+    """Drop settings of the recipe's network if ``model.name`` changes its family, the name without final digits."""
     model = content.get("model")
     names = [str(value) for key, value in settings if key == "model.name"]
     former = str(model.get("name", "mien")) if isinstance(model, Mapping) else ""

@@ -36,10 +36,7 @@ MODEL_SETTINGS: dict[str, tuple[str, ...]] = {
 
 
 class ModelRecipe(BaseModel, extra="allow", frozen=True, allow_inf_nan=False):
-    """The network. Keys other than ``name`` are settings of its family; ``mien.models.registry`` checks their values.
-
-    With ``file``, ``name`` is a class in a user's Python file; ``file_sha256`` is the digest of its text.
-    """
+    """The network ``name``, or that class of a user's ``file``, with settings that ``mien.models.registry`` checks."""
 
     name: str = "mien"
 
@@ -153,10 +150,7 @@ _MIXES = OnlyWith("augment.mixup or augment.cutmix", lambda r: bool(r.augment.mi
 
 
 class AugmentRecipe(OwnPart):
-    """Random augmentation of training images, different in each epoch. Everything is off by default.
-
-    A function in ``file`` replaces everything except mixup and cutmix.
-    """
+    """Random augmentation in each epoch, off by default; a function in ``file`` replaces all but mixup and cutmix."""
 
     flip: bool = Field(default=False, description="mirror half of the images in one epoch, the other half in the next")
     translate: Fraction = Field(default=0.0, description="largest shift, as a fraction of the side")

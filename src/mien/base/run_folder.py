@@ -75,10 +75,7 @@ class RunFolder:
         return self.path / f"predictions_{split}.npz"
 
     def remove_derived(self) -> tuple[str, ...]:
-        """Remove files that were made from an older model, and return their names.
-
-        They are quantized models, soft labels, robustness and test predictions. The ledger of the test split stays.
-        """
+        """Remove quantized models, soft labels, robustness, test predictions of an older model; return their names."""
         robustness = self.path / "robustness.json"
         derived = (self.model_fp16, self.model_int8, self.predictions("train"), self.predictions("test"), robustness)
         gone = [file for file in derived if file.exists()]
@@ -125,10 +122,9 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the folder against other commands in the ``with`` block; create it if it is missing.
+        """Lock the folder, created if missing, against other commands in the block; RunError if another holds the lock.
 
-        Half-written files of killed processes are removed first, and new folders afterwards if they are empty. On
-        Windows the lock file remains; this is harmless. Raises RunError if another process holds the lock.
+        Half-written files of killed processes are removed first, and a new folder that stays empty afterwards.
         """
         file = self.path / _LOCK
         try:
@@ -289,11 +285,7 @@ def find_run(name: str | os.PathLike[str]) -> RunFolder:
 
 
 def find_trained(name: str | os.PathLike[str]) -> RunFolder:
-    """Return the run folder of a model with trainable weights, as :func:`find_run` does but without int8.
-
-    Raises ModelError: a built-in model without trainable weights, or in int8 (``model-not-trainable``), a folder of
-    folds, or a misspelt name of a built-in model (``model-missing``).
-    """
+    """Return the run folder of a model with trainable weights: as :func:`find_run`, but ModelError for int8."""
     run, text = find_run(name), os.fspath(name)
     if is_shipped(name) and text.endswith(INT8):
         words = f"{text} has 8-bit weights, which cannot be trained or exported; use {text.removesuffix(INT8)}."
@@ -313,10 +305,7 @@ def find_run_of_model(name: str | os.PathLike[str]) -> RunFolder | None:
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
-    """Return the path of a model's ``.onnx`` file, from a built-in name, a run folder or the file itself.
-
-    Raises ModelError (``model-missing``): no such model, a run without exported model, or another file.
-    """
+    """Return the ``.onnx`` file of a built-in name, a run folder or that file; else ModelError (``model-missing``)."""
     run = find_run(name)
     if is_shipped(name) and (os.fspath(name).endswith(INT8) or not run.model.is_file()):
         return run.model_int8

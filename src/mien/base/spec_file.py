@@ -50,10 +50,7 @@ class SpecKind:
         return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
     def read(self, name: str | os.PathLike[str]) -> str:
-        """Read the text of a spec, one of :meth:`names` or a path (see :func:`is_path`).
-
-        Raises MienError: ``NOUN-unknown`` or ``NOUN-unreadable`` (no such file, or not UTF-8).
-        """
+        """Read the text of a spec by name or path; raises MienError ``NOUN-unknown`` or ``NOUN-unreadable``."""
         name = os.fspath(name)
         if not is_path(name):
             if name not in self.names():

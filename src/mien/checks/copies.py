@@ -83,10 +83,7 @@ def copied_from(groups: Groups, split: Texts, later: str, earlier: str) -> Bools
 
 
 def leaked(groups: Groups, split: Texts) -> Bools:
-    """Return leaked samples: validation samples with a copy in train, test samples with one in train or validation.
-
-    Copies in validation count as leaks too, because models are selected on it.
-    """
+    """Return leaked samples: those of validation with a copy in train, of test with one in train or validation."""
     from_train = copied_from(groups, split, "validation", "train") | copied_from(groups, split, "test", "train")
     return from_train | copied_from(groups, split, "test", "validation")
 

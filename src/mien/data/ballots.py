@@ -67,10 +67,7 @@ def ballot_file(folder: Path, person: str) -> Path:
 
 
 def read_ballot(path: Path, images: Sequence[str], answers: Sequence[str] = FERPLUS_CLASSES) -> list[Vote]:
-    """Read one person's votes in the order they were given; return none if there is no file.
-
-    Raises DataError: not a ballot, an unknown answer, or an image that is not among ``images``.
-    """
+    """Read one person's votes in their order; none without a file; DataError for other answers or ``images``."""
     if not path.exists():
         return []
     file = CsvFile(path)
@@ -102,10 +99,7 @@ def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def next_image(images: Sequence[str], votes: Sequence[Vote], person: str) -> str | None:
-    """Return the next face to show: the first without a vote or, one time in ten, one that already has one; or None.
-
-    The choice depends only on the votes so far and the person's name, so an interrupted session can continue.
-    """
+    """Return the next face without a vote or, one time in ten, an earlier one, by votes and person; or None."""
     seen = Counter(vote.image for vote in votes)
     left = next((image for image in images if image not in seen), None)
     if left is None or len(votes) % REPEAT_EVERY != REPEAT_EVERY - 1:

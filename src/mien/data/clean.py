@@ -69,10 +69,7 @@ class _File(BaseModel, extra="forbid", frozen=True):
 
 @dataclass(frozen=True)
 class Clean:
-    """A reviewed list of changes, at most one per row, for the data with this fingerprint.
-
-    Raises DataError: a row occurs twice, or a row of validation or test is changed for an unproven reason.
-    """
+    """A reviewed list of changes for the data with this fingerprint; DataError: two of one row, or an unproven one."""
 
     data_fingerprint: str
     changes: tuple[Change, ...]
@@ -102,10 +99,7 @@ def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
 
 
 def read_clean(path: str | os.PathLike[str]) -> Clean:
-    """Read a list of changes.
-
-    Raises DataError: missing, not TOML, an unknown key or kind, or changes that :class:`Clean` refuses.
-    """
+    """Read a list of changes; DataError: missing, not TOML, an unknown key or kind, or refused by :class:`Clean`."""
     refuse_pointer(path, DataError)
     try:
         file = _File.model_validate(parse_toml(expand_home(path).read_text(encoding="utf-8-sig")))

@@ -17,10 +17,7 @@ _MAX_HEADER = 65536
 
 
 class CsvFile:
-    """A CSV with a header: UTF-8 or UTF-16, separated by commas, semicolons or tabs; Excel's ``sep=;`` may come first.
-
-    Raises DataError: the file cannot be read, or line 1 is not text, or no header of a CSV.
-    """
+    """A CSV with a header, UTF-8 or UTF-16, by commas, semicolons or tabs, perhaps after ``sep=;``; else DataError."""
 
     def __init__(self, path: Path) -> None:
         self.path: Path = path

@@ -65,10 +65,7 @@ def referenced_files(path: Path) -> Iterator[Path]:
 
 
 def read_pixels(path: Path, options: ReadOptions) -> Table:
-    """Read ``fer2013.csv`` (emotion,pixels,Usage) and similar files; other columns are kept, in any order.
-
-    Raises DataError: a wrong row (the message names file and line), or colour is asked for (``image-size``).
-    """
+    """Read ``fer2013.csv`` (emotion,pixels,Usage) and similar files with further columns; DataError names the line."""
     header = read_header(path)
     assert header.pixels is not None
     if options.channels != 1:

@@ -363,10 +363,7 @@ def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, An
 
 
 def json_ready(value: Any) -> Any:
-    """Convert results, arrays and sequences to JSON types; NaN and infinity become None.
-
-    A dataclass with a ``to_dict`` is converted by it.
-    """
+    """Convert results, by their ``to_dict``, arrays and sequences to JSON types; NaN and infinity become None."""
     if is_dataclass(value) and not isinstance(value, type):
         return value.to_dict() if hasattr(value, "to_dict") else fields_to_dict(value)
     if isinstance(value, Mapping):

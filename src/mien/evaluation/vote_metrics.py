@@ -106,10 +106,7 @@ def _answers(weights: Array, expressions: Bools) -> Floats:
 
 
 def majority_predictions_by_output(predictions: Predictions) -> dict[str, Predictions]:
-    """Return each output's predictions by name, on the samples with a majority, which is used as their label; or none.
-
-    Their classes are the expressions of the votes; other probabilities are dropped, and rows rescaled to sum to 1.
-    """
+    """Return each output's predictions of expressions, rescaled to sum to 1, where a majority is the label."""
     votes = predictions.votes
     assert votes is not None
     truth = majority(votes.counts, votes.classes)
@@ -165,10 +162,7 @@ def _distribution_metrics(votes: VotePredictions, resamples: int, groups: Ints |
 
 
 def vote_info(faces: Dataset) -> dict[str, Any] | None:
-    """Summarise the votes of a data set for ``mien data info``, JSON-ready; None if no image has votes.
-
-    ``comparable`` counts images with a majority by FER+'s protocol; it equals the label for a fraction ``agreement``.
-    """
+    """Summarise a data set's votes, JSON-ready, or None; ``comparable`` images have a majority by FER+'s protocol."""
     if faces.votes is None or not faces.votes.any():
         return None
     best = majority(faces.votes, faces.vote_classes)

@@ -89,10 +89,7 @@ class Explainer:
         return maps
 
     def check(self, images: Pixels, method: str) -> "MapCheck":
-        """Check a method on faces: are its maps faithful, and do they depend on the trained weights?
-
-        Without a network, only the first is checked. Raises DataError without faces (``no-face``).
-        """
+        """Check on faces whether a method's maps are faithful and, with a network, depend on the trained weights."""
         if not len(images):
             raise DataError("The check of a method needs at least one face.", code="no-face")
         maps = self.attribute(images, method=method)
@@ -195,10 +192,8 @@ def measure_faithfulness(
 
 
 def pixel_ranks(maps: Array, window: slice, generator: np.random.Generator) -> Ints:
-    """Rank the pixels of each map from 0, the most important: (N, S, S) -> int64 (N, S, S), -1 outside the window.
-
-    ``window`` is the range of rows and columns, as :attr:`InputSpec.window`. Ties are broken at random, because
-    breaking them by position would rank an empty map from top to bottom.
+    """Rank each map's pixels from 0, the most important, int64 (N, S, S), -1 outside the ``window`` of rows and
+    columns. Ties are broken at random: by position, an empty map would be ranked from top to bottom.
     """
     inside = maps[:, window, window]
     values = inside.reshape(len(maps), -1)

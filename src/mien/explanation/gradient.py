@@ -40,11 +40,7 @@ class TorchModel:
     temperature: float = 1.0
 
     def probabilities(self, inputs: Tensor) -> Tensor:
-        """Map normalised images (N, channels, crop_px, crop_px) to probabilities, float64 (N, C), rows sum to 1.
-
-        The result is float64, because the gradient of a confident answer, p (1 - p) times that of the logits, vanishes
-        in float32.
-        """
+        """Map inputs to probabilities, float64 (N, C): in float32 the gradient p (1 - p) of a sure answer vanishes."""
         logits: Tensor = self.network(inputs)
         return (logits.double() / self.temperature).softmax(1)
 
@@ -60,8 +56,7 @@ class TorchModel:
     def maps(self, images: Pixels, targets: Ints, map_of: Callable[[Tensor, Tensor], Tensor]) -> Floats32:
         """Compute maps in batches, enlarged to the stored faces: float32 (N, size_px, size_px), 0 outside the crop.
 
-        ``targets`` int64 (N,) is the class to explain for each face. ``map_of`` takes inputs with gradients, (n,
-        channels, crop_px, crop_px), and their classes (n,), and returns maps (n, crop_px, crop_px).
+        ``map_of`` takes inputs with gradients, (n, channels, crop_px, crop_px), and the classes to explain, (n,).
         """
         placed = np.zeros((len(images), self.spec.size_px, self.spec.size_px), dtype=np.float32)
         for part in slices(len(images), BATCH):
@@ -114,15 +109,8 @@ def gradcam(model: TorchModel, images: Pixels, targets: Ints) -> Floats32:
     """Compute Grad-CAM: ReLU(sum over channels k of the mean gradient of the logit with respect to A_k, times A_k).
 
     Source: Selvaraju et al., Grad-CAM, ICCV 2017, equations 1 and 2. The map is enlarged bilinearly to the face. It is
-    coarse: the last feature maps of mien's networks (:func:`last_maps`) are 4 to 6 wide at 44 to 48 px.
-
-    Args:
-        model: the network.
-        images: uint8 (N, size_px, size_px[, 3]).
-        targets: int64 (N,), class to explain for each face.
-
-    Returns:
-        float32 (N, size_px, size_px), 0 or more; 0 outside the central crop that the network sees.
+    coarse: the last feature maps of mien's networks (:func:`last_maps`) are 4 to 6 wide at 44 to 48 px. Maps are 0 or
+    more, and as in :meth:`TorchModel.maps`.
     """
     (layer, rows), side = last_maps(model), model.spec.crop_px
 
@@ -147,10 +135,8 @@ def gradcam(model: TorchModel, images: Pixels, targets: Ints) -> Floats32:
 
 
 def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
-    """Return the module that outputs the feature maps A_k, and their side: the last with :data:`MIN_SIDE` or more.
-
-    The raw output of a convolution, before norm and activation, is not used. Without a bias, its channels have
-    arbitrary offsets, which would distort the ReLU of the map.
+    """Return the module that outputs the feature maps A_k, and their side: the last with :data:`MIN_SIDE` or more. Not
+    a raw convolution before its norm: without a bias its arbitrary offsets would distort the ReLU of the map.
     """
     order = run_order(model.network, model.spec.channels, model.spec.crop_px)
     # Attention and maps with the channels last have four dimensions, too.
@@ -182,10 +168,7 @@ def rank_correlation(method: str, model: TorchModel, images: Pixels, maps: Float
 
 
 def randomized(model: TorchModel, seed: int) -> TorchModel:
-    """Return a copy of the network with the values of each tensor shuffled, starting with the head.
-
-    Shuffling destroys what was learned, but roughly keeps the size of the activations.
-    """
+    """Return a copy with each tensor's values shuffled, the head first: nothing learned, activations of like size."""
     shuffled = replace(model, network=copy.deepcopy(model.network))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -197,10 +180,7 @@ def randomized(model: TorchModel, seed: int) -> TorchModel:
 
 
 def spearman(first: Array, second: Array) -> Floats:
-    """Compute Spearman's rank correlation of each pair of maps, with mean ranks for ties.
-
-    Two (N, ...) -> float64 (N,), -1..1; 0 if either map is constant, because it has no order.
-    """
+    """Compute Spearman's rank correlation of pairs of maps, (N, ...) -> float64 (N,); 0 where one is constant."""
     from scipy.stats import rankdata
 
     ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]

@@ -86,10 +86,7 @@ def to_int8(graph: bytes, inputs: Floats32) -> bytes:
 
 
 def _with_pooled_means(graph: bytes) -> bytes:
-    """Replace means over the positions of a channels-last feature map by global poolings.
-
-    Global poolings have an 8-bit kernel. For a plain mean, onnxruntime converts the feature map to fp32, on one thread.
-    """
+    """Replace means over positions, which become fp32 on one thread, by global poolings, which have an 8-bit kernel."""
     import onnx
 
     model = onnx.load_model_from_string(graph)

@@ -89,20 +89,15 @@ class Export:
 def export_run(run: RunFolder) -> Export:
     """Export the network of a run's best epoch, and compare it with torch on synthetic faces.
 
-    Raises:
-        RunError: no such run, no finished epoch, or a damaged checkpoint.
-        ModelError: the network cannot be exported, or probabilities differ from torch's by more than
-            :data:`MAX_DIFFERENCE`.
+    Raises RunError for a damaged checkpoint, ModelError for probabilities further than :data:`MAX_DIFFERENCE` from
+    torch's.
     """
     network, facts = checkpoint.load_best(run)
     return export_network(network, make_manifest(network, run.read_recipe(), facts, manifest_of_weights(run, facts)))
 
 
 def make_manifest(network: Network, recipe: Recipe, facts: Mapping[str, Any], former: Manifest | None) -> Manifest:
-    """Describe a network from its recipe and its checkpoint's metadata.
-
-    Metrics, temperatures and the rule of the answer are those of ``former``, a manifest of the same weights.
-    """
+    """Describe a network by recipe, checkpoint's metadata, and the ``former`` manifest of the same weights."""
     content = recipe.resolved()
     for key in {"weights", "file"} & content["model"].keys():
         content["model"][key] = Path(content["model"][key]).name  # paths mean nothing to others
@@ -136,9 +131,8 @@ def make_manifest(network: Network, recipe: Recipe, facts: Mapping[str, Any], fo
 def export_network(
     network: Network, manifest: Manifest, images: Pixels | None = None, start: RunFolder | None = None
 ) -> Export:
-    """Export a network in evaluation mode, and compare the graph with it. Raises ModelError as :func:`export_run`.
-
-    ``start`` is the run whose weights the network has except in its last layer: its graph is used if it agrees.
+    """Export a network and compare the graph with it. That of ``start``, a run with another last layer only, is used if
+    it agrees. Raises ModelError as :func:`export_run`.
     """
     former = None if start is None else manifest_of_weights(start, checkpoint.load(start.best)[1])
     if start is not None and (former is None or former.input != manifest.input):
@@ -217,10 +211,8 @@ def _with_manifest(graph: bytes, manifest: Manifest) -> bytes:
 
 
 def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | None:
-    """Return the manifest of the run's model if its weights are those of the checkpoint with metadata ``facts``.
-
-    Training on a CPU is deterministic, so recipe, data, teachers and epoch identify the weights. None if there is no
-    model, it is damaged, or it has other weights.
+    """Return the manifest of the run's model, None if its weights are not those of the checkpoint's metadata: training
+    on a CPU is deterministic, so recipe, data, teachers and epoch identify them.
     """
     try:
         former = read_manifest(run.model)
@@ -257,10 +249,7 @@ def _sizes(network: Network, outputs: Mapping[str, OutputManifest]) -> list[int]
 
 
 class _WithFeatures(nn.Module):
-    """A network that returns the logits of its first output, its features, and the logits of its other outputs.
-
-    Each output has its own linear layer, so that in int8 each has its own range.
-    """
+    """A network that returns its first logits, its features, and other logits, each with its own layer (for int8)."""
 
     def __init__(self, network: Network, sizes: Sequence[int]) -> None:
         super().__init__()
@@ -285,10 +274,7 @@ class _WithFeatures(nn.Module):
 def to_graph(
     network: Network, crop_px: int, named: Mapping[str, OutputManifest] = MappingProxyType({}), channels: int = 1
 ) -> bytes:
-    """Serialise a network with the input ``images`` of any batch size.
-
-    Its outputs are ``logits`` (the first of ``named``), ``features``, and ``logits_<name>`` for the others.
-    """
+    """Serialise a network: ``images`` -> ``logits`` (the first of ``named``), ``features``, ``logits_<name>``."""
     example = torch.zeros(2, channels, crop_px, crop_px)
     shapes: dict[str, Any] = {"images": {0: torch.export.Dim("batch", min=1)}}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -327,10 +313,7 @@ NARROW = 16
 
 
 def fuse_for_inference(network: Network, crop_px: int) -> Network:
-    """Return a copy in evaluation mode that is faster in 8 bits; in fp32 it is about as fast as the network.
-
-    Networks without a MienNet are only copied. ``crop_px`` is the side of the input images.
-    """
+    """Return a copy in evaluation mode; a MienNet's is fused for images of side ``crop_px``: faster in 8 bits."""
     network = deepcopy(network).eval()
     for part in network.modules():
         if isinstance(part, MienNet):
@@ -352,8 +335,7 @@ def _fuse_stages(network: MienNet, crop_px: int) -> None:
 def _fuse_conv_bn(layers: nn.Sequential, side_px: int) -> nn.Sequential:
     """Fuse a convolution, an optional pooling, a norm and a ReLU, for feature maps of this side.
 
-    The norm is folded into the convolution, so it takes no time. With pooling in between, this is exact only if no
-    scale is negative, because the maximum comes first. If a scale is negative, the layers are not fused.
+    With pooling in between this is exact only if no scale of the norm is negative; such layers are not fused.
     """
     convolution, *pools, norm, relu = layers
     # In a separable convolution, only the second half is fused.

@@ -232,9 +232,8 @@ Tilt = tuple[float, float, float]
 
 
 def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) -> Box:
-    """Return the square to cut out of an image for a face, in whole pixels; it may extend beyond the image.
-
-    Known eyes and mouth set its centre; its side is the geometric mean of those from the landmarks and from the box.
+    """Return a face's square in whole pixels, perhaps beyond the image. Known eyes and mouth set its centre; its side
+    is the geometric mean of those from the landmarks and from the box.
     """
     longer = max(box.width, box.height)
     side = margin.size * longer

@@ -77,10 +77,7 @@ PIXELS = [0, 1, 2, 3, *range(5, 15)]
 
 
 class YuNet:
-    """Detector for frontal, turned and tilted faces, also in crowds. The score is 0..1, not calibrated.
-
-    Raises ModelError if :data:`FILE` is missing (``model-missing``) or damaged (``model-damaged``).
-    """
+    """Detector for frontal, turned and tilted faces, also in crowds. The score is 0..1, not calibrated."""
 
     name: str = "YuNet"
     # With this margin, boxes and landmarks give the same median size on photographs (docs/lab-notebook.md).
@@ -218,10 +215,7 @@ def _fits(face: Face) -> bool:
 
 
 def find_detector(wanted: Detector | None = None) -> Detector:
-    """Return a user's detector with its faces checked; mien's own if None.
-
-    Raises ModelError: not a detector (``detector``), or the file of mien's detector is missing or damaged.
-    """
+    """Return a user's detector with its faces checked, or mien's own; ModelError: no detector, or no file of it."""
     if wanted is None:
         return _own_detector()
     if isinstance(wanted, YuNet | LimitedDetector | OwnDetector):

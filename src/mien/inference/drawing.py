@@ -237,10 +237,7 @@ class Annotator:
             raise DataError("--annotate needs images that are all on one drive.", code="out-path") from None
 
     def path_of(self, source: str | os.PathLike[str] | StandardInput) -> Path:
-        """Return the path of a file's annotated copy: ``a.jpg`` is unchanged, ``a.png`` becomes ``a.png.jpg``.
-
-        ``a.png.jpg`` also keeps its name, unless ``a.png`` exists beside it; then it becomes ``a.png.jpg.jpg``.
-        """
+        """Return the path of a file's copy: a.jpg, a.png.jpg for a.png; a.png.jpg gets another .jpg beside an a.png."""
         if isinstance(source, StandardInput):
             return self.folder / "stdin.jpg"
         given, path = Path(source), self.folder / os.path.relpath(_absolute(source), self.shared)

@@ -78,10 +78,7 @@ class OnnxClassifier:
         return model
 
     def with_output(self, output: str | None) -> Self:
-        """Return the same model with another output in use. Both share memory.
-
-        Raises ModelError if the model has no such output (``output-unknown``).
-        """
+        """Return the same model, with shared memory, with another output in use; ModelError if it has none such."""
         return self._answering_by(self.manifest.output(output))
 
     def for_labels(self) -> Self:
@@ -128,10 +125,7 @@ class OnnxClassifier:
         return np.concatenate([head.values(own) for head, own in zip(heads, logits, strict=True)], axis=1)
 
     def output_probabilities(self, images: Pixels, temperatures: Mapping[str, float]) -> Floats:
-        """Compute probabilities of several outputs in one pass through the network, at the temperature of each.
-
-        Returns float64 (N, number of all classes): the outputs side by side, in the order of ``temperatures``.
-        """
+        """Compute several outputs' probabilities in one pass, each at its temperature, side by side: float64 (N, K)."""
         heads = {each.name: each for each in self.manifest.all_outputs}
         found = self._run(images, [heads[name].logits for name in temperatures])
         divided = zip(temperatures.items(), found, strict=True)
@@ -184,10 +178,7 @@ def _widths(session: InferenceSession) -> dict[str, int]:
 
 
 def find_provider(name: str | None) -> str:
-    """Return ONNX Runtime's name of an execution provider, such as ``cuda``, in any case; None is the CPU.
-
-    Raises ModelError if it is not installed (``provider``).
-    """
+    """Return ONNX Runtime's name of a provider, such as ``cuda``, in any case; None: CPU; else ModelError."""
     if name is None:
         return CPU
     stay_offline()
@@ -216,10 +207,7 @@ _SHIFTS = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 def check_tta(views: int, mirrored: bool = True) -> None:
-    """Raise :class:`DataError` (``options``) unless the number of views is in :data:`VIEWS`.
-
-    Without ``mirrored``, the model was trained on faces as they are: views with mirror images are refused too.
-    """
+    """Raise DataError unless the number of views is in :data:`VIEWS`, and mirrored views if training saw any."""
     if views not in VIEWS:
         raise DataError(f"Test-time augmentation has 1, 2, 5 or 10 views; found {views}.", code="options")
     if VIEWS[views][1] and not mirrored:
@@ -254,10 +242,7 @@ def augmented_views(images: Pixels, views: int) -> Iterator[Pixels]:
 
 
 def mean_over_views(predict: Callable[[Pixels], Floats], images: Pixels, views: int) -> Floats:
-    """Average the results of ``predict``, float64 (N, K), over the views of each face crop, in batches.
-
-    Raises as :func:`check_tta`.
-    """
+    """Average the results of ``predict``, float64 (N, K), over the views of each face crop, in batches."""
     check_tta(views)
     if views == 1 or not len(images):
         return predict(images)

@@ -50,10 +50,7 @@ class Network(nn.Module, ABC):
 
 
 def run_order(network: nn.Module, channels: int, side_px: int) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
-    """List all modules by name, with the shape of their output for two images, in the order of execution.
-
-    The shape is ``()`` for an output that is not a tensor, as from an LSTM.
-    """
+    """List all modules by name as they run, with the shape of their output for two images; () if no tensor."""
     order: list[tuple[str, nn.Module, tuple[int, ...]]] = []
 
     def remember(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
@@ -118,10 +115,7 @@ class SqueezeExcite(nn.Module):
 
 
 class Stage(nn.Module):
-    """A 3x3 convolution, max-pool, batch norm, ReLU; then one residual branch of more convolutions and SE.
-
-    Pooling comes first, because norm and ReLU then work on a quarter of the pixels. Pooling and ReLU can change places.
-    """
+    """A 3x3 convolution, max-pool, norm, ReLU (pooled first, to save work); then a residual branch with SE."""
 
     def __init__(
         self, channels: int, width: int, convolutions: int, pool: bool, convolution: Callable[[int, int], nn.Module]
@@ -201,10 +195,7 @@ class MienNet(Network):
 
 
 class SeparableNet(MienNet):
-    """The stages of :class:`MienNet` with depthwise-separable 3x3 convolutions: far fewer weights, for pages.
-
-    There is no activation between the two parts, as in Chollet, "Xception", CVPR 2017. Arguments: :class:`MienNet`.
-    """
+    """A :class:`MienNet` of depthwise-separable convolutions, nothing in between (Xception, 2017), for pages."""
 
     @staticmethod
     def convolution(channels: int, width: int) -> nn.Module:

@@ -27,10 +27,7 @@ _GIVEN = ("classes", "num_classes", "size_px", "channels")
 
 
 class OwnNetwork(Network):
-    """A user's module: its last linear layer is the head, everything before it the features.
-
-    If the module does not end in a linear layer, its logits are the features, and the head is an identity.
-    """
+    """A user's module: its last linear layer is the head, the rest the features; without one, the logits are."""
 
     licence: str = "that of its author"
 
@@ -66,10 +63,7 @@ class OwnNetwork(Network):
         return self.body
 
     def load_instance(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the weights of an instance of the user's class, with the instance's names.
-
-        Raises RecipeError if they differ from those of the network made by calling the class (``model-file``).
-        """
+        """Load weights by an instance's names; RecipeError if they differ from those of the class when called."""
         head = None if self._head_name is None else f"{self._head_name}."
         named = {
             f"head.{name.removeprefix(head)}" if head and name.startswith(head) else f"body.{name}": value
@@ -235,10 +229,7 @@ _CALLED_WITH = {"loss": 2, "augment": 1, "optim": 1}
 
 
 def own_function(part: OwnPart, table: str) -> Callable[..., Any]:
-    """Return the function of a recipe's part with its arguments; a class of a loss or augmentation is instantiated.
-
-    Raises RecipeError for a file as :func:`build_own`, and for an argument that it does not have (``model-setting``).
-    """
+    """Return the function of a recipe's part with its arguments, else RecipeError; a loss's class is instantiated."""
     names = _names(part.file, part.file_sha256, table)
     found = names.get(part.name)
     if not callable(found):

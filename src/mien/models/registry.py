@@ -54,10 +54,7 @@ def check_sizes(
 
 
 def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int = 1) -> Network:
-    """Build a network with new weights, drawn from torch's global generator.
-
-    Raises RecipeError: no such network, or an unknown or impossible setting. :func:`check_sizes` checks the image size.
-    """
+    """Build a network with weights from torch's generator; RecipeError. :func:`check_sizes` checks the image size."""
     if recipe.file:
         return build_own(recipe, classes, size_px, channels)
     settings = _settings(recipe)
@@ -86,10 +83,7 @@ def _checks(name: str) -> type[BaseModel]:
 
 
 def complete(recipe: ModelRecipe) -> ModelRecipe:
-    """Return the recipe with every setting of the network written out, so that it stays valid when defaults change.
-
-    It raises what :func:`build_model` raises before it builds. In TOML a float may be 0 instead of 0.0; both are 0.0.
-    """
+    """Return the recipe with every setting of its checked network, floats as 0.0, so that it outlives the defaults."""
     settings = completed_own(recipe) if recipe.file else _settings(recipe).model_dump(mode="json")
     return ModelRecipe.model_validate({"name": recipe.name, **settings})
 

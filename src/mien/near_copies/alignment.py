@@ -16,9 +16,7 @@ from mien.base.processes import available_cores, ordered_map, slices, track
 
 def axis_matrix(side_px: int, zoom: npt.ArrayLike = 1.0, shift_px: npt.ArrayLike = 0.0, fill: bool = True) -> Floats32:
     """Return matrices, float32 (..., S, S), that magnify one axis about its centre, then shift it right or down,
-    linearly.
-
-    ``fill`` repeats the border pixel outside the image; else it is 0 (black).
+    linearly. ``fill`` repeats the border pixel outside the image; else it is 0 (black).
     """
     zoom, shift_px = (np.asarray(each, dtype=np.float32)[..., np.newaxis] for each in (zoom, shift_px))
     centre = np.float32((side_px - 1) / 2)

@@ -91,10 +91,7 @@ def _discriminants(between: Floats, within: Floats) -> Floats:
 
 
 def spectra(images: npt.NDArray[np.generic]) -> Floats32:
-    """Compute square roots of the magnitudes of local spectra, mirror-symmetric. (N, S, S) -> float32 (N, F).
-
-    Each image is first scaled to mean 0 and standard deviation 1.
-    """
+    """Compute roots of magnitudes of local, mirror-symmetric spectra of standardised (N, S, S): float32 (N, F)."""
     side = images.shape[1]
     scaled = images.astype(np.float32)
     scaled -= scaled.mean(axis=(1, 2), keepdims=True)

@@ -82,9 +82,8 @@ def _check_column(by: str, faces: Dataset, split: str) -> None:
 
 
 def ensemble_of(several: Sequence[Predictions]) -> Predictions:
-    """Average the probabilities of several models for the same samples in the same order, in the first one's classes.
-
-    Probabilities of votes and values beside classes are averaged too, if all models have them; answers are left out.
+    """Average probabilities, also of votes and values beside classes that all have, for the same samples in the same
+    order, in the first one's classes; answers are left out.
     """
     several = [each.in_order(several[0].classes) for each in several]
     votes, values = several[0].votes, several[0].rated

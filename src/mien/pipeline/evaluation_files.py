@@ -90,10 +90,7 @@ class ReportInputs:
     def find(
         cls, path: Path, model: Predictor | str | os.PathLike[str] | None = None, split: str | None = None
     ) -> ReportInputs:
-        """Find the predictions in a run folder, an evaluation folder or a file, and their model, by default the run's.
-
-        Raises DataError without predictions, ModelError if there is no such model.
-        """
+        """Find predictions in a run or evaluation folder or a file, and their model, the run's or this; DataError."""
         is_file = path.is_file()
         file = path if is_file else find_predictions(path, split)
         predictions = read_predictions(file)
@@ -204,10 +201,7 @@ def _metadata(inputs: ReportInputs, further: Mapping[str, str]) -> dict[str, str
 
 
 def find_predictions(folder: Path, split: str | None = None) -> Path:
-    """Return the predictions file in a run folder, or in a folder by ``mien evaluate --out``.
-
-    Raises DataError: there are no predictions, none for this split, or several and no ``split``.
-    """
+    """Return the predictions in a run folder or one by ``mien evaluate --out``; DataError: none, or several splits."""
     found = {file.stem.removeprefix("predictions_"): file for file in sorted(folder.glob("predictions_*.npz"))}
     chosen = split or ("validation" if "validation" in found or len(found) != 1 else next(iter(found)))
     if chosen in found:

@@ -80,10 +80,7 @@ def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
 
 
 def match_faces(faces: Dataset, predictions: Predictions, *, part: bool = False) -> Dataset:
-    """Select the faces of the predictions, in their order, from data with the same classes.
-
-    Raises DataError if samples or labels differ. ``part`` allows predictions for a part of the split.
-    """
+    """Select the faces of the predictions, which may be a part of a split; DataError if samples or labels differ."""
     is_known = predictions.split in {*SPLITS, ALL}
     faces = faces.of_split(predictions.split) if is_known else faces
     lone = (np.setxor1d if is_known and not part else np.setdiff1d)(predictions.sample_ids, faces.rows)
@@ -105,10 +102,7 @@ def holds_test(predictions: Predictions, chosen: Dataset | None) -> bool:
 
 
 def check_model(model: Predictor, chosen: Dataset, predictions: Predictions) -> float | None:
-    """Check on some samples outside the test split that a model made the predictions.
-
-    Returns their temperature; None if all samples are of the test split. Raises DataError for other predictions.
-    """
+    """Check on samples outside test that a model made the predictions; return their temperature, None for test."""
     checkable = np.flatnonzero((chosen.split != "test") & (predictions.split != "test"))
     if not len(checkable):
         return None
@@ -223,10 +217,7 @@ class MeasuredSplit:
 
 
 def trained_samples(model: Predictor, data: Dataset, split: str, sample_ids: Ints) -> Bools:
-    """Return the samples that a model was trained on and that are identical to no image of an earlier split: bool (N,).
-
-    ``data`` has all splits, ``sample_ids`` (N,) are of one.
-    """
+    """Return samples of a split that a model was trained on, identical to none of an earlier split: bool (N,)."""
     known = digests_of(model) if split in {*SPLITS, ALL} else np.empty(0)
     # It is normal that a model was trained on the train split of its own data.
     own = data.matches_training_data(model.manifest.data_fingerprint)
@@ -278,10 +269,7 @@ def image_digests(images: Pixels, indices: Ints) -> npt.NDArray[np.uint64]:
 
 
 def write_trained_on(run: RunFolder, faces: Dataset, start: RunFolder | None = None) -> None:
-    """Write the digests of the training images as the network sees them, and those of the initial run.
-
-    A run that is resumed without ``start`` keeps those it has. Raises RunError: unwritable, or damaged digests.
-    """
+    """Write the digests of the training images as the network sees them, with those of ``start`` or of the file."""
     digests = image_digests(faces.images, np.flatnonzero(faces.split == "train"))
     write_digests(run, np.concatenate([digests, read_trained_on(start or run)]))
 
@@ -293,10 +281,7 @@ def write_digests(run: RunFolder, digests: npt.NDArray[np.uint64]) -> None:
 
 
 def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
-    """Read the digests of a run; empty for a run by an earlier mien. All built-in models share one file.
-
-    Raises RunError if the file cannot be read (``run-damaged``).
-    """
+    """Read the digests of a run, or of all built-in models; empty for an earlier mien; else RunError."""
     shared = run.path.with_name(run.trained_on.name)
     try:
         with (shared if is_shipped_run(run) else run.trained_on).open("rb") as stream:

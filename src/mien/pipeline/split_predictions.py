@@ -30,10 +30,7 @@ from mien.inference.predictor import Predictor
 
 
 def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
-    """Convert the faces to the model's classes, by its label scheme and order.
-
-    Raises DataError if the data has a class that the model lacks.
-    """
+    """Convert the faces to the model's classes, by its label scheme and order; DataError for one that it lacks."""
     scheme = parse_scheme(str(predictor.manifest.recipe.get("classes", "all")))
     # Do not merge data that already has the model's classes.
     if scheme is not None and not set(faces.classes) <= set(predictor.classes):
@@ -125,10 +122,8 @@ def answers_of(output: LabelHead, probabilities: Floats) -> Answers:
 
 
 def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | None:
-    """Return the votes on faces, in the order of :attr:`mien.base.model_file.Manifest.measured_output`; None without
-    votes.
-
-    ``output`` is empty if people could choose a class that the output lacks.
+    """Return the votes on faces in the order of :attr:`mien.base.model_file.Manifest.measured_output`, or None;
+    ``output`` is empty if people could choose a class that it lacks.
     """
     answering = None if predictor is None else predictor.manifest.measured_output
     output = answering.name if answering is not None and answering.perceived else None
@@ -178,10 +173,7 @@ predicted correctly, the fit was 0.06, which made every answer certain."""
 
 
 def temperature_for_use(targets: Array, probabilities: Floats) -> float:
-    """Fit the temperature to store in a model on its validation predictions: of labels (N,), or of shares (N, C).
-
-    With few samples, the temperature is moved towards 1 (no change); see :data:`HALF_WAY`.
-    """
+    """Fit a model's temperature to labels (N,) or shares (N, C); with few it moves towards 1: :data:`HALF_WAY`."""
     fitted = fit_temperature(targets, probabilities)
     if not 1.01 * MIN_TEMPERATURE < fitted < MAX_TEMPERATURE / 1.01:
         return 1.0
@@ -212,10 +204,7 @@ def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predi
 
 
 def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Find the files of teachers given by a user: models, or predictions files of the train split.
-
-    Raises DataError, ModelError or RunError if there is no such file, model or run.
-    """
+    """Find the files of teachers given by a user: models, or predictions files of the train split; else an error."""
     found = []
     for name in [names] if isinstance(names, str | os.PathLike) else names:
         path = expand_home(name)
@@ -231,10 +220,8 @@ def find_teachers(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
 def predict_soft_labels(
     teachers: Sequence[Path], faces: Dataset, read: Callable[[InputSpec], Dataset], views: int
 ) -> list[Teacher]:
-    """Return each teacher with its predictions for the train split, from the cache if possible.
-
-    The temperature is 1: a model's own was fitted on validation labels, which must not influence a student. Raises as
-    :func:`mien.pipeline.split_predictions.predict_split`.
+    """Return each teacher with its predictions for train, from the cache if possible, at temperature 1: a model's own
+    was fitted on validation labels, which must not influence a student.
     """
     return [Teacher(each, each if each.suffix == ".npz" else _predict(each, faces, read, views)) for each in teachers]
 

@@ -203,10 +203,7 @@ def cross_validated_text(found: Mapping[str, float]) -> str:
 
 
 def calibrate(model: Predictor, faces: Dataset) -> tuple[Predictor, Predictions]:
-    """Fit an exported model's temperatures on validation.
-
-    Returns the model with these in its manifest (its file is not changed), and its predictions at temperature 1.
-    """
+    """Fit an exported model's temperatures on validation; return a model with them, and predictions without."""
     model = model.for_labels()
     predictions = predict_split(model, faces, "validation")
     update = fitted_temperatures(model, faces, predictions)

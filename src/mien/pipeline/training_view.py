@@ -39,10 +39,8 @@ HEADER: tuple[str, str] = (
 
 
 class TrainProgress(Callback):
-    """Prints a line per epoch on stderr, unless ``--quiet``. One object may show several runs, one after another.
-
-    On a terminal, a bar below the lines shows images per second, loss and remaining time. In a notebook the lines are a
-    table with curves of loss and accuracy.
+    """Prints a line per epoch of one or more runs on stderr, unless ``--quiet``, with a bar on a terminal; in a
+    notebook, a table with curves of loss and accuracy.
     """
 
     def __init__(self) -> None:

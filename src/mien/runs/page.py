@@ -32,10 +32,7 @@ if TYPE_CHECKING:
 
 
 def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> WrittenPage:
-    """Write ``report.html`` with its charts and tables into a folder.
-
-    Raises MissingExtraError without matplotlib or jinja2, RunError if the files cannot be written.
-    """
+    """Write ``report.html`` with its charts and tables into a folder; needs matplotlib and jinja2, else raises."""
     sections = [
         Section("summary", "In short", tuple(map(Text, _sentences(table)))),
         _rows_section(table),

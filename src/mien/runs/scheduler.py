@@ -195,10 +195,7 @@ def _processes(context: StudyContext, slots: int) -> Iterator[Submit]:
 
 @contextmanager
 def _ray_tasks(context: StudyContext) -> Iterator[Submit]:
-    """Train runs as Ray tasks, one core each, on the cluster at ``RAY_ADDRESS`` or on this machine.
-
-    Ray restarts a run whose worker died, and the run resumes from its folder. All machines need the study's folders.
-    """
+    """Train runs as Ray tasks, one core each, with all folders shared; Ray restarts a run whose worker died."""
     ray = start_ray()
     task = ray.remote(num_cpus=1, max_retries=RETRIES)(answer)
     try:

@@ -121,10 +121,7 @@ class Space(_SpaceFile):
         return check_recipe(self.base.model_dump(mode="json"), f"{self.base.name} (varied)", list(values.items()))
 
     def recipes_at_the_ends(self) -> Iterator[tuple[str, Recipe]]:
-        """Yield each key with the base recipe in which it has one end, or one choice, of its range.
-
-        Raises RecipeError: the recipe has no such key, or the value is not allowed.
-        """
+        """Yield each key with the base recipe at one end, or one choice, of its range; RecipeError if not allowed."""
         for key, each in self.parameters.items():
             for value in each.choice or each.ends:
                 yield key, self.recipe_for({key: value})

@@ -146,10 +146,7 @@ class Study(StrictModel):
             raise ValueError(f"{who} has the baseline '{comparison.baseline}', which is not among its variants")
 
     def check_classes(self, of_data: tuple[str, ...], changes: Settings, comparisons: Sequence[ComparisonSpec]) -> None:
-        """Check the classes of metrics and of these comparisons, for data of these classes.
-
-        Raises StudyError: no variant has the class of a metric, or variants of a comparison have different classes.
-        """
+        """Check the classes of metrics and of these comparisons for data of these classes; StudyError."""
 
         def merged(scheme: str, before: tuple[str, ...]) -> tuple[str, ...]:
             found = parse_scheme(scheme or "all")
@@ -171,10 +168,7 @@ class Study(StrictModel):
                 raise StudyError(f'{words}as with: classes = "three"', code="study-value")
 
     def changed(self, recipe: str | None, changes: Sequence[tuple[str, Any]]) -> Study:
-        """Return the study with another recipe and changed settings, and with these in its title.
-
-        With another recipe, runs get their own names, and published values are dropped.
-        """
+        """Return the study with another recipe, new names, no published values, and changed settings in its title."""
         if recipe is None and not changes:
             return self
         shown = [f"{key}={value if isinstance(value, str) else toml_value(value)}" for key, value in changes]
@@ -186,10 +180,7 @@ class Study(StrictModel):
         return self.model_copy(update=update)
 
     def restricted(self, names: Sequence[str]) -> Study:
-        """Return the study with only these variants and those that they build on; with no names, the whole study.
-
-        Raises StudyError if a variant does not exist.
-        """
+        """Return the study with only these variants (all without names) and those that they build on; StudyError."""
         if not names:
             return self
         seeds = {name: self.seeds_of(self.variant(name)) for name in names}
@@ -278,11 +269,7 @@ def study_names() -> list[str]:
 
 
 def load_study(name: str | os.PathLike[str]) -> Study:
-    """Load a study by name or from a ``.toml`` file, and check every recipe in it.
-
-    Raises StudyError: no such study, invalid TOML, an unknown key, or contradicting variants; RecipeError: a variant
-    sets an unknown or impossible key, or names a missing file.
-    """
+    """Load a study by name or ``.toml`` file, and check all its recipes; StudyError, RecipeError."""
     return parse_study(_KIND.read(name), str(name), expand_home(name).parent)
 
 

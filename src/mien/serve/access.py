@@ -1,7 +1,4 @@
-"""Access control of the service: bearer token, allowed host names, and no requests from other sites' pages.
-
-Otherwise pages of other sites could send requests and, by DNS rebinding, read the answers.
-"""
+"""Access control: bearer token and allowed hosts; other sites' pages could, by DNS rebinding, read the answers."""
 
 import hmac
 import ipaddress
@@ -30,10 +27,9 @@ _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", re.IGNORECASE | re.ASCI
 
 
 def find_token(file: Path | None) -> str | None:
-    """Return the token from a file, else from the environment variable, else None.
+    """Return the token from a file, else from the environment variable, else None; ServeError (``token``).
 
     There is no option for the token itself, because all users of a machine can see the arguments of its programs.
-    Raises ServeError (``token``): the file cannot be read, or see :func:`checked_token`.
     """
     if file is None:
         text = os.environ.get(VARIABLE)

@@ -70,10 +70,7 @@ def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = Fa
 
 
 def page_files(models: Sequence[Path]) -> dict[str, Path | bytes]:
-    """Return the page's files for some models by name: model files, manifests, and the list of models.
-
-    The second model's files are ``model-2.onnx`` and ``model-2.json``. Raises :class:`ModelError`.
-    """
+    """Return the page's files by name: models (the second is ``model-2.onnx``), manifests, and the models' list."""
     manifests = [read_manifest(model) for model in models]
     files: dict[str, Path | bytes] = {MODELS: _as_json([manifest.full_name for manifest in manifests])}
     for number, (model, manifest) in enumerate(zip(models, manifests, strict=True), start=1):
@@ -90,10 +87,9 @@ def _as_json(content: object) -> bytes:
 
 
 def service_models(model: Path, guarded: bool) -> list[Path]:
-    """Return the models that the service's page offers: first the service's own, then mien's.
-
-    Anyone can open the page. If the service requires a token (``guarded``), its own model is therefore not published,
-    and the page starts with :data:`PAGE_MODEL`. The same holds if its model needs colour images.
+    """Return the models that the service's page, which anyone can open, offers: first its own, then mien's. One for
+    colour, or of a service with a token (``guarded``), is not published: then the page starts with
+    :data:`PAGE_MODEL`.
     """
     first = find_model(PAGE_MODEL) if guarded or read_manifest(model).input.channels != 1 else model
     return [first, *(each for each in map(find_model, SHIPPED) if each.resolve() != first.resolve())]

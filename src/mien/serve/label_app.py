@@ -45,10 +45,7 @@ class Answer(BaseModel):
 def create_label_app(
     folder: Path, images: Sequence[str], ballot: Path, answers: Sequence[str] = FERPLUS_CLASSES
 ) -> FastAPI:
-    """Make the page for one person, who votes on the images (paths in the folder) in this order.
-
-    The ballot file is read for each answer, so that the votes of a second page or process are kept.
-    """
+    """Make the page for one person's votes on images in the folder, in order; each answer rereads the ballot file."""
     lock, app = threading.Lock(), FastAPI(title="mien label", docs_url=None, redoc_url=None, openapi_url=None)
 
     def question(votes: Sequence[Vote]) -> Question:

@@ -43,10 +43,7 @@ describes all addresses.</p>
 
 
 class AddHeaders:
-    """ASGI middleware that adds headers to every answer.
-
-    Answers without a cache policy get ``Cache-Control: no-store``.
-    """
+    """ASGI middleware that adds headers to every answer, also ``Cache-Control: no-store`` without a cache policy."""
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self.app: ASGIApp = app
@@ -89,10 +86,7 @@ _START = """SwaggerUIBundle({
 
 
 def add_page(app: FastAPI, models: Sequence[Path]) -> None:
-    """Serve ``/docs`` with Swagger UI from the package fastapi-offline, which FastAPI would load from another host.
-
-    If the page is built, serve ``/`` and all its files, with these models instead of its own; otherwise a note.
-    """
+    """Serve ``/docs`` with Swagger UI from fastapi-offline, and ``/``: the built page with these models, or a note."""
     route = partial(app.api_route, methods=["GET", "HEAD"], include_in_schema=False)
     static, swagger = built_page.STATIC, _Files(directory=Path(fastapi_offline.__path__[0], "static"))
 

@@ -92,10 +92,7 @@ class PredictionService:
     async def predict(
         self, files: list[bytes], parameters: FaceParameters, reader: FaceReader, *, draw: bool = False
     ) -> list[PredictedImage | ApiError]:
-        """Predict a request's images, a few at a time, so that other requests do not wait long.
-
-        Returns predictions for each file in order, or an error if it is unreadable, over a limit, or not done in time.
-        """
+        """Predict a request's images, a few at a time, so that others need not wait; an error for each that fails."""
         deadline = asyncio.get_running_loop().time() + self._limits.work_seconds
         turns = asyncio.Semaphore(self._limits.images_at_once)
         works = (
@@ -180,12 +177,8 @@ def predict_image(
     data: bytes, reader: FaceReader, limits: Limits, *, source: str = "image", crops: bool = False,
     max_faces: int | None = None, draw: bool = False,
 ) -> PredictedImage:  # fmt: skip
-    """Decode an image, detect its faces and classify them.
-
-    ``max_faces`` keeps only the largest faces; None keeps all, and refuses images with more than the limit. ``draw``
-    draws boxes and answers on the photo.
-
-    Raises ApiError: not an image, a damaged image, or one over a limit.
+    """Decode an image, detect its faces and classify them, or the ``max_faces`` largest; else ApiError. None keeps all,
+    and refuses more than the limit. ``draw`` draws boxes and answers on the photo.
     """
     check_image(data, limits)
     try:
@@ -210,10 +203,7 @@ def predict_image(
 
 
 def check_image(data: bytes, limits: Limits) -> None:
-    """Check an image's header against the limits, without decoding it.
-
-    Raises ApiError: not an image, a damaged header, or more pixels or JPEG scans than the limits.
-    """
+    """Check an image's header against the limits (pixels, JPEG scans), without decoding it; else ApiError."""
     ignore_pillow_warnings()
     if not data:
         raise ApiError("The file is empty: it has 0 bytes.", code="image-empty")

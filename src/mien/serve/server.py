@@ -31,10 +31,7 @@ QUEUE = 2048
 
 
 def open_port(host: str, port: int) -> socket.socket:
-    """Listen on a port; 0 chooses a free port.
-
-    Raises ServeError: the port is in use or not allowed, or the address is not on this machine (``port-unavailable``).
-    """
+    """Listen on a port; 0 chooses a free one. Raises ServeError (``port-unavailable``)."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address, family=family, backlog=QUEUE)

@@ -119,10 +119,7 @@ def sends_token(socket: WebSocket, token: str) -> bool:
 
 
 async def receive_token(socket: WebSocket, token: str, seconds: float) -> None:
-    """Require the token in the first message, ``{"token": "..."}``, because browsers cannot send the header.
-
-    Raises ApiError: the token is wrong, or was not sent in time (``unauthorised``).
-    """
+    """Require ``{"token": "..."}`` as the first message, since browsers send no header; ApiError (``unauthorised``)."""
     with suppress(TimeoutError, ValueError, KeyError, TypeError, RecursionError):
         async with asyncio.timeout(seconds):
             if is_token(str(json.loads(await socket.receive_text())["token"]), token):

@@ -48,10 +48,7 @@ def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
 
 
 async def receive_files(request: Request, limits: Limits, max_files: int) -> list[bytes]:
-    """Receive the files of a request, whose body has not been read, in order.
-
-    Raises ApiError: not a form, an unknown field, no file, too many bytes or files, incomplete, or too slow.
-    """
+    """Receive a request's files in order; ApiError: no form or file, an unknown field, too large, slow or cut off."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.max_bytes:
         raise _too_many_bytes(limits)
@@ -107,10 +104,7 @@ def _json_files(body: bytes, max_files: int) -> list[bytes]:
 
 
 def _decoded(text: str) -> bytes:
-    """Decode base64 in any common form: with line breaks (RFC 2045), URL-safe (RFC 4648, 5), without padding.
-
-    The header of a ``data:`` URI ends with a comma, which base64 does not contain. Raises ValueError.
-    """
+    """Decode base64 with or without line breaks, padding, URL-safe letters or a ``data:`` header; else ValueError."""
     letters = "".join(text.rpartition(",")[2].split()).replace("-", "+").replace("_", "/").rstrip("=")
     return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
 

@@ -23,10 +23,7 @@ _BATCH = 256
 
 
 def fit_head(state: TrainingState) -> HistoryLine:
-    """Fit the head on the train split, with ``augment.flip`` also on its mirror images; other weights are unchanged.
-
-    Sets ``state.cross_validation``. Returns values for the history's columns about train, on plain images.
-    """
+    """Fit the head on train, with ``augment.flip`` also mirrored; return train columns. Sets ``cross_validation``."""
     views = _features(state)
     mean, scale = views[0].mean(0), views[0].std(0).clamp_min(1e-6)
     views = (views - mean) / scale

@@ -121,10 +121,7 @@ class LabelHead(Head):
         return self.distilled(loss, logits, batch)
 
     def distilled(self, hard: Tensor, logits: Tensor, batch: Batch) -> Tensor:
-        """Compute ``alpha * T^2 * KL(taught || softmax(logits / T)) + (1 - alpha) * hard``.
-
-        T^2 keeps the size of the gradient independent of T (Hinton, Vinyals & Dean 2015, section 2).
-        """
+        """Compute ``alpha * T^2 * KL(taught || softmax(logits / T)) + (1 - alpha) * hard`` (Hinton et al. 2015, 2)."""
         if self.taught is None:
             return hard
         alpha, temperature = self.recipe.distill.alpha, self.recipe.distill.temperature
@@ -311,10 +308,7 @@ HEADS: dict[str, type[Head]] = {
 
 
 def make_outputs(recipe: Recipe, dataset: Dataset) -> tuple[Output, ...]:
-    """Return a recipe's outputs for a data set, the label's first.
-
-    Raises DataError if the data has no targets for an output, such as votes, or unusable ones.
-    """
+    """Return a recipe's outputs for a data set, the label's first; DataError without usable targets for one."""
     if not recipe.outputs:
         return (Output("label", "label", 1.0, dataset.classes),)
     answer = answering([output.target for output in recipe.outputs.values()])

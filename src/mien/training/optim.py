@@ -45,10 +45,7 @@ def set_rate(optimizer: optim.Optimizer, rate: float) -> None:
 
 
 def rate_factor(recipe: ScheduleRecipe, step: int, steps_per_epoch: int, epochs: int) -> float:
-    """Return the learning rate at ``step`` (0-based in the run) as a fraction of the recipe's, without plateau.
-
-    It depends only on its arguments, so a resumed run needs no scheduler state.
-    """
+    """Return the rate at ``step`` of the run, from 0, as a fraction of the recipe's, without plateau or state."""
     total = steps_per_epoch * epochs
     warm = recipe.warmup * total
     if step < warm:
@@ -81,10 +78,7 @@ def plateau_factor(recipe: ScheduleRecipe, validation_losses: Sequence[float]) -
 
 
 def lr_scales(network: Network, layer_decay: float) -> dict[nn.Parameter, float]:
-    """Return each parameter's factor of the learning rate: ``layer_decay ** k`` in the k-th block below the head.
-
-    These are the discriminative rates of Howard & Ruder, ULMFiT, ACL 2018, section 3.2, where it is 1 / 2.6.
-    """
+    """Return each parameter's rate factor, ``layer_decay ** k`` in block k below the head (ULMFiT, ACL 2018, 3.2)."""
     found = blocks(network)
     return {
         parameter: layer_decay ** (len(found) - 1 - number) for number, block in enumerate(found) for parameter in block

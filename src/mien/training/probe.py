@@ -50,10 +50,7 @@ class TrainingEstimate(JsonResult):
 
 @one_thread
 def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, device: str = "auto") -> TrainingEstimate:
-    """Time a few steps at each image side of the recipe, and part of a validation. Nothing is written.
-
-    Raises TrainingError if the recipe fits a head (``fit-head``), and as :func:`mien.training.state.prepare`.
-    """
+    """Time a few steps at each image side of the recipe, and part of a validation; TrainingError for ``fit-head``."""
     state = _prepare(plan, init_from, device)
     recipe = plan.recipe
     thousand = [recipe.side_px((step + 0.5) / 1000) for step in range(1000)]
@@ -160,10 +157,7 @@ def range_test(
 
 
 def suggested_rate(rates: Floats, losses: Floats, means: Floats) -> float:
-    """Return the highest rate, at most that of the lowest mean, around which the loss falls clearly.
-
-    Arguments are what :func:`range_test` returns. Raises TrainingError if the loss falls nowhere (``lr-not-found``).
-    """
+    """Return the highest rate, at most that of the lowest mean, around which the loss falls clearly; TrainingError."""
     # Ignore the steps after the lowest mean, where an exploded loss may fall steeply again.
     falling = losses[: int(means.argmin()) + _WINDOW // 2 + 1] if len(means) else losses
     clear = np.zeros(0, dtype=np.int64)

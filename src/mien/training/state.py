@@ -184,10 +184,8 @@ def file_digest(path: Path) -> str:
 
 
 def load_init_weights(network: Network, outputs: Sequence[Output], init_from: RunFolder) -> None:
-    """Load a trained run's weights for fine-tuning. Head rows are matched by output and class; others stay random.
-
-    The label's outputs match even if their names differ; other outputs match by name. Raises RunError if the run has no
-    checkpoint, or one of another network.
+    """Load a trained run's weights for fine-tuning; RunError for another network. Head rows are matched by class and
+    output (the label's under any name, others by name); others stay random.
     """
     tensors, facts = checkpoint.load(init_from.best)
     own = network.state_dict()
@@ -254,10 +252,8 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
 
 
 def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
-    """Restore the state after the run's last finished epoch, and return the run's own metadata.
-
-    After the first epoch, initial weights are only named, not needed. Raises RunError: no checkpoint or a
-    damaged one, or another recipe, other data, teachers or initial weights.
+    """Restore the state after the run's last finished epoch, and return its metadata; RunError if it does not match.
+    After the first epoch, initial weights are only named, not needed.
     """
     check_resumable(run, state.recipe, tunes=state.init_checkpoint is not None)
     if not run.last.is_file():
@@ -329,10 +325,8 @@ def teacher_targets(
 
 
 def soft_labels(predictions: Sequence[tuple[Path, Predictions]], faces: Dataset, temperature: float) -> Floats:
-    """Average the softened predictions for each face over the teachers that have its row. -> float64 (N, C).
-
-    Teachers that have all rows are therefore averaged, and out-of-fold predictions are combined. Raises DataError:
-    other classes than the faces', other data, or a face without predictions.
+    """Average the softened predictions for each face over the teachers that have its row, float64 (N, C); folds are
+    thus combined. Raises DataError: other classes or data, or a face without predictions.
     """
     softened = []
     for path, each in predictions:

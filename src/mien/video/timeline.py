@@ -90,10 +90,7 @@ class TrackSummary:
         return self.frames_by_answer.most_common(1)[0][0]
 
     def is_face(self, weak_score: float = 0.0) -> bool:
-        """Return whether the model sees a face in most frames.
-
-        If the detector's score is weak, the model must also be sure of its answer in half of them.
-        """
+        """Return whether most frames show a face; with a weak detector's score, half of them must be sure answers."""
         no_face, frames = self.frames_by_answer[NOT_A_FACE_CLASS], len(self.frames)
         return 2 * (no_face + self.unlikely * (self.detection_score < weak_score)) <= frames
 

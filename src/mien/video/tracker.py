@@ -278,10 +278,7 @@ def track(
 
 
 def track_file(video: VideoFile, tracker: Tracker) -> Generator[VideoFrame, None, None]:
-    """Yield all frames of a video with their faces, with bounded memory, and close the video at the end.
-
-    One thread decodes ahead, and another detects; the results are the same as without them.
-    """
+    """Yield all frames of a video with their faces, decoded and detected ahead by two threads; then close it."""
     every = DETECT_EVERY_SECONDS if tracker._detect_every_seconds is None else tracker._detect_every_seconds
     most = max(AHEAD_BYTES // (3 * video.width * video.height), 2)
     with (

@@ -59,10 +59,9 @@ class Track:
         return self.face.moved(Box(box.left + right, box.top + down, box.width, box.height))
 
     def smoothed(self, seconds: float, probabilities: Floats, half_life_seconds: float) -> Floats:
-        """Add the probabilities of a frame, float64 (C,), and return their smoothed mean, float64 (C,).
-
-        ``mean += (1 - 2 ** (-gap / half_life)) * (probabilities - mean)``, with ``gap`` the time since the last frame.
-        This is an exponentially weighted mean that works for any frame rate. A half-life of 0 disables it.
+        """Add a frame's probabilities, float64 (C,), and return their smoothed mean: ``mean += (1 - 2 ** (-gap /
+        half_life)) * (probabilities - mean)`` for the gap since the last frame, at any frame rate. A half-life of 0
+        disables it.
         """
         if self._mean is None or half_life_seconds == 0:
             self._mean = probabilities
@@ -108,10 +107,7 @@ class IouTracker:
 
 
 def match(former: Sequence[Face], faces: Sequence[Face]) -> dict[int, int]:
-    """Pair faces of two detections, the largest overlap first: the index of each paired ``former`` face to its face's.
-
-    Overlaps are at least :data:`MIN_IOU`; at a tie the first of ``former`` wins.
-    """
+    """Pair faces of two detections by overlap, from :data:`MIN_IOU` on, the largest first: former index -> index."""
     sides = np.array([[*face.box] for face in faces], dtype=np.float64).reshape(-1, 4)
     pairs = [
         (-overlap, old, new)

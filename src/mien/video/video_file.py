@@ -242,8 +242,8 @@ def open_container(path: Path) -> Any:
 def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
     """Return how to rotate a frame upright: whether to swap rows and columns, then flip the rows, then the columns.
 
-    The display matrix of ISO/IEC 14496-12 is (a b u; c d v; x y w). Only quarter turns and mirrors are supported;
-    phones write no others. PyAV's ``rotation`` confuses a mirror with half a turn.
+    Of the display matrix (ISO/IEC 14496-12: a b u; c d v; x y w) only quarter turns and mirrors are supported; phones
+    write no others. PyAV's ``rotation`` confuses a mirror with half a turn.
     """
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
@@ -324,10 +324,7 @@ class VideoWriter:
             self._source.close()
 
     def add(self, rgb: Pixels, pts: int) -> None:
-        """Add the next frame, uint8 (H, W, 3), with its time ``pts`` in the video's time base.
-
-        A frame of another size than the first is fitted between black bars.
-        """
+        """Add the next frame, uint8 (H, W, 3), at ``pts`` of the video's time base; another size gets black bars."""
         import av
 
         height, width = self._video.height, self._video.width
