@@ -21,7 +21,7 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 34_559,
+    "lines of src/mien": 34_184,
     "files of src/mien": 171,
     "lines of tests": 25_960,
     "lines of code in src/mien, without docstrings, comments and blank lines": 22_874,
