@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+import mien
 import mien as package
-from mien.base.errors import RunError
-from mien.base.labels import parse_scheme
+from mien.api.plots import pca
+from mien.base.errors import RunError, StudyError
+from mien.base.labels import colour_of, parse_scheme
 from mien.base.run_folder import SHIPPED
 from mien.data.clean import read_clean
 from mien.evaluation.predictions import Predictions
@@ -188,3 +190,65 @@ def test_a_callback_gets_the_result(tmp_path, faces, tiny_recipe):
 
     result = package.train(tiny_recipe, faces, out=tmp_path / "run", callback=Webhook(), verbose=0)
     assert given == [result]
+
+
+@pytest.fixture
+def study_file(tmp_path, tiny_recipe_text):
+    (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
+    file = tmp_path / "two.toml"
+    file.write_text(
+        'name = "two"\ntitle = "Two"\nrecipe = "tiny.toml"\nmetrics = ["accuracy", "recall.positive"]\n'
+        '[[variants]]\nname = "a"\n[[variants]]\nname = "b"\nset = { optim.lr = 0.001 }\n'
+        '[[variants]]\nname = "c"\nafter = "b"\nclasses = "binary"\n'
+    )
+    return file
+
+
+def test_study_trains_once_and_reads_finished_runs(study_file, face_folder, tmp_path, capfd):
+    out, settings = tmp_path / "out", {"epochs": np.int64(1), "class_weights": {"sad": 2.0}}
+    table = package.study(study_file, face_folder, out=out, settings=settings)
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines if "epoch kept 1 of 1" in line] == ["a, seed 0", "b, seed 0"]
+    assert [row.metrics["accuracy"].runs for row in table.rows] == [1, 1, 1]
+    assert table.page == out / "report.html"
+    assert not table.was_stopped
+    # Only finished runs count, and none is trained.
+    again = package.study(study_file, face_folder, out=out, settings=settings, finished=True, verbose=0)
+    assert capfd.readouterr().err == ""
+    assert again.to_dict() == table.to_dict()
+    # A metric may be of a class that only a variant which is left out has.
+    package.study(study_file, face_folder, out=out, settings=settings, only=["a"], finished=True, verbose=0)
+    study_file.write_text(study_file.read_text().replace("positive", "positiv"))
+    with raises(StudyError, "study-value", "positiv"):
+        package.study(study_file, face_folder, out=out, settings=settings, only=["a"], finished=True)
+
+
+def points(chart):
+    """Number of points of each group, by the name in the legend."""
+    return {each.get_label(): len(each.get_offsets()) for each in chart.figure.axes[0].collections}
+
+
+def test_pca_equals_scikit_learns():
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    features = np.random.default_rng(0).normal(size=(40, 6)) * [5, 3, 1, 1, 1, 1]
+    expected = decomposition.PCA(2).fit_transform(features)
+    assert np.abs(pca(features)) == pytest.approx(np.abs(expected), abs=1e-9)
+    assert np.array_equal(pca(features), pca(features))
+
+
+def test_embeddings_are_coloured_by_class_or_mistake(tiny_run, faces):
+    part = faces.of_split("validation")
+    chart = mien.plot_embeddings(tiny_run.path, faces)
+    assert points(chart) == {name: int((part.labels == at).sum()) for at, name in enumerate(faces.classes)}
+    happy = chart.figure.axes[0].collections[faces.classes.index("happy")]
+    from matplotlib.colors import to_rgba
+
+    assert tuple(happy.get_facecolor()[0])[:3] == to_rgba(colour_of("happy", 3))[:3]
+    correct = mien.load(tiny_run.path).for_labels().probabilities(part.images).argmax(axis=1) == part.labels
+    found = points(mien.plot_embeddings(tiny_run.path, faces, color_by="mistake"))
+    assert found == {"correct": correct.sum(), "mistake": (~correct).sum()}
+
+
+def test_tsne_separates_what_is_far_apart(tiny_run, faces, monkeypatch):
+    pytest.importorskip("sklearn")
+    assert sum(points(mien.plot_embeddings(tiny_run.path, faces, method="tsne", max_faces=30)).values()) == 30

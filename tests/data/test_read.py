@@ -1,9 +1,19 @@
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mien.base.errors import DataError
 from mien.base.images import open_image
+from mien.data import cache
+from mien.data.dataset import Dataset
 from mien.data.read import ReadOptions, load_dataset, read_data
 from support import raises
 
@@ -87,3 +97,123 @@ def test_fingerprint_for_predictions_includes_test_where_rows_shift(tmp_path, no
     assert whole.matches_training_data(without.fingerprint), "to a model it is the same"
     assert whole.fingerprint_for_predictions("validation") == whole.fingerprint
     assert without.fingerprint_for_predictions("validation") == without.fingerprint != whole.fingerprint
+
+
+@pytest.fixture
+def faces(noise):
+    return Dataset(
+        images=noise(10),
+        labels=np.arange(10) % 2,
+        classes=("angry", "happy"),
+        split=np.resize(np.array(["train", "validation"]), 10),
+        source=np.array([f"face {row}" for row in range(10)]),
+        rows=np.arange(10),
+        columns={"file": np.array(["ä"] * 10), "vectors": np.arange(20).reshape(10, 2)},
+        cleaned_from=("sha256:all", "sha256:without test"),
+        votes=np.arange(20, 40).reshape(10, 2),
+        vote_classes=("angry", "happy"),
+        group_column="file",
+    )
+
+
+def test_cache_loads_a_memory_map_without_hashing(faces, monkeypatch):
+    cache.store("key", faces, {"notes": ["one"]})
+    fingerprint = faces.fingerprint
+    monkeypatch.setattr("mien.data.dataset.hashlib.sha256", None)
+    found = cache.load("key")
+    assert found is not None
+    again, facts = found
+    assert again.fingerprint == fingerprint
+    assert isinstance(again.images, np.memmap)
+    assert not again.images.flags.writeable
+    assert facts == {"notes": ["one"]}
+    for each in fields(faces):
+        np.testing.assert_equal(getattr(again, each.name), getattr(faces, each.name))
+
+
+def test_cache_key_depends_on_path_size_time_and_options(kaggle_table):
+    assert not read_data(kaggle_table).cached
+    assert read_data(kaggle_table).cached
+    for options in (ReadOptions(size_px=44), ReadOptions(class_map={"0": "sad"}), ReadOptions(skip_bad=True)):
+        assert not read_data(kaggle_table, options).cached
+    assert not read_data(kaggle_table, cache=False).cached
+    status = kaggle_table.stat()
+    os.utime(kaggle_table, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert not read_data(kaggle_table).cached
+    other = kaggle_table.with_name("other.csv")
+    shutil.copy2(kaggle_table, other)
+    assert not read_data(other).cached
+
+
+def test_cache_returns_what_was_read(kaggle_table):
+    fresh, cached = (read_data(kaggle_table, ReadOptions(skip_bad=True)) for _ in range(2))
+    assert cached.cached
+    for name in ("shape", "split_origin", "skipped", "notes", "fingerprint"):
+        assert getattr(cached, name) == getattr(fresh, name)
+    assert cached.faces.classes == fresh.faces.classes
+    assert not fresh.faces.images.flags.writeable
+
+
+@pytest.mark.parametrize("name", ["images.npy", "table.npz", "meta.json"])
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_cache_rebuilds_a_damaged_entry(kaggle_table, cache_in_tmp, name, left):
+    """As a power cut leaves it."""
+    before = read_data(kaggle_table).fingerprint
+    (file,) = cache_in_tmp.glob(f"faces/*/{name}")
+    file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
+    again = read_data(kaggle_table)
+    assert not again.cached
+    assert again.fingerprint == before
+    assert read_data(kaggle_table).cached
+
+
+def test_cache_ignores_an_entry_of_a_killed_process(kaggle_table, cache_in_tmp):
+    script = (
+        "import os, sys; from pathlib import Path\nPath.rename = lambda *_: os._exit(9)\n"
+        "from mien.data.read import read_data; read_data(sys.argv[1])"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(kaggle_table)], check=False).returncode == 9
+    (left,) = (cache_in_tmp / "faces").iterdir()
+    assert left.name.startswith(".part-")
+    assert not read_data(kaggle_table).cached
+    assert read_data(kaggle_table).cached
+    assert left.exists()  # it may belong to a process at work
+    os.utime(left, (0, 0))
+    read_data(kaggle_table, ReadOptions(size_px=40))
+    assert not left.exists()
+
+
+def test_cache_warns_once_if_it_cannot_be_written(kaggle_table, cache_in_tmp, caplog):
+    cache_in_tmp.write_text("a file where the folder should be")
+    with caplog.at_level(logging.WARNING):
+        assert len(read_data(kaggle_table).faces) == 20
+        assert len(read_data(kaggle_table).faces) == 20
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("mien.data", "WARNING")
+    assert str(cache_in_tmp) in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+def test_cache_keeps_the_most_recently_used_entries(faces, cache_in_tmp):
+    now = time.time()
+    for index in range(cache.KEPT_ENTRIES):
+        cache.store(f"key{index}", faces, {})
+        os.utime(cache_in_tmp / "faces" / f"key{index}", (now - 1000 + index, now - 1000 + index))
+    assert cache.load("key0") is not None  # using it makes it recent
+    cache.store("one more", faces, {})
+    assert [cache.load(f"key{index}") is not None for index in range(3)] == [True, False, True]
+    assert len(list((cache_in_tmp / "faces").iterdir())) == cache.KEPT_ENTRIES
+
+
+def test_cache_misses_when_files_swap_names(tmp_path, noise, write_tree):
+    """As in images of containers, where all times are one."""
+    names = [f"{name}/{index}.bmp" for name in ("happy", "sad") for index in range(3)]
+    folder = write_tree(tmp_path / "faces", dict(zip(names, noise(6), strict=True)))
+    for name in names:
+        os.utime(folder / name, (0, 0))
+    before = read_data(folder).fingerprint
+    for one, other in zip(names[:3], names[3:], strict=True):
+        (folder / one).rename(folder / "x")
+        (folder / other).rename(folder / one)
+        (folder / "x").rename(folder / other)
+    assert read_data(folder).fingerprint == read_data(folder, cache=False).fingerprint != before

@@ -1,19 +1,39 @@
+"""Oracle: onnxruntime's own list of providers, and the CPU's probabilities.
+
+The CPU build also has Azure's provider, which computes nothing itself: a real second provider wherever tests run.
+"""
+
 import io
+import json
+import os
 import threading
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
-from mien.base.errors import DataError
-from mien.base.model_file import attach_manifest
-from mien.base.preprocess import grey_square
+import mien
+from mien.base.errors import DataError, ModelError
+from mien.base.images import IMAGE_SUFFIXES
+from mien.base.model_file import attach_manifest, open_model
+from mien.base.preprocess import InputSpec, grey_square, to_input
+from mien.base.run_folder import find_model
 from mien.evaluation.calibration import softmax
-from mien.inference.onnx_classifier import BATCH
+from mien.inference.onnx_classifier import (
+    BATCH,
+    CPU,
+    VIEWS,
+    OnnxClassifier,
+    augmented_views,
+    find_provider,
+    mean_over_views,
+)
 from mien.inference.predictor import image_files, load
-from support import raises, warned
+from support import raises, refused, warned
 
 
 def test_a_prediction_at_the_prompt_is_one_short_line(astronaut):
@@ -190,3 +210,109 @@ def test_a_hundred_thousand_faces_take_the_memory_of_their_answers(classifier):
     tracemalloc.stop()
     assert answers.shape == (100_000, 7)
     assert peak < 2.5 * answers.nbytes + 10e6
+
+
+def test_ten_views_are_the_centre_and_the_four_corners_and_their_mirror_images():
+    """Oracle: the corners cut out of the 48 px face itself; a crop of 44 px sees nothing beyond its border."""
+    spec = InputSpec(size_px=48, crop_px=44, mean=0.0, std=1.0)
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8)
+    seen = [to_input(view, spec)[:, 0] * 255 for view in augmented_views(images, 10)]
+    corners = [(2, 2), (0, 0), (0, 4), (4, 0), (4, 4)]
+    for number, (top, left) in enumerate(corners):
+        cut = images[:, top : top + 44, left : left + 44]
+        assert seen[2 * number] == pytest.approx(cut, abs=1e-3)
+        assert seen[2 * number + 1] == pytest.approx(cut[:, :, ::-1], abs=1e-3)
+
+
+def test_fewer_views_are_the_first_of_ten():
+    images = np.random.default_rng(1).integers(0, 256, (2, 32, 32), dtype=np.uint8)
+    ten = list(augmented_views(images, 10))
+    assert [len(list(augmented_views(images, views))) for views in VIEWS] == [1, 2, 5, 10]
+    assert all(map(np.array_equal, augmented_views(images, 5), ten[::2]))
+    for views in (1, 2):
+        for one, other in zip(augmented_views(images, views), ten, strict=False):
+            assert np.array_equal(one, other)
+    assert np.array_equal(ten[0], images)
+    # The border's pixels repeat where a view looks beyond it.
+    assert np.array_equal(ten[2][:, 0], np.concatenate([images[:, 0, :1], images[:, 0, :-1]], axis=1))
+
+
+def test_probabilities_are_the_mean_over_the_views(tiny_run, faces):
+    """Oracle: each view asked by itself."""
+    model = load(tiny_run.path)
+    images = np.asarray(faces.images[:70])
+    for views in VIEWS:
+        alone = [model.probabilities(np.ascontiguousarray(view), 1.5) for view in augmented_views(images, views)]
+        found = mean_over_views(lambda shown: model.probabilities(shown, 1.5), images, views)
+        assert found == pytest.approx(np.mean(alone, axis=0), abs=1e-6)
+    assert mean_over_views(model.probabilities, images[:0], 10).shape == (0, 7)
+
+
+def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path):
+    """Oracle: pathlib's rglob, sorted, which follows no links to folders."""
+    names = ("b.png", "a/z.JPG", "a/b/c.gif", "a.png", "a/.hidden.png", ".git/x.png", "a/text.txt", "B.webp", "a/b.png")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "c").symlink_to(tmp_path / "a" / "b")
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    expected = sorted(
+        path
+        for path in (*tmp_path.rglob("*"), tmp_path / "c" / "c.gif")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(tmp_path).parts)
+        and "loop" not in path.parts
+    )
+    assert image_files(tmp_path) == expected
+    assert len(expected) == 8
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+@pytest.mark.parametrize("target", ["gone", "b.png"])
+def test_a_link_without_a_target_is_an_image_that_cannot_be_read(tmp_path, mien, face_folder, tiny_run, target):
+    (tmp_path / "a.png").write_bytes(next((face_folder / "test" / "happy").iterdir()).read_bytes())
+    (tmp_path / "b.png").symlink_to(target)
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "piped.png").symlink_to(tmp_path / "pipe.png")
+    given = ("predict", tmp_path, "--crops", "--model", tiny_run.path, "--json")
+    assert mien(*given).code == 2
+    answer = mien(*given, "--skip-bad")
+    failed = {Path(each["source"]).name: "error" in each for each in json.loads(answer.out)}
+    assert failed == {"a.png": False, "b.png": True}
+    assert f"skipped: {tmp_path / 'b.png'}" in answer.err
+
+
+AZURE = "AzureExecutionProvider"
+
+
+def test_providers_are_known_by_short_and_full_name():
+    assert find_provider(None) == find_provider("cpu") == find_provider("CPUExecutionProvider") == CPU
+
+
+def test_a_missing_provider_is_one_line_that_lists_those_present(mien, face_folder, tmp_path, encode_video):
+    for command in (("predict", face_folder / "test"), ("evaluate", "fast", "--data", face_folder)):
+        refused(mien(*command, "--provider", "tpu"), "provider", "cpu")
+    refused(mien("serve", "--provider", "tpu"), "provider", "cpu")
+    clip = encode_video(tmp_path / "clip.mp4", [np.zeros((32, 32, 3), np.uint8)])
+    refused(mien("video", clip, "--provider", "tpu"), "provider", "cpu")
+
+
+@pytest.mark.skipif(AZURE not in onnxruntime.get_available_providers(), reason="onnxruntime has the CPU alone")
+def test_another_provider_is_used():
+    faces = np.random.default_rng(1).integers(0, 256, size=(4, 48, 48), dtype=np.uint8)
+    model = mien.load("fast", provider="azure")
+    assert AZURE in model._session.get_providers()
+    np.testing.assert_allclose(model.probabilities(faces), mien.load("fast").probabilities(faces), atol=1e-6)
+
+
+def test_a_provider_that_does_not_start_is_one_line(monkeypatch):
+    """ONNX Runtime itself goes on with the CPU."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["XExecutionProvider", CPU])
+    session, manifest = open_model(find_model("fast"))
+    monkeypatch.setattr("mien.inference.onnx_classifier.open_model", lambda *given: (session, manifest))
+    with raises(ModelError, "provider", "X"):
+        OnnxClassifier(find_model("fast"), provider="x")

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from mien.data.splits import group_identical
-from mien.near_copies.finder import candidate_pairs, contrast, find_near_copies, fit_descriptor
+from mien.near_copies.alignment import aligned_correlation
+from mien.near_copies.finder import _disturbances, candidate_pairs, contrast, find_near_copies, fit_descriptor, spectra
 from support import encoded
 
 
@@ -108,3 +109,43 @@ def test_find_near_copies_ignores_blank_images(drawn):
     assert len(found.first) == 0
     assert found.groups[:2].tolist() == found.groups[3:5].tolist()
     assert len(set(found.groups.tolist())) == 4, "the blank ones are identical"
+
+
+def pairs_of(images, copies):
+    count = len(images)
+    return np.concatenate([images, copies]), np.arange(count), count + np.arange(count)
+
+
+def test_aligned_correlation_is_one_for_an_image_and_its_mirror(drawn):
+    faces = drawn[:20]
+    for copies in (faces, faces[:, :, ::-1]):
+        assert aligned_correlation(*pairs_of(faces, copies)) == pytest.approx(np.ones(20), abs=1e-4)
+
+
+@pytest.mark.parametrize("offset", [(3, 3), (-3, 2), (0, -3)])
+def test_aligned_correlation_finds_a_shifted_image(drawn, offset):
+    """What came in at the border is black, and does not count."""
+    faces = drawn[:20]
+    moved = np.zeros_like(faces)
+    down, across = offset
+    target = (slice(max(down, 0), 48 + min(down, 0)), slice(max(across, 0), 48 + min(across, 0)))
+    origin = (slice(max(-down, 0), 48 + min(-down, 0)), slice(max(-across, 0), 48 + min(-across, 0)))
+    moved[:, *target] = faces[:, *origin]
+    assert aligned_correlation(*pairs_of(faces, moved)).min() > 0.98
+
+
+def test_spectra_ignore_mirroring_and_brightness(drawn):
+    faces = drawn[:10].astype(np.float32)
+    plain = spectra(faces)
+    assert spectra(faces[:, :, ::-1]) == pytest.approx(plain, abs=1e-3)
+    assert spectra(0.5 * faces + 30) == pytest.approx(plain, abs=1e-3)
+
+
+def test_descriptor_separates_images_more_than_copies(drawn):
+    found = fit_descriptor(drawn, np.arange(1500))
+    other, copies = drawn[1500:1600], _disturbances(48)[0](drawn[1500:1600])
+    of_other, of_copies = (found.of(each, np.arange(100)) for each in (other, copies.astype(np.uint8)))
+    own = np.square(of_copies - of_other).sum(axis=1)
+    between = np.square(of_other[:, np.newaxis] - of_other).sum(axis=2)[np.triu_indices(100, 1)]
+    assert np.mean(own <= found.reach) > 0.9
+    assert np.mean(between <= found.reach) < 0.02

@@ -2,15 +2,18 @@
 
 import hashlib
 import io
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urljoin
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 import mien
 from mien.base.model_file import read_manifest
@@ -19,6 +22,7 @@ from mien.data.synthetic import synthetic_faces
 from mien.inference.predictor import load
 from mien.serve.app import create_app
 from mien.serve.limits import Limits
+from mien.serve.schemas import CODES, ApiError, add_error_handlers
 from support import encoded
 
 
@@ -205,3 +209,78 @@ def test_bug_is_answered_and_counted_as_internal(start, face, monkeypatch):
     assert service.refusal(service.predict(face), 500) == "internal"
     assert service.metric('mien_requests_total{route="/v1/predict",status="500"}') == 1
     assert service.metric('mien_refused_total{code="internal"}') == 1
+
+
+def samples(service):
+    page = service.ask("GET", "/metrics")
+    assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = (each for family in text_string_to_metric_families(page.text) for each in family.samples)
+    return {(each.name, tuple(sorted(each.labels.items()))): each.value for each in found}
+
+
+def test_metrics_count_requests_faces_and_refusals(service, face):
+    before = samples(service)
+    no_face = encoded(np.zeros((64, 64), np.uint8))
+    for _ in range(3):
+        service.predict(face)
+    service.predict(b"no image")
+    service.predict(no_face, "crops=false")
+    service.predict(face, "crops=perhaps")
+    service.ask("GET", "/made/up/address")
+    service.ask("PATCH", "/v1/predict")
+    after = samples(service)
+
+    def grown(name, **labels):
+        key = (name, tuple(sorted(labels.items())))
+        return after[key] - before.get(key, 0)
+
+    assert grown("mien_requests_total", route="/v1/predict", status="200") == 4
+    assert grown("mien_requests_total", route="/v1/predict", status="415") == 1
+    assert grown("mien_requests_total", route="/v1/predict", status="422") == 1
+    assert grown("mien_requests_total", route="other", status="404") == 1
+    assert grown("mien_refused_total", code="image-format") == 1
+    assert grown("mien_refused_total", code="bad-parameter") == 1
+    assert grown("mien_refused_total", code="not-found") == 1
+    assert grown("mien_faces_total") == 3
+    assert grown("mien_request_seconds_count", route="/v1/predict") >= 5
+    assert not any("made" in value or value == "PATCH" for _, labels in after for _, value in labels)
+    assert after["mien_requests_under_way", ()] == 0
+    (labels,) = (dict(labels) for name, labels in after if name == "mien_build_info")
+    model = service.ask("GET", "/v1/model").json()
+    assert labels == {"version": mien.__version__, "model": model["name"], "sha256": model["sha256"]}
+    assert after["process_resident_memory_bytes", ()] > 1e6
+
+
+def test_errors_have_one_shape_and_hyphenated_codes():
+    """Oracle: MienError's words joined by hyphens, and HTTP's ranges of status."""
+    for code, (status, _) in CODES.items():
+        error, scope = ApiError("Sentence.", code=code), {}
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", code)
+        assert 400 <= status < 600
+        response = error.response(scope)
+        assert json.loads(response.body) == {"error": {"code": code, "message": "Sentence."}}
+        assert (response.status_code, scope) == (status, {"mien.error": code})
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "not-found"), (404, "not-found"), (405, "method-not-allowed")])
+def test_framework_errors_have_documented_codes(status, code):
+    """Starlette answers 401 of a file that it may not read."""
+    app = FastAPI()
+    add_error_handlers(app)
+
+    @app.get("/")
+    def fail():
+        raise HTTPException(status, headers={"allow": "GET"})
+
+    response = TestClient(app).get("/")
+    assert response.json()["error"]["code"] == code
+    assert (response.status_code, response.headers["allow"]) == (CODES[code][0], "GET")
+
+
+def test_documentation_lists_every_error_and_status():
+    """Oracle: the table of docs/serve.md."""
+    page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", page, re.MULTILINE)
+    assert sorted((code, int(status)) for status, code in rows) == sorted(
+        (code, status) for code, (status, _) in CODES.items()
+    )
