@@ -31,8 +31,7 @@ def test_the_python_reference_is_fresh_and_has_every_public_name():
     } <= set(named)
     assert len(named) == len(set(named))
     for name in module.PAGES:
-        text = (module.FOLDER / f"{name}.md").read_text(encoding="utf-8")
-        assert text == module.page(name), "run `make docs`"
+        assert (module.FOLDER / f"{name}.md").read_text(encoding="utf-8") == module.page(name), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda page: page.name)

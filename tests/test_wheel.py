@@ -82,8 +82,7 @@ def test_the_readme_in_the_metadata_links_to_what_exists(checkout, tmp_path):
     """Oracle: the repository's own files, at the addresses that GitHub gives them."""
     build.build_wheel(tmp_path)
     metadata = metadata_of(tmp_path)
-    links = re.findall(r'\]\(([^)\s]+)\)|src="([^"]+)"', metadata.description)
-    addresses = [one or other for one, other in links]
+    addresses = [one or other for one, other in re.findall(r'\]\(([^)\s]+)\)|src="([^"]+)"', metadata.description)]
     assert len(addresses) > 10
     for address in (*addresses, *metadata.project_urls.values()):
         kind = re.match(r"https://host\.example/owner/mien(?:/(blob|raw)/v[\d.]+/([^#]+)(?:#.*)?|/issues)?$", address)

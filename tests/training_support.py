@@ -84,5 +84,4 @@ def changed(recipe, **tables):
 
 
 def batch(images, chosen=None, partner=None, share=1.0):
-    chosen = torch.arange(len(images)) if chosen is None else chosen
-    return Batch(images, chosen, partner, share, index=0)
+    return Batch(images, torch.arange(len(images)) if chosen is None else chosen, partner, share, index=0)

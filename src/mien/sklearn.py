@@ -114,7 +114,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.classes_, numbers = np.unique(column_or_1d(labels), return_inverse=True)
         names = [str(label) for label in self.classes_.tolist()]
         job.check()
-        from mien.exporting.to_onnx import FittedNetwork
+        from mien.exporting.to_onnx import FittedNetwork, export_of_start
         from mien.training.loop import train
 
         try:
@@ -126,13 +126,19 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 plan = job.plan(dataset)
                 outcome = train(plan, run, init_from=job.init_from, device=job.device, network=network)
                 self.history_ = outcome.history
-                fitted = FittedNetwork.of_run(run)
-            temperature = temperature_for_use(plan.validation.labels, fitted.probabilities(plan.validation.images))
+                fitted, (images, labels) = FittedNetwork.of_run(run), (plan.validation.images, plan.validation.labels)
+            start = job.init_from if recipe.tuning.fit_head else None
+            export = start and export_of_start(fitted.network, fitted.manifest, images, start)
+            model = OnnxClassifier.opened(export.session, fitted.manifest, Path()) if export else fitted
+            temperature = temperature_for_use(labels, model.probabilities(images))
             manifest = fitted.manifest.model_copy(update={"temperature": temperature})
-            self._fitted = FittedNetwork(fitted.network, manifest)
         except DataError as error:
             raise PixelError(str(error), code=error.code) from error
+        self._fitted = FittedNetwork(fitted.network, manifest)
         self.__dict__.pop("_classifier", None)
+        if export:
+            self._model = export.to_bytes(manifest)
+            self._classifier = _open(self._model)
         return self
 
     @property
@@ -175,8 +181,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to a ``.onnx`` file for :func:`mien.load` and all commands, and return the path.
 
-        Raises:
-            DataError: wrong suffix (``out-path``).
+        Raises DataError: wrong suffix (``out-path``).
         """
         if Path(path).suffix != ".onnx":
             raise DataError(f"path must name a .onnx file; found {path}.", code="out-path")
@@ -193,8 +198,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         # Pickle only the content of the model file: neither a network nor onnxruntime's session.
         if "_fitted" in self.__dict__:
             self.model_  # noqa: B018 - this makes the file
-        hidden = {"_classifier", "_fitted"}
-        return {name: value for name, value in super().__getstate__().items() if name not in hidden}
+        return {name: value for name, value in super().__getstate__().items() if name not in {"_classifier", "_fitted"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

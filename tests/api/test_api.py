@@ -94,8 +94,7 @@ def test_a_sheet_shows_faces_of_each_class_and_as_training_does(mien, face_folde
 def test_a_model_compared_with_itself_does_not_differ(tiny_run, faces):
     result = package.compare(tiny_run.path, tiny_run.path, faces)
     assert (result.accuracy.difference.value, result.p_value) == (0, 1)
-    names = [f"{tiny_run.path} (1)", f"{tiny_run.path} (2)"]
-    assert [result.to_dict()[key] for key in ("first", "second")] == names
+    assert [result.to_dict()[key] for key in ("first", "second")] == [f"{tiny_run.path} (1)", f"{tiny_run.path} (2)"]
     loaded = package.compare(package.evaluate(tiny_run.path, faces), package.load(tiny_run.path), faces).to_dict()
     assert (loaded["first"], loaded["second"]) == (str(tiny_run.path), tiny_run.read_recipe().name)
     # A run has predictions; a model alone has none.

@@ -150,8 +150,7 @@ def test_label_app_takes_other_answers(faces, tmp_path):
     for at, answer in enumerate(("bored", "confused")):
         assert client.post("/vote", json={"image": IMAGES[at], "answer": answer, "votes": at}).json()["votes"] == at + 1
     assert client.post("/vote", json={"image": IMAGES[2], "answer": "sad", "votes": 2}).status_code == 409
-    merged = mien.merge_votes(tmp_path, faces, answers)
-    assert set(mien.load_dataset(merged.table).classes) == {"bored", "confused"}
+    assert set(mien.load_dataset(mien.merge_votes(tmp_path, faces, answers).table).classes) == {"bored", "confused"}
     with raises(DataError, "ballot", "bored"):
         mien.merge_votes(tmp_path, faces)
     for wrong in (["bored"], ["a", "a"], ["a", ""], [*"abcdefghijk"]):

@@ -143,8 +143,7 @@ def test_each_section_begins_with_a_table_for_the_terminal(data, copies):
     sections = audit_sections(found)
     assert len({each.key for each in sections}) == len(SECTIONS)
     assert all(isinstance(each.blocks[0], Table) and each.blocks[0].rows for each in sections)
-    listed = sections[-1].blocks[-1]
-    assert [row[0] for row in listed.rows] == [change.row for change in found.changes]
+    assert [row[0] for row in sections[-1].blocks[-1].rows] == [change.row for change in found.changes]
 
 
 def test_audit_of_fer2013_repeats_stored_counts(fer2013_faces):

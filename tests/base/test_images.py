@@ -66,8 +66,7 @@ def test_open_image_reads_heic_with_its_package(monkeypatch, tmp_path):
 
 def test_an_animation_gives_its_first_frame():
     frames = [Image.new("L", (10, 10), shade) for shade in (30, 200)]
-    animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert (grey_square(open_image(animation), 10) == 30).all()
+    assert (grey_square(open_image(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])), 10) == 30).all()
 
 
 def odd_exif(tag, kind):

@@ -19,8 +19,7 @@ ROWS = st.lists(
 
 def columns(rows):
     groups = np.array([row[0] for row in rows], dtype=np.int64)
-    labels = np.array([row[1] for row in rows], dtype=np.int64)
-    return groups, labels, np.array([row[2] for row in rows], dtype="<U10")
+    return groups, np.array([row[1] for row in rows], dtype=np.int64), np.array([row[2] for row in rows], dtype="<U10")
 
 
 @given(ROWS)

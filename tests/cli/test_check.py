@@ -116,8 +116,7 @@ def test_check_prefers_the_predicted_class_to_probabilities(csv, faces, validati
 
 
 def test_class_index_prefers_names_to_numbers():
-    found = [_class_index(text, ("v1.0", "1.0", "v2"), "line 1") for text in ("1.0", "v1.0", "2.0", "0")]
-    assert found == [1, 0, 2, 0]
+    assert [_class_index(text, ("v1.0", "1.0", "v2"), "line 1") for text in ("1.0", "v1.0", "2.0", "0")] == [1, 0, 2, 0]
     assert [_class_index(text, ("Bored", "happy"), "line 1") for text in ("bored", "BORED", "Happiness")] == [0, 0, 1]
     assert [_class_index(text, ("1", "2", "3"), "line 1") for text in ("1", "1.0", "3.0")] == [0, 0, 2]
     assert [_class_index(text, ("1.0", "2.0"), "line 1") for text in ("1.0", "2.0", "1")] == [0, 1, 1]

@@ -91,8 +91,7 @@ def test_predictions_files_and_models_teach_together(mien, tmp_path, own_run, re
     assert mien(*words, "--out", tmp_path / "student").code == 0
     taught_by = read_manifest(RunFolder(tmp_path / "student").model).taught_by
     assert taught_by[0] == f"sha256:{sha256(file.read_bytes()).hexdigest()}"
-    other_order = (*words[:5], "fast-int8", "--teachers", file, *words[-2:])
-    again = mien(*other_order, "--out", tmp_path / "student", "--resume")
+    again = mien(*(*words[:5], "fast-int8", "--teachers", file, *words[-2:]), "--out", tmp_path / "student", "--resume")
     assert (again.code, "files-removed" in again.err) == (0, False)
     assert read_manifest(RunFolder(tmp_path / "student").model).taught_by == taught_by
 

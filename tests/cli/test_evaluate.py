@@ -33,8 +33,7 @@ def test_evaluate_records_test_uses_in_the_ledger(mien, tmp_path, own_run, face_
         assert answer.code == 0, answer.err
         assert f"used {count} time" in answer.err
         assert own_run.test_uses() == count
-        names = sorted(file.name for file in (tmp_path / f"out{count}").iterdir())
-        assert names == sorted(file_names(split))
+        assert sorted(file.name for file in (tmp_path / f"out{count}").iterdir()) == sorted(file_names(split))
     mien("evaluate", own_run.path, "--data", face_folder)
     assert own_run.test_uses() == 2, "validation is not the test split"
     refused(mien("evaluate", own_run.path, "--data", face_folder, "--out", own_run.path), "out-path")

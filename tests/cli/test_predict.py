@@ -84,8 +84,7 @@ def test_annotate_writes_each_image_beside_its_namesakes(mien, photos, tiny_run,
     for path in written:
         with Image.open(photos / "a.png") as source, Image.open(path) as copy:
             assert copy.size == source.size
-    answer = mien("predict", "--model", tiny_run.path, photos / "a.png", "--annotate", drawn)
-    assert "[no-photo]" in answer.err
+    assert "[no-photo]" in mien("predict", "--model", tiny_run.path, photos / "a.png", "--annotate", drawn).err
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,7 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
 
 
 def test_built_in_model_predicts_and_is_fine_tuned(mien, tmp_path, recipe_file, face_folder):
-    read = mien("predict", "--crops", face_folder / "test" / "happy", "--json")
-    assert json.loads(read.out)[0]["top"] in EXPRESSIONS
+    assert json.loads(mien("predict", "--crops", face_folder / "test" / "happy", "--json").out)[0]["top"] in EXPRESSIONS
     answer = mien(
         *("train", recipe_file, "--data", face_folder, "--out", tmp_path / "tuned", "--from", "fast"),
         *("--set", "epochs=1", "--json"),

@@ -76,8 +76,7 @@ def test_matches_training_data_ignores_the_test_split(tmp_path, noise, write_csv
             assert all_faces.fingerprint_without_test == learnt.fingerprint_without_test == learnt.fingerprint
             pairs = (all_faces, learnt), (learnt, all_faces), (others, learnt)
             assert [one.matches_training_data(of.fingerprint) for one, of in pairs] == [True, False, False]
-            prints = {each.fingerprint_for_predictions("validation") for each in (all_faces, learnt)}
-            assert len(prints) == 1
+            assert len({each.fingerprint_for_predictions("validation") for each in (all_faces, learnt)}) == 1
             assert all_faces.fingerprint_for_predictions("test") == all_faces.fingerprint
             assert all_faces.rows[all_faces.split != "test"].tolist() == learnt.rows.tolist()
     test = all_faces.of_split("test")

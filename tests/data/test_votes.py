@@ -131,8 +131,7 @@ def test_read_parquet_gathers_votes(tmp_path, plain):
     (tmp_path / "shards").mkdir()
     pq.write_table(voted, tmp_path / "shards" / "a.parquet")
     pq.write_table(whole, tmp_path / "shards" / "b.parquet")
-    faces = read_data(tmp_path / "shards").faces
-    assert faces.votes[[3, 4, 60, 119]].tolist() == [[0, 0], [4, 5], [2, 5], [2, 5]]
+    assert read_data(tmp_path / "shards").faces.votes[[3, 4, 60, 119]].tolist() == [[0, 0], [4, 5], [2, 5], [2, 5]]
     pq.write_table(whole.drop_columns("votes_sad"), tmp_path / "shards" / "b.parquet")
     with raises(DataError, "votes", "votes_sad"):
         read_data(tmp_path / "shards")

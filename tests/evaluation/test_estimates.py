@@ -137,8 +137,7 @@ def test_gaps_compare_each_value_with_all_others():
 
 
 def test_numbers_with_few_samples_each_are_cut_into_quarters():
-    ages = np.arange(200) % 50 + 20
-    parts = break_down("x", made_predictions(rows=200), ages, resamples=5).parts
+    parts = break_down("x", made_predictions(rows=200), np.arange(200) % 50 + 20, resamples=5).parts
     assert [(part.value, part.count) for part in parts] == [
         ("20 to 32", 52), ("33 to 44", 48), ("45 to 57", 52), ("58 to 69", 48),
     ]  # fmt: skip

@@ -163,8 +163,7 @@ def sk_accuracy(labels, probabilities):
 
 
 def test_resamples_in_which_an_own_metric_raises_are_left_out(make_predictions, parts):
-    made = make_predictions(1).subset(np.arange(9))
-    once = replace(made, labels=np.array([0, 1, 2, 3, 4, 1, 1, 1, 1]))
+    once = replace(make_predictions(1).subset(np.arange(9)), labels=np.array([0, 1, 2, 3, 4, 1, 1, 1, 1]))
     own = find_metric("parts.py:of_five_classes", parts)
     (found,) = resample([once], [own], 50)
     assert found.values == [1.0]

@@ -198,8 +198,7 @@ def test_the_ceiling_leaves_out_shares_few_votes_and_samples_without_a_majority(
 
 
 def row(**votes: int) -> list[int]:
-    named = {name.replace("_", "-"): count for name, count in votes.items()}
-    return [named.get(name, 0) for name in FERPLUS_CLASSES]
+    return [{name.replace("_", "-"): count for name, count in votes.items()}.get(name, 0) for name in FERPLUS_CLASSES]
 
 
 CASES = [

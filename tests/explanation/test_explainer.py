@@ -38,8 +38,7 @@ def test_attribute_explains_the_predicted_class_unless_another_is_given(method, 
     predicted = explainer.predict(images).argmax(axis=1)
     maps = explainer.attribute(images, method=method)
     assert maps == pytest.approx(explainer.attribute(images, predicted, method=method), abs=1e-7)
-    other = explainer.attribute(images, (predicted + 1) % 7, method=method)
-    assert not np.allclose(maps, other, rtol=1e-3, atol=0)
+    assert not np.allclose(maps, explainer.attribute(images, (predicted + 1) % 7, method=method), rtol=1e-3, atol=0)
 
 
 def test_occlusion_needs_no_network(explainer, faces):
@@ -54,8 +53,7 @@ def test_occlusion_needs_no_network(explainer, faces):
 
 def test_mean_maps_weigh_each_face_equally():
     """Oracle: by hand; the second map is a tenth of the first."""
-    maps = np.array([[[1, 0], [0, 0]], [[0, 0.1], [0, 0]], [[0, 0], [0, 0]]], dtype=np.float32)
-    found = mean_maps(maps, [4, 4, 2])
+    found = mean_maps(np.array([[[1, 0], [0, 0]], [[0, 0.1], [0, 0]], [[0, 0], [0, 0]]], dtype=np.float32), [4, 4, 2])
     assert found[4].tolist() == [[0.5, 0.5], [0, 0]]
     assert not found[2].any()
 
@@ -97,8 +95,7 @@ def test_equal_seeds_give_equal_gains(lit, spot):
 def test_pixel_ranks_begin_at_the_largest_inside_the_window():
     """Oracle: by hand."""
     maps = np.array([[[1.0, 5.0, 8.0], [3.0, 4.0, 7.0], [9.0, 6.0, 2.0]]])
-    ranks = pixel_ranks(maps, slice(0, 2), np.random.default_rng(0))
-    assert ranks.tolist() == [[[3, 0, -1], [2, 1, -1], [-1, -1, -1]]]
+    assert pixel_ranks(maps, slice(0, 2), np.random.default_rng(0)).tolist() == [[[3, 0, -1], [2, 1, -1], [-1, -1, -1]]]
 
 
 def test_removal_curves_change_pixels_in_order():
@@ -166,8 +163,7 @@ def test_occlusion_finds_the_pixel_of_a_one_pixel_model(squares):
     assert maps[:, 5, 11] == pytest.approx((1 - fill / 255) / 3, abs=1e-6)
     assert not maps[:, :3].any()
     assert not maps[:, 8:].any()
-    for_the_other = occlusion(one_pixel, squares, np.ones(5, dtype=np.int64), patch_px=3, stride_px=1)
-    assert for_the_other == pytest.approx(-maps)
+    assert occlusion(one_pixel, squares, np.ones(5, dtype=np.int64), patch_px=3, stride_px=1) == pytest.approx(-maps)
 
 
 def test_patches_cover_the_crop_exactly():

@@ -46,8 +46,7 @@ CHARTS = {
 
 
 def words(chart) -> list[str]:
-    found = ElementTree.fromstring(chart.svg).iter()
-    return ["".join(node.itertext()) for node in found if node.tag.endswith("}text")]
+    return ["".join(node.itertext()) for node in ElementTree.fromstring(chart.svg).iter() if node.tag.endswith("}text")]
 
 
 def line():
@@ -137,8 +136,7 @@ def test_chart_uses_changed_rcparams_and_changes_of_its_figure():
 
 def test_training_chart_draws_any_metric_of_the_history():
     rates = [{**each, "learning_rate": 0.1 / each["epoch"]} for each in HISTORY]
-    chart = training_chart(rates, "learning_rate", None)
-    found = chart.curves()
+    found = training_chart(rates, "learning_rate", None).curves()
     assert (found["x"], found["y"]) == ("epoch", "learning rate")
     ((values),) = found["panels"][0]["curves"].values()
     assert values == [[1, 0.1], [2, 0.05], [3, 0.03333], [4, 0.025], [5, 0.02]]

@@ -114,8 +114,7 @@ def models(tiny_run):
 
 
 def test_each_row_equals_the_evaluation_of_the_model_alone(table, tiny_run, faces):
-    names = [tiny_run.path.name, "fast", "model.int8.onnx"]
-    assert [row["Model"] for row in table.records()] == names
+    assert [row["Model"] for row in table.records()] == [tiny_run.path.name, "fast", "model.int8.onnx"]
     for row, model, result in zip(table.records(), models(tiny_run), table, strict=True):
         alone = package.evaluate(model, faces, metrics=["kappa"])
         assert result.to_dict() == alone.to_dict()
@@ -207,8 +206,7 @@ def test_an_ensemble_is_the_mean_of_its_members(mien, tiny_run, faces, face_fold
 def test_an_ensemble_averages_votes_and_orders_classes(voted_run, voted_faces):
     """Oracle: a model with itself is itself, also if its classes are listed in another order."""
     alone = package.evaluate(voted_run.path, voted_faces)
-    turned = alone.predictions.in_order(alone.predictions.classes[::-1])
-    both = ensemble_of([alone.predictions, turned])
+    both = ensemble_of([alone.predictions, alone.predictions.in_order(alone.predictions.classes[::-1])])
     np.testing.assert_allclose(both.probabilities, alone.predictions.probabilities)
     np.testing.assert_allclose(both.votes.probabilities, alone.predictions.votes.probabilities)
     twice = package.evaluate([voted_run.path] * 2, voted_faces, ensemble=True)

@@ -144,8 +144,7 @@ def test_temperature_is_stored_but_not_used_in_validation_metrics(tiny_run, face
 
 
 def test_perfect_validation_gives_temperature_1():
-    perfect = np.array([[0.8, 0.2], [0.3, 0.7]])
-    assert temperature_for_use(np.arange(2), perfect) == 1.0
+    assert temperature_for_use(np.arange(2), np.array([[0.8, 0.2], [0.3, 0.7]])) == 1.0
 
 
 @pytest.mark.parametrize("count", [8, 800])

@@ -204,8 +204,7 @@ def test_page_states_split_sizes_of_the_training_data_alone(tiny_run, is_trainin
         predictions, evaluate_predictions(predictions, 10), class_counts={"train": [5] * 7}, run=tiny_run, parameters=9,
         is_training_data=is_training_data,
     )  # fmt: skip
-    page = report_page(context, "t", {}, ())
-    assert ("35 train" in page.documents["methods.tex"]) == is_training_data
+    assert ("35 train" in report_page(context, "t", {}, ()).documents["methods.tex"]) == is_training_data
 
 
 @pytest.fixture
@@ -258,8 +257,7 @@ def test_page_escapes_names_and_loads_nothing(faces, tmp_path):
     text = page.read_text(encoding="utf-8")
     read = HtmlPage(text)
     assert read.words.count(NASTY) > 3, "title, metadata and tables show it as it is"
-    loading = {"src", "href", "xlink:href", "srcset", "action"}
-    addresses = [value for name, value in read.attributes if name in loading]
+    addresses = [value for name, value in read.attributes if name in {"src", "href", "xlink:href", "srcset", "action"}]
     assert addresses
     assert all(each.startswith(("#", "data:")) for each in addresses)
     assert not any(name.startswith("on") for name, _ in read.attributes)

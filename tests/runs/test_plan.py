@@ -47,8 +47,7 @@ def test_a_key_does_not_depend_on_the_test_split(tiny_study_file, faces):
     study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
     faces = dataclasses.replace(faces, rows=faces.rows + 1000)
     without = faces.subset(np.flatnonzero(faces.split != "test"))
-    fewer = without.subset(np.arange(1, len(without)))
-    plans = [make_plan(study, {(48, 1): each}) for each in (faces, without, fewer)]
+    plans = [make_plan(study, {(48, 1): each}) for each in (faces, without, without.subset(np.arange(1, len(without))))]
     keys = [{run.key for run in runs} for runs in plans]
     assert keys[0] == keys[1]
     assert not keys[0] & keys[2]
@@ -65,6 +64,18 @@ def test_a_key_depends_on_votes_where_an_output_learns_them(tmp_path, voted_face
     voters = (voted_faces, dataclasses.replace(voted_faces, votes=voted_faces.votes + 1))
     plans = [make_plan(study, {(48, 1): each}) for each in voters]
     assert [one.key == other.key for one, other in zip(*plans, strict=True)] == [True, False]
+
+
+def test_a_plan_notes_what_a_variant_changes_beside_its_own_optimizer(tmp_path, faces):
+    """Oracle: what the second variant sets; what ``small`` sets is no change."""
+    (tmp_path / "parts.py").write_text("import torch\ndef sgd(given, lr):\n    return torch.optim.SGD(given, lr)")
+    variants = "".join(
+        f'[[variants]]\nname = "{name}"\nset = {{ optim.file = "parts.py", optim.name = "sgd"{others} }}\n'
+        for name, others in (("a", ""), ("b", ", optim.lr = 0.3, optim.momentum = 0.5"))
+    )
+    study = parse_study(f'name = "s"\ntitle = "S"\nrecipe = "small"\n{variants}', "s", tmp_path)
+    own = [each for each in scheduler.notices_of(make_plan(study, {(48, 1): faces})) if each.code == "optimizer-own"]
+    assert own == ["b: your own optimizer ignores optim.momentum."]
 
 
 @pytest.mark.parametrize(("old", "new", "changes", "kind", "code", "found"), [
@@ -99,8 +110,7 @@ def test_a_plan_rejects_runs_that_cannot_be_trained(
     ('baseline = "base"\nclasses = "binary"', 'baseline = "base"', "study-value", "three"),
 ])  # fmt: skip
 def test_a_study_rejects_classes_that_its_variants_lack(tiny_study_file, faces, old, new, code, found):
-    text = tiny_study_file.read_text()
-    whole = parse_study(text.replace(old, new, 1), "small", tiny_study_file.parent)
+    whole = parse_study(tiny_study_file.read_text().replace(old, new, 1), "small", tiny_study_file.parent)
     with raises(StudyError, code, found):
         whole.check_classes(faces.classes, (), whole.comparisons)
 

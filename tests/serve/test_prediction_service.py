@@ -165,8 +165,7 @@ def test_request_chooses_the_output(voted_run, face):
         (found[name],) = image.predictions
     service.stop()
     for name, answer in found.items():
-        expected = classifier.with_output(name).predict_crops(face)[0].to_dict()
-        assert answer.to_dict() == expected | {"source": "image 1"}
+        assert answer.to_dict() == classifier.with_output(name).predict_crops(face)[0].to_dict() | {"source": "image 1"}
     assert (found[None].output, found["fer2013"].unsure) == ("perceived", None)
     with raises(ApiError, "bad-parameter"):
         service.reader(FaceParameters(output="feeling"))

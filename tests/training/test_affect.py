@@ -84,8 +84,7 @@ def test_run_learns_ratings_and_predicts_them_everywhere(tmp_path, recipe, rated
 @pytest.mark.parametrize("form", ["fp16", "int8"])
 def test_quantized_model_is_compared_in_ratings(tmp_path, rated_run, rated, form):
     out = mien.export(rated_run.path, tmp_path / "small.onnx", precision=form, data=rated)
-    images = rated.of_split("validation").images
-    rows = [mien.load(file).rows(np.asarray(images)) for file in (rated_run.model, out)]
+    rows = [mien.load(file).rows(np.asarray(rated.of_split("validation").images)) for file in (rated_run.model, out)]
     # The columns of the label have a temperature.
     assert out.largest_difference >= np.abs(rows[0] - rows[1])[:, -2:].max() > 0
     assert out.agreement > 0.9
@@ -120,8 +119,7 @@ def test_prediction_refuses_ratings_of_another_scale(rated_run, voted_run, rated
 
 def test_folds_keep_ratings(tmp_path, recipe, rated):
     folds = make_folds(rated, np.arange(len(rated)), 2)
-    recipe = recipe.model_copy(update={"epochs": 1})
-    found = predict_folds(recipe, folds, tmp_path, notify=lambda words: None)
+    found = predict_folds(recipe.model_copy(update={"epochs": 1}), folds, tmp_path, notify=lambda words: None)
     assert found.rated.ratings[:, 0] == pytest.approx(rated.columns["valence"][rated.places(found.sample_ids)])
     expected = ccc(found.rated.values[:, 0], found.rated.ratings[:, 0])
     assert measure_folds(found, folds).headline["valence_ccc"].value == pytest.approx(expected)

@@ -270,8 +270,7 @@ def test_mixup_probability_mixes_its_fraction_of_batches():
 
     def mixed(epoch, **keys):
         recipe = Recipe(batch_size=8, augment=AugmentRecipe(**{**tables, **keys}))
-        batches = epoch_batches(images, labels, recipe, epoch=epoch, mixing=True)
-        return [batch.partner is not None for batch in batches]
+        return [batch.partner is not None for batch in epoch_batches(images, labels, recipe, epoch=epoch, mixing=True)]
 
     assert np.mean(mixed(1)) == pytest.approx(0.5, abs=0.1)
     assert mixed(1) == mixed(1)

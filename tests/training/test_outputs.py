@@ -56,8 +56,7 @@ def test_history_and_evaluation_measure_the_default_output(tmp_path, tiny_recipe
 
 def test_outputs_are_sorted_with_label_first(recipe, voted_faces):
     assert list(recipe.outputs) == ["fer2013", "perceived"]
-    outputs = make_outputs(recipe, voted_faces)
-    assert [output.classes for output in outputs] == [voted_faces.classes, FERPLUS_CLASSES]
+    assert [output.classes for output in make_outputs(recipe, voted_faces)] == [voted_faces.classes, FERPLUS_CLASSES]
     assert check_recipe(tomllib.loads(dump_recipe(recipe)), "again") == recipe
 
 
@@ -139,8 +138,7 @@ def test_keep_last_exports_the_last_epoch(tmp_path, recipe, voted_faces):
     assert checkpoint.load(run.best)[1]["epoch"] == 5
     assert best_by_metric(outcome.history, recipe) <= 5
     average = checkpoint.unpack("average", checkpoint.load(run.last)[0])
-    kept = checkpoint.load(run.best)[0]
-    assert all(torch.equal(kept[name], value) for name, value in average.items())
+    assert all(torch.equal(checkpoint.load(run.best)[0][name], value) for name, value in average.items())
 
 
 def test_model_file_with_two_outputs_equals_torch(voted_run, voted_faces):

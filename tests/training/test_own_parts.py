@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -341,7 +342,6 @@ def test_loss_class_is_instantiated_once(faces, recipe_of):
     python = plan_training(changed(recipe, loss={"file": "", "name": ""}), faces, Parts(loss=names["Counting"]))
     logits, labels = torch.randn(4, 7), torch.arange(4)
     for plan in (plan_training(recipe, faces), python):
-        assert "loss-own" in {notice.code for notice in TrainingJob(recipe).notices(plan)}
         assert plan.parts.label_loss(logits, labels) == functional.cross_entropy(logits, labels)
         assert plan.parts.label_loss(logits, labels) == 2 * functional.cross_entropy(logits, labels)
     with raises(TrainingError, "own-part", "rate"):
@@ -380,6 +380,32 @@ def test_keys_of_the_recipe_are_arguments_of_a_users_parts(faces, recipe_of):
     other = recipe_of(ARGUMENTS, ["loss.file=parts.py", "loss.name=Rated", "loss.rate=0.1"])
     assert completed(other).digest != completed(recipe_of(ARGUMENTS, ["loss.file=parts.py", "loss.name=Rated"])).digest
     assert check_recipe(tomllib.loads(dump_recipe(other)), "again").loss.arguments == {"rate": 0.1}
+
+
+OWN = {"optim": "own_sgd", "augment": "brighter", "loss": "Rated"}
+OPTIM, AUGMENT, LOSS = ([f"{table}.file=parts.py", f"{table}.name={name}"] for table, name in OWN.items())
+
+
+@pytest.mark.parametrize(("base", "settings", "python", "ignored"), [
+    ("quick", OPTIM, {}, {}),
+    ("quick", [*OPTIM, "optim.momentum=0.8", "optim.nesterov=false", "optim.clip_norm=1", "tuning.layer_decay=0.5"], {},
+     {"optimizer-own": "optim.nesterov, tuning.layer_decay"}),
+    ("quick", [*AUGMENT, "augment.by=1", "augment.flip=false", "augment.blur=0.1", "augment.cutmix=0.1"], {},
+     {"augment-own": "augment.blur"}),
+    ("quick", [*LOSS, "label_smoothing=0.2", "balance.focal_gamma=1", "optim.lr=0.2"], {},
+     {"loss-own": "label_smoothing, balance.focal_gamma"}),
+    ("quick", [], {"optimizer": torch.optim.Adam, "augment": torch.clone, "loss": functional.cross_entropy}, {}),
+    ("quick", ["optim.lr=0.2"], {"optimizer": torch.optim.Adam}, {"optimizer-own": "optim.lr"}),
+    ("mine.toml", LOSS, {}, {"loss-own": "label_smoothing"}),
+])  # fmt: skip
+def test_training_notes_changed_keys_that_own_parts_ignore(faces, recipe_of, base, settings, python, ignored):
+    """Oracle: the arguments of the functions above, and what quick has already."""
+    recipe_of(ARGUMENTS, [])
+    Path("tiny.toml").rename("mine.toml").write_text(Path("mine.toml").read_text().replace('"tiny"', '"mine"'))
+    recipe = load_recipe(base, settings)
+    notices = TrainingJob(recipe).notices(plan_training(recipe, faces, Parts(**python)))
+    expected = {code: f"your own {code[:-4]} ignores {keys}." for code, keys in ignored.items()}
+    assert {each.code: each for each in notices if each.code.endswith("-own")} == expected
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one-cycle"])

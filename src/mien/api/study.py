@@ -188,6 +188,7 @@ def cross_validate(
     job.check()
     with needs_extra("train", "Training"):
         from mien.runs.folds import check_groups, make_folds, measure_folds, predict_folds
+        from mien.training.own_parts import ignored_keys
     from mien.data.splits import split_groups
 
     dataset = read(data, *job.recipe.input.size_and_channels).faces
@@ -197,7 +198,7 @@ def cross_validate(
     parts = make_folds(dataset, groups, folds)
     whole = "near-copies" + (f" and groups of '{dataset.group_column}'" if dataset.group_column else "")
     notify(f"train and validation are split into {folds} folds; {whole} stay together")
-    for each in job.known_images(dataset, "train", "validation"):
+    for each in (*ignored_keys(job.recipe), *job.known_images(dataset, "train", "validation")):
         notify(each.line)
     predictions = predict_folds(
         job.recipe,
@@ -348,8 +349,9 @@ def sweep(
         from mien.training.plan import recipe_warnings
     check_device(device)
     check_networks(chosen)
-    for warning in recipe_warnings(chosen.base):
-        notify(warning.line)
+    recipes = [recipe for _, recipe in chosen.recipes_at_the_ends()]
+    for line in dict.fromkeys(warning.line for recipe in recipes for warning in recipe_warnings(recipe)):
+        notify(line)
     return search(
         chosen,
         read(data, *chosen.base.input.size_and_channels).faces,

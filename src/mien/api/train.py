@@ -383,19 +383,12 @@ class TrainingJob:
                 if unused and recipe.classes == "all":  # no notice, because a label scheme changes names on purpose
                     words += f" Its classes {unused} are unused; rename with --map '{new[0]}=NAME'."
                 yield Notice(words, code="classes-unmatched")
-        if plan.parts.loss is not None:
-            of_loss = {"label_smoothing": 0, "class_weights": "none", "self_adaptive": 0}
-            of_balance = ("focal_gamma", "logit_adjustment")
-            replaced = [key for key, off in of_loss.items() if getattr(recipe, key) != off]
-            replaced += [f"balance.{key}" for key in of_balance if getattr(recipe.balance, key)]
-            if replaced:
-                yield Notice(f"your own loss replaces {', '.join(replaced)} of the recipe.", code="loss-own")
         sides = [name for name in plan.train.classes if re.search("(?<![a-z])(left|right)(?![a-z])", name.lower())]
         if sides and recipe.augment.flip and plan.parts.augment is None:
             yield Notice(f"'{sides[0]}' is a side, but training mirrors. Set augment.flip = false.", code="mirrored")
         begun = tunes or plan.parts.weights is not None
         recipe = recipe.model_copy(update={"epochs": plan.recipe.epochs})
-        yield from recipe_warnings(recipe, from_run=begun, train_faces=plan.train_count)
+        yield from recipe_warnings(recipe, *plan.parts.names(), from_run=begun, train_faces=plan.train_count)
 
     def known_images(self, faces: Dataset, *splits: str) -> Iterator[Notice]:
         """Yield a notice if the model of ``init_from`` was trained on images of these splits."""

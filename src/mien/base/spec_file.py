@@ -167,8 +167,7 @@ def toml_value(value: Any) -> str:
         return "[" + ", ".join(toml_value(each) for each in value) + "]"
     value = getattr(value, "item", lambda: value)()  # a scalar of NumPy
     # Escape the bytes that are not UTF-8. JSON's scalars are valid TOML except for one character.
-    value = plain(value) if isinstance(value, str) else value
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(plain(value) if isinstance(value, str) else value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:

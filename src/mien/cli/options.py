@@ -182,8 +182,7 @@ def _parameters(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
             yield from _parameters(hints[name])
         else:
             is_option = parameter.kind is parameter.KEYWORD_ONLY
-            limits = _range(ranges[name])
-            yield _parameter(parameter, hints[name], *texts[name], is_option=is_option, **limits)
+            yield _parameter(parameter, hints[name], *texts[name], is_option=is_option, **_range(ranges[name]))
 
 
 def _parameter(

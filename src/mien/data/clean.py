@@ -103,8 +103,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
     refuse_pointer(path, DataError)
     try:
         file = _File.model_validate(parse_toml(expand_home(path).read_text(encoding="utf-8-sig")))
-        changes = tuple(Change(**each.model_dump()) for each in (*file.drop, *file.relabel))
-        return Clean(file.data_fingerprint, changes)
+        return Clean(file.data_fingerprint, tuple(Change(**each.model_dump()) for each in (*file.drop, *file.relabel)))
     except ValidationError as error:
         raise DataError(f"{path} is not a clean.toml: it {fault_text(error.errors()[0])}.", code="clean") from None
     except DataError as error:

@@ -222,8 +222,7 @@ class Dataset:
         if isinstance(index, slice):
             return self.subset(np.arange(len(self))[index])
         label = self.classes[self.labels[index]]
-        source = str(self.source[index])
-        return Sample(self.images[index], label, str(self.split[index]), source, int(self.rows[index]))
+        return Sample(self.images[index], label, str(self.split[index]), str(self.source[index]), int(self.rows[index]))
 
     def subset(self, chosen: Array | Sequence[int] | str) -> Dataset:
         """Return the faces that ``chosen`` selects: bool (N,), indices in their order, or the name of a split."""
@@ -246,8 +245,7 @@ class Dataset:
     def of_split(self, split: str) -> Dataset:
         """Return the faces of one split; ``"all"`` returns all faces.
 
-        Raises:
-            DataError: the split does not exist, or this data has no face in it.
+        Raises DataError: the split does not exist, or this data has no face in it.
         """
         if split == ALL:
             return self
@@ -263,8 +261,7 @@ class Dataset:
     def with_scheme(self, scheme: LabelScheme | None) -> Dataset:
         """Apply a label scheme. Faces of dropped classes are left out. None changes nothing.
 
-        Raises:
-            DataError: the scheme names a class that this data does not have, or no face is left.
+        Raises DataError: the scheme names a class that this data does not have, or no face is left.
         """
         if scheme is None:
             return self
@@ -277,8 +274,7 @@ class Dataset:
     def with_classes(self, classes: tuple[str, ...]) -> Dataset:
         """Renumber the labels for another order of classes, which may include additional ones.
 
-        Raises:
-            DataError: a class of this data is not among ``classes``.
+        Raises DataError: a class of this data is not among ``classes``.
         """
         if classes == self.classes:
             return self

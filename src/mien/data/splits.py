@@ -178,8 +178,7 @@ def cut_groups(groups: Array, labels: Ints, share: float = VALIDATION_SHARE) -> 
             taken += counts[group]
     for label in np.flatnonzero(total > 0):
         if taken[label] == 0:
-            holders = np.flatnonzero((counts[:, label] > 0) & ~chosen)
-            best = min(holders.tolist(), key=lambda each: cost(counts[each]))
+            best = min(np.flatnonzero((counts[:, label] > 0) & ~chosen).tolist(), key=lambda each: cost(counts[each]))
             if np.isfinite(cost(counts[best])):
                 chosen[best] = True
                 taken += counts[best]

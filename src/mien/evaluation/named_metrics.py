@@ -53,8 +53,7 @@ class WeightedSplit:
         """Average over classes; NaN if a class has samples but weight 0, because that would be another metric."""
         present = np.bincount(self.predictions.labels, minlength=len(self.predictions.classes)) > 0
         support = metrics.support(self.confusion)
-        lost = (present & (support == 0)).any(axis=-1)
-        return np.where(lost, np.nan, metrics.macro_average(per_class, support))
+        return np.where((present & (support == 0)).any(axis=-1), np.nan, metrics.macro_average(per_class, support))
 
     @staticmethod
     def sums(values: Floats, cells: Ints, count: int) -> Floats:
@@ -257,8 +256,7 @@ def _of_class(kind: str, of_class: str) -> NamedMetric:
         return _OF_CLASS[kind](split.confusion)[..., split.predictions.classes.index(of_class)]
 
     def hits(predictions: Predictions) -> tuple[Bools, Bools]:
-        labels = np.array(predictions.classes)[predictions.labels]
-        return predictions.right, labels == of_class
+        return predictions.right, np.array(predictions.classes)[predictions.labels] == of_class
 
     name = f"{'F1' if kind == 'f1' else kind} of {of_class}"
     by_hits = {"hits": hits} if kind == "recall" else {"compute": compute}
@@ -273,8 +271,7 @@ def _of_rating(value: str, split: WeightedSplit, at: int) -> Floats:
         return np.full(split.weights.shape[:-1], np.nan)
     x, y = (each[:, rated.names.index(value)] for each in (rated.values, rated.ratings))
     x, y = np.where(known, x - y[known][0], 0), np.where(known, y - y[known][0], 0)  # equal values: a variance of 0
-    columns = np.stack([x, y, x * x, y * y, x * y], axis=1)
-    return metrics.concordance_and_error(split.mean(columns, known))[at]
+    return metrics.concordance_and_error(split.mean(np.stack([x, y, x * x, y * y, x * y], axis=1), known))[at]
 
 
 def _own(function: Callable[..., Any], name: str) -> NamedMetric:

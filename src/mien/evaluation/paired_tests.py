@@ -317,5 +317,4 @@ def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:
         return Estimate(mean), 1.0 if mean == 0 else math.nan
     freedom = variance**2 / (of_runs**2 / (pairs - 1)) if of_runs else math.inf
     reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
-    p_value = 2 * float(student.sf(abs(mean) / math.sqrt(variance), freedom))
-    return Estimate(mean, mean - reach, mean + reach), p_value
+    return Estimate(mean, mean - reach, mean + reach), 2 * float(student.sf(abs(mean) / math.sqrt(variance), freedom))

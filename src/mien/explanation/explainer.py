@@ -286,8 +286,7 @@ SCALED_BY = 0.99
 
 def colour(values: Array) -> Floats:
     """Map values (...), 0..1, to magma colours: RGB float64 (..., 3), 0..255."""
-    stops = np.linspace(0, 1, len(_MAGMA))
-    return np.stack([np.interp(values, stops, channel) for channel in _MAGMA.T], axis=-1)
+    return np.stack([np.interp(values, np.linspace(0, 1, len(_MAGMA)), channel) for channel in _MAGMA.T], axis=-1)
 
 
 STRENGTH = 0.6

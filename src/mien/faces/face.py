@@ -176,8 +176,7 @@ Boxes: TypeAlias = Floats
 def iou(box: Floats, boxes: Boxes) -> Floats:
     """Compute the intersection over union of one box with each of (N, 4 or more): float64 (N,)."""
     low = np.maximum(box[:2], boxes[:, :2])
-    high = np.minimum(box[:2] + box[2:4], boxes[:, :2] + boxes[:, 2:4])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
+    shared = np.clip(np.minimum(box[:2] + box[2:4], boxes[:, :2] + boxes[:, 2:4]) - low, 0, None).prod(axis=1)
     return np.asarray(shared / (box[2:4].prod() + boxes[:, 2:4].prod(axis=1) - shared))
 
 
@@ -292,8 +291,7 @@ def sharpness(crop: Pixels) -> float:
     """
     edge = len(crop) // 8
     grey = (crop if crop.ndim == 2 else crop.mean(axis=2))[edge:-edge, edge:-edge].astype(np.float64)
-    second = (np.square(np.diff(grey, n=2, axis=axis)).mean() for axis in (0, 1))
-    return float(min(second) / max(grey.var(), 1e-6))
+    return float(min(np.square(np.diff(grey, n=2, axis=axis)).mean() for axis in (0, 1)) / max(grey.var(), 1e-6))
 
 
 def _cut(rgb: Pixels, square: Box, tilt: Tilt | None, channels: int) -> Pixels:

@@ -230,14 +230,9 @@ _CALLED_WITH = {"loss": 2, "augment": 1, "optim": 1}
 
 def own_function(part: OwnPart, table: str) -> Callable[..., Any]:
     """Return the function of a recipe's part with its arguments, else RecipeError; a loss's class is instantiated."""
-    names = _names(part.file, part.file_sha256, table)
-    found = names.get(part.name)
-    if not callable(found):
-        known = [name for name, each in names.items() if getattr(each, "__module__", "") == names["__name__"]]
-        raise RecipeError(f"{part.file} has no function '{part.name}'.{nearest(part.name, known)}", code="model-file")
-    is_made = isinstance(found, type) and table != "optim"
-    arguments = _arguments(part, table, found, 0 if is_made else _CALLED_WITH[table])
-    if not is_made:
+    found, known = _function(part, table)
+    arguments = _arguments(part, table, known)
+    if table == "optim" or not isinstance(found, type):
         return partial(found, **arguments) if arguments else found
     try:
         made: Callable[..., Any] = found(**arguments)
@@ -246,10 +241,26 @@ def own_function(part: OwnPart, table: str) -> Callable[..., Any]:
     return made
 
 
-def _arguments(part: OwnPart, table: str, function: Callable[..., Any], given: int) -> dict[str, Any]:
+def _function(part: OwnPart, table: str) -> tuple[Callable[..., Any], dict[str, inspect.Parameter]]:
+    """Return a part's function or class, and its parameters besides those that training gives."""
+    names = _names(part.file, part.file_sha256, table)
+    found = names.get(part.name)
+    if not callable(found):
+        known = [name for name, each in names.items() if getattr(each, "__module__", "") == names["__name__"]]
+        raise RecipeError(f"{part.file} has no function '{part.name}'.{nearest(part.name, known)}", code="model-file")
+    is_made = isinstance(found, type) and table != "optim"
+    parameters = list(inspect.signature(found).parameters.items())
+    return found, dict(parameters[0 if is_made else _CALLED_WITH[table] :])
+
+
+def taken_keys(part: OwnPart, table: str) -> set[str]:
+    """Return the names of a part's arguments. Errors: see :func:`own_function`."""
+    return {name for name, each in _function(part, table)[1].items() if each.kind is not each.VAR_KEYWORD}
+
+
+def _arguments(part: OwnPart, table: str, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
     """Return the arguments of a user's function: keys of their own, and changed keys of the recipe with their names."""
-    parameters = list(inspect.signature(function).parameters.values())[given:]
-    known = {each.name: each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD}
+    known = {name: each for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
     unknown = next((name for name in part.arguments if name not in known), None)
     if unknown is not None and len(known) == len(parameters):
         words = f"{part.file}: {part.name} has no argument '{unknown}'.{nearest(unknown, known, f'{table}.')}"

@@ -57,8 +57,7 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
     """Build a network with weights from torch's generator; RecipeError. :func:`check_sizes` checks the image size."""
     if recipe.file:
         return build_own(recipe, classes, size_px, channels)
-    settings = _settings(recipe)
-    return MODELS[recipe.name](classes, size_px, channels, **dict(settings))
+    return MODELS[recipe.name](classes, size_px, channels, **dict(_settings(recipe)))
 
 
 def _settings(recipe: ModelRecipe) -> BaseModel:

@@ -61,8 +61,7 @@ def shown(value: Any, form: Format = "decimal") -> str:
     if hasattr(value, "deviation"):
         return spread_text(value, form)
     value = getattr(value, "value", value)
-    is_unknown = value is None or (isinstance(value, float) and math.isnan(value))
-    return UNDEFINED if is_unknown else _FORMATTERS[form](value)
+    return UNDEFINED if value is None or (isinstance(value, float) and math.isnan(value)) else _FORMATTERS[form](value)
 
 
 def spread_text(spread: Spread, form: Format) -> str:

@@ -352,8 +352,7 @@ def _costs(result: EvaluationResult) -> tuple[Any, ...]:
     minutes = None
     if run is not None and (run.path / "environment.json").is_file() and (history := run.read_history()):
         minutes = round(history[-1]["seconds"] / 60, 1)
-    size = round(model.path.stat().st_size / 1e6, 2)
-    return model.manifest.parameters, size, round(milliseconds(model), 2), minutes
+    return model.manifest.parameters, round(model.path.stat().st_size / 1e6, 2), round(milliseconds(model), 2), minutes
 
 
 def milliseconds(model: Predictor) -> float:

@@ -188,8 +188,7 @@ def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
     chosen = chosen.subset(np.asarray(chosen.votes.any(axis=1)))
     if not len(chosen):
         return 1.0
-    columns = [chosen.vote_classes.index(name) for name in predictor.classes]
-    shares = vote_probabilities(check_votes(chosen))[:, columns]
+    shares = vote_probabilities(check_votes(chosen))[:, [chosen.vote_classes.index(name) for name in predictor.classes]]
     return temperature_for_use(shares, predictor.probabilities(np.asarray(chosen.images), 1.0))
 
 

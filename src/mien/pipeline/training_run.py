@@ -157,8 +157,7 @@ def finish_run(
     former = manifest_of_weights(run, facts)
     removed = run.remove_derived() if former is None else ()
     manifest = make_manifest(network, recipe, facts, former)
-    head_of = start if recipe.tuning.fit_head else None
-    export = export_network(network, manifest, plan.validation.images, head_of)
+    export = export_network(network, manifest, plan.validation.images, start if recipe.tuning.fit_head else None)
     predictor, predictions = calibrate(Predictor.opened(export.session, export.manifest, run.model), faces)
     write_trained_on(run, with_model_classes(predictor, faces), start)
     split = MeasuredSplit.resolve(predictions, faces, predictor)

@@ -227,8 +227,7 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
         words = f"Left out, because they make no groups of two images on average: {', '.join(left)}."
         notices.append(Notice(words, code="columns-left-out"))
     if not kept:
-        words = f"{table.name} has no column of groups, such as age."
-        raise DataError(" ".join(notices) or words, code="group")
+        raise DataError(" ".join(notices) or f"{table.name} has no column of groups, such as age.", code="group")
     return kept, notices
 
 

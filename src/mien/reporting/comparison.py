@@ -341,5 +341,4 @@ def _faces(found: Comparison, faces: Dataset, name: str, indices: npt.NDArray[np
         words = f"{found.classes[labels[index]]}: {100 * of_truth[0][index]:.0f}% | {100 * of_truth[1][index]:.0f}%"
         shown.append(FaceTile(data_address(faces.images[indices[index]]), words))
     names = " | ".join(short_names(found.first, found.second))
-    title = f"only {name} is correct ({len(indices):,}); probability of the true class, {names}"
-    return FaceRow(title, tuple(shown))
+    return FaceRow(f"only {name} is correct ({len(indices):,}); probability of the true class, {names}", tuple(shown))

@@ -123,8 +123,7 @@ def worst_section(context: ReportContext) -> Section:
     worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, WORST)
     if not len(worst):
         return Section("worst", "Worst mistakes", (Text(NO_MISTAKES),))
-    shown = 0 if context.faces is not None else 12
-    table = mistakes_table(context.predictions, context.faces, MAX_MISTAKES, shown)
+    table = mistakes_table(context.predictions, context.faces, MAX_MISTAKES, 0 if context.faces is not None else 12)
     if context.faces is None:
         table = replace(table, columns=table.columns[1:], rows=[row[1:] for row in table.rows])
         return Section("worst", "Worst mistakes", (table,))

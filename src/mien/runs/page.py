@@ -333,8 +333,7 @@ class StudyProgress(StudyCallback):
         record = completed.record
         how = record.failed
         if not how:
-            predictions = completed.predictions()
-            value = shown(self._metric.value(predictions), metric_format(self._metric))
+            value = shown(self._metric.value(completed.predictions()), metric_format(self._metric))
             how = f"{self._metric.name} {value}, epoch kept {record.best_epoch} of {record.epochs}, "
             how += duration_text(record.seconds)
         self.say(f"{run.variant}, seed {run.recipe.seed}: {how}")

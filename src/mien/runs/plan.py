@@ -79,8 +79,7 @@ class CompletedRun:
 
 def read_completed(results: Path) -> dict[str, CompletedRun]:
     """Read all runs in a folder, by key; empty if it does not exist. Raises StudyError for a damaged ``run.json``."""
-    runs = [read_run(file.parent) for file in sorted(results.glob(f"*/{RECORD}"))]
-    return {each.record.key: each for each in runs}
+    return {each.record.key: each for each in [read_run(file.parent) for file in sorted(results.glob(f"*/{RECORD}"))]}
 
 
 def read_run(folder: Path) -> CompletedRun:
@@ -109,6 +108,7 @@ class PlannedRun:
         start_digest: SHA-256 of the file with initial weights, if not from a parent; ``""`` for none.
         targets_fingerprint: fingerprints of the votes and ratings that outputs are trained on; ``""`` for none.
         model: built-in model that provides the initial weights.
+        base: name of the recipe that the variant changes.
     """
 
     variant: str
@@ -120,6 +120,7 @@ class PlannedRun:
     start_digest: str = ""
     targets_fingerprint: str = ""
     model: RunFolder | None = None
+    base: str = ""
 
     @cached_property
     def key(self) -> str:

@@ -195,8 +195,7 @@ def _compare(
         return VariantComparison(comparison, 0, {}, absent)
     each_run = [(name, seed, each) for name in present for seed, each in predictions[name].items()]
     try:
-        scheme = parse_scheme(comparison.classes or "all")
-        shared = aligned([each.with_scheme(scheme) for _, _, each in each_run])
+        shared = aligned([each.with_scheme(parse_scheme(comparison.classes or "all")) for _, _, each in each_run])
     except DataError as error:
         raise StudyError(f"The comparison '{comparison.title}': {error}", code="study-value") from None
     drawn: dict[str, dict[int, Resampled]] = {name: {} for name in present}

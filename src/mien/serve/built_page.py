@@ -41,10 +41,8 @@ def copy_page(destination: Path, models: Sequence[Path], *, overwrite: bool = Fa
     Other files in the folder are kept, except models of an earlier copy. The page starts with the first model and
     offers the others. For the folder of the built page itself, only the models are written.
 
-    Raises:
-        ModelError: not a model of mien, or a model of colour images (``page-grey-only``).
-        RunError: the page is not built (``page-not-built``), the folder is a file (``out-path``) or has a page
-            (``file-exists``), or a file cannot be written.
+    Raises ModelError: not a model of mien, or a model of colour images (``page-grey-only``); RunError: the page is not
+    built (``page-not-built``), the folder is a file (``out-path``), has a page (``file-exists``), or cannot be written.
     """
     page = built_page()
     of_models = {

@@ -179,5 +179,4 @@ def _cycle(members: Ints, count: int, generator: np.random.Generator) -> Ints:
     """Return ``count`` members: all of them in random order, then all again in another order, and so on."""
     if not count:
         return members[:0]
-    rounds = -(-count // len(members))
-    return np.concatenate([generator.permutation(members) for _ in range(rounds)])[:count]
+    return np.concatenate([generator.permutation(members) for _ in range(-(-count // len(members)))])[:count]

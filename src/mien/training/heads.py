@@ -125,8 +125,7 @@ class LabelHead(Head):
         if self.taught is None:
             return hard
         alpha, temperature = self.recipe.distill.alpha, self.recipe.distill.temperature
-        targets = batch.mixed(self.taught)
-        soft = functional.kl_div((logits / temperature).log_softmax(1), targets, reduction="batchmean")
+        soft = functional.kl_div((logits / temperature).log_softmax(1), batch.mixed(self.taught), reduction="batchmean")
         return alpha * temperature**2 * soft + (1 - alpha) * hard
 
     def measure(self, values: Floats, validation: Dataset) -> HistoryLine:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mien.base.errors import TrainingError, reason_of
+from mien.base.errors import Notice, TrainingError, reason_of
 from mien.base.preprocess import InputSpec, denormalise, normalise
-from mien.base.recipe import Recipe
-from mien.base.recipe_tables import AugmentRecipe
-from mien.models.own import own_function
+from mien.base.recipe import Recipe, list_recipes, load_recipe
+from mien.base.recipe_tables import OWN_PARTS, AugmentRecipe, OptimRecipe, OwnPart
+from mien.models.own import own_function, taken_keys
 from mien.training.batches import Batch
 from mien.training.losses import LossFunction
 
 Augmentation = Callable[[Tensor], Tensor]
 OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+_MIXES = ("mixup", "cutmix", "mixup_probability", "mixup_off_epochs")
+_REPLACED = {
+    "loss": ("label_smoothing", "class_weights", "self_adaptive", "balance.focal_gamma", "balance.logit_adjustment"),
+    "augment": tuple(f"augment.{key}" for key in AugmentRecipe.model_fields if key not in _MIXES),
+    "optim": (*(f"optim.{key}" for key in OptimRecipe.model_fields if key != "clip_norm"), "tuning.layer_decay"),
+}
+"""Keys of a recipe without effect beside a user's part of a table, unless its function takes them."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +84,7 @@ class Parts:
                 raise
             return logits.sum() * torch.nan  # The training has diverged; its check of the loss says so.
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
-            rule = "loss must return a scalar tensor, the mean over the batch"
-            raise _wrong(rule, self.loss, value)
+            raise _wrong("loss must return a scalar tensor, the mean over the batch", self.loss, value)
         if logits.requires_grad and not value.requires_grad:
             raise _wrong("loss must depend on the logits and have a gradient", self.loss, value)
         return value
@@ -85,8 +93,8 @@ class Parts:
         """Return the recipe for making batches; a user's augmentation leaves only the recipe's mixup and cutmix."""
         if self.augment is None:
             return recipe
-        kept = {name: getattr(recipe.augment, name) for name in AugmentRecipe.model_fields if name.startswith("mixup")}
-        return recipe.model_copy(update={"augment": AugmentRecipe(**kept, cutmix=recipe.augment.cutmix)})
+        kept = {name: getattr(recipe.augment, name) for name in _MIXES}
+        return recipe.model_copy(update={"augment": AugmentRecipe(**kept)})
 
     def augmented(self, batches: Iterable[Batch], spec: InputSpec) -> Iterator[Batch]:
         """Apply the user's augmentation to the batches. Raises TrainingError for a wrong result (``own-part``)."""
@@ -118,6 +126,21 @@ class Parts:
 
 
 NO_PARTS = Parts()
+
+
+def ignored_keys(recipe: Recipe, from_python: Container[str] = (), base: str = "") -> Iterator[Notice]:
+    """Yield a notice for each user's part that ignores changed keys of the recipe; parts ``from_python`` take none.
+
+    Keys are changed from the built-in recipe called ``base``, by default like the recipe, or else from the defaults.
+    """
+    origin = load_recipe(base) if (base := base or recipe.name) in list_recipes() else Recipe()
+    for table, part in zip(OWN_PARTS, ("loss", "augment", "optimizer"), strict=True):
+        own: OwnPart = getattr(recipe, table)
+        if part in from_python or own.file:
+            taken = OwnPart.model_fields.keys() | (set() if part in from_python else taken_keys(own, table))
+            changed = [key for key in _REPLACED[table] if attrgetter(key)(recipe) != attrgetter(key)(origin)]
+            if ignored := [key for key in changed if key.rpartition(".")[2] not in taken]:
+                yield Notice(f"your own {part} ignores {', '.join(ignored)}.", code=f"{part}-own")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from mien.training.batches import balance, balanced_counts, count_steps
 from mien.training.heads import Output, make_outputs
 from mien.training.losses import Loss, make_loss
 from mien.training.optim import build_optimizer, lr_scales
-from mien.training.own_parts import NO_PARTS, Parts
+from mien.training.own_parts import NO_PARTS, Parts, ignored_keys
 
 _FEW_STEPS = 100
 _SMALL_BATCH = 16
@@ -88,11 +88,8 @@ class TrainingPlan:
 def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) -> TrainingPlan:
     """Make the plan for a recipe and a data set, without building a network or copying faces.
 
-    Raises:
-        DataError: there is no train or validation split; train has fewer than two classes; images of another size or
-            number of channels than the recipe's; too few samples of a class for balancing or logit adjustment; or
-            missing votes for an output.
-        RecipeError: unknown model or setting.
+    Raises DataError: a split, a class or votes are missing, images are of another size than the recipe's, or a class is
+    too small for balancing or logit adjustment; RecipeError: unknown model or setting.
     """
     recipe = completed(recipe)
     scheme = parse_scheme(recipe.classes)
@@ -128,8 +125,11 @@ def check_images(dataset: Dataset, recipe: Recipe) -> None:
         raise DataError(words, code="image-size")
 
 
-def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> Iterator[Notice]:
-    """Yield notices to read before training with this recipe, one sentence each. Raises RecipeError: unknown model."""
+def recipe_warnings(
+    recipe: Recipe, *parts: str, base: str = "", from_run: bool = False, train_faces: int | None = None
+) -> Iterator[Notice]:
+    """Yield notices to read before training, one sentence each; ``parts`` and ``base`` are :func:`ignored_keys`'s."""
+    yield from ignored_keys(recipe, parts, base)
     frozen = recipe.tuning.frozen_epochs
     if frozen and not from_run and starts_from_scratch(recipe.model):
         words = f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: start from trained ones with --from RUN"

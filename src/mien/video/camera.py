@@ -22,11 +22,8 @@ TRIES = 30
 def live_frames(source: int | str) -> Generator[tuple[float, Pixels], None, None]:
     """Open a camera by number or a stream by address. Yields seconds since the first frame, and uint8 (H, W, 3).
 
-    A lost source is reopened with a warning (``camera-missing``). The frames end when a stream ends.
-
-    Raises:
-        DataError: the source cannot be opened or reopened (``camera-missing``).
-        MissingExtraError: PyAV is not installed.
+    A lost source is reopened with a warning (``camera-missing``). The frames end when a stream ends. Raises DataError
+    if the source cannot be opened or reopened (``camera-missing``), and MissingExtraError without PyAV.
     """
     return _followed(source, _open(source))
 

@@ -202,8 +202,7 @@ class Tracker:
         classified = []
         for (track, face), crop, row in zip(faces.items(), crops, self.reader.classify_found(crops), strict=True):
             smoothed = track.smoothed(seconds, row, self._half_life_seconds)
-            inside = face.clipped(rgb.shape[1], rgb.shape[0])
-            prediction = self.reader.prediction(self.source, smoothed, crop, inside)
+            prediction = self.reader.prediction(self.source, smoothed, crop, face.clipped(rgb.shape[1], rgb.shape[0]))
             classified.append(TrackedFace(track.number, prediction, is_detected))
         return classified
 
