@@ -61,6 +61,15 @@ def test_saved_estimator_predicts_the_same(fitted, faces, tmp_path):
     np.testing.assert_array_equal(fitted.predict_proba(faces.images), expected[:, order])
     assert fitted.classes_.tolist() == sorted(faces.classes)
     assert len(fitted.history_) == 2
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict_proba(faces.images), fitted.predict_proba(faces.images))
+    with pytest.raises(NotFittedError):
+        clone(fitted).predict(faces.images)
+    # As fit does. Oracle: the classes of the same faces as fit saw them.
+    for ask in (fitted.predict, fitted.predict_proba, lambda images: fitted.score(images, faces.labels)):
+        with raises(PixelError, "pixels"):
+            ask(faces.images / 255)
+    assert (fitted.predict(faces.images.astype(np.float32)) == fitted.predict(faces.images)).all()
 
 
 def test_estimator_takes_flat_images_of_any_type(fitted, faces):
@@ -82,13 +91,6 @@ def test_estimator_keeps_the_shape_of_stacks(fitted, faces):
     small = ExpressionClassifier(fitted.recipe, settings={"epochs": 1}).fit(wide, [*"ab"] * 10)
     np.testing.assert_array_equal(small.predict_proba(wide.reshape(20, -1)), small.predict_proba(wide))
     assert np.array_equal(clone(fitted).set_params(image_shape=(36, 64))._pixels(*_flat(wide.reshape(20, -1)), 1), wide)
-
-
-def test_pickle_contains_the_model(fitted, faces):
-    again = pickle.loads(pickle.dumps(fitted))
-    np.testing.assert_array_equal(again.predict_proba(faces.images), fitted.predict_proba(faces.images))
-    with pytest.raises(NotFittedError):
-        clone(fitted).predict(faces.images)
 
 
 def test_estimator_keeps_label_type_and_repeats(recipe_file, faces, fitted):
@@ -148,14 +150,6 @@ def test_fit_refuses_bad_data_as_value_error(recipe_file, faces):
             estimator.fit(wrong, target)
     with raises(RecipeError, "recipe-value"):
         estimator.set_params(settings={"epoch": 1}).fit(faces.images, labels)
-
-
-def test_predict_refuses_another_scale(fitted, faces):
-    """As fit does. Oracle: the classes of the same faces as fit saw them."""
-    for ask in (fitted.predict, fitted.predict_proba, lambda images: fitted.score(images, faces.labels)):
-        with raises(PixelError, "pixels"):
-            ask(faces.images / 255)
-    assert (fitted.predict(faces.images.astype(np.float32)) == fitted.predict(faces.images)).all()
 
 
 @pytest.mark.parametrize("scheme", ["binary", "seven"])

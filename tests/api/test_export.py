@@ -52,16 +52,13 @@ def test_export_reports_the_worst_output(tmp_path, voted_run, voted_faces, form)
     assert read_manifest(out).outputs == read_manifest(voted_run.model).outputs
 
 
-def test_export_keeps_metrics_of_other_data_out_of_the_manifest(tmp_path, tiny_run, faces):
-    quantize(tiny_run.model, "fp16", faces.subset(np.arange(1, len(faces))), tmp_path / "x.onnx")
-    assert read_manifest(tmp_path / "x.onnx").scores == {}
-
-
-def test_export_without_a_split_writes_nothing(tmp_path, tiny_run, faces):
+def test_export_keeps_no_metrics_of_other_data_and_needs_the_splits(tmp_path, tiny_run, faces):
     for split in ("train", "validation"):
         with raises(DataError, "split-missing", f"'{split}'"):
             quantize(tiny_run.model, "int8", faces.subset(faces.split != split), tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
+    quantize(tiny_run.model, "fp16", faces.subset(np.arange(1, len(faces))), tmp_path / "x.onnx")
+    assert read_manifest(tmp_path / "x.onnx").scores == {}
 
 
 def test_export_writes_the_same_by_command_and_function(mien, own_run, face_folder):

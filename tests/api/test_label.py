@@ -40,14 +40,10 @@ def vote_on_all(person, images=IMAGES, answer=lambda image: "happy"):
     return votes
 
 
-def test_krippendorff_alpha_equals_his_example():
-    # Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section C: 12 units, 4 observers, alpha 0.743.
+def test_agreement_of_voters_equals_krippendorffs_example_and_a_count_by_hand():
     given = ["11.1", "2232", "3333", "3333", "2222", "1234", "4444", "1121", "2222", ".555", "..11", ".3.."]
     counts = np.array([[unit.count(str(value)) for value in range(1, 6)] for unit in given])
     assert krippendorff_alpha(counts) == pytest.approx(0.743, abs=5e-4)
-
-
-def test_pair_agreement_equals_a_count_by_hand():
     counts = np.array([[3, 0], [2, 1], [1, 0]])
     assert pair_agreement(counts).value == pytest.approx((1 + 1 / 3) / 2)
     assert pair_agreement(counts[2:]) is None
@@ -86,9 +82,6 @@ def test_label_app_saves_votes_and_resumes(faces, tmp_path):
     full = TestClient(create_label_app(faces, IMAGES, tmp_path / "full" / "anna.csv"), "http://127.0.0.1")
     unsaved = full.post("/vote", json=vote)
     assert (unsaved.status_code, "anna.csv" in unsaved.json()["error"]) == (409, True)
-
-
-def test_label_app_converts_formats_for_browsers(tmp_path):
     Image.new("L", (48, 48), 90).save(tmp_path / "a.tiff")
     client = TestClient(create_label_app(tmp_path, ["a.tiff"], tmp_path / "anna.csv"), "http://127.0.0.1")
     assert client.get("/image/0").content.startswith(b"\x89PNG")

@@ -20,12 +20,6 @@ def test_is_missing_rejects_values(cell):
     assert not is_missing(cell)
 
 
-def test_missing_marks_cells_of_any_type():
-    assert missing(np.array(["a", "NA", ""])).tolist() == [False, True, True]
-    assert missing(np.array([1.5, np.nan])).tolist() == [False, True]
-    assert missing(np.array([1, 0])).tolist() == [False, False]
-
-
 @pytest.mark.parametrize(
     ("texts", "expected"),
     [(["1", "20"], [1, 20]), ([f"{10**18 + 1}", "5"], [10**18 + 1, 5]),
@@ -45,9 +39,12 @@ def test_parse_column_keeps_ids_as_text(texts):
     assert parse_column(texts).tolist() == texts
 
 
-def test_parse_number_takes_a_decimal_comma_but_no_thousands():
+def test_missing_and_parse_number_take_cells_of_any_type():
     assert [parse_number(each) for each in ("0,5", "-,5", " 3 ", "1e3")] == [0.5, -0.5, 3, 1000]
     assert math.isnan(parse_number("N/A"))
     for text in ("1,234", "x"):
         with pytest.raises(ValueError, match="could not convert"):
             parse_number(text)
+    assert missing(np.array(["a", "NA", ""])).tolist() == [False, True, True]
+    assert missing(np.array([1.5, np.nan])).tolist() == [False, True]
+    assert missing(np.array([1, 0])).tolist() == [False, False]

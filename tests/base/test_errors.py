@@ -14,14 +14,11 @@ def test_needs_extra_names_the_extra_of_a_missing_package():
         needs_extra("train", "Flying"),
     ):
         import wings_of_wax  # noqa: F401
-
-
-def test_needs_extra_raises_for_missing_modules_of_mien():
     with pytest.raises(ModuleNotFoundError), needs_extra("train", "Flying"):
         import mien.no_such_room  # noqa: F401
 
 
-def test_notice_equals_its_sentence_and_keeps_its_code():
+def test_notices_and_errors_equal_their_sentence_and_keep_their_code():
     """Oracle: the same text as str; copies and pickles as Python makes them."""
     notice = Notice("nine samples.", code="validation-small")
     assert notice == "nine samples."
@@ -29,9 +26,6 @@ def test_notice_equals_its_sentence_and_keeps_its_code():
     assert notice.line == "note: nine samples. [validation-small]"
     for again in (pickle.loads(pickle.dumps(notice)), deepcopy(notice)):
         assert (again, again.code) == (notice, notice.code)
-
-
-def test_an_error_is_its_message_and_keeps_its_code():
     error = DataError("Choose another --out,\nor --resume.", code="x")
     for each in (error, pickle.loads(pickle.dumps(error)), deepcopy(error)):
         assert (str(each), each.message, each.code) == (*["Choose another --out, or --resume."] * 2, "x")

@@ -20,13 +20,6 @@ from mien.pipeline.split_predictions import find_teachers
 from support import raises
 
 
-def test_whole_file_takes_the_longest_name(tmp_path):
-    write_bytes(tmp_path / ("n" * 255), b"x")
-    with raises(RunError, "file-unwritable", "n" * 256):
-        write_bytes(tmp_path / ("n" * 256), b"x")
-    assert [file.name for file in tmp_path.iterdir()] == ["n" * 255]
-
-
 def test_whole_file_keeps_the_former_content_after_a_kill(tmp_path):
     write_text(tmp_path / "a", "before")
     code = "import os, sys; from mien.base.files import whole_file\nwith whole_file(sys.argv[1]) as t:\n"
@@ -79,7 +72,7 @@ def test_whole_file_keeps_the_former_content_on_a_full_disk(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_write_bytes_rejects_unwritable_paths(tmp_path):
+def test_write_bytes_rejects_unwritable_paths_and_long_names(tmp_path, monkeypatch):
     """A folder is in the way; nobody may make one in Linux's /proc."""
     (tmp_path / "a").mkdir()
     with raises(RunError, "file-unwritable", "another folder"):
@@ -87,6 +80,16 @@ def test_write_bytes_rejects_unwritable_paths(tmp_path):
     if Path("/proc").is_dir():
         with raises(RunError, "file-unwritable"):
             write_text("/proc/mien/a/c.txt", "x")
+    write_bytes(tmp_path / ("n" * 255), b"x")
+    with raises(RunError, "file-unwritable", "n" * 256):
+        write_bytes(tmp_path / ("n" * 256), b"x")
+    assert {file.name for file in tmp_path.iterdir()} == {"a", "n" * 255}
+    # A shell leaves ~ where it stands after =. Oracle: the home of the process.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with raises(RunError, "out-path", str(tmp_path / "home" / "a.txt")):
+        write_text("~/a.txt", "x")
+    assert not (tmp_path / "~").exists()
 
 
 def test_lock_file_excludes_other_processes(tmp_path):
@@ -140,15 +143,6 @@ def test_cache_folder_takes_no_file_without_a_home(monkeypatch, face_folder):
         warnings.simplefilter("ignore", mien.MienWarning)
         assert mien.load_dataset(face_folder).fingerprint == expected
     assert len(mien.load("fast-int8").predict(np.zeros((480, 480, 3), dtype=np.uint8))) == 0
-
-
-def test_commands_make_no_folder_named_tilde(tmp_path, monkeypatch):
-    """A shell leaves ~ where it stands after =. Oracle: the home of the process."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    with raises(RunError, "out-path", str(tmp_path / "home" / "a.txt")):
-        write_text("~/a.txt", "x")
-    assert not (tmp_path / "~").exists()
 
 
 def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch, faces):

@@ -22,35 +22,33 @@ def test_synonyms(found, name):
     assert canonical_class(found) == name
 
 
-def test_order_classes_is_kaggles_then_alphabetical():
-    assert order_classes({"zeal", "neutral", "angry", "awe"}) == ("angry", "neutral", "awe", "zeal")
-
-
-def test_map():
-    assert parse_map("joy=happy, a=0 = angry") == {"joy": "happy", "a=0": "angry"}
-
-
 @pytest.mark.parametrize("text", ["joy", "joy=", "=happy", "a=b,a=c", ""])
 def test_parse_map_rejects_malformed_text(text):
     with raises(DataError, "label-scheme", "--map"):
         parse_map(text)
 
 
-def test_study_bs_binary_scheme_drops_neutral_and_disgust():
-    assert SCHEMES["binary"].merge_labels(np.arange(7), EXPRESSIONS).tolist() == [0, -1, 0, 1, 0, 1, -1]
-
-
-def test_every_scheme_fits_fer2013():
+def test_built_in_schemes_fit_fer2013_and_merge_by_hand():
     for name, scheme in SCHEMES.items():
         assert parse_scheme(name) is scheme
         assert set(scheme.mapping(EXPRESSIONS)) - {-1} == set(range(len(scheme.classes)))
+    assert SCHEMES["binary"].merge_labels(np.arange(7), EXPRESSIONS).tolist() == [0, -1, 0, 1, 0, 1, -1]
+    # Oracle: by hand. happy .2 + surprise .2 against angry .1 + fear .1 + sad 0; neutral and disgust leave.
+    row = np.array([[0.1, 0.3, 0.1, 0.2, 0.0, 0.2, 0.1]])
+    assert SCHEMES["binary"].merge_probabilities(row, EXPRESSIONS)[0] == pytest.approx([1 / 3, 2 / 3])
+    with raises(DataError, "label-scheme", "'seven'"):
+        SCHEMES["seven"].mapping(["angry", "happy"])
+    assert SCHEMES["binary"].mapping(SCHEMES["binary"].classes).tolist() == [0, 1], "merged already"
+    assert parse_scheme("happy=sad,sad=happy").mapping(["happy", "sad"]).tolist() == [1, 0]
 
 
-def test_parse_scheme_takes_custom_groups():
+def test_classes_maps_and_schemes_are_parsed():
     scheme = parse_scheme("good=happiness+surprise,bad=sad")
     assert scheme.classes == ("good", "bad")
     assert scheme.groups["good"] == ("happy", "surprise")
     assert parse_scheme("all") is None
+    assert order_classes({"zeal", "neutral", "angry", "awe"}) == ("angry", "neutral", "awe", "zeal")
+    assert parse_map("joy=happy, a=0 = angry") == {"joy": "happy", "a=0": "angry"}
 
 
 @pytest.mark.parametrize(("text", "code", "values"), [
@@ -65,24 +63,11 @@ def test_parse_scheme_rejects_bad_text(text, code, values):
         parse_scheme(text)
 
 
-def test_scheme_rejects_classes_without_data():
-    with raises(DataError, "label-scheme", "'seven'"):
-        SCHEMES["seven"].mapping(["angry", "happy"])
-    assert SCHEMES["binary"].mapping(SCHEMES["binary"].classes).tolist() == [0, 1], "merged already"
-    assert parse_scheme("happy=sad,sad=happy").mapping(["happy", "sad"]).tolist() == [1, 0]
-
-
 @given(st.lists(st.floats(0, 1), min_size=7, max_size=7))
 def test_merged_probabilities_sum_to_one(row):
     merged = SCHEMES["binary"].merge_probabilities(np.array([row]), EXPRESSIONS)
     assert merged.sum() == pytest.approx(1)
     assert (merged >= 0).all()
-
-
-def test_merging_adds_and_rescales():
-    """Oracle: by hand. happy .2 + surprise .2 against angry .1 + fear .1 + sad 0; neutral and disgust leave."""
-    row = np.array([[0.1, 0.3, 0.1, 0.2, 0.0, 0.2, 0.1]])
-    assert SCHEMES["binary"].merge_probabilities(row, EXPRESSIONS)[0] == pytest.approx([1 / 3, 2 / 3])
 
 
 CONES = {

@@ -10,18 +10,15 @@ from mien.base.preprocess import InputSpec, grey_square, to_input, upright_rgb
 from support import encoded, raises
 
 
-def test_a_grey_square_of_the_right_size_passes_bit_for_bit(face):
-    assert np.array_equal(grey_square(face, 48), face)
-    assert np.array_equal(grey_square(open_image(encoded(Image.fromarray(face))), 48), face)
-
-
-def test_colour_becomes_itu_r_601_luma():
+def test_a_grey_square_has_the_luma_on_white_and_a_padded_border(face):
     """Oracle: 0.299 R + 0.587 G + 0.114 B."""
     pixel = np.full((8, 8, 3), (200, 100, 50), dtype=np.uint8)
     assert grey_square(pixel, 8)[0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
-
-
-def test_oblong_images_are_padded_with_their_border():
+    assert np.array_equal(grey_square(face, 48), face)
+    assert np.array_equal(grey_square(open_image(encoded(Image.fromarray(face))), 48), face)
+    assert (grey_square(Image.new("RGBA", (10, 10), (0, 0, 0, 0)), 10) == 255).all()
+    half = Image.new("LA", (10, 10), (100, 128))
+    assert (grey_square(half.convert("La"), 10) == grey_square(half, 10)).all()
     tall = np.zeros((12, 8), dtype=np.uint8)
     tall[:, :4] = 10
     tall[:, 4:] = 200
@@ -81,12 +78,6 @@ def test_open_image_rejects_fractions():
         grey_square(open_image(encoded(Image.fromarray(np.full((8, 8), 200, dtype=np.uint16)))), 8)
 
 
-def test_transparency_is_laid_on_white():
-    assert (grey_square(Image.new("RGBA", (10, 10), (0, 0, 0, 0)), 10) == 255).all()
-    half = Image.new("LA", (10, 10), (100, 128))
-    assert (grey_square(half.convert("La"), 10) == grey_square(half, 10)).all()
-
-
 @pytest.mark.parametrize(("array", "code"), [
     (np.zeros((4, 4)), "image-type"),
     (np.zeros((2, 5, 6), np.uint8), "image-type"),
@@ -103,9 +94,6 @@ def test_to_input_is_the_written_formula(face):
     expected = (face[2:46, 2:46].astype(np.float64) / 255 - 0.4) / 0.2
     assert to_input(face[None], spec).dtype == np.float32
     assert to_input(face[None], spec)[0, 0] == pytest.approx(expected, abs=1e-5)
-
-
-def test_input_spec_rejects_a_crop_larger_than_the_image():
     with pytest.raises(ValueError, match=r"crop_px 60\b.*\b48\b"):
         InputSpec(size_px=48, crop_px=60)
 

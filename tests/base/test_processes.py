@@ -92,10 +92,7 @@ def test_track_writes_plain_lines_into_logs(monkeypatch, capfd):
     monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=iter([0, 25, 50, 75]).__next__))
     list(processes.track(range(4), total=4, what="counting", unit="numbers"))
     assert capfd.readouterr().err == "counting: 2 of 4 numbers, 0.04 numbers/s, 50 s left\n"
-
-
-def test_track_prints_nothing_without_stderr(monkeypatch):
-    """As under pythonw, or with a writer of one's own in its place."""
+    # As under pythonw, or with a writer of one's own in its place.
     for stream in (None, object()):
         monkeypatch.setattr(sys, "stderr", stream)
         count()

@@ -68,17 +68,18 @@ def test_load_recipe_rejects_bad_values_and_names_the_key(text, found, tmp_path)
     assert found.lower() in str(caught.value).lower()
 
 
-def test_set_changes_keys_with_toml_values_or_words():
+def test_changes_of_a_recipe_are_toml_values_words_or_pairs():
     changes = ["optim.lr=0.01", "optim.name=adam", "augment.flip = true", "model.widths=[8, 16]", "seed=3"]
     recipe = load_recipe("demo", changes)
     assert (recipe.optim.lr, recipe.optim.name, recipe.augment.flip, recipe.seed) == (0.01, "adam", True, 3)
     assert recipe.model.settings["widths"] == [8, 16]
-
-
-def test_load_recipe_takes_changes_as_text_or_pairs():
     assert load_recipe("demo", {"optim.lr": 0.01, "epochs": np.int64(3)}) == load_recipe(
         "demo", ["optim.lr=0.01", "epochs=3"]
     )
+    assert Recipe(class_weights="balanced", balance={"sampling": "oversample", "share": 0.5}).balance.share == 0.5
+    recipe = load_recipe("demo", ["progressive_resizing=[[0.4, 28], [0.7, 36]]", "input.crop_px=44"])
+    assert [recipe.side_px(progress) for progress in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)] == [28, 28, 36, 36, 44, 44]
+    assert Recipe().side_px(0.0) == 48
 
 
 @pytest.mark.parametrize(
@@ -91,11 +92,6 @@ def test_load_recipe_rejects_bad_changes(change):
         load_recipe("demo", [change])
 
 
-def test_a_file_of_windows_notepad_is_read(tmp_path):
-    (tmp_path / "mine.toml").write_text("epochs = 3\n", encoding="utf-8-sig")
-    assert load_recipe(str(tmp_path / "mine.toml")).epochs == 3
-
-
 def test_unknown_names_and_files(tmp_path):
     with raises(RecipeError, "recipe-unknown", "'demo'"):
         load_recipe("dmo")
@@ -104,6 +100,8 @@ def test_unknown_names_and_files(tmp_path):
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
     with raises(RecipeError, "recipe-unreadable"):
         load_recipe(str(tmp_path / "bad.toml"))
+    (tmp_path / "mine.toml").write_text("epochs = 3\n", encoding="utf-8-sig")
+    assert load_recipe(str(tmp_path / "mine.toml")).epochs == 3
 
 
 @given(st.text())
@@ -121,24 +119,10 @@ def test_changing_the_network_drops_former_settings():
     assert load_recipe("quick", ["model.name=mien", "model.dropout=0.3"]).model.settings["dropout"] == 0.3
 
 
-def test_progressive_resizing_ends_at_the_full_crop():
-    recipe = load_recipe("demo", ["progressive_resizing=[[0.4, 28], [0.7, 36]]", "input.crop_px=44"])
-    assert [recipe.side_px(progress) for progress in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)] == [28, 28, 36, 36, 44, 44]
-    assert Recipe().side_px(0.0) == 48
-
-
-def test_class_weights_combine_with_partial_oversampling():
-    assert Recipe(class_weights="balanced", balance={"sampling": "oversample", "share": 0.5}).balance.share == 0.5
-
-
 def test_the_digest_follows_what_shapes_the_result():
     recipe = Recipe()
     assert recipe.digest == recipe.model_copy(update={"name": "other", "description": "words"}).digest
     assert recipe.digest != recipe.model_copy(update={"seed": 1}).digest
-
-
-def test_digest_ignores_new_keys_at_their_default():
-    # Pinned: a key that recipes gain has a default that changes nothing, so finished runs are still found by digest.
     assert load_recipe("study-b").digest == "sha256:62b0ef952d0355122f71ae553ce139fc1bbc373cf4a2285d9aca76a1fa2e529f"
     same = load_recipe("study-b", ["tuning.frozen_epochs=0", "tuning.layer_decay=1.0"])
     assert same.digest == load_recipe("study-b").digest

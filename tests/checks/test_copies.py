@@ -73,12 +73,9 @@ def text():
     return np.asarray(image)
 
 
-def test_tones_are_few_for_text(drawn):
+def test_tones_are_few_for_text_and_detail_is_low_for_enlarged_images(drawn):
     assert tones(text()[np.newaxis])[0] < FEW_TONES_BELOW
     assert np.mean(tones(drawn[:200]) < FEW_TONES_BELOW) < 0.05
-
-
-def test_detail_is_low_for_enlarged_images(drawn):
     faces = drawn[:100]
     assert np.mean(detail(np.stack([enlarged(face) for face in faces])) < LITTLE_DETAIL_BELOW) > 0.9
     assert np.mean(detail(faces) < LITTLE_DETAIL_BELOW) < 0.1

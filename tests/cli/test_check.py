@@ -59,11 +59,6 @@ def test_best_exchange_equals_a_search_of_all_orders(seed):
     assert accuracy == max(correct.values()) / confusion.sum()
 
 
-def test_best_exchange_ignores_noise_and_many_classes():
-    assert not best_exchange(np.random.default_rng(0).multinomial(300, np.full(49, 1 / 49)).reshape(7, 7))[2]
-    assert best_exchange(np.eye(MAX_CLASSES + 1, dtype=np.int64)) is None
-
-
 def test_check_finds_permuted_classes_and_missing_samples(checked, faces, validation):
     right = checked(named(faces, validation.labels), claimed=1.0)
     assert (right.accuracy.value, verdicts(right)["labels"]) == (1, "unknown")
@@ -79,6 +74,8 @@ def test_check_finds_permuted_classes_and_missing_samples(checked, faces, valida
     lacking = checked(unsure, "index,answer,file", validation.rows[::-1], [validation.source])
     assert (lacking.samples, lacking.accuracy.value) == (len(validation) - 1, 1)
     assert verdicts(lacking)["all samples"] == "caution"
+    assert not best_exchange(np.random.default_rng(0).multinomial(300, np.full(49, 1 / 49)).reshape(7, 7))[2]
+    assert best_exchange(np.eye(MAX_CLASSES + 1, dtype=np.int64)) is None
 
 
 def test_check_prefers_the_file_to_the_id(checked, csv, faces, validation, face_parquet):
@@ -92,12 +89,6 @@ def test_check_prefers_the_file_to_the_id(checked, csv, faces, validation, face_
     assert check(same, face_parquet, "validation").accuracy.value == 1
 
 
-def test_check_takes_missing_values_for_no_answer(checked, faces, validation):
-    answers = np.array(named(faces, validation.labels), dtype=object)
-    answers[:3] = ["NA", "None", "<NA>"]
-    assert checked(answers).samples == len(validation) - 3
-
-
 def test_check_reads_probabilities_and_labels(checked, faces, validation):
     probabilities = np.full((len(validation.labels), len(faces.classes)), 0.01)
     probabilities[np.arange(len(probabilities)), validation.labels] = 1.01 - 0.01 * len(faces.classes)
@@ -105,6 +96,9 @@ def test_check_reads_probabilities_and_labels(checked, faces, validation):
     wrong_first = [(validation.labels[0] + 1) % len(faces.classes), *validation.labels[1:]]
     result = checked(probabilities[:, 0], header, more=(wrong_first, *probabilities[:, 1:].T))
     assert (result.accuracy.value, verdicts(result)["labels"]) == (1, "wrong")
+    answers = np.array(named(faces, validation.labels), dtype=object)
+    answers[:3] = ["NA", "None", "<NA>"]
+    assert checked(answers).samples == len(validation) - 3
 
 
 def test_check_prefers_the_predicted_class_to_probabilities(csv, faces, validation, face_parquet):
@@ -115,11 +109,14 @@ def test_check_prefers_the_predicted_class_to_probabilities(csv, faces, validati
         assert check(file, face_parquet, "validation").accuracy.value == accuracy
 
 
-def test_class_index_prefers_names_to_numbers():
-    assert [_class_index(text, ("v1.0", "1.0", "v2"), "line 1") for text in ("1.0", "v1.0", "2.0", "0")] == [1, 0, 2, 0]
+def test_classes_and_files_are_found_by_their_names():
+    found = [_class_index(text, ("v1.0", "1.0", "v2"), "line 1") for text in ("1.0", "v1.0", "2.0", "0")]
+    assert found == [1, 0, 2, 0]
     assert [_class_index(text, ("Bored", "happy"), "line 1") for text in ("bored", "BORED", "Happiness")] == [0, 0, 1]
     assert [_class_index(text, ("1", "2", "3"), "line 1") for text in ("1", "1.0", "3.0")] == [0, 0, 2]
     assert [_class_index(text, ("1.0", "2.0"), "line 1") for text in ("1.0", "2.0", "1")] == [0, 1, 1]
+    find = by_file(["a/Zoe\u0308.png", "b/n\xef.png", "b/ni\u0308.png"])
+    assert [find(name) for name in ("Zo\xeb.png", "b\\Zo\xeb.png", "b/n\xef.png")] == [0, -1, -1]
 
 
 def test_check_takes_rounded_probabilities_and_capital_headers(checked, csv, faces, validation, face_parquet):
@@ -149,11 +146,6 @@ def test_check_counts_no_missing_samples_of_dropped_classes(faces, validation, f
     kept = replace(make_predictions(two.labels, two.classes, two.rows, "validation", print_), scheme="a=happy,b=sad")
     assert len(two) < len(validation)
     assert verdicts(check(kept, face_parquet))["all samples"] == "fine"
-
-
-def test_by_file_matches_both_forms_of_unicode():
-    find = by_file(["a/Zoe\u0308.png", "b/n\xef.png", "b/ni\u0308.png"])
-    assert [find(name) for name in ("Zo\xeb.png", "b\\Zo\xeb.png", "b/n\xef.png")] == [0, -1, -1]
 
 
 def test_check_finds_memorised_labels():

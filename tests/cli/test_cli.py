@@ -20,16 +20,13 @@ from mien.data.synthetic import synthetic_faces
 from support import noted, refused
 
 
-def test_mien_shows_its_help_and_version(mien):
-    assert "Usage: mien" in mien().out
-    assert mien("--version").out.startswith("mien 0.")
-
-
-def test_commands_reject_empty_arguments(mien, tmp_path, face_folder, monkeypatch):
+def test_empty_arguments_are_rejected_and_help_and_version_shown(mien, tmp_path, face_folder, monkeypatch):
     monkeypatch.chdir(face_folder / "test" / "happy")
     refused(mien("predict", "--crops", ""), "usage", "--crops")
     refused(mien("predict", "--crops", ".", "--annotate="), "usage", "--annotate")
     refused(mien("", "--version"), "usage")
+    assert "Usage: mien" in mien().out
+    assert mien("--version").out.startswith("mien 0.")
 
 
 def test_torchrun_is_rejected_except_for_training(mien, monkeypatch):
@@ -120,10 +117,13 @@ def test_data_info_convert_and_back(mien, tmp_path, face_folder):
     refused(mien("data", "convert", face_folder, "--out", tmp_path / "x.parquet"), "file-exists", "x.parquet")
 
 
-def test_recipes_are_listed_and_printed(mien, tmp_path):
+def test_recipes_are_printed_and_evaluate_needs_no_matplotlib(mien, tmp_path, tiny_run, face_folder, monkeypatch):
     assert "demo" in mien("info", "--recipes").out
     (tmp_path / "own.toml").write_text(mien("info", "--recipe", "demo").out)
     assert json.loads(mien("info", "--recipe", tmp_path / "own.toml", "--json").out)["name"] == "demo"
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert mien("evaluate", tiny_run.path, "--data", face_folder, "--out", tmp_path / "out").code == 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"metrics.json", "predictions_validation.npz"}
 
 
 @pytest.mark.parametrize("command", ["audit", "demo", "study"])
@@ -133,12 +133,6 @@ def test_commands_miss_page_packages_before_the_work(mien, tmp_path, face_folder
     out = tmp_path / "out"
     refused(mien(command, *words[command], "--out", out), "missing-extra", "matplotlib")
     assert not out.exists()
-
-
-def test_evaluate_needs_no_matplotlib(mien, tiny_run, face_folder, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert mien("evaluate", tiny_run.path, "--data", face_folder, "--out", tmp_path / "out").code == 0
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {"metrics.json", "predictions_validation.npz"}
 
 
 def test_doctor_names_missing_packages_and_extras(mien, monkeypatch):

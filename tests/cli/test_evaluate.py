@@ -56,13 +56,10 @@ def test_evaluate_of_all_splits_counts_training_images(mien, tmp_path, own_run, 
     assert f"{part} of {part + rest} faces were evaluated. For all: --split all [part-measured]" in said
 
 
-def test_the_ledger_records_an_interrupted_evaluation(mien, own_run, face_folder, monkeypatch):
+def test_an_evaluation_that_is_stopped_or_lacks_memory_is_one_line(mien, own_run, face_folder, monkeypatch, tiny_run):
     monkeypatch.setattr(measured_split, "evaluate_predictions", Mock(side_effect=KeyboardInterrupt))
     assert mien("evaluate", own_run.path, "--data", face_folder, "--split", "test").code == 130
     assert own_run.test_uses() == 1
-
-
-def test_too_little_memory_is_one_line(mien, tiny_run, face_folder, monkeypatch):
     monkeypatch.setattr(measured_split, "evaluate_predictions", Mock(side_effect=MemoryError))
     refused(mien("evaluate", tiny_run.path, "--data", face_folder), "memory")
 
@@ -209,7 +206,7 @@ def test_evaluate_measures_votes(mien, voted_run, folder, tmp_path, votes, faces
     assert f"{distance:.3f}" in (tmp_path / "out" / "report.html").read_text().partition('id="votes"')[2]
 
 
-def test_model_file_is_read_in_one_pass(voted_run, faces, voted_faces):
+def test_votes_are_read_in_one_pass_and_in_the_order_of_the_output(voted_run, faces, voted_faces, votes):
     """Oracle: the label's own probabilities, and the graph's other output, view by view."""
     model = load(voted_run.path, threads=1).for_labels()
     two = predict_split(model, voted_faces, "test", tta=2)
@@ -221,9 +218,6 @@ def test_model_file_is_read_in_one_pass(voted_run, faces, voted_faces):
     both = [model.output_probabilities(view, {"perceived": divisor}) for view in augmented_views(images, 2)]
     assert two.votes.probabilities == pytest.approx(np.mean(both, axis=0), abs=1e-6)
     assert model.output_probabilities(images[:0], {"fer2013": 1.0, "perceived": 1.0}).shape == (0, 17)
-
-
-def test_votes_are_put_in_the_order_of_the_output(voted_run, faces, voted_faces, votes):
     model = load(voted_run.path, threads=1)
     few = replace(faces, votes=votes[:, [3, 0]], vote_classes=(FERPLUS_CLASSES[3], FERPLUS_CLASSES[0]))
     found = votes_of(model, few)

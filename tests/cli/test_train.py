@@ -44,11 +44,15 @@ def test_train_counts_balanced_training_images(mien, tmp_path, recipe_file, face
         noted(answer, "batch-too-large", learnt)
 
 
-def test_a_first_epoch_that_diverges_leaves_its_folder_free(mien, tmp_path, recipe_file, face_folder):
+def test_a_training_that_cannot_begin_leaves_its_folder_free(mien, tmp_path, recipe_file, face_folder, own_run):
     words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--epochs", 1)
     refused(mien(*words, "--lr", "1e12"), "loss-not-finite", "optim.lr=1e+12")
     assert not (tmp_path / "r").exists()
     assert mien(*words).code == 0
+    own_run.best.unlink()
+    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "new", "--from", own_run.path)
+    refused(mien(*words), "weights-unreadable", "best.safetensors")
+    assert not (tmp_path / "new").exists()
 
 
 def test_resume_without_a_run_notes_a_new_run(mien, tmp_path, recipe_file, face_folder):
@@ -85,13 +89,6 @@ def test_train_without_memory_ends_in_one_line(mien, tmp_path, recipe_file, face
     monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.zeros(2) @ torch.zeros(3))
     with pytest.raises(RuntimeError, match="size"):
         mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "s")
-
-
-def test_train_rejects_a_start_without_weights(mien, tmp_path, recipe_file, face_folder, own_run):
-    own_run.best.unlink()
-    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "new", "--from", own_run.path)
-    refused(mien(*words), "weights-unreadable", "best.safetensors")
-    assert not (tmp_path / "new").exists()
 
 
 def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, face_folder, tiny_run):

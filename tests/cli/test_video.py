@@ -99,15 +99,12 @@ def test_video_rejects_malformed_alarms(mien, tmp_path, smiling, alarms):
     assert not (tmp_path / "out").exists()
 
 
-def test_video_never_replaces_its_input(mien, tmp_path, smiling):
+def test_video_never_replaces_its_input_and_hides_passwords(mien, tmp_path, smiling):
     clip = tmp_path / "annotated.mp4"
     clip.write_bytes(smiling.read_bytes())
     for options in ([], ["--overwrite"], ["--overwrite", "--no-annotate"]):
         refused(mien("video", clip, "--out", tmp_path, *options), "out-path", clip)
     assert clip.read_bytes() == smiling.read_bytes()
-
-
-def test_video_hides_passwords(mien):
     answer = mien("video", "rtsp://ann:s3cret@127.0.0.1:9/front")
     refused(answer, "video-unreadable", "ann:***@127.0.0.1:9/front")
     assert "s3cret" not in answer.err

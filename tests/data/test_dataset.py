@@ -26,7 +26,7 @@ def test_from_arrays_cuts_validation_as_readers_do():
     assert found.rows.tolist() == list(range(40))
 
 
-def test_dataset_gives_items_and_subsets_by_name():
+def test_dataset_gives_items_and_subsets_by_name(faces):
     found = Dataset.from_arrays(GREY, NAMES)
     item = found[3]
     assert (item.label, item.split, item.source, item.sample_id) == ("sad", found.split[3], "images[3]", 3)
@@ -36,6 +36,11 @@ def test_dataset_gives_items_and_subsets_by_name():
     assert len(list(found)) == 40
     with raises(DataError, "split-unknown"):
         found.subset("valid")
+    shown = repr(faces)
+    assert shown.startswith(f"<Dataset: {len(faces)} faces of 48 x 48, classes angry, disgust, fear, happy, ")
+    for name in ("train", "validation", "test"):
+        assert f"{name} {(faces.split == name).sum()}" in shown
+    assert len(shown) < 200
 
 
 def test_from_arrays_keeps_numbers_splits_ids_and_colour():
@@ -47,24 +52,10 @@ def test_from_arrays_keeps_numbers_splits_ids_and_colour():
     assert found.counts_by_split() == {"train": [15, 15], "validation": [2, 3], "test": [3, 2]}
     assert np.array_equal(found.images, np.stack([grey_square(image, 44) for image in GREY]))
     assert found.rows[-1] == 139
-
-
-def test_from_arrays_takes_images_of_various_sizes_and_of_pillow():
     palette = Image.fromarray(GREY[2]).convert("P")
     found = Dataset.from_arrays([GREY[0], GREY[1][:30], palette], [*"aba"], split=["train", *["validation"] * 2])
     assert found.images.shape == (3, 48, 48)
     assert np.array_equal(found.images[2], grey_square(GREY[2], 48))
-
-
-def test_repr_counts_faces_in_one_line(faces):
-    shown = repr(faces)
-    assert shown.startswith(f"<Dataset: {len(faces)} faces of 48 x 48, classes angry, disgust, fear, happy, ")
-    for name in ("train", "validation", "test"):
-        assert f"{name} {(faces.split == name).sum()}" in shown
-    assert len(shown) < 200
-
-
-def test_from_arrays_warns_of_labels_of_one_class():
     with pytest.warns(MienWarning, match="'happy' and 'joy'.*classes="):
         faces = Dataset.from_arrays(GREY[:6], ["happy", "joy", "sad"] * 2)
     assert faces.counts().tolist() == [4, 2]

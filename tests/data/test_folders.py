@@ -82,11 +82,6 @@ def test_read_folders_notes_what_it_leaves_out(tree, file, code, named):
     assert named in " ".join(result.notes)
 
 
-def test_read_folders_notes_images_beside_splits_in_a_class(tree):
-    result = read_data(tree(*many("sad/train", "sad/test", "fear/train", "fear/test", count=3), "sad/stray.png"))
-    assert [note.code for note in result.notes] == ["files-skipped"]
-
-
 def test_read_folders_converts_images_as_grey_square_does(tmp_path, write_tree):
     generator = np.random.default_rng(0)
     images = {
@@ -127,6 +122,11 @@ def test_read_folders_notes_names_of_one_class(tree):
     assert [(each.code, "'happy' and 'joy'" in each) for each in result.notes] == [("classes-merged", True)]
     assert dataset_info(result)["notes"][0].endswith("--map 'joy=NAME'.")
     assert not read_data(folder, ReadOptions(class_map={"joy": "delight"})).notes
+
+
+def test_read_folders_notes_images_beside_splits_in_a_class(tree):
+    result = read_data(tree(*many("sad/train", "sad/test", "fear/train", "fear/test", count=3), "sad/stray.png"))
+    assert [note.code for note in result.notes] == ["files-skipped"]
 
 
 def test_read_paths_names_class_folders_beside_missing_images(tree, tmp_path):

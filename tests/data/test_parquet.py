@@ -67,11 +67,8 @@ def test_write_parquet_keeps_an_existing_file(faces, tmp_path):
     assert path.read_bytes() == b"precious"
     write_parquet(faces, path, overwrite=True)
     assert len(load_dataset(path)) == 30
-
-
-def test_write_parquet_adds_an_underscore_to_reserved_columns(faces, tmp_path):
-    write_parquet(replace(faces, columns={"label": faces.rows}), tmp_path / "faces.parquet")
-    assert load_dataset(tmp_path / "faces.parquet").columns["label_"].tolist() == faces.rows.tolist()
+    write_parquet(replace(faces, columns={"label": faces.rows}), tmp_path / "reserved.parquet")
+    assert load_dataset(tmp_path / "reserved.parquet").columns["label_"].tolist() == faces.rows.tolist()
 
 
 def test_read_parquet_reads_class_names_of_hugging_face(tmp_path, noise):

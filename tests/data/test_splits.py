@@ -37,17 +37,6 @@ def test_canonical_split_knows_common_names(found, split):
     assert canonical_split(found) == split
 
 
-def test_is_official_needs_two_official_names():
-    assert is_official(["Training", "PublicTest", "Training"])
-    assert not any(is_official(words) for words in (["Training", "test"], ["Training"], []))
-
-
-def test_cut_validation_ignores_the_order_of_images(noise):
-    images, labels = noise(200), np.arange(200) % 4
-    order = np.random.default_rng(1).permutation(200)
-    assert np.array_equal(cut_validation(images, labels)[order], cut_validation(images[order], labels[order]))
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_cut_validation_keeps_classes_of_two_groups_in_both_splits(noise, seed):
     generator = np.random.default_rng(seed)
@@ -76,6 +65,8 @@ def test_settle_splits_cuts_only_a_missing_validation(noise):
     assert settle("train", "validation") == ({"train": 50, "validation": 50}, "as given")
     assert settle("test") == ({"test": 100}, "as given")
     assert settle("train") == ({"train": 86, "validation": 14}, f"as given; validation: {CUT_ORIGIN}")
+    assert is_official(["Training", "PublicTest", "Training"])
+    assert not any(is_official(words) for words in (["Training", "test"], ["Training"], []))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +83,7 @@ def test_settle_splits_says_that_nothing_can_be_cut(given, origin):
 PIXELS = np.arange(60, dtype=np.uint8).reshape(60, 1, 1)
 
 
-def test_cut_validation_repeats_a_stored_cut():
+def test_cut_validation_repeats_a_stored_cut_and_fills_its_share(noise):
     """Oracle: the cuts of 0.1. A version that cuts otherwise would validate on what earlier runs were trained on."""
     labels = np.arange(60) % 3
     people = np.array([f"person {number // 4}" for number in range(60)])
@@ -106,13 +97,13 @@ def test_cut_validation_repeats_a_stored_cut():
     for cut, expected in cuts:
         assert np.flatnonzero(cut).tolist() == expected
     assert group_identical(PIXELS[[3, 1, 3, 0]]).tolist() == [0, 1, 0, 2]
-
-
-def test_cut_validation_fills_its_share():
-    """Oracle: counted by hand. 15% of twenty is three; of five it is less than a face, so the group of two goes."""
+    # Oracle: counted by hand. 15% of twenty is three; of five it is less than a face, so the group of two goes.
     assert cut_validation(PIXELS[:20], np.zeros(20, np.int64)).sum() == 3
     for order in ([0, 0, 0, 1, 1], [1, 1, 1, 0, 0]):
         assert cut_validation(PIXELS[order], np.zeros(5, np.int64)).tolist() == [False, False, False, True, True]
+    images, labels = noise(200), np.arange(200) % 4
+    order = np.random.default_rng(1).permutation(200)
+    assert np.array_equal(cut_validation(images, labels)[order], cut_validation(images[order], labels[order]))
 
 
 def sides(faces: Dataset) -> dict[int, set[str]]:
@@ -166,18 +157,15 @@ def test_read_data_notes_groups_across_splits(tmp_path, noise, write_tree):
     assert [each.code for each in result.notes] == ["groups-cross-splits"]
 
 
-def test_from_arrays_keeps_groups_together(noise):
-    faces = Dataset.from_arrays(noise(40), ["sad", "happy"] * 20, groups=np.arange(40) // 4)
-    assert all(len(each) == 1 for each in sides(faces).values())
-
-
-def test_from_arrays_keeps_near_copies_in_one_split():
+def test_from_arrays_keeps_groups_and_near_copies_in_one_split(noise):
     """Oracle: three frames of each sequence, made by the test; before, identical images alone were kept together."""
     images, labels, _ = rendered_people(20, 5, 3, seed=3)
     faces = Dataset.from_arrays(images, labels, classes=[*"abcdefg"])
     splits = faces.split.reshape(-1, 3)
     assert (splits == splits[:, :1]).all(axis=1).mean() > 0.95
     assert 0.1 < (faces.split == "validation").mean() < 0.2
+    faces = Dataset.from_arrays(noise(40), ["sad", "happy"] * 20, groups=np.arange(40) // 4)
+    assert all(len(each) == 1 for each in sides(faces).values())
 
 
 def test_split_groups_joins_people_by_near_copies_but_not_by_blank_images(noise):

@@ -60,20 +60,6 @@ def test_read_data_adds_votes_of_a_file(voted, plain, tmp_path):
     assert read_data(data).faces.votes is None
 
 
-def test_votes_on_ranks_answers(plain):
-    """Oracle: the words by hand; equal numbers keep the order of the classes."""
-    votes = np.zeros((len(plain), 3))
-    votes[0] = (2, 3.25, 2)
-    faces = replace(plain, votes=votes, vote_classes=("happy", "sad", "unsure"))
-    assert (faces.votes_on(0), faces.votes_on(1), plain.votes_on(0)) == ("sad 3.25, happy 2, unsure 2", "", "")
-
-
-def test_subset_keeps_votes_of_repeated_rows(voted):
-    """Oracle: every row's votes name its own label, so they must in each copy."""
-    made = voted.subset(np.array([5, 3, 3]))
-    assert np.array_equal(made.votes, votes_for(made))
-
-
 def test_with_votes_rejects_votes_on_other_images(tmp_path, plain):
     votes, moved = votes_for(plain), replace(plain, split=np.roll(plain.split, 1))
     for faces, counts, values in (
@@ -85,13 +71,7 @@ def test_with_votes_rejects_votes_on_other_images(tmp_path, plain):
             with_votes(plain, write_ferplus(tmp_path / "v.csv", faces, counts))
 
 
-def test_check_votes_allows_faces_without_votes(plain):
-    votes = votes_for(plain)
-    votes[7] = 0
-    assert np.array_equal(check_votes(replace(plain, votes=votes, vote_classes=FERPLUS_CLASSES)), votes)
-
-
-def test_votes_fingerprint_depends_on_votes_without_test(voted):
+def test_votes_of_a_data_set_are_checked_ranked_and_in_its_fingerprint(voted, plain):
     """Other votes, another fingerprint; votes of the test split do not count."""
     assert np.allclose(vote_probabilities(check_votes(voted))[:, FERPLUS_CLASSES.index("unknown")], 0.3)
     assert np.allclose(vote_probabilities(check_votes(voted)).sum(axis=1), 1)
@@ -100,6 +80,17 @@ def test_votes_fingerprint_depends_on_votes_without_test(voted):
         votes = votes_for(voted)
         votes[np.flatnonzero(voted.split == split)[0], 9] += 1
         assert (votes_fingerprint(replace(voted, votes=votes, vote_classes=FERPLUS_CLASSES)) != before) == differs
+    # Oracle: the words by hand; equal numbers keep the order of the classes.
+    votes = np.zeros((len(plain), 3))
+    votes[0] = (2, 3.25, 2)
+    faces = replace(plain, votes=votes, vote_classes=("happy", "sad", "unsure"))
+    assert (faces.votes_on(0), faces.votes_on(1), plain.votes_on(0)) == ("sad 3.25, happy 2, unsure 2", "", "")
+    # Oracle: every row's votes name its own label, so they must in each copy.
+    made = voted.subset(np.array([5, 3, 3]))
+    assert np.array_equal(made.votes, votes_for(made))
+    votes = votes_for(plain)
+    votes[7] = 0
+    assert np.array_equal(check_votes(replace(plain, votes=votes, vote_classes=FERPLUS_CLASSES)), votes)
 
 
 def test_read_pixels_gathers_votes(tmp_path, noise, write_csv, as_pixels):

@@ -80,6 +80,8 @@ def test_absent_classes_are_null_and_left_out_of_averages():
     first, _, last = evaluation.per_class
     assert evaluation.macro.f1 == evaluation.macro_f1.value == pytest.approx((first.f1 + last.f1) / 2, abs=1e-12)
     assert evaluation.macro_auc.value == pytest.approx((first.auc + last.auc) / 2, abs=1e-12)
+    (none,) = evaluate_subsets(made_predictions(12), {"none": np.zeros(12, bool)}, 5)
+    assert (none.value, none.count, math.isnan(none.accuracy.value)) == ("none", 0, True)
 
 
 def test_to_dict_is_json_with_all_keys():
@@ -136,13 +138,22 @@ def test_gaps_compare_each_value_with_all_others():
     assert not break_down("x", made_predictions(60), np.arange(60) == 7, 5).gaps, "one sample is not compared"
 
 
-def test_numbers_with_few_samples_each_are_cut_into_quarters():
-    parts = break_down("x", made_predictions(rows=200), np.arange(200) % 50 + 20, resamples=5).parts
+def test_numbers_with_few_samples_each_are_cut_into_quarters_at_once():
+    ages = np.arange(200) % 50 + 20
+    parts = break_down("x", made_predictions(rows=200), ages, resamples=5).parts
     assert [(part.value, part.count) for part in parts] == [
         ("20 to 32", 52), ("33 to 44", 48), ("45 to 57", 52), ("58 to 69", 48),
     ]  # fmt: skip
     often = break_down("x", made_predictions(rows=240), np.arange(240) % 12, resamples=5).parts
     assert len(often) == 12, "each has enough samples"
+    distinct, group_of = group_values(np.r_[np.arange(900) % 90, np.full(199_100, 30)])
+    assert len(distinct) <= 4
+    assert np.bincount(group_of).sum() == 200_000
+    predictions = made_predictions(rows=300)
+    with raises(DataError, "group", 300):
+        break_down("x", predictions, np.arange(300))
+    with raises(DataError, "group"):
+        break_down("x", predictions, np.full(300, np.nan))
 
 
 @pytest.mark.parametrize(("values", "expected"), [
@@ -153,25 +164,6 @@ def test_numbers_with_few_samples_each_are_cut_into_quarters():
 ], ids=["negative", "decimal", "names", "two rare"])  # fmt: skip
 def test_groups_of_numbers_are_in_order(values, expected):
     assert group_values(values)[0].tolist() == expected
-
-
-def test_many_ages_are_cut_at_once():
-    distinct, group_of = group_values(np.r_[np.arange(900) % 90, np.full(199_100, 30)])
-    assert len(distinct) <= 4
-    assert np.bincount(group_of).sum() == 200_000
-
-
-def test_break_down_rejects_columns_without_groups():
-    predictions = made_predictions(rows=300)
-    with raises(DataError, "group", 300):
-        break_down("x", predictions, np.arange(300))
-    with raises(DataError, "group"):
-        break_down("x", predictions, np.full(300, np.nan))
-
-
-def test_an_empty_subset_has_no_accuracy():
-    (none,) = evaluate_subsets(made_predictions(12), {"none": np.zeros(12, bool)}, 5)
-    assert (none.value, none.count, math.isnan(none.accuracy.value)) == ("none", 0, True)
 
 
 def test_macro_intervals_leave_out_resamples_that_lack_a_class():

@@ -71,22 +71,6 @@ def same(found, expected):
         assert found == expected
 
 
-def test_calibration_resamples_whole_groups():
-    alone = calibrate(LABELS, predictions(), resamples=50)
-    found = calibrate(thrice(LABELS), thrice(predictions()), GROUPS, resamples=50)
-    same(found.to_dict(), alone.to_dict())
-    flattering = calibrate(thrice(LABELS), thrice(predictions()), copies=GROUPS, resamples=50)
-    assert flattering.fold_temperatures == pytest.approx(found.fold_temperatures)
-    assert width(flattering.after.brier) < 0.75 * width(found.after.brier)
-
-
-def test_curve_areas_resample_whole_groups():
-    same(
-        roc_curves(thrice(LABELS), thrice(predictions()), 50, groups=GROUPS).to_dict(),
-        roc_curves(LABELS, predictions(), 50).to_dict(),
-    )
-
-
 def test_robustness_resamples_whole_groups():
     images = np.random.default_rng(1).integers(0, 256, (COUNT, 8, 8)).astype(np.uint8)
     labels = (np.random.default_rng(2).random(COUNT) < 0.5).astype(np.int64)
@@ -103,15 +87,25 @@ def test_robustness_resamples_whole_groups():
     assert "groups" not in alone.to_dict()
 
 
-def test_comparisons_resample_whole_groups():
+def test_comparisons_curves_and_calibration_resample_whole_groups():
     times = {"labels": LABELS.repeat(3), "sample_ids": np.arange(3 * COUNT), "groups": GROUPS}
-    thrice = [replace(each, probabilities=each.probabilities.repeat(3, 0), **times) for each in TWO]
-    alone, found = (compare_predictions(*pair, resamples=50).to_dict() for pair in (TWO, thrice))
+    three = [replace(each, probabilities=thrice(each.probabilities), **times) for each in TWO]
+    alone, found = (compare_predictions(*pair, resamples=50).to_dict() for pair in (TWO, three))
     for name in ("accuracy", "macro_f1", "log_loss", "recall"):
         same(found[name], alone[name])
     for name in ("statistic", "p_value"):
         same(found["mcnemar"][name], alone["mcnemar"][name])
     assert found["mcnemar"]["method"] == f"{alone['mcnemar']['method']} over groups"
+    same(
+        roc_curves(thrice(LABELS), thrice(predictions()), 50, groups=GROUPS).to_dict(),
+        roc_curves(LABELS, predictions(), 50).to_dict(),
+    )
+    alone = calibrate(LABELS, predictions(), resamples=50)
+    found = calibrate(thrice(LABELS), thrice(predictions()), GROUPS, resamples=50)
+    same(found.to_dict(), alone.to_dict())
+    flattering = calibrate(thrice(LABELS), thrice(predictions()), copies=GROUPS, resamples=50)
+    assert flattering.fold_temperatures == pytest.approx(found.fold_temperatures)
+    assert width(flattering.after.brier) < 0.75 * width(found.after.brier)
 
 
 def test_resamples_of_one_group_give_no_interval():
@@ -177,6 +171,12 @@ def test_proportions_count_groups_by_their_design_effect():
     same(proportion_among(np.ones(15, dtype=bool), groups=np.arange(5).repeat(3)).to_dict(), proportion(5, 5).to_dict())
     same(proportion_among(np.arange(40) % 2 == 0, groups=np.arange(40) // 2).to_dict(), proportion(20, 40).to_dict())
     assert math.isnan(proportion_among(hits, np.zeros(40, dtype=bool), np.arange(40)).value)
+    # Each group has one hit, so the fraction varies less between groups than of independent samples.
+    groups = np.arange(30).repeat(3)
+    same(proportion_among(np.arange(90) % 3 == 0, groups=groups).to_dict(), proportion(30, 90).to_dict())
+    assert (wilson_interval(0, 5)[0], wilson_interval(3, 3)[1]) == (0, 1)
+    nothing = proportion(0, 0)
+    assert all(map(math.isnan, (nothing.value, nothing.low, nothing.high)))
 
 
 @pytest.mark.parametrize("hits", [0, 1, 4])
@@ -184,12 +184,6 @@ def test_few_groups_with_a_hit_count_as_single_samples(hits):
     groups = np.arange(20).repeat(3)
     found = proportion_among((np.arange(60) % 3 == 0) & (groups < hits), groups=groups)
     same([found.low, found.high], [float(end) for end in wilson_interval(hits / 3, 20)])
-
-
-def test_groups_never_make_samples_worth_more_than_their_number():
-    """Each group has one hit, so the fraction varies less between groups than of independent samples."""
-    groups = np.arange(30).repeat(3)
-    same(proportion_among(np.arange(90) % 3 == 0, groups=groups).to_dict(), proportion(30, 90).to_dict())
 
 
 @given(st.integers(1, 5000).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows))))
@@ -200,12 +194,6 @@ def test_wilson_matches_scipy(case):
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
     assert found.value == pytest.approx(hits / rows, abs=1e-12)
     assert 0 <= found.low <= found.value <= found.high <= 1
-
-
-def test_wilson_handles_no_hits_all_hits_and_no_trials():
-    assert (wilson_interval(0, 5)[0], wilson_interval(3, 3)[1]) == (0, 1)
-    nothing = proportion(0, 0)
-    assert all(map(math.isnan, (nothing.value, nothing.low, nothing.high)))
 
 
 def test_a_difference_of_shares_has_newcombes_interval_and_nearly_scipys_p():
@@ -228,21 +216,18 @@ def test_resamples_equal_numpys_in_any_chunks():
     np.testing.assert_array_equal(np.concatenate(chunks), expected)
 
 
-def test_percentiles_leave_undefined_resamples_out():
+def test_intervals_of_constant_and_undefined_resamples():
+    """Half of each group is right: no resample differs, but other groups may."""
+    hits, groups = np.arange(60) % 2 == 0, np.arange(60) // 2
+    found = share_interval(hits, np.full(9, 0.5), groups)
+    assert found == proportion_among(hits, groups=groups)
+    assert found.low < 0.5 < found.high
     found = percentile_interval(2.0, np.array([1.0, np.nan, 2.0, 3.0]))
     assert (found.low, found.high) == pytest.approx((1.05, 2.95))
     assert math.isnan(percentile_interval(2.0, np.array([np.nan])).low)
     assert math.isnan(percentile_interval(2.0, np.array([np.nan, 2.0, 2.0])).low)
     assert math.isnan(percentile_interval(2.0, np.array([2.0, 2.0])).low)
     assert math.isnan(percentile_interval(math.nan, np.array([1.0])).high)
-
-
-def test_constant_resamples_give_wilsons_interval():
-    """Half of each group is right: no resample differs, but other groups may."""
-    hits, groups = np.arange(60) % 2 == 0, np.arange(60) // 2
-    found = share_interval(hits, np.full(9, 0.5), groups)
-    assert found == proportion_among(hits, groups=groups)
-    assert found.low < 0.5 < found.high
 
 
 def test_groups_are_kept_in_the_file_and_by_subsets(tmp_path):

@@ -38,10 +38,6 @@ def test_roc_auc_matches_scikit_learn_with_and_without_ties(decimals):
     np.testing.assert_allclose(metrics.roc_auc(labels, probabilities), expected, rtol=1e-9)
 
 
-def test_roc_auc_of_a_class_alone_or_absent_is_undefined():
-    assert np.isnan(metrics.roc_auc(np.array([1, 1]), np.full((2, 2), 0.5))).all()
-
-
 def test_log_loss_is_clipped_and_rescaled():
     certain = np.array([[0.0, 1.0]])
     assert metrics.log_loss(np.array([0]), certain) == pytest.approx(15 * np.log(10), abs=1e-9)
@@ -52,7 +48,14 @@ def test_log_loss_is_clipped_and_rescaled():
     assert metrics.log_loss(np.array([0]), np.array([[0.4, 0.6]]) * 0.9995) == pytest.approx(-np.log(0.4), abs=1e-9)
 
 
-def test_calibration_error_matches_a_loop_over_bins():
+def test_calibration_error_equals_closed_forms_and_a_loop_over_bins():
+    probabilities = np.tile([0.7, 0.3], (10, 1))
+    labels = np.array([0] * 7 + [1] * 3)
+    assert metrics.calibration_error(labels, probabilities) == pytest.approx(0, abs=1e-9)
+    assert metrics.calibration_error(1 - labels, probabilities) == pytest.approx(0.4, abs=1e-9)
+    # 0.8 is the upper edge of its bin (Guo et al. 2017), so 0.8 and 0.8001 lie in two: |1 - .8| / 2 + .8001 / 2.
+    edge = np.array([[0.8, 0.2], [0.8001, 0.1999]])
+    assert metrics.calibration_error(np.array([0, 1]), edge) == pytest.approx((0.2 + 0.8001) / 2, abs=1e-9)
     labels, probabilities = random_case(13, classes=5)
     confidence, hits = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     expected = 0.0
@@ -61,17 +64,6 @@ def test_calibration_error_matches_a_loop_over_bins():
         if inside.any():
             expected += inside.mean() * abs(hits[inside].mean() - confidence[inside].mean())
     assert metrics.calibration_error(labels, probabilities) == pytest.approx(expected, abs=1e-9)
-
-
-def test_calibration_error_closed_forms():
-    # Of ten answers given with 0.7, seven are right.
-    probabilities = np.tile([0.7, 0.3], (10, 1))
-    labels = np.array([0] * 7 + [1] * 3)
-    assert metrics.calibration_error(labels, probabilities) == pytest.approx(0, abs=1e-9)
-    assert metrics.calibration_error(1 - labels, probabilities) == pytest.approx(0.4, abs=1e-9)
-    # 0.8 is the upper edge of its bin (Guo et al. 2017), so 0.8 and 0.8001 lie in two: |1 - .8| / 2 + .8001 / 2.
-    edge = np.array([[0.8, 0.2], [0.8001, 0.1999]])
-    assert metrics.calibration_error(np.array([0, 1]), edge) == pytest.approx((0.2 + 0.8001) / 2, abs=1e-9)
 
 
 def test_pairs_by_hand():
@@ -152,7 +144,6 @@ def test_the_macro_area_equals_the_headlines_macro_auc():
 
 
 def test_curves_handle_absent_classes_single_samples_and_ties():
-    # Class 2 has no row.
     found = curves.roc_curves(np.array([0, 1, 0]), np.full((3, 3), 1 / 3), resamples=20)
     assert [each.area.value for each in found.per_class[:2]] == [0.5, 0.5]
     assert np.isnan(found.per_class[2].area.value)
@@ -168,6 +159,7 @@ def test_curves_handle_absent_classes_single_samples_and_ties():
     alone = curves.precision_recall_curves(np.array([0]), np.array([[0.9, 0.1]]))
     assert alone[0].area.value == 1
     json.dumps([found.to_dict(), one.to_dict(), [each.to_dict() for each in (*pieces, *alone)]], allow_nan=False)
+    assert np.isnan(metrics.roc_auc(np.array([1, 1]), np.full((2, 2), 0.5))).all()
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=60), st.integers(2, 20))

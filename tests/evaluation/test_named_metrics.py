@@ -73,9 +73,6 @@ def test_a_metric_of_an_absent_class_is_undefined(make_predictions):
     recall, area, disgust = under(rare, np.ones(len(rare)), "recall.angry", "macro_auc", "recall.disgust")
     assert np.isnan([recall, disgust]).all()
     assert 0.5 < area < 1
-
-
-def test_agreement_within_one_class_is_undefined():
     one = Predictions(np.arange(3), np.zeros(3, int), np.eye(2)[[0, 0, 0]], ("a", "b"), "test", "")
     assert np.isnan(under(one, np.ones(3), "kappa", "mcc")).all()
 
@@ -151,9 +148,6 @@ def test_an_own_metric_is_measured_like_all_others(make_predictions, parts):
     compared = paired_differences(first, second, [errors, "accuracy"], 50)
     assert compared["errors"].difference.low == pytest.approx(-100 * compared["accuracy"].difference.high)
     assert 0 < compared["errors"].p_value <= 1
-
-
-def test_a_metric_from_python_may_be_any_callable(make_predictions):
     found = estimates(make_predictions(1), [sk_accuracy], 20)["sk_accuracy"]
     assert found == pytest.approx(estimates(make_predictions(1), ["accuracy"], 20)["accuracy"])
 
@@ -220,6 +214,11 @@ def test_metrics_of_votes_count_the_majority():
     assert under(predictions, np.ones(6), *OF_VOTES) == [2 / 4, 1 / 2]
     assert under(predictions, np.array([1.0, 0, 3, 7, 7, 0]), *OF_VOTES) == [1 / 4, 1 / 4]
     assert np.isnan(under(predictions, np.array([0.0, 0, 0, 1, 1, 0]), *OF_VOTES)).all()
+    votes = VotePredictions(np.array([[9, 1, 0, 0], [0, 9, 1, 0]]), SEEN)
+    merged = Predictions(
+        np.arange(2), np.array([0, 1]), np.eye(2), ("positive", "negative"), "validation", "", votes=votes
+    )
+    assert np.isnan(under(merged, np.ones(2), *OF_VOTES)).all()
 
 
 def test_an_output_trained_on_votes_is_measured_by_the_majority(make_predictions):
@@ -231,14 +230,6 @@ def test_an_output_trained_on_votes_is_measured_by_the_majority(make_predictions
     assert found == pytest.approx(majority_accuracy(counts, answers, SEEN))
     assert np.isnan(under(make_predictions(1), np.ones(200), *OF_VOTES)).all()
     assert math.isnan(estimates(make_predictions(1), OF_VOTES, 5)["majority_accuracy"].low)
-
-
-def test_merged_classes_have_no_accuracy_by_the_majority():
-    votes = VotePredictions(np.array([[9, 1, 0, 0], [0, 9, 1, 0]]), SEEN)
-    merged = Predictions(
-        np.arange(2), np.array([0, 1]), np.eye(2), ("positive", "negative"), "validation", "", votes=votes
-    )
-    assert np.isnan(under(merged, np.ones(2), *OF_VOTES)).all()
 
 
 def rated(values, ratings=None):

@@ -51,23 +51,7 @@ def test_predictions_are_read_as_written(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.npz"]
 
 
-def test_equal_predictions_give_equal_bytes(tmp_path):
-    predictions = read_predictions(save(tmp_path))
-    write_predictions(tmp_path / "a.npz", predictions)
-    write_predictions(tmp_path / "b.npz", predictions)
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-
-
-def test_float16_keeps_three_digits(tmp_path):
-    shares = np.random.default_rng(0).dirichlet(np.ones(3), 3)
-    written = Predictions(np.array([9, 4, 7]), np.array([0, 1, 2]), shares, ("a", "b", "c"), "validation", "")
-    write_predictions(tmp_path / "half.npz", written, np.float16)
-    assert read_predictions(tmp_path / "half.npz").probabilities == pytest.approx(shares, abs=5e-4)
-    with np.load(tmp_path / "half.npz") as arrays:
-        assert arrays["probabilities"].dtype == np.float16
-
-
-def test_narrow_types_are_accepted(tmp_path):
+def test_narrow_types_equal_bytes_and_parts_alone_are_accepted(tmp_path):
     half = GOOD["probabilities"].astype(np.float16)
     path = save(tmp_path, sample_ids=np.uint16([7, 3, 9]), labels=np.uint8([0, 1, 1]), probabilities=half)
     predictions = read_predictions(path)
@@ -75,6 +59,19 @@ def test_narrow_types_are_accepted(tmp_path):
     assert dtypes == [np.int64, np.int64, np.float64]
     np.testing.assert_array_equal(predictions.probabilities, GOOD["probabilities"])
     read_predictions(save(tmp_path, probabilities=changed(1, [0.5, 0.4995])))
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), 3)
+    written = Predictions(np.array([9, 4, 7]), np.array([0, 1, 2]), shares, ("a", "b", "c"), "validation", "")
+    write_predictions(tmp_path / "half.npz", written, np.float16)
+    assert read_predictions(tmp_path / "half.npz").probabilities == pytest.approx(shares, abs=5e-4)
+    with np.load(tmp_path / "half.npz") as arrays:
+        assert arrays["probabilities"].dtype == np.float16
+    predictions = read_predictions(save(tmp_path))
+    write_predictions(tmp_path / "a.npz", predictions)
+    write_predictions(tmp_path / "b.npz", predictions)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    odd = np.array([1, 2])
+    predictions = read_predictions(save(tmp_path, value_names=odd, values=odd, vote_classes=odd, answer_output=odd))
+    assert (predictions.votes, predictions.answers, predictions.rated) == (None, None, None)
 
 
 @pytest.mark.parametrize(("changes", "found"), [
@@ -110,12 +107,6 @@ def test_a_broken_rule_is_refused_with_file_and_sample(tmp_path, changes, found)
         read_predictions(path)
     assert str(raised.value).startswith(f"{path}: ")
     assert str(raised.value).endswith("docs/predictions.md.")
-
-
-def test_a_part_without_its_first_array_is_left_out(tmp_path):
-    odd = np.array([1, 2])
-    predictions = read_predictions(save(tmp_path, value_names=odd, values=odd, vote_classes=odd, answer_output=odd))
-    assert (predictions.votes, predictions.answers, predictions.rated) == (None, None, None)
 
 
 def test_damaged_files_are_refused(tmp_path):
@@ -192,9 +183,6 @@ def test_impossible_merges_are_refused():
         five.with_scheme(parse_scheme("binary-with-disgust"))
     with raises(DataError, "label-scheme", "'five'"):
         predictions.subset(predictions.labels == 1).with_scheme(parse_scheme("five"))
-
-
-def test_a_subset_keeps_the_order_of_samples():
     predictions = seven_classes()
     some = predictions.subset(np.array([5, 2]))
     assert some.sample_ids.tolist() == [15, 6]

@@ -119,22 +119,21 @@ def test_blur_is_twice_as_wide_on_a_face_of_twice_the_side(images, strength, sig
     assert np.abs(corrupt(large, "blur", strength) - np.array(expected)).max() <= 0.51
 
 
-def test_noise_has_its_deviation():
-    noisy = corrupt(np.full((20, 48, 48), 128, np.uint8), "gaussian-noise", 3).astype(float)
-    assert noisy.std() == pytest.approx(0.1 * 255, rel=0.02)
-    assert noisy.mean() == pytest.approx(128, abs=0.5)
-
-
-def test_low_resolution_equals_pillows(images):
-    expected = Image.fromarray(images[0].astype(np.float32)).resize((24, 24), Image.Resampling.BOX)
-    expected = np.asarray(expected.resize((48, 48), Image.Resampling.BILINEAR))
-    assert np.abs(corrupt(images[:1], "low-resolution", 2)[0] - expected).max() <= 0.51
-
-
-def test_light_and_contrast():
+def test_corruptions_are_those_of_their_definition(images):
     face = np.array([[[100, 200], [60, 40]]], np.uint8)
     assert corrupt(face, "darkness", 3).tolist() == [[[40, 80], [24, 16]]]
     assert corrupt(face, "contrast", 2).tolist() == [[[100, 150], [80, 70]]]
+    noisy = corrupt(np.full((20, 48, 48), 128, np.uint8), "gaussian-noise", 3).astype(float)
+    assert noisy.std() == pytest.approx(0.1 * 255, rel=0.02)
+    assert noisy.mean() == pytest.approx(128, abs=0.5)
+    expected = Image.fromarray(images[0].astype(np.float32)).resize((24, 24), Image.Resampling.BOX)
+    expected = np.asarray(expected.resize((48, 48), Image.Resampling.BILINEAR))
+    assert np.abs(corrupt(images[:1], "low-resolution", 2)[0] - expected).max() <= 0.51
+    lit = np.zeros((1, 48, 48), np.uint8)
+    lit[:, :, ::2] = 200
+    for name, rows in (("cover-eyes", [11, 24]), ("cover-mouth", [28, 44])):
+        assert np.flatnonzero((corrupt(lit, name, 5) != lit).any(axis=(0, 2)))[[0, -1]].tolist() == rows
+    assert len(np.unique(corrupt(np.repeat(lit, 30, axis=0), "cover-anywhere", 1) != lit, axis=0)) > 20
 
 
 def test_rotation_equals_scipys_in_both_directions(images):
@@ -167,11 +166,3 @@ def test_shift_and_scale_move_a_dot_as_far_as_they_say():
     disc = np.hypot(*(np.indices((48, 48)) - 23.5)) < 10
     sizes = (corrupt(np.repeat(255 * disc[None].astype(np.uint8), 30, axis=0), "scale", 3) > 127).sum(axis=(1, 2))
     assert np.unique(np.round(np.sqrt(sizes / disc.sum()), 2)) == pytest.approx([1 / 1.26, 1.26], abs=0.02)
-
-
-def test_covers_hide_the_named_part():
-    lit = np.zeros((1, 48, 48), np.uint8)
-    lit[:, :, ::2] = 200
-    for name, rows in (("cover-eyes", [11, 24]), ("cover-mouth", [28, 44])):
-        assert np.flatnonzero((corrupt(lit, name, 5) != lit).any(axis=(0, 2)))[[0, -1]].tolist() == rows
-    assert len(np.unique(corrupt(np.repeat(lit, 30, axis=0), "cover-anywhere", 1) != lit, axis=0)) > 20

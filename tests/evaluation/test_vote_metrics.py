@@ -187,9 +187,6 @@ def test_the_ceiling_of_six_votes_by_hand():
     assert found.samples == 1
     assert found.second_panel.value == pytest.approx(first**2 + (1 - first) ** 2, abs=0.01)
     assert found.best_answer.value == pytest.approx(first, abs=0.01)
-
-
-def test_the_ceiling_leaves_out_shares_few_votes_and_samples_without_a_majority():
     counts = np.array([[0.7, 0.3], [1, 0], [4, 0], [3, 3], [0, 0]])
     assert vote_ceiling(counts, ["a", "b"]) is None
     found = vote_ceiling(np.concatenate([counts, [[5, 0]]]), ["a", "b"], resamples=5)
@@ -214,12 +211,7 @@ CASES = [
 ]
 
 
-def test_majority_keeps_more_than_half_of_the_votes():
-    found = majority(np.array([votes for votes, _ in CASES]), FERPLUS_CLASSES)
-    assert found.tolist() == [-1 if name is None else FERPLUS_CLASSES.index(name) for _, name in CASES]
-
-
-def test_shares_are_not_treated_as_single_votes():
+def test_majority_keeps_more_than_half_of_the_votes_or_shares():
     """By hand: of shares, 1 is everybody, and a lone vote is too. The same shares as counts of ten, the same majority.
 
     A row's majority is its own: whether other rows hold shares does not change it.
@@ -229,6 +221,16 @@ def test_shares_are_not_treated_as_single_votes():
     assert majority(np.rint(shares * 10), ("happy", "sad", "fear")).tolist() == [0, 0, -1]
     assert majority(shares[:1], ("happy", "sad", "fear")).tolist() == [0]
     assert majority(np.array([[1, 4, 5], [1.5, 1, 1], [0, 1, 0]]), ("happy", "sad", "fear")).tolist() == [2, -1, 1]
+    found = majority(np.array([votes for votes, _ in CASES]), FERPLUS_CLASSES)
+    assert found.tolist() == [-1 if name is None else FERPLUS_CLASSES.index(name) for _, name in CASES]
+
+
+def test_public_test_leaves_3199_images(fer2013_dev):
+    """The number that work on FER+ reports for its validation split."""
+    table = pytest.importorskip("pyarrow.parquet").read_table(fer2013_dev, columns=["usage", "ferplus_votes"])
+    votes = np.array(table.column("ferplus_votes").to_pylist())
+    public = np.array(table.column("usage").to_pylist()) == "PublicTest"
+    assert (majority(votes[public], FERPLUS_CLASSES) >= 0).sum() == 3199
 
 
 def test_accuracy_counts_images_with_a_majority_alone():
@@ -241,11 +243,3 @@ def test_accuracy_counts_images_with_a_majority_alone():
     assert majority_predictions(probabilities, FERPLUS_CLASSES).tolist() == [happy, sad, happy, sad]
     assert majority_accuracy(votes, probabilities, FERPLUS_CLASSES) == pytest.approx(2 / 3)
     assert np.isnan(majority_accuracy(votes[2:3], probabilities[2:3], FERPLUS_CLASSES))
-
-
-def test_public_test_leaves_3199_images(fer2013_dev):
-    """The number that work on FER+ reports for its validation split."""
-    table = pytest.importorskip("pyarrow.parquet").read_table(fer2013_dev, columns=["usage", "ferplus_votes"])
-    votes = np.array(table.column("ferplus_votes").to_pylist())
-    public = np.array(table.column("usage").to_pylist()) == "PublicTest"
-    assert (majority(votes[public], FERPLUS_CLASSES) >= 0).sum() == 3199

@@ -85,25 +85,23 @@ def test_fitted_head_takes_the_graph_of_its_start_unless_other_weights_changed(m
     assert export.export_network(network, manifest, start=start).parity.largest_difference <= export.MAX_DIFFERENCE
 
 
-def test_exported_file_contains_no_local_path(tiny_run):
-    """The exporter notes stack traces; a file that is handed on must not tell of its maker's folders."""
-    content = tiny_run.model.read_bytes()
-    for trace in (b".py", b"site-packages", str(Path(export.__file__).parent).encode()):
-        assert trace not in content
-
-
-def test_export_drops_metrics_of_another_epoch(own_run):
+def test_export_keeps_the_rule_no_path_and_no_metrics_of_another_epoch(own_run, tiny_run, tmp_path, tiny_recipe):
     tensors, facts = checkpoint.load(own_run.best)
     checkpoint.save(own_run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
     export_run(own_run).write(own_run.model)
     assert read_manifest(own_run.model).scores == {}
-
-
-def test_export_keeps_the_answer_rule(tmp_path):
-    fast, run = find_run("fast"), RunFolder(tmp_path / "run")
+    # The exporter notes stack traces; a file that is handed on must not tell of its maker's folders.
+    content = tiny_run.model.read_bytes()
+    for trace in (b".py", b"site-packages", str(Path(export.__file__).parent).encode()):
+        assert trace not in content
+    fast, run = find_run("fast"), RunFolder(tmp_path / "fast")
     shutil.copytree(fast.path, run.path)
     export_run(run).write(run.model)
     assert read_manifest(run.model).answer == read_manifest(fast.model).answer is not None
+    run = RunFolder(tmp_path / "unfinished")
+    run.create(tiny_recipe, {})
+    with raises(RunError, "weights-unreadable", "best.safetensors is missing"):
+        export_run(run)
 
 
 def test_export_refuses_nan_weights(own_run):
@@ -113,13 +111,6 @@ def test_export_refuses_nan_weights(own_run):
     with raises(ModelError, "export-failed"):
         mien.export(own_run.path)
     assert own_run.model.read_bytes() == before
-
-
-def test_export_refuses_a_run_without_finished_epoch(tmp_path, tiny_recipe):
-    run = RunFolder(tmp_path / "run")
-    run.create(tiny_recipe, {})
-    with raises(RunError, "weights-unreadable", "best.safetensors is missing"):
-        export_run(run)
 
 
 @pytest.fixture(scope="module")

@@ -91,9 +91,6 @@ def test_images_without_a_face_have_none(detector, faceless):
     assert [name for name, rgb in faceless.items() if detector.detect(rgb)] == []
     for shape in ((1, 1), (1, 700), (700, 3)):
         assert detector.detect(np.full((*shape, 3), 90, dtype=np.uint8)) == []
-
-
-def test_the_network_is_the_default_and_has_a_name():
     assert isinstance(find_detector(), YuNet)
     assert find_detector() is find_detector()
 

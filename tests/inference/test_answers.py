@@ -107,31 +107,25 @@ def test_the_answer_of_a_rule_is_the_default_everywhere(mien, voted_run, voted_f
     assert FaceReader(model).answers == (*FERPLUS_CLASSES[:8], "unsure", "not-a-face")
 
 
-def test_votes_are_compared_with_the_shares_of_people_not_with_the_answer(voted_run, voted_faces, tmp_path):
-    model = mien.load(with_rule(voted_run, tmp_path / "ruled.onnx"))
-    found = votes_of(model, voted_faces)
-    assert (found.output, found.classes) == ("perceived", FERPLUS_CLASSES)
-    assert model.manifest.measured_output == model.manifest.output("perceived")
-
-
 def test_the_rule_says_from_which_probability_it_answers(voted_run, voted_faces, tmp_path):
     images = list(np.asarray(voted_faces.images[:8]))
     for limit, doubtful in ((0.0, set()), (0.999, {"unsure", "not-a-face"})):
         model = mien.load(with_rule(voted_run, tmp_path / f"{limit}.onnx", unsure_below=limit, margin=0.0))
         answers = {each.answer for each in model.predict_crops(images)}
         assert answers <= doubtful if doubtful else "unsure" not in answers
+    model = mien.load(with_rule(voted_run, tmp_path / "ruled.onnx"))
+    found = votes_of(model, voted_faces)
+    assert (found.output, found.classes) == ("perceived", FERPLUS_CLASSES)
+    assert model.manifest.measured_output == model.manifest.output("perceived")
 
 
-def test_a_model_of_labels_alone_is_as_it_was(tiny_run, faces):
+def test_a_model_of_labels_alone_is_as_it_was(tiny_run, faces, voted_run, voted_faces):
     model = mien.load(tiny_run.path)
     assert (model.output.name, model.classes) == (None, faces.classes)
     assert np.array_equal(model.probabilities(faces.images[:4]), model.for_labels().probabilities(faces.images[:4]))
     (prediction,) = model.predict_crops([np.asarray(faces.images[0])])
     assert list(prediction.to_dict()) == ["source", "answer", "top", "confidence", *DOUBT, "probabilities"]
-
-
-def test_merged_classes_are_another_question(voted_run, voted_faces):
-    """Probabilities of merged classes are no shares of people: no face is unsure by them."""
+    # Probabilities of merged classes are no shares of people: no face is unsure by them.
     reader = FaceReader(mien.load(voted_run.path), classes="binary")
     (row,) = reader.classify(np.asarray(voted_faces.images[:1]))
     prediction = reader.prediction("x", row, None)
@@ -166,7 +160,7 @@ def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path)
     assert [line["not_a_face"] for line in lines] == [each["not_a_face"] for each in expected]
 
 
-def test_the_command_answers_by_another_output(mien, voted_run, tiny_run, crops):
+def test_the_command_answers_by_another_output(mien, voted_run, tiny_run, crops, tmp_path):
     asked = ("predict", "--crops", crops / "0.png", "--model", voted_run.path)
     (found,) = json.loads(mien(*asked, "--output", "fer2013", "--json").out)
     assert list(found) == ["source", "output", "answer", "top", "confidence", *DOUBT, "probabilities"]
@@ -175,10 +169,7 @@ def test_the_command_answers_by_another_output(mien, voted_run, tiny_run, crops)
     unnamed = mien("predict", crops, "--model", tiny_run.path, "--output", "perceived")
     refused(unnamed, "output-unknown")
     assert "Known: ." not in unnamed.err, "of a model without names none is known"
-
-
-def test_the_table_says_unsure(mien, voted_run, crops, tmp_path):
-    """One epoch teaches nothing: nobody agrees on anything."""
+    # One epoch teaches nothing: nobody agrees on anything.
     lines = mien("predict", "--crops", crops, "--model", voted_run.path).out.splitlines()
     assert [line.split()[1] for line in lines[1:]] == ["unsure"] * 8
     written = mien("predict", "--crops", crops, "--model", voted_run.path, "--out", tmp_path / "x.csv").out

@@ -35,11 +35,6 @@ def plain(width, height, colour=(90, 120, 150)):
     return np.full((height, width, 3), colour, np.uint8)
 
 
-def test_numbers_are_from_one_on_where_there_are_several():
-    assert np.array_equal(drawn([LEFT, RIGHT]), drawn([LEFT, RIGHT], [1, 2]))
-    assert not np.array_equal(drawn([LEFT, RIGHT]), drawn([LEFT, RIGHT], [2, 1]))
-
-
 def test_beside_a_face_stands_what_is_read_in_it_and_how_likely_it_is(words):
     """By hand: 0.875 rounds to the even 88 %."""
     happy, sad = (
@@ -49,6 +44,8 @@ def test_beside_a_face_stands_what_is_read_in_it_and_how_likely_it_is(words):
     drawn([happy])
     drawn([sad], [7])
     assert words == ["happy 88%", "7  sad 75%"]
+    assert np.array_equal(drawn([LEFT, RIGHT]), drawn([LEFT, RIGHT], [1, 2]))
+    assert not np.array_equal(drawn([LEFT, RIGHT]), drawn([LEFT, RIGHT], [2, 1]))
 
 
 @pytest.mark.parametrize(

@@ -44,19 +44,16 @@ def test_whatever_holds_images_is_several(classifier, wrap, tmp_path):
         assert len(list(classifier.stream(wrap(images), detector=detector))) == len(images)
 
 
-def test_a_face_crop_that_is_taken_for_a_photo_gets_a_hint(classifier):
-    with pytest.warns(MienWarning, match="predict_crops") as caught:
-        assert classifier.predict([SCENE, SCENE[:55, :36]], detector=Fixed()) == [[], []]
-    assert [each.message.code for each in caught] == ["crops-as-photos"]
-
-
-def test_faces_outside_the_limits_are_left_out(classifier):
+def test_faces_outside_the_limits_are_left_out_and_crops_get_a_hint(classifier):
     given = {"detector": Fixed(*BOXES)}
     assert [prediction.box for prediction in classifier.predict(SCENE, min_size=60, **given)] == [BOXES[0]]
     assert [prediction.box for prediction in classifier.predict(SCENE, max_faces=1, **given)] == [BOXES[0]]
     assert len(classifier.predict([SCENE, SCENE], min_score=1, **given)[1]) == 2
     with raises(DataError, "min-score-range"):
         classifier.predict(SCENE, min_score=1.5, **given)
+    with pytest.warns(MienWarning, match="predict_crops") as caught:
+        assert classifier.predict([SCENE, SCENE[:55, :36]], detector=Fixed()) == [[], []]
+    assert [each.message.code for each in caught] == ["crops-as-photos"]
 
 
 def test_arrays_of_opencv_are_in_another_order(classifier):
@@ -73,7 +70,7 @@ def test_arrays_of_opencv_are_in_another_order(classifier):
     assert wrong.crop.mean() < rgb.crop.mean()
 
 
-def test_predictions_compare_and_can_be_keys(classifier):
+def test_predictions_compare_are_keys_and_hold_box_and_landmarks(classifier):
     first, second = classifier.predict(SCENE, detector=Fixed(*BOXES))
     again, _ = classifier.predict(SCENE, detector=Fixed(*BOXES))
     assert first == again
@@ -82,19 +79,6 @@ def test_predictions_compare_and_can_be_keys(classifier):
     assert first != second
     assert first != replace(first, detection_score=0.5)
     assert first != "happy"
-
-
-def test_a_photo_is_drawn_as_its_annotated_copy_is(classifier):
-    """Oracle: draw_predictions."""
-    (photo,) = classifier.stream([SCENE], detector=Fixed(*BOXES))
-    assert np.array_equal(np.asarray(photo.draw()), np.asarray(draw_predictions(SCENE, photo.predictions)))
-    assert np.array_equal(photo.rgb, SCENE)
-    (crop_of_face,) = classifier.stream([SCENE], crops=True)
-    with raises(DataError, "image-missing"):
-        crop_of_face.draw()
-
-
-def test_box_and_landmarks_are_in_the_answer(classifier):
     points = {"right_eye": (30.26, 40.0), "nose": (50.0, 60.0)}
     fixed = Fixed(BOXES[0])
     fixed.faces = [Face(BOXES[0], 1.0, points)]
@@ -106,6 +90,16 @@ def test_box_and_landmarks_are_in_the_answer(classifier):
     assert answer["box"] == {"left": 20, "top": 10, "width": 80, "height": 80}
     assert answer["landmarks"] == {"right_eye": [30.3, 40.0], "nose": [50.0, 60.0]}
     assert "box" not in classifier.predict_crops(SCENE)[0].to_dict()
+
+
+def test_a_photo_is_drawn_as_its_annotated_copy_is(classifier):
+    """Oracle: draw_predictions."""
+    (photo,) = classifier.stream([SCENE], detector=Fixed(*BOXES))
+    assert np.array_equal(np.asarray(photo.draw()), np.asarray(draw_predictions(SCENE, photo.predictions)))
+    assert np.array_equal(photo.rgb, SCENE)
+    (crop_of_face,) = classifier.stream([SCENE], crops=True)
+    with raises(DataError, "image-missing"):
+        crop_of_face.draw()
 
 
 def test_the_answer_has_the_shape_of_the_question(classifier, use, tmp_path):
@@ -173,7 +167,7 @@ def test_an_image_is_read_by_its_steps(classifier):
     assert binary.classes == ("negative", "positive")
 
 
-def test_known_faces_are_not_detected_again(classifier):
+def test_known_faces_are_not_detected_again(classifier, monkeypatch):
     class Blind(Fixed):
         def detect(self, rgb):
             raise AssertionError
@@ -181,9 +175,6 @@ def test_known_faces_are_not_detected_again(classifier):
     (prediction,) = FaceReader(classifier, Blind()).read(RGB, FACES[1:])
     assert prediction.box == FACES[1].box
     assert FaceReader(classifier, Blind()).read(RGB, []) == []
-
-
-def test_no_detector_is_loaded_for_face_crops(classifier, monkeypatch):
     monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: 1 / 0)
     assert FaceReader(classifier).classify(np.zeros((1, 48, 48), np.uint8)).shape == (1, 7)
 

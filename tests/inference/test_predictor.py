@@ -94,13 +94,13 @@ def test_every_way_to_hand_in_an_image_gives_the_same_prediction(classifier, fac
     for many in ([file, array], np.stack([array, array]), (file,)):
         predictions = classifier.predict_crops(many)
         assert predictions[0].probability_vector == pytest.approx(expected.probability_vector, abs=1e-6)
-
-
-def test_a_folder_is_read_in_order(classifier, face_folder):
     files = image_files(face_folder / "validation")
     predictions = classifier.predict_crops(face_folder / "validation")
     assert [prediction.source for prediction in predictions] == [str(file) for file in files]
     assert len(files) == len(set(files)) > 20
+    empty = np.empty((0, 48, 48), np.uint8)
+    assert classifier.predict_crops([]) == classifier.predict_crops(empty) == classifier.predict([]) == []
+    assert list(classifier.stream(iter(()), crops=True)) == []
 
 
 FACE = np.zeros((48, 48), np.uint8)
@@ -115,12 +115,6 @@ def test_images_of_any_size_become_a_grey_square(classifier, shape):
     expected = classifier.probabilities(grey_square(image, 48)[None])[0]
     for given in (image, [image]):
         assert classifier.predict_crops(given)[0].probability_vector == pytest.approx(expected, abs=1e-9)
-
-
-def test_nothing_gives_nothing(classifier):
-    empty = np.empty((0, 48, 48), np.uint8)
-    assert classifier.predict_crops([]) == classifier.predict_crops(empty) == classifier.predict([]) == []
-    assert list(classifier.stream(iter(()), crops=True)) == []
 
 
 def test_an_error_names_its_image_first(classifier, monkeypatch, tmp_path):
@@ -222,9 +216,6 @@ def test_ten_views_are_the_centre_and_the_four_corners_and_their_mirror_images()
         cut = images[:, top : top + 44, left : left + 44]
         assert seen[2 * number] == pytest.approx(cut, abs=1e-3)
         assert seen[2 * number + 1] == pytest.approx(cut[:, :, ::-1], abs=1e-3)
-
-
-def test_fewer_views_are_the_first_of_ten():
     images = np.random.default_rng(1).integers(0, 256, (2, 32, 32), dtype=np.uint8)
     ten = list(augmented_views(images, 10))
     assert [len(list(augmented_views(images, views))) for views in VIEWS] == [1, 2, 5, 10]

@@ -51,18 +51,20 @@ def sources(answers=ANSWERS):
     return [answer["source"] for answer in answers]
 
 
-def test_jsonl_holds_every_answer_as_it_is(tmp_path):
-    write(tmp_path / "out.jsonl")
-    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == ANSWERS
-    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
-
-
-def test_csv_holds_a_row_for_each_face_and_each_image_without(tmp_path):
+def test_jsonl_and_csv_hold_every_answer_and_a_row_for_each_face(tmp_path):
     write(tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
         head, *rows = csv.reader(stream)
     assert head == NAMES
     assert rows == [["" if v is None else f"{v:.6f}" if isinstance(v, float) else str(v) for v in row] for row in ROWS]
+    (tmp_path / "out.csv").unlink()
+    write(tmp_path / "out.jsonl")
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == ANSWERS
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+    answers = [face(0, 0.75) | {"source": "a.png"}]
+    write(tmp_path / "out.csv", answers, replace(COLUMNS, crops=True))
+    lines = ["source,answer,top,confidence,sad,happy", "a.png,happy,happy,0.750000,0.250000,0.750000"]
+    assert (tmp_path / "out.csv").read_text().splitlines() == lines
 
 
 def test_parquet_holds_the_same_with_types(tmp_path):
@@ -73,13 +75,6 @@ def test_parquet_holds_the_same_with_types(tmp_path):
     assert [tuple(row.values()) for row in table.to_pylist()] == ROWS
     kinds = ["string"] * 2 + ["int32"] * 5 + ["double"] + ["string"] * 2 + ["double"] * 3
     assert [str(kind) for kind in table.schema.types] == kinds
-
-
-def test_crops_have_neither_number_nor_box(tmp_path):
-    answers = [face(0, 0.75) | {"source": "a.png"}]
-    write(tmp_path / "out.csv", answers, replace(COLUMNS, crops=True))
-    lines = ["source,answer,top,confidence,sad,happy", "a.png,happy,happy,0.750000,0.250000,0.750000"]
-    assert (tmp_path / "out.csv").read_text().splitlines() == lines
 
 
 @pytest.mark.parametrize("cut", [0, 1, 10])

@@ -146,6 +146,8 @@ def test_a_model_without_weights_to_train_from_says_so(tmp_path, monkeypatch, ti
     (tmp_path / "shipped" / "best" / "best.safetensors").unlink()
     with raises(ModelError, "model-not-trainable", "best", "Use default"):
         locate.find_trained("best")
+    monkeypatch.setattr(type(find_run("best").model), "is_file", lambda file: file.name != "model.onnx")
+    assert find_model("best") == find_run("best").model_int8
 
 
 def test_calibration_is_of_other_rows_and_without_copies(faces, monkeypatch):
@@ -167,11 +169,6 @@ def test_calibration_is_of_other_rows_and_without_copies(faces, monkeypatch):
     for name, rows in (("all", slice(None)), ("unseen", slice(copies, None))):
         assert found[name]["value"] == pytest.approx(calibration_error(labels[rows], rescaled[rows]), abs=1e-12)
     assert found["unseen"]["value"] != found["all"]["value"]
-
-
-def test_best_is_its_int8_form_where_the_wheel_has_no_other(monkeypatch):
-    monkeypatch.setattr(type(find_run("best").model), "is_file", lambda file: file.name != "model.onnx")
-    assert find_model("best") == find_run("best").model_int8
 
 
 SEEN = {"bolivia-36": "happy", "haiti-22": "neutral", "kyrgyzstan-34": "neutral", "usa-74": "happy"}

@@ -106,13 +106,10 @@ def test_seed_determines_initial_weights(name):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_complete_writes_all_settings():
+def test_complete_writes_all_settings_and_knows_pretrained_ones():
     assert complete(ModelRecipe(name="vgg16")).settings == {"width": 64, "dropout": 0.5}
     assert complete(ModelRecipe.model_validate({"name": "vgg16", "width": 8})).settings == {"width": 8, "dropout": 0.5}
     assert {name: tuple(complete(ModelRecipe(name=name)).settings) for name in MODELS} == MODEL_SETTINGS
-
-
-def test_starts_from_scratch_without_pretrained_weights():
     assert starts_from_scratch(ModelRecipe(name="mien"))
     assert not starts_from_scratch(ModelRecipe(name="timm"))
     assert starts_from_scratch(ModelRecipe.model_validate({"name": "timm", "pretrained": False}))

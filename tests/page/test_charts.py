@@ -134,7 +134,11 @@ def test_chart_uses_changed_rcparams_and_changes_of_its_figure():
     assert "mine" in words(chart)
 
 
-def test_training_chart_draws_any_metric_of_the_history():
+def test_runs_chart_gives_seeds_of_a_variant_one_colour_and_name():
+    other = [{**each, "validation_accuracy": 0.5} for each in HISTORY[:2]]
+    chart = runs_chart({"sgd / 1": HISTORY, "sgd / 2": other, "adam / 1": other, "none / 1": []})
+    assert list(chart.curves()["panels"][0]["curves"]) == ["sgd", "adam"]
+    assert [each.get_color() for each in chart.figure.axes[0].lines] == [COLOURS[0], COLOURS[0], COLOURS[1]]
     rates = [{**each, "learning_rate": 0.1 / each["epoch"]} for each in HISTORY]
     found = training_chart(rates, "learning_rate", None).curves()
     assert (found["x"], found["y"]) == ("epoch", "learning rate")
@@ -146,18 +150,14 @@ def test_training_chart_draws_any_metric_of_the_history():
         runs_chart({"a": HISTORY}, "accuracy_of_train")
 
 
-def test_runs_chart_gives_seeds_of_a_variant_one_colour_and_name():
-    other = [{**each, "validation_accuracy": 0.5} for each in HISTORY[:2]]
-    chart = runs_chart({"sgd / 1": HISTORY, "sgd / 2": other, "adam / 1": other, "none / 1": []})
-    assert list(chart.curves()["panels"][0]["curves"]) == ["sgd", "adam"]
-    assert [each.get_color() for each in chart.figure.axes[0].lines] == [COLOURS[0], COLOURS[0], COLOURS[1]]
-
-
 def test_confusion_chart_has_counts_percentages_and_names():
     found = words(CHARTS["confusion"]())
     assert {"100%", "1,234", "0%", "1", "sad $x$", "<happy> & 喜"} <= set(found)
     assert found.count("–") == 2  # the class without samples
     assert {"75%", "25%", "50%"} <= set(words(confusion_chart(np.array([[3, 1, 0], [0, 5, 5], [2, 2, 4]]), "abc")))
+    # Five confident samples that are wrong, before 95 that are right.
+    accuracy = np.maximum(np.arange(1, 101) - 5, 0) / np.arange(1, 101)
+    assert coverage_chart(np.arange(1, 101) / 100, accuracy).figure.axes[0].get_ylim() == (0, 101)
 
 
 @pytest.mark.parametrize("kind", ["roc", "precision-recall"])
@@ -175,12 +175,6 @@ def test_each_class_with_samples_has_a_panel(kind):
     chart.figure.draw_without_rendering()
     for axes in chart.figure.axes:
         assert axes.get_tightbbox().x1 < axes.bbox.x1 + 12, "a title ends with its panel, a tick's number soon after"
-
-
-def test_coverage_chart_shows_confident_mistakes():
-    """Five confident samples that are wrong, before 95 that are right."""
-    accuracy = np.maximum(np.arange(1, 101) - 5, 0) / np.arange(1, 101)
-    assert coverage_chart(np.arange(1, 101) / 100, accuracy).figure.axes[0].get_ylim() == (0, 101)
 
 
 def test_face_sheet_keeps_every_pixel(faces):

@@ -42,10 +42,6 @@ def test_a_value_has_one_format(value, form, text, around):
     assert with_interval(value, form) == (f"{text} [{around}]" if around else text)
 
 
-def test_clock_has_no_sixty_seconds():
-    assert [clock(each) for each in (59.94, 59.96, 60)] == ["59.9 s", "1:00", "1:00"]
-
-
 def test_csv_and_json_hold_values_and_intervals():
     columns = (Column("class", "text"), Column("share", "percent"), Column("rows", "count"))
     first = ('a, "b"', Cell(Estimate(0.5, 0.25, math.nan), "points"), 1234)
@@ -150,13 +146,6 @@ def test_terminal_puts_intervals_into_their_own_column():
     assert [line.split()[0] for line in terminal(rich_table(many)).splitlines()[-2:]] == ["light", "0.400–0.600"]
 
 
-def test_terminal_shows_a_dash_for_an_undefined_metric():
-    text = terminal(evaluation_text(evaluate_predictions(perfect(("a", "b", "c"), 1, 1), resamples=5)))
-    assert "test: 1 sample\n" in text.replace(" \n", "\n")
-    assert re.search(r"Macro-AUC +– ", text)
-    assert re.search(r"\nc +0\.0% +– +– +– +0", text)
-
-
 @pytest.mark.parametrize("count", [2, 7, 9, 40])
 def test_terminal_needs_80_columns(count):
     names = EXPRESSIONS if count == 7 else [f"number {index}" for index in range(count)]
@@ -173,10 +162,15 @@ def test_terminal_needs_80_columns(count):
         assert "4 number 3" in text
 
 
-def test_terminal_reads_no_name_as_markup():
+def test_terminal_shows_names_dashes_and_times_as_they_are():
     predictions = perfect(("[red]a[/red]", "[/b]"))
     assert "[red]a[/red]" in terminal(evaluation_text(evaluate_predictions(predictions, resamples=5)))
     parts = break_down("x", predictions, np.array(["[i]x", "y"] * 35), resamples=5).parts
     text = terminal(group_text(subsets_table(parts, "[u]column"), "[u]column", None))
     assert "By [u]column" in text
     assert "[i]x" in text
+    text = terminal(evaluation_text(evaluate_predictions(perfect(("a", "b", "c"), 1, 1), resamples=5)))
+    assert "test: 1 sample\n" in text.replace(" \n", "\n")
+    assert re.search(r"Macro-AUC +– ", text)
+    assert re.search(r"\nc +0\.0% +– +– +– +0", text)
+    assert [clock(each) for each in (59.94, 59.96, 60)] == ["59.9 s", "1:00", "1:00"]

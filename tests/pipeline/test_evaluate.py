@@ -53,6 +53,11 @@ def test_evaluate_file_needs_no_model(tiny_run):
     whole = package.evaluate_file(tiny_run.predictions("validation"))
     assert (whole.merged, whole.temperature_note) == ("", "at temperature 1")
     assert {"answer": whole.to_dict()["answer"], **evaluate_predictions(answers).to_dict()} == whole.to_dict()
+    found = Predictions(np.arange(3), np.array([0, 1, 2]), np.eye(3), ("a", "b", "c"), "x", "").in_order(
+        ("c", "a", "b")
+    )
+    assert found.accuracy == 1
+    assert [found.classes[label] for label in found.labels] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("options", "code", "values"), [
@@ -71,13 +76,10 @@ def test_unknown_columns_and_splits_are_refused_before_predicting(
         predict_to_evaluate(classifier, result.faces, options)
 
 
-def test_schemes_with_unknown_classes_are_refused(classifier, result):
+def test_schemes_that_do_not_fit_are_refused(classifier, result, monkeypatch):
     with raises(DataError, "label-scheme"):
         package.evaluate(classifier, result.faces, classes="a=joyful,b=sad")
-
-
-def test_a_scheme_that_drops_all_faces_is_refused_before_predicting(classifier, result, monkeypatch):
-    """A scheme that leaves no face of the split."""
+    # A scheme that leaves no face of the split.
     monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
     neutral = result.faces.subset((result.faces.split != "test") | (result.faces.labels == 6))
     with raises(DataError, "label-scheme", "test"):
@@ -129,12 +131,6 @@ def test_each_row_equals_the_evaluation_of_the_model_alone(table, tiny_run, face
         )
         assert 0 < row["ms per face"] < 1000
         assert (row["Training, min"] is None) == (model != tiny_run.path)
-
-
-def test_votes_add_a_column(voted_run, voted_faces):
-    (row,) = package.evaluate([voted_run.path], voted_faces).records()
-    expected = package.evaluate(voted_run.path, voted_faces).votes.majority[0].evaluation.accuracy
-    assert row["FER+ majority"] == expected.to_dict()
 
 
 def test_the_best_is_bold_only_if_it_is_significantly_better(tmp_path):
@@ -211,11 +207,6 @@ def test_an_ensemble_averages_votes_and_orders_classes(voted_run, voted_faces):
     np.testing.assert_allclose(both.votes.probabilities, alone.predictions.votes.probabilities)
     twice = package.evaluate([voted_run.path] * 2, voted_faces, ensemble=True)
     assert twice.votes.majority[0].evaluation.accuracy == alone.votes.majority[0].evaluation.accuracy
-
-
-def test_classes_in_another_order_are_the_same_predictions():
-    found = Predictions(np.arange(3), np.array([0, 1, 2]), np.eye(3), ("a", "b", "c"), "x", "").in_order(
-        ("c", "a", "b")
-    )
-    assert found.accuracy == 1
-    assert [found.classes[label] for label in found.labels] == ["a", "b", "c"]
+    (row,) = package.evaluate([voted_run.path], voted_faces).records()
+    expected = package.evaluate(voted_run.path, voted_faces).votes.majority[0].evaluation.accuracy
+    assert row["FER+ majority"] == expected.to_dict()

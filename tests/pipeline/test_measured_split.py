@@ -210,10 +210,6 @@ def counts(result):
     return {each.value: each.count for each in result.evaluation.subsets}
 
 
-def test_the_data_that_a_model_was_trained_on_gives_no_warning(tiny_run, faces):
-    assert "trained_on" not in package.evaluate(tiny_run.path, faces).to_dict()
-
-
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_other_splits_of_the_same_data_are_counted_and_left_out(own_run, faces, otherwise, split):
     trained, cut_otherwise = seen(faces, otherwise, split)
@@ -252,10 +248,13 @@ def test_what_a_label_scheme_drops_was_not_trained_on(tiny_recipe, faces, tmp_pa
     assert "trained_on" not in package.evaluate(result.model, data).to_dict()
 
 
-def test_a_run_knows_what_its_first_weights_were_trained_on(tiny_run, faces, tmp_path):
+def test_a_run_knows_what_its_first_weights_were_trained_on(tiny_run, faces, tmp_path, own_run, otherwise):
     run = RunFolder(tmp_path / "run")
     write_trained_on(run, faces.subset(faces.split == "test"), start=tiny_run)
     assert set(read_trained_on(run)) == set(read_trained_on(tiny_run))
+    assert "trained_on" not in package.evaluate(tiny_run.path, faces).to_dict()
+    own_run.trained_on.unlink()
+    assert "trained_on" not in package.evaluate(load(own_run.path), otherwise).to_dict()
 
 
 class Dies(package.Callback):
@@ -306,8 +305,3 @@ def test_a_damaged_file_is_one_line_before_the_test_split_is_used(own_run, other
     with raises(RunError, "run-damaged", own_run.trained_on):
         package.evaluate(own_run.path, otherwise, split="test")
     assert own_run.test_uses() == 0
-
-
-def test_a_run_of_before_has_no_digests(own_run, otherwise):
-    own_run.trained_on.unlink()
-    assert "trained_on" not in package.evaluate(load(own_run.path), otherwise).to_dict()

@@ -113,12 +113,6 @@ def test_run_is_locked_while_it_trains_and_exports(tmp_path, faces, tiny_recipe,
     assert not (run.path / ".mien.lock").exists()
 
 
-def test_run_that_cannot_start_leaves_no_folder(tmp_path, faces, tiny_recipe):
-    with pytest.raises(DataError):
-        run_recipe(plan_training(tiny_recipe, faces.of_split("validation")), RunFolder(tmp_path / "a" / "b"))
-    assert not list(tmp_path.iterdir())
-
-
 def test_model_files_metrics_equal_the_history(tiny_run, faces):
     """The history's best epoch, measured by torch, and the exported file agree on the validation split alone."""
     best = tiny_run.read_history()[read_manifest(tiny_run.model).epoch - 1]
@@ -141,10 +135,8 @@ def test_temperature_is_stored_but_not_used_in_validation_metrics(tiny_run, face
     images = faces.of_split("validation").images
     assert np.allclose(model.probabilities(images, 1.0), stored, atol=1e-12)
     assert np.allclose(model.probabilities(images), apply_temperature(stored, temperature), atol=1e-12)
-
-
-def test_perfect_validation_gives_temperature_1():
-    assert temperature_for_use(np.arange(2), np.array([[0.8, 0.2], [0.3, 0.7]])) == 1.0
+    perfect = np.array([[0.8, 0.2], [0.3, 0.7]])
+    assert temperature_for_use(np.arange(2), perfect) == 1.0
 
 
 @pytest.mark.parametrize("count", [8, 800])
@@ -158,7 +150,7 @@ def test_temperature_of_few_samples_is_moved_towards_1(count):
     assert share == pytest.approx({8: 0.074, 800: 0.889}[count], abs=1e-3)
 
 
-def test_manifest_omits_undefined_metrics(tmp_path, faces, tiny_recipe):
+def test_manifest_omits_undefined_metrics_and_a_failed_start_leaves_no_folder(tmp_path, faces, tiny_recipe):
     """Validation holds one class of two: its AUC is undefined, the model is fine."""
     labels = np.where(faces.split == "validation", 0, np.arange(len(faces)) % 2)
     lame = Dataset(faces.images, labels, ("a", "b"), faces.split, faces.source, faces.rows)
@@ -167,6 +159,9 @@ def test_manifest_omits_undefined_metrics(tmp_path, faces, tiny_recipe):
     scores = load(run.path).manifest.scores
     assert "validation_accuracy" in scores
     assert "validation_macro_auc" not in scores
+    with pytest.raises(DataError):
+        run_recipe(plan_training(tiny_recipe, faces.of_split("validation")), RunFolder(tmp_path / "a" / "b"))
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize("damaged", [False, True])

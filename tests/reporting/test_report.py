@@ -52,13 +52,7 @@ def test_report_accepts_a_split_without_some_classes(labels, faces, tmp_path):
     assert again.page.read_bytes() == written.page.read_bytes()
 
 
-def test_report_accepts_predictions_without_mistakes(faces, tmp_path):
-    predictions = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
-    page = write_report(tmp_path, predictions).page.read_text(encoding="utf-8")
-    assert page_codes(page).count("no-mistakes") == 2, "pairs and worst mistakes"
-
-
-def test_report_does_not_predict_faces_of_the_test_split(faces, tiny_run, tmp_path):
+def test_report_predicts_no_face_of_the_test_split_and_needs_no_mistake(faces, tiny_run, tmp_path):
     """The model's answers to test faces under another name: it is shown none of them again."""
     model = load(tiny_run.path)
     part = faces.of_split("test")
@@ -72,6 +66,9 @@ def test_report_does_not_predict_faces_of_the_test_split(faces, tiny_run, tmp_pa
 
     page = write_report(tmp_path / "out", predictions, faces=faces, model=Silent()).page
     assert "new-predictions-skipped" in page_codes(page.read_text(encoding="utf-8"))
+    predictions = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
+    page = write_report(tmp_path, predictions).page.read_text(encoding="utf-8")
+    assert page_codes(page).count("no-mistakes") == 2, "pairs and worst mistakes"
 
 
 def test_report_states_why_sections_are_missing(faces, tiny_run, tmp_path, monkeypatch):
@@ -174,6 +171,10 @@ def test_methods_leave_out_what_a_users_parts_replace(tmp_path):
     found = methods_text(run, COUNTS, 1)
     assert "Own code: loss mine.cost, optimizer mine.make, augment mine.noise" in found
     assert [words for words in ("smoothing", "momentum", "mirrored", "not augmented") if words in found] == []
+    assert methods_text(find_run("fast"), {}, 1) == ""
+    values = dict(hyperparameters(load_recipe("study-b", {"augment.mixup": 0.2}), {"augment": "mine.noise"}).rows)
+    assert (values["optim.lr"], values["augment.mixup"], values["augment"]) == ("0.0001", "0.2", "mine.noise")
+    assert not {"augment.cutmix", "augment.flip", "optim.momentum", "name", "description"} & set(values)
 
 
 @pytest.mark.parametrize("name", ["short", "quick-votes", "study-b", "teacher-resnet", "head", "tune"])
@@ -185,16 +186,6 @@ def test_bibliography_has_what_the_paragraph_cites(tmp_path, name):
     assert ("ferplus" in cited) == (name == "quick-votes")
     assert "VERSION" not in texts["references.bib"]
     assert r"\label{tab:mine-hyperparameters}" in texts["hyperparameters.tex"]
-
-
-def test_hyperparameters_leave_out_defaults_and_what_has_no_effect():
-    values = dict(hyperparameters(load_recipe("study-b", {"augment.mixup": 0.2}), {"augment": "mine.noise"}).rows)
-    assert (values["optim.lr"], values["augment.mixup"], values["augment"]) == ("0.0001", "0.2", "mine.noise")
-    assert not {"augment.cutmix", "augment.flip", "optim.momentum", "name", "description"} & set(values)
-
-
-def test_built_in_model_has_no_text_of_its_training():
-    assert methods_text(find_run("fast"), {}, 1) == ""
 
 
 @pytest.mark.parametrize("is_training_data", [True, False])
@@ -223,9 +214,6 @@ def test_comparison_table_has_keys_independent_of_names(pair):
     found = pair.accuracy
     assert (line["first"], line["second"], line["p"]) == (found.first, found.second, found.p_value)
     assert re.findall("one|value", comparison_table(pair).caption) == ["value", "one"], "the second minus the first"
-
-
-def test_comparison_tables_have_model_names_as_headings(pair):
     assert [column.head for column in comparison_table(pair).columns] == ["", "one", "value", "", ""]
     assert [column.head for column in comparison_subsets_table(pair).columns][2:] == [
         f"{metric}, {name}" for metric in ("accuracy", "macro-F1") for name in ("one", "value")

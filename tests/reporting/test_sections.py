@@ -51,11 +51,6 @@ def test_roc_is_left_out_for_one_class(labels, drawn):
     assert any(isinstance(part, Text) and "no ROC curves" in part.words for part in section.parts()) != drawn
 
 
-def test_confusion_tables_allow_a_class_named_as_a_column():
-    _, counts, _ = confusion_section(context_of([0, 1, 0, 1], np.full((4, 2), 0.5), ("true class", "b"))).parts(Table)
-    assert [column.name for column in counts.columns][1:] == ["true class", "b"]
-
-
 def test_mistakes_name_the_files_of_the_data(faces):
     """Samples 0 and 1 are right, 2 and 3 are angry faces predicted as sad, 4 is a happy one predicted as angry."""
     labels, probabilities = [0, 1, 0, 0, 1], 0.1 + 0.7 * np.eye(3)[[0, 1, 2, 2, 0]]
@@ -65,6 +60,8 @@ def test_mistakes_name_the_files_of_the_data(faces):
     assert {row[1:4] for row in table.rows} == {(2, "angry", "sad"), (3, "angry", "sad"), (4, "happy", "angry")}
     (table,) = worst_section(context_of(labels, probabilities)).parts(Table)
     assert [column.name for column in table.columns] == ["sample", "label", "prediction", *shares]
+    _, counts, _ = confusion_section(context_of([0, 1, 0, 1], np.full((4, 2), 0.5), ("true class", "b"))).parts(Table)
+    assert [column.name for column in counts.columns][1:] == ["true class", "b"]
 
 
 def test_cell_faces_show_identical_images_once(faces):
@@ -95,9 +92,6 @@ def test_robustness_section_has_every_accuracy():
     (table,) = section.parts(Table)
     assert [row[-1] for row in table.rows] == pytest.approx([0.7, 0.5])
     assert block_codes(section) == []
-
-
-def test_robustness_without_the_groups_of_the_data_has_a_notice():
     groups = np.arange(40) // 4
     assert block_codes(robustness_of(RESULT, groups)) == ["groups-not-drawn"]
     assert "group" not in words(robustness_of(RESULT))
@@ -126,6 +120,7 @@ def test_occlusion_passes_for_a_model_of_one_spot(faces):
     assert found["method"] == "occlusion"
     assert found["verdict"] == "passes"
     assert found["deletion gain"]["low"] > 0
+    assert checks(faces, 19, Explainer(spot, 48))["verdict"] == "undecided"
 
 
 @pytest.mark.parametrize(("high", "verdict"), [(0.49, "passes"), (0.51, "fails")])
@@ -139,10 +134,6 @@ def test_method_fails_if_its_maps_ignore_the_weights(faces, high, verdict):
 
     assert checks(faces, 40, Tested(spot, 48))["verdict"] == verdict
     assert asked == [24]
-
-
-def test_method_is_undecided_below_20_faces(faces):
-    assert checks(faces, 19, Explainer(spot, 48))["verdict"] == "undecided"
 
 
 @pytest.fixture

@@ -60,6 +60,12 @@ def test_a_study_stores_a_diverged_run_as_failed_and_continues(done):
     assert "another folder" not in wild.record.failed  # advice to whoever runs it alone
     assert not (wild.folder / "predictions_validation.npz").exists()
     assert ("base", 1, "ended") in done.told.lines[done.told.lines.index(("wild", 0, "failed")) :]
+    names = {file.name for each in done.finished.values() for file in each.folder.iterdir()}
+    assert names == {"run.json", "recipe.toml", "history.csv", "predictions_validation.npz"}
+    lost = next(run for run in done.runs if run.variant == "lost")
+    assert done.finished[lost.key].record.failed.startswith("It starts from wild, seed 0, ")
+    without = {key: each for key, each in done.finished.items() if key != lost.key}
+    assert pending(done.runs, without, done.context.out) == [lost]
 
 
 def test_progress_without_a_terminal_has_a_line_in_ten_seconds(done, monkeypatch, capsys):
@@ -71,18 +77,6 @@ def test_progress_without_a_terminal_has_a_line_in_ten_seconds(done, monkeypatch
         clock.now = seconds
         shown.on_epochs(done.runs[0], 0)
     assert capsys.readouterr().err.splitlines() == ["base, seed 0: epoch 0/1"] * 2
-
-
-def test_results_hold_no_weights_and_no_images(done):
-    names = {file.name for each in done.finished.values() for file in each.folder.iterdir()}
-    assert names == {"run.json", "recipe.toml", "history.csv", "predictions_validation.npz"}
-
-
-def test_a_run_that_starts_from_a_failed_one_fails(done):
-    lost = next(run for run in done.runs if run.variant == "lost")
-    assert done.finished[lost.key].record.failed.startswith("It starts from wild, seed 0, ")
-    without = {key: each for key, each in done.finished.items() if key != lost.key}
-    assert pending(done.runs, without, done.context.out) == [lost]
 
 
 def test_a_run_repeated_for_its_weights_keeps_its_results(done, faces, tmp_path, told):

@@ -46,12 +46,6 @@ def test_a_study_gives_the_recipe_of_every_run():
     assert (tuned.classes, tuned.seed) == ("five", 1)
 
 
-def test_a_restricted_study_keeps_its_comparisons():
-    study = load_study("study-a").restricted(["adam", "sgd-0.1"])
-    assert [each.variants for each in study.comparisons] == [("adam", "sgd-0.1")]
-    assert not load_study("study-a").restricted(["sgd-0.01", "sgd-0.1"]).comparisons
-
-
 @pytest.mark.parametrize(("old", "new", "code", "found"), [
     ('name = "slow"', 'name = "base"', "study-value", "'base'"),
     ('baseline = "base"', 'baseline = "bsae"', "study-value", "'bsae'"),
@@ -94,6 +88,9 @@ def test_a_study_finds_its_recipe_beside_it(tmp_path):
     (tmp_path / "study.toml").write_text(GOOD.replace('recipe = "short"', 'recipe = "mine.toml"'))
     study = load_study(str(tmp_path / "study.toml"))
     assert study.recipe_of(study.variant("base"), 0).epochs == 9
+    study = load_study("study-a").restricted(["adam", "sgd-0.1"])
+    assert [each.variants for each in study.comparisons] == [("adam", "sgd-0.1")]
+    assert not load_study("study-a").restricted(["sgd-0.01", "sgd-0.1"]).comparisons
 
 
 def test_an_unknown_study_or_variant_suggests_the_nearest():
@@ -104,6 +101,13 @@ def test_an_unknown_study_or_variant_suggests_the_nearest():
         load_study("gone.toml")
     with raises(StudyError, "study-value", "'base'"):
         parse_study(GOOD, "small").variant("bas")
+    with raises(RecipeError, "space-unknown", "'quick'"):
+        load_space("quack")
+    with raises(RecipeError, "space-unreadable"):
+        load_space("nowhere/mine.toml")
+    assert _KIND.names() == ["quick"]
+    for name in _KIND.names():
+        assert load_space(name).name == name
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -145,12 +149,6 @@ HEAD = 'recipe = "quick"\ntrials = 3\n'
 
 def space_of(parameters, head=HEAD):
     return parse_space(f"{head}[parameters]\n{parameters}", "mine.toml")
-
-
-def test_built_in_spaces_load():
-    assert _KIND.names() == ["quick"]
-    for name in _KIND.names():
-        assert load_space(name).name == name
 
 
 def test_a_space_reads_its_ranges():
@@ -244,13 +242,6 @@ def test_a_space_rejects_a_wrong_range(parameters, code, found):
 def test_a_space_rejects_wrong_keys(head, code, found):
     with raises(RecipeError, code, found):
         space_of("optim.lr = { log = [0.01, 1.0] }", head)
-
-
-def test_an_unknown_space_suggests_the_nearest():
-    with raises(RecipeError, "space-unknown", "'quick'"):
-        load_space("quack")
-    with raises(RecipeError, "space-unreadable"):
-        load_space("nowhere/mine.toml")
 
 
 def test_a_space_takes_changes_except_of_searched_keys():

@@ -26,9 +26,6 @@ def test_service_predicts_with_the_token(guarded, token, face):
     headers = {"authorization": f"Bearer {token}"}
     assert guarded.predict(face, headers=headers).status_code == 200
     assert guarded.ask("GET", "/metrics", headers=headers).status_code == 200
-
-
-def test_health_and_documentation_need_no_token(guarded):
     for address in ("/healthz", "/openapi.json", "/", "/docs"):
         assert guarded.ask("GET", address).status_code == 200
     assert "HTTPBearer" in guarded.ask("GET", "/openapi.json").text
@@ -122,12 +119,9 @@ def test_limits_are_numbers_above_zero(limit):
         Limits(**limit)
 
 
-def test_create_app_rejects_a_token_and_a_detector_of_another_type():
+def test_create_app_rejects_a_token_and_a_detector_of_another_type(mien):
     with raises(ServeError, "token"):
         create_app(token=5)
     with raises(ModelError, "detector", "int"):
         create_app(detector=5)
-
-
-def test_command_rejects_a_malformed_host_name(mien):
     refused(mien("serve", "--port", 0, "--allow-host", "faces.example:8000"), "options", "faces.example:8000")

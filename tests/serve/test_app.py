@@ -138,19 +138,16 @@ def test_concurrent_clients_get_their_own_answers(service):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_model_has_manifest_and_digest(service):
+def test_unknown_addresses_have_the_error_shape_and_the_model_its_manifest(service):
+    assert service.refusal(service.ask("GET", "/v1/nothing"), 404) == "not-found"
+    response = service.ask("GET", "/v1/predict")
+    assert service.refusal(response, 405) == "method-not-allowed"
+    assert response.headers["allow"] == "POST"
     file = find_model("default")
     answer = service.ask("GET", "/v1/model").json()
     assert answer["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert answer["manifest"] == read_manifest(file).model_dump(mode="json")
     assert answer["detector"] == "YuNet"
-
-
-def test_unknown_addresses_and_methods_have_the_error_shape(service):
-    assert service.refusal(service.ask("GET", "/v1/nothing"), 404) == "not-found"
-    response = service.ask("GET", "/v1/predict")
-    assert service.refusal(response, 405) == "method-not-allowed"
-    assert response.headers["allow"] == "POST"
 
 
 def test_openapi_describes_images_and_operations(service):

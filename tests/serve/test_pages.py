@@ -50,6 +50,8 @@ def test_page_has_the_headers_that_threads_need(built):
 def test_page_offers_the_models_of_service_and_package(built):
     assert built("GET", "/models.json").json() == [*SHIPPED]
     assert built("GET", "/model-2.onnx").content == find_model(SHIPPED[1]).read_bytes()
+    # Oracle: mien.load, so that page and Python answer with one file.
+    assert find_model(built_page.PAGE_MODEL) == mien.load().path
 
 
 @pytest.mark.parametrize("address", ["/model.onnx", "/v1/model"])
@@ -152,8 +154,3 @@ def test_copy_rejects_a_missing_page_a_bad_model_and_a_file(static, tmp_path, mi
     refused(mien("web", "build", site), "page-not-built")
     assert not site.exists()
     assert odd.read_bytes() == b"nothing"
-
-
-def test_page_starts_with_the_default_model_of_python():
-    """Oracle: mien.load, so that page and Python answer with one file."""
-    assert find_model(built_page.PAGE_MODEL) == mien.load().path

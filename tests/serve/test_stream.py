@@ -81,11 +81,14 @@ def test_ended_stream_frees_its_place(start, jpegs):
     assert answer["frame"] == 0
 
 
-def test_stream_limits_the_number_of_faces(start, astronaut):
+def test_stream_limits_the_number_of_faces_and_rejects_other_sites(start, astronaut):
     service = start(limits=Limits(max_faces=1))
     with service.client.websocket_connect(f"{ADDRESS}?max_faces=2") as socket:
         socket.send_bytes(encoded(np.hstack([astronaut[:256]] * 2), "JPEG", quality=90))
         assert len(socket.receive_json()["faces"]) == 1
+    headers = {"origin": "http://evil.example"}
+    with pytest.raises(WebSocketDisconnect), service.client.websocket_connect(ADDRESS, headers=headers):
+        pass
 
 
 def test_client_without_the_token_takes_no_place(start, jpegs, token):
@@ -147,9 +150,3 @@ def test_bug_in_a_stream_is_answered_counted_and_logged(start, jpegs, monkeypatc
     assert (ended.value.code, ended.value.reason) == (1011, "internal")
     assert service.metric('mien_refused_total{code="internal"}') == 1
     assert "ZeroDivisionError" in caplog.text
-
-
-def test_stream_rejects_pages_of_other_sites(service):
-    headers = {"origin": "http://evil.example"}
-    with pytest.raises(WebSocketDisconnect), service.client.websocket_connect(ADDRESS, headers=headers):
-        pass

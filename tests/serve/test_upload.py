@@ -147,15 +147,12 @@ def test_endless_body_is_rejected_at_the_limit_and_a_declared_length_before():
     endless, declared = Body(itertools.chain([PART], itertools.repeat(bytes(1000)))), Body([], content_length="10001")
     assert [body.refusal(limits) for body in (endless, declared)] == ["too-many-bytes"] * 2
     assert (endless.taken, declared.taken) == (11, 0)
+    assert Body([PART, {"type": "http.disconnect"}]).refusal(Limits(body_seconds=3600)) == "malformed-form"
 
 
 @pytest.mark.parametrize("parts", [[], [PART], [PART, *[b"x"] * 20]])
 def test_slow_body_is_rejected(parts):
     assert Body(parts).refusal(Limits(body_seconds=0.1)) == "body-too-slow"
-
-
-def test_disconnected_client_ends_its_request():
-    assert Body([PART, {"type": "http.disconnect"}]).refusal(Limits(body_seconds=3600)) == "malformed-form"
 
 
 def test_upload_writes_nothing_to_disk(monkeypatch):

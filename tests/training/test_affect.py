@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import mien
-from mien.base.errors import DataError, RunError
+from mien.base.errors import DataError
 from mien.base.model_file import open_model
 from mien.base.recipe import check_recipe
 from mien.base.run_folder import RunFolder
@@ -20,11 +20,10 @@ from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
 from mien.runs.folds import make_folds, measure_folds, predict_folds
 from mien.training import checkpoint
-from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises
-from training_support import batch, trained
+from training_support import batch
 
 OUTPUTS = '\n[outputs.label]\n[outputs.affect]\ntarget = "affect"\n'
 
@@ -129,13 +128,6 @@ def test_folds_keep_ratings(tmp_path, recipe, rated):
 def test_blank_cells_give_no_rating(rated, cells):
     found = read_ratings(replace(rated.subset(np.arange(3)), columns={"valence": np.array(cells)}), ("valence",))
     assert np.array_equal(found[:, 0], [-1, np.nan, 1], equal_nan=True)
-
-
-def test_resume_refuses_other_ratings(tmp_path, recipe, rated):
-    run = trained(recipe, rated, tmp_path / "run")
-    others = replace(rated, columns={**rated.columns, "valence": rated.columns["valence"][::-1]})
-    with raises(RunError, "run-other"):
-        train(plan_training(recipe, others), run, resume=True)
 
 
 def test_training_refuses_missing_or_impossible_ratings(recipe, rated, faces):

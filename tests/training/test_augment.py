@@ -56,11 +56,6 @@ def test_augment_mirrors_only_chosen_images(images):
         assert not torch.allclose(batch[mirrored], plain[mirrored], atol=0.1)
 
 
-def test_warp_repeats_border_pixels():
-    white = torch.full((20, 48, 48), 255, dtype=torch.uint8)
-    assert augment(white, AugmentRecipe(translate=0.3, rotation_degrees=30), WHOLE, seeded()).min() == pytest.approx(1)
-
-
 def test_alternate_mirrors_each_image_every_second_epoch():
     epochs = [alternate(1000, epoch, 7, torch.device("cpu")) for epoch in range(1, 5)]
     assert 400 < int(epochs[0].sum()) < 600
@@ -95,6 +90,8 @@ def test_translate_stays_within_its_bound():
     for way in (rows, columns):
         assert way.abs().max() <= 4.8 + 0.01
         assert way.min() < -4 < 4 < way.max()
+    white = torch.full((20, 48, 48), 255, dtype=torch.uint8)
+    assert augment(white, AugmentRecipe(translate=0.3, rotation_degrees=30), WHOLE, seeded()).min() == pytest.approx(1)
 
 
 def test_rotation_stays_within_its_degrees():
@@ -129,16 +126,13 @@ def test_shear_slants_columns_only():
     assert columns.max() == pytest.approx(4, abs=0.1)
 
 
-def test_brightness_range_multiplies_grey_values(images):
+def test_brightness_and_contrast_stay_within_bounds_and_in_range(images):
     """Oracle: the factor, which is one an image where nothing is cut off."""
     plain = augment(images[:1].repeat(300, 1, 1), AugmentRecipe(), WHOLE, seeded())
     factors = augment(images[:1].repeat(300, 1, 1), AugmentRecipe(brightness_range=(0.2, 1.2)), WHOLE, seeded()) / plain
     assert factors.amax((1, 2, 3)) == pytest.approx(factors.amin((1, 2, 3)), abs=1e-4)
     assert 0.2 <= factors.min() < 0.22
     assert 1.18 < factors.max() <= 1.2
-
-
-def test_brightness_and_contrast_stay_within_bounds_and_in_range(images):
     recipe = AugmentRecipe(brightness=0.1, contrast=0.2)
     many = images[:1].repeat(300, 1, 1)
     changed = augment(many, recipe, WHOLE, seeded())
@@ -218,15 +212,12 @@ def corrupted(images, seed=0, **keys):
     return corrupt(images, AugmentRecipe(**keys), seeded(seed))
 
 
-def test_blur_is_scipys_gaussian():
+def test_corruptions_are_scipys_and_pillows_and_keep_grey_and_range():
     """Away from the border, where both see the same pixels."""
     image = noise_of(1)[0, 0]
     (matrix,) = blur_matrices(torch.tensor([1.3]), 48)
     ours = (matrix @ image @ matrix.T).numpy()
     assert np.abs(ours - gaussian_filter(image.numpy(), 1.3, truncate=12))[10:-10, 10:-10].max() < 0.05
-
-
-def test_low_resolution_is_pillows_box_and_bilinear():
     image = noise_of(1)[0, 0].numpy()
     matrices = resolution_matrices(48)
     assert len(matrices) == 36, "12 to 47 pixels"
@@ -234,6 +225,10 @@ def test_low_resolution_is_pillows_box_and_bilinear():
     theirs = np.asarray(small.resize((48, 48), Image.Resampling.BILINEAR))
     matrix = matrices[24 - 12].numpy()
     assert np.abs(matrix @ image @ matrix.T - theirs).max() < 0.05
+    grey = torch.full((50, 1, 44, 44), 90.0)
+    assert torch.allclose(corrupted(grey, blur=1.0, low_resolution=1.0), grey, atol=1e-3)
+    noisy = corrupted(noise_of(50), noise=1.0)
+    assert 0 <= noisy.min() <= noisy.max() <= 255
 
 
 @pytest.mark.parametrize("key", ["blur", "noise", "low_resolution"])
@@ -242,13 +237,6 @@ def test_corruptions_change_their_fraction_of_images(key):
     changed = (corrupted(images, **{key: 0.3}) != images).flatten(1).any(1)
     assert changed.float().mean().item() == pytest.approx(0.3, abs=0.05)
     assert (corrupted(images, **{key: 1.0}) != images).flatten(1).any(1).float().mean() > 0.99
-
-
-def test_corruptions_keep_grey_and_range():
-    grey = torch.full((50, 1, 44, 44), 90.0)
-    assert torch.allclose(corrupted(grey, blur=1.0, low_resolution=1.0), grey, atol=1e-3)
-    noisy = corrupted(noise_of(50), noise=1.0)
-    assert 0 <= noisy.min() <= noisy.max() <= 255
 
 
 def test_augment_repeats_with_its_generator_and_draws_nothing_when_off(tiny_recipe):

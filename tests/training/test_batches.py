@@ -35,7 +35,7 @@ def test_balance_without_options_keeps_faces(few, sampling):
     assert balanced(few, sampling) is few
 
 
-def test_undersample_equals_the_smallest_class(few):
+def test_undersample_equals_the_smallest_class_and_oversample_repeats_equally(few):
     kept = balanced(few, "undersample")
     assert kept.counts().tolist() == [2, 2, 2, 2]
     assert len(set(kept.rows)) == 8
@@ -44,6 +44,12 @@ def test_undersample_equals_the_smallest_class(few):
     assert (kept.images == few.images[at]).all()
     assert (kept.labels == few.labels[at]).all()
     assert (kept.columns["v"] == at * 10).all()
+    filled = balanced(few, "oversample")
+    for label in range(4):
+        _, often = np.unique(filled.rows[filled.labels == label], return_counts=True)
+        assert len(often) == COUNTS[label]
+        assert often.max() - often.min() <= 1
+    assert (filled.images == few.images[filled.rows - 100]).all()
 
 
 def test_faces_per_class_limits_oversampling(few):
@@ -70,15 +76,6 @@ def test_oversample_keeps_faces_and_reaches_the_share(few, share, expected):
     made = filled.rows[len(few) :] - 100
     assert (few.labels[made] == filled.labels[len(few) :]).all()
     assert (filled.columns["v"][len(few) :] == made * 10).all()
-
-
-def test_oversample_repeats_faces_of_a_class_equally(few):
-    filled = balanced(few, "oversample")
-    for label in range(4):
-        _, often = np.unique(filled.rows[filled.labels == label], return_counts=True)
-        assert len(often) == COUNTS[label]
-        assert often.max() - often.min() <= 1
-    assert (filled.images == few.images[filled.rows - 100]).all()
 
 
 @pytest.mark.parametrize("sampling", ["undersample", "oversample"])
@@ -116,13 +113,6 @@ def test_balanced_order_fills_batches_with_equal_shares(counts, batch_size):
         assert often.max() - often.min() <= 1
 
 
-def test_balanced_batches_follow_seed_and_epoch():
-    labels = np.repeat(np.arange(3), [5, 9, 30])
-    first, same, *others = (balanced_order(labels, 6, seed).tolist() for seed in ((0, 1), (0, 1), (0, 2), (1, 1)))
-    assert first == same
-    assert first not in others
-
-
 def epoch(faces, number=1, seed=0, side_px=None, augment=None):
     shown = faces.of_split("train")
     recipe = Recipe(batch_size=16, seed=seed, augment=augment or {})
@@ -140,15 +130,16 @@ def test_epoch_shows_each_image_once_without_a_smaller_last_batch(faces):
     assert len(batches) == count_steps(count, 16) == count // 16
     assert len(shown) == len(shown.unique()) == count // 16 * 16
     assert [each.index for each in batches] == list(range(len(batches)))
-
-
-def test_epoch_depends_on_seed_and_number_only(faces):
     first, again, other, later = (
         epoch(faces, number, seed, augment=MIXED) for number, seed in ((1, 0), (1, 0), (1, 1), (2, 0))
     )
     assert all(torch.equal(one.images, two.images) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first[0].images, other[0].images)
     assert not torch.equal(first[0].images, later[0].images)
+    labels = np.repeat(np.arange(3), [5, 9, 30])
+    first, same, *others = (balanced_order(labels, 6, seed).tolist() for seed in ((0, 1), (0, 1), (0, 2), (1, 1)))
+    assert first == same
+    assert first not in others
 
 
 def test_smaller_side_keeps_choice_and_mixing(faces):

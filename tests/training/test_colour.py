@@ -126,8 +126,16 @@ def test_augment_treats_channels_like_grey_images():
         assert torch.allclose(found[:, channel : channel + 1], expected, atol=1e-5)
 
 
-def test_normalise_uses_mean_and_std_per_channel(colour_faces):
-    """Oracle: the formula, written out for one pixel of each channel; and what it undoes."""
+def test_colour_squares_equal_grey_ones_and_are_normalised_per_channel(colour_faces):
+    """Oracle: Pillow's luma of the colour square, which resizing leaves within rounding."""
+    wide = np.ascontiguousarray(colour_faces.images[0][:40])
+    for size_px in (24, SIDE, 80):
+        square = face_square(wide, size_px, 3)
+        assert square.shape == (size_px, size_px, 3)
+        luma = np.asarray(Image.fromarray(square).convert("L"))
+        assert np.array_equal(grey_stack(square[None])[0], luma)
+        assert np.abs(luma.astype(int) - grey_square(wide, size_px)).max() <= 2
+    # Oracle: the formula, written out for one pixel of each channel; and what it undoes.
     inputs = to_input(colour_faces.images[:2], SPEC)
     assert inputs.shape == (2, 3, CROP, CROP)
     for channel, (mean, std) in enumerate(zip(SPEC.mean, SPEC.std, strict=True)):
@@ -138,17 +146,6 @@ def test_normalise_uses_mean_and_std_per_channel(colour_faces):
     as_tensor = normalise(torch.from_numpy(middle).permute(0, 3, 1, 2).float(), SPEC)
     assert np.allclose(as_tensor.numpy(), inputs, atol=1e-6)
     assert np.array_equal(as_shown(colour_faces.images[:2], Recipe(input=SPEC)), middle)
-
-
-def test_colour_square_equals_grey_square_per_channel(colour_faces):
-    """Oracle: Pillow's luma of the colour square, which resizing leaves within rounding."""
-    wide = np.ascontiguousarray(colour_faces.images[0][:40])
-    for size_px in (24, SIDE, 80):
-        square = face_square(wide, size_px, 3)
-        assert square.shape == (size_px, size_px, 3)
-        luma = np.asarray(Image.fromarray(square).convert("L"))
-        assert np.array_equal(grey_stack(square[None])[0], luma)
-        assert np.abs(luma.astype(int) - grey_square(wide, size_px)).max() <= 2
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)

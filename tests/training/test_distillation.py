@@ -11,7 +11,6 @@ from mien.base.errors import DataError, RunError
 from mien.base.labels import parse_scheme
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
-from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, Teacher, write_predictions
 from mien.inference.predictor import load
 from mien.pipeline.split_predictions import predict_soft_labels
@@ -20,7 +19,7 @@ from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare, soft_labels, teacher_targets
 from support import raises
-from training_support import batch, break_off, changed, kept, same, same_weights, trained
+from training_support import batch, break_off, bright_and_dark, changed, kept, same, same_weights, trained
 
 
 def drawn(faces, seed=0, classes=None):
@@ -60,11 +59,6 @@ def test_distillation_loss_is_the_papers_formula(faces, tiny_recipe, temperature
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_distillation_mixes_targets_like_images():
-    targets = batch(torch.empty(0), torch.tensor([2, 0]), torch.tensor([0, 2]), 0.7).mixed(torch.eye(4))
-    assert torch.allclose(targets, torch.tensor([[0.3, 0, 0.7, 0], [0.7, 0, 0.3, 0]]))
-
-
 def test_soft_labels_match_by_row_and_class(faces):
     """The same answers, rows shuffled and classes reversed, of a student that has only every third row."""
     predictions = drawn(faces)
@@ -90,6 +84,8 @@ def test_teachers_are_softened_and_averaged_per_row(faces):
     assert found[50:] == pytest.approx(roots[0][50:], abs=1e-12)
     with raises(DataError, "teacher", f" {len(train_faces) - 50} of {len(train_faces)} "):
         soft_labels([("b", half)], train_faces, 2.0)
+    targets = batch(torch.empty(0), torch.tensor([2, 0]), torch.tensor([0, 2]), 0.7).mixed(torch.eye(4))
+    assert torch.allclose(targets, torch.tensor([[0.3, 0, 0.7, 0], [0.7, 0, 0.3, 0]]))
 
 
 def test_soft_labels_refuse_other_data_or_classes(faces):
@@ -129,23 +125,15 @@ def test_teacher_with_more_classes_follows_the_scheme(tmp_path, faces):
 
 
 def test_student_agrees_with_its_teacher(tmp_path, faces, tiny_recipe):
-    """Every soft label is the class two further on: a student of share 1 learns these, not the labels.
-
-    Oracle: bright and dark images, which anything that learns at all tells apart.
-    """
-    bright = np.arange(len(faces)) % 2
-    images = (faces.images // 2 + (bright * 120).astype(np.uint8)[:, None, None]).astype(np.uint8)
-    data = Dataset(images, bright, ("dark", "bright"), faces.split, faces.source, faces.rows)
+    """Every soft label is the other class: a student of share 1 learns these, not the labels, as test_loop.py does."""
+    data = bright_and_dark(faces)
     train_faces = data.of_split("train")
     opposite = np.eye(2)[1 - train_faces.labels]
-    write_predictions(
-        tmp_path / "x.npz", Predictions(train_faces.rows, train_faces.labels, opposite, data.classes, "train", "")
-    )
+    given = Predictions(train_faces.rows, train_faces.labels, opposite, data.classes, "train", "")
+    write_predictions(tmp_path / "x.npz", given)
     recipe = changed(tiny_recipe, epochs=4, distill={"alpha": 1.0, "temperature": 1.0})
-    teacher = Teacher(tmp_path / "x.npz", tmp_path / "x.npz")
-    student = trained(recipe, data, tmp_path / "run", teachers=[teacher])
+    student = trained(recipe, data, tmp_path / "run", teachers=[Teacher(tmp_path / "x.npz", tmp_path / "x.npz")])
     assert student.read_history()[-1]["validation_accuracy"] < 0.1
-    assert trained(recipe, data, tmp_path / "plain").read_history()[-1]["validation_accuracy"] > 0.9
 
 
 @pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4, "cutmix": 1.0}])
@@ -159,18 +147,21 @@ def test_resumed_student_is_bit_identical(tmp_path, faces, tiny_recipe, teacher,
     assert not torch.equal(kept(cut)["head.weight"], kept(plain)["head.weight"])
 
 
-def test_resume_refuses_other_teachers(tmp_path, faces, tiny_recipe, teacher):
-    run = trained(changed(tiny_recipe, epochs=1), faces, tmp_path / "run", teachers=[teacher])
-    other = Teacher(tmp_path / "other.npz", tmp_path / "other.npz")
-    write_predictions(other.file, drawn(faces, seed=5), np.float16)
-    for teachers in ([], [other], [teacher, other]):
-        with raises(RunError, "run-other"):
-            train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=teachers, resume=True)
-
-
-def test_teachers_do_not_change_initial_weights(faces, tiny_recipe, teacher):
-    plan = plan_training(tiny_recipe, faces)
-    assert same(*(prepare(plan, teachers=teachers).network.state_dict() for teachers in ([], [teacher])))
+def test_resume_refuses_other_teachers_votes_and_ratings(tmp_path, voted_faces, tiny_recipe, teacher):
+    ratings = dict.fromkeys(("valence", "arousal"), np.linspace(-1, 1, len(voted_faces)))
+    data = replace(voted_faces, columns=ratings)
+    outputs = {name: {"target": name} for name in ("label", "votes", "affect")}
+    recipe = changed(tiny_recipe, epochs=1, outputs=outputs)
+    run, other = trained(recipe, data, tmp_path / "run", teachers=[teacher]), tmp_path / "other.npz"
+    write_predictions(other, drawn(data, seed=5), np.float16)
+    turned = {**ratings, "valence": -ratings["valence"]}
+    for what, given, teachers in (
+        *(("teachers", data, each) for each in ([], [Teacher(other, other)], [teacher, Teacher(other, other)])),
+        ("votes", replace(data, votes=data.votes + 1), [teacher]),
+        ("ratings", replace(data, columns=turned), [teacher]),
+    ):
+        with raises(RunError, "run-other", f"other {what}"):
+            train(plan_training(recipe, given), run, teachers=teachers, resume=True)
 
 
 def test_teacher_targets_match_outputs_by_name(tmp_path, voted_faces, voted_run, tiny_run):
@@ -207,3 +198,5 @@ def test_repeated_images_use_their_rows_soft_label(faces, tiny_recipe, teacher):
     for place, target in list(enumerate(state.heads[0].taught))[-5:]:
         at = np.flatnonzero((train_faces.images == state.images[place].numpy()).all(axis=(1, 2)))[:1]
         assert torch.equal(target, plain[at[0]])
+    plan = plan_training(tiny_recipe, faces)
+    assert same(*(prepare(plan, teachers=teachers).network.state_dict() for teachers in ([], [teacher])))

@@ -101,6 +101,14 @@ def test_head_rejects_own_augmentation_and_find_lr(tones, tiny_run):
         train("head", tones, init_from=tiny_run.path, augment=lambda images: images, verbose=0)
     with raises(TrainingError, "fit-head"):
         find_lr("head", tones, init_from=tiny_run.path)
+    from mien.api.train import find_job
+
+    job = find_job("head", ["seed=3"], None)
+    assert job.init_from is not None
+    assert job.init_from.path.name == "default"
+    assert job.recipe.model == job.init_from.read_recipe().model
+    with raises(RecipeError, "recipe-value", "epochs = 1"):
+        find_job("head", ["epochs=2"], None)
 
 
 def test_train_head_changes_only_the_last_layer(tmp_path, tones, tiny_run):
@@ -120,14 +128,3 @@ def test_train_head_changes_only_the_last_layer(tmp_path, tones, tiny_run):
     before = run.best.read_bytes()
     train("head", tones, init_from=tiny_run.path, out=run.path, resume=True, verbose=0)
     assert run.best.read_bytes() == before, "another run may have started from these weights"
-
-
-def test_find_job_starts_head_from_the_default_model():
-    from mien.api.train import find_job
-
-    job = find_job("head", ["seed=3"], None)
-    assert job.init_from is not None
-    assert job.init_from.path.name == "default"
-    assert job.recipe.model == job.init_from.read_recipe().model
-    with raises(RecipeError, "recipe-value", "epochs = 1"):
-        find_job("head", ["epochs=2"], None)

@@ -21,16 +21,11 @@ from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises
-from training_support import Recorder, changed, kept, same_weights, trained
+from training_support import Recorder, bright_and_dark, changed, kept, same_weights, trained
 
 
 def test_run_learns_and_writes_its_folder(tmp_path, faces, tiny_recipe):
-    """Dark against bright images: anything that learns at all tells them apart."""
-    bright = np.arange(len(faces)) % 2
-    images = (faces.images // 2 + (bright * 120).astype(np.uint8)[:, None, None]).astype(np.uint8)
-    data = Dataset(images, bright, ("dark", "bright"), faces.split, faces.source, faces.rows)
-    recipe = changed(tiny_recipe, epochs=4)
-    callback = Recorder()
+    data, recipe, callback = bright_and_dark(faces), changed(tiny_recipe, epochs=4), Recorder()
     run = RunFolder(tmp_path / "run")
     outcome = train(plan_training(recipe, data), run, callback=callback)
     assert outcome.history[-1]["validation_accuracy"] > 0.95
@@ -41,8 +36,7 @@ def test_run_learns_and_writes_its_folder(tmp_path, faces, tiny_recipe):
     assert len(run.read_history()) == 4
     assert checkpoint.load(run.best)[1]["epoch"] == outcome.best_epoch
     environment = run.read_environment()
-    assert environment["data_fingerprint"] == data.fingerprint_without_test
-    assert environment["threads"] == 1
+    assert (environment["data_fingerprint"], environment["threads"]) == (data.fingerprint_without_test, 1)
 
 
 def test_seed_determines_the_run(tmp_path, faces, tiny_recipe):
@@ -52,7 +46,7 @@ def test_seed_determines_the_run(tmp_path, faces, tiny_recipe):
     assert not torch.equal(kept(first)["head.weight"], kept(other)["head.weight"])
 
 
-def test_training_does_not_use_the_test_split(tmp_path, faces, tiny_recipe):
+def test_training_uses_no_test_split_and_keeps_the_fingerprint_under_a_scheme(tmp_path, faces, tiny_recipe):
     """Oracle: other pixels in the test split change no weight and no history."""
     images = np.array(faces.images)
     images[faces.split == "test"] = 0
@@ -60,13 +54,9 @@ def test_training_does_not_use_the_test_split(tmp_path, faces, tiny_recipe):
     assert same_weights(
         trained(tiny_recipe, faces, tmp_path / "seen"), trained(tiny_recipe, blanked, tmp_path / "blank")
     )
-
-
-def test_only_the_train_split_is_balanced(faces, tiny_recipe):
-    """Oracle: the counts."""
-    state = prepare(plan_training(changed(tiny_recipe, balance={"sampling": "undersample"}), faces))
-    assert np.unique(np.bincount(state.labels.numpy())).tolist() == [faces.counts("train").min()]
-    assert state.plan.validation.counts().tolist() == faces.counts("validation").tolist()
+    facts = checkpoint.load(trained(changed(tiny_recipe, classes="binary"), faces, tmp_path / "run").best)[1]
+    assert facts["classes"] == ["negative", "positive"]
+    assert facts["data_fingerprint"] == faces.fingerprint_without_test
 
 
 def test_epoch_reports_loss_accuracy_and_rate(faces, tiny_recipe, monkeypatch):
@@ -104,20 +94,21 @@ def test_gradient_is_clipped_to_clip_norm(faces, tiny_recipe):
     assert moved[1] == pytest.approx(0.5 * 1e-3, rel=1e-3)
 
 
-def test_plateau_cuts_the_learning_rate(faces, tiny_recipe):
+def test_plateau_mixup_off_epochs_and_balance_are_heeded(faces, tiny_recipe):
     schedule = {"name": "plateau", "patience": 2, "factor": 0.25}
     state = prepare(plan_training(changed(tiny_recipe, epochs=9, schedule=schedule, optim={"lr": 0.5}), faces))
     for losses, cut in (((3.0, 2.0), 1), ((2.0, 3.0, 4.0), 0.25)):
         state.history = [{"validation_loss": loss} for loss in losses]
         line = loop._train_epoch(state, len(losses) + 1, Recorder(), lambda: False)
         assert line["learning_rate"] == pytest.approx(0.5 * cut)
-
-
-def test_mixup_off_epochs_mix_nothing(faces, tiny_recipe):
     recipe = changed(tiny_recipe, epochs=20, augment={"mixup": 0.2, "mixup_off_epochs": 0.15})
     state = prepare(plan_training(recipe, faces))
     first = [next(loop.recipe_batches(state, epoch)) for epoch in range(1, 21)]
     assert [each.partner is None for each in first] == [each.lam == 1 for each in first] == [False] * 17 + [True] * 3
+    # Oracle: the counts.
+    state = prepare(plan_training(changed(tiny_recipe, balance={"sampling": "undersample"}), faces))
+    assert np.unique(np.bincount(state.labels.numpy())).tolist() == [faces.counts("train").min()]
+    assert state.plan.validation.counts().tolist() == faces.counts("validation").tolist()
 
 
 def test_reading_the_loss_seldom_changes_no_weight(tmp_path, faces, tiny_recipe, monkeypatch):
@@ -146,12 +137,6 @@ def test_gpu_run_trains_and_resumes(tmp_path, faces, tiny_recipe):
     assert outcome.reason == "all epochs done"
     assert [line["epoch"] for line in outcome.history] == [1, 2, 3, 4]
     assert outcome.history[-1]["train_loss"] < outcome.history[0]["train_loss"]
-
-
-def test_label_scheme_keeps_the_datas_fingerprint(tmp_path, faces, tiny_recipe):
-    facts = checkpoint.load(trained(changed(tiny_recipe, classes="binary"), faces, tmp_path / "run").best)[1]
-    assert facts["classes"] == ["negative", "positive"]
-    assert facts["data_fingerprint"] == faces.fingerprint_without_test
 
 
 FOUR = {"widths": [4] * 4, "convolutions": [1] * 4}
@@ -185,6 +170,8 @@ def test_ctrl_c_keeps_the_best_model(tmp_path, faces, tiny_recipe):
     assert len(outcome.history) == 2
     assert run.best.is_file()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with raises(TrainingError, "stopped"):
+        trained(tiny_recipe, faces, tmp_path / "r", callback=Recorder(2, lambda: os.kill(os.getpid(), signal.SIGINT)))
 
 
 def test_run_stopped_by_a_callback_resumes(tmp_path, faces, tiny_recipe):
@@ -205,11 +192,6 @@ def test_run_stopped_by_a_callback_resumes(tmp_path, faces, tiny_recipe):
     assert (outcome.reason, outcome.was_stopped, len(outcome.history)) == ("stopped", True, 2)
     assert not train(plan, cut, resume=True).was_stopped
     assert same_weights(cut, trained(changed(tiny_recipe, epochs=4), faces, tmp_path / "whole"))
-
-
-def test_ctrl_c_in_the_first_epoch_keeps_nothing(tmp_path, faces, tiny_recipe):
-    with raises(TrainingError, "stopped"):
-        trained(tiny_recipe, faces, tmp_path / "r", callback=Recorder(2, lambda: os.kill(os.getpid(), signal.SIGINT)))
 
 
 @pytest.mark.parametrize("frozen", [0, 4])
@@ -259,19 +241,12 @@ def test_full_disk_keeps_the_last_checkpoint(tmp_path, faces, tiny_recipe):
 
 
 def test_first_ctrl_c_is_noted_and_second_raises():
-    with interruptible() as interrupted:
-        assert not interrupted.is_set()
+    with interruptible() as outer, interruptible() as inner:
+        assert not outer.is_set()
         signal.raise_signal(signal.SIGINT)
-        assert interrupted.is_set()
+        assert all(each.is_set() for each in (inner, outer))
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-
-
-def test_nested_interruptible_shares_the_outer_event():
-    with interruptible() as outer:
-        with interruptible() as inner:
-            signal.raise_signal(signal.SIGINT)
-        assert all(each.is_set() for each in (inner, outer))
     with interruptible() as later:
         assert not later.is_set()
 

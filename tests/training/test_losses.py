@@ -111,10 +111,7 @@ def test_make_loss_follows_the_recipe(faces, batch):
     effective = make_loss(Recipe(class_weights="effective", balance={"effective_beta": 0.9}), counts, faces.classes)
     assert effective.class_weights.numpy() == pytest.approx(effective_weights(counts, 0.9))
     assert make_loss(Recipe(balance={"focal_gamma": 2.0}), counts, faces.classes).focal_gamma == 2
-
-
-def test_class_weights_follow_a_table():
-    """Oracle: torch's cross-entropy. A class that the table leaves out weighs 1."""
+    # Oracle: torch's cross-entropy. A class that the table leaves out weighs 1.
     names = tuple("abcdefg")
     recipe = Recipe.model_validate({"class_weights": {"b": 5.0}})
     logits, labels = torch.randn(20, 7), torch.arange(20) % 7

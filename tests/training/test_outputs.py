@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mien.base.errors import DataError, RecipeError, RunError
+from mien.base.errors import DataError, RecipeError
 from mien.base.labels import FERPLUS_CLASSES, parse_scheme
 from mien.base.model_file import attach_manifest, open_model, read_manifest
 from mien.base.preprocess import to_input
@@ -54,13 +54,12 @@ def test_history_and_evaluation_measure_the_default_output(tmp_path, tiny_recipe
     assert line["validation_votes_loss"] != pytest.approx(sample_cross_entropies(shares, other).mean(), rel=1e-3)
 
 
-def test_outputs_are_sorted_with_label_first(recipe, voted_faces):
+def test_outputs_are_sorted_with_label_first(recipe, voted_faces, tiny_recipe, faces):
     assert list(recipe.outputs) == ["fer2013", "perceived"]
-    assert [output.classes for output in make_outputs(recipe, voted_faces)] == [voted_faces.classes, FERPLUS_CLASSES]
+    few = voted_faces.with_scheme(parse_scheme("happy=happy,glum=sad+angry"))
+    for data, classes in ((voted_faces, voted_faces.classes), (few, ("happy", "glum"))):
+        assert [output.classes for output in make_outputs(recipe, data)] == [classes, FERPLUS_CLASSES]
     assert check_recipe(tomllib.loads(dump_recipe(recipe)), "again") == recipe
-
-
-def test_recipe_without_outputs_has_one_output(tiny_recipe, voted_faces, faces):
     (only,) = make_outputs(tiny_recipe, voted_faces)
     assert (only.target, only.weight, only.classes) == ("label", 1.0, faces.classes)
     assert output_facts(tiny_recipe, (only,), voted_faces) == {}
@@ -98,13 +97,6 @@ def test_history_has_votes_columns(voted_run, voted_faces):
     assert kept["validation_accuracy"] == pytest.approx(right, abs=1e-6)
 
 
-def test_resume_refuses_other_votes(tmp_path, recipe, voted_faces):
-    run = trained(changed(recipe, epochs=1), voted_faces, tmp_path / "run")
-    other = replace(voted_faces, votes=voted_faces.votes + 1)
-    with raises(RunError, "run-other"):
-        train(plan_training(changed(recipe, epochs=1), other), run, resume=True)
-
-
 def test_fine_tuning_matches_rows_by_output_and_class(recipe, voted_faces, tiny_run, voted_run):
     """From one output: its rows are the label output's, the rest stays fresh. From two: each its own, in any order."""
     outputs = make_outputs(recipe, voted_faces)
@@ -122,11 +114,6 @@ def test_fine_tuning_matches_rows_by_output_and_class(recipe, voted_faces, tiny_
     fresh = network.head.weight.clone()
     load_init_weights(network, other, voted_run)
     assert torch.equal(network.head.weight[7:], fresh[7:])
-
-
-def test_label_scheme_merges_the_label_output_only(recipe, voted_faces):
-    few = voted_faces.with_scheme(parse_scheme("happy=happy,glum=sad+angry"))
-    assert [output.classes for output in make_outputs(recipe, few)] == [("happy", "glum"), FERPLUS_CLASSES]
 
 
 def test_keep_last_exports_the_last_epoch(tmp_path, recipe, voted_faces):

@@ -99,14 +99,14 @@ def test_make_fabric_uses_or_refuses_a_device(monkeypatch):
     for device in ("cuda", "mps", "tpu"):
         with raises(TrainingError, "device-unknown", f"'{device}'"):
             make_fabric("fp32", device)
-
-
-def test_auto_precision_is_bf16_only_on_cpus_with_bf16(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     for able, precision in ((True, "bf16-mixed"), (False, "32-true")):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda able=able: able)
         assert make_fabric("auto")._precision.precision == precision
+    # Oracle: torch's list of types that MPS lacks.
+    assert sum_dtype(torch.device("mps")) is torch.float32
+    assert sum_dtype(torch.device("cpu")) is sum_dtype(torch.device("cuda")) is torch.float64
 
 
 def test_a_distributed_model_outlives_its_names():
@@ -117,9 +117,3 @@ def test_a_distributed_model_outlives_its_names():
     del kept, dropped
     gc.collect()
     assert [reference() is None for reference in references] == [False, True]
-
-
-def test_sum_dtype_is_float32_on_apple_gpus():
-    """Oracle: torch's list of types that MPS lacks."""
-    assert sum_dtype(torch.device("mps")) is torch.float32
-    assert sum_dtype(torch.device("cpu")) is sum_dtype(torch.device("cuda")) is torch.float64

@@ -43,11 +43,6 @@ def test_blocks_match_the_papers_figure(name, count):
     assert len(blocks(small(name))) == count
 
 
-def test_norm_joins_its_convolutions_block():
-    found = blocks(small("study-b"))
-    assert [len(block) for block in found] == [4] * 7 + [2], "weight and bias, of convolution and norm"
-
-
 def test_blocks_of_timm_backbones(timm):
     """By hand: three convolutions of its stem, a residual block in each of four layers, the head; a ViT's embedding."""
     network = build_model(ModelRecipe.model_validate({"name": "timm", "backbone": "test_resnet"}), 5, 48)
@@ -95,6 +90,8 @@ def test_freeze_trains_only_the_head_and_is_undone():
     freeze(network.train(), optimizer, frozen=False)
     assert all(p.requires_grad for p in network.parameters())
     assert all(module.training for module in network.modules())
+    found = blocks(small("study-b"))
+    assert [len(block) for block in found] == [4] * 7 + [2], "weight and bias, of convolution and norm"
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])

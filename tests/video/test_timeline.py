@@ -177,9 +177,6 @@ def test_page_escapes_names():
     assert "<script>x" not in text
     assert "<i>" not in text
     assert "<b>" not in text
-
-
-def test_page_says_that_there_is_no_face():
     text = page(video_of(0))
     assert page_codes(text) == ["no-face"]
     assert page_codes(page(video_of(1))) == []

@@ -313,17 +313,6 @@ def test_tracks_keep_their_numbers_in_any_order_of_detection():
         assert numbers(tracker.update(0.1 * step, faces)) == [face + 1 for face in order]
 
 
-def test_track_survives_missed_detections_within_its_patience():
-    tracker = IouTracker()
-    update(tracker, 0, 0)
-    for seconds in (0.3, 0.6, 0.9):
-        update(tracker, seconds)
-        assert (numbers(tracker.visible), numbers(tracker.tracks)) == ([], [1])
-    assert update(tracker, 1.0, 10) == [1]
-    # Patience begins again with each detection.
-    assert update(tracker, 1.0 + PATIENCE_SECONDS, 20) == [1]
-
-
 @pytest.mark.parametrize("gap", [0.6, 1.2, 5])
 def test_track_ends_after_its_patience_and_never_between_two_detections(gap):
     tracker = IouTracker()
@@ -342,20 +331,25 @@ def test_track_follows_a_steady_motion_further_than_its_boxes_overlap():
     tracker = IouTracker()
     assert [update(tracker, 0.1 * step, left) for step, left in enumerate((0, 30, 70, 120, 170))] == [[1]] * 5
     assert update(tracker, 0.6, 400) == [2]
-
-
-def test_extrapolation_is_linear_and_ends_after_the_last_step():
-    """Oracle: 20 px in 0.1 s, by hand."""
     tracker = IouTracker()
     update(tracker, 0, 0)
-    (track,) = tracker.update(0.1, [at(20)])
-    assert [track.at(seconds).box.left for seconds in (0.1, 0.15, 0.2, 0.9)] == [20, 30, 40, 40]
-    assert track.at(0.2).landmarks == {"nose": (70, 130)}
+    for seconds in (0.3, 0.6, 0.9):
+        update(tracker, seconds)
+        assert (numbers(tracker.visible), numbers(tracker.tracks)) == ([], [1])
+    assert update(tracker, 1.0, 10) == [1]
+    # Patience begins again with each detection.
+    assert update(tracker, 1.0 + PATIENCE_SECONDS, 20) == [1]
 
 
 def test_interpolation_moves_box_and_landmarks_and_keeps_the_first_score():
     first, last = Face(Box(0, 0, 10, 20), 0.9, {"nose": (5, 5)}), Face(Box(40, 20, 30, 40), 0.5, {"nose": (45.0, 25.0)})
     assert between(first, last, 0.25) == Face(Box(10, 5, 15, 25), 0.9, {"nose": (15.0, 10.0)})
+    # Oracle: 20 px in 0.1 s, by hand.
+    tracker = IouTracker()
+    update(tracker, 0, 0)
+    (track,) = tracker.update(0.1, [at(20)])
+    assert [track.at(seconds).box.left for seconds in (0.1, 0.15, 0.2, 0.9)] == [20, 30, 40, 40]
+    assert track.at(0.2).landmarks == {"nose": (70, 130)}
 
 
 @given(st.lists(st.floats(0.001, 2.0), min_size=1, max_size=12), st.floats(0.05, 1.0))
