@@ -179,8 +179,7 @@ def test_clean_names_a_model_trained_on_dropped_samples(mien, leaky, faces, tiny
     """The model learnt from the data as it was: its leaked row is counted, though the list takes the train copy out."""
     data, clean = leaky
     arguments = ("evaluate", tiny_run.path, "--data", data)
-    shown = mien(*arguments, "--out", tmp_path / "ev")
-    assert "without leaked samples" in shown.out
+    assert "without leaked samples" in mien(*arguments, "--out", tmp_path / "ev").out
     assert "without leaked samples" in (tmp_path / "ev" / "report.html").read_text(encoding="utf-8")
     plain = json.loads((tmp_path / "ev" / "metrics.json").read_text())["subsets"]
     cleaned = json.loads(mien(*arguments, "--clean", clean, "--json").out)["subsets"]

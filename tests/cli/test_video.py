@@ -24,8 +24,7 @@ NAMES = {"annotated.mp4", "faces.csv", "timeline.html"}
 @pytest.fixture(scope="module")
 def smiling(tmp_path_factory, encode_video, astronaut):
     """Twelve frames in which Eileen Collins moves, with sound."""
-    image = np.ascontiguousarray(astronaut[20:240, 110:350])
-    frames = [np.roll(image, 2 * number, axis=1) for number in range(12)]
+    frames = [np.roll(np.ascontiguousarray(astronaut[20:240, 110:350]), 2 * number, axis=1) for number in range(12)]
     return encode_video(tmp_path_factory.mktemp("clips") / "smile.mp4", frames, rate=15, sound="aac")
 
 

@@ -173,8 +173,7 @@ def test_split_groups_joins_people_by_near_copies_but_not_by_blank_images(noise)
     images = noise(8)
     images[3] = np.clip(images[0].astype(int) + 9, 0, 255)  # p1's copy of p0's image
     images[[2, 5, 7]] = 0
-    people = np.array(["p0"] * 3 + ["p1"] * 3 + ["p2"] * 2)
-    assert split_groups(images, people).tolist() == ["p0"] * 6 + ["p2"] * 2
+    assert split_groups(images, np.array(["p0"] * 3 + ["p1"] * 3 + ["p2"] * 2)).tolist() == ["p0"] * 6 + ["p2"] * 2
     assert split_groups(images, None).tolist() == near_copy_groups(images).tolist()
 
 

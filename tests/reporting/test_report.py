@@ -86,8 +86,7 @@ def test_report_states_why_sections_are_missing(faces, tiny_run, tmp_path, monke
     assert codes("neither", predictions) == [unmeasured, "new-predictions-skipped", "data", "model"]
     assert codes("no-data", predictions, model=model) == [unmeasured, "new-predictions-skipped", "data"]
     assert codes("no-model", predictions, faces=faces) == [unmeasured, "new-predictions-skipped", "model"]
-    left_out = codes("left-out", predictions, faces=faces, model=model, explain=False)
-    assert left_out == [unmeasured, "attention-skipped"]
+    assert codes("left-out", predictions, faces=faces, model=model, explain=False) == [unmeasured, "attention-skipped"]
     of_test = codes("test", replace(predictions, split="test"), model=model)
     assert of_test == ["robustness-skipped", "new-predictions-skipped"]
 

@@ -143,8 +143,7 @@ def test_colour_squares_equal_grey_ones_and_are_normalised_per_channel(colour_fa
         assert inputs[1, channel, 7, 9] == pytest.approx((pixel / 255 - mean) / std, abs=1e-5)
     middle = colour_faces.images[:2, 2:-2, 2:-2]
     assert np.array_equal(in_pixels(inputs, SPEC), middle)
-    as_tensor = normalise(torch.from_numpy(middle).permute(0, 3, 1, 2).float(), SPEC)
-    assert np.allclose(as_tensor.numpy(), inputs, atol=1e-6)
+    assert np.allclose(normalise(torch.from_numpy(middle).permute(0, 3, 1, 2).float(), SPEC).numpy(), inputs, atol=1e-6)
     assert np.array_equal(as_shown(colour_faces.images[:2], Recipe(input=SPEC)), middle)
 
 

@@ -156,8 +156,7 @@ def check(
 
 
 def _resolve(given: Claim, source: ReadResult, split: str) -> tuple[ClaimedPredictions, MeasuredSplit]:
-    if isinstance(given, EvaluationResult):
-        given = given.predictions
+    given = given.predictions if isinstance(given, EvaluationResult) else given
     if isinstance(given, Predictions):
         claim = ClaimedPredictions(given, 0, 0)
     elif Path(given).suffix.casefold() == ".npz":

@@ -76,8 +76,7 @@ def to_supervision(shown: Photo | VideoFrame) -> Any:
 
 
 def _rows(each: object) -> Iterator[dict[str, Any]]:
-    if isinstance(each, Photo):
-        each = each.predictions
+    each = each.predictions if isinstance(each, Photo) else each
     if isinstance(each, list):
         for one in each:
             yield from _rows(one)

@@ -438,8 +438,7 @@ def find_job(
     elif changes:
         recipe = check_recipe(recipe.model_dump(exclude_unset=True), recipe.name, changes)
     recipe.check_files()
-    if recipe.tuning.fit_head and init_from is None:
-        init_from = "default"
+    init_from = "default" if recipe.tuning.fit_head and init_from is None else init_from
     start = None if init_from is None else find_trained(init_from)
     recipe = recipe if start is None else tuned(recipe, start.read_recipe(), changes)
     return TrainingJob(recipe, start, str(device), seconds=None if time is None else seconds_of(time))

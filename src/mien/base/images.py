@@ -252,8 +252,7 @@ def encoded(image: Image, form: str = "PNG", **options: Any) -> bytes:
 
 def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
     """Open a path, image bytes, binary file or PIL image upright; an array is returned as it is, others refused."""
-    if isinstance(source, bytearray | memoryview):
-        source = bytes(source)
+    source = bytes(source) if isinstance(source, bytearray | memoryview) else source
     if isinstance(source, str | os.PathLike | bytes):
         return open_image(source)
     if isinstance(source, np.ndarray):

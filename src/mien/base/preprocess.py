@@ -200,8 +200,7 @@ def _grey(image: Image) -> Pixels:
             raise DataError(words, code="image-type")
         return _in_8_bits(values, 257.0 if greatest > 255 else 1.0)
     image = _opaque(image)
-    if image.mode not in {"L", "RGB"}:
-        image = image.convert("RGB")
+    image = image.convert("RGB") if image.mode not in {"L", "RGB"} else image
     return np.asarray(image.convert("L"), dtype=np.uint8)
 
 
@@ -216,8 +215,7 @@ def _grey_array(array: npt.NDArray[np.generic]) -> Pixels:
     from PIL import Image
 
     _check_array(array)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
+    array = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
     colour = array.ndim == 3
     # Accept uint16 in both byte orders.
     if array.dtype.kind == "u" and array.dtype.itemsize == 2 and not colour:

@@ -167,8 +167,7 @@ def read_data(path: str | os.PathLike[str], options: ReadOptions | None = None, 
     result = _read(path, options, cache)
     if options.votes is not None:
         result = replace(result, faces=with_votes(result.faces, options.votes))
-    if changes is not None:
-        result = _cleaned(path, result, changes, options, cache)
+    result = _cleaned(path, result, changes, options, cache) if changes is not None else result
     return replace(result, notes=(*result.notes, *untrained_classes(result.faces)))
 
 

@@ -94,8 +94,7 @@ class YuNet:
         """Detect faces in an image uint8 (H, W, 3), with five landmarks each, the largest first."""
         image = Image.fromarray(brightened(rgb))
         longer = max(image.size)
-        if longer > MAX_SOURCE_PX:
-            image = _resized(image, MAX_SOURCE_PX)
+        image = _resized(image, MAX_SOURCE_PX) if longer > MAX_SOURCE_PX else image
         rows = self._search(image, min(MAX_PX, max(image.size)))
         if not len(rows):
             frame = round(FRAME * max(image.size))

@@ -131,8 +131,7 @@ def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) ->
 def _fault_of(logits: object, images: Tensor, classes: int) -> str:
     """Say what is wrong with a network's logits for two black images; empty if nothing is."""
     rule, returned = f"(2, {classes}) of torch.float32", type(logits).__name__
-    if isinstance(logits, Tensor):
-        returned = f"{tuple(logits.shape)} of {logits.dtype}"
+    returned = f"{tuple(logits.shape)} of {logits.dtype}" if isinstance(logits, Tensor) else returned
     if not isinstance(logits, Tensor) or returned != rule:
         return f"must return logits {rule} for images {tuple(images.shape)}; it returns {returned}"
     if not bool(logits.isfinite().all()):

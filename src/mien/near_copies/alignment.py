@@ -22,8 +22,7 @@ def axis_matrix(side_px: int, zoom: npt.ArrayLike = 1.0, shift_px: npt.ArrayLike
     centre = np.float32((side_px - 1) / 2)
     pixels = np.arange(side_px, dtype=np.float32)
     at = centre + (pixels - centre - shift_px) / zoom
-    if fill:
-        at = np.clip(at, 0, side_px - 1)
+    at = np.clip(at, 0, side_px - 1) if fill else at
     return np.asarray(np.maximum(0, 1 - np.abs(at[..., np.newaxis] - pixels)))
 
 

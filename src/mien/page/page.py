@@ -23,6 +23,7 @@ from mien.base.files import plain, write_bytes, write_text
 from mien.base.labels import class_colours
 from mien.evaluation.paired_tests import Spread
 from mien.evaluation.results import Estimate, json_ready
+from mien.page import wording
 from mien.page.chart import Chart, svg_element
 from mien.page.wording import Cell, Format, escape, figure_environment, render, slug, table_environment, with_interval
 
@@ -139,21 +140,27 @@ class Table:
     def to_latex(self, caption: str = "", label: str = "") -> str:
         """Return a LaTeX ``tabular`` for the package booktabs, with numbers as on the page and the best in bold.
 
-        With a caption, by default the table's, it is in a ``table`` with a label, by default ``tab:NAME``.
+        With a caption, by default the table's, it is in a ``table`` with a label, by default ``tab:NAME``. If rows are
+        too long for a page, intervals are below their values.
         """
-        texts = [*self._texts()]
-        head, *rows = ([escape(cell) for cell in row] for row in texts)
+        texts, formats = [*self._texts()], [column.format for column in self.columns]
+        letters = sum(3 + max(map(len, cells)) for cells in zip(*texts, strict=True))
+        rows = [[[*map(escape, cells)]] for cells in texts]
+        if letters > wording.MAX_LETTERS:
+            pairs = [[wording.two_lines(*each) for each in zip(row, formats, strict=True)] for row in self.rows]
+            heads = [[*map(escape, column.heading.rpartition(" ")[::2])] for column in self.columns]
+            rows = [[[*line] for line in zip(*row, strict=True) if any(line)] for row in (heads, *pairs)]
         for place, name in self.best:
-            at = [column.name for column in self.columns].index(name)
-            rows[place][at] = f"\\textbf{{{rows[place][at]}}}"
-        first, *others = (" & ".join(cells) + " \\\\\n" for cells in (head, *rows))
+            cells, at = rows[place + 1][0], [column.name for column in self.columns].index(name)
+            cells[at] = f"\\textbf{{{cells[at]}}}"
+        first, *others = ("".join(" & ".join(cells) + " \\\\\n" for cells in row) for row in rows)
         columns = "".join("l" if column.format == "text" else "r" for column in self.columns)
-        body = f"\\toprule\n{first}\\midrule\n{''.join(others)}\\bottomrule\n"
+        between = "\\addlinespace\n" if max(map(len, rows)) > 1 else ""
+        body = f"\\toprule\n{first}\\midrule\n{between.join(others)}\\bottomrule\n"
         tabular = f"\\begin{{tabular}}{{{columns}}}\n{body}\\end{{tabular}}\n"
         caption = caption or self.caption
         if not (caption or label):
             return tabular
-        letters = sum(3 + max(map(len, cells)) for cells in zip(*texts, strict=True))
         return table_environment(tabular, caption, label or f"tab:{self.name}", letters)
 
     def _texts(self) -> Iterator[list[str]]:

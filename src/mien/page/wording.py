@@ -180,14 +180,27 @@ def figure_environment(file: str, caption: str, label: str) -> str:
     return _floating("figure", f"\\includegraphics{{{file}}}\n", caption, label, below=True)
 
 
+MAX_LETTERS, _NAME_LETTERS = 84, 20
+"""How many small letters a line of a page has, with three for a gap between two columns; and a name in a long row."""
+
+
+def two_lines(value: Any, form: Format) -> tuple[str, str]:
+    """Return a value as LaTeX, and what is below it in a long row: its interval, or the second half of a long name."""
+    text, below = shown(value, form), interval(value, form).removesuffix("%")
+    cuts = [match.end() for match in re.finditer("[-_/ ]", text)] if len(text) > _NAME_LETTERS else []
+    cut = min(cuts, key=lambda at: abs(2 * at - len(text)), default=len(text))
+    return escape(text[:cut]), f"\\scriptsize {escape(below)}" if below else escape(text[cut:])
+
+
 def table_environment(tabular: str, caption: str, label: str, letters: int) -> str:
     """Return a ``table`` with a caption above its ``tabular``, printed smaller the more letters its rows have.
 
-    One of more than 84 letters, three for a gap, is scaled to the width of the text, by the package graphicx.
+    One of more than :data:`MAX_LETTERS` has narrow gaps. What is still too wide is scaled, by the package graphicx.
     """
-    if letters > 84:
-        tabular = f"\\resizebox{{\\linewidth}}{{!}}{{%\n{tabular}}}\n"
     size = "\\footnotesize\n" if letters > 76 else "\\small\n" if letters > 66 else ""
+    if letters > MAX_LETTERS:
+        size = "\\footnotesize\\setlength{\\tabcolsep}{3pt}\n"
+        tabular = f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{tabular}}}\n"
     return _floating("table", f"\\smallskip\n{size}{tabular}", caption, label, below=False)
 
 

@@ -55,9 +55,7 @@ def augment(
     if recipe.blur or recipe.noise or recipe.low_resolution:
         pixels = corrupt(pixels, recipe, generator)
     batch = normalise(pixels, spec)
-    if recipe.random_erasing:
-        batch = _erase(batch, recipe.random_erasing, generator)
-    return batch
+    return _erase(batch, recipe.random_erasing, generator) if recipe.random_erasing else batch
 
 
 def corrupt(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> Tensor:

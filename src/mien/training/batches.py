@@ -125,8 +125,7 @@ def balance(dataset: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
 
 def balanced_counts(counts: Ints, recipe: BalanceRecipe) -> Ints:
     """Compute the number of faces per class after :func:`balance` from the number before. int64 (C,) -> int64 (C,)."""
-    if recipe.faces_per_class:
-        counts = np.minimum(counts, recipe.faces_per_class)
+    counts = np.minimum(counts, recipe.faces_per_class) if recipe.faces_per_class else counts
     match recipe.sampling:
         case "none" | "batches":
             return counts

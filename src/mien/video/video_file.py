@@ -192,8 +192,7 @@ class VideoFile:
         """Return width and height with square pixels, before the frame is rotated upright."""
         aspect = self._stream.sample_aspect_ratio
         # A more extreme aspect ratio means a damaged header.
-        if aspect is None or not Fraction(1, 4) <= aspect <= 4:
-            aspect = Fraction(1)
+        aspect = Fraction(1) if aspect is None or not Fraction(1, 4) <= aspect <= 4 else aspect
         width, height = max(round(frame.width * aspect), 1), frame.height
         self._check_size(width, height)
         return width, height
