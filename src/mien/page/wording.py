@@ -195,7 +195,7 @@ def two_lines(value: Any, form: Format) -> tuple[str, str]:
 def table_environment(tabular: str, caption: str, label: str, letters: int) -> str:
     """Return a ``table`` with a caption above its ``tabular``, printed smaller the more letters its rows have.
 
-    One of more than :data:`MAX_LETTERS` has narrow gaps. What is still too wide is scaled, by the package graphicx.
+    One of more than :data:`MAX_LETTERS` has narrow gaps. If it is still too wide, the package graphicx scales it.
     """
     size = "\\footnotesize\n" if letters > 76 else "\\small\n" if letters > 66 else ""
     if letters > MAX_LETTERS:
