@@ -179,10 +179,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the model to a ``.onnx`` file for :func:`mien.load` and all commands, and return the path.
-
-        Raises DataError: wrong suffix (``out-path``).
-        """
+        """Write a ``.onnx`` file for :func:`mien.load` and all commands, and return its path. Raises DataError."""
         if Path(path).suffix != ".onnx":
             raise DataError(f"path must name a .onnx file; found {path}.", code="out-path")
         write_bytes(path, self.model_)

@@ -17,7 +17,7 @@ from mien.evaluation.estimates import break_down, evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.page.page import Column, Table
-from mien.page.terminal import evaluation_text, group_text, rich_table, subsets_table
+from mien.page.terminal import as_text, evaluation_text, group_text, rich_table, subsets_table
 from mien.page.wording import Cell, interval, shown, with_interval
 from mien.video.timeline import clock
 from support import raises
@@ -95,13 +95,14 @@ def test_latex_has_minus_signs_the_best_in_bold_caption_and_label(tmp_path):
     assert (tmp_path / "t.tex").read_text() == expected
 
 
-def test_latex_of_a_long_row_has_intervals_below_their_values():
+def test_a_long_row_has_intervals_below_their_values():
     """Oracle: the lines as LaTeX sets them. A row of two such columns fits a page."""
-    columns = (Column("model", "text"), *(Column(f"mean F{n}", "percent") for n in range(4)))
-    row = ("cross_entropy-of-seed-0", *[Estimate(0.5, 0.25, 0.75)] * 4)
+    columns = (Column("model", "text"), *(Column(f"mean F{n}", "percent") for n in range(12)))
+    row = ("cross_entropy-of-seed-0", *[Estimate(0.5, 0.25, 0.75)] * 12)
     long, short = (Table("t", columns[:n], [row[:n]], "T.").to_latex() for n in (5, 3))
     lines = (" & mean" * 4, "cross\\_entropy-" + " & 50.0\\%" * 4, "of-seed-0" + " & \\scriptsize 25.0--75.0" * 4)
     assert all(f"{line} \\\\\n" in long for line in lines)
+    assert as_text(rich_table(Table("t", columns, [row]))).count("25.0–75.0%") == 12, "no column is cut off"
     assert "cross\\_entropy-of-seed-0 & 50.0\\% [25.0--75.0\\%] & 50.0\\% [25.0--75.0\\%] \\\\\n" in short
 
 

@@ -56,8 +56,7 @@ def decide(
     tied = is_expression & (highest[:, np.newaxis] - probabilities < margin)
     tied[np.arange(len(top)), top] = False
     tied[np.array(classes)[top] == NOT_A_FACE_CLASS] = False
-    likely = is_expression[top] & (highest >= unsure_below) & (tied.sum(axis=1) <= MAX_ALTERNATIVES)
-    return Decisions(top, likely, tied)
+    return Decisions(top, is_expression[top] & (highest >= unsure_below) & (tied.sum(axis=1) <= MAX_ALTERNATIVES), tied)
 
 
 def softmax(logits: Floats) -> Floats:

@@ -27,8 +27,11 @@ def show(renderable: RenderableType, pipe_width: int = 120) -> None:
     """Print a result on stdout. For a pipe, which has no width, ``pipe_width`` columns are used."""
     from rich.console import Console
 
+    from mien.page.terminal import least_width
+
     console = Console(width=None if is_terminal(sys.stdout) else pipe_width, markup=False, emoji=False, highlight=False)
-    console.width = max(console.width, 80)  # a narrower terminal wraps lines; a table would lose its first column
+    # A narrower terminal wraps lines; rich would cut columns off.
+    console.width = least_width(renderable, max(console.width, 80))
     console.print(renderable)
 
 

@@ -89,8 +89,7 @@ def read_pixels(path: Path, options: ReadOptions) -> Table:
                 skipped.append((place, str(error)))
                 continue
             fields[header.pixels] = ""  # the text would take four times the memory of the pixels
-            if not rows:
-                faces = new_images(count, face.shape)
+            faces = new_images(count, face.shape) if not rows else faces
             faces[len(rows)] = face
             rows.append((last, fields))
     notes: tuple[Notice, ...] = ()

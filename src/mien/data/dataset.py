@@ -243,10 +243,7 @@ class Dataset:
         return ", ".join(f"{self.vote_classes[at]} {votes[at]:.3g}" for at in ranked if votes[at] > 0)
 
     def of_split(self, split: str) -> Dataset:
-        """Return the faces of one split; ``"all"`` returns all faces.
-
-        Raises DataError: the split does not exist, or this data has no face in it.
-        """
+        """Return the faces of one split, or of ``"all"``. Raises DataError if there are none."""
         if split == ALL:
             return self
         if split not in SPLITS:
@@ -272,10 +269,7 @@ class Dataset:
         return replace(self.subset(merged >= 0), labels=merged[merged >= 0], classes=scheme.classes)
 
     def with_classes(self, classes: tuple[str, ...]) -> Dataset:
-        """Renumber the labels for another order of classes, which may include additional ones.
-
-        Raises DataError: a class of this data is not among ``classes``.
-        """
+        """Renumber the labels for other, perhaps more ``classes``. Raises DataError if they lack one of the data."""
         if classes == self.classes:
             return self
         if unknown := [name for name in self.classes if name not in classes]:

@@ -230,8 +230,7 @@ def _files(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> list[o
 
 def _official_splits(files: list[str]) -> list[str]:
     """Return FER2013's name of each file's split; empty unless all files are named that way."""
-    found = [_OFFICIAL_NAME.match(Path(file).name) for file in files]
-    words = [match[1] for match in found if match is not None]
+    words = [match[1] for match in [_OFFICIAL_NAME.match(Path(file).name) for file in files] if match is not None]
     return words if len(words) == len(files) and is_official(words) else []
 
 

@@ -358,8 +358,7 @@ def proportion_among(hits: Bools, among: Bools | None = None, groups: Groups | N
     if with_hit and with_miss:
         deviations = np.bincount(group_of, weights=hits - share)
         worth = len(hits) / max(float(deviations @ deviations) / (len(hits) * share * (1 - share)), 1.0)
-        if min(with_hit, with_miss) < FEW_GROUPS:
-            worth = min(worth, float(count))
+        worth = min(worth, float(count)) if min(with_hit, with_miss) < FEW_GROUPS else worth
     return Estimate(share, *wilson_interval(share * worth, worth))
 
 

@@ -56,10 +56,7 @@ class McNemar(JsonResult):
 
 
 def shared_samples(several: Sequence[Predictions]) -> list[Predictions]:
-    """Keep only the samples that all predictions have, e.g. for models trained with and without disgust.
-
-    Raises DataError if they have no sample in common.
-    """
+    """Keep only the samples that all predictions have. Raises DataError if they have no sample in common."""
     shared = reduce(np.intersect1d, (predictions.sample_ids for predictions in several))
     if not len(shared):
         raise DataError("These predictions share no sample, so they cannot be compared.", code="data-differs")
@@ -231,10 +228,7 @@ class RepeatedDifference:
 
 
 def aligned(runs: Sequence[Predictions]) -> list[Predictions]:
-    """Keep only the samples that all runs have, in the same order.
-
-    Raises DataError for no common sample, or if labels, classes or data differ.
-    """
+    """Keep the samples that all runs have, in one order. Raises DataError for none, or other labels, classes, data."""
     first, *others = shared_samples(runs)
     return [match_samples(first, predictions)[1] for predictions in (first, *others)]
 

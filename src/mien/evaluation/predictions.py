@@ -37,10 +37,7 @@ _STORED_AS: dict[str, Any] = {"iu": np.int64, "f": np.float64, "iuf": np.float64
 
 
 def _array(name: str, given: Any, kinds: str, *shape: int | None) -> Array:
-    """Convert to an array, numbers to 64 bits. Raises DataError for other kinds of dtype or another shape (None: any).
-
-    ``kinds`` is a key of ``_KINDS``.
-    """
+    """Convert to an array, numbers to 64 bits. Raises DataError for other ``kinds`` or another shape (None: any)."""
     values: Array = np.asarray(given)
     fits = values.ndim == len(shape) and all(side in {None, own} for side, own in zip(shape, values.shape, strict=True))
     if values.dtype.kind not in kinds or not fits:

@@ -159,8 +159,7 @@ class Evaluation:
         if not self.trained_on:
             return None
         advice = "Training used other splits (--group, --clean), had identical images, or began with such a model."
-        if self.split in {"all", "train"}:
-            advice = "Evaluate it on other images."
+        advice = "Evaluate it on other images." if self.split in {"all", "train"} else advice
         words = f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. {advice}"
         return Notice(words, code="trained-on")
 

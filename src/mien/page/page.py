@@ -147,19 +147,19 @@ class Table:
         letters = sum(3 + max(map(len, cells)) for cells in zip(*texts, strict=True))
         rows = [[[*map(escape, cells)]] for cells in texts]
         if letters > wording.MAX_LETTERS:
-            pairs = [[wording.two_lines(*each) for each in zip(row, formats, strict=True)] for row in self.rows]
-            heads = [[*map(escape, column.heading.rpartition(" ")[::2])] for column in self.columns]
-            rows = [[[*line] for line in zip(*row, strict=True) if any(line)] for row in (heads, *pairs)]
+            heads = [each.heading.rpartition(" ") for each in self.columns]
+            pairs = [[(escape(first), escape(last)) for first, _, last in heads]]
+            pairs += [[wording.two_lines(*each) for each in zip(row, formats, strict=True)] for row in self.rows]
+            rows = [[[*line] for line in zip(*row, strict=True) if any(line)] for row in pairs]
         for place, name in self.best:
             cells, at = rows[place + 1][0], [column.name for column in self.columns].index(name)
             cells[at] = f"\\textbf{{{cells[at]}}}"
         first, *others = ("".join(" & ".join(cells) + " \\\\\n" for cells in row) for row in rows)
         columns = "".join("l" if column.format == "text" else "r" for column in self.columns)
-        between = "\\addlinespace\n" if max(map(len, rows)) > 1 else ""
+        between = "\\addlinespace\n" if max(map(len, rows[1:]), default=1) > 1 else ""
         body = f"\\toprule\n{first}\\midrule\n{between.join(others)}\\bottomrule\n"
         tabular = f"\\begin{{tabular}}{{{columns}}}\n{body}\\end{{tabular}}\n"
-        caption = caption or self.caption
-        if not (caption or label):
+        if not (caption := caption or self.caption) and not label:
             return tabular
         return table_environment(tabular, caption, label or f"tab:{self.name}", letters)
 

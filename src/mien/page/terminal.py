@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -174,15 +175,15 @@ def rich_table(table: Table) -> RichTable:
     # Intervals get their own column; more than two are below their values.
     with_interval = [any(interval(row[at], of.format) for row in table.rows) for at, of in enumerate(table.columns)]
     below = sum(with_interval) > 2
-    # The first column names the rows, so it keeps 12 characters where a table is too wide.
-    first = min(12, max((len(shown(row[0], table.columns[0].format)) for row in table.rows), default=0))
+    # The first column names the rows, so it keeps 8 or 12 characters where a table is too wide.
+    first = min(8 if below else 12, max((len(shown(row[0], table.columns[0].format)) for row in table.rows), default=0))
     for column, wide in zip(table.columns, with_interval, strict=True):
         # Use Text, because rich treats square brackets in a str as markup.
         justify: Literal["left", "right"] = "left" if column.format == "text" else "right"
         result.add_column(
-            Text(column.heading),
+            Text(column.heading.replace(" ", "\n") if below else column.heading),
             justify=justify,
-            no_wrap=column.format not in {"text", "number"} and not column.head,
+            no_wrap=column.format not in ({"text"} if below else {"text", "number"}) and not column.head,
             min_width=_MIN_NUMBER if column.head else None if result.columns else first,
             overflow="fold",
         )
@@ -285,16 +286,27 @@ def _needed_width(names: Sequence[str], headers: Sequence[str]) -> int:
     return first + sum(max(len(header), 3) for header in headers) + total_column + 2 * (len(headers) + 2)
 
 
+def least_width(renderable: Any, width: int) -> int:
+    """Return the width, or a larger one at which rich cuts no column off; first columns may be folded."""
+    if not isinstance(renderable, RichTable):
+        return max([width, *(least_width(each, width) for each in getattr(renderable, "renderables", ()))])
+    console, first = Console(width=1000), renderable.columns[0]
+    first.width = first.min_width
+    found = Measurement.get(console, console.options, renderable).minimum
+    first.width = None
+    return max(width, found)
+
+
 def as_text(renderable: Any) -> str:
-    """Return the plain text that rich would print, in at most 100 columns."""
+    """Return the plain text that rich would print, in 100 columns where that is enough."""
     stream = io.StringIO()
     # In a notebook, rich would also display the text.
-    Console(file=stream, width=100, color_system=None, force_jupyter=False).print(renderable)
+    Console(file=stream, width=least_width(renderable, 100), color_system=None, force_jupyter=False).print(renderable)
     return stream.getvalue()
 
 
 def as_html(renderable: Any) -> str:
     """Return the output of rich as HTML for a notebook."""
-    console = Console(record=True, width=100, file=io.StringIO(), force_jupyter=False)
+    console = Console(record=True, width=least_width(renderable, 100), file=io.StringIO(), force_jupyter=False)
     console.print(renderable)
     return console.export_html(inline_styles=True, code_format="<pre style='font-family: monospace'>{code}</pre>")

@@ -238,8 +238,8 @@ def confusion_section(context: ReportContext) -> Section:
 
     chart = CaptionedChart(
         plots.confusion_chart(evaluation.confusion, classes, keys),
-        "Each row is a true class, each column a predicted class. A cell shows the percentage of the row and the "
-        "count. The diagonal is correct.",
+        "Confusion matrix: each row is a true class, each column a predicted class. A cell shows the percentage of the "
+        "row and the count. The diagonal is correct.",
         scrolls=len(classes) > shared.MAX_UNSCROLLED_CLASSES,
     )
     of_classes = (chart, shared.classification_report(evaluation))
