@@ -72,8 +72,7 @@ class MergedVotes:
             *(f"{name} repeats the first answer on {share_text(share)} of repeated images" for name, share in items),
         ]
         if self.between is not None:
-            agree = f"two people agree on {share_text(self.between)} of the images"
-            lines.append(f"{agree} (Krippendorff's alpha {self.alpha:.2f})")
+            lines.append(f"two people agree on {share_text(self.between)} (Krippendorff's alpha {self.alpha:.2f})")
         if self.ceiling is not None:
             words = f"the best possible answers would be the majority's for {share_text(self.ceiling)} of the images"
             lines.append(f"{words} with five votes or more: about the ceiling of any model")
@@ -163,8 +162,7 @@ def merge_votes(
     columns = ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in classes))
     for file, own in ((written, columns), (again, ("image",))):
         if file.exists() and CsvFile(file).names != own:
-            words = f"{file} is not of an earlier merge. Move it, or give another folder of votes."
-            raise DataError(words, code="file-exists")
+            raise DataError(f"{file} is not of an earlier merge. Move it, or give another folder.", code="file-exists")
     write_rows(written, columns, rows)
     write_rows(again, ("image",), [(name,) for name in order])
     found = vote_ceiling(table, classes)
@@ -180,8 +178,8 @@ def _notices(ballots: Mapping[str, Sequence[Vote]], others: Sequence[str]) -> It
         shorter, longer = ballots[one], ballots[other]
         # A copy may be of an earlier day, and sorted by a spreadsheet. Repeated faces differ between people.
         if len(shorter) >= MIN_EQUAL and not Counter(shorter) - Counter(longer):
-            words = f"{one} and {other} gave the same {len(shorter):,} votes. If one file is a copy, move it away."
-            yield Notice(words, code="ballots-equal")
+            yield Notice(
+                f"{one} and {other} gave the same {len(shorter):,} votes. Is one a copy?", code="ballots-equal"
+            )
     if others:
-        words = f"Files that are no CSV were left out: {len(others):,}, such as {others[0]}."
-        yield Notice(words, code="files-skipped")
+        yield Notice(f"Files that are no CSV were left out: {len(others):,}, as {others[0]}.", code="files-skipped")

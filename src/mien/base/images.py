@@ -212,8 +212,7 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def _too_large(name: str, pixels: str = "too many") -> DataError:
-    words = f"{name} has {pixels} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it first."
-    return DataError(words, code="image-pixels")
+    return DataError(f"{name} has {pixels} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it.", code="image-pixels")
 
 
 def _upright(image: Image, name: str) -> Image:

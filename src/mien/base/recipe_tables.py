@@ -59,8 +59,7 @@ class ModelRecipe(BaseModel, extra="allow", frozen=True, allow_inf_nan=False):
             raise RecipeError(words, code="model-unknown")
         known = MODEL_SETTINGS[self.name]
         for key in self.settings.keys() - known:
-            words = f"The model {self.name} has no setting '{key}'.{nearest(key, known)}"
-            raise RecipeError(words, code="model-setting")
+            raise RecipeError(f"Model {self.name} has no setting '{key}'.{nearest(key, known)}", code="model-setting")
 
 
 class OnlyWith(NamedTuple):

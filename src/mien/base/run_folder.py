@@ -152,8 +152,7 @@ class RunFolder:
         """Read the recipe. Raises RunError if the folder holds no run, RecipeError if the recipe is no longer valid."""
         if not self.is_run:
             what = "does not exist" if not self.path.exists() else "has no recipe.toml, so it is no run folder"
-            words = f"{self.path} {what}. Make a run with: mien train RECIPE --data PATH --out DIR"
-            raise RunError(words, code="run-missing")
+            raise RunError(f"{self.path} {what}. Make one: mien train RECIPE --data PATH --out DIR", code="run-missing")
         from mien.base.recipe import load_recipe
 
         return load_recipe(str(self.recipe_file))
@@ -333,5 +332,4 @@ def _check_folder(run: RunFolder, name: str | os.PathLike[str], given: str, know
         raise ModelError(f"There is no model at {name}. {given}, or: {', '.join(known)}.{meant}", code="model-missing")
     folds = [] if run.is_run else [fold for fold in sorted(run.path.glob("fold-*")) if RunFolder(fold).is_run]
     if folds:
-        words = f"{run.path} holds the runs of {len(folds)} folds. Give one of them, such as {folds[0]}."
-        raise ModelError(words, code="model-missing")
+        raise ModelError(f"{run.path} holds {len(folds)} folds. Give one, such as {folds[0]}.", code="model-missing")

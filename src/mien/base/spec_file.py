@@ -85,8 +85,7 @@ class SpecKind:
             text = json.dumps(content, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value))
         except (ValueError, RecursionError):
             # TOML's hexadecimal numbers can be of any length; Python writes at most 4300 digits.
-            words = f"The {self.noun} {origin} has a number of too many digits, or brackets nested too deep."
-            raise self._error(words) from None
+            raise self._error(f"The {self.noun} {origin} has a number too long, or brackets nested too deep.") from None
         try:
             return model.model_validate_json(text, strict=True)
         except ValidationError as error:

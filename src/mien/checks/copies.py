@@ -142,8 +142,7 @@ def _conflicts_of_measured(dataset: Dataset, identical: Groups) -> Found:
             for index in copies.tolist():
                 other = copies[dataset.labels[copies] != dataset.labels[index]][0]
                 label = dataset.classes[dataset.labels[other]]
-                reason = f"identical to sample {dataset.rows[other]} of {split}, whose label is {label}"
-                yield index, "conflict", reason, None
+                yield index, "conflict", f"identical to sample {dataset.rows[other]} of {split}, labelled {label}", None
 
 
 def _leaks(dataset: Dataset, identical: Groups, near: Groups) -> Found:

@@ -46,8 +46,7 @@ def _root(
         typer.echo(context.get_help())
     elif process_count() > 1:
         if context.invoked_subcommand not in {"train", "distill"}:
-            words = "Leave out torchrun: only mien train and mien distill share their work."
-            raise TrainingError(words, code="options")
+            raise TrainingError("Leave out torchrun: only mien train and mien distill share work.", code="options")
         with needs_extra("train", "Training"):
             from mien.training.device import join_processes
 

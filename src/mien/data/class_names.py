@@ -56,8 +56,7 @@ class ClassNames:
         if mapped is None and whole:
             self.guessed.add(number)
         if mapped is None and canonical not in EXPRESSIONS:
-            words = f"{where}: label {label.strip()[:40]} is not one of {_NUMBERING}. Name it with --map."
-            raise DataError(words, code="labels")
+            raise DataError(f"{where}: label {label.strip()[:40]} is not in {_NUMBERING}. See --map.", code="labels")
         return mapped or canonical
 
     def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
@@ -67,8 +66,7 @@ class ClassNames:
         two classes, without a map. Raises DataError for a name on the map's left side that never occurs.
         """
         for unused in self._unused.values():
-            words = f"--map names '{unused}', which is not a label in {path}.{nearest(unused, self._seen)}"
-            raise DataError(words, code="label-scheme")
+            raise DataError(f"--map names '{unused}', not in {path}.{nearest(unused, self._seen)}", code="label-scheme")
         notices = []
         for name, given in self._labels_of.items():
             labels = sorted(given, key=name.__ne__)

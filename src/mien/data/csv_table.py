@@ -211,6 +211,5 @@ def _parse_pixels(text: str, where: str) -> Ints:
         found = "'...'" if "..." in text else f"'{text[:20]}'"
         raise DataError(f"{where}: {_PIXELS}; found {found}.", code="pixels") from None
     if len(fractions := values[values != np.rint(values)]):
-        advice = "If white is 1, multiply by 255 and round."
-        raise DataError(f"{where}: {_PIXELS}; found {fractions[0]:g}. {advice}", code="pixels")
+        raise DataError(f"{where}: {_PIXELS}; found {fractions[0]:g}. If white is 1, multiply by 255.", code="pixels")
     return np.clip(values, -1e9, 1e9).astype(np.int64)

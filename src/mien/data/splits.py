@@ -327,8 +327,7 @@ def _check_values(name: str, values: Array, source: Texts) -> None:
         raise DataError(f"'{name}' has {values.shape[1]} values per sample; --group needs one.", code="group")
     unknown = np.flatnonzero(missing(values))
     if len(unknown):
-        words = f"{source[unknown[0]]}: no value in '{name}', as in {len(unknown):,} of {len(values):,} samples."
-        raise DataError(words, code="group")
+        raise DataError(f"{source[unknown[0]]}: no '{name}', as {len(unknown):,} of {len(values):,}.", code="group")
 
 
 def _matches(pattern: str, source: Texts) -> Texts:

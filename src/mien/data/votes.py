@@ -159,8 +159,7 @@ def with_votes(dataset: Dataset, path: str | os.PathLike[str]) -> Dataset:
 
 
 def _other_images(what: str) -> DataError:
-    advice = "For images other than fer2013.csv's, give columns 'votes_<class>'."
-    return DataError(f"{what}. {advice}", code="data-differs")
+    return DataError(f"{what}. For images other than fer2013.csv's, give columns 'votes_<class>'.", code="data-differs")
 
 
 def read_ferplus(path: Path) -> tuple[Texts, Ints]:
@@ -204,8 +203,7 @@ def rating_notices(dataset: Dataset) -> Iterator[Notice]:
             yield Notice(f"{error} Ratings will not be measured.", code=error.code)
             continue
         if ratings is not None and (marked := int((np.isnan(ratings[:, 0]) & ~missing(dataset.columns[name])).sum())):
-            words = f"{name}: ratings of -2 left out, AffectNet's mark for a missing one: {marked:,}."
-            yield Notice(words, code="values-missing")
+            yield Notice(f"{name}: ratings of -2 (AffectNet: missing) left out: {marked:,}.", code="values-missing")
 
 
 def ratings_fingerprint(dataset: Dataset, names: Sequence[str]) -> str:

@@ -280,8 +280,7 @@ class Predictions(PerSample):
             raise DataError("There are no samples; predictions need at least one face.", code="predictions")
         ids, repeats = np.unique(self.sample_ids, return_counts=True)
         if len(ids) < count:
-            words = f"'sample_ids' must be unique; {ids[repeats > 1][0]} occurs {repeats.max()} times."
-            raise DataError(words, code="predictions")
+            raise DataError(f"'sample_ids' has {ids[repeats > 1][0]}, {repeats.max()} times.", code="predictions")
         rule, labels = f"'labels' must be 0..{class_count - 1} for {class_count} classes", self.labels
         _refuse((labels < 0) | (labels >= class_count), rule, labels, self.sample_ids)
         check_probabilities(self.sample_ids, probabilities)
@@ -419,8 +418,7 @@ def _read_arrays(path: Path) -> dict[str, Array]:
             assert archive.zip is not None  # zip is None only after closing
             unpacked = sum(entry.file_size for entry in archive.zip.infolist())
             if unpacked > _MAX_BYTES:
-                words = f"Its arrays would take {unpacked:,} bytes; the limit is {_MAX_BYTES:,}."
-                raise DataError(words, code="predictions")
+                raise DataError(f"Its arrays take {unpacked:,} bytes; the limit is {_MAX_BYTES:,}.", code="predictions")
             if missing := [name for name in _ARRAYS if name not in archive.files]:
                 words = f"Missing: {', '.join(missing)}; found: {', '.join(archive.files) or 'nothing'}."
                 raise DataError(words, code="predictions")

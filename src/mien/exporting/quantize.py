@@ -35,8 +35,7 @@ def to_fp16(graph: bytes) -> bytes:
         with np.errstate(over="ignore"):
             values = onnx.numpy_helper.to_array(tensor).astype(np.float16)
         if not np.isfinite(values).all():
-            words = f"The weights {name} exceed the range of fp16; keep this model in fp32."
-            raise ModelError(words, code="export-failed")
+            raise ModelError(f"The weights {name} exceed fp16's range; keep this model in fp32.", code="export-failed")
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}.half"))
         casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]

@@ -191,8 +191,7 @@ def find_provider(name: str | None) -> str:
     if found is None:
         # Azure's, which sends images to a server, is no advice.
         known = ", ".join(sorted({provider.removesuffix(_SUFFIX).lower() for provider in present} - {"azure"}))
-        words = f"ONNX Runtime has no provider '{name}' here; it has: {known}. Others: onnxruntime-gpu."
-        raise ModelError(words, code="provider")
+        raise ModelError(f"ONNX Runtime has no provider {name} here but {known}. See onnxruntime-gpu.", code="provider")
     return found
 
 

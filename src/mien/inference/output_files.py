@@ -306,8 +306,7 @@ class ResumableOutput:
             # Check under the lock, because another command may just have finished; it removes its journal last.
             if out.exists() and not overwrite and not self.part.stat().st_size:
                 self._remove()
-                words = f"{out} exists already and is complete. Choose another name, or replace it with --overwrite."
-                raise RunError(words, code="file-exists")
+                raise RunError(f"{out} exists and is complete. Choose another, or use --overwrite.", code="file-exists")
             self._resume(settings)
         except BaseException:
             self._close()
@@ -385,7 +384,6 @@ class ResumableOutput:
                         self.done.add(result["source"])
                     good += len(line)
         except (ValueError, KeyError, TypeError, RecursionError):
-            words = f"{self.part} is damaged or not mien's. Remove it, or choose another --out."
-            raise RunError(words, code="journal") from None
+            raise RunError(f"{self.part} is damaged or not mien's. Remove it, or set --out.", code="journal") from None
         self._stream.truncate(good)
         self._stream.seek(0, os.SEEK_END)

@@ -70,14 +70,12 @@ def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateO
 def _check_column(by: str, faces: Dataset, split: str) -> None:
     """Raise a DataError for no such column, several values per face, or values that make no groups."""
     if by == "split":
-        words = f"An evaluation has one split, here '{split}'; choose another with --split."
-        raise DataError(words, code="columns")
+        raise DataError(f"An evaluation has one split, here '{split}'; choose another with --split.", code="columns")
     if by not in faces.columns:
         known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
         raise DataError(f"The data has no column '{by}'." + known, code="columns")
     if faces.columns[by].ndim != 1:
-        words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; --by needs one."
-        raise DataError(words, code="columns")
+        raise DataError(f"Column {by} has {faces.columns[by].shape[1]} values a face; --by needs one.", code="columns")
     group_values(faces.columns[by])
 
 

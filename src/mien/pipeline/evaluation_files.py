@@ -216,8 +216,7 @@ def find_robustness(
 ) -> RobustnessResult | Notice:
     """Return the first ``robustness.json`` for the predictions' split and model, or a notice why there is none."""
     if predictions.split == "test":
-        words = "Robustness section skipped: only mien evaluate may use the test split."
-        return Notice(words, code="robustness-skipped")
+        return Notice("Robustness section skipped: only mien evaluate uses the test split.", code="robustness-skipped")
     nothing = NOT_MEASURED
     for place in folders:
         file = place / NAME if place.is_dir() else place

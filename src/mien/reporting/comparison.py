@@ -251,8 +251,7 @@ def comparison_table(found: Comparison, key: str = "comparison") -> Table:
         change: Format = "points" if metric.percent else "signed"
         cells = Cell(each.first, form), Cell(each.second, form), Cell(each.difference, change)
         rows.append((metric.name, *cells, each.p_value))
-    caption = f"Difference: {found.second} minus {found.first}; of percentages in points."
-    return Table(f"{key}-differences", columns, rows, caption)
+    return Table(f"{key}-differences", columns, rows, f"{found.second} minus {found.first}; of percentages in points.")
 
 
 def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Table:

@@ -93,8 +93,7 @@ def check_groups(faces: Dataset, groups: Ints, count: int) -> None:
     own, labels = groups[predicted], faces.labels[predicted]
     found = len(np.unique(own))
     if count not in range(2, found + 1):
-        words = f"--folds {count}: train and validation have {found:,} groups. Give 2 to {found} folds."
-        raise DataError(words, code="options")
+        raise DataError(f"--folds {count}: train and validation have {found:,} groups.", code="options")
     names = np.unique(faces.columns[faces.group_column])[own] if faces.group_column else own
     check_class_groups(names, labels, faces.classes, named=bool(faces.group_column))
 
@@ -194,8 +193,7 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
             (begun != start and names_start, "another --from"),
         ):
             if differs:
-                words = f"{run.path} was started with {what}. Give the same, or another --out."
-                raise RunError(words, code="run-other")
+                raise RunError(f"{run.path} was started with {what}. Give it, or another --out.", code="run-other")
 
 
 def measure_folds(predictions: Predictions, folds: FoldPlan) -> Evaluation:

@@ -73,8 +73,7 @@ class CompletedRun:
         try:
             return read_predictions(self.folder / PREDICTIONS)
         except DataError as error:
-            words = f"{error} Remove the folder {self.folder}; the study then repeats the run."
-            raise StudyError(words, code="study-damaged") from None
+            raise StudyError(f"{error} Remove {self.folder}; the study repeats this.", code="study-damaged") from None
 
 
 def read_completed(results: Path) -> dict[str, CompletedRun]:

@@ -146,16 +146,14 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Settings
     file = _KIND.check(_SpaceFile, content, origin)
     for (key, _), name in product(as_pairs(changes), file.parameters):
         if f"{name}.".startswith(f"{key}.") or f"{key}.".startswith(f"{name}."):
-            words = f"The search space {origin} searches '{name}', so '{key}' cannot be set."
-            raise RecipeError(words, code="space-value")
+            raise RecipeError(f"Search space {origin} searches '{name}'; '{key}' cannot be set.", code="space-value")
     base = load_recipe(
         str(folder / file.recipe) if is_path(file.recipe) else file.recipe,
         [*([] if file.epochs is None else [("epochs", file.epochs)]), *as_pairs(changes)],
     )
     for key in file.parameters:
         if any(f"{fixed}.".startswith(f"{key}.") for fixed in _FIXED):
-            words = f"The search space {origin} cannot vary '{key}', which all trials share."
-            raise RecipeError(words, code="space-value")
+            raise RecipeError(f"Search space {origin} cannot vary '{key}': all trials share it.", code="space-value")
     space = Space(name=Path(origin).stem, base=base, **dict(file))
     try:
         for _ in space.recipes_at_the_ends():

@@ -208,8 +208,7 @@ class Study(StrictModel):
         """Return the variant with this name. Raises :class:`StudyError` if there is none."""
         variants = {variant.name: variant for variant in self.variants}
         if name not in variants:
-            words = f"The study '{self.name}' has no variant '{name}'.{nearest(name, variants)}"
-            raise StudyError(words, code="study-value")
+            raise StudyError(f"Study '{self.name}' has no variant {name}.{nearest(name, variants)}", code="study-value")
         return variants[name]
 
     def seeds_of(self, variant: Variant) -> tuple[int, ...]:

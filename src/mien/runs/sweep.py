@@ -158,8 +158,7 @@ def check_networks(space: Space) -> None:
             try:
                 check_network(recipe, 2)
             except RecipeError as error:
-                words = f"The search space {space.name} cannot vary '{key}': {error}"
-                raise RecipeError(words, code="space-value") from None
+                raise RecipeError(f"Search space {space.name} cannot vary {key}: {error}", code="space-value") from None
 
 
 @contextmanager
@@ -185,8 +184,7 @@ def _opened(space: Space, faces: Dataset, out: Path, url: str | None) -> Iterato
             )
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
                 if study.user_attrs.get(key, value) != value:
-                    words = f"{shown} belongs to a sweep of {what}. Choose another --out."
-                    raise RunError(words, code="sweep-database")
+                    raise RunError(f"{shown} has a sweep of {what}. Choose another --out.", code="sweep-database")
                 if key not in study.user_attrs:
                     study.set_user_attr(key, value)
             if url is None:

@@ -139,8 +139,7 @@ class Tracker:
         times = {"half-life": half_life_seconds, "time between detections": detect_every_seconds or 0.0}
         for name, seconds in times.items():
             if not 0 <= seconds < float("inf"):
-                message = f"The {name} must be a number of seconds, 0 or more; found {seconds:g}."
-                raise DataError(message, code="options")
+                raise DataError(f"The {name} must be in seconds, 0 or more; found {seconds:g}.", code="options")
         if frame_rate is not None and not frame_rate > 0:
             raise DataError(f"The frame rate must be above 0; found {frame_rate:g}.", code="options")
         # Use one thread, which is enough for a few faces: others would spin while frames are decoded.
@@ -263,8 +262,7 @@ def track(
         ...     print([(face.track, face.prediction.answer) for face in frame.faces])
     """
     if isinstance(source, bool) or not isinstance(source, str | os.PathLike | int):
-        message = f"A video is a file, the number of a camera or an address; found {type(source).__name__}."
-        raise DataError(message, code="options")
+        raise DataError(f"A video is a file, camera number or address; found {type(source).__name__}.", code="options")
     if isinstance(source, str) and source.isdecimal():
         source = int(source)  # the command line gives a camera's number as text
     name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
