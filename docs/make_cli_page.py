@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mien.cli.commands import COMMANDS, load_command
-from mien.cli.main import app
+from mien.cli.main import COMMANDS, app, load_command
 
 PAGE = Path(__file__).parent / "cli.md"
 HEAD = """# The command line

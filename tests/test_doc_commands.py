@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.exceptions import TyperException
 
-from mien.cli.commands import COMMANDS, load_command
+from mien.cli.main import COMMANDS, load_command
 
 ROOT = Path(__file__).parents[1]
 # cli.md is made of the parser; lab-notebook.md has the commands of each day, some of which are gone.

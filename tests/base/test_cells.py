@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mien.base.cells import is_missing, missing, parse_column, parse_number
+from mien.base.arrays import is_missing, missing, parse_column, parse_number
 
 GAPS = ["", " ", "NA", "N/A", "n/a", "#N/A", "None", "null", "NULL", "NaN", "NaT", "<NA>", "-", ".", "\\N", "#NULL!"]
 

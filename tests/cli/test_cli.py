@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mien.cli import more
-from mien.cli.commands import COMMANDS
+from mien.cli.main import COMMANDS
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.data.synthetic import synthetic_faces
@@ -194,7 +194,7 @@ def test_help_lists_every_command_under_its_heading_and_imports_none(mien):
         "print(sorted(name for name in sys.modules if name.startswith('mien.cli.') or name in {'rich', 'numpy'}))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "['mien.cli.commands', 'mien.cli.main', 'mien.cli.options']"
+    assert done.stdout.splitlines()[-1] == "['mien.cli.main', 'mien.cli.main', 'mien.cli.options']"
 
 
 @pytest.mark.parametrize(

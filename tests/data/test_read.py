@@ -12,7 +12,7 @@ import pytest
 
 from mien.base.errors import DataError
 from mien.base.images import open_image
-from mien.data import cache
+from mien.data import read as cache
 from mien.data.dataset import Dataset
 from mien.data.read import ReadOptions, load_dataset, read_data
 from support import raises
@@ -116,10 +116,10 @@ def faces(noise):
 
 
 def test_cache_loads_a_memory_map_without_hashing(faces, monkeypatch):
-    cache.store("key", faces, {"notes": ["one"]})
+    cache.store_entry("key", faces, {"notes": ["one"]})
     fingerprint = faces.fingerprint
     monkeypatch.setattr("mien.data.dataset.hashlib.sha256", None)
-    found = cache.load("key")
+    found = cache.load_entry("key")
     assert found is not None
     again, facts = found
     assert again.fingerprint == fingerprint
@@ -196,11 +196,11 @@ def test_cache_warns_once_if_it_cannot_be_written(kaggle_table, cache_in_tmp, ca
 def test_cache_keeps_the_most_recently_used_entries(faces, cache_in_tmp):
     now = time.time()
     for index in range(cache.KEPT_ENTRIES):
-        cache.store(f"key{index}", faces, {})
+        cache.store_entry(f"key{index}", faces, {})
         os.utime(cache_in_tmp / "faces" / f"key{index}", (now - 1000 + index, now - 1000 + index))
-    assert cache.load("key0") is not None  # using it makes it recent
-    cache.store("one more", faces, {})
-    assert [cache.load(f"key{index}") is not None for index in range(3)] == [True, False, True]
+    assert cache.load_entry("key0") is not None  # using it makes it recent
+    cache.store_entry("one more", faces, {})
+    assert [cache.load_entry(f"key{index}") is not None for index in range(3)] == [True, False, True]
     assert len(list((cache_in_tmp / "faces").iterdir())) == cache.KEPT_ENTRIES
 
 

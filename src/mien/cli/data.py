@@ -10,7 +10,7 @@ from mien.api.inputs import read
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import check_outside, check_replaceable
 from mien.base.run_folder import check_out
-from mien.cli.commands import Subcommands
+from mien.cli.main import Subcommands
 from mien.cli.options import Range, shows
 from mien.cli.output import notice, show_facts, show_json
 from mien.cli.source import SourceOptions

@@ -10,7 +10,7 @@ from mien.api.label import doubtful_first, relative_images
 from mien.base.errors import DataError, needs_extra
 from mien.base.processes import available_cores
 from mien.base.run_folder import find_model
-from mien.cli.commands import Subcommands
+from mien.cli.main import Subcommands
 from mien.cli.options import Port, Positive
 from mien.cli.output import leave_out, notice, show_json
 from mien.data.ballots import ballot_file, check_answers, read_ballot

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mien.base.arrays import Ints
-from mien.base.cells import is_missing
+from mien.base.arrays import Ints, is_missing
 from mien.base.errors import DataError, Notice, nearest
 from mien.base.labels import EXPRESSIONS, canonical_class, composed, order_classes
 from mien.data.splits import canonical_split

@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mien.base.arrays import Ints, Pixels
-from mien.base.cells import is_missing, parse_column
+from mien.base.arrays import Ints, Pixels, is_missing, parse_column
 from mien.base.errors import DataError, Notice
 from mien.base.processes import track
 from mien.data.csv_file import PATH_HEADERS, CsvFile, find_column, normalize_header

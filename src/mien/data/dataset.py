@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.arrays import Array, Ints, Pixels, Texts
-from mien.base.cells import is_missing
+from mien.base.arrays import Array, Ints, Pixels, Texts, is_missing
 from mien.base.errors import DataError, nearest
 from mien.base.images import open_image_source
 from mien.base.labels import LabelScheme, order_classes

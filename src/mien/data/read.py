@@ -1,11 +1,26 @@
-"""The shapes of data that mien reads: which lies at a path, and reading it through the cache."""
+"""The shapes of data that mien reads: which lies at a path, and reading it through a cache of decoded faces.
+
+    <cache>/faces/<key>/images.npy    uint8 (N, S, S[, 3]), reopened as a memory map
+                        table.npz     labels, splits, sources, rows, votes, columns
+                        meta.json     classes and other plain values, fingerprints, notes on how the data was read
+
+A key is made of paths, sizes and modification times of the source, and of the options, so an entry is found without
+reading the source. It is written to a temporary folder and renamed, so half an entry never counts.
+"""
 
 import difflib
 import hashlib
 import json
+import logging
 import os
+import shutil
+import tempfile
+import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,8 +28,7 @@ from typing import Any
 import numpy as np
 
 from mien.base.errors import DataError, Notice
-from mien.base.files import expand_home, refuse_pointer
-from mien.data import cache as face_cache
+from mien.base.files import cache_folder, expand_home, refuse_pointer
 from mien.data import folders
 from mien.data.clean import Clean, apply_clean, read_clean
 from mien.data.csv_file import CSV_SUFFIXES
@@ -206,7 +220,7 @@ def _read(path: Path, options: ReadOptions, cache: bool) -> ReadResult:
     try:
         source, shape = detect_shape(path)
         key = _cache_key(source, shape, options) if cache else ""
-        kept = face_cache.load(key) if cache else None
+        kept = load_entry(key) if cache else None
         if kept is not None:
             faces, facts = kept
             skipped = tuple((str(name), str(reason)) for name, reason in facts.get("skipped", ()))
@@ -218,8 +232,8 @@ def _read(path: Path, options: ReadOptions, cache: bool) -> ReadResult:
     if cache:
         said = [(each.code, each) for each in result.notes]
         facts = {"split_origin": result.split_origin, "skipped": result.skipped, "notes": said}
-        face_cache.store(key, result.faces, facts)
-        if is_mapped(result.faces.images) and (kept := face_cache.load(key)) is not None:
+        store_entry(key, result.faces, facts)
+        if is_mapped(result.faces.images) and (kept := load_entry(key)) is not None:
             # Keep only one copy of the images on disk.
             result = replace(result, faces=kept[0])
     return result
@@ -261,3 +275,96 @@ def dataset_info(result: ReadResult) -> dict[str, Any]:
         "fingerprint": result.fingerprint,
         "fingerprint_without_test": faces.fingerprint_without_test,
     }
+
+
+KEPT_ENTRIES = 20
+"""Number of most recently used entries to keep."""
+
+_PART_PREFIX = ".part-"
+_PART_LIFETIME_SECONDS = 24 * 3600.0
+_COLUMN_PREFIX = "column."
+
+_logger = logging.getLogger("mien.data")
+
+
+def load_entry(key: str) -> tuple[Dataset, dict[str, Any]] | None:
+    """Open the entry of ``key``: its memory-mapped faces and its metadata; None without one. A damaged one goes."""
+    folder = cache_folder("faces") / key
+    try:
+        faces, facts = read_entry(folder)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    with suppress(OSError):
+        os.utime(folder)
+    return faces, facts
+
+
+def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
+    """Open the memory-mapped files that :func:`write_entry` wrote. A damaged entry may raise any exception of numpy."""
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    # np.load would leave a damaged file open if it had opened it itself
+    with (folder / "table.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as table:
+        arrays: dict[str, Any] = {name: table[name] for name in table.files}
+    columns = {name: arrays.pop(_COLUMN_PREFIX + name) for name in meta["columns"]}
+    plain: dict[str, Any] = meta["plain"]
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+    faces = Dataset(images=images, columns=columns, **plain, **arrays)
+    return faces.with_fingerprints(str(meta["fingerprint"]), str(meta["fingerprint_without_test"])), dict(meta["facts"])
+
+
+def write_entry(folder: Path, dataset: Dataset, facts: dict[str, Any]) -> None:
+    """Write faces and metadata into an empty folder. Raises :class:`OSError`."""
+    np.save(folder / "images.npy", dataset.images, allow_pickle=False)
+    values = {
+        each.name: getattr(dataset, each.name) for each in fields(dataset) if each.name not in {"images", "columns"}
+    }
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    columns = {_COLUMN_PREFIX + name: value for name, value in dataset.columns.items()}
+    np.savez(folder / "table.npz", allow_pickle=False, **arrays, **columns)
+    meta = {
+        "plain": {name: value for name, value in values.items() if name not in arrays},
+        "columns": list(dataset.columns),
+        "fingerprint": dataset.fingerprint,
+        "fingerprint_without_test": dataset.fingerprint_without_test,
+        "facts": facts,
+    }
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def store_entry(key: str, dataset: Dataset, facts: dict[str, Any]) -> None:
+    """Store ``dataset`` and ``facts`` (plain JSON values) under ``key``. If writing fails, warn once, in one line."""
+    parent = cache_folder("faces")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_PART_PREFIX, dir=parent, ignore_cleanup_errors=True) as part:
+            entry = Path(part) / key
+            entry.mkdir()
+            write_entry(entry, dataset, facts)
+            with suppress(OSError):  # another process may have stored the same data meanwhile
+                entry.rename(parent / key)
+        _remove_old_entries(parent)
+    except OSError as error:
+        # NumPy's error on a full disk says only how many items were written.
+        reason = error.strerror or "a file could not be written whole; is the disk full?"
+        _warn_once(f"{parent} cannot store decoded images ({reason}); continuing without a cache.")
+
+
+def _remove_old_entries(parent: Path) -> None:
+    """Remove the least recently used entries and leftovers of killed processes."""
+    entries = []
+    for entry in parent.iterdir():
+        with suppress(OSError):  # another process may have removed it
+            used = entry.stat().st_mtime
+            if not entry.name.startswith(_PART_PREFIX):
+                entries.append((used, entry))
+            elif time.time() - used > _PART_LIFETIME_SECONDS:
+                shutil.rmtree(entry, ignore_errors=True)
+    for _, path in sorted(entries, reverse=True)[KEPT_ENTRIES:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@lru_cache
+def _warn_once(message: str) -> None:
+    _logger.warning(message)

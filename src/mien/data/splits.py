@@ -13,8 +13,7 @@ from contextlib import suppress
 import numpy as np
 import numpy.typing as npt
 
-from mien.base.arrays import Array, Bools, Ints, Pixels, Texts, join_groups
-from mien.base.cells import missing
+from mien.base.arrays import Array, Bools, Ints, Pixels, Texts, join_groups, missing
 from mien.base.errors import DataError, RunError, nearest
 from mien.base.files import cache_folder, whole_file
 from mien.base.labels import composed

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.base.arrays import Array
-from mien.base.cells import is_missing
+from mien.base.arrays import Array, is_missing
 from mien.base.errors import DataError, Notice
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.class_names import ClassNames, index_classes, split_of

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.base.arrays import Array, Floats, Ints, Texts
-from mien.base.cells import missing, parse_number
+from mien.base.arrays import Array, Floats, Ints, Texts, missing, parse_number
 from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home
 from mien.base.heads import NAMES

@@ -8,8 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from mien.base.arrays import Array, Bools, Floats, Groups, Ints, Texts
-from mien.base.cells import MISSING, is_missing
+from mien.base.arrays import MISSING, Array, Bools, Floats, Groups, Ints, Texts, is_missing
 from mien.base.errors import DataError
 from mien.base.labels import UNSURE
 from mien.evaluation import metrics

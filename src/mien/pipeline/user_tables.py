@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.base.arrays import Floats
-from mien.base.cells import is_missing, parse_number
+from mien.base.arrays import Floats, is_missing, parse_number
 from mien.base.errors import DataError, Notice
 from mien.base.labels import EXPRESSIONS, NO_EXPRESSION, UNSURE, canonical_class, composed
 from mien.data.csv_file import PATH_HEADERS, CsvFile, find_column, normalize_header

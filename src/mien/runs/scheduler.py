@@ -20,7 +20,7 @@ from mien.base.errors import MienError, ModelError, Notice, RecipeError, StudyEr
 from mien.base.processes import available_cores, start_ray
 from mien.base.recipe import Settings, load_recipe
 from mien.base.run_folder import find_trained
-from mien.data.cache import write_entry
+from mien.data.read import write_entry
 from mien.models.registry import completed
 from mien.runs.plan import CompletedRun, FacesByForm, PlannedRun, StudyCallback, folder_of, read_run
 from mien.runs.spec import Study, Variant

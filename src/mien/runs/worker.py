@@ -23,8 +23,8 @@ from mien.base.files import write_text
 from mien.base.processes import set_quiet
 from mien.base.recipe import Recipe, dump_recipe
 from mien.base.run_folder import HistoryLine, RunFolder
-from mien.data.cache import read_entry
 from mien.data.dataset import Dataset
+from mien.data.read import read_entry
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.pipeline.training_run import run_recipe
 from mien.runs.plan import PREDICTIONS, RECORD, RunRecord
@@ -147,7 +147,7 @@ def answer(job: str, must_stop: Callable[[], bool] = lambda: False) -> str:
 
 
 def make_job(job: RunJob, dataset: Path, threads: int) -> str:
-    """Write a job for another process, with its data set, as :func:`mien.data.cache.write_entry` stores it."""
+    """Write a job for another process, with its data set, as :func:`mien.data.read.write_entry` stores it."""
     return json.dumps({**vars(job), "dataset": str(dataset), "threads": threads})
 
 
