@@ -3,8 +3,6 @@
 It works wherever scikit-learn needs an estimator: ``cross_val_score``, ``GridSearchCV``, ``Pipeline``, ``joblib.dump``.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -185,7 +183,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         write_bytes(path, self.model_)
         return Path(path)
 
-    def __sklearn_tags__(self) -> Tags:
+    def __sklearn_tags__(self) -> "Tags":
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.positive_only = True

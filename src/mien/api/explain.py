@@ -1,7 +1,5 @@
 """``mien.explain``: map which pixels favour the predicted expression."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """``mien.find_lr``, ``mien.cross_validate``, ``mien.study`` and ``mien.sweep``: many trainings."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -151,7 +149,7 @@ def cross_validate(
     settings: Mapping[str, Any] | Sequence[Change] | None = None,
     resume: bool = False,
     device: str = "auto",
-    callback: Callback | None = None,
+    callback: "Callback | None" = None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> CrossValidated:
     """Train a model for each fold of train and validation, and measure it on that fold.
@@ -315,8 +313,8 @@ def sweep(
     device: str = "auto",
     storage: str | None = None,
     notify: Callable[[str], None] = lambda line: None,
-    callback: Callback | None = None,
-) -> SweepResult:
+    callback: "Callback | None" = None,
+) -> "SweepResult":
     """Train one recipe many times with different values of some keys, and compare the validation accuracies.
 
     Args:

@@ -1,7 +1,5 @@
 """``mien.to_pandas`` and ``mien.to_supervision``: convert predictions for other packages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 def to_pandas(
     predictions: Iterable[Prediction | list[Prediction] | Photo | VideoFrame] | Prediction | Photo | VideoFrame,
-) -> DataFrame:
+) -> "DataFrame":
     """Return a table with a row per face and the columns of ``mien predict --csv`` and ``mien video``.
 
     Args:

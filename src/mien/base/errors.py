@@ -8,8 +8,6 @@ printed as a line that begins with ``note:``. A code names the kind of error or 
 tests should match the code, not the sentence.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 import warnings
@@ -110,7 +108,7 @@ class Notice(str):
         return (str(self),), {"code": self.code}
 
     @property
-    def line(self) -> Notice:
+    def line(self) -> "Notice":
         """The notice as the command line prints it."""
         return Notice(f"note: {self} [{self.code}]", code=self.code)
 

@@ -3,8 +3,6 @@
 To add an output, write its class here, and add a line to :data:`HEADS`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -195,7 +193,7 @@ class VotesHead(LabelHead):
             probabilities = probabilities / np.array([factors[name] for name in self.classes])
         return derived_affect(probabilities, self.classes)
 
-    def under(self, rule: AnswerRule) -> VotesHead:
+    def under(self, rule: AnswerRule) -> "VotesHead":
         """Return the output that ``rule`` makes from this one: expressions, and "not-a-face" if it has that class."""
         shown = tuple(name for name in self.classes if name not in NO_EXPRESSION or name == NOT_A_FACE_CLASS)
         return replace(self, name=ANSWER, classes=shown, rule=rule, given=self.classes)

@@ -1,7 +1,5 @@
 """The manifest in a model file: classes, input, outputs, recipe, metrics."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping
@@ -83,7 +81,7 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
     created: str = Field(description="UTC, ISO 8601")
 
     @model_validator(mode="after")
-    def _rule_fits(self) -> Manifest:
+    def _rule_fits(self) -> "Manifest":
         if ANSWER in self.outputs:
             raise ValueError(f"an output is named {ANSWER}")
         if self.answer is not None:
@@ -208,7 +206,7 @@ _OTHER_FORMATS = (
 
 def open_model(
     path: str | Path, threads: int | None = None, provider: str = "CPUExecutionProvider", content: bytes | None = None
-) -> tuple[InferenceSession, Manifest]:
+) -> "tuple[InferenceSession, Manifest]":
     """Open a model file as :func:`open_session`. Raises ModelError too if it is not mien's, or of a newer schema."""
     path = Path(path)
     session = open_session(path, threads, provider, content)
@@ -222,7 +220,7 @@ def open_model(
 
 def open_session(
     path: Path, threads: int | None = None, provider: str = "CPUExecutionProvider", content: bytes | None = None
-) -> InferenceSession:
+) -> "InferenceSession":
     """Open a file of a network without reading any other. A graph is a program: open only files that you trust.
 
     ``provider`` is ONNX Runtime's name of the device's provider; the CPU computes all other nodes. A prediction uses
@@ -269,7 +267,7 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.", code="model-damaged") from None
 
 
-def _check_graph(session: InferenceSession, manifest: Manifest, path: Path) -> None:
+def _check_graph(session: "InferenceSession", manifest: Manifest, path: Path) -> None:
     """Raise :class:`ModelError` unless the graph has the input and outputs of its manifest."""
     crop_px = manifest.input.crop_px
     sizes = {"images": [manifest.input.channels, crop_px, crop_px]} | {

@@ -3,8 +3,6 @@
 Unknown keys, wrong types and values out of range raise an error that names the key. No key is ignored.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -116,7 +114,7 @@ class Recipe(StrictModel):
         return {name: outputs[name] for name in (*named, *sorted(set(outputs) - set(named)))}
 
     @model_validator(mode="after")
-    def _a_fitted_head_takes_one_epoch(self) -> Recipe:
+    def _a_fitted_head_takes_one_epoch(self) -> "Recipe":
         others = self.outputs or self.ema_decay or self.recalibrate_bn or self.self_adaptive or self.own_parts
         tables = (self.optim, self.schedule, self.augment.model_copy(update={"flip": False}))
         changed = [table for table in tables if table != type(table)()]
@@ -126,7 +124,7 @@ class Recipe(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _early_sizes_grow(self) -> Recipe:
+    def _early_sizes_grow(self) -> "Recipe":
         shares = [share for share, _ in self.progressive_resizing]
         if shares != sorted(shares):
             raise ValueError("progressive_resizing needs pairs sorted by their first values")
@@ -136,7 +134,7 @@ class Recipe(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _classes_are_balanced_once(self) -> Recipe:
+    def _classes_are_balanced_once(self) -> "Recipe":
         balance = self.balance
         chosen = [
             name
@@ -153,7 +151,7 @@ class Recipe(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _every_changed_key_has_an_effect(self) -> Recipe:
+    def _every_changed_key_has_an_effect(self) -> "Recipe":
         for table in type(self).model_fields:
             values = getattr(self, table)
             for name, info in type(values).model_fields.items() if isinstance(values, BaseModel) else ():

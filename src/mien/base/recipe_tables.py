@@ -1,7 +1,5 @@
 """The tables of a recipe: network, optimiser, schedule, augmentation, and so on, each a strict value."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, Self
 

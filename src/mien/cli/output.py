@@ -1,7 +1,5 @@
 """Printing of results, and checks of the folder given as ``--out``."""
 
-from __future__ import annotations
-
 import json
 import platform
 import shlex
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def show(renderable: RenderableType, pipe_width: int = 120) -> None:
+def show(renderable: "RenderableType", pipe_width: int = 120) -> None:
     """Print a result on stdout. For a pipe, which has no width, ``pipe_width`` columns are used."""
     from rich.console import Console
 

@@ -1,7 +1,5 @@
 """Options for reading the data given to a command."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Read and write faces in parquet files, in the layout of a Hugging Face image data set."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -110,7 +108,7 @@ def _further(dataset: Dataset) -> dict[str, Array]:
     return named | {free_name(name): values for name, values in dataset.columns.items()}
 
 
-def _schema(dataset: Dataset, split_origin: str | None) -> pa.Schema:
+def _schema(dataset: Dataset, split_origin: str | None) -> "pa.Schema":
     import pyarrow as pa
 
     kinds = {
@@ -264,7 +262,7 @@ def _json_of(metadata: dict[bytes, bytes], key: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _to_array(column: ChunkedArray) -> Array | None:
+def _to_array(column: "ChunkedArray") -> Array | None:
     """Convert a column to a NumPy array of N entries; None for an unsupported type."""
     import pyarrow as pa
 

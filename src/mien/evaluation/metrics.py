@@ -5,8 +5,6 @@ Probabilities are float (N, C), rows sum to 1, in all files of this folder. The 
 without rows) is NaN, never 0. Intervals are of the bootstrap over samples for any metric, Wilson's for a proportion.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -133,7 +131,7 @@ class OneVersusRest:
     count: int
 
     @classmethod
-    def of(cls, is_positive: Bools, scores: Floats) -> OneVersusRest:
+    def of(cls, is_positive: Bools, scores: Floats) -> "OneVersusRest":
         """Compute the place of each row from its mask, bool (N,), and its score, float (N,)."""
         edges = np.unique(scores[is_positive])
         positions = np.searchsorted(edges, scores, side="left") + np.searchsorted(edges, scores, side="right")

@@ -4,8 +4,6 @@ A metric varies with the sampling of the split and with the randomness of traini
 run shows only the first. Runs with other seeds also show the variance of training.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -221,7 +219,7 @@ class RepeatedDifference:
     seeds: int
     adjusted_p_value: float = math.nan
 
-    def bounded(self) -> RepeatedDifference:
+    def bounded(self) -> "RepeatedDifference":
         """Clip the interval to -1..1, because metrics in 0..1 cannot differ by more."""
         found = self.difference
         return replace(self, difference=Estimate(found.value, max(found.low, -1.0), min(found.high, 1.0)))

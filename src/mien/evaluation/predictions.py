@@ -1,7 +1,5 @@
 """A model's predictions for the faces of one split, with their true labels. docs/predictions.md has the file format."""
 
-from __future__ import annotations
-
 import math
 import os
 import re
@@ -314,7 +312,7 @@ class Predictions(PerSample):
         """Fraction of samples whose most probable class is the label, 0..1."""
         return float(self.right.mean())
 
-    def in_order(self, classes: tuple[str, ...]) -> Predictions:
+    def in_order(self, classes: tuple[str, ...]) -> "Predictions":
         """Return the same predictions with the same classes in another order."""
         if classes == self.classes:
             return self
@@ -322,7 +320,7 @@ class Predictions(PerSample):
         labels = np.argsort(columns)[self.labels]
         return replace(self, labels=labels, probabilities=self.probabilities[:, columns], classes=classes)
 
-    def with_scheme(self, scheme: LabelScheme | None) -> Predictions:
+    def with_scheme(self, scheme: LabelScheme | None) -> "Predictions":
         """Apply a label scheme: probabilities are summed over each group and rescaled.
 
         Samples of dropped classes are removed, as in ``Dataset.with_scheme``. Votes and answers are removed too,

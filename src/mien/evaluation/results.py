@@ -1,7 +1,5 @@
 """Result classes of an evaluation. The table, ``metrics.json`` and the report are built from them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -107,11 +105,11 @@ class Evaluation:
     resamples: int
     groups: int | None = None
     note: str = ""
-    answer: AnswerEvaluation | None = None
-    subsets: tuple[SubsetMetrics, ...] = ()
-    votes: VoteEvaluation | None = None
+    answer: "AnswerEvaluation | None" = None
+    subsets: "tuple[SubsetMetrics, ...]" = ()
+    votes: "VoteEvaluation | None" = None
     trained_on: int = 0
-    by: BreakDown | None = None
+    by: "BreakDown | None" = None
 
     @property
     def accuracy(self) -> Estimate:

@@ -3,8 +3,6 @@
 The notices at the end are about photos given as face crops, and face crops given as photos.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,7 +44,7 @@ class Box:
         left, top, right, bottom = self.clipped(image.shape[1], image.shape[0]).xyxy
         return image[top:bottom, left:right]
 
-    def clipped(self, width: int, height: int) -> Box:
+    def clipped(self, width: int, height: int) -> "Box":
         """Return the part of the box inside an image, at least one pixel. Boxes in all results are clipped this way."""
         left, top = min(max(self.left, 0), width - 1), min(max(self.top, 0), height - 1)
         right, bottom = min(self.left + self.width, width), min(self.top + self.height, height)
@@ -73,11 +71,11 @@ class Face:
     score: float
     landmarks: dict[str, tuple[float, float]] = field(hash=False)
 
-    def clipped(self, width: int, height: int) -> Face:
+    def clipped(self, width: int, height: int) -> "Face":
         """Return the face with its box clipped to an image."""
         return replace(self, box=self.box.clipped(width, height))
 
-    def moved(self, box: Box) -> Face:
+    def moved(self, box: Box) -> "Face":
         """Return the face moved and scaled to ``box``, with its landmarks."""
         across, down = box.width / max(self.box.width, 1), box.height / max(self.box.height, 1)
         landmarks = {

@@ -7,8 +7,6 @@ holds the steps before and after the network (release/wrap_detector.py). The bro
 same file. The constants were chosen on the photographs of docs/lab-notebook.md.
 """
 
-from __future__ import annotations
-
 import math
 from functools import cache
 from pathlib import Path
@@ -228,7 +226,7 @@ def find_detector(wanted: Detector | None = None) -> Detector:
     return OwnDetector(wanted)
 
 
-def detect(image: ImageSource) -> list[Face]:
+def detect(image: "ImageSource") -> list[Face]:
     """Detect the faces in one image, the largest first.
 
     Args:

@@ -1,7 +1,5 @@
 """Classifier for face crops that runs a model file with onnxruntime, without torch; and test-time augmentation."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -69,7 +67,7 @@ class OnnxClassifier:
         self.mirrored: bool = self.manifest.mirrored
 
     @classmethod
-    def opened(cls, session: InferenceSession, manifest: Manifest, path: Path) -> Self:
+    def opened(cls, session: "InferenceSession", manifest: Manifest, path: Path) -> Self:
         """Return a classifier for an open session; ``path`` is where its file is, or will be."""
         model = cls.__new__(cls)
         model.path, model.manifest, model.mirrored = path, manifest, manifest.mirrored
@@ -152,7 +150,7 @@ class OnnxClassifier:
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
-def run_model(session: InferenceSession, outputs: Sequence[str], inputs: Floats32, path: Path) -> list[Floats32]:
+def run_model(session: "InferenceSession", outputs: Sequence[str], inputs: Floats32, path: Path) -> list[Floats32]:
     """Run a graph on a batch, float32 (N, channels, crop_px, crop_px); return some outputs, float32 (N, C) each.
 
     Raises ModelError (``model-damaged``), which names the file, ``path``: onnxruntime failed, or an output is NaN,
@@ -172,7 +170,7 @@ def run_model(session: InferenceSession, outputs: Sequence[str], inputs: Floats3
     return found
 
 
-def _widths(session: InferenceSession) -> dict[str, int]:
+def _widths(session: "InferenceSession") -> dict[str, int]:
     """Return the number of values per face of each output of the graph."""
     return {output.name: output.shape[1] for output in session.get_outputs()}
 

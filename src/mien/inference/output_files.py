@@ -11,8 +11,6 @@ A photo's result is ``{"source", "image": {"width", "height"}, "detector", "face
 with named outputs adds the names in :attr:`mien.inference.prediction.Prediction.fields`.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -312,7 +310,7 @@ class ResumableOutput:
             self._close()
             raise
 
-    def __enter__(self) -> ResumableOutput:
+    def __enter__(self) -> "ResumableOutput":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:

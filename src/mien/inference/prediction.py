@@ -1,7 +1,5 @@
 """Predictions for one face, and for all faces of a photo."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -178,7 +176,7 @@ class Prediction:
     def _decisions(self) -> Decisions:
         return decide(self.probability_vector[np.newaxis], self.classes, self.unsure_below, self.margin)
 
-    def show(self) -> Image:
+    def show(self) -> "Image":
         """Draw the enlarged face crop beside a bar for each class. Raises DataError without one (``image-missing``)."""
         if self.crop is None:
             raise DataError("This prediction has no face crop to show. Predict the image again.", code="image-missing")
@@ -222,7 +220,7 @@ class Photo:
     predictions: list[Prediction] = field(hash=False)
     rgb: Pixels | None = field(default=None, compare=False, repr=False)
 
-    def draw(self, **look: Unpack[Look]) -> Image:
+    def draw(self, **look: Unpack[Look]) -> "Image":
         """Return a copy of the photo, an RGB image, with the box and answer of each face.
 
         Args:

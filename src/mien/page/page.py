@@ -4,8 +4,6 @@ Without scripts the page is complete, with all charts and tables. A script (``te
 pointer, sorting and filtering. Each chart and each table is also saved as files under its name.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -125,7 +123,7 @@ class Table:
         content = forms[file.suffix.lower()]()
         write_bytes(file, content.encode("utf-8") if isinstance(content, str) else content)
 
-    def to_pandas(self) -> DataFrame:
+    def to_pandas(self) -> "DataFrame":
         """Return all rows as a data frame; an estimate has three columns. Raises MissingExtraError without pandas."""
         with needs_extra("pandas", "A data frame"):
             import pandas as pd

@@ -1,7 +1,5 @@
 """How values and texts are written in a terminal, on pages and in files: formats, templates, images, LaTeX."""
 
-from __future__ import annotations
-
 import base64
 import math
 import re
@@ -64,7 +62,7 @@ def shown(value: Any, form: Format = "decimal") -> str:
     return UNDEFINED if value is None or (isinstance(value, float) and math.isnan(value)) else _FORMATTERS[form](value)
 
 
-def spread_text(spread: Spread, form: Format) -> str:
+def spread_text(spread: "Spread", form: Format) -> str:
     """Format a mean over runs with its standard deviation, ``"61.2 ± 0.4%"``; one run is ``"61.2%"``."""
     mean, deviation = (shown(each, form) for each in (spread.mean, spread.deviation))
     return mean if UNDEFINED in {mean, deviation} else f"{mean.removesuffix('%')} ± {deviation}"
@@ -85,12 +83,12 @@ def with_interval(value: Any, form: Format = "decimal") -> str:
     return f"{shown(value, form)} [{around}]" if around else shown(value, form)
 
 
-def share_text(share: Estimate) -> str:
+def share_text(share: "Estimate") -> str:
     """Format a fraction with its interval, if there is one, in percent: ``71.0% [69.5–72.5%]``."""
     return with_interval(share, "percent")
 
 
-def metric_format(metric: MetricInfo) -> Format:
+def metric_format(metric: "MetricInfo") -> Format:
     """Return the format of a metric's values."""
     return "percent" if metric.percent else "decimal"
 
@@ -119,7 +117,7 @@ def duration_text(seconds: float, *, units: bool = False) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
+def kept_epoch_text(epoch: int, epochs: int, stopping: "StoppingRecipe") -> str:
     """Say which epoch is kept and why: ``"9, the last of 9"``, ``"7, the best of 24 by validation loss"``."""
     if stopping.keep == "last":
         return f"{epoch}, the last of {epochs}"

@@ -1,7 +1,5 @@
 """Files of an evaluation: predictions, metrics, the short report and the full report, written and found. No torch."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -89,7 +87,7 @@ class ReportInputs:
     @classmethod
     def find(
         cls, path: Path, model: Predictor | str | os.PathLike[str] | None = None, split: str | None = None
-    ) -> ReportInputs:
+    ) -> "ReportInputs":
         """Find predictions in a run or evaluation folder or a file, and their model, the run's or this; DataError."""
         is_file = path.is_file()
         file = path if is_file else find_predictions(path, split)

@@ -1,7 +1,5 @@
 """Predictions of one split with everything that their metrics need: faces, votes, groups, leaked samples. No torch."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -153,7 +151,7 @@ class MeasuredSplit:
         *,
         uncleaned: Dataset | None = None,
         part_of_split: bool = False,
-    ) -> MeasuredSplit:
+    ) -> "MeasuredSplit":
         """Match predictions, by any model, with their data, all splits at the size of ``model``, which made them.
 
         Without a model, classes may differ if a label scheme converts them. ``uncleaned`` is the data before a list of
@@ -178,7 +176,7 @@ class MeasuredSplit:
             predictions = replace(predictions, trained_on=trained) if trained.any() else predictions
         return cls(predictions, model, data, faces, chosen, reference)
 
-    def with_scheme(self, scheme: LabelScheme | None) -> MeasuredSplit:
+    def with_scheme(self, scheme: LabelScheme | None) -> "MeasuredSplit":
         """Merge classes, and drop samples of others; copies are still searched with the model's own classes."""
         if scheme is None:
             return self

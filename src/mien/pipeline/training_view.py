@@ -1,7 +1,5 @@
 """Progress display of training: a line per epoch and a bar on a terminal, a live table in a notebook."""
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -46,7 +44,7 @@ class TrainProgress(Callback):
     def __init__(self) -> None:
         self._bar: Progress | None = None
 
-    def on_train_begin(self, training: TrainingState) -> None:
+    def on_train_begin(self, training: "TrainingState") -> None:
         """See :class:`mien.training.callback.Callback`."""
         self._training = training
         self._rows: list[tuple[str, ...]] = []

@@ -1,7 +1,5 @@
 """A study's page and its table for the terminal, built from :mod:`mien.runs.table`."""
 
-from __future__ import annotations
-
 import math
 import sys
 import time
@@ -133,7 +131,7 @@ def _plot(metric: NamedMetric, rows: Sequence[VariantRow]) -> CaptionedChart:
     published = [row.variant.published.get(metric.key) for row in rows]
     has_bars = any(math.isfinite(each.interval.low) for each in spreads)
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         at = np.arange(len(rows))
         middle = np.array([scale * each.mean for each in spreads])
         ends = np.array([[scale * each.interval.low, scale * each.interval.high] for each in spreads]).T

@@ -7,8 +7,6 @@ recipe.toml history.csv  copied from the run folder
 predictions_validation.npz    predictions on validation (float32); missing if the run failed
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -115,7 +113,7 @@ class PlannedRun:
     data_fingerprint: str
     classes: tuple[str, ...]
     train_faces: int
-    parent: PlannedRun | None = None
+    parent: "PlannedRun | None" = None
     start_digest: str = ""
     targets_fingerprint: str = ""
     model: RunFolder | None = None

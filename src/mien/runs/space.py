@@ -5,8 +5,6 @@ Files are strict TOML; ``spaces/*.toml`` are the built-in spaces.
 Every range is checked against the recipe when the file is loaded, so that a mistyped key is an error at once.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -41,7 +39,7 @@ class Range(StrictModel):
     choice: Annotated[tuple[Any, ...], Field(min_length=2)] | None = Field(default=None, description="one of these")
 
     @model_validator(mode="after")
-    def _is_one_range(self) -> Range:
+    def _is_one_range(self) -> "Range":
         if len(self.model_fields_set) != 1:
             raise ValueError(f"a range needs exactly one of {', '.join(RANGE_KINDS)}")
         if self.choice is not None:
@@ -63,7 +61,7 @@ class Range(StrictModel):
         """All values of a choice as JSON, because Optuna stores text but not lists."""
         return tuple(json.dumps(value, ensure_ascii=False) for value in self.choice or ())
 
-    def suggest(self, trial: optuna.Trial, key: str) -> Any:
+    def suggest(self, trial: "optuna.Trial", key: str) -> Any:
         """Let Optuna draw a value; for a choice, one of :attr:`texts`."""
         if self.choice is not None:
             return trial.suggest_categorical(key, self.texts)
@@ -108,7 +106,7 @@ class Space(_SpaceFile):
         }
         return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
-    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+    def suggest(self, trial: "optuna.Trial") -> dict[str, Any]:
         """Let Optuna draw the values of a trial."""
         return self.values({key: each.suggest(trial, key) for key, each in self.parameters.items()})
 

@@ -1,7 +1,5 @@
 """A study as a typed, strict value: recipes, seeds and comparisons. ``studies/*.toml`` are built in."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -81,7 +79,7 @@ class Study(StrictModel):
     comparisons: tuple[ComparisonSpec, ...] = ()
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> Study:
+    def _is_consistent(self) -> "Study":
         self._check_unique()
         self._check_metrics_and_schemes()
         for number, variant in enumerate(self.variants):
@@ -167,7 +165,7 @@ class Study(StrictModel):
                 words = f"Variants of the comparison '{comparison.title}' have different classes. Merge those of all, "
                 raise StudyError(f'{words}as with: classes = "three"', code="study-value")
 
-    def changed(self, recipe: str | None, changes: Sequence[tuple[str, Any]]) -> Study:
+    def changed(self, recipe: str | None, changes: Sequence[tuple[str, Any]]) -> "Study":
         """Return the study with another recipe, new names, no published values, and changed settings in its title."""
         if recipe is None and not changes:
             return self
@@ -179,7 +177,7 @@ class Study(StrictModel):
             update |= {"name": f"{self.name}-{name_of_file(recipe)}", "recipe": recipe, "variants": variants}
         return self.model_copy(update=update)
 
-    def restricted(self, names: Sequence[str]) -> Study:
+    def restricted(self, names: Sequence[str]) -> "Study":
         """Return the study with only these variants (all without names) and those that they build on; StudyError."""
         if not names:
             return self

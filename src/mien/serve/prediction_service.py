@@ -1,7 +1,5 @@
 """Prediction in the service, outside the event loop and within the limits."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import logging
@@ -91,7 +89,7 @@ class PredictionService:
 
     async def predict(
         self, files: list[bytes], parameters: FaceParameters, reader: FaceReader, *, draw: bool = False
-    ) -> list[PredictedImage | ApiError]:
+    ) -> "list[PredictedImage | ApiError]":
         """Predict a request's images, a few at a time, so that others need not wait; an error for each that fails."""
         deadline = asyncio.get_running_loop().time() + self._limits.work_seconds
         turns = asyncio.Semaphore(self._limits.images_at_once)
@@ -111,8 +109,8 @@ class PredictionService:
         return await asyncio.gather(*(self._predict_image(work, turns, deadline) for work in works))
 
     async def _predict_image(
-        self, begin: Callable[[], PredictedImage], turns: asyncio.Semaphore, deadline: float
-    ) -> PredictedImage | ApiError:
+        self, begin: "Callable[[], PredictedImage]", turns: asyncio.Semaphore, deadline: float
+    ) -> "PredictedImage | ApiError":
         work: Future[PredictedImage] | None = None
         try:
             async with asyncio.timeout_at(deadline), turns:

@@ -1,7 +1,5 @@
 """Batches of an epoch: the balanced faces in random order, augmented and mixed."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +48,7 @@ class Batch:
     index: int
     weight: float = 1.0
 
-    def part(self, part: slice) -> Batch:
+    def part(self, part: slice) -> "Batch":
         """Return the part of the batch from one index to another."""
         partner = None if self.partner is None else self.partner[part]
         return replace(self, images=self.images[part], chosen=self.chosen[part], partner=partner)

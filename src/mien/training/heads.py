@@ -4,8 +4,6 @@ To add a kind of output, write a class and add it to :data:`HEADS`. All outputs 
 logits of the label's output, then those of the others. The loss of a step is the weighted sum of their losses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -59,7 +57,7 @@ class Head:
     device: torch.device
     label_loss: LossFunction
     taught: Tensor | None = None
-    moving: SelfAdaptive | None = None
+    moving: "SelfAdaptive | None" = None
 
     chance: ClassVar[float | None] = None
     """Loss of a network that guesses: all logits are equal; None stands for the log of the number of classes."""

@@ -1,7 +1,5 @@
 """Losses of logits and labels, and the weights of classes in them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,7 +69,7 @@ class Loss:
         missing = (-torch.expm1(log_probabilities)).clamp_min(1e-7)
         return weights * targets * missing**self.focal_gamma * -log_probabilities
 
-    def to(self, device: torch.device) -> Loss:
+    def to(self, device: torch.device) -> "Loss":
         """Return the loss on another device."""
         weights, shift = (None if each is None else each.to(device) for each in (self.class_weights, self.shift))
         return replace(self, class_weights=weights, shift=shift)

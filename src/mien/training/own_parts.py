@@ -1,8 +1,12 @@
 """A user's own loss, augmentation and optimiser: how they are called, and what they must return."""
 
+<<<<<<< HEAD
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+=======
+from collections.abc import Callable, Iterable, Iterator, Mapping
+>>>>>>> e6b38575 (Quote a type that is declared later; drop the future import for so few)
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,7 +64,7 @@ class Parts:
             with named(self.loss, "loss"):
                 object.__setattr__(self, "loss", self.loss())
 
-    def with_files(self, recipe: Recipe) -> Parts:
+    def with_files(self, recipe: Recipe) -> "Parts":
         """Add the functions from files that the recipe names, for parts that are not given."""
         names = {"optimizer" if table == "optim" else table: table for table in recipe.own_parts}
         wanted = {name: table for name, table in names.items() if getattr(self, name) is None}

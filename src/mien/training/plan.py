@@ -1,7 +1,5 @@
 """Plan of a training run: a recipe and a data set, with all that follows from both."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property

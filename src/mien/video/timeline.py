@@ -1,7 +1,5 @@
 """Summary of a whole video: the predictions of each track over time, and their page, ``timeline.html``."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -215,7 +213,7 @@ _FAINT = 0.3
 def expressions_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
     """Plot a row for each face: the stacked probabilities of its classes while it is visible; faint if in doubt."""
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         for row, number in enumerate(numbers):
             for edges, shares, in_doubt in timeline.runs(number):
                 # Draw from the start of the first step to the end of the last, so that a single step is visible too.
@@ -236,7 +234,7 @@ def expressions_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
     return make_chart("expressions", draw, height_inches=height, width_inches=_WIDTH_INCHES)
 
 
-def _finish(axes: Axes, timeline: Timeline) -> None:
+def _finish(axes: "Axes", timeline: Timeline) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     end = max(timeline.end_seconds, 0.01)
