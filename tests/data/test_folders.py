@@ -14,7 +14,7 @@ from mien.base.images import open_image
 from mien.base.labels import parse_map
 from mien.base.preprocess import grey_square
 from mien.data.read import ReadOptions, dataset_info, read_data
-from mien.inference.predictor import image_files
+from mien.base.images import image_files
 from support import raises, warned
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 import mien
 from mien.base.errors import DataError, ModelError
-from mien.base.images import IMAGE_SUFFIXES
+from mien.base.images import IMAGE_SUFFIXES, image_files
 from mien.base.model_file import attach_manifest, open_model
 from mien.base.preprocess import InputSpec, grey_square, to_input
 from mien.base.run_folder import find_model
@@ -32,7 +32,7 @@ from mien.inference.onnx_classifier import (
     find_provider,
     mean_over_views,
 )
-from mien.inference.predictor import image_files, load
+from mien.inference.predictor import load
 from support import raises, refused, warned
 
 

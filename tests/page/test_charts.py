@@ -18,7 +18,7 @@ from PIL import Image
 
 from mien.base.errors import DataError
 from mien.evaluation.curves import precision_recall_curves, roc_curves
-from mien.page.chart import COLOURS, INK, MAX_POINTS, make_chart, readable_on, shorten
+from mien.page.chart import COLOURS, INK, MAX_POINTS, ink_on, make_chart, shorten
 from mien.page.plots import (
     class_chart,
     confusion_chart,
@@ -200,7 +200,7 @@ def test_letters_on_any_colour_of_the_map_have_contrast_4_5():
 
     for share in np.linspace(0, 1, 101):
         colour = colormaps["Blues"](share)[:3]
-        letters = [int(readable_on(colour)[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        letters = [int(ink_on(colour)[at : at + 2], 16) / 255 for at in (1, 3, 5)]
         dark, light = sorted((luminance(colour), luminance(letters)))
         assert (light + 0.05) / (dark + 0.05) >= 4.5
 

@@ -14,13 +14,13 @@ from mien.api.inputs import Model, run_of
 from mien.base.arrays import Floats32, Pixels
 from mien.base.errors import DataError, MissingExtraError, ModelError, Notice, nearest
 from mien.base.files import check_replaceable, write_bytes
-from mien.base.images import encoded
+from mien.base.images import encoded, image_files
 from mien.base.labels import canonical_class
 from mien.base.processes import slices, torch_defaults, track
 from mien.base.run_folder import check_out
 from mien.explanation.explainer import METHODS, Explainer, beside, full_scale, mean_maps, needs_torch, overlay
 from mien.inference.prediction import Prediction
-from mien.inference.predictor import Predictor, image_files, is_several, load
+from mien.inference.predictor import Predictor, is_several, load
 from mien.page.chart import Chart, shorten
 from mien.page.plots import face_sheet
 from mien.page.wording import percent

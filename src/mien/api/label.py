@@ -12,6 +12,7 @@ import numpy as np
 
 from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home, plain
+from mien.base.images import image_files
 from mien.base.labels import NO_EXPRESSION
 from mien.data.ballots import ASK_AGAIN, MERGED, Vote, ballot_file, ballot_files, check_answers, read_ballot, write_rows
 from mien.data.csv_file import CsvFile
@@ -19,7 +20,7 @@ from mien.data.votes import VOTE_PREFIX
 from mien.evaluation.metrics import proportion
 from mien.evaluation.results import Estimate, json_ready
 from mien.evaluation.vote_metrics import krippendorff_alpha, pair_agreement, vote_ceiling
-from mien.inference.predictor import Predictor, image_files
+from mien.inference.predictor import Predictor
 from mien.page.wording import counted, share_text
 
 CLEAR = 0.5

@@ -15,30 +15,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from mien.base import recipe_tables as tables
 from mien.base.errors import DataError, RecipeError
 from mien.base.files import expand_home
 from mien.base.heads import HEADS
 from mien.base.labels import parse_scheme
 from mien.base.preprocess import InputSpec
-from mien.base.recipe_tables import (
-    OWN_PARTS,
-    AugmentRecipe,
-    BalanceRecipe,
-    DistillRecipe,
-    Fraction,
-    ModelRecipe,
-    OnlyWith,
-    OptimRecipe,
-    OutputName,
-    OutputRecipe,
-    OwnPart,
-    Probability,
-    ScheduleRecipe,
-    StoppingRecipe,
-    StrictModel,
-    TuningRecipe,
-    Weight,
-)
 from mien.base.spec_file import SpecKind, dump_toml, is_path, parse_toml
 
 _DIGESTED_AS = (
@@ -52,7 +34,7 @@ _DIGESTED_AS = (
 """Table, current name and old name of renamed keys. Digests use old names, so stored runs and models still match."""
 
 
-class Recipe(StrictModel):
+class Recipe(tables.StrictModel):
     """The settings of one training run, without its data."""
 
     # The name is also the default name of run folders.
@@ -63,37 +45,37 @@ class Recipe(StrictModel):
     epochs: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2, le=1_000_000)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    label_smoothing: Fraction = 0.0
-    class_weights: Literal["none", "balanced", "effective"] | dict[str, Weight] = Field(
+    label_smoothing: tables.Fraction = 0.0
+    class_weights: Literal["none", "balanced", "effective"] | dict[str, tables.Weight] = Field(
         default="none",
         description="balanced: N / (K n_c), which gives all classes equal weight; effective: Cui et al. "
         "2019; or a table {disgust = 5.0}; classes not in it have weight 1",
     )
-    self_adaptive: Probability = Field(
+    self_adaptive: tables.Probability = Field(
         default=0.0,
         description="self-adaptive training (Huang et al. 2020): weight of the model's own predictions in the targets; "
         "they move by a tenth each time a face is seen, from 30% of the steps on; 0 is off",
     )
-    ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
+    ema_decay: tables.Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
     recalibrate_bn: bool = Field(
         default=False, description="recalculate batch-norm statistics on 4,096 training faces without augmentation"
     )
-    progressive_resizing: tuple[tuple[Probability, int], ...] = Field(
+    progressive_resizing: tuple[tuple[tables.Probability, int], ...] = Field(
         default=(), description="[[0.4, 28], [0.7, 36]]: train at 28 px until 40% of the run, at 36 px until 70%"
     )
-    outputs: dict[OutputName, OutputRecipe] = Field(
+    outputs: dict[tables.OutputName, tables.OutputRecipe] = Field(
         default={}, description="outputs by name, exactly one with target label; empty means one output for labels"
     )
     input: InputSpec = InputSpec()
-    model: ModelRecipe = ModelRecipe()
-    loss: OwnPart = OwnPart()
-    optim: OptimRecipe = OptimRecipe()
-    schedule: ScheduleRecipe = ScheduleRecipe()
-    augment: AugmentRecipe = AugmentRecipe()
-    balance: BalanceRecipe = BalanceRecipe()
-    distill: DistillRecipe = DistillRecipe()
-    stopping: StoppingRecipe = StoppingRecipe()
-    tuning: TuningRecipe = TuningRecipe()
+    model: tables.ModelRecipe = tables.ModelRecipe()
+    loss: tables.OwnPart = tables.OwnPart()
+    optim: tables.OptimRecipe = tables.OptimRecipe()
+    schedule: tables.ScheduleRecipe = tables.ScheduleRecipe()
+    augment: tables.AugmentRecipe = tables.AugmentRecipe()
+    balance: tables.BalanceRecipe = tables.BalanceRecipe()
+    distill: tables.DistillRecipe = tables.DistillRecipe()
+    stopping: tables.StoppingRecipe = tables.StoppingRecipe()
+    tuning: tables.TuningRecipe = tables.TuningRecipe()
 
     @field_validator("classes")
     @classmethod
@@ -106,7 +88,7 @@ class Recipe(StrictModel):
 
     @field_validator("outputs")
     @classmethod
-    def _one_output_learns_labels(cls, outputs: dict[str, OutputRecipe]) -> dict[str, OutputRecipe]:
+    def _one_output_learns_labels(cls, outputs: dict[str, tables.OutputRecipe]) -> dict[str, tables.OutputRecipe]:
         """Put the label's output first and sort the others by name, so that the order in a file has no effect."""
         named = [name for name, output in outputs.items() if output.target == "label"]
         if outputs and len(named) != 1:
@@ -116,8 +98,8 @@ class Recipe(StrictModel):
     @model_validator(mode="after")
     def _a_fitted_head_takes_one_epoch(self) -> "Recipe":
         others = self.outputs or self.ema_decay or self.recalibrate_bn or self.self_adaptive or self.own_parts
-        tables = (self.optim, self.schedule, self.augment.model_copy(update={"flip": False}))
-        changed = [table for table in tables if table != type(table)()]
+        unused = (self.optim, self.schedule, self.augment.model_copy(update={"flip": False}))
+        changed = [table for table in unused if table != type(table)()]
         if self.tuning.fit_head and (self.epochs > 1 or others or changed):
             off = "outputs, ema_decay, recalibrate_bn, self_adaptive, optim, schedule, augment (but flip), or a loss"
             raise ValueError(f"tuning.fit_head needs epochs = 1, without {off}")
@@ -158,7 +140,7 @@ class Recipe(StrictModel):
                 # recipe.toml of a run lists every key, so defaults are allowed.
                 changed = getattr(values, name) != info.default
                 for rule in info.metadata:
-                    if changed and isinstance(rule, OnlyWith) and not rule.holds(self):
+                    if changed and isinstance(rule, tables.OnlyWith) and not rule.holds(self):
                         raise ValueError(f"{table}.{name} = {getattr(values, name)} needs {rule.needs}")
         return self
 
@@ -170,14 +152,14 @@ class Recipe(StrictModel):
         return content
 
     @property
-    def own_parts(self) -> dict[str, OwnPart]:
+    def own_parts(self) -> dict[str, tables.OwnPart]:
         """The parts in :data:`OWN_PARTS` that name a file."""
-        return {table: part for table in OWN_PARTS if (part := getattr(self, table)).file}
+        return {table: part for table in tables.OWN_PARTS if (part := getattr(self, table)).file}
 
     def check_files(self) -> None:
         """Raise :class:`RecipeError` for a missing Python file (``model-file``), or an unknown network or setting."""
         self.model.check_names()
-        parts: dict[str, ModelRecipe | OwnPart] = {"model": self.model, **self.own_parts}
+        parts: dict[str, tables.ModelRecipe | tables.OwnPart] = {"model": self.model, **self.own_parts}
         for table, part in parts.items():
             if part.file and not Path(part.file).is_file():
                 raise RecipeError(f"There is no file {part.file} ({table}.file).", code="model-file")
@@ -199,7 +181,7 @@ class Recipe(StrictModel):
         change. Renamed keys are hashed by their old name. Compare recipes after :func:`mien.models.registry.completed`.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
-        for table in ("model", *OWN_PARTS):
+        for table in ("model", *tables.OWN_PARTS):
             # The digest covers the file's text (file_sha256), not its path.
             content.get(table, {}).pop("file", None)
         for table, name, former in _DIGESTED_AS:
@@ -254,7 +236,7 @@ def load_recipe(name: str | os.PathLike[str], changes: Settings = ()) -> Recipe:
     name = os.fspath(name)
     if is_path(name):
         content = {"name": name_of_file(name), **content}
-        for table in ("model", *OWN_PARTS):
+        for table in ("model", *tables.OWN_PARTS):
             values = content.get(table)
             if isinstance(values, Mapping) and isinstance(file := values.get("file"), str) and file:
                 # Paths in a recipe are relative to it; paths given by --set are relative to the working folder.
@@ -303,11 +285,11 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Settings = ()) -> Recipe:
 
 
 def dotted(
-    tables: Mapping[str, Any], is_value: Callable[[str, Any], bool] = lambda key, value: False, above: str = ""
+    nested: Mapping[str, Any], is_value: Callable[[str, Any], bool] = lambda key, value: False, above: str = ""
 ) -> dict[str, Any]:
     """Flatten tables to dotted keys, ``{"optim": {"lr": 1}}`` -> ``{"optim.lr": 1}``, where ``is_value`` is False."""
     flat: dict[str, Any] = {}
-    for key, value in tables.items():
+    for key, value in nested.items():
         name = f"{above}{key}"
         whole = not isinstance(value, Mapping) or is_value(name, value)
         flat |= {name: value} if whole else dotted(value, is_value, f"{name}.")
@@ -317,7 +299,7 @@ def dotted(
 def dump_recipe(recipe: Recipe) -> str:
     """Write a recipe as TOML with every key, so that the file stays valid when defaults change."""
     content = recipe.resolved()
-    for table in OWN_PARTS:
+    for table in tables.OWN_PARTS:
         content[table] = {key: value for key, value in content[table].items() if value != ""}
     return dump_toml(content)
 

@@ -20,17 +20,7 @@ from mien.base.errors import DataError, Notice, share_text
 from mien.base.files import check_replaceable
 from mien.base.run_folder import check_out
 from mien.cli.options import shows
-from mien.cli.output import (
-    check_overwrite,
-    environment,
-    leave_out,
-    notice,
-    read_stdin,
-    show,
-    show_json,
-    show_notices,
-    show_rows,
-)
+from mien.cli.output import check_overwrite, environment, leave_out, notice, read_stdin, show, show_json, show_rows
 from mien.cli.source import AuditedOptions, SourceOptions
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.splits import OFFICIAL_ORIGIN
@@ -217,7 +207,8 @@ def compare(
     comparisons = compare_named(named, None if source is None else read(source, FINGERPRINT_PX), own)
     # Print each notice once, although the first model is part of every comparison.
     notes += dict.fromkeys(words for each in comparisons for words in each.notices)
-    show_notices(notes)
+    for note in notes:
+        notice(note.line)
     if out is not None:
         metadata |= environment("not given") if source is None else environment_of(source)
         notice(f"report: {comparison_page(comparisons, metadata).write(out).page}")

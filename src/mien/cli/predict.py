@@ -13,7 +13,7 @@ from typing import Any, Literal
 import typer
 
 from mien.base.errors import DataError, RunError, share_text
-from mien.base.images import UNREAD_ADVICE, StandardInput, missing_file
+from mien.base.images import UNREAD_ADVICE, StandardInput, find_images, missing_file
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
 from mien.base.processes import is_terminal, track
 from mien.cli.options import Positive
@@ -24,7 +24,7 @@ from mien.inference.drawing import Annotator
 from mien.inference.face_reader import FaceReader
 from mien.inference.output_files import Columns, ResumableOutput, predict_files, predict_on_ray, settings_of, write_csv
 from mien.inference.prediction import answer_text
-from mien.inference.predictor import find_images, load, photos_as_crops
+from mien.inference.predictor import load, photos_as_crops
 from mien.page.wording import counted
 
 

@@ -11,15 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.arrays import Bools, Floats, Groups
-from mien.evaluation.metrics import (
-    Labels,
-    OneVersusRest,
-    divide,
-    macro_average,
-    one_versus_rest,
-    percentile_interval,
-    resampled_weights,
-)
+from mien.evaluation import metrics
 from mien.evaluation.results import Estimate, JsonResult
 
 MAX_POINTS = 200
@@ -73,10 +65,12 @@ def precision_recall_points(is_positive: Bools, scores: Floats) -> Points:
     hits, misses = _counts(is_positive, scores)
     if hits[-1] == 0:
         return np.zeros(0), np.zeros(0)
-    return hits / hits[-1], divide(hits, hits + misses, undefined=1.0)
+    return hits / hits[-1], metrics.divide(hits, hits + misses, undefined=1.0)
 
 
-def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, groups: Groups | None = None) -> RocCurves:
+def roc_curves(
+    labels: metrics.Labels, probabilities: Floats, resamples: int = 1000, groups: Groups | None = None
+) -> RocCurves:
     """Compute ROC curves of each class against the rest, and their macro and micro averages.
 
     Macro: the mean true positive rate of the classes at each false positive rate (vertical averaging, Fawcett 2006);
@@ -85,27 +79,29 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, gro
     """
     count, class_count = probabilities.shape
     one_hot = (labels[:, np.newaxis] == np.arange(class_count)).ravel()
-    ranked = one_versus_rest(labels, probabilities)
-    pooled = OneVersusRest.of(one_hot, probabilities.ravel())
+    ranked = metrics.one_versus_rest(labels, probabilities)
+    pooled = metrics.OneVersusRest.of(one_hot, probabilities.ravel())
 
     def areas_under(weights: Floats) -> Floats:
         """Compute the areas of the classes, macro and micro: float64 (C + 2,)."""
         areas = np.array([each.area(weights) for each in ranked])
-        return np.array([*areas, macro_average(areas, np.ones(class_count)), pooled.area(weights.repeat(class_count))])
+        return np.array(
+            [*areas, metrics.macro_average(areas, np.ones(class_count)), pooled.area(weights.repeat(class_count))]
+        )
 
-    chunks = resampled_weights(count, resamples, groups)
+    chunks = metrics.resampled_weights(count, resamples, groups)
     drawn = np.array([areas_under(weights) for chunk in chunks for weights in chunk])
     own = areas_under(np.ones(count))
     # Like the headline AUC, the macro area is undefined if a resample lacks a class.
     drawn[np.isnan(drawn[:, ~np.isnan(own)]).any(axis=1), -2] = np.nan
-    areas = [percentile_interval(*pair) for pair in zip(own, drawn.T, strict=True)]
+    areas = [metrics.percentile_interval(*pair) for pair in zip(own, drawn.T, strict=True)]
     points = [roc_points(labels == index, column) for index, column in enumerate(probabilities.T)]
     points += [_macro_points(points), roc_points(one_hot, probabilities.ravel())]
     *per_class, macro, micro = (_curve(*pair) for pair in zip(points, areas, strict=True))
     return RocCurves(tuple(per_class), macro, micro)
 
 
-def precision_recall_curves(labels: Labels, probabilities: Floats) -> tuple[Curve, ...]:
+def precision_recall_curves(labels: metrics.Labels, probabilities: Floats) -> tuple[Curve, ...]:
     """Compute the precision-recall curve of each class against the rest, in order.
 
     The average precision is the sum over thresholds of (gain in recall) * precision, as in scikit-learn.

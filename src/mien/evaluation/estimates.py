@@ -11,21 +11,11 @@ import numpy as np
 from mien.base.arrays import MISSING, Array, Bools, Floats, Groups, Ints, Texts, is_missing
 from mien.base.errors import DataError
 from mien.base.labels import UNSURE
-from mien.evaluation import metrics
+from mien.evaluation import metrics, results
 from mien.evaluation.metrics import proportion_among, share_difference
 from mien.evaluation.named_metrics import HEADLINES, Metric, NamedMetric, estimates, find_metrics
 from mien.evaluation.paired_tests import holm
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import (
-    AnswerEvaluation,
-    BreakDown,
-    ClassAnswers,
-    ClassMetrics,
-    Estimate,
-    Evaluation,
-    GroupGap,
-    SubsetMetrics,
-)
 
 MAX_GROUPS = 100
 """Largest number of distinct values of a grouping column. A column with more probably holds names or measurements."""
@@ -34,7 +24,9 @@ MIN_COMPARED = 20
 """Fewer samples than this are not compared with the others."""
 
 
-def evaluate_predictions(predictions: Predictions, resamples: int = 1000, further: Sequence[Metric] = ()) -> Evaluation:
+def evaluate_predictions(
+    predictions: Predictions, resamples: int = 1000, further: Sequence[Metric] = ()
+) -> results.Evaluation:
     """Compute all metrics of ``predictions``: the headline metrics, those of ratings, and ``further`` ones.
 
     Intervals are percentile bootstrap intervals over samples (Efron & Tibshirani, An Introduction to the Bootstrap,
@@ -52,14 +44,14 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, furthe
         "auc": metrics.roc_auc(labels, probabilities),
     }
 
-    def average(name: str, over: Callable[..., Floats]) -> ClassMetrics:
-        return ClassMetrics(
+    def average(name: str, over: Callable[..., Floats]) -> results.ClassMetrics:
+        return results.ClassMetrics(
             name, len(predictions), **{key: float(over(column, counts)) for key, column in columns.items()}
         )
 
     standard = [*HEADLINES, *(() if predictions.rated is None else predictions.rated.metrics)]
     chosen = find_metrics([*standard, *(each for each in find_metrics(further) if each.key not in standard)])
-    return Evaluation(
+    return results.Evaluation(
         split=predictions.split,
         samples=len(predictions),
         classes=predictions.classes,
@@ -67,7 +59,9 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, furthe
         headline=estimates(predictions, chosen, resamples),
         metrics=tuple(chosen),
         per_class=tuple(
-            ClassMetrics(name, int(counts[index]), **{key: float(column[index]) for key, column in columns.items()})
+            results.ClassMetrics(
+                name, int(counts[index]), **{key: float(column[index]) for key, column in columns.items()}
+            )
             for index, name in enumerate(predictions.classes)
         ),
         macro=average("macro average", metrics.macro_average),
@@ -131,7 +125,7 @@ def _by_number(value: str) -> list[tuple[float, str]]:
     return [(float(part), "") if at % 2 else (np.inf, part) for at, part in enumerate(parts) if part]
 
 
-def break_down(column: str, predictions: Predictions, values: Array, resamples: int = 1000) -> BreakDown:
+def break_down(column: str, predictions: Predictions, values: Array, resamples: int = 1000) -> results.BreakDown:
     """Compute accuracy and macro-F1 for each value of a column (N,); :func:`share_gaps` compares the values."""
     distinct, group_of = group_values(values)
     kept = {str(value): group_of == index for index, value in enumerate(distinct)}
@@ -140,12 +134,12 @@ def break_down(column: str, predictions: Predictions, values: Array, resamples: 
     counted |= {f"recall of {name}": labels == at for at, name in enumerate(predictions.classes)}
     hits = {metric: (predictions.right, among) for metric, among in counted.items()}
     gaps = share_gaps(hits, values, predictions.groups)
-    return BreakDown(column, tuple(evaluate_subsets(predictions, kept, resamples)), gaps)
+    return results.BreakDown(column, tuple(evaluate_subsets(predictions, kept, resamples)), gaps)
 
 
 def share_gaps(
     metrics_by_name: Mapping[str, tuple[Bools, Bools]], values: Array, groups: Groups | None = None
-) -> tuple[GroupGap, ...]:
+) -> tuple[results.GroupGap, ...]:
     """Compare shares for each value of a column (N,) with all samples of another value.
 
     A metric has bool (N,) hits, and bool (N,) samples among which they count. Both sides need :data:`MIN_COMPARED`
@@ -159,15 +153,17 @@ def share_gaps(
             among = None if groups is None else groups[counted & known]
             if min(inside.sum(), (~inside).sum()) >= MIN_COMPARED:
                 rate, compared = proportion_among(hits, inside, among), share_difference(hits, inside, among)
-                found.append(GroupGap(str(value), metric, int(inside.sum()), rate, *compared))
+                found.append(results.GroupGap(str(value), metric, int(inside.sum()), rate, *compared))
     return tuple(replace(gap, p_value=p) for gap, p in zip(found, holm([gap.p_value for gap in found]), strict=True))
 
 
-def evaluate_subsets(predictions: Predictions, kept: Mapping[str, Bools], resamples: int = 1000) -> list[SubsetMetrics]:
+def evaluate_subsets(
+    predictions: Predictions, kept: Mapping[str, Bools], resamples: int = 1000
+) -> list[results.SubsetMetrics]:
     """Compute accuracy and macro-F1 on subsets given by masks, each resampled separately; an empty one has NaN."""
-    unknown = dict.fromkeys(("accuracy", "macro_f1"), Estimate(math.nan))
+    unknown = dict.fromkeys(("accuracy", "macro_f1"), results.Estimate(math.nan))
     return [
-        SubsetMetrics(
+        results.SubsetMetrics(
             name,
             int(inside.sum()),
             **(estimates(predictions.subset(inside), tuple(unknown), resamples) if inside.any() else unknown),
@@ -176,7 +172,7 @@ def evaluate_subsets(predictions: Predictions, kept: Mapping[str, Bools], resamp
     ]
 
 
-def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerEvaluation:
+def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> results.AnswerEvaluation:
     """Compute metrics of the answers, or of the most probable classes if the predictions have no answers.
 
     For an output trained on votes, the truth is the annotators' majority if any sample has one; samples without one are
@@ -200,7 +196,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
     # Keep the order of the classes. Classes that only annotators could choose, such as contempt, come last.
     order = sorted(names.tolist(), key=lambda name: ([*predictions.classes, name].index(name), name))
     per_class = tuple(
-        ClassAnswers(
+        results.ClassAnswers(
             name,
             int((truth == name).sum()),
             proportion_among(right, truth == name, predictions.groups),
@@ -208,7 +204,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
         )
         for name in order
     )
-    return AnswerEvaluation(
+    return results.AnswerEvaluation(
         output=output,
         truth=kind,
         samples=len(truth),
@@ -216,7 +212,7 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> AnswerE
         wrong=found["wrong"],
         unsure=found["unsure"],
         balanced_accuracy=found["balanced_accuracy"],
-        calibration_error=Estimate(error),
+        calibration_error=results.Estimate(error),
         largest_class=str(names[counts.argmax()]),
         largest_share=float(counts.max() / len(truth)),
         per_class=per_class,

@@ -17,14 +17,6 @@ from mien.base.arrays import Array, Bools, Floats, Ints
 from mien.base.errors import DataError, nearest, reason_of
 from mien.base.files import expand_home, run_python
 from mien.evaluation import metrics
-from mien.evaluation.metrics import (
-    Labels,
-    majority,
-    majority_predictions,
-    percentile_interval,
-    resampled_weights,
-    share_interval,
-)
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, MetricInfo
 
@@ -97,7 +89,7 @@ class NamedMetric(MetricInfo):
         return float(self.of(WeightedSplit(predictions, np.ones(len(predictions)))))
 
 
-Metric: TypeAlias = str | NamedMetric | Callable[[Labels, Floats], float]
+Metric: TypeAlias = str | NamedMetric | Callable[[metrics.Labels, Floats], float]
 """A metric as a user gives it: its name, ``file.py:function``, or a function of labels and probabilities."""
 
 
@@ -116,13 +108,13 @@ def _majority_hits(predictions: Predictions, *, agreed: bool) -> tuple[Bools, Bo
     if predictions.votes is None:
         return _all(np.zeros(len(predictions), dtype=np.bool_))[0], np.zeros(len(predictions), dtype=np.bool_)
     votes, classes = predictions.votes, predictions.votes.classes
-    truth = majority(votes.counts, classes)
+    truth = metrics.majority(votes.counts, classes)
     answers = np.array([classes.index(each) if each in classes else -2 for each in predictions.classes])
     said = answers[predictions.predicted]
     if agreed:
         counted = truth == answers[predictions.labels]
     elif votes.probabilities is not None:
-        counted, said = truth >= 0, majority_predictions(votes.probabilities, classes)
+        counted, said = truth >= 0, metrics.majority_predictions(votes.probabilities, classes)
     else:
         # An output with merged classes cannot be compared with votes.
         counted = (truth >= 0) & (answers >= 0).all()
@@ -278,7 +270,7 @@ def _own(function: Callable[..., Any], name: str) -> NamedMetric:
     if name in METRICS:
         raise DataError(f"Your own metric has the name of a built-in one, '{name}'. Rename it.", code="options")
 
-    def value_of(labels: Labels, probabilities: Floats) -> float:
+    def value_of(labels: metrics.Labels, probabilities: Floats) -> float:
         try:
             value = function(labels, probabilities)
         except Exception as error:
@@ -361,7 +353,7 @@ def resample(runs: Sequence[Predictions], names: Sequence[Metric], resamples: in
     count, groups = len(runs[0]), groups_of(runs)
     values = measured(np.ones(count))  # first, because a user's own metric may fail
     units = count if groups is None else len(np.unique(groups))
-    chunks = [measured(weights) for weights in resampled_weights(count, resamples, groups)]
+    chunks = [measured(weights) for weights in metrics.resampled_weights(count, resamples, groups)]
     drawn = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
     return [Resampled(*each, units) for each in zip(values, drawn, strict=True)]
 
@@ -375,9 +367,9 @@ def estimates(predictions: Predictions, names: Sequence[Metric], resamples: int 
         if metric.hits is not None and not math.isnan(value):
             hits, among = metric.hits(predictions)
             groups = None if predictions.groups is None else predictions.groups[among]
-            found[metric.key] = share_interval(hits[among], drawn, groups)
+            found[metric.key] = metrics.share_interval(hits[among], drawn, groups)
         elif metric.resampled:
-            found[metric.key] = percentile_interval(value, drawn)
+            found[metric.key] = metrics.percentile_interval(value, drawn)
     return found
 
 

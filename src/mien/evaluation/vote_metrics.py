@@ -13,18 +13,10 @@ from mien.base.arrays import Array, Bools, Floats, Ints
 from mien.base.labels import NO_EXPRESSION
 from mien.data.dataset import Dataset
 from mien.data.votes import vote_probabilities
+from mien.evaluation import metrics
 from mien.evaluation.calibration import binned
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
-from mien.evaluation.metrics import (
-    CALIBRATION_BINS,
-    bootstrap_mean,
-    bootstrap_means,
-    divide,
-    equal_width_bins,
-    majority,
-    percentile_interval,
-    sample_cross_entropies,
-)
+from mien.evaluation.metrics import bootstrap_mean, divide, majority, sample_cross_entropies
 from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.results import DistributionMetrics, Estimate, JsonResult, MajorityMetrics, VoteEvaluation
 
@@ -148,11 +140,13 @@ def _distribution_metrics(votes: VotePredictions, resamples: int, groups: Ints |
     assert votes.probabilities is not None
     truth, predicted = votes.distributions, votes.probabilities
     confidence, fraction = predicted.max(axis=1), truth[np.arange(len(truth)), predicted.argmax(axis=1)]
-    inside = equal_width_bins(confidence)[:, np.newaxis] == np.arange(CALIBRATION_BINS)
+    inside = metrics.equal_width_bins(confidence)[:, np.newaxis] == np.arange(metrics.CALIBRATION_BINS)
     fractions, confidences = (inside * each[:, np.newaxis] for each in (fraction, confidence))
-    hits, sizes = np.split(bootstrap_means(np.concatenate([fractions, inside], axis=1), resamples, groups), 2, axis=1)
+    hits, sizes = np.split(
+        metrics.bootstrap_means(np.concatenate([fractions, inside], axis=1), resamples, groups), 2, axis=1
+    )
     heights = divide(fractions.sum(axis=0), inside.sum(axis=0))
-    intervals = [percentile_interval(*each) for each in zip(heights, divide(hits, sizes).T, strict=True)]
+    intervals = [metrics.percentile_interval(*each) for each in zip(heights, divide(hits, sizes).T, strict=True)]
     return DistributionMetrics(
         cross_entropy=bootstrap_mean(sample_cross_entropies(truth, predicted), resamples, groups=groups),
         vote_entropy=float(sample_cross_entropies(truth, truth).mean()),

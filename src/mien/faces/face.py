@@ -210,7 +210,8 @@ MAX_PADDING = 4
 image. Otherwise the square around a long, thin image would take gigabytes."""
 
 
-EYES, MOUTH = ("right_eye", "left_eye"), ("right_mouth_corner", "left_mouth_corner")
+EYES = ("right_eye", "left_eye")
+MARKS = (*EYES, "right_mouth_corner", "left_mouth_corner")
 
 SPAN, DOWN = 0.406, 0.085
 """Position of eyes and mouth in FER2013, as fractions of the image's side: the distance from the eyes' midpoint to the
@@ -235,7 +236,7 @@ def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) 
     longer = max(box.width, box.height)
     side = margin.size * longer
     x, y = box.left + box.width / 2, box.top + box.height / 2 + margin.down * longer
-    if landmarks and landmarks.keys() >= {*EYES, *MOUTH}:
+    if landmarks and landmarks.keys() >= {*MARKS}:
         x, y, own = between(landmarks)
         side = math.sqrt(side * own)
         y -= DOWN * side
@@ -245,14 +246,14 @@ def square_around(box: Box, margin: Margin, landmarks: Landmarks | None = None) 
 
 def between(landmarks: Landmarks) -> tuple[float, float, float]:
     """Return the point (x, y) between eyes and mouth, and the side of the square that these landmarks imply."""
-    (a, b), (c, d), (e, f), (g, h) = (landmarks[name] for name in (*EYES, *MOUTH))
+    (a, b), (c, d), (e, f), (g, h) = (landmarks[name] for name in MARKS)
     eyes, mouth = ((a + c) / 2, (b + d) / 2), ((e + g) / 2, (f + h) / 2)
     return (eyes[0] + mouth[0]) / 2, (eyes[1] + mouth[1]) / 2, math.dist(eyes, mouth) / SPAN
 
 
 def tilt_of(landmarks: Landmarks) -> Tilt | None:
     """Return a face's tilt from its eyes and mouth; None if these are unknown or it is below :data:`LEVEL_FROM`."""
-    if not landmarks.keys() >= {*EYES, *MOUTH}:
+    if not landmarks.keys() >= {*MARKS}:
         return None
     x, y, _ = between(landmarks)
     (a, b), (c, d) = (landmarks[name] for name in EYES)

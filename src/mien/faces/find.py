@@ -20,19 +20,7 @@ from mien.base.errors import ModelError
 from mien.base.images import open_image_source
 from mien.base.model_file import open_session
 from mien.base.preprocess import upright_rgb
-from mien.faces.face import (
-    EYES,
-    MOUTH,
-    Box,
-    Detector,
-    Face,
-    LimitedDetector,
-    Margin,
-    between,
-    brightened,
-    iou,
-    largest_first,
-)
+from mien.faces.face import MARKS, Box, Detector, Face, LimitedDetector, Margin, between, brightened, iou, largest_first
 
 if TYPE_CHECKING:
     from mien.base.images import ImageSource
@@ -203,7 +191,7 @@ def _is_in_image(box: Box, shape: tuple[int, ...]) -> bool:
 
 def _fits(face: Face) -> bool:
     """Return whether eyes and mouth, if known, fit the box. On 859 faces, both sizes differ by at most a third."""
-    if not face.landmarks.keys() >= {*EYES, *MOUTH}:
+    if not face.landmarks.keys() >= {*MARKS}:
         return True
     box, (x, y, own) = face.box, between(face.landmarks)
     side = max(box.width, box.height)

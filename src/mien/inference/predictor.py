@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
 from mien.base.arrays import Array
 from mien.base.errors import DataError, MienError, Notice
-from mien.base.images import (
-    IMAGE_SUFFIXES,
-    UNREAD_ADVICE,
-    UNREAD_SUFFIXES,
-    StandardInput,
-    is_folder,
-    is_left_out,
-    missing_file,
-    name_of,
-    open_image_source,
-)
+from mien.base.images import StandardInput, image_files, name_of, open_image_source
 from mien.base.preprocess import face_square, from_opencv, upright_rgb
 from mien.base.run_folder import find_model
 from mien.faces.face import LimitedDetector, crop_as_photo, may_be_crop, photo_as_crop
@@ -302,64 +291,3 @@ def is_several(images: object) -> bool:
 
 def _is_stack(array: Array) -> bool:
     return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in {1, 2, 3, 4})
-
-
-def image_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """Return all image files below a folder, by suffix, sorted. Hidden files are skipped.
-
-    Raises DataError: no image file (``no-images``), or an unreadable folder (``file-unreadable``).
-    """
-    return [Path(name) for name in _images_and_unread(folder)[0]]
-
-
-def find_images(
-    sources: Sequence[str], *, missing_too: bool = False, stdin: bool = False
-) -> tuple[list[str], dict[str, int]]:
-    """Return all images in files and folders, sorted within each folder; a source that is given twice counts once.
-
-    Also returns the number of photos in formats that mien cannot open, by folder. ``missing_too`` keeps missing files,
-    ``stdin`` keeps ``-``. Raises DataError if a source is missing or contains no image.
-    """
-    images, unread = [], {}
-    for source in dict.fromkeys(sources):
-        if Path(source).is_dir():
-            below, unread[source] = _images_and_unread(source)
-            images += below
-        elif missing_too or (stdin and source == "-") or Path(source).exists():
-            images.append(source)
-        else:
-            raise missing_file(source)
-    return images, unread
-
-
-def _images_and_unread(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
-    images, unread = [], 0
-    for file in _walk(Path(folder)):
-        if file.name.lower().endswith(IMAGE_SUFFIXES):
-            images.append(str(file))
-        else:
-            unread += 1
-    if not images:
-        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-        hint = f" Files of other formats: {unread:,}; {UNREAD_ADVICE}." if unread else ""
-        raise DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="no-images")
-    return images, unread
-
-
-def _walk(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield the images and unread photos below a folder, sorted. ``above`` are the resolved folders around it."""
-    within = (*above, folder.resolve())
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted((each for each in entries if not each.name.startswith(".")), key=lambda each: each.name)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror or error}.", code="file-unreadable") from None
-    for entry in found:
-        if is_folder(entry):
-            if not is_left_out(entry, within):
-                yield from _walk(folder / entry.name, within)
-        # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
-        elif entry.name.lower().endswith(IMAGE_SUFFIXES + UNREAD_SUFFIXES) and (
-            entry.is_file(follow_symlinks=False) or os.path.isfile(entry) or not os.path.exists(entry)  # noqa: PTH110, PTH113 - Path's may raise
-        ):
-            yield folder / entry.name

@@ -339,7 +339,7 @@ def _fitting(labels: Sequence[str], columns: int) -> int:
     return max(1, min(columns, 60 // (max(map(len, labels), default=0) + 5)))
 
 
-def readable_on(colour: Sequence[float]) -> str:
+def ink_on(colour: Sequence[float]) -> str:
     """Return black or white, whichever contrasts more with an RGB colour in 0..1 (WCAG 2.2, relative luminance)."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

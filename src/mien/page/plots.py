@@ -16,17 +16,7 @@ from mien.evaluation.metrics import divide
 from mien.evaluation.named_metrics import METRICS
 from mien.evaluation.results import Estimate, Reliability
 from mien.evaluation.robustness import STRENGTHS, RobustnessResult
-from mien.page.chart import (
-    COLOURS,
-    INK,
-    WIDTH_INCHES,
-    Chart,
-    legend_above,
-    make_chart,
-    make_panels,
-    readable_on,
-    shorten,
-)
+from mien.page.chart import COLOURS, INK, WIDTH_INCHES, Chart, ink_on, legend_above, make_chart, make_panels, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -162,7 +152,7 @@ def confusion_chart(
             if math.isnan(fraction):
                 axes.text(*here, "–", ha="center", va="center", fontsize=letters)
                 continue
-            style: dict[str, Any] = {"ha": "center", "color": readable_on(colours(fraction))}
+            style: dict[str, Any] = {"ha": "center", "color": ink_on(colours(fraction))}
             if not confusion[row, column]:
                 axes.text(*here, "0", va="center", fontsize=letters, **style)
                 continue

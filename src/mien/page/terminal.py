@@ -13,30 +13,12 @@ from rich.text import Text
 
 from mien.base.labels import FERPLUS_CLASSES, NO_EXPRESSION
 from mien.data.dataset import Dataset
+from mien.evaluation import results
 from mien.evaluation.estimates import MIN_COMPARED
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import (
-    AnswerEvaluation,
-    DistributionMetrics,
-    Evaluation,
-    GroupGap,
-    SubsetMetrics,
-    VoteEvaluation,
-)
 from mien.page.page import Block, CaptionedChart, Column, FaceTile, Row, Table, columns_of
 from mien.page.plots import runs_chart
-from mien.page.wording import (
-    Cell,
-    Format,
-    counted,
-    data_address,
-    decimal,
-    initial,
-    interval,
-    metric_format,
-    percent,
-    shown,
-)
+from mien.page.wording import Cell, counted, data_address, decimal, initial, interval, metric_format, percent, shown
 
 COPIES_WORDS = (
     "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, or, "
@@ -56,29 +38,31 @@ ANSWER_METRICS: dict[str, tuple[str, str]] = {
 """Name and meaning of the headline metrics of :class:`AnswerEvaluation`."""
 
 
-def answer_words(answer: AnswerEvaluation) -> str:
+def answer_words(answer: results.AnswerEvaluation) -> str:
     """Describe which output gives the answer, and which truth it is compared with."""
     output = f"the output '{answer.output}'" if answer.output else "the most probable class"
     truth = "the label" if answer.truth == "label" else "the majority of the annotators, of the samples that have one"
     return f"Answers by {output}; the truth is {truth}: {counted(answer.samples, 'sample')}."
 
 
-def answer_cells(answer: AnswerEvaluation) -> list[tuple[str, Cell, str]]:
+def answer_cells(answer: results.AnswerEvaluation) -> list[tuple[str, Cell, str]]:
     """Return name, value and meaning of each headline metric and of the largest class."""
-    kinds: dict[str, Format] = {key: "decimal" if key == "calibration_error" else "percent" for key in ANSWER_METRICS}
-    cells = [(name, Cell(getattr(answer, key), kinds[key]), text) for key, (name, text) in ANSWER_METRICS.items()]
+    cells = [
+        (name, Cell(getattr(answer, key), "decimal" if key == "calibration_error" else "percent"), text)
+        for key, (name, text) in ANSWER_METRICS.items()
+    ]
     always = f"right if the answer were always {answer.largest_class}"
     return [*cells, (f"Largest class: {answer.largest_class}", Cell(answer.largest_share, "percent"), always)]
 
 
-def answer_table(answer: AnswerEvaluation) -> Table:
+def answer_table(answer: results.AnswerEvaluation) -> Table:
     """Return a table of recall and unsure answers for each true class."""
     columns = columns_of({"true class": "text", "samples": "count", "recall": "percent", "unsure": "percent"})
     rows = [(each.name, each.samples, each.recall, each.unsure) for each in answer.per_class]
     return Table("answers", columns, rows, "Right and unsure answers for each true class.")
 
 
-def metrics_table(evaluation: Evaluation) -> Table:
+def metrics_table(evaluation: results.Evaluation) -> Table:
     """Return a table of headline metrics with intervals, and the accuracy of always answering the largest class."""
     rows = [
         (initial(metric.name), Cell(estimate, metric_format(metric)))
@@ -89,7 +73,7 @@ def metrics_table(evaluation: Evaluation) -> Table:
     return Table("metrics", columns_of({"metric": "text", "value": "number"}), rows, caption)
 
 
-def classification_report(evaluation: Evaluation) -> Table:
+def classification_report(evaluation: results.Evaluation) -> Table:
     """Return a table of precision, recall, F1 and ROC AUC of each class, and their averages."""
     shares = columns_of({"class": "text", "precision": "percent", "recall": "percent", "F1": "percent"})
     columns = (*shares, Column("AUC"), Column("samples", "count"))
@@ -98,7 +82,7 @@ def classification_report(evaluation: Evaluation) -> Table:
     return Table("classification-report", columns, rows, "Precision, recall, F1 and AUC of each class.")
 
 
-def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on", caption: str = "") -> Table:
+def subsets_table(parts: Sequence[results.SubsetMetrics], header: str = "measured on", caption: str = "") -> Table:
     """Return a table of accuracy and macro-F1 on subsets, such as all samples and those without copies."""
     measured = columns_of({"samples": "count", "accuracy": "percent", "macro-F1": "percent"})
     rows = [(each.value, each.count, each.accuracy, each.macro_f1) for each in parts]
@@ -129,7 +113,7 @@ def sample_tile(predictions: Predictions, at: int, faces: Dataset, index: int, c
     return FaceTile(data_address(faces.images[index]), caption, detail)
 
 
-def majority_words(votes: VoteEvaluation) -> str:
+def majority_words(votes: results.VoteEvaluation) -> str:
     """Describe how many samples have a majority, and how many have no votes."""
     without = f" Not counted: {counted(votes.without_votes, 'sample')} without votes." if votes.without_votes else ""
     if not votes.majority:
@@ -142,7 +126,7 @@ def majority_words(votes: VoteEvaluation) -> str:
     )
 
 
-def majority_table(votes: VoteEvaluation) -> Table:
+def majority_table(votes: results.VoteEvaluation) -> Table:
     """Return a table of each output's accuracy and macro-F1, on all samples with a majority and without copies."""
     tables = [(each.output, subsets_table(each.parts)) for each in votes.majority]
     columns = (Column("output", "text"), *tables[0][1].columns)
@@ -150,7 +134,7 @@ def majority_table(votes: VoteEvaluation) -> Table:
     return Table("ferplus-majority", columns, rows, "Accuracy and macro-F1 on the majority of the annotators.")
 
 
-def distribution_table(metrics: DistributionMetrics) -> Table:
+def distribution_table(metrics: results.DistributionMetrics) -> Table:
     """Return a table of distances between the predicted distributions and those of the votes."""
     rows = [
         (f"cross-entropy, nats; best {decimal(metrics.vote_entropy)}", metrics.cross_entropy),
@@ -202,7 +186,7 @@ def rich_table(table: Table) -> RichTable:
 _WIDTH = 80
 
 
-def evaluation_text(evaluation: Evaluation) -> RenderableType:
+def evaluation_text(evaluation: results.Evaluation) -> RenderableType:
     """Return all tables of an evaluation, printable by rich; those by copies, votes and a column are optional."""
     classes = rich_table(classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True
@@ -222,7 +206,7 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
     return Group(*parts)
 
 
-def _answers(answer: AnswerEvaluation) -> RenderableType:
+def _answers(answer: results.AnswerEvaluation) -> RenderableType:
     rows = [cells[:2] for cells in answer_cells(answer)]
     table = rich_table(Table("answers", columns_of({"answers": "text", "share": "number"}), rows))
     table.columns[1].style = "bold"
@@ -234,7 +218,7 @@ def _answers(answer: AnswerEvaluation) -> RenderableType:
     )
 
 
-def group_text(table: Table, column: str, gaps: Sequence[GroupGap] | None) -> RenderableType:
+def group_text(table: Table, column: str, gaps: Sequence[results.GroupGap] | None) -> RenderableType:
     """Return a table of groups, and the significant differences between them, if compared, printable by rich."""
     parts: list[RenderableType] = [titled(f"By {column}", rich_table(table))]
     rows = [(gap.value, gap.metric, gap.count, gap.rate.value, gap.difference, gap.p_value) for gap in gaps or ()]
@@ -250,7 +234,7 @@ def group_text(table: Table, column: str, gaps: Sequence[GroupGap] | None) -> Re
     return Group(*parts)
 
 
-def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
+def _votes(votes: results.VoteEvaluation) -> Iterator[RenderableType]:
     """Yield accuracy by FER+'s protocol, and distances between distributions."""
     yield titled("Votes", Text(majority_words(votes)))
     for each in votes.majority:
@@ -259,7 +243,7 @@ def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
         yield titled("Distribution of votes", rich_table(distribution_table(votes.distribution)))
 
 
-def _confusion(evaluation: Evaluation) -> RenderableType:
+def _confusion(evaluation: results.Evaluation) -> RenderableType:
     """Return the confusion matrix in percent of each true class, because counts are not comparable between classes."""
     headers, names = list(evaluation.classes), list(evaluation.classes)
     if _needed_width(names, headers) > _WIDTH:

@@ -25,18 +25,10 @@ from mien.evaluation.paired_tests import significantly_best
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, Evaluation, VoteEvaluation
 from mien.inference.predictor import Predictor
+from mien.page import terminal
 from mien.page.chart import Chart
 from mien.page.page import Column, Page, Section, Table, Text
 from mien.page.plots import confusion_chart, reliability_chart, roc_chart
-from mien.page.terminal import (
-    as_text,
-    classification_report,
-    evaluation_text,
-    majority_table,
-    metrics_table,
-    rich_table,
-    subsets_table,
-)
 from mien.page.wording import counted, initial, metric_format, share_text
 from mien.pipeline.evaluation_files import ReportInputs, file_names, report_context, write_evaluation, write_measured
 from mien.pipeline.measured_split import MeasuredSplit, digests_of
@@ -45,7 +37,7 @@ from mien.reporting.sections import mistakes_table
 
 
 @dataclass(frozen=True)
-class EvaluateOptions:
+class Options:
     """Options of an evaluation, as of :func:`mien.evaluate`; ``split`` is ignored for a predictions file."""
 
     split: str = "validation"
@@ -55,7 +47,7 @@ class EvaluateOptions:
     metrics: Sequence[NamedMetric] = ()
 
 
-def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
+def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: Options) -> Predictions:
     """Predict each face of a split for an evaluation. Predicting the test split counts as a use of it."""
     # Check everything before the first prediction, because an error later would waste a use of the test split.
     chosen = with_model_classes(predictor, faces.of_split(options.split))
@@ -188,7 +180,7 @@ class EvaluationResult:
 
     def per_class(self) -> Table:
         """Return a table of precision, recall, F1, AUC and support of each class, and their averages."""
-        return classification_report(self.evaluation)
+        return terminal.classification_report(self.evaluation)
 
     def plot_confusion_matrix(self) -> Chart:
         """Draw the confusion matrix: percent of each true class, and counts. All charts need the extra ``report``."""
@@ -242,14 +234,14 @@ class EvaluationResult:
         return self.evaluation.to_dict()
 
     def __str__(self) -> str:
-        return as_text(evaluation_text(self.evaluation))
+        return terminal.as_text(terminal.evaluation_text(self.evaluation))
 
     def _repr_html_(self) -> str:
-        tables = [metrics_table(self.evaluation)]
+        tables = [terminal.metrics_table(self.evaluation)]
         if self.evaluation.subsets:
-            tables.append(subsets_table(self.evaluation.subsets))
+            tables.append(terminal.subsets_table(self.evaluation.subsets))
         if self.votes is not None and self.votes.majority:
-            tables.append(majority_table(self.votes))
+            tables.append(terminal.majority_table(self.votes))
         return "".join(each._repr_html_() for each in tables) + self.plot_confusion_matrix()._repr_svg_()
 
 
@@ -297,7 +289,7 @@ class ModelTable(Table):
         return page.write(check_out(folder, for_page=True)).page
 
     def __str__(self) -> str:
-        return as_text(rich_table(self))
+        return terminal.as_text(terminal.rich_table(self))
 
     def __len__(self) -> int:
         return len(self.results)

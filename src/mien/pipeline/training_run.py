@@ -25,15 +25,10 @@ from mien.page.chart import Chart
 from mien.page.plots import training_chart
 from mien.page.terminal import metrics_table
 from mien.page.wording import kept_epoch_text, percent
+from mien.pipeline import split_predictions
 from mien.pipeline.evaluate import EvaluationResult
 from mien.pipeline.evaluation_files import headline_values, report_context, write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit, read_trained_on, write_digests, write_trained_on
-from mien.pipeline.split_predictions import (
-    fitted_temperatures,
-    predict_split,
-    temperature_description,
-    with_model_classes,
-)
 from mien.reporting.paper import methods_text
 from mien.training import checkpoint
 from mien.training.average import accuracy, batch_norms, recalibrate_bn, some_images
@@ -159,7 +154,7 @@ def finish_run(
     manifest = make_manifest(network, recipe, facts, former)
     export = export_network(network, manifest, plan.validation.images, start if recipe.tuning.fit_head else None)
     predictor, predictions = calibrate(Predictor.opened(export.session, export.manifest, run.model), faces)
-    write_trained_on(run, with_model_classes(predictor, faces), start)
+    write_trained_on(run, split_predictions.with_model_classes(predictor, faces), start)
     split = MeasuredSplit.resolve(predictions, faces, predictor)
     evaluation = split.evaluate()
     manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
@@ -168,7 +163,7 @@ def finish_run(
     found = {
         "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
         "model": f"{recipe.model.name}, {manifest.parameters:,} parameters",
-        "probabilities": temperature_description(predictor, faces, "validation"),
+        "probabilities": split_predictions.temperature_description(predictor, faces, "validation"),
         "data fingerprint": faces.fingerprint_without_test,
         "initial weights": known.get("started_from") or ("random" if plan.parts.weights is None else "of an instance"),
         "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), recipe.stopping),
@@ -204,8 +199,8 @@ def cross_validated_text(found: Mapping[str, float]) -> str:
 def calibrate(model: Predictor, faces: Dataset) -> tuple[Predictor, Predictions]:
     """Fit an exported model's temperatures on validation; return a model with them, and predictions without."""
     model = model.for_labels()
-    predictions = predict_split(model, faces, "validation")
-    update = fitted_temperatures(model, faces, predictions)
+    predictions = split_predictions.predict_split(model, faces, "validation")
+    update = split_predictions.fitted_temperatures(model, faces, predictions)
     return model.with_manifest(model.manifest.model_copy(update=update)), predictions
 
 

@@ -20,18 +20,10 @@ from mien.evaluation.named_metrics import Metric, find_metrics, groups_of
 from mien.evaluation.paired_tests import Difference, McNemar, match_samples, mcnemar_test, paired_differences
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import SEED, MetricInfo, SubsetMetrics, fields_to_dict, json_ready
+from mien.page import terminal
 from mien.page.chart import Chart
 from mien.page.page import Block, CaptionedChart, Column, FaceRow, FaceTile, Page, Row, Section, Table, Text, columns_of
 from mien.page.plots import confusion_chart, differences_chart, runs_chart
-from mien.page.terminal import (
-    COPIES_WORDS,
-    MAX_UNSCROLLED_CLASSES,
-    as_text,
-    learning_curves,
-    rich_table,
-    subsets_table,
-    titled,
-)
 from mien.page.wording import Cell, Format, counted, data_address, metric_format, p_text
 
 COMPARED = ("accuracy", "macro_f1", "log_loss")
@@ -150,13 +142,13 @@ class Comparison:
         """Return what ``mien compare`` prints: differences, metrics without copies, and McNemar's counts."""
         first, second = short_names(self.first, self.second)
         copies = [
-            titled(f"Without copies: {name}", rich_table(subsets_table(parts)))
+            terminal.titled(f"Without copies: {name}", terminal.rich_table(terminal.subsets_table(parts)))
             for name, parts in zip((first, second), zip(*self.subsets, strict=True), strict=False)
         ]
         test = self.mcnemar
         return (
             f"{self.second} against {self.first}, {counted(self.samples, 'sample')}\n"
-            f"{as_text(Group(rich_table(comparison_table(self)), *copies))}\n"
+            f"{terminal.as_text(Group(terminal.rich_table(comparison_table(self)), *copies))}\n"
             f"only {first} correct: {test.only_first:,}; only {second}: {test.only_second:,}; "
             f"both wrong: {len(self.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}\n"
             "p-values are not corrected for their number. If one disagrees with its interval, trust the p-value.\n"
@@ -204,7 +196,9 @@ def comparison_page(comparisons: Sequence[Comparison], metadata: Mapping[str, st
     found = comparisons[0]
     notes = "; ".join(dict.fromkeys(words for each in comparisons for words in each.notices))
     without_faces = Notice("Faces skipped: no data was given. Give --data PATH.", code="faces-without-data")
-    curves = learning_curves({name: history for each in comparisons for name, history in each.histories.items()})
+    curves = terminal.learning_curves(
+        {name: history for each in comparisons for name, history in each.histories.items()}
+    )
     keys = ["comparison"] if len(comparisons) == 1 else [f"comparison-{at + 1}" for at in range(len(comparisons))]
     return Page(
         title=" · ".join((found.first, *(each.second for each in comparisons))),
@@ -293,7 +287,7 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
     blocks.append(_matrices(found, key))
     if found.subsets:
         blocks.append(comparison_subsets_table(found, key))
-        blocks.append(Text(COPIES_WORDS, soft=True))
+        blocks.append(Text(terminal.COPIES_WORDS, soft=True))
     blocks.append(_samples_table(found, key))
     if found.faces is not None:
         parts = (_faces(found, found.faces, name, positions) for name, positions in _only_correct(found).items())
@@ -307,7 +301,9 @@ def _matrices(found: Comparison, key: str) -> Row:
     for side, (name, each) in sides.items():
         confusion = confusion_matrix(each.labels, each.predicted, len(classes))
         chart = confusion_chart(confusion, classes, name=f"{key}-confusion-{side}")
-        charts.append(CaptionedChart(chart, f"Confusion matrix of {name}.", len(classes) > MAX_UNSCROLLED_CLASSES))
+        charts.append(
+            CaptionedChart(chart, f"Confusion matrix of {name}.", len(classes) > terminal.MAX_UNSCROLLED_CLASSES)
+        )
     return Row(tuple(charts))
 
 

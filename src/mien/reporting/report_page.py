@@ -15,29 +15,11 @@ from mien.evaluation.error_analysis import check_answers, confused_pairs
 from mien.evaluation.metrics import divide
 from mien.page import plots
 from mien.page import terminal as shared
-from mien.page.page import (
-    Block,
-    CaptionedChart,
-    CellFaces,
-    Column,
-    MetricCards,
-    Page,
-    Row,
-    Section,
-    Table,
-    Text,
-    columns_of,
-)
+from mien.page.page import Block, CaptionedChart, CellFaces, Column, MetricCards, Page, Row, Section, Table, Text
 from mien.page.wording import Format, counted, decimal, percent, slug
+from mien.reporting import sections
 from mien.reporting.paper import paper_files
-from mien.reporting.sections import (
-    ReportContext,
-    attention_section,
-    cell_faces,
-    pairs_section,
-    robustness_section,
-    worst_section,
-)
+from mien.reporting.sections import ReportContext
 
 SectionOf: TypeAlias = Callable[[ReportContext], Section | Notice | None]
 
@@ -224,7 +206,7 @@ def metrics_section(context: ReportContext) -> Section:
 
 def confusion_section(context: ReportContext) -> Section:
     """Build the section of the confusion matrix and metrics per class; a click on a cell shows some of its faces."""
-    evaluation, faces = context.evaluation, cell_faces(context)
+    evaluation, faces = context.evaluation, sections.cell_faces(context)
     keys = {cell: f"cell-{cell[0]}-{cell[1]}" for cell in faces}
     classes = evaluation.classes
     # If a class has no samples, it has no percentages.
@@ -262,7 +244,8 @@ def curves_section(context: ReportContext) -> Section:
     areas = ([curve.area for curve in roc.per_class], [curve.area.value for curve in recall], support.tolist())
     rows: list[tuple[Any, ...]] = list(zip(context.classes, *areas, strict=True))
     rows += [("macro average", roc.macro.area, None, None), ("micro average", roc.micro.area, None, None)]
-    columns = columns_of({"class": "text", "AUC": "decimal", "average precision": "decimal", "prevalence": "percent"})
+    numbers = (Column("AUC", "decimal"), Column("average precision", "decimal"))
+    columns = (Column("class", "text"), *numbers, Column("prevalence", "percent"))
     of_recall = CaptionedChart(
         plots.precision_recall_chart(recall, context.classes),
         "Precision-recall curve of each class, with its average precision. Grey: other classes. Chance: prevalence.",
@@ -394,10 +377,10 @@ SECTIONS: tuple[SectionOf, ...] = (
     training_section,
     calibration_section,
     votes_section,
-    pairs_section,
-    worst_section,
-    robustness_section,
-    attention_section,
+    sections.pairs_section,
+    sections.worst_section,
+    sections.robustness_section,
+    sections.attention_section,
     next_section,
 )
 """Sections of the report in order. A section that does not apply is None; without its input, it is a notice."""

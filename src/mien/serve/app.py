@@ -26,25 +26,12 @@ with needs_extra("serve", "The service"):
     from fastapi.responses import Response
     from pydantic import ValidationError
 
+    from mien.serve import schemas
     from mien.serve.access import CheckOrigin, checked_token, is_host_names, require_token
     from mien.serve.built_page import service_models
     from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
     from mien.serve.pages import HEADERS, AddHeaders, add_page
     from mien.serve.prediction_service import PredictedImage, PredictionService, Slots
-    from mien.serve.schemas import (
-        ApiError,
-        BatchResponse,
-        FaceParameters,
-        HealthResponse,
-        ImageResponse,
-        ModelResponse,
-        PredictParameters,
-        PredictResponse,
-        add_error_handlers,
-        error_responses,
-        internal_error,
-        invalid_parameter,
-    )  # fmt: skip
     from mien.serve.stream import Stream, receive_token, refuse, sends_token
     from mien.serve.upload import form_document, receive_files
 
@@ -99,7 +86,7 @@ def create_app(
     threads = threads or available_cores()
     classifier = OnnxClassifier(model_file, 1, provider=provider)
     manifest, sha256 = classifier.manifest, file_sha256(model_file)
-    described = ModelResponse(name=manifest.full_name, sha256=sha256, detector=detector.name, manifest=manifest)
+    described = schemas.ModelResponse(name=manifest.full_name, sha256=sha256, detector=detector.name, manifest=manifest)
     metrics = ServiceMetrics(described.name, described.sha256)
     service = PredictionService(classifier, detector, limits, threads, metrics)
 
@@ -121,18 +108,18 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.root_path = root_path  # deprecated as an argument, because it is usually the server's
-    add_error_handlers(app)
+    schemas.add_error_handlers(app)
     requires, codes = ([], ()) if token is None else ([Depends(require_token(token))], ("unauthorised",))
-    guarded = APIRouter(dependencies=requires, responses=error_responses(*codes))
+    guarded = APIRouter(dependencies=requires, responses=schemas.error_responses(*codes))
     _add_predictions(guarded, service, described, limits)
     _add_metadata(guarded, described, metrics)
     app.include_router(guarded)
 
     @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", tags=["service"])
-    async def check_health() -> HealthResponse:
+    async def check_health() -> schemas.HealthResponse:
         """Report that the service answers."""
-        return HealthResponse(status="ok")
+        return schemas.HealthResponse(status="ok")
 
     _add_stream(app, service, limits, token, metrics)
     add_page(app, service_models(model_file, guarded=token is not None))
@@ -154,14 +141,16 @@ def _check(model: Any, threads: Any, limits: Any, hosts: Any, provider: Any, roo
             raise ServeError(f"{name} must be {wanted}; found {given!r}.", code="options")
 
 
-def _add_predictions(router: APIRouter, service: PredictionService, model: ModelResponse, limits: Limits) -> None:
-    responses = error_responses(*_PREDICTING)
+def _add_predictions(
+    router: APIRouter, service: PredictionService, model: schemas.ModelResponse, limits: Limits
+) -> None:
+    responses = schemas.error_responses(*_PREDICTING)
     responses[429]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     post = partial(router.post, tags=["faces"], openapi_extra=form_document(limits))
 
     async def predict_images(
-        request: Request, parameters: FaceParameters, max_files: int, *, draw: bool = False
-    ) -> tuple[list[PredictedImage | ApiError], dict[str, Any]]:
+        request: Request, parameters: schemas.FaceParameters, max_files: int, *, draw: bool = False
+    ) -> tuple[list[PredictedImage | schemas.ApiError], dict[str, Any]]:
         """Return the answers, and the fields of an answer about how they were made."""
         reader = service.reader(parameters)
         with service.slot():
@@ -172,23 +161,25 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
         return images, {"model": model, "detector": detector, "milliseconds": round(milliseconds, 3)}
 
     async def predict_one(
-        request: Request, parameters: FaceParameters, *, draw: bool = False
+        request: Request, parameters: schemas.FaceParameters, *, draw: bool = False
     ) -> tuple[PredictedImage, dict[str, Any]]:
         (image,), about = await predict_images(request, parameters, 1, draw=draw)
-        if isinstance(image, ApiError):
+        if isinstance(image, schemas.ApiError):
             raise image
         return image, about
 
     @post("/v1/predict", response_model_exclude_none=True, responses=responses)
-    async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> PredictResponse:
+    async def predict(
+        request: Request, parameters: Annotated[schemas.PredictParameters, Query()]
+    ) -> schemas.PredictResponse:
         """Detect the faces in one image and classify each."""
         image, about = await predict_one(request, parameters)
-        return PredictResponse(**image.to_dict(), **about)
+        return schemas.PredictResponse(**image.to_dict(), **about)
 
     drawn = {"description": "the photo", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 
     @post("/v1/draw", response_class=Response, responses={**responses, 200: drawn})
-    async def draw(request: Request, parameters: Annotated[FaceParameters, Query()]) -> Response:
+    async def draw(request: Request, parameters: Annotated[schemas.FaceParameters, Query()]) -> Response:
         """Draw the box and the answer of each face on a photo."""
         image, _ = await predict_one(request, parameters, draw=True)
         return Response(image.drawn, media_type="image/jpeg")
@@ -196,13 +187,16 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     forms = form_document(limits, many=True)
 
     @post("/v1/batch", response_model_exclude_none=True, responses=responses, openapi_extra=forms)
-    async def predict_batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
+    async def predict_batch(
+        request: Request, parameters: Annotated[schemas.PredictParameters, Query()]
+    ) -> schemas.BatchResponse:
         """Predict several images. A failed image has its error at its position; the others are predicted."""
         images, about = await predict_images(request, parameters, limits.max_files)
         results = [
-            image.body() if isinstance(image, ApiError) else ImageResponse(**image.to_dict()) for image in images
+            image.body() if isinstance(image, schemas.ApiError) else schemas.ImageResponse(**image.to_dict())
+            for image in images
         ]
-        return BatchResponse(results=results, **about)
+        return schemas.BatchResponse(results=results, **about)
 
 
 def _add_stream(
@@ -221,25 +215,25 @@ def _add_stream(
                     await receive_token(socket, token, limits.idle_seconds)
             with streams:
                 try:
-                    parameters = FaceParameters.model_validate(dict(socket.query_params))
+                    parameters = schemas.FaceParameters.model_validate(dict(socket.query_params))
                 except ValidationError as error:
-                    raise invalid_parameter(error.errors()[0]) from None
+                    raise schemas.invalid_parameter(error.errors()[0]) from None
                 tracker = service.tracker(parameters)
                 metrics.streams.inc()
                 await Stream(socket, tracker, limits, service.pool).run()
         except WebSocketDisconnect:
             pass
         except Exception as error:  # noqa: BLE001 - the client learns of a defect as over HTTP
-            if not isinstance(error, ApiError):
+            if not isinstance(error, schemas.ApiError):
                 _LOG.exception("a stream failed")
-                error = internal_error()
+                error = schemas.internal_error()
             metrics.refused.labels(error.code).inc()
             await refuse(socket, error)
 
 
-def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetrics) -> None:
+def _add_metadata(router: APIRouter, model: schemas.ModelResponse, metrics: ServiceMetrics) -> None:
     @router.get("/v1/model", tags=["service"])
-    async def describe_model() -> ModelResponse:
+    async def describe_model() -> schemas.ModelResponse:
         """Return the model's manifest and the SHA-256 of its file."""
         return model
 

@@ -1,12 +1,6 @@
 """A user's own loss, augmentation and optimiser: how they are called, and what they must return."""
 
-<<<<<<< HEAD
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-=======
-from collections.abc import Callable, Iterable, Iterator, Mapping
->>>>>>> e6b38575 (Quote a type that is declared later; drop the future import for so few)
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
