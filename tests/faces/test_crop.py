@@ -9,7 +9,7 @@ from PIL import Image
 from mien.base.preprocess import grey_square
 from mien.faces import face as crop_module
 from mien.faces.face import (
-    MOUTH,
+    MARKS,
     SHARP,
     Box,
     Face,
@@ -147,7 +147,7 @@ def test_only_a_clear_tilt_counts(degrees, levelled):
     angle = math.radians(degrees)
     turn = {
         name: (50 + x * math.cos(angle) - y * math.sin(angle), 50 + x * math.sin(angle) + y * math.cos(angle))
-        for name, (x, y) in {"right_eye": (-9, -10), "left_eye": (9, -10), **dict.fromkeys(MOUTH, (0, 10))}.items()
+        for name, (x, y) in {"right_eye": (-9, -10), "left_eye": (9, -10), **dict.fromkeys(MARKS[2:], (0, 10))}.items()
     }
     tilt = tilt_of(turn)
     assert (tilt is not None) == levelled

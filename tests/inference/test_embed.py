@@ -14,7 +14,7 @@ import pytest
 
 from mien.base.run_folder import find_model
 from mien.data.synthetic import render_faces
-from mien.faces.face import EYES, MOUTH, Box, crop_faces, square_around, tilt_of
+from mien.faces.face import MARKS, Box, crop_faces, square_around, tilt_of
 from mien.faces.find import YuNet
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import Predictor
@@ -40,7 +40,7 @@ def vectors():
     for number, (name, (box, width, height)) in enumerate(BOXES.items()):
         rgb = _picture(number, width, height)
         eyes, mouth = POINTS.get(name, (None, None))
-        points = dict(zip((*EYES, *MOUTH), (eyes, eyes, mouth, mouth), strict=True)) if eyes else {}
+        points = dict(zip(MARKS, (eyes, eyes, mouth, mouth), strict=True)) if eyes else {}
         square = square_around(box, margin, points)
         crops = crop_faces(rgb, [square], predictor.manifest.input.size_px, tilts=[tilt_of(points)])
         outputs = {each: predictor.with_output(each) for each in ("fer2013", "perceived", "photographs", "answer")}
