@@ -233,7 +233,6 @@ def _find_predictor(model: Model, output: str | None, gradient: Sequence[str], m
 
 
 def _predict(predictor: Predictor, images: Any, crops: bool, notify: Callable[[str], None]) -> list[Prediction]:
-    """Classify all faces, or crops, in the images and folders."""
     if crops and not is_several(images):
         return predictor.predict_crops(images)
     files: list[Any] = []

@@ -80,7 +80,6 @@ def groups_table(findings: AuditFindings) -> Table:
 
 
 def _tiles(findings: AuditFindings, indices: Sequence[int] | Ints) -> tuple[FaceTile, ...]:
-    """Return the tiles of samples' faces with label, split, id and file."""
     faces, tiles = findings.faces, []
     for at in indices:
         caption = f"{faces.classes[faces.labels[at]]}, {faces.split[at]} {faces.rows[at]}"

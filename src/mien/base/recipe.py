@@ -324,7 +324,6 @@ def _parsed(change: str) -> tuple[str, Any]:
 
 
 def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -> dict[str, Any]:
-    """Return the table with one value changed; ``path`` holds the parts of ``key`` that remain."""
     name, *rest = path
     if not rest:
         return {**table, name: value}

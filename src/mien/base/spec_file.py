@@ -170,7 +170,6 @@ def toml_value(value: Any) -> str:
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Return the model's fields by their names in the file."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
 
 

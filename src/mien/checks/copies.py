@@ -190,7 +190,6 @@ def _copies(dataset: Dataset, train: Ints, identical: Groups) -> Found:
 
 
 def _by_group(groups: Groups, members: Ints) -> list[Ints]:
-    """Return the members of each group, groups and members ascending."""
     order = members[np.argsort(groups[members], kind="stable")]
     return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(order) else []
 

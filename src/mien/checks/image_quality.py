@@ -33,8 +33,6 @@ class QualityIssue:
 
 
 def _by_chunk(measure: Callable[[Pixels], Floats]) -> Callable[[Pixels], Floats]:
-    """Measure many images in parts."""
-
     @wraps(measure)
     def whole(images: Pixels) -> Floats:
         return in_chunks(lambda part: measure(np.asarray(images[part])), len(images), "measuring images")

@@ -99,7 +99,6 @@ def evaluate(
 def _show_evaluation(
     result: mien.EvaluationResult, out: Path | None, metadata: dict[str, str], overwrite: bool, json: bool
 ) -> None:
-    """Print an evaluation, and write its files if there is a folder."""
     if result.merged:
         notice(f"{result.merged}.", "classes-merged")
     report = None if out is None else result.write(out, metadata, overwrite=overwrite)

@@ -121,7 +121,6 @@ def as_command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _show_warning(message: Warning | str, *about: Any, **more: Any) -> None:
-    """Print a warning of ``mien.api`` as a notice."""
     if not is_quiet():
         code = getattr(message, "code", "warning")
         sys.stderr.write(printable(Notice(str(message), code=code).line) + "\n")
@@ -151,7 +150,6 @@ def _option_type(hint: Any) -> Any:
 
 
 def _call(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-    """Call a command or dataclass with its part of the options."""
     called, taken, reads = vars(function).get("shows", (None, {}, None))
     hints = _hints(function)
     names = [*inspect.signature(function).parameters][called is not None :]
@@ -230,7 +228,6 @@ def help_texts(documentation: str | None) -> dict[str, tuple[str, str]]:
 
 
 def _without_marks(text: str) -> str:
-    """Return a docstring's text without marks of Sphinx."""
     return re.sub(r":\w+:`(?:mien\.)?([\w.]+)`", r"mien \1", text).replace("``", "")
 
 

@@ -141,7 +141,6 @@ def environment(data: Path | str) -> dict[str, str]:
 
 
 def _commit() -> str:
-    """Return the commit of the working folder; ``""`` outside git."""
     with suppress(OSError):
         command = ["git", "rev-parse", "--verify", "-q", "HEAD"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

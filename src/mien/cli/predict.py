@@ -155,7 +155,6 @@ def predict(
 
 
 def _check(images: list[str], out: Path | None, given: Mapping[str, object], *, crops: bool, ray: bool) -> None:
-    """Check that the options are compatible. Raises :class:`DataError`."""
     address = next((name for name in images if "://" in name), None)
     if address is not None:
         raise missing_file(address)

@@ -65,7 +65,6 @@ class SourceOptions(AuditedOptions):
 
 
 def _show(result: ReadResult) -> None:
-    """Print what happened to the data, and which images were skipped."""
     show_notices(result.notes)
     for source, reason in result.skipped:
         notice(f"skipped: {reason}" if source in reason else f"skipped: {source}: {reason}")

@@ -92,7 +92,6 @@ def distill(train_model: partial[Any], *, teachers: list[str], json: bool = Fals
 
 
 def _without(given: dict[str, Any], why: str, *names: str) -> dict[str, Any]:
-    """Refuse options without effect, and return the others."""
     leave_out(why, {f"--{name}": given.get(name) for name in names} | {"torchrun": process_count() > 1})
     return {name: value for name, value in given.items() if name not in names}
 
@@ -131,7 +130,6 @@ def _show_metrics(result: mien.TrainingResult) -> None:
 
 
 def _show_estimate(*, recipe: str, data: Any, settings: Sequence[Any], json: bool, **given: Any) -> None:
-    """Time a few training steps and print an estimate for the whole training."""
     job = find_job(recipe, settings, given.get("init_from"), given["device"], given.get("time"))
     job.check()  # nothing is written, so the run's folder may exist
     job = job.with_run(given.get("out"))
@@ -159,7 +157,6 @@ def _show_estimate(*, recipe: str, data: Any, settings: Sequence[Any], json: boo
 
 
 def _show_lr(*, json: bool, **given: Any) -> None:
-    """Run the learning-rate range test, print its suggestion, and draw its curve."""
     recipe = find_job(given["recipe"], given["settings"], given.get("init_from")).recipe
     found = mien.find_lr(**given)
     chart = Path("runs") / f"{recipe.name}-find-lr.svg"

@@ -77,7 +77,6 @@ def video(
 
 
 def _limits(given: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
-    """Read the limits of ``--alarm``. Raises :class:`DataError` (``options``)."""
     limits = {}
     for text in given:
         name, _, limit = text.rpartition(":")

@@ -180,7 +180,6 @@ def _image_path(header: Header, fields: Sequence[str]) -> Path:
 
 
 def _lines(file: CsvFile, count: int) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line below the header that is not blank."""
     with file.path.open(encoding=file.encoding, errors="replace", newline="\n") as stream:
         for number, line in enumerate(track(stream, count, f"reading {file.path.name}", "rows"), 1):
             if number >= file.first_line and not line.isspace():

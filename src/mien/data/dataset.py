@@ -348,7 +348,6 @@ def _splits(given: Array) -> Texts:
 
 
 def _check_votes(faces: Dataset) -> None:
-    """Raise an error for votes of a wrong shape, with a class named twice, a negative number or NaN."""
     votes, classes = np.asarray(faces.votes), faces.vote_classes
     if len(set(classes)) < len(classes):
         raise DataError(f"A class of the votes is named twice: {', '.join(classes)}.", code="votes")

@@ -165,7 +165,6 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
 
 
 def _beside(folders: Iterable[Path], suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the files directly in these folders that have one of the suffixes and are not hidden."""
     files = (each for folder in folders for each in sorted(folder.glob("[!.]*")))
     return [each for each in files if each.name.lower().endswith(suffixes)]
 

@@ -102,7 +102,6 @@ def write_parquet(
 
 
 def _further(dataset: Dataset) -> dict[str, Array]:
-    """Return the columns other than mien's own, including votes."""
     votes = () if dataset.votes is None else zip(dataset.vote_classes, dataset.votes.T, strict=True)
     named = {f"{VOTE_PREFIX}{name}": counts for name, counts in votes}
     return named | {free_name(name): values for name, values in dataset.columns.items()}
@@ -181,7 +180,6 @@ class ParquetFile:
         )
 
     def _images(self, locations: list[str], skip_bad: bool) -> Iterator[bytes]:
-        """Yield the encoded image of each row, in small batches."""
         remaining = iter(locations)
         with _damage_as_one_line(self.path):
             # Read row groups one by one, because pyarrow keeps all groups of one request in memory.
@@ -254,7 +252,6 @@ def _declared_classes(metadata: dict[bytes, bytes], label: str) -> tuple[str, ..
 
 
 def _json_of(metadata: dict[bytes, bytes], key: bytes) -> dict[str, Any]:
-    """Parse a JSON value in a file's metadata; {} if it is not JSON."""
     try:
         found = json.loads(metadata.get(key, b"{}"))
     except (ValueError, RecursionError):

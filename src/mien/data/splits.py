@@ -114,7 +114,6 @@ def _find(images: Pixels) -> Ints:
 
 
 def _small(images: Pixels) -> Pixels:
-    """Convert to grey squares of at most 48 px."""
     if images.ndim == 3 and images.shape[1] == images.shape[2] <= _SIDE_PX:
         return images
     side = min(*images.shape[1:3], _SIDE_PX)

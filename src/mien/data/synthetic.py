@@ -262,7 +262,6 @@ def _draw_eyes(face: Traits, canvas: Reals, x: Reals, y: Reals) -> None:
 
 
 def _draw_nose(face: Traits, canvas: Reals, x: Reals, y: Reals) -> None:
-    """Draw the shaded bridge, nostrils, wrinkles of AU9 and the folds from nose to mouth corners."""
     side, width = np.abs(x), face["nose_width_px"] + 0.6 * face["AU9"]
     down = y - face["nose_y_px"] + 1.2 * face["AU9"]
     _paint(canvas, 0, 0.2 * _blob(side - width, down + 1.0, 2.2, 3.2))

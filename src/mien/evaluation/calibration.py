@@ -94,7 +94,6 @@ def cross_fit_temperature(labels: Labels, probabilities: Floats, groups: Ints | 
 
 
 def _logits(probabilities: Floats) -> Floats:
-    """Compute logarithms; 0 is replaced by a small probability. (N, C) -> float64 (N, C)."""
     probabilities = np.asarray(probabilities, dtype=np.float64)
     positive = np.where(probabilities > 0, probabilities, np.inf)
     floor = np.minimum(positive.min(axis=1, keepdims=True), metrics.MIN_PROBABILITY)

@@ -224,7 +224,6 @@ def _hits(mask: Bools, _: Predictions) -> tuple[Bools, Bools]:
 
 
 def _as_predictions(predictions: Predictions, truth: Texts, said: Texts) -> Predictions:
-    """Return answers as predictions: the true class is the label, the answer has probability 1."""
     classes = tuple(dict.fromkeys([*predictions.classes, *truth.tolist(), *said.tolist()]))
     number = {name: at for at, name in enumerate(classes)}
     labels, answers = (np.array([number[name] for name in each.tolist()]) for each in (truth, said))

@@ -72,7 +72,6 @@ class PerSample:
     """Base of frozen dataclasses whose arrays have one row per sample."""
 
     def _store(self, **arrays: Any) -> None:
-        """Replace fields by their converted arrays, in the constructor."""
         for name, value in arrays.items():
             object.__setattr__(self, name, value)
 

@@ -54,7 +54,6 @@ def gaussian_blur(images: Pixels, sigma_px: float) -> Pixels:
 
 
 def _both_ways(images: Pixels, matrix: Floats32) -> Pixels:
-    """Apply a linear filter, (S, S), to the rows and columns of each channel."""
     values = images.astype(np.float32)
     filtered = matrix @ (values if images.ndim == 3 else np.moveaxis(values, 3, 1)) @ matrix.T
     return _bytes(filtered if images.ndim == 3 else np.moveaxis(filtered, 1, 3))
@@ -108,7 +107,6 @@ def _scale(images: Pixels, factor: float, generator: np.random.Generator) -> Pix
 
 
 def _turn_and_zoom(images: Pixels, angle: Reals, zoom: Reals) -> Pixels:
-    """Rotate (radians) and zoom each face about its centre, bilinearly, with repeated border."""
     side = images.shape[1]
     grid = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
     cosine = (np.cos(angle) / zoom).astype(np.float32)[:, None, None]
@@ -118,7 +116,6 @@ def _turn_and_zoom(images: Pixels, angle: Reals, zoom: Reals) -> Pixels:
 
 
 def _shift(images: Pixels, length_px: float, generator: np.random.Generator) -> Pixels:
-    """Shift each face by whole pixels in a random direction, with repeated border."""
     side = images.shape[1]
     direction = 2 * np.pi * generator.random(len(images))
     length = length_px * side / _REFERENCE_PX

@@ -248,7 +248,6 @@ def measure_parity(network: Network, session: Any, manifest: Manifest, faces: Pi
 
 
 def _sizes(network: Network, outputs: Mapping[str, OutputManifest]) -> list[int]:
-    """Return the number of logits of each output."""
     return [len(each.classes) for each in outputs.values()] or [network.head.out_features]
 
 

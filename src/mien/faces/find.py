@@ -90,7 +90,6 @@ class YuNet:
         return largest_first([_face(row) for row in rows])
 
     def _search(self, image: Image.Image, longer_px: int) -> Floats:
-        """Find faces in a copy with this longer side, and check the doubtful ones."""
         rows = self._run(_resized(image, longer_px), max(image.size) / longer_px)
         doubtful = np.flatnonzero(rows[:, 4] < SURE)
         for index in doubtful[:MAX_DOUBTFUL]:

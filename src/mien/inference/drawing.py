@@ -157,7 +157,6 @@ def _colour(prediction: Labelled, colours: Mapping[str, Colour]) -> Colour:
 def _draw_box(
     draw: ImageDraw, size: tuple[int, int], prediction: Labelled, colour: Colour, one_line_px: int | None
 ) -> None:
-    """Draw a box of three lines: nearly black, colour, white. The colour is dashed if in doubt."""
     box = prediction.box
     # Inclusive, as Pillow draws rectangles.
     left, top, right, bottom = box.left, box.top, box.left + box.width - 1, box.top + box.height - 1

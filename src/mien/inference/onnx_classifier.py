@@ -171,7 +171,6 @@ def run_model(session: "InferenceSession", outputs: Sequence[str], inputs: Float
 
 
 def _widths(session: "InferenceSession") -> dict[str, int]:
-    """Return the number of values per face of each output of the graph."""
     return {output.name: output.shape[1] for output in session.get_outputs()}
 
 

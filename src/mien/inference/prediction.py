@@ -183,7 +183,6 @@ class Prediction:
         return draw_face(self.crop, self.probabilities, "" if self.unsure else self.top)
 
     def _repr_png_(self) -> bytes | None:
-        """Return :meth:`show` as PNG for a notebook."""
         return None if self.crop is None else encoded(self.show())
 
     def to_dict(self) -> dict[str, Any]:

@@ -283,7 +283,6 @@ def _with_tuples(given: Mapping[str, Any], known: Mapping[str, inspect.Parameter
 
 @lru_cache(maxsize=32)
 def _load(file: str, digest: str) -> Mapping[str, Any]:
-    """Run a file and return its names; cached for each version of its text."""
     try:
         return run_python(Path(file), f"mien_own_{digest[:16]}")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code is the user's

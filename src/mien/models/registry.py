@@ -73,7 +73,6 @@ def _settings(recipe: ModelRecipe) -> BaseModel:
 
 @cache
 def _checks(name: str) -> type[BaseModel]:
-    """Return a class that checks a network's settings by the types of its parameters."""
     network = MODELS[name]
     known = get_type_hints((network.func if isinstance(network, partial) else network).__init__, include_extras=True)
     settings = list(inspect.signature(network).parameters.values())[3:]

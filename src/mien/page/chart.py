@@ -242,7 +242,6 @@ def _points(line: Line2D) -> list[list[float]]:
 
 @contextmanager
 def _changed(figure: Figure, width_cm: float | None, height_cm: float | None, font: str | None) -> Iterator[None]:
-    """Give a figure another size and font for a while."""
     from matplotlib import font_manager
     from matplotlib.text import Text
 

@@ -162,13 +162,11 @@ class Table:
         return table_environment(tabular, caption, label or f"tab:{self.name}", letters)
 
     def _texts(self) -> Iterator[list[str]]:
-        """Yield the headings, and the cells of each row as text."""
         yield [column.heading for column in self.columns]
         for row in self.rows:
             yield [with_interval(value, column.format) for column, value in zip(self.columns, row, strict=True)]
 
     def _repr_html_(self) -> str:
-        """Return all rows as HTML for a notebook."""
         return render("notebook_table.html.j2", block=replace(self, shown=None), colours={})
 
     def to_csv(self) -> bytes:

@@ -77,7 +77,6 @@ def _curves_chart(
     marked: Sequence[int],
     height_inches: float = 2.6,
 ) -> Chart:
-    """Draw lines over epochs, each with label, history, key, colour and style."""
     known = METRICS.get(metric.removeprefix("train_").removeprefix("validation_"))
     percent = 100 if known is not None and known.percent else 1
     longest = max(len(history) for _, history, *_ in curves)
@@ -308,8 +307,6 @@ def _class_panels(
 
 
 def _panels(name: str, panels: Sequence[_Panel], prepare: Callable[[Axes], None], row_inches: float) -> Chart:
-    """Draw small multiples: each curve in its colour over the others in grey."""
-
     def panel(own: _Panel) -> Callable[[Axes], None]:
         def draw(axes: Axes) -> None:
             prepare(axes)

@@ -235,7 +235,6 @@ def group_text(table: Table, column: str, gaps: Sequence[results.GroupGap] | Non
 
 
 def _votes(votes: results.VoteEvaluation) -> Iterator[RenderableType]:
-    """Yield accuracy by FER+'s protocol, and distances between distributions."""
     yield titled("Votes", Text(majority_words(votes)))
     for each in votes.majority:
         yield titled(f"On the majority of the votes: output '{each.output}'", rich_table(subsets_table(each.parts)))

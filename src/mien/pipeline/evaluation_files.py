@@ -183,7 +183,6 @@ def write_measured(
 
 
 def _metadata(inputs: ReportInputs, further: Mapping[str, str]) -> dict[str, str]:
-    """Return how the page was made, by name."""
     metadata = {} if inputs.file is None else {"predictions": str(inputs.file)}
     metadata["model"] = inputs.model_name or "not given"
     if inputs.run is not None:

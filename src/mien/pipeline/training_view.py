@@ -111,7 +111,6 @@ class TrainProgress(Callback):
             self._bar.console.print(line, markup=False, highlight=False)
 
     def _update_display(self) -> None:
-        """Replace the table and curves of the previous epoch."""
         ipython = import_module("IPython.display")
         columns = [Column(f"{group} {name}".strip(), "text") for group, name, *_ in _COLUMNS]
         table = Table("epochs", (*columns, Column("best", "text")), self._rows)

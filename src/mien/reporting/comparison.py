@@ -321,13 +321,11 @@ def _samples_table(found: Comparison, key: str) -> Table:
 
 
 def _only_correct(found: Comparison) -> dict[str, npt.NDArray[np.intp]]:
-    """Return the indices of the samples that only one model predicts correctly, by its name."""
     first, second = found.first_predictions.right, found.second_predictions.right
     return {found.first: np.flatnonzero(first & ~second), found.second: np.flatnonzero(second & ~first)}
 
 
 def _faces(found: Comparison, faces: Dataset, name: str, indices: npt.NDArray[np.intp]) -> FaceRow:
-    """Return the faces with the largest difference in the probability of the true class."""
     labels = found.first_predictions.labels[indices]
     of_truth = [each.probabilities[indices, labels] for each in (found.first_predictions, found.second_predictions)]
     order = np.argsort(-np.abs(of_truth[1] - of_truth[0]), kind="stable")[:FACES_SHOWN]

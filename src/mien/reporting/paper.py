@@ -204,6 +204,5 @@ def _augmentation(recipe: Recipe, own: Collection[str]) -> Iterator[Sentence]:
 
 
 def _listed(parts: Iterable[str]) -> str:
-    """Join parts as in a sentence: ``"a, b and c"``."""
     *first, last = [*parts] or [""]
     return f"{', '.join(first)} and {last}" if first else last

@@ -106,7 +106,6 @@ def _sentences(context: ReportContext) -> Iterator[str]:
 
 
 def _gap(context: ReportContext) -> float:
-    """Return mean confidence minus accuracy."""
     return float(context.predictions.confidence.mean() - context.predictions.right.mean())
 
 

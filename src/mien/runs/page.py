@@ -47,7 +47,6 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
 
 
 def _sentences(table: StudyTable) -> Iterator[str]:
-    """Yield sentences about the best variant and the significant differences."""
     runs, seeds = len(table.runs), len({run.recipe.seed for run, _ in table.runs})
     trained = duration_text(sum(each.record.seconds for _, each in table.runs), units=True)
     of = f"{counted(len(table.rows), 'variant')} and {counted(seeds, 'seed')}"
@@ -162,7 +161,6 @@ def _plot(metric: NamedMetric, rows: Sequence[VariantRow]) -> CaptionedChart:
 
 
 def _summary(table: StudyTable) -> Table:
-    """Return a table of the variants. Only what differs between them has a column."""
     columns, cells = [Column("variant", "text")], [[row.variant.name for row in table.rows]]
 
     def add(column: Column, values: list[Any]) -> None:
@@ -191,7 +189,6 @@ def _summary(table: StudyTable) -> Table:
 
 
 def _compared_table(number: int, compared: VariantComparison, metrics: Mapping[str, NamedMetric]) -> Table:
-    """Return a table with one row per metric, narrow enough for terminals and phones."""
     columns = (
         Column("variant", "text"), Column("seeds", "count"), Column("metric", "text"), Column("baseline"),
         Column("value"), Column("difference", "signed"), Column("p", "p"), Column("p, Holm", "p"),
@@ -255,7 +252,6 @@ def _runs_section(table: StudyTable) -> Section:
 
 
 def _settings_table(table: StudyTable) -> Table:
-    """Return a table of the recipe keys in which variants differ."""
     recipes = {run.variant: dotted(run.recipe.model_dump(mode="json")) for run, _ in table.runs}
     keys = sorted({key for each in recipes.values() for key in each} - {"name", "description", "seed"})
     keys = [key for key in keys if len({repr(each.get(key)) for each in recipes.values()}) > 1 and "sha256" not in key]

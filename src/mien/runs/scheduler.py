@@ -249,7 +249,6 @@ def notices_of(runs: Sequence[PlannedRun]) -> list[Notice]:
 
 
 def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, changes: Settings) -> PlannedRun:
-    """Plan the run of a variant's first seed, without its parent. Error messages name the variant."""
     try:
         recipe = study.recipe_of(variant, study.seeds_of(variant)[0], changes)
         plan = plan_training(recipe, faces_by_form[recipe.input.size_and_channels])

@@ -298,12 +298,10 @@ class _Pruning(Callback):
 
 
 def _best_accuracy(history: Sequence[HistoryLine], recipe: Recipe) -> float:
-    """Return the validation accuracy, 0..1, of the epoch whose weights the recipe keeps."""
     return history[best_epoch(history, recipe) - 1]["validation_accuracy"]
 
 
 def _line(trial: FrozenTrial, space: Space) -> str:
-    """Describe an ended trial in a line."""
     found, values = trial.user_attrs, space.values(trial.params)
     reason = f" ({found['reason']})" if "reason" in found else ""
     reached = f", {percent(trial.value)}" if trial.state is TrialState.COMPLETE and trial.value is not None else ""
@@ -332,7 +330,6 @@ def _results(study: optuna.Study, space: Space, out: Path, total: int) -> SweepR
 
 
 def _write(space: Space, found: SweepResult) -> None:
-    """Write trials.csv and, once a trial is complete, best.toml."""
     if not found.trials:
         return
     keys = tuple(space.parameters)

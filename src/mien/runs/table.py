@@ -164,7 +164,6 @@ def tabulate(
 def _significantly_best(
     metrics: Sequence[NamedMetric], rows: Sequence[VariantRow], drawn: Mapping[str, Mapping[int, Resampled]]
 ) -> dict[str, str]:
-    """Return ``StudyTable.best``, for variants on the same samples and classes."""
     p_values: dict[tuple[str, str], list[float]] = {}
     for at, metric in enumerate(metrics):
         means = {row.variant.name: row.metrics[metric.key].mean for row in rows if row.metrics}

@@ -201,7 +201,6 @@ def _erase(batch: Tensor, probability: float, generator: torch.Generator) -> Ten
 
 
 def _uniform(like: Tensor, generator: torch.Generator, low: float, high: float) -> Tensor:
-    """Draw one number per image, (N, 1, 1, 1)."""
     return low + (high - low) * torch.rand(len(like), 1, 1, 1, generator=generator, device=like.device)
 
 

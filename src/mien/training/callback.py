@@ -230,7 +230,6 @@ class Logger(Callback):
 
     @contextmanager
     def _in_one_line(self, kept: str = " Finished epochs are kept; go on with --resume.") -> Iterator[None]:
-        """Turn any error of a tracker into a RunError with one line."""
         try:
             yield
         except RunError:

@@ -176,7 +176,6 @@ class _Sums:
         self.shown_loss: float = 0.0
 
     def read(self, batch: Batch, loss: Tensor, step: int) -> None:
-        """Read and check the loss of a batch, on a GPU only now and then."""
         if batch.index % _read_every(self._state) == 0:
             self.shown_loss = self._state.fabric.mean(batch.weight * loss.detach())
             _check_loss(self._state, step + 1, self.shown_loss)
@@ -190,7 +189,6 @@ class _Sums:
         self._rate = float(max(group["lr"] for group in self._state.optimizer.param_groups))
 
     def line(self) -> HistoryLine:
-        """Return the columns of the history about train, over all processes."""
         seen = torch.tensor(self._seen, dtype=self._loss.dtype, device=self._loss.device)
         sums = torch.stack([self._loss, self._correct.to(seen.dtype), seen])
         lost, hits, count = self._state.fabric.sum(sums).tolist()
@@ -247,7 +245,6 @@ def forward_loss(state: TrainingState, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _split(state: TrainingState, logits: Tensor) -> tuple[Tensor, ...]:
-    """Split the logits of all outputs, (N, all) -> (N, C) for each."""
     return torch.split(logits, [len(head.output.classes) for head in state.heads], dim=1)
 
 

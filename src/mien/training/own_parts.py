@@ -153,7 +153,6 @@ def named(part: object, argument: str) -> Iterator[None]:
 
 
 def _wrong(rule: str, part: object, returned: object) -> TrainingError:
-    """Return the error of a function whose result breaks a rule."""
     found = type(returned).__name__
     if isinstance(returned, Tensor):
         found = f"{tuple(returned.shape)} of {returned.dtype}" + ", not all finite" * (not returned.isfinite().all())

@@ -223,7 +223,6 @@ def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any], envi
 
 
 def _save_best(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None:
-    """Write the history, and the weights if the last epoch is the best."""
     if best_epoch(state.history, state.recipe) == len(state.history):
         with state.average.in_place():
             checkpoint.save(run.best, state.network.state_dict(), {**facts, "epoch": len(state.history)})
@@ -334,7 +333,6 @@ def soft_labels(predictions: Sequence[tuple[Path, Predictions]], faces: Dataset,
 
 
 def _mean_by_row(predictions: Sequence[tuple[Path, Predictions]], values: Sequence[Floats], faces: Dataset) -> Floats:
-    """Average values for each face over the teachers that have its row."""
     total = np.zeros((len(faces), values[0].shape[1]))
     known = np.zeros(len(faces), dtype=np.int64)
     for (path, teacher), own in zip(predictions, values, strict=True):

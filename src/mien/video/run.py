@@ -176,7 +176,6 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
 
 @contextmanager
 def _folder(out: Path) -> Iterator[None]:
-    """Remove a newly created folder if the block fails."""
     is_new = not out.exists()
     try:
         yield
@@ -202,7 +201,6 @@ def write_table(table: Path, timeline: Timeline, tracker: Tracker) -> None:
 
 
 def _predictions(timeline: Timeline, frame: int, tracker: Tracker) -> list[tuple[int, Prediction]]:
-    """Return the track and the smoothed prediction of each face of a frame."""
     make = tracker.reader.prediction
     faces = timeline.faces(frame)
     return [(each.track, make(tracker.source, each.row.astype(np.float64), None, each.face)) for each in faces]

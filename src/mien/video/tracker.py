@@ -185,7 +185,6 @@ class Tracker:
         return self._classify(time_seconds, rgb, {track: track.at(time_seconds) for track in visible}, is_due)
 
     def _join(self, seconds: float, shape: tuple[int, ...], faces: list[Face]) -> list[Track]:
-        """Add the faces of a detection to the tracks, and return the visible tracks."""
         if shape != self._shape:  # positions in a frame of another size are not comparable
             self._shape = shape
             self._tracks.tracks.clear()
@@ -196,7 +195,6 @@ class Tracker:
     def _classify(
         self, seconds: float, rgb: Pixels, faces: Mapping[Track, Face], is_detected: bool
     ) -> list[TrackedFace]:
-        """Classify the face of each track in a frame, and smooth its probabilities."""
         crops = self.reader.crop(rgb, list(faces.values()))
         classified = []
         for (track, face), crop, row in zip(faces.items(), crops, self.reader.classify_found(crops), strict=True):

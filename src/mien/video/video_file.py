@@ -156,7 +156,6 @@ class VideoFile:
         return last + self._frame_units if last >= 0 else 0
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """Yield frames as they are stored. Errors are counted, and decoding continues after them."""
         import av
 
         packets = self._container.demux(self._stream)
