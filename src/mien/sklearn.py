@@ -122,8 +122,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             with TemporaryDirectory(prefix="mien-") as folder:
                 run = RunFolder(Path(folder) / "run")
                 plan = job.plan(dataset)
-                outcome = train(plan, run, init_from=job.init_from, device=job.device, network=network)
-                self.history_ = outcome.history
+                self.history_ = train(plan, run, init_from=job.init_from, device=job.device, network=network).history
                 fitted, (images, labels) = FittedNetwork.of_run(run), (plan.validation.images, plan.validation.labels)
             start = job.init_from if recipe.tuning.fit_head else None
             export = start and export_of_start(fitted.network, fitted.manifest, images, start)

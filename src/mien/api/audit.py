@@ -71,8 +71,7 @@ class AuditResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``audit.json``, JSON-ready."""
-        skipped = [list(each) for each in self.data.skipped]
-        return {"path": self.name, "skipped": skipped, **audit_values(self.findings)}
+        return {"path": self.name, "skipped": [list(each) for each in self.data.skipped], **audit_values(self.findings)}
 
     def __str__(self) -> str:
         return as_text(audit_tables(self.findings))

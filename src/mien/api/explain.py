@@ -96,8 +96,7 @@ class Explanations(list[Explanation]):
             targets = np.array([classes.index(each.target) for each in own])
             for index, mean in mean_maps(np.stack([each.map for each in own]), targets).items():
                 of_class = [each.crop for each, target in zip(own, targets, strict=True) if target == index]
-                face = np.mean(of_class, axis=0).round().astype(np.uint8)
-                images.append(overlay(face, mean))
+                images.append(overlay(np.mean(of_class, axis=0).round().astype(np.uint8), mean))
                 captions.append(shorten(f"{classes[index]} ({len(of_class)})", 15))
         return face_sheet(images, captions, columns=len(images) // len(self.methods), name="mean-maps")
 

@@ -91,10 +91,9 @@ def find_lr(
     """
     job = find_job(recipe, settings_of(settings), init_from, device)
     job.check()
-    plan = job.plan(data)
     from mien.training.probe import range_test, suggested_rate
 
-    rates, losses, means = range_test(plan, init_from=job.init_from, device=job.device)
+    rates, losses, means = range_test(job.plan(data), init_from=job.init_from, device=job.device)
     return LrSearch(suggested_rate(rates, losses, means), rates, means)
 
 

@@ -187,10 +187,9 @@ def distill(  # noqa: D417 - the others are those of train
         DataError: no teacher, or one for other classes or data, or without some of the faces.
         MienError: see :func:`mien.train`.
     """
-    given = locals()
     if not teachers:
         raise DataError("teachers must name at least one model or predictions file.", code="teacher")
-    return train(**given)
+    return train(**locals())
 
 
 def settings_of(
@@ -256,8 +255,7 @@ class TrainingJob:
         job = replace(self, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
         if job.seconds is None or not job.resumes:
             return job
-        recipe = job.recipe.model_copy(update={"epochs": run.read_recipe().epochs})
-        return replace(job, recipe=recipe, seconds=None)
+        return replace(job, recipe=job.recipe.model_copy(update={"epochs": run.read_recipe().epochs}), seconds=None)
 
     def train_on(
         self, data: Data, callback: Callback | None, metadata: Mapping[str, Any], notify: Callable[[str], None]

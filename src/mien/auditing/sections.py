@@ -41,9 +41,8 @@ def copies_section(findings: AuditFindings) -> Section:
         (f"samples of {one.split} with a copy in {one.source}", one.samples, other.samples)
         for one, other in zip(exact.leaks, near.leaks, strict=True)
     ]
-    columns = columns_of({"copies": "text", "identical": "count", "identical or near": "count"})
     blocks: list[Block] = [
-        Table("copies", columns, rows),
+        Table("copies", columns_of({"copies": "text", "identical": "count", "identical or near": "count"}), rows),
         Text(
             f"Identical: the same pixels. Near: mirrored, shifted by a few pixels, cropped by up to a tenth, "
             f"recompressed, lighter or darker: {len(pairs.first):,} pairs. Images with too little contrast are not "
@@ -90,8 +89,7 @@ def _tiles(findings: AuditFindings, indices: Sequence[int] | Ints) -> tuple[Face
 
 def _pair(findings: AuditFindings, pair: int) -> FaceRow:
     near = findings.near
-    tiles = _tiles(findings, [near.first[pair], near.second[pair]])
-    return FaceRow(f"correlation {near.correlation[pair]:.3f}", tiles)
+    return FaceRow(f"correlation {near.correlation[pair]:.3f}", _tiles(findings, [near.first[pair], near.second[pair]]))
 
 
 def _group(findings: AuditFindings, group: int) -> FaceRow:

@@ -112,9 +112,8 @@ class LabelScheme:
 
     def merge_probabilities(self, probabilities: Array, classes: Sequence[str]) -> Floats:
         """Sum (N, C) in each group, rescaled to sum to 1: float64 (N, G); uniform where all kept classes have 0."""
-        mapping = self.mapping(classes)
         merged = np.zeros((len(probabilities), len(self.groups)), dtype=np.float64)
-        for old, new in enumerate(mapping):
+        for old, new in enumerate(self.mapping(classes)):
             if new >= 0:
                 merged[:, new] += probabilities[:, old]
         total = merged.sum(axis=1, keepdims=True)

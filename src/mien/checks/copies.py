@@ -137,8 +137,7 @@ def suggest_changes(
 def _conflicts_of_measured(dataset: Dataset, identical: Groups) -> Found:
     for split in ("validation", "test"):
         members = np.flatnonzero(dataset.split == split)
-        disputed = members[in_conflict(identical[members], dataset.labels[members])]
-        for copies in _by_group(identical, disputed):
+        for copies in _by_group(identical, members[in_conflict(identical[members], dataset.labels[members])]):
             for index in copies.tolist():
                 other = copies[dataset.labels[copies] != dataset.labels[index]][0]
                 label = dataset.classes[dataset.labels[other]]
@@ -161,8 +160,7 @@ def _conflicts_of_train(dataset: Dataset, train: Ints, identical: Groups, near: 
     first_of = _first_member(identical, train)
     settled: set[int] = set()
     for groups, by_identity in ((near, False), (identical, True)):
-        disputed = train[in_conflict(groups[train], dataset.labels[train])]
-        for members in _by_group(groups, disputed):
+        for members in _by_group(groups, train[in_conflict(groups[train], dataset.labels[train])]):
             if int(near[members[0]]) in settled:
                 continue  # its near-copies decided the label already
             counts = np.bincount(dataset.labels[members], minlength=len(dataset.classes))

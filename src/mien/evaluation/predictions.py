@@ -114,8 +114,7 @@ class VotePredictions(PerSample):
     def __post_init__(self) -> None:
         self._store(counts=_array("vote_counts", self.counts, "iuf", None, len(self.classes)))
         if self.probabilities is not None:
-            shape = self.counts.shape
-            self._store(probabilities=_array("vote_probabilities", self.probabilities, "iuf", *shape))
+            self._store(probabilities=_array("vote_probabilities", self.probabilities, "iuf", *self.counts.shape))
 
     def check(self, sample_ids: Ints) -> None:
         """Check the values of the samples, int64 (N,). Raises :class:`DataError`."""

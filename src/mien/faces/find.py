@@ -91,8 +91,7 @@ class YuNet:
 
     def _search(self, image: Image.Image, longer_px: int) -> Floats:
         rows = self._run(_resized(image, longer_px), max(image.size) / longer_px)
-        doubtful = np.flatnonzero(rows[:, 4] < SURE)
-        for index in doubtful[:MAX_DOUBTFUL]:
+        for index in np.flatnonzero(rows[:, 4] < SURE)[:MAX_DOUBTFUL]:
             again = self._score_again(image, rows[index])
             rows[index, 4] += AGAIN_WEIGHT * (again - rows[index, 4])
         return rows[rows[:, 4] >= MIN_SCORE]

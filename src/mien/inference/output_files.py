@@ -138,12 +138,11 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return the settings that determine the results, as JSON values. Work is resumed only if they are equal."""
     files = [each for each in images if isinstance(each, Path)]
-    absolute = all(file.is_absolute() for file in files)
     return {
         "mien": __version__,
         "standard input": next((sha256(each).hexdigest() for each in images if isinstance(each, StandardInput)), None),
         # Relative names of images depend on the working folder.
-        "working folder": None if absolute else str(Path.cwd()),
+        "working folder": None if all(file.is_absolute() for file in files) else str(Path.cwd()),
         "model": f"sha256:{file_sha256(find_model(model))[:16]}",
         "detector": None if crops else reader.detector.name,
         # Store the limits as one text: without order, limits of 20 px and 20 faces would be equal.

@@ -206,9 +206,8 @@ def read_images(
 
     def read(image: ImageSource, source: str) -> Photo:
         rgb = upright_rgb(open_image_source(image))
-        predictions = reader.read(rgb, source=source)
         height, width = rgb.shape[:2]
-        return Photo(source, width, height, reader.detector.name, predictions, rgb)
+        return Photo(source, width, height, reader.detector.name, reader.read(rgb, source=source), rgb)
 
     for _, photo in _open_each(images, read, on_error):
         yield photo

@@ -137,8 +137,7 @@ class Chart:
             RunError: a file cannot be written.
         """
         file = Path(path)
-        content = self.file(check_chart_name(file), width_cm=width_cm, height_cm=height_cm, font=font)
-        write_bytes(file, content)
+        write_bytes(file, self.file(check_chart_name(file), width_cm=width_cm, height_cm=height_cm, font=font))
         if caption or label:
             text = figure_environment(file.stem, caption, label or f"fig:{self.name}")
             write_bytes(file.with_suffix(".tex"), text.encode())

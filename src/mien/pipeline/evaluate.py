@@ -269,8 +269,7 @@ class ModelTable(Table):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, and the content of ``metrics.json`` of each model, JSON-ready."""
-        evaluations = {each.name: each.to_dict() for each in self.results}
-        return {"models": self.records(), "evaluations": evaluations}
+        return {"models": self.records(), "evaluations": {each.name: each.to_dict() for each in self.results}}
 
     def write(self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
         """Write ``report.html`` and ``tables/models`` as ``.csv``, ``.tex`` and ``.json``; return the page's path.

@@ -218,8 +218,7 @@ def trained_samples(model: Predictor, data: Dataset, split: str, sample_ids: Int
     """Return samples of a split that a model was trained on, identical to none of an earlier split: bool (N,)."""
     known = digests_of(model) if split in {*SPLITS, ALL} else np.empty(0)
     # It is normal that a model was trained on the train split of its own data.
-    own = data.matches_training_data(model.manifest.data_fingerprint)
-    if not len(known) or (own and split == "train"):
+    if not len(known) or (data.matches_training_data(model.manifest.data_fingerprint) and split == "train"):
         return np.zeros(len(sample_ids), dtype=np.bool_)
     faces = with_model_classes(model, data)
     indices = faces.places(sample_ids)

@@ -328,9 +328,8 @@ def _only_correct(found: Comparison) -> dict[str, npt.NDArray[np.intp]]:
 def _faces(found: Comparison, faces: Dataset, name: str, indices: npt.NDArray[np.intp]) -> FaceRow:
     labels = found.first_predictions.labels[indices]
     of_truth = [each.probabilities[indices, labels] for each in (found.first_predictions, found.second_predictions)]
-    order = np.argsort(-np.abs(of_truth[1] - of_truth[0]), kind="stable")[:FACES_SHOWN]
     shown = []
-    for index in order:
+    for index in np.argsort(-np.abs(of_truth[1] - of_truth[0]), kind="stable")[:FACES_SHOWN]:
         words = f"{found.classes[labels[index]]}: {100 * of_truth[0][index]:.0f}% | {100 * of_truth[1][index]:.0f}%"
         shown.append(FaceTile(data_address(faces.images[indices[index]]), words))
     names = " | ".join(short_names(found.first, found.second))

@@ -141,8 +141,7 @@ def _advice(context: ReportContext) -> Iterator[str]:
     if isinstance(_collapse(context), Notice):
         yield "Train more steps, or with another learning rate (mien train RECIPE --find-lr). Check the class weights."
         yield "If the run was short, recompute the statistics of its batch norms: --set recalibrate_bn=true."
-    leaked = (_leaked(context) or 0) - evaluation.trained_on
-    if leaked > MANY_LEAKED * evaluation.samples:
+    if (_leaked(context) or 0) - evaluation.trained_on > MANY_LEAKED * evaluation.samples:
         yield (
             f"Some samples of {evaluation.split} have copies in earlier splits. Train without those: "
             f"mien audit DATA --out audit, then mien train RECIPE --data DATA --clean audit/clean.toml."

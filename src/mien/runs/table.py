@@ -141,13 +141,12 @@ def tabulate(
         many = list(predictions[variant.name].values())
         resampled = resample(aligned(many), metrics) if many else []
         drawn[variant.name] = dict(zip(predictions[variant.name], resampled, strict=True))
-        spreads = spread(resampled, metrics) if many else []
         rows.append(
             VariantRow(
                 variant=variant,
                 samples=len(many[0]) if many else 0,
                 classes=len(many[0].classes) if many else 0,
-                metrics=dict(zip(named, spreads, strict=False)),
+                metrics=dict(zip(named, spread(resampled, metrics) if many else [], strict=False)),
                 failed=len(own) - len(many),
                 missing=len(study.seeds_of(variant)) - len(own),
                 collapsed=sum(each.accuracy <= np.bincount(each.labels).max() / len(each) for each in many),

@@ -327,8 +327,7 @@ def _faces(timeline: Timeline, shown: Sequence[TrackSummary], player: str) -> Se
             FaceRow("", tuple(tiles)),
             tracks_table(shown),
         ]
-    fewer = len(timeline.tracks) - len(shown)
-    if fewer:
+    if len(timeline.tracks) > len(shown):
         blocks.append(Text(f"The {len(shown)} faces seen longest; {TABLE} has all {len(timeline.tracks):,}."))
     message = "A face keeps its number while it is visible. A person who returns after over a second gets a new one."
     return Section("seen", "Faces over time", (*blocks, Text(message, soft=True)))

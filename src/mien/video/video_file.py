@@ -103,8 +103,7 @@ class VideoFile:
             first_seconds = (self._first.pts or 0) * self.time_base
             self.start_seconds: Fraction = first_seconds if start is None else Fraction(start, 1_000_000)
             width, height = self._square_pixels(self._first)
-            turned = _orientation(self._first)[0]
-            self.width, self.height = (height, width) if turned else (width, height)
+            self.width, self.height = (height, width) if _orientation(self._first)[0] else (width, height)
         except BaseException:
             self.close()
             raise
