@@ -299,12 +299,9 @@ def find_images(
 
 
 def _images_and_unread(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
-    images, unread = [], 0
-    for file in _walk(Path(folder)):
-        if file.name.lower().endswith(IMAGE_SUFFIXES):
-            images.append(str(file))
-        else:
-            unread += 1
+    found = [*_walk(Path(folder))]
+    images = [str(file) for file in found if file.name.lower().endswith(IMAGE_SUFFIXES)]
+    unread = len(found) - len(images)
     if not images:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         hint = f" Files of other formats: {unread:,}; {UNREAD_ADVICE}." if unread else ""

@@ -170,18 +170,9 @@ def parse_scheme(text: str) -> LabelScheme | None:
 
 
 _EXPRESSIONS = {
-    "angry": "#c4543a",
-    "disgust": "#7f8c3b",
-    "fear": "#7c5aa8",
-    "happy": "#dfa426",
-    "sad": "#3f74ad",
-    "surprise": "#d07aa4",
-    "neutral": "#848d97",
-    "contempt": "#4f8f8b",
-    "unknown": "#9a9169",
-    "not-a-face": "#825c5c",
-    "positive": "#dfa426",
-    "negative": "#3f74ad",
+    **{"angry": "#c4543a", "disgust": "#7f8c3b", "fear": "#7c5aa8", "happy": "#dfa426", "sad": "#3f74ad"},
+    **{"surprise": "#d07aa4", "neutral": "#848d97", "contempt": "#4f8f8b", "unknown": "#9a9169"},
+    **{"not-a-face": "#825c5c", "positive": "#dfa426", "negative": "#3f74ad"},
 }
 
 _OTHERS = ("#28666e", "#b5703c", "#5a6fb0", "#9a5b7d", "#5f8f5a", "#a08a3c")

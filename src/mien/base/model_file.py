@@ -297,5 +297,4 @@ def attach_manifest(graph: bytes, manifest: Manifest) -> bytes:
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
     model.metadata_props.add(key=MANIFEST_KEY, value=manifest.written())
-    content: bytes = model.SerializeToString()
-    return content
+    return bytes(model.SerializeToString())

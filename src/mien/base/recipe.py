@@ -196,16 +196,10 @@ Change = str | tuple[str, Any]
 Settings = Mapping[str, Any] | Sequence[Change] | None
 
 _ALSO_CALLED = {
-    "optimizer": "optim.name",
-    "learning_rate": "optim.lr",
-    "scheduler": "schedule.name",
-    "patience": "stopping.patience",
-    "early_stopping": "stopping.patience",
-    "dropout": "model.dropout",
-    "class_weight": "class_weights",
-    "imgsz": "input.size_px",
-    "image_size": "input.size_px",
-    "loss_fn": "loss.file",
+    **{"optimizer": "optim.name", "learning_rate": "optim.lr", "scheduler": "schedule.name", "loss_fn": "loss.file"},
+    **dict.fromkeys(("patience", "early_stopping"), "stopping.patience"),
+    **dict.fromkeys(("imgsz", "image_size"), "input.size_px"),
+    **{"dropout": "model.dropout", "class_weight": "class_weights"},
 }
 _KIND = SpecKind("recipe", "recipes", RecipeError, _ALSO_CALLED)
 

@@ -199,15 +199,8 @@ HistoryLine = dict[str, float]
 ``train_accuracy``, ``validation_loss``, ``validation_accuracy``, ``validation_macro_f1``, ``validation_macro_auc``."""
 
 HISTORY_COLUMNS: tuple[str, ...] = (
-    "epoch",
-    "seconds",
-    "learning_rate",
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "validation_macro_f1",
-    "validation_macro_auc",
+    *("epoch", "seconds", "learning_rate", "train_loss", "train_accuracy"),
+    *("validation_loss", "validation_accuracy", "validation_macro_f1", "validation_macro_auc"),
 )
 
 

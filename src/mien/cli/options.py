@@ -37,28 +37,14 @@ Options:
     json: Print JSON instead of a table.
 """
 _NAMES = {
-    "class_map": "map",
-    "faces_per_class": "count",
-    "init_from": "from",
-    "metrics": "metric",
-    "settings": "set",
-    "target": "class",
+    **{"class_map": "map", "faces_per_class": "count", "init_from": "from"},
+    **{"metrics": "metric", "settings": "set", "target": "class"},
 }
 """Options with another name than their parameter: ``from`` and ``class`` are words of Python."""
 _METAVARS = {
-    "against": "PREDICTIONS",
-    "by": "COLUMN",
-    "init_from": "RUN",
-    "log": "LOGGER",
-    "only": "VARIANT",
-    "out": "DIR",
-    "predictions": "FILE",
-    "results": "DIR",
-    "settings": "KEY=VALUE",
-    "spec": "STUDY",
-    "storage": "URL",
-    "target": "NAME",
-    "teachers": "MODEL|FILE",
+    **{"against": "PREDICTIONS", "by": "COLUMN", "init_from": "RUN", "log": "LOGGER", "only": "VARIANT"},
+    **{"out": "DIR", "predictions": "FILE", "results": "DIR", "settings": "KEY=VALUE", "spec": "STUDY"},
+    **{"storage": "URL", "target": "NAME", "teachers": "MODEL|FILE"},
 }
 """How the help calls a value. Others are N for a whole number, X for another number, and text by the name."""
 

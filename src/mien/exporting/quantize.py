@@ -41,8 +41,7 @@ def to_fp16(graph: bytes) -> bytes:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    content: bytes = model.SerializeToString()
-    return content
+    return bytes(model.SerializeToString())
 
 
 def to_int8(graph: bytes, inputs: Floats32) -> bytes:
@@ -108,8 +107,7 @@ def _with_pooled_means(graph: bytes) -> bytes:
     del model.graph.node[:], model.graph.initializer[:]
     model.graph.node.extend(node for node in nodes if used.intersection(node.output))
     model.graph.initializer.extend(tensors)
-    content: bytes = model.SerializeToString()
-    return content
+    return bytes(model.SerializeToString())
 
 
 def _settings(node: Any) -> dict[str, Any]:

@@ -179,8 +179,7 @@ def with_last_layer(file: Path, network: Network, manifest: Manifest) -> bytes:
         graph.node.append(helper.make_node("Gemm", ["features", *names], [head.logits], transB=1))
         graph.output.append(helper.make_tensor_value_info(head.logits, TensorProto.FLOAT, [batch, len(head.classes)]))
     graph.output.insert(1, features)
-    serialised: bytes = model.SerializeToString()
-    return serialised
+    return bytes(model.SerializeToString())
 
 
 @dataclass(frozen=True)
@@ -210,8 +209,7 @@ def _with_manifest(graph: bytes, manifest: Manifest) -> bytes:
     """Add a manifest to a serialised graph without one: protobuf merges messages that follow one another."""
     model = ModelProto()
     model.metadata_props.add(key=MANIFEST_KEY, value=manifest.written())
-    entry: bytes = model.SerializeToString()
-    return graph + entry
+    return graph + bytes(model.SerializeToString())
 
 
 def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | None:
@@ -307,8 +305,7 @@ def to_graph(
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.ClearField("doc_string")
-    serialised: bytes = model.SerializeToString()
-    return serialised
+    return bytes(model.SerializeToString())
 
 
 NARROW = 16

@@ -45,17 +45,9 @@ LONGEST_NAME = 20
 """Longest name in charts; longer ones are shortened. Tables show full names."""
 
 _STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "axes.titlesize": "large",
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "legend.fontsize": "small",
-    "grid.alpha": 0.15,
-    "grid.linewidth": 0.6,
+    **{"font.size": 9, "legend.frameon": False, "legend.fontsize": "small", "grid.alpha": 0.15, "grid.linewidth": 0.6},
+    **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "axes.axisbelow": True},
+    **{"axes.titlesize": "large", "axes.titlelocation": "left"},
 }
 """Defaults. A key of ``matplotlib.rcParams`` that was changed before the chart was made has the changed value."""
 

@@ -356,29 +356,15 @@ def votes_section(context: ReportContext) -> Section | None:
 
 
 SUMMARY: tuple[SectionOf, ...] = (
-    summary_section,
-    answers_section,
-    metrics_section,
-    confusion_section,
-    votes_section,
-    training_section,
-    next_section,
+    *(summary_section, answers_section, metrics_section, confusion_section),
+    *(votes_section, training_section, next_section),
 )
 """Sections of the page that training and evaluation write; they are computed quickly."""
 
 SECTIONS: tuple[SectionOf, ...] = (
-    summary_section,
-    answers_section,
-    metrics_section,
-    confusion_section,
-    curves_section,
-    training_section,
-    calibration_section,
-    votes_section,
-    sections.pairs_section,
-    sections.worst_section,
-    sections.robustness_section,
-    sections.attention_section,
+    *(summary_section, answers_section, metrics_section, confusion_section),
+    *(curves_section, training_section, calibration_section, votes_section),
+    *(sections.pairs_section, sections.worst_section, sections.robustness_section, sections.attention_section),
     next_section,
 )
 """Sections of the report in order. A section that does not apply is None; without its input, it is a notice."""

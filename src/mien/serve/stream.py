@@ -25,13 +25,8 @@ from mien.serve.schemas import ApiError
 from mien.video.tracker import Tracker, VideoFrame
 
 CLOSE_CODES = {
-    "busy": 1013,
-    "not-a-frame": 1003,
-    "image-format": 1007,
-    "image-empty": 1007,
-    "image-damaged": 1007,
-    "image-pixels": 1009,
-    "internal": 1011,
+    **{"busy": 1013, "not-a-frame": 1003, "image-pixels": 1009, "internal": 1011},
+    **dict.fromkeys(("image-format", "image-empty", "image-damaged"), 1007),
 }
 """Close codes after an error, from RFC 6455; 1008 (policy violation) for any other error."""
 

@@ -225,11 +225,10 @@ def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
     """Yield the batches of one epoch (from 1) with the recipe's augmentation."""
     recipe = state.recipe
     mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.mixup_off_epochs))
-
-    def side_px(index: int) -> int:
-        return recipe.side_px(state.plan.progress(epoch, index))
-
-    shown = state.plan.parts.recipe_shown(recipe)
+    shown, side_px = (
+        state.plan.parts.recipe_shown(recipe),
+        lambda index: recipe.side_px(state.plan.progress(epoch, index)),
+    )
     batches = epoch_batches(state.images, state.labels, shown, epoch=epoch, mixing=mixing, side_px=side_px)
     return batches if state.plan.parts.augment is None else state.plan.parts.augmented(batches, recipe.input)
 
