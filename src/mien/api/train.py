@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.api.inputs import Data, data_name, environment, read
-from mien.base.errors import DataError, Notice, RecipeError, TrainingError, needs_extra, printable
+from mien.base.errors import DataError, Notice, RecipeError, TrainingError, needs_extra
 from mien.base.files import check_outside, expand_home
 from mien.base.preprocess import InputSpec
-from mien.base.processes import busy, is_main_process, is_quiet, one_thread, process_count, torch_defaults
+from mien.base.processes import busy, is_main_process, is_quiet, notice, one_thread, process_count, torch_defaults
 from mien.base.recipe import Change, Recipe, as_pairs, check_recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder, find_trained
 from mien.data.dataset import Dataset
@@ -133,21 +132,15 @@ def train(
     # Made in every process, so that all raise the error for a wrong name.
     logger = None if log is None else Logger(log, job.out)
     if resume and not job.resumes and verbose:
-        _print(Notice(f"{job.out.path} contains no run to resume. A new run starts.", code="nothing-to-resume"))
+        notice(f"{job.out.path} contains no run to resume. A new run starts.", "nothing-to-resume")
     progress = TrainProgress() if verbose and not is_quiet() else None
     shown = Callbacks(progress, logger if is_main_process() else None, *callbacks)
     origins = {"fine-tuned from": str(init_from or ""), "teachers": ", ".join(map(str, job.teachers))}
     metadata = environment(data) | {name: value for name, value in origins.items() if value}
-    result = job.train_on(data, shown, metadata, _print if verbose else lambda words: None)
-    if verbose:
-        for notice in result.notices:
-            _print(notice)
+    result = job.train_on(data, shown, metadata, notice if verbose else lambda words: None)
+    for found in result.notices if verbose else ():
+        notice(found.line)
     return result
-
-
-def _print(words: str) -> None:
-    if not is_quiet() and sys.stderr is not None:
-        sys.stderr.write(printable(words.line if isinstance(words, Notice) else words) + "\n")
 
 
 def distill(  # noqa: D417 - the others are those of train
@@ -274,7 +267,7 @@ class TrainingJob:
             notify(f"{data_name(data)}: {result.shape}, {faces}; splits: {result.split_origin}")
         plan = self.plan(result)
         for each in self.notices(plan):
-            notify(each)
+            notify(each.line)
         from mien.pipeline.training_run import run_recipe
 
         def read_at(spec: InputSpec) -> Dataset:

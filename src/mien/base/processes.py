@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from mien.base.errors import RunError, needs_extra
+from mien.base.errors import Notice, RunError, needs_extra, printable
 
 _CGROUP = Path("/sys/fs/cgroup")
 Item = TypeVar("Item")
@@ -208,6 +208,13 @@ def is_terminal(stream: object) -> bool:
 def bars_are_shown() -> bool:
     """Return whether progress bars are visible: stderr is a terminal and ``--quiet`` was not given."""
     return is_terminal(sys.stderr) and not is_quiet()
+
+
+def notice(words: str, code: str = "") -> None:
+    """Print a line beside the result on stderr unless ``--quiet``; with ``code`` like a :class:`Notice`."""
+    if not is_quiet() and sys.stderr is not None:
+        lines = (Notice(words, code=code).line if code else words).split("\n")
+        sys.stderr.writelines(f"{printable(line)}\n" for line in lines)
 
 
 @contextmanager

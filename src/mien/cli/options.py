@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, Unio
 
 import typer
 
-from mien.base.errors import MienWarning, Notice, printable
-from mien.base.processes import is_quiet, set_quiet
+from mien.base.errors import MienWarning
+from mien.base.processes import notice, set_quiet
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -107,9 +107,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _show_warning(message: Warning | str, *about: Any, **more: Any) -> None:
-    if not is_quiet():
-        code = getattr(message, "code", "warning")
-        sys.stderr.write(printable(Notice(str(message), code=code).line) + "\n")
+    notice(str(message), getattr(message, "code", "warning"))
 
 
 class _Names(dict[str, Any]):

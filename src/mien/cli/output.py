@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from mien.base.errors import DataError, Notice, RunError, printable, without_password
 from mien.base.files import check_replaceable
 from mien.base.images import StandardInput
-from mien.base.processes import is_quiet, is_terminal
+from mien.base.processes import is_terminal
+from mien.base.processes import notice as notice
 from mien.version import __version__
 
 if TYPE_CHECKING:
@@ -31,13 +32,6 @@ def show(renderable: "RenderableType", pipe_width: int = 120) -> None:
     # A narrower terminal wraps lines; rich would cut columns off.
     console.width = least_width(renderable, max(console.width, 80))
     console.print(renderable)
-
-
-def notice(words: str, code: str = "") -> None:
-    """Print a line beside the result on stderr unless ``--quiet``; with ``code`` like a :class:`Notice`."""
-    if not is_quiet():
-        lines = (Notice(words, code=code).line if code else words).split("\n")
-        sys.stderr.writelines(f"{printable(line)}\n" for line in lines)
 
 
 def show_notices(notices: Iterable[Notice]) -> None:

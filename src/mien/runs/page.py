@@ -1,7 +1,6 @@
 """A study's page and its table for the terminal, built from :mod:`mien.runs.table`."""
 
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text as RichText
 
 from mien.base.errors import Notice, value_text
-from mien.base.processes import bars_are_shown, is_quiet
+from mien.base.processes import bars_are_shown, notice
 from mien.base.recipe import dotted
 from mien.base.run_folder import RunFolder
 from mien.evaluation.named_metrics import NamedMetric
@@ -305,7 +304,7 @@ class StudyProgress(StudyCallback):
     def on_plan(self, runs: Sequence[PlannedRun], to_do: Sequence[PlannedRun], notices: Sequence[Notice]) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
         for each in notices:
-            self.say(each.line)
+            notice(each.line)
         self._bar.update(self._task, total=sum(run.recipe.epochs for run in to_do))
         self._bar.start()
 
@@ -316,7 +315,7 @@ class StudyProgress(StudyCallback):
         self._bar.update(self._task, completed=sum(self._epochs.values()), description=words)
         if self._bar.disable and done < run.recipe.epochs and time.monotonic() - self._said >= 10:
             self._said = time.monotonic()
-            self.say(words)
+            notice(words)
 
     def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
@@ -327,13 +326,8 @@ class StudyProgress(StudyCallback):
             value = shown(self._metric.value(completed.predictions()), metric_format(self._metric))
             how = f"{self._metric.name} {value}, epoch kept {record.best_epoch} of {record.epochs}, "
             how += duration_text(record.seconds)
-        self.say(f"{run.variant}, seed {run.recipe.seed}: {how}")
+        notice(f"{run.variant}, seed {run.recipe.seed}: {how}")
 
     def on_end(self) -> None:
         """See :class:`mien.runs.plan.StudyCallback`."""
         self._bar.stop()
-
-    def say(self, line: str) -> None:
-        """Print a line to stderr."""
-        if not is_quiet():
-            sys.stderr.write(line + "\n")
