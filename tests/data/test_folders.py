@@ -10,11 +10,10 @@ from PIL import Image
 
 from mien.api.inputs import read
 from mien.base.errors import DataError
-from mien.base.images import open_image
+from mien.base.images import image_files, open_image
 from mien.base.labels import parse_map
 from mien.base.preprocess import grey_square
 from mien.data.read import ReadOptions, dataset_info, read_data
-from mien.base.images import image_files
 from support import raises, warned
 
 
