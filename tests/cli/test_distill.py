@@ -80,7 +80,7 @@ def test_distill_repeats_no_finished_teacher(mien, tmp_path, cache, own_run, rec
     assert mien(*words).code != 0
     assert not (tmp_path / "student").exists()
     assert mien(*words).code == 0
-    assert [Path(each).parent.name for each in asked] == ["run", "fast", "fast"]
+    assert [Path(each).parent.name for each in asked] == ["run", "fast", "fast", "student"]
 
 
 def test_predictions_files_and_models_teach_together(mien, tmp_path, own_run, recipe_file, face_folder):

@@ -1,5 +1,7 @@
 """Commands that train: one model, a student of teachers, a search, a study."""
 
+from __future__ import annotations
+
 import shlex
 import sys
 from collections.abc import Sequence

@@ -93,7 +93,8 @@ def check_groups(faces: Dataset, groups: Ints, count: int) -> None:
     own, labels = groups[predicted], faces.labels[predicted]
     found = len(np.unique(own))
     if count not in range(2, found + 1):
-        raise DataError(f"--folds must be 2 to {found:,}, the number of groups; found {count}.", code="options")
+        words = f"--folds {count}: train and validation have {found:,} groups. Give 2 to {found} folds."
+        raise DataError(words, code="options")
     names = np.unique(faces.columns[faces.group_column])[own] if faces.group_column else own
     check_class_groups(names, labels, faces.classes, named=bool(faces.group_column))
 

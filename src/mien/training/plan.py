@@ -99,7 +99,8 @@ def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) 
     make_outputs(recipe, validation)
     if (recipe.balance.sampling != "none" or recipe.balance.logit_adjustment) and not train.counts().all():
         empty = train.classes[int(train.counts().argmin())]
-        raise DataError(f"[balance] needs every class; train lacks '{empty}'. See --classes.", code="class-too-small")
+        words = f"The recipe's [balance] needs every class; train has none of '{empty}'. See --classes."
+        raise DataError(words, code="class-too-small")
     counts = balanced_counts(train.counts(), recipe.balance)
     return TrainingPlan(
         recipe=recipe,
