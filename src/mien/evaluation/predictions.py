@@ -276,7 +276,8 @@ class Predictions(PerSample):
             raise DataError("There are no samples; predictions need at least one face.", code="predictions")
         ids, repeats = np.unique(self.sample_ids, return_counts=True)
         if len(ids) < count:
-            raise DataError(f"'sample_ids' has {ids[repeats > 1][0]}, {repeats.max()} times.", code="predictions")
+            words = f"'sample_ids' must be unique; {ids[repeats > 1][0]} occurs {repeats.max()} times."
+            raise DataError(words, code="predictions")
         rule, labels = f"'labels' must be 0..{class_count - 1} for {class_count} classes", self.labels
         _refuse((labels < 0) | (labels >= class_count), rule, labels, self.sample_ids)
         check_probabilities(self.sample_ids, probabilities)

@@ -57,7 +57,8 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
     """Build a network with weights from torch's generator; RecipeError. :func:`check_sizes` checks the image size."""
     if recipe.file:
         return build_own(recipe, classes, size_px, channels)
-    return MODELS[recipe.name](classes, size_px, channels, **dict(_settings(recipe)))
+    settings = _settings(recipe)  # it raises for no such network
+    return MODELS[recipe.name](classes, size_px, channels, **dict(settings))
 
 
 def _settings(recipe: ModelRecipe) -> BaseModel:

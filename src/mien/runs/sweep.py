@@ -158,7 +158,8 @@ def check_networks(space: Space) -> None:
             try:
                 check_network(recipe, 2)
             except RecipeError as error:
-                raise RecipeError(f"Search space {space.name} cannot vary {key}: {error}", code="space-value") from None
+                words = f"The search space {space.name} cannot vary '{key}': {error}"
+                raise RecipeError(words, code="space-value") from None
 
 
 @contextmanager
