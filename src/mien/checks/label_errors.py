@@ -112,7 +112,8 @@ def _rounded(values: Floats) -> Ints:
 def check_evidence(labels: Ints, classes: int, what: str) -> None:
     """Raise a DataError if a class has no sample in the evidence; ``what`` is the noun for a sample."""
     if len(np.unique(labels)) < classes:
-        raise DataError(f"Finding label errors needs predictions for a {what} of every class.", code="not-auditable")
+        words = f"Finding label errors needs predictions for at least one {what} of every class of the model."
+        raise DataError(words, code="not-auditable")
 
 
 def neighbour_labels(labels: Ints, probabilities: Floats, groups: Ints, evidence: Bools) -> Floats:

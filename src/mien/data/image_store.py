@@ -117,7 +117,8 @@ def check_form(size_px: object, channels: object) -> None:
 def only_grey(name: str = "") -> DataError:
     """Return the error for grey data that should be read in colour."""
     such = f", such as {name}," if name else ""
-    return DataError(f"All images{such} are grey. Give images in colour, or set input.channels = 1.", code="image-size")
+    words = f"All images{such} are grey. Give images in colour, or a recipe with input.channels = 1."
+    return DataError(words, code="image-size")
 
 
 def decode_images(
