@@ -21,10 +21,10 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 34_184,
-    "files of src/mien": 171,
-    "lines of tests": 25_231,
-    "lines of code in src/mien, without docstrings, comments and blank lines": 22_874,
+    "lines of src/mien": 33_675,
+    "files of src/mien": 168,
+    "lines of tests": 25_230,
+    "lines of code in src/mien, without docstrings, comments and blank lines": 22_500,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_500,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 2_170,
     "words of docs and README, without cli.md": 32_000,
