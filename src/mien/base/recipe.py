@@ -45,16 +45,18 @@ class Recipe(tables.StrictModel):
     epochs: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2, le=1_000_000)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    label_smoothing: tables.Fraction = 0.0
-    class_weights: Literal["none", "balanced", "effective"] | dict[str, tables.Weight] = Field(
+    label_smoothing: tables.Fraction = tables.off("label smoothing {0:g}", "label-smoothing")
+    class_weights: Literal["none", "balanced", "effective"] | dict[str, tables.Weight] = tables.off(
+        "class weights ({0})",
         default="none",
         description="balanced: N / (K n_c), which gives all classes equal weight; effective: Cui et al. "
         "2019; or a table {disgust = 5.0}; classes not in it have weight 1",
     )
-    self_adaptive: tables.Probability = Field(
-        default=0.0,
+    self_adaptive: tables.Probability = tables.off(
+        "self-adaptive targets ({0:g})",
+        "self-adaptive",
         description="self-adaptive training (Huang et al. 2020): weight of the model's own predictions in the targets; "
-        "they move by a tenth each time a face is seen, from 30% of the steps on; 0 is off",
+        "they move by a tenth each time a face is seen, from 30% of the steps on",
     )
     ema_decay: tables.Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
     recalibrate_bn: bool = Field(
@@ -190,6 +192,15 @@ class Recipe(tables.StrictModel):
                 values[former] = values.pop(name)
         return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
+
+SAID: dict[str, Any] = {
+    f"{table}{key}": info.json_schema_extra | {"default": info.default}
+    for table, kind in (("", Recipe), ("augment.", tables.AugmentRecipe), ("balance.", tables.BalanceRecipe))
+    for key, info in kind.model_fields.items()
+    if isinstance(info.json_schema_extra, dict)
+}
+"""Keys that are :func:`tables.off` by default: their words, what these cite, and the default."""
+LOSS_KEYS: tuple[str, ...] = tuple(key for key in SAID if not key.startswith("augment."))
 
 Change = str | tuple[str, Any]
 """``"optim.lr=0.01"``: a dotted key and a TOML value (a bare word is text), or a pair ``("optim.lr", 0.01)``."""

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from mien.base.recipe import Recipe, dotted
+from mien.base.recipe import LOSS_KEYS, SAID, Recipe, dotted
 from mien.base.run_folder import RunFolder, best_epoch
 from mien.page.page import Column, Table
 from mien.page.wording import counted, duration_text, escape, kept_epoch_text
@@ -17,8 +18,6 @@ Sentence = tuple[str, Sequence[str]]
 
 _FER2013_TRAIN = 28_709
 """Number of training images of FER2013, by which it is recognised."""
-_OF_LOSS = ("label_smoothing", "class_weights", "self_adaptive", "balance.focal", "balance.logit", "balance.effective")
-"""Beginnings of the keys that a user's loss replaces."""
 
 
 def paper_files(
@@ -54,7 +53,7 @@ def hyperparameters(recipe: Recipe, own: Mapping[str, str] = {}) -> Table:
     if not recipe.tuning.fit_head:
         rates = 0 if recipe.optim.file else 1 if recipe.optim.name in {"adam", "adamw"} else 2
         always += ["epochs", "batch_size", "schedule.name", "optim.name", *["optim.lr", "optim.momentum"][:rates]]
-    replaced: tuple[str, ...] = _OF_LOSS if "loss" in own or recipe.loss.file else ()
+    replaced = (*LOSS_KEYS, "balance.effective_beta") if "loss" in own or recipe.loss.file else ()
     replaced += tuple(key for part, key in (("optimizer", "optim."), ("augment", "augment.")) if part in own)
     default = dotted(Recipe().resolved()) | {"name": recipe.name, "description": recipe.description}
     rows = [
@@ -156,51 +155,33 @@ def _optimisation(recipe: Recipe, epochs: int, own: Collection[str]) -> Iterator
     }[schedule.name]
     keys = {"cosine": ["cosine"], "one-cycle": ["one-cycle"]}.get(schedule.name, [])
     yield f"The learning rate {words}{warmup}", keys
-    of_loss = [
-        (f"label smoothing {recipe.label_smoothing:g}", recipe.label_smoothing, "label-smoothing"),
-        (f"class weights ({recipe.class_weights})", recipe.class_weights != "none", ""),
-        (f"focal loss with gamma {recipe.balance.focal_gamma:g}", recipe.balance.focal_gamma, "focal"),
-        (f"logit adjustment {recipe.balance.logit_adjustment:g}", recipe.balance.logit_adjustment, "logit-adjustment"),
-        (f"self-adaptive targets ({recipe.self_adaptive:g})", recipe.self_adaptive, "self-adaptive"),
-    ]
     smaller = ", ".join(f"{side_px} px until {100 * share:g}%" for share, side_px in recipe.progressive_resizing)
     extras = [
-        *(() if "loss" in own else of_loss),
         (f"{recipe.balance.sampling} sampling", recipe.balance.sampling != "none", ""),
         (f"an exponential moving average of the weights ({recipe.ema_decay:g})", recipe.ema_decay, ""),
         (f"progressive resizing ({smaller} of the run)", smaller, ""),
         ("batch norm statistics recalculated on training faces", recipe.recalibrate_bn, ""),
         (f"gradients clipped to norm {optim.clip_norm:g}", optim.clip_norm, ""),
     ]
-    if used := [(text, key) for text, is_used, key in extras if is_used]:
+    used = [(text, key) for text, is_used, key in extras if is_used]
+    if used := [*_said(recipe, () if "loss" in own else LOSS_KEYS), *used]:
         yield f"It used {_listed(text for text, _ in used)}", [key for _, key in used if key]
 
 
 def _augmentation(recipe: Recipe, own: Collection[str]) -> Iterator[Sentence]:
-    given = recipe.augment
-    low, high = given.brightness_range
-    steps = [
-        ("mirrored", given.flip, ""),
-        (f"shifted by up to {100 * given.translate:g}% of the side", given.translate, ""),
-        (f"rotated by up to {given.rotation_degrees:g} degrees", given.rotation_degrees, ""),
-        (f"zoomed by up to {100 * given.scale:g}%", given.scale, ""),
-        (f"sheared by up to {100 * given.shear:g}%", given.shear, ""),
-        (f"changed in brightness by up to {100 * given.brightness:g}% of white", given.brightness, ""),
-        (f"multiplied in brightness by {low:g} to {high:g}", (low, high) != (1, 1), ""),
-        (f"changed in contrast by up to {100 * given.contrast:g}%", given.contrast, ""),
-        (f"erased in a rectangle ({100 * given.random_erasing:g}%)", given.random_erasing, "random-erasing"),
-        (f"blurred ({100 * given.blur:g}%)", given.blur, ""),
-        (f"made noisy ({100 * given.noise:g}%)", given.noise, ""),
-        (f"reduced in resolution ({100 * given.low_resolution:g}%)", given.low_resolution, ""),
-        (f"mixed by mixup (alpha {given.mixup:g})", given.mixup, "mixup"),
-        (f"mixed by cutmix (alpha {given.cutmix:g})", given.cutmix, "cutmix"),
-    ]
-    # A user's function replaces all but mixup and cutmix.
-    used = [(text, key) for text, is_used, key in (steps[-2:] if "augment" in own else steps) if is_used]
-    if used:
+    taken = (key for key in SAID if "mix" in key or (key not in LOSS_KEYS and "augment" not in own))
+    if used := [*_said(recipe, taken)]:
         yield f"Training images were {_listed(text for text, _ in used)}", [key for _, key in used if key]
     elif "augment" not in own and not recipe.tuning.fit_head:
         yield "Training images were not augmented", ()
+
+
+def _said(recipe: Recipe, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the words for each of these keys that is not off, and what they cite."""
+    for key in keys:
+        value, field = attrgetter(key)(recipe), SAID[key]
+        if value != field["default"]:
+            yield field["said"].format(value, 100 * value if isinstance(value, float) else value), field["cites"]
 
 
 def _listed(parts: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mien.base.errors import Notice, TrainingError, reason_of
 from mien.base.preprocess import InputSpec, denormalise, normalise
-from mien.base.recipe import Recipe, list_recipes, load_recipe
+from mien.base.recipe import LOSS_KEYS, Recipe, list_recipes, load_recipe
 from mien.base.recipe_tables import OWN_PARTS, AugmentRecipe, OptimRecipe, OwnPart
 from mien.models.own import own_function, taken_keys
 from mien.training.batches import Batch
@@ -21,9 +21,9 @@ from mien.training.losses import LossFunction
 Augmentation = Callable[[Tensor], Tensor]
 OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
-_MIXES = ("mixup", "cutmix", "mixup_probability", "mixup_off_epochs")
+_MIXES = tuple(key for key in AugmentRecipe.model_fields if "mix" in key)
 _REPLACED = {
-    "loss": ("label_smoothing", "class_weights", "self_adaptive", "balance.focal_gamma", "balance.logit_adjustment"),
+    "loss": LOSS_KEYS,
     "augment": tuple(f"augment.{key}" for key in AugmentRecipe.model_fields if key not in _MIXES),
     "optim": (*(f"optim.{key}" for key in OptimRecipe.model_fields if key != "clip_norm"), "tuning.layer_decay"),
 }
