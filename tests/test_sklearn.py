@@ -112,8 +112,7 @@ def test_estimator_fits_a_head_on_a_trained_network(faces, tmp_path, given, monk
     monkeypatch.setattr(torch.onnx, "export", None)
     estimator = ExpressionClassifier("head", device="cpu", **given).fit(faces.images, faces.labels)
     answers, fitted = estimator.predict_proba(faces.images), mien.load(estimator.save(tmp_path / "m.onnx"))
-    expected = mien.load(*given.values()).features(faces.images)
-    np.testing.assert_allclose(fitted.features(faces.images), expected, atol=0.02)
+    assert fitted.features(faces.images) == pytest.approx(mien.load(*given.values()).features(faces.images), abs=0.02)
     np.testing.assert_allclose(fitted.probabilities(faces.images), answers, atol=1e-5)
 
 

@@ -112,8 +112,9 @@ def test_save_sets_size_font_caption_and_label(tmp_path):
 
 
 def test_save_rejects_an_unknown_font_and_a_size_of_0(tmp_path):
-    with raises(DataError, "font-missing", "'DejaVu Sans'"):
-        line().save(tmp_path / "a.pdf", font="DejaVu San")
+    for font, hint in (("DejaVu San", "'DejaVu Sans'"), ("Wingbat", "get_font_names")):
+        with raises(DataError, "font-missing", hint):
+            line().save(tmp_path / "a.pdf", font=font)
     for size in ({"width_cm": 0}, {"height_cm": math.nan}):
         with raises(DataError, "options", "500 cm"):
             line().save(tmp_path / "a.pdf", **size)

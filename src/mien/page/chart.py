@@ -239,7 +239,8 @@ def _changed(figure: Figure, width_cm: float | None, height_cm: float | None, fo
     if any(each is not None and not 0 < each < 500 for each in (width_cm, height_cm)):
         raise DataError("The size of a chart is above 0 and below 500 cm.", code="options")
     if font is not None and font not in (names := font_manager.get_font_names()):
-        raise DataError(f"There is no font '{font}' on this machine." + nearest(font, names), code="font-missing")
+        hint = near if "?" in (near := nearest(font, names)) else " See matplotlib.font_manager.get_font_names()."
+        raise DataError(f"There is no font '{font}' on this machine.{hint}", code="font-missing")
     width, height = map(float, figure.get_size_inches())
     across = width_cm / 2.54 if width_cm else width if height_cm is None else width * height_cm / 2.54 / height
     figure.set_size_inches(across, height_cm / 2.54 if height_cm else height * across / width)

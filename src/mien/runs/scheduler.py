@@ -241,7 +241,7 @@ def notices_of(runs: Sequence[PlannedRun]) -> list[Notice]:
     """Return what to read before these runs are trained, once for each variant."""
     return [
         Notice(f"{name}: {each}", code=each.code)
-        for name, run in {run.variant: run for run in reversed(runs)}.items()
+        for name, run in reversed({run.variant: run for run in reversed(runs)}.items())
         for each in recipe_warnings(
             run.recipe, base=run.base, from_run=bool(run.parent or run.model), train_faces=run.train_faces
         )
