@@ -29,7 +29,6 @@ def rendered_people(people: int, sequences: int, frames: int, seed: int):
         traits[name] += generator.uniform(-0.2, 0.2, traits[name].shape).astype(np.float32)
     traits["noise"] *= np.float32(0.5)  # or frames of a sequence would not be near-copies
     bank = np.random.default_rng(0).standard_normal(NOISE_BANK, dtype=np.float32)
-    images = np.concatenate(
-        [draw_faces({k: v[at : at + 32] for k, v in traits.items()}, bank) for at in range(0, labels.size, 32)]
-    )
+    parts = ({k: v[at : at + 32] for k, v in traits.items()} for at in range(0, labels.size, 32))
+    images = np.concatenate([draw_faces(part, bank) for part in parts])
     return images, labels.ravel().astype(np.int64), np.repeat(np.arange(people), sequences * frames)

@@ -48,6 +48,12 @@ def refused(answer: Any, code: str, *values: object) -> None:
         assert str(value) in lines[-1], lines[-1]
 
 
+def ran(answer: Any) -> Any:
+    """Expect that a command succeeded, and return its answer."""
+    assert answer.code == 0, answer.err
+    return answer
+
+
 def noted(answer: Any, code: str, *values: object) -> None:
     """Expect one notice of this code on stderr, a line that begins with ``note: `` and names these values."""
     lines = [line for line in answer.err.splitlines() if line.startswith("note: ") and line.endswith(f" [{code}]")]

@@ -69,9 +69,8 @@ def test_a_small_predictions_file_that_unpacks_to_more_than_the_limit(tmp_path, 
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("labels", "sample_ids", "probabilities", "classes", "split", "data_fingerprint"):
             with archive.open(f"{name}.npy", "w") as stream:
-                np.lib.format.write_array_header_1_0(
-                    stream, {"descr": "<f8", "fortran_order": False, "shape": (1_250_000,)}
-                )
+                header = {"descr": "<f8", "fortran_order": False, "shape": (1_250_000,)}
+                np.lib.format.write_array_header_1_0(stream, header)
                 for _ in range(10):
                     stream.write(bytes(1_000_000))
     assert (tmp_path / "a.npz").stat().st_size < 2_000_000
@@ -86,8 +85,7 @@ def test_a_small_predictions_file_that_unpacks_to_more_than_the_limit(tmp_path, 
 @pytest.mark.parametrize("limit", [200, 2000, 20_000])
 def test_an_evaluation_on_a_full_disk_leaves_nothing(tmp_path, limit):
     """Oracle: the folder. A file-size limit makes the very write fail that a full disk would."""
-    labels = np.arange(400) % 7
-    predictions = make_predictions(labels, [f"class {n}" for n in range(7)])
+    predictions = make_predictions((np.arange(400) % 7), [f"class {n}" for n in range(7)])
     context = ReportContext(predictions, evaluate_predictions(predictions, resamples=10))
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, former[1]))

@@ -56,11 +56,9 @@ def test_saved_estimator_predicts_the_same(fitted, faces, tmp_path):
     with raises(DataError, "out-path", "model.pkl"):
         fitted.save(tmp_path / "model.pkl")
     model = mien.load(fitted.save(tmp_path / "model.onnx"))
-    expected = model.probabilities(faces.images)
-    order = [model.classes.index(name) for name in fitted.classes_]
+    expected, order = model.probabilities(faces.images), [model.classes.index(name) for name in fitted.classes_]
     np.testing.assert_array_equal(fitted.predict_proba(faces.images), expected[:, order])
-    assert fitted.classes_.tolist() == sorted(faces.classes)
-    assert len(fitted.history_) == 2
+    assert (fitted.classes_.tolist(), len(fitted.history_)) == (sorted(faces.classes), 2)
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.predict_proba(faces.images), fitted.predict_proba(faces.images))
     with pytest.raises(NotFittedError):
@@ -73,13 +71,11 @@ def test_saved_estimator_predicts_the_same(fitted, faces, tmp_path):
 
 
 def test_estimator_takes_flat_images_of_any_type(fitted, faces):
-    expected = fitted.predict_proba(faces.images[:20])
-    flat = faces.images[:20].reshape(20, -1)
+    expected, flat = fitted.predict_proba(faces.images[:20]), faces.images[:20].reshape(20, -1)
     for same in (flat, flat.tolist(), list(faces.images[:20]), flat.astype(np.float32), np.clip(flat + 0.2, 0, 255)):
         np.testing.assert_array_equal(fitted.predict_proba(same), expected)
     labels = fitted.predict(flat)
-    assert fitted.score(flat, labels) == 1
-    assert accuracy_score(fitted.classes_[expected.argmax(1)], labels) == 1
+    assert (fitted.score(flat, labels), accuracy_score(fitted.classes_[expected.argmax(1)], labels)) == (1, 1)
 
 
 def test_estimator_keeps_the_shape_of_stacks(fitted, faces):

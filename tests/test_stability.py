@@ -55,9 +55,8 @@ def surface():
             ]
     for name, schema in document["components"]["schemas"].items():
         found[f"json {name}"] = sorted(schema.get("properties", {}))
-        found[f"json {name} values"] = sorted(
-            {each for one in schema.get("properties", {}).values() for each in one.get("enum", [])}
-        )
+        enums = (one.get("enum", []) for one in schema.get("properties", {}).values())
+        found[f"json {name} values"] = sorted({each for one in enums for each in one})
     schema = Recipe.model_json_schema()
     for name, part in {"Recipe": schema, **schema["$defs"]}.items():
         found[f"recipe {name}"] = sorted(part.get("properties", {}))

@@ -32,8 +32,7 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 def blocks(page: str) -> list[tuple[str, str, str]]:
     """Language, code and shown output of each block that runs."""
-    found = [(match[1], match[2], match.start(), match.end()) for match in _BLOCK.finditer(page)]
-    runs = []
+    found, runs = [(match[1], match[2], match.start(), match.end()) for match in _BLOCK.finditer(page)], []
     for index, (language, code, _, end) in enumerate(found):
         if language in {"bash", "python"}:
             later = found[index + 1] if index + 1 < len(found) else None

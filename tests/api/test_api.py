@@ -19,7 +19,7 @@ from mien.base.labels import colour_of, parse_scheme
 from mien.base.run_folder import SHIPPED
 from mien.data.clean import read_clean
 from mien.evaluation.predictions import Predictions
-from support import raises, refused
+from support import raises, ran, refused
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -82,8 +82,7 @@ def test_a_sheet_shows_faces_of_each_class_and_as_training_does(mien, face_folde
     assert sheet.svg.count("<image") == 3 * len(faces.classes)
     assert all(name in sheet.svg for name in faces.classes)
     assert package.show(face_folder, "quick", faces_per_class=3).svg != package.show(face_folder, faces_per_class=3).svg
-    answer = mien("data", "show", face_folder, "--recipe", "quick", "--count", 3, "--out", tmp_path / "faces.png")
-    assert answer.code == 0, answer.err
+    ran(mien("data", "show", face_folder, "--recipe", "quick", "--count", 3, "--out", tmp_path / "faces.png"))
     assert (tmp_path / "faces.png").read_bytes() == package.show(face_folder, "quick", faces_per_class=3).file("png")
     refused(mien("data", "show", face_folder, "--out", tmp_path / "faces.png"), "file-exists", "faces.png")
 
@@ -126,8 +125,7 @@ def test_arrays_train_as_a_folder_does(tmp_path, tiny_recipe, faces, charts):
     first = package.train(tiny_recipe, faces, out=tmp_path / "first")
     second = package.train(tiny_recipe, rebuilt, out=tmp_path / "second")
     weights = [(run.run / "best.safetensors").read_bytes() for run in (first, second)]
-    assert weights[0] == weights[1]
-    assert len(first.history) == 2
+    assert (weights[0], len(first.history)) == (weights[1], 2)
     assert "<svg" in first._repr_html_()
     assert f"{100 * first.evaluation.accuracy.value:.1f}%" in str(first)
     curves = package.compare(first.run, second.run, faces).plot_learning_curves()
@@ -150,8 +148,7 @@ def test_audit_writes_its_findings_once(tmp_path, faces):
 def test_an_explanation_has_the_shape_of_its_face(tiny_run, faces, tmp_path):
     images = list(np.asarray(faces.images[:2]))
     first, second = package.explain(tiny_run.path, images, crops=True)
-    assert first.map.shape == (48, 48)
-    assert first.target == first.prediction.top
+    assert (first.map.shape, first.target) == ((48, 48), first.prediction.top)
     assert second._repr_png_().startswith(b"\x89PNG")
     maps = package.explain(tiny_run.path, images, ["gradient", "occlusion"], crops=True, out=tmp_path / "maps")
     assert [each.method for each in maps] == ["gradient", "occlusion"] * 2
@@ -185,8 +182,7 @@ def test_a_callback_gets_the_result_and_stderr_may_be_missing(tmp_path, faces, t
     assert package.train(tiny_recipe, faces, out=tmp_path / "again").history
 
 
-@pytest.fixture
-def study_file(tmp_path, tiny_recipe_text):
+def test_study_trains_once_and_reads_finished_runs(face_folder, tmp_path, capfd, tiny_recipe_text):
     (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
     file = tmp_path / "two.toml"
     file.write_text(
@@ -194,21 +190,16 @@ def study_file(tmp_path, tiny_recipe_text):
         '[[variants]]\nname = "a"\n[[variants]]\nname = "b"\nset = { optim.lr = 0.001 }\n'
         '[[variants]]\nname = "c"\nafter = "b"\nclasses = "binary"\n'
     )
-    return file
-
-
-def test_study_trains_once_and_reads_finished_runs(study_file, face_folder, tmp_path, capfd):
+    study_file = file
     out, settings = tmp_path / "out", {"epochs": np.int64(1), "class_weights": {"sad": 2.0}}
     table = package.study(study_file, face_folder, out=out, settings=settings)
     lines = capfd.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines if "epoch kept 1 of 1" in line] == ["a, seed 0", "b, seed 0"]
-    assert [row.metrics["accuracy"].runs for row in table.rows] == [1, 1, 1]
-    assert table.page == out / "report.html"
+    assert ([row.metrics["accuracy"].runs for row in table.rows], table.page) == ([1, 1, 1], out / "report.html")
     assert not table.was_stopped
     # Only finished runs count, and none is trained.
     again = package.study(study_file, face_folder, out=out, settings=settings, finished=True, verbose=0)
-    assert capfd.readouterr().err == ""
-    assert again.to_dict() == table.to_dict()
+    assert (capfd.readouterr().err, again.to_dict()) == ("", table.to_dict())
     # A metric may be of a class that only a variant which is left out has.
     package.study(study_file, face_folder, out=out, settings=settings, only=["a"], finished=True, verbose=0)
     study_file.write_text(study_file.read_text().replace("positive", "positiv"))
@@ -229,8 +220,7 @@ def test_pca_equals_scikit_learns():
 
 
 def test_embeddings_are_coloured_by_class_or_mistake_and_limited(tiny_run, faces, monkeypatch):
-    part = faces.of_split("validation")
-    chart = mien.plot_embeddings(tiny_run.path, faces)
+    part, chart = faces.of_split("validation"), mien.plot_embeddings(tiny_run.path, faces)
     assert points(chart) == {name: int((part.labels == at).sum()) for at, name in enumerate(faces.classes)}
     happy = chart.figure.axes[0].collections[faces.classes.index("happy")]
     from matplotlib.colors import to_rgba

@@ -11,14 +11,13 @@ from mien.base.errors import DataError
 from mien.base.model_file import read_manifest
 from mien.evaluation import metrics
 from mien.inference.predictor import load
-from support import raises
+from support import raises, ran
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])
 def test_export_measures_a_quantized_model_on_the_same_samples(tmp_path, tiny_run, faces, form):
     out = tmp_path / "small.onnx"
-    smaller = quantize(tiny_run.model, form, faces, out)
-    chosen = faces.of_split("validation")
+    smaller, chosen = quantize(tiny_run.model, form, faces, out), faces.of_split("validation")
     before, after = (load(file).probabilities(chosen.images, 1.0) for file in (tiny_run.model, out))
     assert smaller.samples == len(chosen)
     assert smaller.accuracy == pytest.approx((after.argmax(1) == chosen.labels).mean())
@@ -28,20 +27,16 @@ def test_export_measures_a_quantized_model_on_the_same_samples(tmp_path, tiny_ru
     assert 0 < smaller.largest_difference < 0.1
     assert smaller.to_dict()["bytes"] == out.stat().st_size
     manifest, former = read_manifest(out), read_manifest(tiny_run.model)
-    assert manifest.precision == form
-    assert former.precision == "fp32"
-    assert manifest.temperature == former.temperature
+    assert (manifest.precision, former.precision, manifest.temperature) == (form, "fp32", former.temperature)
     assert manifest.scores["validation_log_loss"] == pytest.approx(metrics.log_loss(chosen.labels, after))
-    assert manifest.scores.keys() == former.scores.keys()
-    assert manifest.recipe_digest == former.recipe_digest
+    assert (manifest.scores.keys(), manifest.recipe_digest) == (former.scores.keys(), former.recipe_digest)
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])
 def test_export_reports_the_worst_output(tmp_path, voted_run, voted_faces, form):
     """Oracle: both files asked by hand, output by output."""
     out = tmp_path / "small.onnx"
-    smaller = quantize(voted_run.model, form, voted_faces, out)
-    images = voted_faces.of_split("validation").images
+    smaller, images = quantize(voted_run.model, form, voted_faces, out), voted_faces.of_split("validation").images
     agreements, differences = [], []
     for name in ("fer2013", "perceived"):
         before, after = (load(file, output=name).probabilities(images, 1.0) for file in (voted_run.model, out))
@@ -63,8 +58,7 @@ def test_export_keeps_no_metrics_of_other_data_and_needs_the_splits(tmp_path, ti
 
 def test_export_writes_the_same_by_command_and_function(mien, own_run, face_folder):
     run = own_run.path
-    said = mien("export", run, "--precision", "int8", "--data", face_folder)
-    assert said.code == 0, said.err
+    said = ran(mien("export", run, "--precision", "int8", "--data", face_folder))
     assert "in int8" in said.out
     by_python = package.export(run, precision="int8", data=face_folder)
     assert by_python.description in said.out

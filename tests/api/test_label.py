@@ -26,8 +26,7 @@ IMAGES = [f"{at:02}.png" for at in range(40)]
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faces")
-    generator = np.random.default_rng(0)
+    folder, generator = tmp_path_factory.mktemp("faces"), np.random.default_rng(0)
     for name in IMAGES:
         Image.fromarray(generator.integers(0, 255, (48, 48), dtype=np.uint8)).save(folder / name)
     return folder
@@ -53,10 +52,8 @@ def test_agreement_of_voters_equals_krippendorffs_example_and_a_count_by_hand():
 def test_next_image_repeats_one_face_in_ten():
     votes = vote_on_all("anna")
     times = Counter(vote.image for vote in votes)
-    assert set(times) == set(IMAGES)
-    assert max(times.values()) == 2
-    assert sum(times.values()) - len(IMAGES) == len(votes) // REPEAT_EVERY
-    assert votes == vote_on_all("anna")
+    assert (set(times), max(times.values())) == (set(IMAGES), 2)
+    assert (sum(times.values()) - len(IMAGES), votes) == (len(votes) // REPEAT_EVERY, vote_on_all("anna"))
     assert votes != vote_on_all("ben")
 
 
@@ -73,8 +70,7 @@ def test_label_app_saves_votes_and_resumes(faces, tmp_path):
     assert read_ballot(file, IMAGES) == [Vote(IMAGES[0], "sad")]
     assert again.get("/next").json()["image"] == IMAGES[1], "a second process"
     assert again.post("/undo", json={"votes": 0}).status_code == 409
-    assert again.post("/undo", json={"votes": 1}).json()["votes"] == 0
-    assert read_ballot(file, IMAGES) == []
+    assert (again.post("/undo", json={"votes": 1}).json()["votes"], read_ballot(file, IMAGES)) == (0, [])
     assert again.get("/image/99").status_code == 404
     assert again.get("/next", headers={"host": "evil.example"}).status_code == 403
     assert "label.js" in again.get("/").text
@@ -101,8 +97,7 @@ def test_merge_votes_writes_data(faces, tmp_path, monkeypatch):
     (tmp_path / "to" / "here" / "link").symlink_to(tmp_path)
     merged = mien.merge_votes("~/to/here/link", f"~/../{faces.name}")
     assert (merged.people, merged.images, merged.labelled) == (("anna", "ben", "cleo", "dora"), 40, 38)
-    assert {share.value for share in merged.within.values()} == {1.0}
-    assert sorted(merged.ask_again) == IMAGES[38:]
+    assert ({share.value for share in merged.within.values()}, sorted(merged.ask_again)) == ({1.0}, IMAGES[38:])
     assert mien.load_dataset(merged.table).classes == ("happy", "sad")
     with merged.table.open() as stream:
         rows = list(csv.DictReader(stream))
@@ -171,20 +166,19 @@ def test_doubtful_first_sorts_by_entropy(tmp_path):
     doubt = {name: entropy(each.probability_vector) for name, each in zip(shown, found, strict=True)}
     (tmp_path / "05.png").write_bytes(b"no image")
     found = doubtful_first(IMAGES, tmp_path, model, lambda name, _: skipped.append(name))
-    assert found == sorted(doubt, key=lambda name: -doubt[name])
-    assert skipped == [str(tmp_path / "05.png")]
+    assert (found, skipped) == (sorted(doubt, key=lambda name: -doubt[name]), [str(tmp_path / "05.png")])
     with raises(DataError, "no-images"):
         doubtful_first(["05.png"], tmp_path, model, lambda *_: None)
 
 
-@pytest.mark.parametrize(("content", "code"), [
-    ("path,label\na.png,happy\n", "ballot"),
-    ("image,vote\n00.png,joyful\n", "ballot"),
-    ("image,vote\nother.png,happy\n", "ballot"),
+@pytest.mark.parametrize(("content", "named"), [
+    ("path,label\na.png,happy\n", "path, label"),
+    ("image,vote\n00.png,joyful\n", "joyful"),
+    ("image,vote\nother.png,happy\n", "other.png"),
 ])  # fmt: skip
-def test_read_ballot_rejects_other_files(faces, tmp_path, content, code):
+def test_read_ballot_rejects_other_files(faces, tmp_path, content, named):
     (tmp_path / "anna.csv").write_text(content)
-    with raises(DataError, code, "anna.csv"):
+    with raises(DataError, "ballot", "anna.csv", named):
         mien.merge_votes(tmp_path, faces)
 
 

@@ -31,12 +31,10 @@ def test_every_face_is_a_row():
     columns += ["answer", "top", "confidence", "in_doubt", "alternatives", *CLASSES]
     for given in (found, photo, [found], [[found], []], [photo]):
         table = mien.to_pandas(given)
-        assert list(table.columns) == columns
-        assert list(table.itertuples(index=False, name=None)) == [place]
+        assert (list(table.columns), list(table.itertuples(index=False, name=None))) == (columns, [place])
     table = mien.to_pandas(iter([frame]))
     assert list(table.columns) == ["source", "frame", "time_seconds", "track", *columns[1:]]
-    assert tuple(table.iloc[0])[1:4] == (7, 0.25, 2)
-    assert list(mien.to_pandas([prediction(0.2)])["answer"]) == ["sad"]
+    assert (tuple(table.iloc[0])[1:4], list(mien.to_pandas([prediction(0.2)])["answer"])) == ((7, 0.25, 2), ["sad"])
     named = mien.to_pandas([Prediction("a.jpg", ("answer", "track"), np.array([0.25, 0.75]))])
     assert list(named.iloc[0][["answer", "p(answer)", "p(track)"]]) == ["track", 0.25, 0.75]
     assert mien.to_pandas([[]]).empty

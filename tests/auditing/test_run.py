@@ -36,8 +36,7 @@ def planted(faces):
 
 def votes_for(labels, blank):
     """Eight of ten say the label, two are unsure; of the blank ones all say that it is no face."""
-    answer = np.array([4, 5, 6, 1, 3, 2, 0])[labels]
-    votes = np.zeros((len(labels), 10), dtype=np.int64)
+    answer, votes = np.array([4, 5, 6, 1, 3, 2, 0])[labels], np.zeros((len(labels), 10), dtype=np.int64)
     votes[np.arange(len(labels)), answer] = 8
     votes[:, 8] = 2
     votes[blank:] = np.eye(10, dtype=np.int64)[9] * 10
@@ -65,33 +64,26 @@ def copies(data):
     return find_copies(data)
 
 
-def test_audit_counts_planted_faults(data, copies):
+def test_audit_counts_planted_faults_and_the_accuracy_without_copies(data, copies):
     audited = audit_faces(data, copies)
     found = audit_values(audited)
     exact, near = found["identical"], found["identical_or_near"]
-    assert (exact["groups"], exact["samples"]) == (7, 14)
-    assert (near["groups"], near["samples"]) == (9, 18)
+    assert (exact["groups"], exact["samples"], near["groups"], near["samples"]) == (7, 14, 9, 18)
     assert (exact["conflicting_groups"], exact["conflicting_samples"]) == (2, 4)
     leaks = {(leak["split"], leak["source"]): leak["samples"] for leak in exact["leaks"]}
     assert leaks == {("validation", "train"): 4, ("test", "train"): 1, ("test", "validation"): 0}
-    assert near["leaks"][0]["samples"] == 6
-    assert found["quality_issues"]["blank"] == 2
+    assert (near["leaks"][0]["samples"], found["quality_issues"]["blank"]) == (6, 2)
     assert found["counts"]["validation"] == dict(
         zip(data.classes, np.bincount(data.labels[data.split == "validation"], minlength=7).tolist(), strict=True)
     )
     assert found["labels"] is None
-    assert audited.not_checked[0].code == "labels-not-reviewed"
-    assert found["not_checked"] == list(audited.not_checked)
-
-
-def test_check_gives_the_accuracy_without_copies(data):
-    """Oracle: the rows that were planted; near-copies count as leaks, and conflicts by identical pixels."""
+    assert (audited.not_checked[0].code, found["not_checked"]) == ("labels-not-reviewed", list(audited.not_checked))
+    # Oracle: the rows that were planted; near-copies count as leaks, and conflicts by identical pixels.
     predictions = predictions_of(data, "validation")
     parts = MeasuredSplit.resolve(predictions, data).subsets()
     assert [part.count for part in parts] == [len(predictions), len(predictions) - 6, len(predictions) - 2]
     by_hand = evaluate_predictions(predictions.subset(~np.isin(predictions.sample_ids, np.arange(400, 406))), 5)
-    assert parts[1].accuracy.value == by_hand.accuracy.value
-    assert parts[1].macro_f1.value == by_hand.macro_f1.value
+    assert (parts[1].accuracy.value, parts[1].macro_f1.value) == (by_hand.accuracy.value, by_hand.macro_f1.value)
     assert MeasuredSplit.resolve(predictions_of(data, "train"), data).subsets() == []
 
 
@@ -103,8 +95,7 @@ def test_audit_relabels_doubted_samples_of_train_only(data, copies):
     found = audit_faces(wrong, copies, predictions_of(wrong, "out-of-fold", data.rows[turned]))
     is_turned = np.isin(found.label_review.predictions.sample_ids, data.rows[turned])
     assert roc_auc_score(is_turned, found.label_review.issues.suspicion) > 0.9
-    values = audit_values(found)["labels"]
-    reviewed = found.label_review.predictions
+    values, reviewed = audit_values(found)["labels"], found.label_review.predictions
     assert values["evidence"] == (data.split == "train").sum()
     assert values["accuracy"] == (reviewed.probabilities.argmax(axis=1) == reviewed.labels).mean()
     assert 0.5 < values["accuracy"] < 1
@@ -119,22 +110,16 @@ def test_audit_relabels_doubted_samples_of_train_only(data, copies):
         assert left.labels[left.rows == row] == data.labels[row], "it has the label that it had before"
 
 
-def test_audit_names_checks_that_need_votes(data, copies):
-    found = audit_faces(replace(data, votes=None), copies, predictions_of(data, "validation"))
-    assert found.label_review.flagged_confirmed is None
-    assert found.ceilings == {}
-    assert found.not_checked[0].code == "votes-not-used"
-
-
 def test_audit_confirms_flags_by_votes(data, copies):
     """Oracle: an audit of FER+'s ten columns. These columns lack the class not-a-face, so its findings are missing."""
-    own = replace(
-        data, votes=data.votes[:, :7], vote_classes=("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
-    )
+    own = replace(data, votes=data.votes[:, :7], vote_classes=FERPLUS_CLASSES[:7])
     found, plain = (audit_faces(each, copies, predictions_of(each, "validation")) for each in (own, data))
     assert found.label_review.flagged_confirmed is not None
     assert "votes-not-used" not in {each.code for each in found.not_checked}
     assert found.ceilings["validation"].samples == plain.ceilings["validation"].samples
+    found = audit_faces(replace(data, votes=None), copies, predictions_of(data, "validation"))
+    assert found.label_review.flagged_confirmed is None
+    assert (found.ceilings, found.not_checked[0].code) == ({}, "votes-not-used")
 
 
 def test_each_section_begins_with_a_table_for_the_terminal(data, copies):
@@ -152,8 +137,7 @@ def test_audit_of_fer2013_repeats_stored_counts(fer2013_faces):
     faces = fer2013_faces.subset(np.union1d(train, np.flatnonzero(fer2013_faces.split != "train")))
     counts = [part.count for part in MeasuredSplit.resolve(predictions_of(faces, "validation"), faces).subsets()]
     # Processors differ in the last bit of the rotations.
-    assert counts[1] == pytest.approx(3589 - 217, abs=3)
-    assert [counts[0], counts[2]] == [3589, 3587]
+    assert (counts[1], [counts[0], counts[2]]) == (pytest.approx(3589 - 217, abs=3), [3589, 3587])
 
 
 def test_check_audit_rejects_predictions_without_a_class(data):
@@ -203,8 +187,7 @@ def test_split_groups_keeps_people_and_copies_of_an_audit_together():
     copies = find_copies(faces)
     groups = split_groups(faces.images, faces.groups, copies.groups)
     assert all(len(set(groups[faces.groups == each])) == 1 for each in range(COUNT // 3))
-    assert groups[4] == groups[70]
-    assert len(set(groups)) == COUNT // 3 - 1
+    assert (groups[4], len(set(groups))) == (groups[70], COUNT // 3 - 1)
     chances = np.random.default_rng(1).dirichlet(np.ones(3), COUNT)
     found = audit_faces(faces, copies, Predictions(faces.rows, faces.labels, chances, CLASSES, "out-of-fold", ""))
     np.testing.assert_array_equal(found.label_review.predictions.groups, faces.groups)

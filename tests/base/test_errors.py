@@ -21,8 +21,7 @@ def test_needs_extra_names_the_extra_of_a_missing_package():
 def test_notices_and_errors_equal_their_sentence_and_keep_their_code():
     """Oracle: the same text as str; copies and pickles as Python makes them."""
     notice = Notice("nine samples.", code="validation-small")
-    assert notice == "nine samples."
-    assert json.dumps(notice) == '"nine samples."'
+    assert (notice, json.dumps(notice)) == ("nine samples.", '"nine samples."')
     assert notice.line == "note: nine samples. [validation-small]"
     for again in (pickle.loads(pickle.dumps(notice)), deepcopy(notice)):
         assert (again, again.code) == (notice, notice.code)

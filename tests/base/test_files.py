@@ -20,7 +20,7 @@ from mien.pipeline.split_predictions import find_teachers
 from support import raises
 
 
-def test_whole_file_keeps_the_former_content_after_a_kill(tmp_path):
+def test_whole_file_keeps_the_former_content_after_a_kill_or_an_error(tmp_path):
     write_text(tmp_path / "a", "before")
     code = "import os, sys; from mien.base.files import whole_file\nwith whole_file(sys.argv[1]) as t:\n"
     code += "    t.write_bytes(b'half'); os.kill(os.getpid(), 9)"
@@ -30,6 +30,13 @@ def test_whole_file_keeps_the_former_content_after_a_kill(tmp_path):
         first.write_text("first")
         write_text(tmp_path / "a", "second")
     assert (tmp_path / "a").read_text() == "first"
+    (tmp_path / "folder").mkdir()
+    file = tmp_path / "folder" / "a"
+    write_text(file, "good")
+    with pytest.raises(ZeroDivisionError), whole_file(file) as temporary:
+        temporary.write_text("half")
+        1 / 0  # noqa: B018
+    assert (file.read_text(), os.listdir(file.parent)) == ("good", ["a"])
 
 
 def test_whole_file_follows_the_umask(tmp_path):
@@ -42,16 +49,6 @@ def test_whole_file_follows_the_umask(tmp_path):
     finally:
         os.umask(former)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
-
-
-def test_whole_file_keeps_the_former_content_after_an_error(tmp_path):
-    file = tmp_path / "a"
-    write_text(file, "good")
-    with pytest.raises(ZeroDivisionError), whole_file(file) as temporary:
-        temporary.write_text("half")
-        1 / 0  # noqa: B018
-    assert file.read_text() == "good"
-    assert os.listdir(tmp_path) == ["a"]
 
 
 def test_whole_file_keeps_the_former_content_on_a_full_disk(tmp_path):
@@ -68,8 +65,7 @@ def test_whole_file_keeps_the_former_content_on_a_full_disk(tmp_path):
             assert ("former content is unchanged" in str(caught.value)) == (path == file)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, former)
-    assert file.read_bytes() == b"good"
-    assert os.listdir(tmp_path) == ["a"]
+    assert (file.read_bytes(), os.listdir(tmp_path)) == (b"good", ["a"])
 
 
 def test_write_bytes_rejects_unwritable_paths_and_long_names(tmp_path, monkeypatch):
@@ -97,16 +93,13 @@ def test_lock_file_excludes_other_processes(tmp_path):
     ask = "import sys; from mien.base.files import lock_file; print(lock_file(open(sys.argv[1], 'a+b')))"
 
     def other():
-        return subprocess.run(
-            [sys.executable, "-c", ask, tmp_path / "a"], capture_output=True, text=True
-        ).stdout.strip()
+        return subprocess.run([sys.executable, "-c", ask, tmp_path / "a"], capture_output=True).stdout.decode().strip()
 
     with (tmp_path / "a").open("a+b") as stream:
         assert lock_file(stream)
         assert other() == "False"
         stream.write(b"y")
-    assert other() == "True"
-    assert (tmp_path / "a").read_bytes() == b"xy"
+    assert (other(), (tmp_path / "a").read_bytes()) == ("True", b"xy")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
@@ -148,8 +141,7 @@ def test_cache_folder_takes_no_file_without_a_home(monkeypatch, face_folder):
 def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch, faces):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MIEN_CACHE", "~/c")
-    assert cache_folder("faces") == tmp_path / "c" / "faces"
-    assert RunFolder(Path("~/run")).path == tmp_path / "run"
+    assert (cache_folder("faces"), RunFolder(Path("~/run")).path) == (tmp_path / "c" / "faces", tmp_path / "run")
     (tmp_path / "r.toml").write_text('[model]\nfile = "net.py"\nname = "Net"\n')
     assert mien.load_recipe("~/r.toml").model.file == str(tmp_path / "net.py")
     for code, opened in (
@@ -179,6 +171,4 @@ def test_home_is_expanded_in_options_the_cache_and_python(tmp_path, monkeypatch,
     script = "import sys, mien.cli.main as m; m.app = lambda **_: print(sys.argv); m.main()"
     done = subprocess.run([sys.executable, "-c", script, *words[1:]], capture_output=True, text=True, check=True)
     home = str(tmp_path)
-    assert done.stdout.strip() == str(
-        ["-c", f"--out={home}/e", home, "a~b", "--set", f"model.weights={home}/w", "x=~y"]
-    )
+    assert done.stdout == str(["-c", f"--out={home}/e", home, "a~b", "--set", f"model.weights={home}/w", "x=~y"]) + "\n"

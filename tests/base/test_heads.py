@@ -45,9 +45,7 @@ def test_decisions(vectors):
         assert (together.top[number], together.likely[number]) == (top, likely)
 
 
-@pytest.mark.parametrize(
-    "change", [{"weights": {"sad": 0}}, {"weights": {"sad": 101}}, {"margin": 1}, {"margin": -0.1}]
-)
+@pytest.mark.parametrize("change", [{"weights": {"sad": 0}}, {"weights": {"sad": 101}}, {"margin": 1}, {"margin": -1}])
 def test_manifest_rejects_an_impossible_rule(vectors, change):
     with pytest.raises(ValueError, match="1 validation error"):
         AnswerRule.model_validate(vectors["rule"] | change)

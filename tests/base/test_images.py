@@ -55,8 +55,7 @@ def test_open_image_reads_animations_and_avif_but_no_postscript(tmp_path):
     file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
     with raises(DataError, "image-format"):
         open_image(file)
-    image = Image.new("RGB", (40, 20), (200, 30, 30))
-    exif = Image.Exif()
+    image, exif = Image.new("RGB", (40, 20), (200, 30, 30)), Image.Exif()
     exif[0x0112] = 6
     opened = open_image(encoded(image, "AVIF", exif=exif))
     assert opened.size == (20, 40)
@@ -119,8 +118,7 @@ def test_every_orientation_is_put_upright(face, orientation, kind):
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = encoded(Image.fromarray(face[:, :30]), kind, exif=exif)
-    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
-    opened = open_image(content)
+    expected, opened = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content)))), open_image(content)
     np.testing.assert_array_equal(np.asarray(opened), expected)
     # Given on as an image, it is not turned again; one that was opened elsewhere is.
     for image in (opened, Image.open(io.BytesIO(content))):

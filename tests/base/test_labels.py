@@ -44,8 +44,7 @@ def test_built_in_schemes_fit_fer2013_and_merge_by_hand():
 
 def test_classes_maps_and_schemes_are_parsed():
     scheme = parse_scheme("good=happiness+surprise,bad=sad")
-    assert scheme.classes == ("good", "bad")
-    assert scheme.groups["good"] == ("happy", "surprise")
+    assert (scheme.classes, scheme.groups["good"]) == (("good", "bad"), ("happy", "surprise"))
     assert parse_scheme("all") is None
     assert order_classes({"zeal", "neutral", "angry", "awe"}) == ("angry", "neutral", "awe", "zeal")
     assert parse_map("joy=happy, a=0 = angry") == {"joy": "happy", "a=0": "angry"}
@@ -118,7 +117,6 @@ def test_colours_contrast_with_the_page(name):
 def test_the_browser_page_has_the_same_colours():
     source = (Path(__file__).parents[2] / "web/src/view/colours.ts").read_text(encoding="utf-8")
     named = re.findall(r'^  "?([a-z-]+)"?: "(#\w{6})",$', source, re.MULTILINE)
-    assert len(named) == 12
-    assert {name: colour_of(name, 0) for name, _ in named} == dict(named)
+    assert (len(named), {name: colour_of(name, 0) for name, _ in named}) == (12, dict(named))
     others = re.search(r"OTHERS = \[(.*?)\]", source)[1]
     assert re.findall(r"#\w{6}", others) == [colour_of("of another model", index) for index in range(6)]

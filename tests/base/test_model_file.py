@@ -80,15 +80,26 @@ def model(tmp_path):
     return write(tmp_path / "model.onnx", graph())
 
 
-def test_write_manifest_keeps_graph_and_other_metadata(model):
+def test_write_manifest_keeps_graph_metadata_and_the_rule_of_the_answer(model, tmp_path):
     content = onnx.load(model)
     content.metadata_props.add(key="other", value="kept")
     onnx.save(content, model)
     model.write_bytes(attach_manifest(model.read_bytes(), MANIFEST.model_copy(update={"temperature": 1.5})))
     session, again = open_model(model)
-    assert again.temperature == 1.5
-    assert session.get_modelmeta().custom_metadata_map["other"] == "kept"
+    assert (again.temperature, session.get_modelmeta().custom_metadata_map["other"]) == (1.5, "kept")
     assert sorted(each.key for each in onnx.load(model).metadata_props) == ["mien.manifest", "other"]
+    written = Manifest.model_validate(BOTH | {"answer": GOOD_RULE, "schema_version": SCHEMA_VERSION})
+    found = read_manifest(write(tmp_path / "m.onnx", graph(perceived=3), written))
+    assert (found.answer, found.schema_version) == (written.answer, SCHEMA_VERSION)
+    assert [each.name for each in found.outputs_to_choose] == ["answer", "fer2013", "perceived"]
+    assert (found.output().name, found.output("perceived").rule) == ("answer", None)
+    manifest = Manifest.model_validate(BOTH)
+    assert manifest.output() == manifest.output("perceived")
+    assert (manifest.output().logits, manifest.output().temperature) == ("logits_perceived", 1.5)
+    label = manifest.output("fer2013")
+    assert (label.logits, label.temperature, label.perceived) == ("logits", 0.8, False)
+    with raises(ModelError, "output-unknown"):
+        manifest.output("percieved")
 
 
 def with_manifest(file, content):
@@ -114,25 +125,7 @@ def test_load_rejects_a_graph_that_differs_from_its_manifest(tmp_path, form, man
         read_manifest(write(file, graph(**form), manifest))
 
 
-def test_output_of_the_answer_is_the_first_kind():
-    manifest = Manifest.model_validate(BOTH)
-    assert manifest.output() == manifest.output("perceived")
-    assert (manifest.output().logits, manifest.output().temperature) == ("logits_perceived", 1.5)
-    label = manifest.output("fer2013")
-    assert (label.logits, label.temperature, label.perceived) == ("logits", 0.8, False)
-    with raises(ModelError, "output-unknown"):
-        manifest.output("percieved")
-
-
 GOOD_RULE = {"output": "perceived", "prior": [0.5, 0.3, 0.2], "strength": 0.4, "unsure_below": 0.3}
-
-
-def test_write_manifest_keeps_the_rule_of_the_answer(tmp_path):
-    written = Manifest.model_validate(BOTH | {"answer": GOOD_RULE, "schema_version": SCHEMA_VERSION})
-    found = read_manifest(write(tmp_path / "m.onnx", graph(perceived=3), written))
-    assert (found.answer, found.schema_version) == (written.answer, SCHEMA_VERSION)
-    assert [each.name for each in found.outputs_to_choose] == ["answer", "fer2013", "perceived"]
-    assert (found.output().name, found.output("perceived").rule) == ("answer", None)
 
 
 def outputs(**changes):
@@ -160,8 +153,7 @@ def test_read_manifest_rejects_impossible_values(tmp_path, content):
 
 def test_read_manifest_rejects_half_missing_other_and_newer_files(tmp_path, tiny_run):
     """Real weights: in half of a real file the graph is gone."""
-    file = tmp_path / "m.onnx"
-    whole = tiny_run.model.read_bytes()
+    file, whole = tmp_path / "m.onnx", tiny_run.model.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"not an onnx file"):
         file.write_bytes(content)
         with raises(ModelError, "model-damaged", "m.onnx"):
@@ -282,8 +274,7 @@ def test_load_rejects_names_that_are_not_utf8(model, name):
 
 def test_a_pickled_predictor_opens_its_file_again(faces):
     """Oracle: the predictor itself. Worker processes of torch and joblib get their copies so."""
-    predictor = mien.load()
-    images = np.asarray(faces.images[:3])
+    predictor, images = mien.load(), np.asarray(faces.images[:3])
     assert np.array_equal(pickle.loads(pickle.dumps(predictor)).probabilities(images), predictor.probabilities(images))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert np.array_equal(pool.apply(predictor.probabilities, (images,)), predictor.probabilities(images))

@@ -83,8 +83,7 @@ def test_tones_are_few_for_text_and_detail_is_low_for_enlarged_images(drawn):
 
 
 def test_audit_lists_images_without_faces_first(drawn):
-    random = np.random.default_rng(0)
-    checks = ((np.indices((48, 48)).sum(axis=0) // 6) % 2 * 255).astype(np.uint8)
+    random, checks = np.random.default_rng(0), ((np.indices((48, 48)).sum(axis=0) // 6) % 2 * 255).astype(np.uint8)
     stripes = np.tile((np.arange(48) // 4 % 2 * 200).astype(np.uint8), (48, 1))
     noise = random.integers(0, 256, (8, 48, 48), dtype=np.uint8)
     strange = np.concatenate([checks[np.newaxis], stripes[np.newaxis], noise])

@@ -13,16 +13,14 @@ CLASSES = 4
 
 def judged(count=800, turned=0.1, seed=0):
     random = np.random.default_rng(seed)
-    truth = random.integers(0, CLASSES, count)
-    logits = random.normal(size=(count, CLASSES))
+    truth, logits = random.integers(0, CLASSES, count), random.normal(size=(count, CLASSES))
     logits[np.arange(count), truth] += 3
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    wrong = random.random(count) < turned
+    probabilities, wrong = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), random.random(count) < turned
     labels = np.where(wrong, (truth + 1 + random.integers(0, CLASSES - 1, count)) % CLASSES, truth)
     return labels, truth, probabilities, labels != truth
 
 
-def test_rank_label_issues_flags_changed_labels():
+def test_rank_label_issues_flags_changed_labels_and_cleanlabs():
     labels, truth, probabilities, wrong = judged()
     found = rank_label_issues(labels, probabilities, np.arange(len(labels)))
     assert roc_auc_score(wrong, found.suspicion) > 0.95
@@ -31,6 +29,15 @@ def test_rank_label_issues_flags_changed_labels():
     assert (found.suggested[found.sure & wrong] == truth[found.sure & wrong]).mean() > 0.9
     assert not (found.sure & ~found.flagged).any()
     assert (found.suggested[found.sure] != labels[found.sure]).all()
+    with raises(DataError, "not-auditable"):
+        rank_label_issues(np.array([0, 1]), np.full((2, 3), 1 / 3), np.arange(2))
+    with raises(DataError, "not-auditable"):
+        rank_label_issues(np.array([0, 1, 0]), np.full((3, 2), 0.5), np.arange(3), np.array([True, False, True]))
+    # Oracle: cleanlab 2.9.0, ``find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate")``.
+    for seed, flagged in FLAGGED.items():
+        labels, _, probabilities, _ = judged(150, 0.2 + 0.05 * seed, seed)
+        assert np.packbits(contradicted_labels(labels, probabilities)).tobytes().hex() == flagged
+    assert not contradicted_labels(np.array([0, 1, 1]), np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])).any()
 
 
 def test_neighbour_labels_equal_a_full_search():
@@ -50,8 +57,7 @@ def test_neighbour_labels_equal_a_full_search():
 def test_rank_label_issues_ignores_validation_labels_for_train():
     labels, _, probabilities, _ = judged()
     of_train = np.random.default_rng(5).random(len(labels)) < 0.7
-    other = np.where(of_train, labels, (labels + 1) % CLASSES)
-    groups = np.arange(len(labels))
+    other, groups = np.where(of_train, labels, (labels + 1) % CLASSES), np.arange(len(labels))
     one, another = (rank_label_issues(each, probabilities, groups, of_train) for each in (labels, other))
     alone = rank_label_issues(labels[of_train], probabilities[of_train], groups[of_train])
     assert alone.sure.any()
@@ -74,24 +80,9 @@ def test_rank_label_issues_ranks_validation_by_train():
     assert nobody.sure.any()
 
 
-def test_rank_label_issues_rejects_a_class_without_samples():
-    with raises(DataError, "not-auditable"):
-        rank_label_issues(np.array([0, 1]), np.full((2, 3), 1 / 3), np.arange(2))
-    with raises(DataError, "not-auditable"):
-        rank_label_issues(np.array([0, 1, 0]), np.full((3, 2), 0.5), np.arange(3), np.array([True, False, True]))
-
-
 FLAGGED = {
     0: "0002800840010cc1021223a004012120010340",
     1: "02204e10c03214490140406020640844499480",
     2: "81b1743720e009899a080116640204b04400ec",
 }
 """Which of 150 labels, a bit each, by the seed."""
-
-
-def test_contradicted_labels_equal_cleanlab():
-    """Oracle: cleanlab 2.9.0, ``find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate")``."""
-    for seed, flagged in FLAGGED.items():
-        labels, _, probabilities, _ = judged(150, 0.2 + 0.05 * seed, seed)
-        assert np.packbits(contradicted_labels(labels, probabilities)).tobytes().hex() == flagged
-    assert not contradicted_labels(np.array([0, 1, 1]), np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])).any()

@@ -12,8 +12,7 @@ from mien.data.parquet import write_parquet
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory, astronaut):
     """Three photos: two faces, none, one."""
-    folder = tmp_path_factory.mktemp("photos")
-    two = np.full((300, 640, 3), 120, dtype=np.uint8)
+    folder, two = tmp_path_factory.mktemp("photos"), np.full((300, 640, 3), 120, dtype=np.uint8)
     head = astronaut[20:276, 100:356]
     two[20:276, 30:286], two[20:276, 350:606] = head, head[:, ::-1]
     Image.fromarray(two).save(folder / "a.png")
@@ -31,9 +30,7 @@ def flawed_folder(tmp_path_factory, face_folder):
     shutil.copy(happy[0], root / "validation" / "happy" / "leak.png")
     shutil.copy(happy[1], root / "train" / "happy" / "zcopy.png")
     (root / "train" / "sad" / "broken.png").write_bytes(b"no image")
-    Image.fromarray(np.asarray(Image.open(happy[2]))[:, :40]).resize((90, 110)).save(
-        root / "train" / "sad" / "wide.png"
-    )
+    Image.fromarray(np.asarray(Image.open(happy[2]))[:, :40]).resize((90, 110)).save(root / "train/sad/wide.png")
     for split in ("train", "validation", "test"):
         (root / split / "neutral").rename(root / split / "<b>bored")
     return root

@@ -21,14 +21,13 @@ from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.runs import folds
-from support import refused
+from support import ran, refused
 
 
 def test_audit_of_folders_writes_a_usable_clean_toml(mien, flawed_folder, tmp_path, tiny_run):
     refused(mien("audit", flawed_folder, "--out", tmp_path / "out"), "image-unreadable", "broken.png", "--skip-bad")
     assert not (tmp_path / "out").exists()
-    answer = mien("audit", flawed_folder, "--skip-bad", "--out", tmp_path / "out", "--json")
-    assert answer.code == 0, answer.err
+    answer = ran(mien("audit", flawed_folder, "--skip-bad", "--out", tmp_path / "out", "--json"))
     content = json.loads(answer.out)
     assert content["identical"]["groups"] == 2
     assert content["identical"]["leaks"][0] == {"split": "validation", "source": "train", "samples": 1}
@@ -56,8 +55,7 @@ def test_audit_of_folders_writes_a_usable_clean_toml(mien, flawed_folder, tmp_pa
     assert by_kind["leak"]["source"].startswith("train/happy/")
     assert by_kind["copy"]["source"] == "train/happy/zcopy.png"
     before = load_dataset(flawed_folder, skip_bad=True)
-    info = mien("data", "info", flawed_folder, "--skip-bad", "--clean", file, "--json")
-    assert info.code == 0, info.err
+    info = ran(mien("data", "info", flawed_folder, "--skip-bad", "--clean", file, "--json"))
     content = json.loads(info.out)
     assert content["faces"] == len(before) - len(listed["drop"])
     assert all(words in info.err for words in (f"dropped {len(listed['drop'])} of train", "[data-cleaned]"))
@@ -73,8 +71,9 @@ def test_audit_of_folders_writes_a_usable_clean_toml(mien, flawed_folder, tmp_pa
 
 
 def test_predictions_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tmp_path):
-    answer = mien("audit", face_parquet, "--predictions", tiny_run.predictions("validation"), "--out", tmp_path / "out")
-    assert answer.code == 0, answer.err
+    answer = ran(
+        mien("audit", face_parquet, "--predictions", tiny_run.predictions("validation"), "--out", tmp_path / "out")
+    )
     for words in ("Copies", "Image quality", "Doubtful labels"):
         assert words in answer.out
     for code in ("votes-not-used", "labels-partly-reviewed", "labels-weak-model"):
@@ -83,24 +82,18 @@ def test_predictions_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tm
     assert (tmp_path / "out" / "tables" / "doubtful-labels.csv").is_file()
 
 
-def test_audit_with_a_recipe_checks_all_samples_except_test(
-    mien, face_folder, faces, tiny_recipe, tmp_path, monkeypatch
-):
+def test_audit_with_a_recipe_checks_all_but_test_samples(mien, face_folder, faces, tiny_recipe, tmp_path, monkeypatch):
     """Its images have another size than the audit's own."""
     monkeypatch.setattr(folds, "FOLDS", 2)
-    recipe = tmp_path / "tiny.toml"
-    form = tiny_recipe.input.model_copy(update={"size_px": 40, "crop_px": 36})
+    recipe, form = tmp_path / "tiny.toml", tiny_recipe.input.model_copy(update={"size_px": 40, "crop_px": 36})
     recipe.write_text(dump_recipe(tiny_recipe.model_copy(update={"epochs": 1, "input": form})))
-    answer = mien("audit", face_folder, "--recipe", recipe, "--out", tmp_path / "out", "--json")
-    assert answer.code == 0, answer.err
+    answer = ran(mien("audit", face_folder, "--recipe", recipe, "--out", tmp_path / "out", "--json"))
     assert json.loads(answer.out)["labels"]["samples"] == int((faces.split != "test").sum())
     assert "fold 2 of 2" in answer.err
     assert read_manifest(tmp_path / "out" / "folds" / "fold-1" / "model.onnx").input.size_px == 40
 
 
-def test_audit_rejects_unusable_recipes_before_its_work(
-    mien, face_parquet, faces, tiny_run, tiny_recipe, tmp_path, monkeypatch
-):
+def test_audit_rejects_bad_recipes_before_work(mien, face_parquet, faces, tiny_run, tiny_recipe, tmp_path, monkeypatch):
     def not_yet(*arguments):
         raise AssertionError("copies are looked for already")
 
@@ -157,8 +150,7 @@ def test_commands_write_nothing_into_the_data(mien, faces, tiny_run, tmp_path, m
     ):
         refused(mien(*arguments), "out-path", "--out")
     assert sorted(file.name for file in own.iterdir()) == ["happy", "sad"]
-    assert load_dataset(own).fingerprint == before
-    assert mien("audit", ".", "--out", tmp_path / "beside").code == 0
+    assert (load_dataset(own).fingerprint, mien("audit", ".", "--out", tmp_path / "beside").code) == (before, 0)
     beside = tmp_path / "own and more"
     assert mien("audit", own, "--out", beside).code == 0, "a name that begins alike is another folder"
 
@@ -185,16 +177,14 @@ def test_clean_names_a_model_trained_on_dropped_samples(mien, leaky, faces, tiny
     cleaned = json.loads(mien(*arguments, "--clean", clean, "--json").out)["subsets"]
     rows = int((faces.split == "validation").sum())
     assert [part["count"] for part in plain[:2]] == [part["count"] for part in cleaned[:2]] == [rows, rows - 1]
-    report = mien("report", tmp_path / "ev", "--data", data, "--no-explain", "--out", tmp_path / "rep")
-    assert report.code == 0, report.err
+    ran(mien("report", tmp_path / "ev", "--data", data, "--no-explain", "--out", tmp_path / "rep"))
     assert (tmp_path / "rep" / "tables" / "without-copies.csv").is_file()
 
 
 def test_evaluate_ignores_the_temperature_on_uncleaned_data(mien, leaky, recipe_file, tmp_path):
     """What it was fitted on is there. Oracle: the data's fingerprint."""
     data, clean, run = *leaky, tmp_path / "run"
-    trained = mien("train", recipe_file, "--data", data, "--clean", clean, "--out", run, "--set", "epochs=1")
-    assert trained.code == 0, trained.err
+    ran(mien("train", recipe_file, "--data", data, "--clean", clean, "--out", run, "--set", "epochs=1"))
     learnt = load_dataset(data).fingerprint_without_test
     assert read_manifest(run / "model.onnx").cleaned_from == (learnt,)
     assert learnt in mien("info", run).out.replace("\n", "").replace(" ", "")
@@ -208,5 +198,4 @@ def test_ledger_names_the_clean_list(mien, own_run, leaky):
     assert mien(*test).code == mien(*test, "--clean", clean).code == 0
     plain, under = (json.loads(line) for line in (own_run.path / "test_ledger.jsonl").read_text().splitlines()[-2:])
     assert not [name for name in plain if name.startswith("clean")]
-    assert under["clean"] == str(clean)
-    assert under["clean_sha256"] == sha256(clean.read_bytes()).hexdigest()
+    assert (under["clean"], under["clean_sha256"]) == (str(clean), sha256(clean.read_bytes()).hexdigest())

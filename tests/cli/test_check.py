@@ -28,8 +28,7 @@ def csv(tmp_path, faces, validation):
     """Write a file of predicted classes (N,), named or numbered, by id or as ``columns`` say."""
 
     def write(predicted, columns="id,prediction", keys=validation.rows, more=()):
-        rows = zip(keys, predicted, *more, strict=True)
-        path = tmp_path / "claim.csv"
+        rows, path = zip(keys, predicted, *more, strict=True), tmp_path / "claim.csv"
         path.write_text("\n".join([columns, *(",".join(map(str, row)) for row in rows)]) + "\n")
         return path
 
@@ -55,8 +54,7 @@ def test_best_exchange_equals_a_search_of_all_orders(seed):
     confusion = np.random.default_rng(seed).integers(0, 50, (5, 5))
     correct = {order: sum(confusion[order[at], at] for at in range(5)) for order in permutations(range(5))}
     renamed, accuracy, _ = best_exchange(confusion)
-    assert tuple(renamed) == max(correct, key=correct.get)
-    assert accuracy == max(correct.values()) / confusion.sum()
+    assert (tuple(renamed), accuracy) == (max(correct, key=correct.get), max(correct.values()) / confusion.sum())
 
 
 def test_check_finds_permuted_classes_and_missing_samples(checked, faces, validation):
@@ -76,9 +74,15 @@ def test_check_finds_permuted_classes_and_missing_samples(checked, faces, valida
     assert verdicts(lacking)["all samples"] == "caution"
     assert not best_exchange(np.random.default_rng(0).multinomial(300, np.full(49, 1 / 49)).reshape(7, 7))[2]
     assert best_exchange(np.eye(MAX_CLASSES + 1, dtype=np.int64)) is None
+    # Oracle: one or two decimals of the percentage.
+    some = checked(np.roll(validation.labels, 1)).accuracy.value
+    for claimed in (some, round(some, 3), some + 0.0011, some - 0.0011):
+        found = checked(np.roll(validation.labels, 1), claimed=claimed)
+        assert verdicts(found)["claimed accuracy"] == ("fine" if f"{claimed:.1%}" == f"{some:.1%}" else "wrong")
+    assert _claimed(0.5015, proportion_among(np.arange(3589) < 1800)).verdict == "fine"
 
 
-def test_check_prefers_the_file_to_the_id(checked, csv, faces, validation, face_parquet):
+def test_check_prefers_the_file_to_the_id_and_the_class_to_probabilities(checked, csv, faces, validation, face_parquet):
     """Oracle: every answer is right by its file; pandas numbered the rows the other way round."""
     answers = named(faces, validation.labels)
     own = csv(answers, "id,prediction,image", validation.rows[::-1], [validation.source])
@@ -87,9 +91,14 @@ def test_check_prefers_the_file_to_the_id(checked, csv, faces, validation, face_
         checked(answers, "sample_id,prediction,image", validation.rows[::-1], [validation.source])
     same = csv(answers, "sample_id,prediction,image", validation.rows, [validation.source])
     assert check(same, face_parquet, "validation").accuracy.value == 1
+    numbers, ids = validation.labels.astype(float), validation.rows.astype(float)  # pandas: 3.0 in a column with gaps
+    first = [['"0,5"' if at < 2 else "0"] * len(ids) for at in range(len(faces.classes))]  # the first class, in Excel
+    for columns, accuracy in (("prediction", 1), ("emotion", (validation.labels == 0).mean())):
+        file = csv(numbers, f"id,{columns},{','.join(faces.classes)}", ids, first)
+        assert check(file, face_parquet, "validation").accuracy.value == accuracy
 
 
-def test_check_reads_probabilities_and_labels(checked, faces, validation):
+def test_check_reads_probabilities_and_labels(checked, faces, validation, csv, face_parquet):
     probabilities = np.full((len(validation.labels), len(faces.classes)), 0.01)
     probabilities[np.arange(len(probabilities)), validation.labels] = 1.01 - 0.01 * len(faces.classes)
     header = f"sample_id,{faces.classes[0]},label,{','.join(faces.classes[1:])}"
@@ -99,14 +108,13 @@ def test_check_reads_probabilities_and_labels(checked, faces, validation):
     answers = np.array(named(faces, validation.labels), dtype=object)
     answers[:3] = ["NA", "None", "<NA>"]
     assert checked(answers).samples == len(validation) - 3
-
-
-def test_check_prefers_the_predicted_class_to_probabilities(csv, faces, validation, face_parquet):
-    numbers, ids = validation.labels.astype(float), validation.rows.astype(float)  # pandas: 3.0 in a column with gaps
-    first = [['"0,5"' if at < 2 else "0"] * len(ids) for at in range(len(faces.classes))]  # the first class, in Excel
-    for columns, accuracy in (("prediction", 1), ("emotion", (validation.labels == 0).mean())):
-        file = csv(numbers, f"id,{columns},{','.join(faces.classes)}", ids, first)
-        assert check(file, face_parquet, "validation").accuracy.value == accuracy
+    rounded = np.full((len(validation.labels), len(faces.classes)), 0.02)  # sums to 1.02
+    rounded[np.arange(len(rounded)), validation.labels] = 1.04 - 0.02 * len(faces.classes)
+    file = csv(rounded[:, 0], f"id,{','.join(faces.classes).upper()}", more=rounded[:, 1:].T)
+    assert check(file, face_parquet, "validation", claimed=0.9996).accuracy.value == 1
+    rounded[0] = 0
+    with raises(DataError, "predictions"):
+        checked(rounded[:, 0], f"id,{','.join(faces.classes)}", more=rounded[:, 1:].T)
 
 
 def test_classes_and_files_are_found_by_their_names():
@@ -117,25 +125,6 @@ def test_classes_and_files_are_found_by_their_names():
     assert [_class_index(text, ("1.0", "2.0"), "line 1") for text in ("1.0", "2.0", "1")] == [0, 1, 1]
     find = by_file(["a/Zoe\u0308.png", "b/n\xef.png", "b/ni\u0308.png"])
     assert [find(name) for name in ("Zo\xeb.png", "b\\Zo\xeb.png", "b/n\xef.png")] == [0, -1, -1]
-
-
-def test_check_takes_rounded_probabilities_and_capital_headers(checked, csv, faces, validation, face_parquet):
-    rounded = np.full((len(validation.labels), len(faces.classes)), 0.02)  # sums to 1.02
-    rounded[np.arange(len(rounded)), validation.labels] = 1.04 - 0.02 * len(faces.classes)
-    file = csv(rounded[:, 0], f"id,{','.join(faces.classes).upper()}", more=rounded[:, 1:].T)
-    assert check(file, face_parquet, "validation", claimed=0.9996).accuracy.value == 1
-    rounded[0] = 0
-    with raises(DataError, "predictions"):
-        checked(rounded[:, 0], f"id,{','.join(faces.classes)}", more=rounded[:, 1:].T)
-
-
-def test_check_compares_the_claim_as_printed(checked, faces, validation):
-    """Oracle: one or two decimals of the percentage."""
-    some = checked(np.roll(validation.labels, 1)).accuracy.value
-    for claimed in (some, round(some, 3), some + 0.0011, some - 0.0011):
-        found = checked(np.roll(validation.labels, 1), claimed=claimed)
-        assert verdicts(found)["claimed accuracy"] == ("fine" if f"{claimed:.1%}" == f"{some:.1%}" else "wrong")
-    assert _claimed(0.5015, proportion_among(np.arange(3589) < 1800)).verdict == "fine"
 
 
 def test_check_counts_no_missing_samples_of_dropped_classes(faces, validation, face_parquet):
@@ -152,7 +141,7 @@ def test_check_finds_memorised_labels():
     generator = np.random.default_rng(0)
     seen = generator.integers(0, 3, 600)
     labels = np.where(generator.random(600) < 0.4, (seen + 1) % 3, seen)
-    images = generator.integers(0, 255, (600, 48, 48), dtype=np.uint8)
+    votes, images = 4 * np.eye(3, dtype=np.int64)[seen] + 2, generator.integers(0, 255, (600, 48, 48), dtype=np.uint8)
     data = Dataset.from_arrays(images, labels, ("angry", "happy", "sad"), ["validation"] * 600)
     data = replace(data, votes=4 * np.eye(3, dtype=np.int64)[seen] + 2, vote_classes=data.classes)
     assert (majority(data.votes, data.classes) == seen).all()
@@ -186,7 +175,7 @@ def test_check_tests_against_one_class_and_another_file():
     assert verdicts(check(claim(labels, groups), data, against=claim(1 - labels, groups)))[key] == "caution"
 
 
-def test_check_compares_with_another_file(csv, faces, validation, face_parquet):
+def test_check_compares_with_another_file(csv, faces, validation, face_parquet, mien, tmp_path):
     sure = np.eye(len(faces.classes))[validation.labels]
     good = Predictions(validation.rows, validation.labels, sure, faces.classes, "validation", "")
     bad = csv(np.zeros(len(validation.labels), dtype=np.int64))
@@ -196,9 +185,6 @@ def test_check_compares_with_another_file(csv, faces, validation, face_parquet):
         check(good, face_parquet, "train")
     with raises(DataError, "data-differs"):
         check(good, face_parquet, against=replace(good, labels=good.labels[::-1]))
-
-
-def test_command_writes_json_and_report(mien, csv, faces, validation, face_parquet, tmp_path):
     file = csv(named(faces, validation.labels))
     answer = mien("check", file, "--data", face_parquet, "--split", "validation", "--out", tmp_path / "out", "--json")
     assert answer.code == 0, answer.err
@@ -230,8 +216,6 @@ def test_check_rejects_bad_samples(csv, faces, validation):
         with raises(Exception, code):
             check(csv(predicted, f"{column},prediction", keys), data, "validation")
     for start in ("", "c/", "/a/b/c/"):
-        assert (
-            check(csv(predicted, "file,prediction", np.char.add(start, paths)), data, "validation").accuracy.value == 1
-        )
+        assert check(csv(predicted, "file,answer", np.char.add(start, paths)), data, "validation").accuracy.value == 1
     with raises(DataError, "options", 73.2):
         check(csv(predicted), data, "validation", claimed=73.2)

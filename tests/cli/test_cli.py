@@ -17,7 +17,7 @@ from mien.cli.main import COMMANDS
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.data.synthetic import synthetic_faces
-from support import noted, refused
+from support import noted, ran, refused
 
 
 def test_empty_arguments_are_rejected_and_help_and_version_shown(mien, tmp_path, face_folder, monkeypatch):
@@ -41,8 +41,7 @@ def test_torchrun_is_rejected_except_for_training(mien, monkeypatch):
 
 def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_folder):
     run = tmp_path / "run"
-    trained = mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3")
-    assert trained.code == 0, trained.err
+    trained = ran(mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3"))
     assert "Accuracy" in trained.out
     assert "report.html" in trained.err
     assert "epochs = 3" in (run / "recipe.toml").read_text()
@@ -50,12 +49,10 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert content["split"] == "validation"
     assert content["headline"]["accuracy"] == json.loads((run / "metrics.json").read_text())["headline"]["accuracy"]
     exported = mien("export", run, "--out", tmp_path / "x.onnx", "--json")
-    assert json.loads(exported.out)["agreement"] == 1.0
-    assert exported.err == ""
+    assert (json.loads(exported.out)["agreement"], exported.err) == (1.0, "")
     shown = mien("info", tmp_path / "x.onnx", "--json")
     assert json.loads(shown.out)["scores"]["validation_accuracy"] == content["headline"]["accuracy"]["value"]
-    layers = json.loads(mien("info", run, "--layers", "--json").out)
-    total = json.loads(shown.out)["parameters"]
+    layers, total = json.loads(mien("info", run, "--layers", "--json").out), json.loads(shown.out)["parameters"]
     assert sum(each["parameters"] for each in layers) == total
     assert f"parameters: {total:,}" in mien("info", run, "--layers").out
     assert layers[-1]["output"] == str(len(content["classes"]))
@@ -72,11 +69,9 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert [each["top"] for each in json.loads(as_json.out)] == [row["top"] for row in rows]
     assert "happy" in mien("predict", "--model", run, "--crops", face_folder / "test" / "happy").out
     (run / "model.onnx").unlink()
-    bare = mien("export", run)
-    assert bare.code == 0
+    bare = ran(mien("export", run))
     noted(bare, "metrics-missing", run / "model.onnx")
-    again = mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3", "--resume")
-    assert again.code == 0, again.err
+    ran(mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3", "--resume"))
     measured = json.loads(mien("info", run, "--json").out)
     assert measured == json.loads(shown.out) | {"created": measured["created"]}
 
@@ -91,8 +86,7 @@ def test_export_replaces_no_other_file_of_a_run(mien, own_run, face_folder):
     refused(mien(*words, "--out", run / "model.onnx"), "out-path")
     refused(mien("export", run, "--out", run / "model.onnx"), "file-exists", "--overwrite")
     refused(mien("export", run / "model.onnx"), "run-missing", "model.onnx")
-    assert {file.name: file.read_bytes() for file in run.glob("*.*")} == before
-    assert mien(*words).code == 0
+    assert ({file.name: file.read_bytes() for file in run.glob("*.*")}, mien(*words).code) == (before, 0)
     (run / "model.int8.onnx").replace(run / "model.onnx")
     refused(mien(*words), "options", run)
 
@@ -110,8 +104,7 @@ def test_data_info_convert_and_back(mien, tmp_path, face_folder):
     shown = mien("data", "info", tmp_path / "learnt.parquet").out
     assert content["fingerprint_without_test"] in shown
     assert "without test" not in shown
-    converted = mien("data", "convert", face_folder, "--out", tmp_path / "x.parquet")
-    assert converted.code == 0, converted.err
+    ran(mien("data", "convert", face_folder, "--out", tmp_path / "x.parquet"))
     again = json.loads(mien("data", "info", tmp_path / "x.parquet", "--json").out)
     assert again["fingerprint"] == content["fingerprint"]
     refused(mien("data", "convert", face_folder, "--out", tmp_path / "x.parquet"), "file-exists", "x.parquet")
@@ -129,8 +122,7 @@ def test_recipes_are_printed_and_evaluate_needs_no_matplotlib(mien, tmp_path, ti
 @pytest.mark.parametrize("command", ["audit", "demo", "study"])
 def test_commands_miss_page_packages_before_the_work(mien, tmp_path, face_folder, monkeypatch, command):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    words = {"audit": [face_folder], "demo": [], "study": ["study-a", "--data", face_folder]}
-    out = tmp_path / "out"
+    words, out = {"audit": [face_folder], "demo": [], "study": ["study-a", "--data", face_folder]}, tmp_path / "out"
     refused(mien(command, *words[command], "--out", out), "missing-extra", "matplotlib")
     assert not out.exists()
 
@@ -144,8 +136,7 @@ def test_doctor_names_missing_packages_and_extras(mien, monkeypatch):
         return "0.1" if name == "onnx" else metadata.version(name)
 
     monkeypatch.setattr(more, "version", version)
-    answer = mien("doctor", "--json")
-    assert answer.code == 0, answer.err
+    answer = ran(mien("doctor", "--json"))
     found = {each["name"]: each for each in json.loads(answer.out)}
     assert found["extra report"]["to_add_it"] == "pip install 'mien[report]'"
     assert "matplotlib" in found["extra report"]["found"]
@@ -158,8 +149,7 @@ def test_doctor_names_missing_packages_and_extras(mien, monkeypatch):
 def test_a_folder_of_drawn_faces_is_the_data_set_that_was_drawn(mien, tmp_path):
     """Oracle: the faces drawn in memory."""
     folder = tmp_path / "new" / "faces"
-    answer = mien("data", "synthetic", folder, "--faces", 90, "--seed", 3)
-    assert answer.code == 0, answer.err
+    ran(mien("data", "synthetic", folder, "--faces", 90, "--seed", 3))
     drawn, read = synthetic_faces(90, 3), load_dataset(folder)
     for split in ("train", "validation", "test"):
         expected, found = drawn.of_split(split), read.of_split(split)

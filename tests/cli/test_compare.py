@@ -19,7 +19,7 @@ from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.pipeline.training_run import run_recipe
 from mien.reporting.comparison import compare_predictions
 from mien.training.plan import plan_training
-from support import make_predictions, note_codes, noted, page_codes, refused
+from support import make_predictions, note_codes, noted, page_codes, ran, refused
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,11 @@ def folders(three, tmp_path):
 
 def test_compare_prints_a_table_and_writes_a_page(mien, three, folders, faces, face_parquet, tmp_path):
     weak, strong, _ = folders
-    answer = mien("compare", weak, strong, "--data", face_parquet, "--out", tmp_path / "out")
-    assert answer.code == 0, answer.err
+    answer = ran(mien("compare", weak, strong, "--data", face_parquet, "--out", tmp_path / "out"))
     found = compare_predictions(three[0], three[1])
     assert re.search(rf"\bonly strong: {found.mcnemar.only_second}\b", answer.out)
     table = json.loads((tmp_path / "out" / "tables" / "comparison-differences.json").read_text())
-    assert len(table) == 3 + len(faces.classes)
-    assert table[0]["first"] == found.accuracy.first
+    assert (len(table), table[0]["first"]) == (3 + len(faces.classes), found.accuracy.first)
     assert table[0]["difference"]["low"] == found.accuracy.difference.low
     assert re.search(rf"accuracy +{100 * found.accuracy.first:.1f}% ", answer.out), "differences are in points"
     assert re.search(rf"accuracy .*% +\+{100 * found.accuracy.difference.value:.1f} ", answer.out)
@@ -71,9 +69,7 @@ def test_compare_notes_temperatures_and_averaging(mien, three, folders, tmp_path
     same = mien("compare", weak, strong, "--json")
     assert ("note" in same.err, "notes" in json.loads(same.out)[0]) == (False, False)
     write_predictions(strong / "predictions_validation.npz", replace(three[1], temperature=0.75))
-    write_predictions(
-        third / "predictions_validation.npz", replace(three[2], note="the mean over 10 views of each face")
-    )
+    write_predictions(third / "predictions_validation.npz", replace(three[2], note="the mean over 10 views"))
     told = mien("compare", weak, strong, third, "--out", tmp_path / "out", "--json")
     words = (
         f"{weak} at temperature 1 and {strong} at temperature 0.75: log loss depends on the temperature",
@@ -88,36 +84,26 @@ def test_compare_notes_temperatures_and_averaging(mien, three, folders, tmp_path
     write_predictions(weak / "predictions_validation.npz", replace(three[0], temperature=0.5))
     assert "temperature" not in mien("compare", weak, strong).err, "both as the models answer in use"
     refused(mien("compare", strong / "predictions_validation.npz", weak), "predictions-missing", "--predictions")
-
-
-def test_compare_rejects_other_samples_and_writes_nothing(mien, three, folders, tmp_path):
     weak, *_ = folders
     write_predictions(tmp_path / "fewer.npz", three[0].subset(np.arange(1, len(three[0]))))
     refused(mien("compare", weak, "--predictions", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "data-differs")
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def small_run(tiny_recipe, face_folder, tmp_path):
-    """A run that sees 40 px where the tiny one sees 48."""
-    recipe = tiny_recipe.model_copy(
-        update={"epochs": 1, "input": tiny_recipe.input.model_copy(update={"size_px": 40, "crop_px": 36})}
-    )
+def test_compare_takes_models_of_two_input_sizes(mien, tiny_run, face_folder, tmp_path, tiny_recipe):
+    """Oracle: the comparison of what both wrote; the model sees its own size."""
+    # A run that sees 40 px where the tiny one sees 48.
+    form = tiny_recipe.input.model_copy(update={"size_px": 40, "crop_px": 36})
+    recipe = tiny_recipe.model_copy(update={"epochs": 1, "input": form})
     run = RunFolder(tmp_path / "run of 40 px")
     run_recipe(plan_training(recipe, read_data(face_folder, ReadOptions(size_px=40)).faces), run)
-    return run
-
-
-def test_compare_takes_models_of_two_input_sizes(mien, tiny_run, small_run, face_folder, tmp_path):
-    """Oracle: the comparison of what both wrote; the model sees its own size."""
+    small_run = run
     for name, run in (("usual", tiny_run), ("smaller", small_run)):
-        evaluated = mien("evaluate", run.path, "--data", face_folder, "--out", tmp_path / name)
-        assert evaluated.code == 0, evaluated.err
+        ran(mien("evaluate", run.path, "--data", face_folder, "--out", tmp_path / name))
     folders = [tmp_path / "usual", tmp_path / "smaller"]
     predictions = [read_predictions(folder / "predictions_validation.npz") for folder in folders]
     assert predictions[0].data_fingerprint == predictions[1].data_fingerprint
-    compared = mien("compare", *folders, "--data", face_folder, "--out", tmp_path / "compared", "--json")
-    assert compared.code == 0, compared.err
+    compared = ran(mien("compare", *folders, "--data", face_folder, "--out", tmp_path / "compared", "--json"))
     expected = compare_predictions(*predictions, names=tuple(map(str, folders))).to_dict()
     assert {name: json.loads(compared.out)[0][name] for name in expected} == expected
     assert mien_api.compare(*folders, face_folder).to_dict()["accuracy"] == expected["accuracy"]
@@ -125,8 +111,7 @@ def test_compare_takes_models_of_two_input_sizes(mien, tiny_run, small_run, face
     assert 'id="shows-faces"' in page
     assert "faces-without-data" not in page_codes(page)
     options = ("--data", face_folder, "--out", tmp_path / "page", "--no-explain")
-    reported = mien("report", folders[1], "--model", small_run.path, *options)
-    assert reported.code == 0, reported.err
+    ran(mien("report", folders[1], "--model", small_run.path, *options))
 
 
 def test_compare_measures_both_without_leaked_samples(mien, three, faces, tmp_path):
@@ -147,10 +132,8 @@ def test_compare_measures_both_without_leaked_samples(mien, three, faces, tmp_pa
         write_predictions(tmp_path / f"{name}.npz", replace(predictions, data_fingerprint=""))
         files += ["--predictions", tmp_path / f"{name}.npz"]
     given = ("--data", tmp_path / "leaky.parquet", "--clean", clean, "--out", tmp_path / "out")
-    answer = mien("compare", *files, *given, "--json")
-    assert answer.code == 0, answer.err
-    subsets = json.loads(answer.out)[0]["subsets"]
-    count = len(three[0])
+    answer = ran(mien("compare", *files, *given, "--json"))
+    subsets, count = json.loads(answer.out)[0]["subsets"], len(three[0])
     for side, predictions in zip(("first", "second"), three, strict=False):
         right = predictions.probabilities.argmax(axis=1) == predictions.labels
         kept = [np.ones(count, dtype=bool), np.arange(count) >= 2, np.arange(count) != 1]
@@ -178,11 +161,11 @@ OWN = "positive=happy+surprise,negative=angry+fear+sad"
 def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tiny_run, recipe_file, face_parquet):
     """The story of Study B's 6b and 7: the second model knows disgust as negative, the first has no such rows."""
     first = tmp_path / "first"
-    trained = mien("train", recipe_file, "--data", face_parquet, "--out", first, "--classes", "binary-with-disgust")
-    assert trained.code == 0, trained.err
+    ran(mien("train", recipe_file, "--data", face_parquet, "--out", first, "--classes", "binary-with-disgust"))
     assert 'classes = "binary-with-disgust"' in (first / "recipe.toml").read_text()
-    after = mien("evaluate", tiny_run.path, "--data", face_parquet, "--classes", "binary", "--out", tmp_path / "after")
-    assert after.code == 0, after.err
+    after = ran(
+        mien("evaluate", tiny_run.path, "--data", face_parquet, "--classes", "binary", "--out", tmp_path / "after")
+    )
     noted(after, "classes-merged", "'binary'")
     merged, plain = (
         read_predictions(tmp_path / "after" / "predictions_validation.npz"),
@@ -193,13 +176,11 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
     assert merged.probabilities == pytest.approx(expected[np.isin(plain.sample_ids, merged.sample_ids)], abs=1e-5)
     folders = tmp_path / "after", first
     refused(mien("compare", *folders), "data-differs", "--shared-only")
-    compared = mien("compare", *folders, "--shared-only", "--json")
-    assert compared.code == 0, compared.err
+    compared = ran(mien("compare", *folders, "--shared-only", "--json"))
     assert json.loads(compared.out)[0]["samples"] == len(merged)
     gone = int((plain.labels == 1).sum())
     noted(compared, "samples-excluded", f"0 of {len(merged)}", folders[0], f"{gone} of {len(merged) + gone}", first)
-    page = mien("compare", *folders, "--shared-only", "--data", face_parquet, "--out", tmp_path / "page")
-    assert page.code == 0, page.err
+    ran(mien("compare", *folders, "--shared-only", "--data", face_parquet, "--out", tmp_path / "page"))
     text = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     (shared,) = re.findall(r'<tr><th scope="row">samples</th><td>(.*?)</td></tr>', text)
     for value in (f"0 of {len(merged)}", f"{gone} of {len(merged) + gone}"):

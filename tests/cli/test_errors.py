@@ -32,6 +32,9 @@ CASES = [
     (f"{TRAIN} --folds 3 --log tensorboard", "options", "--log"),
     (f"{TRAIN} --folds 3 --dry-run", "options", "--dry-run"),
     (f"{TRAIN} --find-lr --out x", "options", "--out"),
+    (f"{TRAIN} --find-lr --resume", "options", "--find-lr"),
+    (f"{TRAIN} --find-lr --folds 2", "options", "--find-lr"),
+    (f"{TRAIN} --find-lr --log tensorboard", "options", "--find-lr"),
     (f"{TRAIN} --folds 2 --group person", "columns", "person"),
     (f"{TRAIN} --log paper", "logger", "paper"),
     ("distill {recipe} --data {data}", "usage", "--teachers"),
@@ -116,8 +119,7 @@ def paths(tmp_path, recipe_file, tiny_run, face_folder, face_parquet):
         f'name = "two"\ntitle = "Two rates"\nrecipe = "{recipe_file}"\n'
         '[[variants]]\nname = "fast"\n[[variants]]\nname = "slow"\nset = { "optim.lr" = 0.001 }\n'
     )
-    face = min((face_folder / "test" / "happy").iterdir())
-    predictions = tiny_run.predictions("validation")
+    face, predictions = min((face_folder / "test" / "happy").iterdir()), tiny_run.predictions("validation")
     return {
         **{"run": tiny_run.path, "data": face_folder, "parquet": face_parquet, "face": face},
         **{"recipe": recipe_file, "study": study, "predictions": predictions},

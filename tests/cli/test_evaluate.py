@@ -23,14 +23,15 @@ from mien.inference.predictor import load
 from mien.pipeline import measured_split
 from mien.pipeline.evaluation_files import file_names
 from mien.pipeline.split_predictions import predict_split, votes_of
-from support import make_predictions, refused, write_fer2013
+from support import make_predictions, ran, refused, write_fer2013
 
 
 def test_evaluate_records_test_uses_in_the_ledger(mien, tmp_path, own_run, face_folder):
     before = (own_run.path / "metrics.json").read_bytes()
     for count, model, split in ((1, own_run.path, "test"), (2, own_run.model, "all")):
-        answer = mien("evaluate", model, "--data", face_folder, "--split", split, "--out", tmp_path / f"out{count}")
-        assert answer.code == 0, answer.err
+        answer = ran(
+            mien("evaluate", model, "--data", face_folder, "--split", split, "--out", tmp_path / f"out{count}")
+        )
         assert f"used {count} time" in answer.err
         assert own_run.test_uses() == count
         assert sorted(file.name for file in (tmp_path / f"out{count}").iterdir()) == sorted(file_names(split))
@@ -39,8 +40,7 @@ def test_evaluate_records_test_uses_in_the_ledger(mien, tmp_path, own_run, face_
     refused(mien("evaluate", own_run.path, "--data", face_folder, "--out", own_run.path), "out-path")
     again = ("evaluate", own_run.path, "--data", face_folder, "--out", tmp_path / "out1")
     refused(mien(*again), "file-exists", "metrics.json")
-    assert own_run.test_uses() == 2
-    assert (own_run.path / "metrics.json").read_bytes() == before
+    assert (own_run.test_uses(), (own_run.path / "metrics.json").read_bytes()) == (2, before)
 
 
 def test_evaluate_of_all_splits_counts_training_images(mien, tmp_path, own_run, face_folder):
@@ -85,8 +85,7 @@ def test_evaluate_escapes_paths_that_are_not_utf8(mien, tmp_path, tiny_run):
 
 
 def test_by_measures_each_value_of_a_column(mien, tmp_path, tiny_run, face_folder):
-    table = tmp_path / "faces.csv"
-    files = sorted((face_folder / "validation").rglob("*.png"))
+    table, files = tmp_path / "faces.csv", sorted((face_folder / "validation").rglob("*.png"))
     lines = [f"{file},{file.parent.name},validation,{'odd' if int(file.stem) % 2 else 'even'}" for file in files]
     table.write_text("path,label,split,samples\n" + "\n".join(lines) + "\n")
     content = json.loads(mien("evaluate", tiny_run.path, "--data", table, "--by", "samples", "--json").out)
@@ -105,8 +104,7 @@ def test_evaluate_with_metric_measures_further_metrics(mien, tmp_path, tiny_run)
     noisy = make_predictions(known.labels, known.classes, known.sample_ids, "validation", skill=1.0)
     write_predictions(file, noisy)
     words = ("evaluate", "--predictions", file, "--metric", "kappa", "--metric", own)
-    answer = mien(*words, "--out", tmp_path / "out", "--json")
-    assert answer.code == 0, answer.err
+    answer = ran(mien(*words, "--out", tmp_path / "out", "--json"))
     headline = json.loads(answer.out)["headline"]
     expected = cohen_kappa_score(noisy.labels, noisy.probabilities.argmax(axis=1))
     assert headline["kappa"]["value"] == pytest.approx(expected)
@@ -120,7 +118,9 @@ def test_evaluate_with_metric_measures_further_metrics(mien, tmp_path, tiny_run)
     refused(mien(*words), "own-part", "'zeros'", "NoneType")
 
 
-def test_evaluate_leaves_out_unknown_classes_by_a_scheme(mien, tmp_path, tiny_run, face_folder):
+def test_evaluate_leaves_out_unknown_classes_by_a_scheme(
+    mien, tmp_path, tiny_run, face_folder, voted_run, folder, face_parquet
+):
     """Contempt, as in CK+ and AffectNet. Oracle: the data without it."""
     expected = json.loads(mien("evaluate", tiny_run.path, "--data", face_folder, "--classes", "seven", "--json").out)
     data = tmp_path / "data"
@@ -130,13 +130,15 @@ def test_evaluate_leaves_out_unknown_classes_by_a_scheme(mien, tmp_path, tiny_ru
     refused(mien("evaluate", tiny_run.path, "--data", data), "class-unknown", "--classes seven")
     said = mien("evaluate", tiny_run.path, "--data", data, "--classes", "seven", "--json")
     assert json.loads(said.out)["headline"] == expected["headline"]
+    train = ("train", voted_run.path / "recipe.toml", "--data", face_parquet)
+    refused(mien(*train, "--out", tmp_path / "out"), "votes-missing")
+    assert not (tmp_path / "out").exists()
 
 
 def test_tta_averages_views_and_is_noted(mien, tmp_path, tiny_run, face_folder):
     """Oracle: the model asked by hand. The folder is other data than it was trained on, so its temperature applies."""
     out = tmp_path / "out"
-    answer = mien("evaluate", tiny_run.path, "--tta", 2, "--data", face_folder, "--out", out, "--json")
-    assert answer.code == 0, answer.err
+    answer = ran(mien("evaluate", tiny_run.path, "--tta", 2, "--data", face_folder, "--out", out, "--json"))
     chosen = load_dataset(face_folder).of_split("validation")
     predictions = read_predictions(out / "predictions_validation.npz")
     assert predictions.sample_ids.tolist() == chosen.rows.tolist()
@@ -152,14 +154,12 @@ def test_tta_averages_views_and_is_noted(mien, tmp_path, tiny_run, face_folder):
 def test_robustness_replaces_files_only_with_overwrite(mien, tiny_run, face_folder, tmp_path, monkeypatch):
     arguments = ("robustness", tiny_run.path, "--data", face_folder)
     # The tiny model says the same of every face; this one goes by a pixel, so that noise turns its answers.
-    monkeypatch.setattr(
-        "mien.inference.predictor.Predictor.probabilities", lambda _, images: np.eye(7)[images[:, 24, 24] % 7]
-    )
+    by_a_pixel = lambda _, images: np.eye(7)[images[:, 24, 24] % 7]  # noqa: E731
+    monkeypatch.setattr("mien.inference.predictor.Predictor.probabilities", by_a_pixel)
     first = json.loads(mien(*arguments, "--out", tmp_path, "--json").out)
     assert first == json.loads((tmp_path / "robustness.json").read_bytes())
     assert list(first["accuracy"]) == list(CORRUPTIONS)
-    replacing = mien(*arguments, "--out", tmp_path, "--overwrite", "--seed", 1)
-    assert replacing.code == 0, replacing.err
+    ran(mien(*arguments, "--out", tmp_path, "--overwrite", "--seed", 1))
     second = (tmp_path / "robustness.json").read_bytes()
     content = json.loads(second)
     assert (content["seed"], content["faces"]) == (1, first["faces"])
@@ -185,8 +185,9 @@ def folder(tmp_path_factory, voted_faces):
 
 
 def test_evaluate_measures_votes(mien, voted_run, folder, tmp_path, votes, faces):
-    answer = mien("evaluate", voted_run.path, "--data", folder / "voted.parquet", "--out", tmp_path / "out", "--json")
-    assert answer.code == 0, answer.err
+    answer = ran(
+        mien("evaluate", voted_run.path, "--data", folder / "voted.parquet", "--out", tmp_path / "out", "--json")
+    )
     found = json.loads(answer.out)["votes"]
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["votes"] == found
     stored = read_predictions(tmp_path / "out" / "predictions_validation.npz").votes
@@ -209,12 +210,10 @@ def test_evaluate_measures_votes(mien, voted_run, folder, tmp_path, votes, faces
 def test_votes_are_read_in_one_pass_and_in_the_order_of_the_output(voted_run, faces, voted_faces, votes):
     """Oracle: the label's own probabilities, and the graph's other output, view by view."""
     model = load(voted_run.path, threads=1).for_labels()
-    two = predict_split(model, voted_faces, "test", tta=2)
-    alone = predict_split(model, faces, "test", tta=2)
+    two, alone = predict_split(model, voted_faces, "test", tta=2), predict_split(model, faces, "test", tta=2)
     assert two.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
     assert alone.votes is None
-    images = np.asarray(voted_faces.of_split("test").images)
-    divisor = model.manifest.outputs["perceived"].temperature
+    images, divisor = np.asarray(voted_faces.of_split("test").images), model.manifest.outputs["perceived"].temperature
     both = [model.output_probabilities(view, {"perceived": divisor}) for view in augmented_views(images, 2)]
     assert two.votes.probabilities == pytest.approx(np.mean(both, axis=0), abs=1e-6)
     assert model.output_probabilities(images[:0], {"fer2013": 1.0, "perceived": 1.0}).shape == (0, 17)
@@ -227,9 +226,3 @@ def test_votes_are_read_in_one_pass_and_in_the_order_of_the_output(voted_run, fa
     assert part == pytest.approx(whole[:, [0, 3]] / whole[:, [0, 3]].sum(axis=1, keepdims=True))
     turned = replace(faces, votes=votes[:, ::-1], vote_classes=FERPLUS_CLASSES[::-1])
     assert np.array_equal(votes_of(model, turned).counts, votes)
-
-
-def test_recipe_rejects_an_output_without_a_target(mien, voted_run, folder, face_parquet, tmp_path):
-    train = ("train", voted_run.path / "recipe.toml", "--data", face_parquet)
-    refused(mien(*train, "--out", tmp_path / "out"), "votes-missing")
-    assert not (tmp_path / "out").exists()

@@ -16,12 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mien.cli.output import show_rows
-from support import note_codes, noted, refused
+from support import note_codes, noted, ran, refused
 
 
 def test_predict_prints_each_face_and_counts(mien, photos, tiny_run):
-    answer = mien("predict", "--model", tiny_run.path, photos)
-    assert answer.code == 0
+    answer = ran(mien("predict", "--model", tiny_run.path, photos))
     lines = answer.out.splitlines()
     assert [line.split()[1] for line in lines[1:-1]] == ["1", "2", "no", "1"]
     assert lines[-1] == "YuNet: 3 faces in 3 images, 1 without a face"
@@ -79,8 +78,7 @@ def test_annotate_writes_each_image_beside_its_namesakes(mien, photos, tiny_run,
     answer = mien("predict", "--model", tiny_run.path, photos / "a.png", other / "a.png", "--annotate", drawn)
     assert (answer.code, answer.err) == (0, f"annotated images: {drawn}\n")
     written = sorted(path for path in drawn.rglob("*") if path.is_file())
-    assert len(written) == 2
-    assert {path.name for path in written} == {"a.png.jpg"}
+    assert (len(written), {path.name for path in written}) == (2, {"a.png.jpg"})
     for path in written:
         with Image.open(photos / "a.png") as source, Image.open(path) as copy:
             assert copy.size == source.size
@@ -92,8 +90,7 @@ def test_annotate_writes_each_image_beside_its_namesakes(mien, photos, tiny_run,
     [("text", "image-format"), ("empty", "image-empty"), ("cut", "image-damaged"), ("huge", "image-pixels")],
 )
 def test_predict_rejects_bad_images_or_skips_them(mien, photos, tiny_run, tmp_path, name, code):
-    bad = tmp_path / f"{name}.jpg"
-    whole = (photos / "c.jpg").read_bytes()
+    bad, whole = tmp_path / f"{name}.jpg", (photos / "c.jpg").read_bytes()
     bad.write_bytes({"text": b"no image", "empty": b"", "cut": whole[: len(whole) // 2], "huge": b""}[name])
     if name == "huge":
         Image.new("1", (30_000, 4_000)).save(bad, "PNG")
@@ -117,24 +114,13 @@ def test_predict_names_mien_video_for_videos(mien, tmp_path, faces):
     assert (answer.code, "skipped: " in answer.err) == (0, True)
 
 
-def test_predict_fails_if_no_image_can_be_read(mien, tmp_path, tiny_run):
-    (tmp_path / "bad.png").write_bytes(b"")
-    answer = mien("predict", "--model", tiny_run.path, "--crops", "--json", "--skip-bad", tmp_path / "bad.png")
-    refused(answer, "no-images", "1")
-    kept = mien("predict", "--model", tiny_run.path, "--skip-bad", tmp_path / "bad.png", "--out", tmp_path / "x.jsonl")
-    assert kept.code == 2
-    assert "x.jsonl" in kept.err.splitlines()[-1]
-    assert kept.err.splitlines()[-1].endswith("[no-images]")
-
-
 def test_predict_json_lists_skipped_images(mien, photos, tiny_run, tmp_path):
     """A program that counts its images finds each of them."""
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     words = ("predict", "--model", tiny_run.path, photos / "c.jpg", tmp_path / "bad.jpg", "--skip-bad")
     first, second = json.loads(mien(*words, "--json").out)
     assert first["faces"]
-    assert second.keys() == {"source", "error"}
-    assert second["source"] == str(tmp_path / "bad.jpg")
+    assert (second.keys(), second["source"]) == ({"source", "error"}, str(tmp_path / "bad.jpg"))
     # Tables have rows for faces alone.
     assert len(mien(*words, "--csv").out.splitlines()) == 2
 
@@ -147,8 +133,7 @@ def test_predict_counts_unsupported_formats(mien, photos, tiny_run, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "inner")
     refused(mien("predict", "--model", tiny_run.path, tmp_path), "no-images", " 3;")
     (tmp_path / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())
-    answer = mien("predict", "--model", tiny_run.path, tmp_path)
-    assert answer.code == 0
+    answer = ran(mien("predict", "--model", tiny_run.path, tmp_path))
     noted(answer, "files-skipped", " 3;")
 
 
@@ -172,11 +157,9 @@ def test_ray_writes_the_file_of_the_local_engine(mien, photos, tiny_run, tmp_pat
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
 def test_predict_escapes_control_characters_of_file_names(mien, tmp_path, face_folder, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a long path would be wrapped
-    image = next((face_folder / "test" / "happy").iterdir())
-    odd = "a\x1b[31m\nb.png"
+    image, odd = next((face_folder / "test" / "happy").iterdir()), "a\x1b[31m\nb.png"
     (tmp_path / odd).write_bytes(image.read_bytes())
-    answer = mien("predict", "--crops", odd, "--model", "fast-int8")
-    assert answer.code == 0
+    answer = ran(mien("predict", "--crops", odd, "--model", "fast-int8"))
     assert "a\\x1b[31m\\nb.png" in answer.out
     assert "\x1b" not in answer.out
 
@@ -199,12 +182,10 @@ def test_predict_reads_an_image_from_stdin(mien, photos, tiny_run, monkeypatch, 
         return mien(command, *words, "--model", tiny_run.path)
 
     for name in (photos / "c.jpg", "-"):
-        answer = run(name, "--json")
-        assert answer.code == 0, answer.err
+        answer = ran(run(name, "--json"))
         said.append(json.loads(answer.out)[0])
     by_file, by_stdin = (each.get("faces", [each])[0]["answer"] for each in said)
-    assert by_file == by_stdin
-    assert {said[1]["source"], said[1].get("faces", [said[1]])[0]["source"]} == {"-"}
+    assert (by_file, {said[1]["source"], said[1].get("faces", [said[1]])[0]["source"]}) == (by_stdin, {"-"})
     assert sorted(path.name for path in tmp_path.iterdir()) == made
     refused(run("-", content=b""), "options", "-")
     assert run("-", "--out", "new.csv", content=b"no image").err.startswith("mien: - is not an image")
@@ -227,21 +208,25 @@ def test_predict_replaces_a_finished_file_only_with_overwrite(mien, photos, tiny
     refused(mien(*given), "file-exists", "--overwrite")
     before = (tmp_path / "a.jsonl").read_text()
     (tmp_path / "a.jsonl").write_text("old")
-    assert mien(*given, "--overwrite").code == 0
-    assert (tmp_path / "a.jsonl").read_text() == before
+    assert (mien(*given, "--overwrite").code, (tmp_path / "a.jsonl").read_text()) == (0, before)
+    (tmp_path / "bad.png").write_bytes(b"")
+    answer = mien("predict", "--model", tiny_run.path, "--crops", "--json", "--skip-bad", tmp_path / "bad.png")
+    refused(answer, "no-images", "1")
+    kept = mien("predict", "--model", tiny_run.path, "--skip-bad", tmp_path / "bad.png", "--out", tmp_path / "x.jsonl")
+    assert kept.code == 2
+    assert "x.jsonl" in kept.err.splitlines()[-1]
+    assert kept.err.splitlines()[-1].endswith("[no-images]")
 
 
 def test_groups_of_people_are_compared_without_labels(mien, face_folder, tiny_run, tmp_path):
     """Oracle: shares counted in the CSV of the same images."""
     given = ("predict", "--model", tiny_run.path, "--crops", face_folder)
-    rows = list(csv.DictReader(io.StringIO(mien(*given, "--csv").out)))
-    people = tmp_path / "people.csv"
+    rows, people = list(csv.DictReader(io.StringIO(mien(*given, "--csv").out))), tmp_path / "people.csv"
     people.write_text(
         f"id,file,images,age\nn,none.png,,\nm,{rows[0]['source']},nan,NaN\n"
         + "".join(f"{at},{row['source']},{'oy'[at % 3 > 0]},{at // 2 % 12}\n" for at, row in enumerate(rows[1:]))
     )
-    old = rows[1::3]
-    found = json.loads(mien(*given, "--by", people, "--json").out)
+    old, found = rows[1::3], json.loads(mien(*given, "--by", people, "--json").out)
     assert (list(found), len(found["images"]["gaps"]) > 2) == (["images", "age"], True)
     assert len(found["age"]["groups"]) == 4
     assert next((each["group"], each["images"]) for each in found["images"]["groups"]) == ("o", len(old))
@@ -268,8 +253,7 @@ def test_predict_notes_photographs_given_as_crops(mien, tiny_run, astronaut, tmp
     # Her face with hair, as a crop that is loose.
     Image.fromarray(astronaut).crop((140, 30, 310, 200)).resize((400, 400)).save(crop)
     for command in (("predict",), ("explain", "--out", tmp_path / "maps")):
-        noticed = mien(*command, photo, "--crops", "--model", tiny_run.path)
-        assert noticed.code == 0, noticed.err
+        noticed = ran(mien(*command, photo, "--crops", "--model", tiny_run.path))
         assert note_codes(noticed.err) == ["photo-as-crop"]
         noted(noticed, "photo-as-crop", "photo.png")
     assert note_codes(mien("predict", crop, "--crops", "--model", tiny_run.path).err) == []
@@ -279,8 +263,7 @@ def test_predict_notes_photographs_given_as_crops(mien, tiny_run, astronaut, tmp
 def test_predict_notes_crops_without_a_face_once(mien, tiny_run, tmp_path):
     for number in range(3):
         Image.new("L", (48, 48), 90 + number).save(tmp_path / f"{number}.png")
-    said = mien("predict", tmp_path, "--model", tiny_run.path)
-    assert said.code == 0, said.err
+    said = ran(mien("predict", tmp_path, "--model", tiny_run.path))
     assert note_codes(said.err) == ["crops-as-photos"]
     noted(said, "crops-as-photos", 3, "--crops")
     assert note_codes(mien("predict", tmp_path, "--crops", "--model", tiny_run.path).err) == []
@@ -296,8 +279,7 @@ def test_predict_stops_at_a_bad_image_and_resumes(mien, photos, tiny_run, tmp_pa
     command = ("predict", "--model", tiny_run.path, folder, "--out", tmp_path / "out.jsonl")
     refused(mien(*command), "image-format", "bb.jpg")
     assert not (tmp_path / "out.jsonl").exists()
-    again = mien(*command, "--skip-bad")
-    assert again.code == 0
+    again = ran(mien(*command, "--skip-bad"))
     assert again.err.startswith("2 of 4 images ")
     assert again.err.splitlines()[1].startswith("skipped: ")
     (whole := tmp_path / "whole").mkdir()
@@ -338,8 +320,7 @@ def test_predict_resumes_after_a_kill(mien, photos, tiny_run, tmp_path):
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     assert not out.exists()
-    done = part.read_bytes().count(b"\n") - 1
-    answer = mien(*arguments, "--out", out)
+    done, answer = part.read_bytes().count(b"\n") - 1, mien(*arguments, "--out", out)
     resumed, annotated = answer.err.splitlines()
     assert resumed.startswith(f"{done} of 40 images ")
     assert annotated.endswith(f": {tmp_path / 'drawn'}")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mien.base.errors import MissingExtraError
 from mien.data.ballots import Vote, write_ballot
-from support import note_codes, raises, refused
+from support import note_codes, raises, ran, refused
 
 
 def test_serve_names_the_missing_extra(mien, monkeypatch):
@@ -30,8 +30,7 @@ def test_serve_notes_an_open_service(mien, monkeypatch, arguments, warned):
     monkeypatch.setattr("mien.serve.server.run", lambda app, listener, limits: started.append(listener.close()))
     monkeypatch.delenv("MIEN_TOKEN", raising=False)
     answer = mien("serve", "--port", 0, *arguments)
-    assert (answer.code, len(started)) == (0, 1)
-    assert ("service-open" in note_codes(answer.err)) == warned
+    assert (answer.code, len(started), "service-open" in note_codes(answer.err)) == (0, 1, warned)
     monkeypatch.setenv("MIEN_TOKEN", "a-token-of-this-test")
     assert "warning" not in mien("serve", "--port", 0, *arguments).err
 
@@ -56,9 +55,7 @@ def test_webcam_opens_the_page_of_an_open_service(mien, tmp_path, monkeypatch):
     monkeypatch.setattr(webbrowser, "open", opened.put)
     monkeypatch.setattr("uvicorn.Server.run", run)
     monkeypatch.setenv("MIEN_TOKEN", "a token of the service, not of this")
-    answer = mien("webcam", "--port", 0)
-    assert answer.code == 0, answer.err
-    address = opened.get(timeout=600)
+    answer, address = ran(mien("webcam", "--port", 0)), opened.get(timeout=600)
     assert address.startswith("http://127.0.0.1:")
     assert address.endswith("/?webcam=1")
     assert address in answer.err

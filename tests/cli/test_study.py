@@ -13,7 +13,7 @@ from mien.base.run_folder import RunFolder, find_run
 from mien.runs.plan import read_completed
 from mien.runs.scheduler import make_plan
 from mien.runs.spec import parse_study
-from support import raises, refused
+from support import raises, ran, refused
 
 
 @pytest.fixture(scope="module")
@@ -30,21 +30,12 @@ def study_file(tmp_path_factory, tiny_recipe_text):
     return file
 
 
-def test_study_list_names_the_built_in_studies(mien):
-    said = mien("study", "list")
-    assert said.code == 0
-    for name in ("study-a", "study-b", "imbalance", "architectures", "augmentation", "transfer"):
-        assert name in said.out
-    assert {each["name"] for each in json.loads(mien("study", "list", "--json").out)} >= {"study-a", "study-b"}
-
-
 def test_a_study_does_not_repeat_finished_runs(mien, study_file, face_folder, tmp_path):
     arguments = ("study", study_file, "--data", face_folder, "--out", tmp_path / "out")
     dry = mien(*arguments, "--dry-run")
     assert (dry.code, (tmp_path / "out").exists()) == (0, False)
     assert re.search(r"\b2 of 2 runs\b", dry.out)
-    first = mien(*arguments, "--only", "fast")
-    assert first.code == 0
+    first = ran(mien(*arguments, "--only", "fast"))
     assert re.search(r"fast, seed 0: .*\b1 of 1\b", first.err)
     assert "slow" not in first.out
     told = mien(*arguments, "--finished", "--json")
@@ -60,8 +51,7 @@ def test_a_study_does_not_repeat_finished_runs(mien, study_file, face_folder, tm
     assert content == json.loads((tmp_path / "out" / "study.json").read_text())
     assert (tmp_path / "out" / "report.html").is_file()
     out = ("--out", tmp_path / "other", "--results", tmp_path / "out" / "results")
-    elsewhere = mien("study", study_file, "--data", face_folder, *out)
-    assert elsewhere.code == 0
+    elsewhere = ran(mien("study", study_file, "--data", face_folder, *out))
     assert "seed 0:" not in elsewhere.err
 
 
@@ -101,13 +91,9 @@ def test_a_variant_from_a_built_in_model_takes_changes_for_all(recipe, faces):
     text = STARTED.replace("RECIPE", str(recipe)).replace("START", "fast")
     study = parse_study(text.replace('"tuned"', '"fast"'), "s")
     made = study.recipe_of(study.variant("fast"), 0, ["epochs=3"])
-    assert made.epochs == 3
-    assert made.model == find_run("fast").read_recipe().model
+    assert (made.epochs, made.model) == (3, find_run("fast").read_recipe().model)
     with raises(RecipeError, "recipe-value", "model.widths"):
         study.recipe_of(study.variant("fast"), 0, ["model.widths=[8, 8]"])
-
-
-def test_a_variant_rejects_an_unknown_start(recipe, faces):
     text = STARTED.replace("RECIPE", str(recipe))
     with raises(StudyError, "study-value", "'faster'"):
         parse_study(text.replace("START", "faster"), "s")
@@ -126,21 +112,19 @@ def test_a_study_with_another_recipe_has_its_own_runs(mien, recipe, tmp_path, fa
     assert json.loads((tmp_path / "out" / "study.json").read_text())["study"] == "two-f-r zwei"
     assert RunFolder(run.folder).read_recipe().epochs == 1
     refused(mien(*arguments, "shrot"), "recipe-unknown", "short")
+    said = ran(mien("study", "list"))
+    for name in ("study-a", "study-b", "imbalance", "architectures", "augmentation", "transfer"):
+        assert name in said.out
+    assert {each["name"] for each in json.loads(mien("study", "list", "--json").out)} >= {"study-a", "study-b"}
 
 
-@pytest.fixture
-def space(tmp_path, tiny_recipe):
+def test_a_sweep_from_the_command_line(mien, face_folder, tmp_path, tiny_recipe):
     (tmp_path / "tiny.toml").write_text(dump_recipe(tiny_recipe))
     file = tmp_path / "mine.toml"
     text = 'recipe = "tiny.toml"\ntrials = 2\nepochs = 1\n[parameters]\noptim.lr = { log = [0.01, 1.0] }\n'
     file.write_text(f"{text}optim.nesterov = {{ choice = [false, true] }}\n")
-    return file
-
-
-def test_a_sweep_from_the_command_line(mien, space, face_folder, tmp_path):
-    out = tmp_path / "out"
-    answer = mien("sweep", space, "--data", face_folder, "--out", out)
-    assert answer.code == 0, answer.err
+    space, out = file, tmp_path / "out"
+    answer = ran(mien("sweep", space, "--data", face_folder, "--out", out))
     nesterov = next(line.split()[-1] for line in answer.out.splitlines() if "optim.nesterov" in line)
     assert nesterov in {"false", "true"}, answer.out  # as a recipe writes it
     assert sum(line.startswith("trial ") for line in answer.err.splitlines()) == 2

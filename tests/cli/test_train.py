@@ -13,7 +13,7 @@ from mien.base.run_folder import RunFolder
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import read_predictions
 from mien.training import loop
-from support import note_codes, noted, refused
+from support import note_codes, noted, ran, refused
 
 
 def test_plain_options_are_changes_of_the_recipe(mien, tmp_path, recipe_file, face_folder, monkeypatch):
@@ -23,8 +23,7 @@ def test_plain_options_are_changes_of_the_recipe(mien, tmp_path, recipe_file, fa
     subprocess.run(["git", "init", "-q"], check=True)
     words = ("--epochs", 1, "--batch-size", 16, "--lr", 0.02, "--seed", 5, "--device", "cpu", "--set", "epochs=9")
     trained = mien("train", recipe_file, "--data", face_folder, "--out", run, *words, "--json", "--quiet")
-    assert (trained.code, trained.err) == (0, "")
-    assert json.loads(trained.out)["run"] == str(run)
+    assert (trained.code, trained.err, json.loads(trained.out)["run"]) == (0, "", str(run))
     recipe = RunFolder(run).read_recipe()
     assert (recipe.epochs, recipe.batch_size, recipe.optim.lr, recipe.seed) == (1, 16, 0.02, 5)
     found = RunFolder(run).read_environment()
@@ -58,16 +57,13 @@ def test_a_training_that_cannot_begin_leaves_its_folder_free(mien, tmp_path, rec
 def test_resume_without_a_run_notes_a_new_run(mien, tmp_path, recipe_file, face_folder):
     words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--resume", "--set", "epochs=1")
     words += ("--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
-    first = mien(*words)
-    assert first.code == 0, first.err
+    first = ran(mien(*words))
     noted(first, "nothing-to-resume", tmp_path / "r")
     noted(first, "batch-too-large", "batch_size = 1000")
-    held_out = (load_dataset(face_folder).split == "validation").sum()
-    noted(first, "validation-small", held_out)
+    noted(first, "validation-small", (load_dataset(face_folder).split == "validation").sum())
     noted(first, "weights-random-frozen", "tuning.frozen_epochs = 1")
     noted(first, "only-head-learns", "tuning.frozen_epochs = 1", "run of 1")
-    again = mien(*words)
-    assert again.code == 0, again.err
+    again = ran(mien(*words))
     assert not {"nothing-to-resume", "weights-random-frozen"} & set(note_codes(again.err))
     (tmp_path / "r" / "model.onnx").unlink()
     (tmp_path / "r" / "model.int8.onnx").write_bytes(b"of a model that is gone")
@@ -95,11 +91,12 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
     mine = tmp_path / "mine"
     for number, (name, source) in enumerate({"smile": "happy", "gloom": "sad"}.items()):
         shutil.copytree(face_folder / "train" / source, mine / f"{number}_{name}")
-    answer = mien(
-        *("train", recipe_file, "--data", mine, "--out", tmp_path / "tuned", "--from", tiny_run.path, "--json"),
-        *("--map", "0_smile=happy,1_gloom=gloom", "--set", "model.dropout=0.3"),
+    answer = ran(
+        mien(
+            *("train", recipe_file, "--data", mine, "--out", tmp_path / "tuned", "--from", tiny_run.path, "--json"),
+            *("--map", "0_smile=happy,1_gloom=gloom", "--set", "model.dropout=0.3"),
+        )
     )
-    assert answer.code == 0, answer.err
     noted(answer, "classes-unmatched", "gloom", "fear, sad, surprise, neutral", "--map 'gloom=NAME'")
     assert json.loads(answer.out)["classes"] == ["happy", "gloom"]
     written = (tmp_path / "tuned" / "recipe.toml").read_text()
@@ -112,11 +109,12 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
 
 def test_built_in_model_predicts_and_is_fine_tuned(mien, tmp_path, recipe_file, face_folder):
     assert json.loads(mien("predict", "--crops", face_folder / "test" / "happy", "--json").out)[0]["top"] in EXPRESSIONS
-    answer = mien(
-        *("train", recipe_file, "--data", face_folder, "--out", tmp_path / "tuned", "--from", "fast"),
-        *("--set", "epochs=1", "--json"),
+    answer = ran(
+        mien(
+            *("train", recipe_file, "--data", face_folder, "--out", tmp_path / "tuned", "--from", "fast"),
+            *("--set", "epochs=1", "--json"),
+        )
     )
-    assert answer.code == 0, answer.err
     assert "classes-unmatched" not in note_codes(answer.err)
     assert "widths = [16, 48, 96, 144]" in (tmp_path / "tuned" / "recipe.toml").read_text()
     assert "ledger" in mien("evaluate", "fast", "--data", face_folder, "--split", "test").err
@@ -132,8 +130,7 @@ def test_train_notes_a_backbone_that_starts_at_random(mien, tmp_path, face_folde
     refused(mien(*command), "weights-unreadable", "test_resnet", "model.weights", "model.pretrained=false")
     refused(mien(*command, "--set", f"model.weights={tmp_path / 'x.safetensors'}"), "weights-unreadable")
     assert not (tmp_path / "r").exists()
-    answer = mien(*command, "--set", "model.pretrained=false")
-    assert answer.code == 0, answer.err
+    answer = ran(mien(*command, "--set", "model.pretrained=false"))
     noted(answer, "weights-random-frozen", "tuning.frozen_epochs = 2")
     noted(answer, "only-head-learns", "tuning.frozen_epochs = 2", "run of 1")
     assert re.search(r"initial weights\W.*random", (tmp_path / "r" / "report.html").read_text())
@@ -146,12 +143,10 @@ def test_train_with_time_chooses_the_number_of_epochs(mien, tmp_path, recipe_fil
     found = probe.TrainingEstimate(2, 3, 100, 4.0, None, "cpu")
     monkeypatch.setattr(probe, "estimate_training", lambda *_: found)
     words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--time")
-    trained = mien(*words, "10s")
-    assert trained.code == 0, trained.err
+    ran(mien(*words, "10s"))
     assert (RunFolder(tmp_path / "run").read_recipe().epochs, len(RunFolder(tmp_path / "run").read_history())) == (4, 4)
     monkeypatch.setattr(probe, "estimate_training", None)
-    again = mien(*words, "1h", "--resume")
-    assert again.code == 0, again.err
+    again = ran(mien(*words, "1h", "--resume"))
     noted(again, "run-resumed", "4 of 4")
     assert RunFolder(tmp_path / "run").read_recipe().epochs == 4
 
@@ -179,10 +174,8 @@ def train(mien, face_folder, tmp_path, tiny_recipe_text):
 
 def test_train_folds_writes_predictions_of_every_face(mien, train, face_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    answer = train("--folds", "2", "--json")
-    assert answer.code == 0, answer.err
-    said = json.loads(answer.out)
-    predictions = read_predictions("out/predictions_out-of-fold.npz")
+    answer = ran(train("--folds", "2", "--json"))
+    said, predictions = json.loads(answer.out), read_predictions("out/predictions_out-of-fold.npz")
     right = predictions.probabilities.argmax(axis=1) == predictions.labels
     assert said["headline"]["accuracy"]["value"] == pytest.approx(right.mean())
     parts = said["by"]["parts"]
@@ -196,8 +189,7 @@ def test_train_folds_writes_predictions_of_every_face(mien, train, face_folder, 
     with monkeypatch.context() as other:
         other.setattr("mien.runs.folds.target_fingerprints", lambda recipe, data: {"votes_fingerprint": "others"})
         refused(train("--folds", "2", "--resume"), "run-other", "fold-1")
-    again = train("--folds", "2", "--resume")
-    assert again.code == 0
+    again = ran(train("--folds", "2", "--resume"))
     assert "fold 1 of 2" not in again.err, "finished folds are kept"
     # The rows of the table and the mean under it: twice where all are the same.
     shown = [said["headline"]["accuracy"]["value"], *folds, np.mean(folds)]

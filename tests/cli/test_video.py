@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mien.faces.find import find_detector
-from support import refused
+from support import ran, refused
 
 pytest.importorskip("av")
 
@@ -33,8 +33,7 @@ def rows_of(path):
 
 
 def test_video_writes_three_files(mien, tmp_path, smiling):
-    answer = mien("video", smiling, "--out", tmp_path / "out", "--model", "fast", "--output", "fer2013")
-    assert answer.code == 0, answer.err
+    answer = ran(mien("video", smiling, "--out", tmp_path / "out", "--model", "fast", "--output", "fer2013"))
     assert {file.name for file in (tmp_path / "out").iterdir()} == NAMES
     assert "YuNet: 1 face in 12 frames of 0.8 s" in answer.out
     assert answer.err == ""
@@ -84,8 +83,7 @@ def test_video_replaces_files_only_with_overwrite(mien, tmp_path, smiling):
 def test_video_names_its_default_folder_after_the_file(mien, tmp_path, smiling, monkeypatch):
     """In the current folder, not beside the clip; what is there is kept as in any other."""
     monkeypatch.chdir(tmp_path)
-    answer = mien("video", smiling, "--no-annotate")
-    assert answer.code == 0, answer.err
+    answer = ran(mien("video", smiling, "--no-annotate"))
     files = [str(Path("smile-mien") / name) for name in ("faces.csv", "timeline.html")]
     assert answer.out.splitlines()[-2:] == files
     assert sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "smile-mien").iterdir()) == files

@@ -56,8 +56,7 @@ def test_read_folders_takes_splits_from_folders_or_official_names(tree, names, o
     result = read_data(tree(*names))
     assert result.shape == "class folders"
     assert result.split_origin.startswith(origin)
-    assert tuple(result.faces.counts_by_split().values()) == counts
-    assert sorted(result.faces.source) == sorted(names)
+    assert (tuple(result.faces.counts_by_split().values()), sorted(result.faces.source)) == (counts, sorted(names))
 
 
 @pytest.mark.parametrize(("file", "code", "named"), [
@@ -214,10 +213,8 @@ def test_read_metadata_reads_an_imagefolder(tmp_path):
         rows = [f"{index}.png,{('happy', 'sad')[index % 2]},{20 + index}" for index in range(6)]
         (tmp_path / split / "metadata.csv").write_text("\n".join(["file_name,label,age", *rows]))
     found = read_data(tmp_path)
-    assert found.faces.classes == ("happy", "sad")
-    assert found.faces.counts("test").tolist() == [3, 3]
-    assert found.faces.source[0] == "test/0.png"
-    assert found.faces.columns["age"].tolist() == [*range(20, 26)] * 2
+    assert (found.faces.classes, found.faces.counts("test").tolist()) == (("happy", "sad"), [3, 3])
+    assert (found.faces.source[0], found.faces.columns["age"].tolist()) == ("test/0.png", [*range(20, 26)] * 2)
     assert read_data(tmp_path).cached
     rows = [f"{split}/{at}.png,{('happy', 'sad')[at % 2]}" for split in ("test", "train") for at in range(6)]
     (tmp_path / "METADATA.CSV").write_text("\n".join(["file_name,label", *rows]))
@@ -237,10 +234,7 @@ def test_read_paths_notes_images_in_several_rows(tmp_path):
     assert (note.code, note[:40]) == ("images-repeated", "4 images are in several rows, 1 with dif")
     with warned("images-repeated", "4 images"):
         read(tmp_path / "m.csv", 48)
-
-
-def test_make_dataset_notes_votes_in_rows_of_pixels(tmp_path):
-    """Oracle: FER2013 has a twentieth of copies, crowd tables more than half of their rows."""
+    # Oracle: FER2013 has a twentieth of copies, crowd tables more than half of their rows.
     images = [" ".join(map(str, NOISE.integers(0, 256, 64))) for _ in range(6)]
     rows = [f"{('sad', 'happy')[at % 5 > 1]},{images[at % 6]},{at}" for at in range(18)]
     (tmp_path / "t.csv").write_text("\n".join(["emotion,pixels,worker", *rows]))
@@ -271,8 +265,7 @@ def test_read_folders_ignores_folders_of_a_nas(tmp_path):
     """Its thumbnails and what was deleted, beside the classes and within one."""
     write(tmp_path, "happy", "sad", "happy/@eaDir/0.png", "@eaDir", "#recycle/angry", "$RECYCLE.BIN")
     faces = read_data(tmp_path).faces
-    assert (faces.classes, len(faces)) == (("happy", "sad"), 8)
-    assert len(image_files(tmp_path)) == 8
+    assert (faces.classes, len(faces), len(image_files(tmp_path))) == (("happy", "sad"), 8, 8)
     Image.fromarray(NOISE.integers(0, 256, (48, 48), dtype=np.uint8)).save(tmp_path / "sad" / "b.jfif", "JPEG")
     assert len(image_files(tmp_path)) == len(read_data(tmp_path).faces) == 9
 
@@ -295,8 +288,7 @@ def test_read_parquet_rejects_numbers_without_names(tmp_path):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     write(tmp_path, "noise", count=14)
     images = [{"bytes": file.read_bytes(), "path": None} for file in sorted((tmp_path / "noise").iterdir())]
-    columns = {"image": images, "label": [index % 7 for index in range(14)]}
-    file = tmp_path / "faces.parquet"
+    columns, file = {"image": images, "label": [index % 7 for index in range(14)]}, tmp_path / "faces.parquet"
     pq.write_table(pa.table({**columns, "split": ["train"] * 14}), file)
     with raises(DataError, "labels-numbered", "6=NAME"):
         read_data(file)

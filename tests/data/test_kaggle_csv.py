@@ -14,20 +14,17 @@ HEADERS = {"fer2013.csv": "emotion,pixels,Usage", "icml_face_data.csv": "emotion
 
 @pytest.mark.parametrize("name", HEADERS)
 def test_read_pixels_equals_the_parquet_for_both_kaggle_tables(name, fer2013_faces, tmp_path, write_csv, as_pixels):
-    expected = fer2013_faces.subset(np.r_[:60, -60:0])
-    rows = []
+    expected, rows = fer2013_faces.subset(np.r_[:60, -60:0]), []
     for image, label, split in zip(expected.images, expected.labels, expected.split, strict=True):
         usage, pixels = USAGE[split], as_pixels(image)
         rows.append((label, pixels, usage) if name == "fer2013.csv" else (label, usage, pixels))
     result = read_data(write_csv(tmp_path / name, HEADERS[name], rows))
-    assert result.shape == "Kaggle CSV"
-    assert result.split_origin == "official FER2013 splits"
+    assert (result.shape, result.split_origin) == ("Kaggle CSV", "official FER2013 splits")
     faces = result.faces
     assert np.array_equal(faces.images, expected.images)
     assert [faces.classes[label] for label in faces.labels] == [EXPRESSIONS[label] for label in expected.labels]
     assert np.array_equal(faces.split, expected.split)
-    assert faces.rows.tolist() == list(range(120))
-    assert faces.source[0] == f"{name} line 2"
+    assert (faces.rows.tolist(), faces.source[0]) == (list(range(120)), f"{name} line 2")
     assert faces.source[-1] == f"{name} line 121"
 
 
@@ -90,11 +87,7 @@ def test_read_pixels_cuts_a_table_without_usage(table):
     path.write_text("\r\n".join(lines) + "\r\n\r\n")  # line ends of Windows, a blank line at the end
     result = read_data(path)
     assert result.split_origin.startswith("stratified cut of 15% of train")
-    assert (len(result.faces), result.notes) == (40, ())
-    assert set(result.faces.split) == {"train", "validation"}
-
-
-def test_read_pixels_takes_quotes_and_a_byte_order_mark(table):
+    assert (len(result.faces), result.notes, set(result.faces.split)) == (40, (), {"train", "validation"})
     path = table()
     plain = read_data(path).faces
     header, *lines = path.read_text().splitlines()
@@ -120,17 +113,7 @@ def test_read_pixels_reads_what_pandas_and_numpy_write(table, form, before, betw
     assert read_data(path).fingerprint == plain.fingerprint
 
 
-def test_read_pixels_resizes_other_squares(tmp_path, noise, write_csv, as_pixels):
-    from mien.base.preprocess import grey_square
-
-    images = noise(6, side=64)
-    rows = [(row % 2, as_pixels(image), "train") for row, image in enumerate(images)]
-    path = write_csv(tmp_path / "big.csv", "label,pixels,split", rows)
-    assert np.array_equal(read_data(path, ReadOptions(size_px=64)).faces.images, images)
-    assert np.array_equal(read_data(path).faces.images, [grey_square(image, 48) for image in images])
-
-
-def test_read_pixels_applies_the_map(table):
+def test_read_pixels_applies_the_map(table, tmp_path, noise, write_csv, as_pixels):
     path = table(12, row_with(GOOD, label=7))
     faces = read_data(path, ReadOptions(class_map={"7": "contempt", "disgust": "anger"})).faces
     assert len(read_data(path, ReadOptions(class_map={"7": "Gloom", "disgust": "gloom"})).faces.classes) == 7
@@ -138,3 +121,10 @@ def test_read_pixels_applies_the_map(table):
     assert [faces.classes[faces.labels[row]] for row in (10, 1)] == ["contempt", "angry"]
     with raises(DataError, "label-scheme", "--map", "'hapy'", "'happy'"):
         read_data(path, ReadOptions(class_map={"7": "contempt", "hapy": "happy"}))
+    from mien.base.preprocess import grey_square
+
+    images = noise(6, side=64)
+    rows = [(row % 2, as_pixels(image), "train") for row, image in enumerate(images)]
+    path = write_csv(tmp_path / "big.csv", "label,pixels,split", rows)
+    assert np.array_equal(read_data(path, ReadOptions(size_px=64)).faces.images, images)
+    assert np.array_equal(read_data(path).faces.images, [grey_square(image, 48) for image in images])

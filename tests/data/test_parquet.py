@@ -55,8 +55,7 @@ def test_read_parquet_reads_what_write_parquet_wrote(faces, tmp_path):
     assert {name: each.dtype.kind for name, each in result.faces.columns.items()} == {
         "votes": "i", "weight": "f", "good": "b", "person": "U"
     }  # fmt: skip
-    assert result.shape == "parquet"
-    assert result.split_origin == "as in a test"
+    assert (result.shape, result.split_origin) == ("parquet", "as in a test")
 
 
 def test_write_parquet_keeps_an_existing_file(faces, tmp_path):
@@ -77,8 +76,7 @@ def test_read_parquet_reads_class_names_of_hugging_face(tmp_path, noise):
     for name, seed in (("train", 0), ("validation", 1), ("test", 2)):
         write_foreign(tmp_path / f"hf/data/{name}-00000-of-00001.parquet", noise(20, seed=seed), names, label=labels)
     result = read_data(tmp_path / "hf")
-    assert result.shape == "parquet"
-    assert result.split_origin == "as in the file names"
+    assert (result.shape, result.split_origin) == ("parquet", "as in the file names")
     assert result.faces.classes == ("happy", "sad", "contempt")
     for split in ("train", "validation", "test"):
         part = result.faces.of_split(split)
@@ -132,27 +130,21 @@ def test_read_parquet_keeps_the_types_of_columns(tmp_path, noise):
     )
     faces = load_dataset(path)
     assert faces.rows.tolist() == [0, 1, 2, 3]  # 7 occurs twice, so it names no face
-    assert faces.columns["row_"].tolist() == [7, 7, 8, 9]
-    assert faces.columns["source_"].tolist() == ["a", "b", "c", "d"]
+    assert (faces.columns["row_"].tolist(), faces.columns["source_"].tolist()) == ([7, 7, 8, 9], ["a", "b", "c", "d"])
     assert not {"ragged", "votes_history"} & faces.columns.keys()
     assert faces.columns["camera"].tolist() == faces.columns["place"].tolist() == ["x", "", "y", "x"]
     assert faces.columns["day"].tolist() == ["2020-01-01", "", "2020-01-02", "2020-01-01"]
     for name in ("age", "price"):
         assert np.array_equal(faces.columns[name], [1, np.nan, 3, 4], equal_nan=True)
-
-
-def test_read_parquet_ignores_a_shard_without_rows(tmp_path, noise):
     data = {"label": ["a", "b", "a", "b"], "who": ["p", "q", "p", "q"]}
     write_foreign(tmp_path / "data" / "0.parquet", noise(4), **data)
-    alone = load_dataset(tmp_path / "data")
-    empty = {name: pa.array([], type=pa.string()) for name in data}
+    alone, empty = load_dataset(tmp_path / "data"), {name: pa.array([], type=pa.string()) for name in data}
     pq.write_table(pa.table({"image": pa.array([], type=pa.binary()), **empty}), tmp_path / "data" / "1.parquet")
     assert load_dataset(tmp_path / "data").columns["who"].tolist() == alone.columns["who"].tolist() == data["who"]
 
 
 def test_read_parquet_names_a_bad_image_or_skips_it(tmp_path, noise):
-    path = tmp_path / "a.parquet"
-    contents = [encoded(image) for image in noise(10)]
+    path, contents = tmp_path / "a.parquet", [encoded(image) for image in noise(10)]
     contents[4] = contents[4][:500]
     contents[6] = b""
     splits = ["train"] * 5 + ["validation"] * 5

@@ -24,20 +24,15 @@ def rows(*extra: list[object]) -> list[list[object]]:
 
 
 def test_read_paths_reads_labels_splits_and_columns(tmp_path, images, write_csv):
-    splits = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
-    ages = list(range(20, 32))
-    scores = [index / 4 for index in range(12)]
-    people = [f"p{index % 3}" for index in range(12)]
-    path = write_csv(
-        tmp_path / "labels.csv", "File, Emotion ,SET,age,score,person,row", rows(splits, ages, scores, people, ages)
-    )
+    splits, ages = ["train"] * 6 + ["val"] * 3 + ["test"] * 3, list(range(20, 32))
+    scores, people = [index / 4 for index in range(12)], [f"p{index % 3}" for index in range(12)]
+    lines = rows(splits, ages, scores, people, ages)
+    path = write_csv(tmp_path / "labels.csv", "File, Emotion ,SET,age,score,person,row", lines)
     result = read_data(path)
     faces = result.faces
-    assert result.shape == "CSV of image paths"
-    assert result.split_origin == "as in the table"
+    assert (result.shape, result.split_origin) == ("CSV of image paths", "as in the table")
     assert np.array_equal(faces.images, images)
-    assert faces.classes == ("happy", "sad")
-    assert faces.labels.tolist() == [0, 1] * 6
+    assert (faces.classes, faces.labels.tolist()) == (("happy", "sad"), [0, 1] * 6)
     assert faces.split.tolist() == ["train"] * 6 + ["validation"] * 3 + ["test"] * 3
     assert faces.source.tolist() == [f"images/{index}.png" for index in range(12)]
     assert faces.rows.tolist() == list(range(12))
@@ -45,12 +40,15 @@ def test_read_paths_reads_labels_splits_and_columns(tmp_path, images, write_csv)
     assert columns == {"age": ages, "score": scores, "person": people, "row_": ages}
 
 
-def test_read_paths_takes_windows_paths_and_any_case_of_classes(tmp_path, images):
+def test_read_paths_takes_windows_paths_and_any_case_of_classes(tmp_path, images, noise, as_pixels):
     lines = ["path, label", "images\\0.png, Bored", f"{tmp_path / 'images/1.png'}, sad", '"images/2.png", "BORED "']
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     faces = read_data(tmp_path / "labels.csv").faces
     assert np.array_equal(faces.images, images[:3])
     assert faces.counts().tolist() == [1, 2]
+    rows = [f"{3 + at % 2}\t{as_pixels(image)}" for at, image in enumerate(noise(6))]
+    (tmp_path / "fer.txt").write_text("\r\n".join(["emotion\tpixels", *rows]), encoding="utf-16")
+    assert np.array_equal(load_dataset(tmp_path / "fer.txt").images, noise(6))
 
 
 def test_read_data_uses_the_only_table_of_a_folder(tmp_path, images, write_csv):
@@ -106,20 +104,11 @@ def test_read_paths_reads_tables_of_every_program(tmp_path, noise, name, text, e
     assert not faces.columns
 
 
-def test_read_pixels_reads_utf_16(tmp_path, noise, as_pixels):
-    rows = [f"{3 + at % 2}\t{as_pixels(image)}" for at, image in enumerate(noise(6))]
-    (tmp_path / "fer.txt").write_text("\r\n".join(["emotion\tpixels", *rows]), encoding="utf-16")
-    assert np.array_equal(load_dataset(tmp_path / "fer.txt").images, noise(6))
-
-
 def test_class_names_apply_the_map_before_synonyms():
     names = ClassNames({"Contempt": "disgust", "joy": "Surprise", "3": "sad"})
-    assert names.name(" contempt ") == "disgust"
-    assert names.name("Joy") == "surprise"
-    assert names.name("Happiness") == "happy"
-    assert names.name("bored") == "bored"
-    assert names.numbered("3", "line 1") == "sad"
-    assert names.numbered("0", "line 1") == "angry"
+    assert (names.name(" contempt "), names.name("Joy")) == ("disgust", "surprise")
+    assert (names.name("Happiness"), names.name("bored")) == ("happy", "bored")
+    assert (names.numbered("3", "line 1"), names.numbered("0", "line 1")) == ("sad", "angry")
     assert names.numbered("Anger", "line 1") == "angry"
     names.finish("x.csv")
 

@@ -86,9 +86,7 @@ def test_matches_training_data_ignores_the_test_split(tmp_path, noise, write_csv
 def test_fingerprint_for_predictions_includes_test_where_rows_shift(tmp_path, noise, write_tree):
     """In class folders a face is known by its place: scores of the one would be of other faces of the other."""
     images = noise(12)
-    learnt = [
-        f"{split}/{name}/{row}.png" for split in ("train", "validation") for name in ("fear", "sad") for row in "ab"
-    ]
+    learnt = [f"{split}/{name}/{row}.png" for split in ("train", "val") for name in ("fear", "sad") for row in "ab"]
     tests = [f"test/{name}/{row}.png" for name in ("fear", "sad") for row in "ab"]
     whole = load_dataset(write_tree(tmp_path / "whole", dict(zip(learnt + tests, images, strict=True))))
     without = load_dataset(write_tree(tmp_path / "without", dict(zip(learnt, images, strict=False))))
@@ -185,8 +183,7 @@ def test_cache_ignores_an_entry_of_a_killed_process(kaggle_table, cache_in_tmp):
 def test_cache_warns_once_if_it_cannot_be_written(kaggle_table, cache_in_tmp, caplog):
     cache_in_tmp.write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
-        assert len(read_data(kaggle_table).faces) == 20
-        assert len(read_data(kaggle_table).faces) == 20
+        assert (len(read_data(kaggle_table).faces), len(read_data(kaggle_table).faces)) == (20, 20)
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("mien.data", "WARNING")
     assert str(cache_in_tmp) in record.getMessage()

@@ -76,8 +76,7 @@ def test_settle_splits_says_that_nothing_can_be_cut(given, origin):
     """Of each class one image, and one that is there twice."""
     images = np.array([[[1]], [[2]], [[2]]], dtype=np.uint8)
     split, said = settle_splits(np.full(3, given), "as given", images, np.array([0, 1, 1]))
-    assert split.tolist() == ["train"] * 3
-    assert said == origin
+    assert (split.tolist(), said) == (["train"] * 3, origin)
 
 
 PIXELS = np.arange(60, dtype=np.uint8).reshape(60, 1, 1)
@@ -85,8 +84,7 @@ PIXELS = np.arange(60, dtype=np.uint8).reshape(60, 1, 1)
 
 def test_cut_validation_repeats_a_stored_cut_and_fills_its_share(noise):
     """Oracle: the cuts of 0.1. A version that cuts otherwise would validate on what earlier runs were trained on."""
-    labels = np.arange(60) % 3
-    people = np.array([f"person {number // 4}" for number in range(60)])
+    labels, people = np.arange(60) % 3, np.array([f"person {number // 4}" for number in range(60)])
     half = cut_groups(people, labels, share=0.5)
     cuts = [
         (cut_validation(PIXELS, labels), [9, 13, 23, 35, 36, 37, 49, 51, 56]),
@@ -147,12 +145,9 @@ def test_groups_survive_parquet_subset_and_clean(people_folder, tmp_path):
 
 
 def test_read_data_notes_groups_across_splits(tmp_path, noise, write_tree):
-    names = [
-        f"{split}/{name}/p{who}/1.png" for split in ("train", "val") for name in ("happy", "sad") for who in (1, 2)
-    ]
-    result = read_data(
-        write_tree(tmp_path / "faces", dict(zip(names, noise(8), strict=True))), ReadOptions(group="folder1")
-    )
+    names = [f"{split}/{name}/p{who}/1.png" for split in ("train", "val") for name in ("fear", "sad") for who in (1, 2)]
+    tree = write_tree(tmp_path / "faces", dict(zip(names, noise(8), strict=True)))
+    result = read_data(tree, ReadOptions(group="folder1"))
     assert all(each == {"train", "validation"} for each in sides(result.faces).values())
     assert [each.code for each in result.notes] == ["groups-cross-splits"]
 

@@ -39,6 +39,19 @@ def test_reliability_bins_add_up_to_the_calibration_error():
     assert (diagram.confidence[filled] <= diagram.upper[filled]).all()
     assert (diagram.low[filled] <= diagram.accuracy[filled]).all()
     assert np.isnan(diagram.accuracy[~filled]).all()
+    found = calibration.calibrate(np.array([1]), np.array([[0.3, 0.7]]), resamples=3)
+    assert found.before.brier.value == pytest.approx(0.18, abs=1e-9)
+    assert np.isnan([found.after.brier.value, found.after.calibration_error]).all()
+    assert found.after.reliability.count.sum() == 0
+    json.dumps(found.to_dict(), allow_nan=False)
+    # Oracle: the definition, counted over rows, with many ties. A threshold is the confidence of the last one.
+    labels, probabilities = sampled_case(6, rows=300)
+    confidence, correct = probabilities.max(axis=1).round(2), probabilities.argmax(axis=1) == labels
+    coverage, accuracy = coverage_curve(confidence, correct)
+    assert len(coverage) == len(np.unique(confidence))
+    answered = confidence >= np.sort(confidence)[::-1][np.rint(coverage * 300).astype(int) - 1, np.newaxis]
+    assert coverage == pytest.approx(answered.mean(axis=1), abs=1e-12)
+    assert accuracy == pytest.approx([correct[rows].mean() for rows in answered], abs=1e-12)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
@@ -58,8 +71,7 @@ def test_calibration_metrics_use_cross_fitted_probabilities(classes):
 
 def test_intervals_are_percentiles_over_the_drawn_rows():
     labels, probabilities = sampled_case(4, rows=80)
-    generator = np.random.default_rng(0)
-    drawn = []
+    generator, drawn = np.random.default_rng(0), []
     for _ in range(25):
         rows = generator.integers(0, 80, size=80)
         line = (labels[rows], probabilities[rows])
@@ -68,25 +80,6 @@ def test_intervals_are_percentiles_over_the_drawn_rows():
     before = calibration.calibrate(labels, probabilities, resamples=25).before
     found = [(each.low, each.high) for each in (before.log_loss, before.brier)]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
-def test_one_sample_has_no_calibrated_metrics():
-    found = calibration.calibrate(np.array([1]), np.array([[0.3, 0.7]]), resamples=3)
-    assert found.before.brier.value == pytest.approx(0.18, abs=1e-9)
-    assert np.isnan([found.after.brier.value, found.after.calibration_error]).all()
-    assert found.after.reliability.count.sum() == 0
-    json.dumps(found.to_dict(), allow_nan=False)
-
-
-def test_a_risk_point_counts_the_most_confident_samples():
-    """Oracle: the definition, counted over rows, with many ties. A threshold is the confidence of the last one."""
-    labels, probabilities = sampled_case(6, rows=300)
-    confidence, correct = probabilities.max(axis=1).round(2), probabilities.argmax(axis=1) == labels
-    coverage, accuracy = coverage_curve(confidence, correct)
-    assert len(coverage) == len(np.unique(confidence))
-    answered = confidence >= np.sort(confidence)[::-1][np.rint(coverage * 300).astype(int) - 1, np.newaxis]
-    assert coverage == pytest.approx(answered.mean(axis=1), abs=1e-12)
-    assert accuracy == pytest.approx([correct[rows].mean() for rows in answered], abs=1e-12)
 
 
 @pytest.mark.parametrize("sharpness", [0.4, 1.0, 2.5])

@@ -92,15 +92,13 @@ def test_to_dict_is_json_with_all_keys():
         "intervals", "confusion_matrix",
     ]  # fmt: skip
     names = ["accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error"]
-    assert list(found["headline"]) == names
-    assert found["headline"]["accuracy"]["low"] == evaluation.accuracy.low
+    assert (list(found["headline"]), found["headline"]["accuracy"]["low"]) == (names, evaluation.accuracy.low)
     assert (found["intervals"]["resamples"], found["intervals"]["seed"]) == (10, 0)
     assert np.array_equal(found["confusion_matrix"], evaluation.confusion)
 
 
 def test_break_down_is_an_evaluation_of_each_part():
-    predictions = made_predictions(rows=300)
-    values = np.array(["b", "a", "a"] * 100)
+    predictions, values = made_predictions(rows=300), np.array(["b", "a", "a"] * 100)
     parts = break_down("x", predictions, values).parts
     assert [(part.value, part.count) for part in parts] == [("a", 200), ("b", 100)]
     for part in parts:
@@ -177,9 +175,6 @@ def test_macro_intervals_leave_out_resamples_that_lack_a_class():
     assert 100 < len(drawn) < 250
     found = evaluate_predictions(predictions, resamples=300).macro_f1
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
-
-
-def test_a_perfect_classifier_has_wilsons_interval_alone():
     labels = np.arange(30) % 3
     predictions = Predictions(np.arange(30), labels, np.eye(3)[labels], ("a", "b", "c"), "test", "")
     *intervals, calibration = evaluate_predictions(predictions, resamples=20).headline.values()
@@ -191,19 +186,6 @@ def test_a_perfect_classifier_has_wilsons_interval_alone():
 @pytest.fixture
 def predictions(make_predictions):
     return make_predictions(0)
-
-
-def test_without_answers_the_most_probable_class_is_measured_by_the_label(predictions):
-    found = evaluate_answers(predictions, 20)
-    top = predictions.probabilities.argmax(axis=1)
-    counts = np.bincount(predictions.labels, minlength=len(predictions.classes))
-    assert (found.output, found.truth, found.samples) == ("", "label", len(predictions))
-    assert found.right.value == pytest.approx((top == predictions.labels).mean())
-    assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(predictions.labels, top))
-    assert found.largest_class == predictions.classes[counts.argmax()]
-    assert found.largest_share == counts.max() / counts.sum()
-    assert found.unsure == proportion(0, len(predictions)), "none here: another sample may be"
-    assert found.right.low <= found.right.value <= found.right.high
 
 
 @pytest.mark.parametrize("right", [1, 41, 99])
@@ -224,7 +206,7 @@ def with_answers(predictions):
     return replace(predictions.subset(np.arange(4)), votes=votes, answers=answers)
 
 
-def test_answers_of_votes_are_measured_by_the_majority(predictions):
+def test_answers_are_measured_by_the_majority_or_the_label(predictions):
     found = evaluate_answers(with_answers(predictions), 20)
     assert (found.output, found.truth, found.samples) == ("answer", "majority", 3)
     assert [each.value for each in (found.right, found.wrong, found.unsure)] == pytest.approx([1 / 3] * 3)
@@ -233,6 +215,15 @@ def test_answers_of_votes_are_measured_by_the_majority(predictions):
     assert found.calibration_error.value == pytest.approx((abs(1 - 0.7) + abs(0 - 0.9)) / 2)
     first, second = predictions.classes[:2]
     assert [(each.name, each.samples, each.unsure) for each in found.per_class] == [(first, 2, 0.5), (second, 1, 0.0)]
+    found, top = evaluate_answers(predictions, 20), predictions.probabilities.argmax(axis=1)
+    counts = np.bincount(predictions.labels, minlength=len(predictions.classes))
+    assert (found.output, found.truth, found.samples) == ("", "label", len(predictions))
+    assert found.right.value == pytest.approx((top == predictions.labels).mean())
+    assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(predictions.labels, top))
+    assert found.largest_class == predictions.classes[counts.argmax()]
+    assert found.largest_share == counts.max() / counts.sum()
+    assert found.unsure == proportion(0, len(predictions)), "none here: another sample may be"
+    assert found.right.low <= found.right.value <= found.right.high
 
 
 def test_a_predictions_file_keeps_the_answers(predictions, tmp_path):
@@ -251,12 +242,10 @@ def test_a_predictions_file_keeps_the_answers(predictions, tmp_path):
 
 
 def test_answers_equal_those_of_predict():
-    model = load("fast")
-    images = render_faces(np.arange(40) % 7, seed=1)
+    model, images = load("fast"), render_faces(np.arange(40) % 7, seed=1)
     noise = np.random.default_rng(0).integers(0, 256, (10, *images.shape[1:]), dtype=np.uint8)
     images = np.concatenate([images, noise, np.zeros_like(noise[:2])])
-    shown = model.predict_crops(list(images))
-    found = answers_of(model.output, model.probabilities(images))
+    shown, found = model.predict_crops(list(images)), answers_of(model.output, model.probabilities(images))
     assert found.said.tolist() == [each.answer for each in shown]
     assert found.confidence == pytest.approx([each.confidence for each in shown])
     assert {"unsure", "not-a-face"} & set(found.said.tolist()), "or the test shows little"

@@ -71,7 +71,7 @@ def same(found, expected):
         assert found == expected
 
 
-def test_robustness_resamples_whole_groups():
+def test_robustness_resamples_whole_groups(tmp_path):
     images = np.random.default_rng(1).integers(0, 256, (COUNT, 8, 8)).astype(np.uint8)
     labels = (np.random.default_rng(2).random(COUNT) < 0.5).astype(np.int64)
 
@@ -85,6 +85,12 @@ def test_robustness_resamples_whole_groups():
     same(found.mean_accuracy.to_dict(), alone.mean_accuracy.to_dict())
     assert found.groups == COUNT
     assert "groups" not in alone.to_dict()
+    images, labels = np.zeros((4, 48, 48), np.uint8), np.arange(4) % 2
+    found = measure_robustness(lambda faces: np.eye(2)[[0] * len(faces)], images, labels, groups=np.zeros(4, np.int64))
+    write_robustness(tmp_path, found)
+    again = read_robustness(tmp_path)
+    assert again.clean_accuracy == Estimate(0.5, *wilson_interval(0.5, 1))
+    assert (again.mean_accuracy.value, math.isnan(again.mean_accuracy.low)) == (0.5, True)
 
 
 def test_comparisons_curves_and_calibration_resample_whole_groups():
@@ -121,15 +127,6 @@ def test_resamples_of_one_group_give_no_interval():
     for each in (found.log_loss, found.macro_f1, *known, compared.accuracy.difference, repeated.difference):
         assert (math.isnan(each.value), math.isnan(each.low), math.isnan(each.high)) == (False, True, True)
     assert np.isnan([compared.macro_f1.p_value, compared.log_loss.p_value, repeated.p_value]).all()
-
-
-def test_robustness_of_one_group_is_read_as_it_was_written(tmp_path):
-    images, labels = np.zeros((4, 48, 48), np.uint8), np.arange(4) % 2
-    found = measure_robustness(lambda faces: np.eye(2)[[0] * len(faces)], images, labels, groups=np.zeros(4, np.int64))
-    write_robustness(tmp_path, found)
-    again = read_robustness(tmp_path)
-    assert again.clean_accuracy == Estimate(0.5, *wilson_interval(0.5, 1))
-    assert (again.mean_accuracy.value, math.isnan(again.mean_accuracy.low)) == (0.5, True)
 
 
 @settings(max_examples=30, deadline=None)
@@ -189,8 +186,7 @@ def test_few_groups_with_a_hit_count_as_single_samples(hits):
 @given(st.integers(1, 5000).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows))))
 def test_wilson_matches_scipy(case):
     hits, rows = case
-    expected = stats.binomtest(hits, rows).proportion_ci(0.95, method="wilson")
-    found = proportion(hits, rows)
+    expected, found = stats.binomtest(hits, rows).proportion_ci(0.95, method="wilson"), proportion(hits, rows)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
     assert found.value == pytest.approx(hits / rows, abs=1e-12)
     assert 0 <= found.low <= found.value <= found.high <= 1

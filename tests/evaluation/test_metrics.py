@@ -16,10 +16,21 @@ from mien.evaluation.predictions import Predictions
 from support import random_case
 
 
-def test_absent_and_never_predicted_classes_match_scikit_learn_over_the_present_ones():
-    # Class 1 has no row but is predicted once, class 3 is never predicted, class 4 is neither.
-    labels = np.array([0, 0, 2, 2, 3])
-    predictions = np.array([0, 1, 2, 0, 2])
+@pytest.mark.parametrize("decimals", [None, 0, 1])
+def test_roc_auc_matches_scikit_learn_with_and_without_ties(decimals):
+    labels, probabilities = random_case(7, classes=5, decimals=decimals)
+    expected = [sk.roc_auc_score(labels == c, probabilities[:, c]) for c in range(5)]
+    np.testing.assert_allclose(metrics.roc_auc(labels, probabilities), expected, rtol=1e-9)
+
+
+def test_log_loss_is_clipped_and_absent_classes_match_scikit_learn():
+    certain = np.array([[0.0, 1.0]])
+    assert metrics.log_loss(np.array([0]), certain) == pytest.approx(15 * np.log(10), abs=1e-9)
+    right = metrics.log_loss(np.array([1]), certain)
+    assert (right, str(right)) == (0, "0.0")
+    # A row that sums to 0.9995, as float16 may leave it, counts as if it summed to 1.
+    assert metrics.log_loss(np.array([0]), np.array([[0.4, 0.6]]) * 0.9995) == pytest.approx(-np.log(0.4), abs=1e-9)
+    labels, predictions = np.array([0, 0, 2, 2, 3]), np.array([0, 1, 2, 0, 2])
     confusion = metrics.confusion_matrix(labels, predictions, 5)
     assert metrics.precision(confusion).tolist() == [0.5, 0, 0.5, 0, 0]
     np.testing.assert_array_equal(metrics.recall(confusion), [0.5, np.nan, 0.5, 0, np.nan])
@@ -31,26 +42,8 @@ def test_absent_and_never_predicted_classes_match_scikit_learn_over_the_present_
             assert average(function(confusion), rows) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("decimals", [None, 0, 1])
-def test_roc_auc_matches_scikit_learn_with_and_without_ties(decimals):
-    labels, probabilities = random_case(7, classes=5, decimals=decimals)
-    expected = [sk.roc_auc_score(labels == c, probabilities[:, c]) for c in range(5)]
-    np.testing.assert_allclose(metrics.roc_auc(labels, probabilities), expected, rtol=1e-9)
-
-
-def test_log_loss_is_clipped_and_rescaled():
-    certain = np.array([[0.0, 1.0]])
-    assert metrics.log_loss(np.array([0]), certain) == pytest.approx(15 * np.log(10), abs=1e-9)
-    right = metrics.log_loss(np.array([1]), certain)
-    assert right == 0
-    assert str(right) == "0.0"
-    # A row that sums to 0.9995, as float16 may leave it, counts as if it summed to 1.
-    assert metrics.log_loss(np.array([0]), np.array([[0.4, 0.6]]) * 0.9995) == pytest.approx(-np.log(0.4), abs=1e-9)
-
-
 def test_calibration_error_equals_closed_forms_and_a_loop_over_bins():
-    probabilities = np.tile([0.7, 0.3], (10, 1))
-    labels = np.array([0] * 7 + [1] * 3)
+    probabilities, labels = np.tile([0.7, 0.3], (10, 1)), np.array([0] * 7 + [1] * 3)
     assert metrics.calibration_error(labels, probabilities) == pytest.approx(0, abs=1e-9)
     assert metrics.calibration_error(1 - labels, probabilities) == pytest.approx(0.4, abs=1e-9)
     # 0.8 is the upper edge of its bin (Guo et al. 2017), so 0.8 and 0.8001 lie in two: |1 - .8| / 2 + .8001 / 2.
@@ -72,8 +65,7 @@ def test_pairs_by_hand():
     assert [(pair.first, pair.second, pair.count, pair.support) for pair in pairs] == [
         (1, 0, 3, 9), (0, 1, 2, 7), (1, 2, 2, 9), (2, 1, 1, 1),
     ]  # fmt: skip
-    assert pairs[0].rate.value == pytest.approx(3 / 9)
-    assert confused_pairs(np.array([0, 2]), np.array([0, 2])) == ()
+    assert (pairs[0].rate.value, confused_pairs(np.array([0, 2]), np.array([0, 2]))) == (pytest.approx(3 / 9), ())
 
 
 @pytest.mark.parametrize("classes", [2, 6])
@@ -138,24 +130,21 @@ def test_the_macro_area_equals_the_headlines_macro_auc():
     predictions = Predictions(np.arange(80), labels, probabilities, tuple("abcd"), "test", "")
     expected = evaluate_predictions(predictions, resamples=50).macro_auc
     found = curves.roc_curves(labels, probabilities, resamples=50).macro.area
-    assert (found.value, found.low, found.high) == pytest.approx(
-        (expected.value, expected.low, expected.high), abs=1e-9
-    )
+    values = [(each.value, each.low, each.high) for each in (found, expected)]
+    assert values[0] == pytest.approx(values[1], abs=1e-9)
 
 
 def test_curves_handle_absent_classes_single_samples_and_ties():
     found = curves.roc_curves(np.array([0, 1, 0]), np.full((3, 3), 1 / 3), resamples=20)
     assert [each.area.value for each in found.per_class[:2]] == [0.5, 0.5]
     assert np.isnan(found.per_class[2].area.value)
-    assert found.per_class[2].across.shape == (0,)
-    assert found.macro.area.value == 0.5
+    assert (found.per_class[2].across.shape, found.macro.area.value) == ((0,), 0.5)
     pieces = curves.precision_recall_curves(np.array([0, 1, 0]), np.full((3, 3), 1 / 3))
     assert pieces[0].area.value == pytest.approx(2 / 3)
     assert np.isnan(pieces[2].area.value)
     one = curves.roc_curves(np.array([0]), np.array([[0.9, 0.1]]), resamples=5)
     assert np.isnan([one.per_class[0].area.value, one.macro.area.value]).all()
-    assert len(one.macro.up) == 0
-    assert one.micro.area.value == 1
+    assert (len(one.macro.up), one.micro.area.value) == (0, 1)
     alone = curves.precision_recall_curves(np.array([0]), np.array([[0.9, 0.1]]))
     assert alone[0].area.value == 1
     json.dumps([found.to_dict(), one.to_dict(), [each.to_dict() for each in (*pieces, *alone)]], allow_nan=False)

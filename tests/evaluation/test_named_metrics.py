@@ -65,6 +65,13 @@ def test_many_weights_equal_single_ones(make_predictions):
     each = [under(make_predictions(1), row, *NAMES, "recall.disgust") for row in weights]
     np.testing.assert_allclose(found, each, rtol=1e-12)
     assert np.isnan(found[:, -1]).all()
+    # Oracle: the samples that numpy's generator draws.
+    runs = [make_predictions(1), make_predictions(2)]
+    found, generator = resample(runs, NAMES, resamples=5), np.random.default_rng(0)
+    drawn = [generator.integers(0, 200, size=200) for _ in range(5)]
+    for run, each in zip(runs, found, strict=True):
+        assert each.values == pytest.approx(oracle(run, np.arange(200)), abs=1e-12)
+        np.testing.assert_allclose(each.drawn, [oracle(run, rows) for rows in drawn], atol=1e-12)
 
 
 def test_a_metric_of_an_absent_class_is_undefined(make_predictions):
@@ -75,17 +82,6 @@ def test_a_metric_of_an_absent_class_is_undefined(make_predictions):
     assert 0.5 < area < 1
     one = Predictions(np.arange(3), np.zeros(3, int), np.eye(2)[[0, 0, 0]], ("a", "b"), "test", "")
     assert np.isnan(under(one, np.ones(3), "kappa", "mcc")).all()
-
-
-def test_resamples_are_the_same_samples_for_all_runs(make_predictions):
-    """Oracle: the samples that numpy's generator draws."""
-    runs = [make_predictions(1), make_predictions(2)]
-    found = resample(runs, NAMES, resamples=5)
-    generator = np.random.default_rng(0)
-    drawn = [generator.integers(0, 200, size=200) for _ in range(5)]
-    for run, each in zip(runs, found, strict=True):
-        assert each.values == pytest.approx(oracle(run, np.arange(200)), abs=1e-12)
-        np.testing.assert_allclose(each.drawn, [oracle(run, rows) for rows in drawn], atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["acuracy", "recall", "recall.", "auc.happy", "_ccc", "parts.txt:f"])
@@ -150,18 +146,14 @@ def test_an_own_metric_is_measured_like_all_others(make_predictions, parts):
     assert 0 < compared["errors"].p_value <= 1
     found = estimates(make_predictions(1), [sk_accuracy], 20)["sk_accuracy"]
     assert found == pytest.approx(estimates(make_predictions(1), ["accuracy"], 20)["accuracy"])
+    once = replace(make_predictions(1).subset(np.arange(9)), labels=np.array([0, 1, 2, 3, 4, 1, 1, 1, 1]))
+    (found,) = resample([once], [find_metric("parts.py:of_five_classes", parts)], 50)
+    assert found.values == [1.0]
+    assert np.isnan(found.drawn).any()
 
 
 def sk_accuracy(labels, probabilities):
     return sk.accuracy_score(labels, probabilities.argmax(1))
-
-
-def test_resamples_in_which_an_own_metric_raises_are_left_out(make_predictions, parts):
-    once = replace(make_predictions(1).subset(np.arange(9)), labels=np.array([0, 1, 2, 3, 4, 1, 1, 1, 1]))
-    own = find_metric("parts.py:of_five_classes", parts)
-    (found,) = resample([once], [own], 50)
-    assert found.values == [1.0]
-    assert np.isnan(found.drawn).any()
 
 
 @pytest.mark.parametrize(("name", "code", "value"), [
@@ -215,9 +207,7 @@ def test_metrics_of_votes_count_the_majority():
     assert under(predictions, np.array([1.0, 0, 3, 7, 7, 0]), *OF_VOTES) == [1 / 4, 1 / 4]
     assert np.isnan(under(predictions, np.array([0.0, 0, 0, 1, 1, 0]), *OF_VOTES)).all()
     votes = VotePredictions(np.array([[9, 1, 0, 0], [0, 9, 1, 0]]), SEEN)
-    merged = Predictions(
-        np.arange(2), np.array([0, 1]), np.eye(2), ("positive", "negative"), "validation", "", votes=votes
-    )
+    merged = Predictions(np.arange(2), np.arange(2), np.eye(2), ("positive", "negative"), "test", "", votes=votes)
     assert np.isnan(under(merged, np.ones(2), *OF_VOTES)).all()
 
 

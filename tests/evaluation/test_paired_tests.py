@@ -20,8 +20,7 @@ from support import raises
 
 def make_pair(seed: int = 0, rows: int = 200, classes: int = 4, skill: tuple[float, float] = (1.0, 1.5)):
     generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, rows)
-    shared = generator.normal(size=(rows, classes))
+    labels, shared = generator.integers(0, classes, rows), generator.normal(size=(rows, classes))
     made = []
     for each in skill:
         logits = shared + 0.5 * generator.normal(size=(rows, classes))
@@ -43,8 +42,7 @@ def figures(predictions, rows):
 
 def test_differences_equal_scikit_learns_on_the_drawn_samples():
     first, second = make_pair()
-    found = compare_predictions(first, second, resamples=40)
-    generator = np.random.default_rng(0)
+    found, generator = compare_predictions(first, second, resamples=40), np.random.default_rng(0)
     drawn = []
     for _ in range(40):
         rows = generator.integers(0, 200, size=200)
@@ -71,9 +69,6 @@ def test_samples_that_one_model_gets_right_are_listed():
     assert found.only_second.tolist() == [50 + row for row in range(200) if right[1][row] and not right[0][row]]
     assert found.both_wrong.tolist() == [50 + row for row in range(200) if not right[1][row] and not right[0][row]]
     assert (found.mcnemar.only_first, found.mcnemar.only_second) == (len(found.only_first), len(found.only_second))
-
-
-def test_comparisons_do_not_depend_on_the_order_of_samples():
     first, second = make_pair(2)
     order = np.random.default_rng(2).permutation(200)
     shuffled = replace(
@@ -89,8 +84,7 @@ def test_comparisons_do_not_depend_on_the_order_of_samples():
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_equals_scipys_tests(only_first, only_second):
     first = np.arange(only_first + only_second) < only_first
-    found = mcnemar_test(first, ~first)
-    total = only_first + only_second
+    found, total = mcnemar_test(first, ~first), only_first + only_second
     if total == 0:
         assert (found.method, found.p_value) == ("exact binomial", 1)
     elif total < 25:
@@ -105,8 +99,7 @@ def test_mcnemar_equals_scipys_tests(only_first, only_second):
 
 
 def test_bootstrap_p_values_are_bounded_by_resamples_and_units():
-    assert bootstrap_p_value(np.zeros(99), 50) == 1
-    assert bootstrap_p_value(np.ones(99), 50) == pytest.approx(2 / 100)
+    assert (bootstrap_p_value(np.zeros(99), 50), bootstrap_p_value(np.ones(99), 50)) == (1, pytest.approx(2 / 100))
     assert bootstrap_p_value(np.ones(99), 3) == 1 / 4, "the least p-value of a sign-flip test of three"
     assert bootstrap_p_value(np.array([1.0] * 90 + [-1.0] * 9 + [np.nan]), 50) == pytest.approx(20 / 100)
     assert math.isnan(bootstrap_p_value(np.array([np.nan]), 50))
@@ -137,12 +130,8 @@ def test_one_sample_of_a_class_has_a_p_value_of_one():
     second = replace(first, probabilities=np.where(np.arange(5)[:, None] == 4, probabilities[:, ::-1], probabilities))
     rare = compare_predictions(first, second, resamples=200).recall[1]
     assert (rare.first, rare.second, rare.p_value) == (0, 1, 1)
-
-
-def test_a_comparison_of_one_sample_has_no_recall_of_the_absent_class():
     first, second = make_pair(4, rows=1, classes=2)
-    found = compare_predictions(first, second, resamples=5)
-    absent = 1 - int(first.labels[0])
+    found, absent = compare_predictions(first, second, resamples=5), 1 - int(first.labels[0])
     assert np.isnan([found.recall[absent].difference.value, found.recall[absent].p_value]).all()
     assert found.recall[1 - absent].p_value <= 1
     json.dumps(found.to_dict(), allow_nan=False)

@@ -35,9 +35,8 @@ def changed(entry, value):
 
 
 def test_predictions_are_read_as_written(tmp_path):
-    predictions = Predictions(
-        GOOD["sample_ids"], GOOD["labels"], GOOD["probabilities"], ("sad", "fröhlich 喜"), "test", ""
-    )
+    arrays = [GOOD[name] for name in ("sample_ids", "labels", "probabilities")]
+    predictions = Predictions(*arrays, ("sad", "fröhlich 喜"), "test", "")
     write_predictions(tmp_path / "new" / "scores.npz", predictions)
     found = read_predictions(tmp_path / "new" / "scores.npz")
     for name in ("sample_ids", "labels", "probabilities"):
@@ -148,9 +147,8 @@ def test_the_documented_snippet_writes_a_readable_file(tmp_path, monkeypatch):
 def seven_classes(rows=60):
     generator = np.random.default_rng(2)
     probabilities = generator.dirichlet(np.ones(7), rows)
-    return Predictions(
-        np.arange(rows) * 3, generator.integers(0, 7, rows), probabilities, EXPRESSIONS, "test", "sha256:0"
-    )
+    labels = generator.integers(0, 7, rows)
+    return Predictions(np.arange(rows) * 3, labels, probabilities, EXPRESSIONS, "test", "sha256:0")
 
 
 def test_merged_predictions_are_rescaled_sums():
@@ -161,8 +159,7 @@ def test_merged_predictions_are_rescaled_sums():
     expected = []
     for row, label, shares in zip(predictions.sample_ids, predictions.labels, predictions.probabilities, strict=True):
         named = dict(zip(EXPRESSIONS, shares, strict=True))
-        positive = named["happy"] + named["surprise"]
-        negative = named["angry"] + named["fear"] + named["sad"]
+        positive, negative = named["happy"] + named["surprise"], named["angry"] + named["fear"] + named["sad"]
         name = EXPRESSIONS[label]
         if name not in {"disgust", "neutral"}:
             truth = 0 if name in {"happy", "surprise"} else 1
@@ -185,8 +182,7 @@ def test_impossible_merges_are_refused():
         predictions.subset(predictions.labels == 1).with_scheme(parse_scheme("five"))
     predictions = seven_classes()
     some = predictions.subset(np.array([5, 2]))
-    assert some.sample_ids.tolist() == [15, 6]
-    assert some.labels.tolist() == predictions.labels[[5, 2]].tolist()
+    assert (some.sample_ids.tolist(), some.labels.tolist()) == ([15, 6], predictions.labels[[5, 2]].tolist())
     assert (some.probabilities == predictions.probabilities[[5, 2]]).all()
     with raises(DataError, "predictions"):
         predictions.subset(predictions.sample_ids < 0)

@@ -30,8 +30,7 @@ def predictions():
     answers = np.full((5, 10), 0.01)
     answers[np.arange(5), [HAPPY, UNKNOWN, CONTEMPT, HAPPY, HAPPY]] = 0.91
     answers[1, [SAD, UNKNOWN]] = 0.4, 0.52  # "unknown" leads, and does not compete
-    labels = np.array([EXPRESSIONS.index("happy"), EXPRESSIONS.index("sad"), 6, 3, 3])
-    own = np.full((5, 7), 0.05)
+    labels, own = np.array([EXPRESSIONS.index("happy"), EXPRESSIONS.index("sad"), 6, 3, 3]), np.full((5, 7), 0.05)
     own[np.arange(5), labels] = 0.7
     votes = VotePredictions(counts, FERPLUS_CLASSES, answers, "perceived")
     return Predictions(np.arange(10, 15), labels, own, EXPRESSIONS, "validation", "", votes=votes)
@@ -42,20 +41,23 @@ def test_majority_by_hand(predictions):
     found = evaluate_votes(predictions, {"first two": np.arange(5) < 2, "others": np.arange(5) >= 2}, resamples=20)
     assert (found.samples, found.with_majority) == (5, 3)
     own, label = found.majority
-    assert (own.output, label.output) == ("perceived", BASELINE)
-    assert own.evaluation.classes == FERPLUS_CLASSES[:8]
-    assert own.evaluation.accuracy.value == 1
-    assert label.evaluation.accuracy.value == pytest.approx(2 / 3)
+    assert (own.output, label.output, own.evaluation.classes) == ("perceived", BASELINE, FERPLUS_CLASSES[:8])
+    assert (own.evaluation.accuracy.value, label.evaluation.accuracy.value) == (1, pytest.approx(2 / 3))
     assert re.findall(r"([\d.]+)(?:% \[| of)", str(found)) == ["3", "100.0", "66.7"]
     parts = [(part.value, part.count, part.accuracy.value) for part in label.subsets]
     assert parts == [("first two", 2, 1.0), ("others", 1, 0.0)]
+    # No votes; a label-only model whose classes no annotator could choose; a scheme that merged the classes.
+    assert evaluate_votes(replace(predictions, votes=None)) is None
+    alone = replace(predictions.votes, probabilities=None, output="")
+    assert evaluate_votes(replace(predictions, classes=("a", "b", "c", "d", "e", "f", "g"), votes=alone)) is None
+    assert predictions.with_scheme(parse_scheme("binary")).votes is None
+    assert [each.output for each in evaluate_votes(replace(predictions, votes=alone)).majority] == [BASELINE]
 
 
 def test_distribution_agrees_with_scipy():
     predictions = _random(200)
     counts, answers = predictions.votes.counts, predictions.votes.probabilities
-    truth = counts / counts.sum(axis=1, keepdims=True)
-    found = evaluate_votes(predictions, resamples=200).distribution
+    truth, found = counts / counts.sum(axis=1, keepdims=True), evaluate_votes(predictions, resamples=200).distribution
     assert found.vote_entropy == pytest.approx(entropy(truth, axis=1).mean())
     assert found.cross_entropy.value == pytest.approx((entropy(truth, axis=1) + entropy(truth, answers, axis=1)).mean())
     assert found.cross_entropy.low < found.cross_entropy.value < found.cross_entropy.high
@@ -85,8 +87,7 @@ def test_vote_metrics_resample_whole_groups():
 
 def test_calibration_by_hand():
     """Two bins: 0.9 predicted where 8 of 10 voters agree, 0.5 where 6 of 10 do. (0.1 + 0.1) / 2 = 0.1."""
-    counts = np.array([[8, 2], [6, 4]])
-    answers = np.array([[0.9, 0.1], [0.5, 0.5]])
+    counts, answers = np.array([[8, 2], [6, 4]]), np.array([[0.9, 0.1], [0.5, 0.5]])
     votes = VotePredictions(counts, ("happy", "sad"), answers, "perceived")
     predictions = Predictions(np.arange(2), np.array([0, 0]), answers, ("happy", "sad"), "test", "", votes=votes)
     found = evaluate_votes(predictions, resamples=5).distribution
@@ -99,8 +100,7 @@ def test_calibration_by_hand():
 
 def test_samples_without_votes_are_left_out():
     """Oracle: the same predictions without those samples."""
-    predictions = _random(120)
-    asked = np.arange(120) % 3 > 0
+    predictions, asked = _random(120), np.arange(120) % 3 > 0
     some = replace(predictions.votes, counts=np.where(asked[:, None], predictions.votes.counts, 0))
     found = evaluate_votes(replace(predictions, votes=some), {"all": np.ones(120, dtype=bool)}, resamples=50)
     expected = evaluate_votes(predictions.subset(asked), {"all": np.ones(80, dtype=bool)}, resamples=50)
@@ -108,15 +108,6 @@ def test_samples_without_votes_are_left_out():
     assert {**found.to_dict(), "without_votes": 0} == expected.to_dict()
     none = replace(predictions.votes, counts=np.zeros_like(predictions.votes.counts))
     assert evaluate_votes(replace(predictions, votes=none)) is None
-
-
-def test_votes_without_a_usable_output_are_not_measured(predictions):
-    """No votes; a label-only model whose classes no annotator could choose; a scheme that merged the classes."""
-    assert evaluate_votes(replace(predictions, votes=None)) is None
-    alone = replace(predictions.votes, probabilities=None, output="")
-    assert evaluate_votes(replace(predictions, classes=("a", "b", "c", "d", "e", "f", "g"), votes=alone)) is None
-    assert predictions.with_scheme(parse_scheme("binary")).votes is None
-    assert [each.output for each in evaluate_votes(replace(predictions, votes=alone)).majority] == [BASELINE]
 
 
 def test_predictions_files_keep_votes(tmp_path, predictions):
@@ -132,40 +123,38 @@ def test_predictions_files_keep_votes(tmp_path, predictions):
     assert read_predictions(tmp_path / "alone.npz").votes.probabilities is None
 
 
-@pytest.mark.parametrize(("changes", "named"), [
-    ({"vote_counts": np.ones((5, 9))}, "vote_counts"),
-    ({"vote_counts": np.ones((4, 10)), "vote_probabilities": np.full((4, 10), 0.1)}, "vote_counts"),
-    ({"vote_counts": np.array(3)}, "vote_counts"),
-    ({"vote_counts": -np.ones((5, 10))}, "vote_counts"),
-    ({"vote_counts": np.full((5, 10), np.nan)}, "vote_counts"),
-    ({"vote_probabilities": np.full((5, 9), 0.1)}, "vote_probabilities"),
-    ({"vote_probabilities": np.full((5, 10), 0.2)}, "vote_probabilities"),
-    ({"vote_classes": np.array(["happy"] * 10)}, "vote_classes"),
-    ({"vote_classes": np.arange(10)}, "vote_classes"),
+@pytest.mark.parametrize(("changes", "rule", "found"), [
+    ({"vote_counts": np.ones((5, 9))}, "'vote_counts' must be numbers", "(5, 9)"),
+    ({"vote_counts": np.ones((4, 10)), "vote_probabilities": np.full((4, 10), 0.1)}, "'vote_counts' needs", "4 for 5"),
+    ({"vote_counts": np.array(3)}, "'vote_counts' must be numbers", "()"),
+    ({"vote_counts": -np.ones((5, 10))}, "'vote_counts' must be 0 or more", "[-1, -1"),
+    ({"vote_counts": np.full((5, 10), np.nan)}, "'vote_counts' must be 0 or more", "[nan, nan"),
+    ({"vote_probabilities": np.full((5, 9), 0.1)}, "'vote_probabilities' must be numbers", "(5, 9)"),
+    ({"vote_probabilities": np.full((5, 10), 0.2)}, "'vote_probabilities' must sum to 1", "[0.2, 0.2"),
+    ({"vote_classes": np.array(["happy"] * 10)}, "'vote_classes' must be two unique", "happy, happy"),
+    ({"vote_classes": np.arange(10)}, "'vote_classes' must be strings", "int64"),
 ])  # fmt: skip
-def test_bad_votes_in_a_file_are_refused(tmp_path, predictions, changes, named):
+def test_bad_votes_in_a_file_are_refused(tmp_path, predictions, changes, rule, found):
     write_predictions(tmp_path / "good.npz", predictions)
     with np.load(tmp_path / "good.npz") as stored:
         arrays = {name: stored[name] for name in stored.files}
     np.savez(tmp_path / "bad.npz", **{**arrays, **changes})
-    with raises(DataError, "predictions", f"'{named}'"):
+    with raises(DataError, "predictions", rule, found):
         read_predictions(tmp_path / "bad.npz")
     del arrays["vote_classes"]
     np.savez(tmp_path / "nameless.npz", **arrays)
-    with raises(DataError, "predictions"):
+    with raises(DataError, "predictions", "needs 'vote_classes'"):
         read_predictions(tmp_path / "nameless.npz")
 
 
 def test_vote_info_by_hand():
     """Four faces: one without votes, two that agree with their label, one that does not."""
-    faces = synthetic_faces(7, seed=0).subset(np.arange(4))
-    counts = np.zeros((4, 10), dtype=np.int64)
+    faces, counts = synthetic_faces(7, seed=0).subset(np.arange(4)), np.zeros((4, 10), dtype=np.int64)
     counts[[0, 1], [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels][:2]] = 8
     counts[2, CONTEMPT] = 6
     counts[2, UNKNOWN] = 2
     found = vote_info(replace(faces, votes=counts, vote_classes=FERPLUS_CLASSES))
-    assert (found["images"], found["comparable"]) == (3, 3)
-    assert found["agreement"] == pytest.approx(2 / 3)
+    assert (found["images"], found["comparable"], found["agreement"]) == (3, 3, pytest.approx(2 / 3))
     assert found["fractions"]["unknown"] == pytest.approx(2 / 24)
     assert vote_info(faces) is None
     assert vote_info(replace(faces, votes=counts * 0, vote_classes=FERPLUS_CLASSES)) is None
@@ -184,8 +173,7 @@ def test_the_ceiling_of_six_votes_by_hand():
     """Oracle: six votes, four of them a. A panel is a with P(4, 5 or 6 of 6 at 2/3), tied with P(3), else b."""
     found = vote_ceiling(np.array([[4, 2, 0]]), ["a", "b", "c"], panels=20_000, resamples=5)
     first = (240 + 192 + 64 + 160 / 2) / 3**6
-    assert found.samples == 1
-    assert found.second_panel.value == pytest.approx(first**2 + (1 - first) ** 2, abs=0.01)
+    assert (found.samples, found.second_panel.value) == (1, pytest.approx(first**2 + (1 - first) ** 2, abs=0.01))
     assert found.best_answer.value == pytest.approx(first, abs=0.01)
     counts = np.array([[0.7, 0.3], [1, 0], [4, 0], [3, 3], [0, 0]])
     assert vote_ceiling(counts, ["a", "b"]) is None
@@ -235,8 +223,7 @@ def test_public_test_leaves_3199_images(fer2013_dev):
 
 def test_accuracy_counts_images_with_a_majority_alone():
     """By hand: of four images one has no majority; "unknown" is no prediction, so the next best counts."""
-    votes = np.array([row(happy=10), row(sad=10), row(unknown=10), row(fear=10)])
-    probabilities = np.zeros((4, 10))
+    votes, probabilities = np.array([row(happy=10), row(sad=10), row(unknown=10), row(fear=10)]), np.zeros((4, 10))
     happy, sad, unknown = (FERPLUS_CLASSES.index(name) for name in ("happy", "sad", "unknown"))
     probabilities[0, [unknown, happy]] = 0.6, 0.4
     probabilities[1, sad] = probabilities[2, happy] = probabilities[3, sad] = 1

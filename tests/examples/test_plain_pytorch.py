@@ -52,8 +52,7 @@ def test_it_learns_and_its_file_gives_the_same_probabilities(plain, tables, tmp_
     assert metrics["majority_accuracy"] > 0.95
     assert 0 < metrics["calibration_error"] < 0.1
     session = onnxruntime.InferenceSession(tmp_path / "plain.onnx")
-    images = plain.to_input(data["PublicTest"].images).numpy()
-    label, votes = session.run(["label", "votes"], {"images": images})
+    label, votes = session.run(["label", "votes"], {"images": plain.to_input(data["PublicTest"].images).numpy()})
     assert (label.argmax(axis=1) == data["PublicTest"].labels.numpy()).mean() == pytest.approx(metrics["accuracy"])
     assert votes.sum(axis=1) == pytest.approx(np.ones(150), abs=1e-5)
 
@@ -67,21 +66,15 @@ def test_a_parquet_file_gives_the_pixels_that_were_put_in(plain, tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({**columns, "usage": usage}), tmp_path / "faces.parquet")
     data = plain.read_parquet(tmp_path / "faces.parquet")
     np.testing.assert_array_equal(data["PublicTest"].images[:, 0], images[[1, 3]])
-    assert data["PublicTest"].labels.tolist() == [1, 3]
-    assert data["Training"].votes[:, 0].tolist() == [1, 1]
+    assert (data["PublicTest"].labels.tolist(), data["Training"].votes[:, 0].tolist()) == ([1, 3], [1, 1])
 
 
 def test_the_temperature_makes_the_labels_most_likely(plain):
     """Oracle: a grid of temperatures."""
     torch.manual_seed(0)
     labels = torch.randint(0, 7, (500,))
-    logits = 3 * (torch.nn.functional.one_hot(labels, 7) + torch.randn(500, 7))
-    grid = torch.arange(0.2, 8, 0.01)
+    logits, grid = 3 * (torch.nn.functional.one_hot(labels, 7) + torch.randn(500, 7)), torch.arange(0.2, 8, 0.01)
     losses = [torch.nn.functional.cross_entropy(logits / each, labels) for each in grid]
-    assert plain.fit_temperature(logits, labels) == pytest.approx(
-        float(grid[int(torch.stack(losses).argmin())]), abs=0.02
-    )
-
-
-def test_nothing_of_mien_is_imported():
+    best = float(grid[int(torch.stack(losses).argmin())])
+    assert plain.fit_temperature(logits, labels) == pytest.approx(best, abs=0.02)
     assert not re.search(r"^\s*(from|import) mien", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)

@@ -35,17 +35,14 @@ def test_maps_are_finite_reproducible_and_inside_the_crop(method, explainer, fac
 @pytest.mark.parametrize("method", METHODS)
 def test_attribute_explains_the_predicted_class_unless_another_is_given(method, explainer, faces):
     images = np.asarray(faces.images[:2])
-    predicted = explainer.predict(images).argmax(axis=1)
-    maps = explainer.attribute(images, method=method)
+    predicted, maps = explainer.predict(images).argmax(axis=1), explainer.attribute(images, method=method)
     assert maps == pytest.approx(explainer.attribute(images, predicted, method=method), abs=1e-7)
     assert not np.allclose(maps, explainer.attribute(images, (predicted + 1) % 7, method=method), rtol=1e-3, atol=0)
 
 
 def test_occlusion_needs_no_network(explainer, faces):
-    images = np.asarray(faces.images[:2])
-    without = Explainer(explainer.predict, 44)
-    assert without.methods == ["occlusion"]
-    assert explainer.methods == list(METHODS)
+    images, without = np.asarray(faces.images[:2]), Explainer(explainer.predict, 44)
+    assert (without.methods, explainer.methods) == (["occlusion"], list(METHODS))
     assert np.array_equal(without.attribute(images), explainer.attribute(images, method="occlusion"))
     with raises(DataError, "method-unknown", "'gradcam'"):
         explainer.attribute(images, method="grad-cam")
@@ -72,17 +69,11 @@ def test_true_map_beats_moved_maps(lit, spot):
     expected = measure_faithfulness(spot, lit, maps, crop_px=12, steps=9)
     maps[:, :2] = 99
     assert measure_faithfulness(spot, lit, maps, crop_px=12, steps=9) == expected
-
-
-def test_random_map_does_not_beat_moved_maps(lit, spot):
     noise = np.random.default_rng(1).random(lit.shape).astype(np.float32)
     for maps in (noise, np.zeros_like(noise)):
         deletion, _ = measure_faithfulness(spot, lit, maps, steps=16)
         assert deletion.low < 0 < deletion.high
     assert measure_faithfulness(spot, lit, 1 - true_maps(lit), steps=16)[0].high < 0
-
-
-def test_equal_seeds_give_equal_gains(lit, spot):
     noise = np.random.default_rng(1).random(lit.shape).astype(np.float32)
     first, second, other = (measure_faithfulness(spot, lit, noise, seed=seed) for seed in (4, 4, 5))
     assert first == second
@@ -100,14 +91,10 @@ def test_pixel_ranks_begin_at_the_largest_inside_the_window():
     found = mean_maps(maps, [4, 4, 2])
     assert found[4].tolist() == [[0.5, 0.5], [0, 0]]
     assert not found[2].any()
-
-
-def test_removal_curves_change_pixels_in_order():
     before, after = np.full((1, 2, 2), 255, np.uint8), np.zeros((1, 2, 2), np.uint8)
     ranks = np.array([[[0, 1], [2, 3]]])
     seen = removal_curves(lambda x: x.reshape(-1, 4).sum(axis=1, keepdims=True) / 1020, before, after, ranks, [0], 4)
-    assert seen == pytest.approx(np.array([[1, 0.75, 0.5, 0.25, 0]]))
-    assert area(seen) == pytest.approx([0.5])
+    assert (seen, area(seen)) == (pytest.approx(np.array([[1, 0.75, 0.5, 0.25, 0]])), pytest.approx([0.5]))
 
 
 def test_colours_equal_magma():
@@ -121,16 +108,12 @@ def test_colours_equal_magma():
 def test_overlay_keeps_the_face_where_the_map_is_empty():
     face = np.array([[10, 200], [90, 90]], dtype=np.uint8)
     image = overlay(face, np.array([[0.0, -5.0], [0.0, 0.0]]), enlarge=3)
-    assert image.shape == (6, 6, 3)
-    assert image.dtype == np.uint8
+    assert (image.shape, image.dtype) == ((6, 6, 3), np.uint8)
     assert (image == face.repeat(3, 0).repeat(3, 1)[:, :, None]).all()
     full = overlay(face, np.ones((2, 2)), enlarge=1).astype(int)
     assert (full[0, 1] - full[0, 0] > 50).all(), "light and dark of the face show through the strongest colour"
     assert np.ptp(full[0, 0]) > 20, "and it is coloured"
-
-
-def test_overlay_ignores_a_single_outlier():
-    """One of 1,000 equal values is a thousand times as large: the others are coloured as strongly as without it."""
+    # One of 1,000 equal values is a thousand times as large: the others are coloured as strongly as without it.
     face, even = np.full((40, 25), 100, dtype=np.uint8), np.ones((40, 25))
     outlier = even.copy()
     outlier[7, 7] = 1000
@@ -152,26 +135,14 @@ def one_pixel(images):
 def test_occlusion_finds_the_pixel_of_a_one_pixel_model(squares):
     """By hand: every patch that covers the pixel makes the same drop, every other none."""
     squares[:, 5, 9] = 255
-    maps = occlusion(one_pixel, squares, SEEN, patch_px=3, stride_px=1)
-    fill = np.rint(squares.mean(axis=(1, 2)))
+    maps, fill = occlusion(one_pixel, squares, SEEN, patch_px=3, stride_px=1), np.rint(squares.mean(axis=(1, 2)))
     assert maps[:, 5, 9] == pytest.approx(1 - fill / 255, abs=1e-6)
     # A pixel two to the right shares one of its three columns of positions with the seen one.
     assert maps[:, 5, 11] == pytest.approx((1 - fill / 255) / 3, abs=1e-6)
     assert not maps[:, :3].any()
     assert not maps[:, 8:].any()
     assert occlusion(one_pixel, squares, np.ones(5, dtype=np.int64), patch_px=3, stride_px=1) == pytest.approx(-maps)
-
-
-def test_patches_cover_the_crop_exactly():
-    masks = patch_masks(16, 5, 3, 12)
-    assert (masks.sum(axis=(1, 2)) == 25).all()
-    covered = masks.any(axis=0)
-    assert covered[2:14, 2:14].all()
-    assert covered.sum() == 144
-
-
-def test_patch_has_the_mean_grey_of_the_crop(squares):
-    """By hand: the drop says what the seen pixel was covered with; a white border has no part in it."""
+    # By hand: the drop says what the seen pixel was covered with; a white border has no part in it.
     bordered = np.full_like(squares, 255)
     bordered[:, 2:14, 2:14] = squares[:, 2:14, 2:14] // 2
     bordered[:, 5, 9] = 255
@@ -179,3 +150,8 @@ def test_patch_has_the_mean_grey_of_the_crop(squares):
     fill = np.rint(bordered[:, 2:14, 2:14].mean(axis=(1, 2)))
     assert (fill < 80).all()
     assert maps[:, 5, 9] == pytest.approx(1 - fill / 255, abs=1e-6)
+    masks = patch_masks(16, 5, 3, 12)
+    assert (masks.sum(axis=(1, 2)) == 25).all()
+    covered = masks.any(axis=0)
+    assert covered[2:14, 2:14].all()
+    assert covered.sum() == 144

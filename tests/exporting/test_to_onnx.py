@@ -22,18 +22,15 @@ from support import raises
 
 
 def test_exported_file_equals_torch_and_has_its_manifest(tmp_path, tiny_run, faces):
-    file = tmp_path / "x.onnx"
-    exported = export_run(tiny_run)
+    file, exported = tmp_path / "x.onnx", export_run(tiny_run)
     exported.write(file)
     parity = exported.parity
     assert parity.largest_difference < 1e-5
     assert parity.agreement == 1.0
-    manifest = read_manifest(file)
-    recipe = tiny_run.read_recipe()
+    manifest, recipe = read_manifest(file), tiny_run.read_recipe()
     tensors, facts = checkpoint.load(tiny_run.best)
     assert (manifest.classes, manifest.input) == (faces.classes, recipe.input)
-    assert manifest.recipe == recipe.model_dump(mode="json")
-    assert manifest.recipe_digest == recipe.digest
+    assert (manifest.recipe, manifest.recipe_digest) == (recipe.model_dump(mode="json"), recipe.digest)
     assert (manifest.data_fingerprint, manifest.epoch) == (faces.fingerprint_without_test, facts["epoch"])
     assert manifest.scores == read_manifest(tiny_run.model).scores != {}
     running = ("running_mean", "running_var", "num_batches_tracked")
@@ -104,15 +101,6 @@ def test_export_keeps_the_rule_no_path_and_no_metrics_of_another_epoch(own_run, 
         export_run(run)
 
 
-def test_export_refuses_nan_weights(own_run):
-    tensors, facts = checkpoint.load(own_run.best)
-    checkpoint.save(own_run.best, {**tensors, "head.bias": tensors["head.bias"] * float("nan")}, facts)
-    before = own_run.model.read_bytes()
-    with raises(ModelError, "export-failed"):
-        mien.export(own_run.path)
-    assert own_run.model.read_bytes() == before
-
-
 @pytest.fixture(scope="module")
 def inputs(tiny_run, faces):
     return to_input(np.asarray(faces.images[:200]), open_model(tiny_run.model)[1].input)
@@ -131,8 +119,7 @@ def test_fp16_equals_fp32_with_rounded_matrices(tiny_run, inputs):
         values = onnx.numpy_helper.to_array(tensor)
         if values.dtype == np.float32 and values.ndim > 1:
             tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16).astype(np.float32), tensor.name))
-    half = to_fp16(graph)
-    expected = logits(rounded.SerializeToString(), inputs)
+    half, expected = to_fp16(graph), logits(rounded.SerializeToString(), inputs)
     assert logits(half, inputs) == pytest.approx(expected, abs=1e-5)
     assert not np.array_equal(expected, logits(graph, inputs))
     kinds = {tensor.name: tensor.data_type for tensor in onnx.load_model_from_string(half).graph.initializer}
@@ -140,12 +127,18 @@ def test_fp16_equals_fp32_with_rounded_matrices(tiny_run, inputs):
     assert sum(name.endswith(".half") for name in kinds) >= 5
 
 
-def test_to_fp16_refuses_weights_beyond_its_range(tiny_run):
+def test_export_refuses_nan_and_weights_beyond_fp16s_range(tiny_run, own_run):
     model = onnx.load_model_from_string(tiny_run.model.read_bytes())
     tensor = next(each for each in model.graph.initializer if each.name == "network.head.weight")
     tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * 1e7, tensor.name))
     with raises(ModelError, "export-failed"):
         to_fp16(model.SerializeToString())
+    tensors, facts = checkpoint.load(own_run.best)
+    checkpoint.save(own_run.best, {**tensors, "head.bias": tensors["head.bias"] * float("nan")}, facts)
+    before = own_run.model.read_bytes()
+    with raises(ModelError, "export-failed"):
+        mien.export(own_run.path)
+    assert own_run.model.read_bytes() == before
 
 
 def test_int8_has_scales_per_channel_and_nearly_equal_outputs(tiny_run, inputs, capfd):
@@ -160,8 +153,7 @@ def test_int8_has_scales_per_channel_and_nearly_equal_outputs(tiny_run, inputs, 
     assert kernels
     for name, kernel in kernels.items():
         assert kernel.data_type == onnx.TensorProto.INT8
-        scale = constants[name.replace("_quantized", "_scale")]
-        assert list(scale.dims) == [kernel.dims[0]], "one scale a channel"
+        assert list(constants[name.replace("_quantized", "_scale")].dims) == [kernel.dims[0]], "one scale a channel"
 
     def shares(graph):
         powers = np.exp(logits(graph, inputs))

@@ -36,11 +36,9 @@ def crop(rgb, square):
 def test_each_pixel_is_the_nearest_one_of_the_image(height, width, left, top, wide, high, size, down):
     """Oracle: pixel by pixel, the position clamped to the image. Where the square lies is tested below."""
     rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    cut = crop(rgb, square_around(Box(left, top, wide, high), Margin(size, down)))
-    longer = max(wide, high)
+    cut, longer = crop(rgb, square_around(Box(left, top, wide, high), Margin(size, down))), max(wide, high)
     side = max(round(size * longer), 1)
-    first_row = round(top + high / 2 + down * longer - side / 2)
-    first_column = round(left + wide / 2 - side / 2)
+    first_row, first_column = round(top + high / 2 + down * longer - side / 2), round(left + wide / 2 - side / 2)
     assert cut.shape == (side, side, 3)
     for row in range(side):
         for column in range(side):
@@ -59,8 +57,7 @@ def test_each_pixel_is_the_nearest_one_of_the_image(height, width, left, top, wi
 def test_the_square_lies_where_it_was_worked_out_by_hand(box, margin, rows, columns):
     y, x = np.mgrid[:80, :90].astype(np.uint8)
     cut = crop(np.dstack([y, x, x]), square_around(box, margin))
-    assert (cut[0, 0, 0], cut[-1, -1, 0] + 1) == rows
-    assert (cut[0, 0, 1], cut[-1, -1, 1] + 1) == columns
+    assert ((cut[0, 0, 0], cut[-1, -1, 0] + 1), (cut[0, 0, 1], cut[-1, -1, 1] + 1)) == (rows, columns)
     assert cut.shape == (rows[1] - rows[0], columns[1] - columns[0], 3)
 
 
@@ -74,12 +71,16 @@ def test_eyes_and_mouth_say_where_the_square_lies():
     assert square_around(box, margin, {name: POINTS[name] for name in ("right_eye", "left_eye")}) == Box(5, 30, 50, 50)
     twice = {name: (2 * x, 2 * y) for name, (x, y) in POINTS.items()}
     assert square_around(Box(20, 40, 80, 100), margin, twice) == Box(-6, 18, 141, 141)
-
-
-def test_landmarks_move_with_their_box():
-    """Oracle: by hand. The box becomes twice as wide, three times as high and moves by 5 and 7."""
+    # Oracle: by hand. The box becomes twice as wide, three times as high and moves by 5 and 7.
     face = Face(Box(10, 20, 40, 50), 0.9, {"nose": (30.0, 45.0)}).moved(Box(15, 27, 80, 150))
     assert face == Face(Box(15, 27, 80, 150), 0.9, {"nose": (55.0, 102.0)})
+    # Oracle: by hand, in an image of 50 x 30 pixels.
+    box, image = Box(-5, 10, 20, 40), np.arange(30 * 50).reshape(30, 50)
+    left, top, width, height = box
+    assert (left, top, width, height) == (-5, 10, 20, 40)
+    assert (box.xyxy, box.clipped(50, 30)) == ((-5, 10, 15, 50), Box(0, 10, 15, 20))
+    assert np.array_equal(box.crop(image), image[10:30, 0:15])
+    assert Box(90, 90, 5, 5).crop(image).tolist() == [[image[29, 49]]]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -87,8 +88,7 @@ def test_faces_are_stacked_as_the_model_reads_them(count):
     rgb = np.random.default_rng(2).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     squares = [Box(10 * i, 5, 20, 20) for i in range(count)]
     crops = crop_faces(rgb, squares, 48)
-    assert crops.shape == (count, 48, 48)
-    assert crops.dtype == np.uint8
+    assert (crops.shape, crops.dtype) == ((count, 48, 48), np.uint8)
     for square, cut in zip(squares, crops, strict=True):
         assert np.array_equal(cut, grey_square(crop(rgb, square), 48))
 
@@ -115,17 +115,6 @@ def test_a_square_that_is_laid_out_in_part_holds_the_same_face_at_the_same_place
     (in_part,) = crop_faces(rgb, [square], 48)
     assert (whole != in_part).any()
     assert np.abs(whole.astype(int) - in_part).mean() < 1
-
-
-def test_a_box_says_its_corners_and_cuts_what_is_inside_the_image():
-    """Oracle: by hand, in an image of 50 x 30 pixels."""
-    box, image = Box(-5, 10, 20, 40), np.arange(30 * 50).reshape(30, 50)
-    left, top, width, height = box
-    assert (left, top, width, height) == (-5, 10, 20, 40)
-    assert box.xyxy == (-5, 10, 15, 50)
-    assert box.clipped(50, 30) == Box(0, 10, 15, 20)
-    assert np.array_equal(box.crop(image), image[10:30, 0:15])
-    assert Box(90, 90, 5, 5).crop(image).tolist() == [[image[29, 49]]]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -50,8 +50,7 @@ def test_a_face_that_fills_the_image_is_found(detector, astronaut, astronaut_fac
 
 def test_detect_checks_doubtful_faces_alone(detector, astronaut, monkeypatch):
     """Oracle: how often the network runs: once for a sure face, and once more for each doubtful one."""
-    runs = []
-    run = YuNet._run
+    runs, run = [], YuNet._run
     monkeypatch.setattr(YuNet, "_run", lambda *given: runs.append(run(*given)) or runs[-1].copy())
     assert detector.detect(astronaut)[0].score >= SURE
     assert len(runs) == 1
@@ -84,6 +83,11 @@ def test_only_dark_images_are_brightened():
     assert light[20, 20, 0] == int(int(ramp[20, 20, 0]) * 255 / np.percentile(ramp[::4, ::4], 99.5))
     np.testing.assert_array_equal(brightened(ramp + np.uint8(100)), ramp + 100)
     np.testing.assert_array_equal(brightened(np.full((8, 8, 3), 2, dtype=np.uint8)), 63)
+    # A detector may have logits as scores.
+    logits = Fixed(Face(Box(0, 0, 9, 9), -2.0, {}), Face(Box(0, 0, 8, 8), 1.0, {}))
+    logits.score_range = (-5.0, 5.0)
+    (face,) = LimitedDetector(logits, min_score=0.0).detect(np.zeros((1, 1, 3), dtype=np.uint8))
+    assert face.score == 1
 
 
 def test_images_without_a_face_have_none(detector, faceless):
@@ -106,9 +110,8 @@ def test_boxes_never_leave_the_image(monkeypatch, box, inside):
     assert [face.box for face in mien.faces.detect(scene)] == [inside]
     (photo,) = mien.load("fast").stream([scene], detector=Fixed(box))
     assert [prediction.box for prediction in photo.predictions] == [inside]
-    expected = crop_faces(
-        scene, [square_around(box, Fixed.margin)], *mien.load("fast").manifest.input.size_and_channels
-    )
+    form = mien.load("fast").manifest.input.size_and_channels
+    expected = crop_faces(scene, [square_around(box, Fixed.margin)], *form)
     np.testing.assert_array_equal(photo.predictions[0].crop, expected[0])
 
 
@@ -123,13 +126,4 @@ THREE = Fixed(*(Face(Box(0, 0, side, side), score, {}) for side, score in ((90, 
 def test_faces_outside_the_limits_are_left_out(limits, sides):
     detector = LimitedDetector(THREE, **limits)
     assert [face.box.width for face in detector.detect(np.zeros((1, 1, 3), dtype=np.uint8))] == sides
-    assert (detector.name, detector.margin) == (THREE.name, THREE.margin)
-    assert detector.score_range == THREE.score_range
-
-
-def test_a_least_score_of_0_is_a_limit():
-    """A detector may have logits as scores."""
-    logits = Fixed(Face(Box(0, 0, 9, 9), -2.0, {}), Face(Box(0, 0, 8, 8), 1.0, {}))
-    logits.score_range = (-5.0, 5.0)
-    (face,) = LimitedDetector(logits, min_score=0.0).detect(np.zeros((1, 1, 3), dtype=np.uint8))
-    assert face.score == 1
+    assert (detector.name, detector.margin, detector.score_range) == (THREE.name, THREE.margin, THREE.score_range)

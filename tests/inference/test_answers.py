@@ -61,8 +61,7 @@ def test_what_people_would_say_is_the_default(voted_run, voted_faces):
     images = np.asarray(voted_faces.images[:8])
     session, manifest = open_model(voted_run.model)
     fer2013, perceived = session.run(["logits", "logits_perceived"], {"images": to_input(images, manifest.input)})
-    logits = {"fer2013": fer2013, "perceived": perceived}
-    model = mien.load(voted_run.path)
+    logits, model = {"fer2013": fer2013, "perceived": perceived}, mien.load(voted_run.path)
     assert (model.output.name, model.classes) == ("perceived", FERPLUS_CLASSES)
     for name, found in (("perceived", model), ("fer2013", mien.load(voted_run.path, output="fer2013"))):
         divided = logits[name].astype(np.float64) / manifest.output(name).temperature
@@ -88,8 +87,7 @@ def test_the_answer_of_a_rule_is_the_default_everywhere(mien, voted_run, voted_f
     """Oracle: the rule, applied to the shares of people that the output ``perceived`` still gives."""
     from mien import load
 
-    file = with_rule(voted_run, tmp_path / "ruled.onnx")
-    images = np.asarray(voted_faces.images[:8])
+    file, images = with_rule(voted_run, tmp_path / "ruled.onnx"), np.asarray(voted_faces.images[:8])
     model = load(file)
     assert (model.output.name, "unknown" in model.classes) == ("answer", False)
     shares = load(file, output="perceived").probabilities(images)
@@ -153,8 +151,7 @@ def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path)
     for suffix in (".csv", ".parquet", ".jsonl"):
         assert mien(*asked, "--out", tmp_path / f"x{suffix}").code == 0
     table = parquet.read_table(tmp_path / "x.parquet")
-    assert table.column_names == head
-    assert table["unsure"].to_pylist() == [each["unsure"] for each in expected]
+    assert (table.column_names, table["unsure"].to_pylist()) == (head, [each["unsure"] for each in expected])
     assert (tmp_path / "x.csv").read_text() == mien(*asked, "--csv").out
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     assert [line["not_a_face"] for line in lines] == [each["not_a_face"] for each in expected]
@@ -179,8 +176,7 @@ def test_the_command_answers_by_another_output(mien, voted_run, tiny_run, crops,
 @pytest.mark.parametrize("output", ["perceived", "fer2013"])
 def test_explanations_are_of_the_output_that_answers(voted_run, voted_faces, output):
     """Oracle: the same model's prediction for the same crop."""
-    model = mien.load(voted_run.path, output=output)
-    face = np.asarray(voted_faces.images[0])
+    model, face = mien.load(voted_run.path, output=output), np.asarray(voted_faces.images[0])
     (explained,) = mien.explain(model, [face], method="occlusion", crops=True)
     (predicted,) = model.predict_crops([face])
     assert explained.prediction.classes == predicted.classes

@@ -57,8 +57,7 @@ def test_a_label_is_above_its_box_or_below_or_over_it_but_inside_the_image(box, 
     """Oracle: rows with a long line of the label's background, by hand; the label's text has 11 pixels."""
     dark = (drawn([Prediction("x", ("sad", "happy"), np.array([0.2, 0.8]), box)]) == (20, 20, 24)).all(axis=2)
     assert dark[slice(*rows)].sum() > 300
-    outside = dark[: max(rows[0] - 1, 0)].sum() if rows[0] < box.top else 0
-    assert outside == 0
+    assert (dark[: max(rows[0] - 1, 0)].sum() if rows[0] < box.top else 0) == 0
 
 
 def test_each_classes_bar_is_as_long_as_its_share(words):
@@ -83,13 +82,11 @@ def pixels_of(image, colour):
 
 def test_the_colour_says_the_expression_and_dashes_the_doubt():
     """Oracle: pixels in the colour that the pages give to the class."""
-    colours = class_colours(("sad", "happy", "not-a-face"))
-    sure = drawn([of([0.1, 0.9, 0.0])])
+    colours, sure = class_colours(("sad", "happy", "not-a-face")), drawn([of([0.1, 0.9, 0.0])])
     assert pixels_of(sure, colours["happy"]) > 500
     assert pixels_of(sure, colours["sad"]) == 0
     assert 100 < pixels_of(drawn([of([0.45, 0.35, 0.2])]), colours["sad"]) < 0.8 * pixels_of(sure, colours["happy"])
-    unsure = drawn([of([0.45, 0.35, 0.2], perceived=True)])
-    no_face = drawn([of([0.1, 0.1, 0.8], perceived=True)])
+    unsure, no_face = drawn([of([0.45, 0.35, 0.2], perceived=True)]), drawn([of([0.1, 0.1, 0.8], perceived=True)])
     assert not any(pixels_of(each, colour) for each in (unsure, no_face) for colour in colours.values())
     assert pixels_of(no_face, (150, 150, 155)) > 500
 
@@ -189,8 +186,5 @@ def test_images_whose_names_differ_by_jpg_keep_two_places(tmp_path, names, copie
         Image.new("RGB", (30, 30)).save(tmp_path / name, "PNG")
     files = Annotator(tmp_path / "out", [tmp_path / name for name in names])
     order = slice(None, None, -1 if backwards else 1)
-    written = [
-        files.write(str(tmp_path / name), np.zeros((30, 30, 3), dtype=np.uint8), []).name for name in names[order]
-    ]
-    assert written[order] == copies
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(copies)
+    written = [files.write(str(tmp_path / name), np.zeros((30, 30, 3), np.uint8), []).name for name in names[order]]
+    assert (written[order], sorted(path.name for path in (tmp_path / "out").iterdir())) == (copies, sorted(copies))

@@ -40,8 +40,7 @@ def test_whatever_holds_images_is_several(classifier, wrap, tmp_path):
         expected.append([each.answer for each in classifier.predict_crops(images)])
         found = [[len(each) for each in classifier.predict(wrap(images), detector=detector)]]
         found.append([each.answer for each in classifier.predict_crops(wrap(images))])
-        assert found == expected
-        assert len(list(classifier.stream(wrap(images), detector=detector))) == len(images)
+        assert (found, len(list(classifier.stream(wrap(images), detector=detector)))) == (expected, len(images))
 
 
 def test_faces_outside_the_limits_are_left_out_and_crops_get_a_hint(classifier):
@@ -79,8 +78,7 @@ def test_predictions_compare_are_keys_and_hold_box_and_landmarks(classifier):
     assert first != second
     assert first != replace(first, detection_score=0.5)
     assert first != "happy"
-    points = {"right_eye": (30.26, 40.0), "nose": (50.0, 60.0)}
-    fixed = Fixed(BOXES[0])
+    points, fixed = {"right_eye": (30.26, 40.0), "nose": (50.0, 60.0)}, Fixed(BOXES[0])
     fixed.faces = [Face(BOXES[0], 1.0, points)]
     (prediction,) = classifier.predict(SCENE, detector=fixed)
     assert prediction.landmarks == points
@@ -92,7 +90,7 @@ def test_predictions_compare_are_keys_and_hold_box_and_landmarks(classifier):
     assert "box" not in classifier.predict_crops(SCENE)[0].to_dict()
 
 
-def test_a_photo_is_drawn_as_its_annotated_copy_is(classifier):
+def test_a_photo_is_drawn_as_its_annotated_copy_is(classifier, use, tmp_path):
     """Oracle: draw_predictions."""
     (photo,) = classifier.stream([SCENE], detector=Fixed(*BOXES))
     assert np.array_equal(np.asarray(photo.draw()), np.asarray(draw_predictions(SCENE, photo.predictions)))
@@ -100,9 +98,6 @@ def test_a_photo_is_drawn_as_its_annotated_copy_is(classifier):
     (crop_of_face,) = classifier.stream([SCENE], crops=True)
     with raises(DataError, "image-missing"):
         crop_of_face.draw()
-
-
-def test_the_answer_has_the_shape_of_the_question(classifier, use, tmp_path):
     use(BOXES[0])
     for name in ("b.png", "a.png"):
         Image.fromarray(SCENE).save(tmp_path / name)
@@ -119,8 +114,7 @@ def test_photos_tell_size_and_detector_and_leave_bad_ones_out(classifier):
     photos = list(classifier.stream([SCENE, b"no", SCENE], detector=Fixed(*BOXES), on_error=told.__setitem__))
     facts = [(photo.source, photo.width, photo.height, photo.detector) for photo in photos]
     assert facts == [(f"image {number}", 200, 120, "fixed") for number in (1, 3)]
-    assert [each.box for each in photos[0].predictions] == list(BOXES)
-    assert {photos[0]: 1}[photos[0]] == 1
+    assert ([each.box for each in photos[0].predictions], {photos[0]: 1}[photos[0]]) == (list(BOXES), 1)
     assert list(told) == ["image 2"]
     assert str(told["image 2"]).startswith("image 2 ")
 
@@ -145,8 +139,7 @@ FACES = [Face(Box(20, 10, 80, 80), 0.9, POINTS), Face(Box(120, 60, 40, 50), 0.7,
 
 def test_the_light_of_a_photo_changes_no_answer(astronaut):
     """Oracle: the photo as it is. In a tenth of its light the crop is read as it is in full light."""
-    faces = [Face(Box(180, 72, 90, 118), 0.9, {})]
-    reader = FaceReader(load("fast"), Fixed(*FACES))
+    faces, reader = [Face(Box(180, 72, 90, 118), 0.9, {})], FaceReader(load("fast"), Fixed(*FACES))
     (full,), (dark,) = (reader.read(photo, faces) for photo in (astronaut, (astronaut * 0.1).astype(np.uint8)))
     assert dark.answer == full.answer == "happy"
     assert dark.probability_vector == pytest.approx(full.probability_vector, abs=0.1)
@@ -173,8 +166,7 @@ def test_known_faces_are_not_detected_again(classifier, monkeypatch):
             raise AssertionError
 
     (prediction,) = FaceReader(classifier, Blind()).read(RGB, FACES[1:])
-    assert prediction.box == FACES[1].box
-    assert FaceReader(classifier, Blind()).read(RGB, []) == []
+    assert (prediction.box, FaceReader(classifier, Blind()).read(RGB, [])) == (FACES[1].box, [])
     monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda wanted: 1 / 0)
     assert FaceReader(classifier).classify(np.zeros((1, 48, 48), np.uint8)).shape == (1, 7)
 

@@ -51,37 +51,20 @@ def test_a_prediction_at_the_prompt_is_one_short_line(astronaut):
     assert len(repr(photo).splitlines()) == 1
 
 
-def test_batches_do_not_change_the_answer(classifier, faces):
+def test_batches_do_not_change_the_answer(classifier, faces, tiny_run):
     images = np.asarray(faces.images[: 2 * BATCH + 3])
     together = classifier.probabilities(images)
     alone = np.concatenate([classifier.probabilities(image[None]) for image in images])
-    assert together == pytest.approx(alone, abs=1e-6)
-    assert together.sum(axis=1) == pytest.approx(1)
+    assert (together, together.sum(axis=1)) == (pytest.approx(alone, abs=1e-6), pytest.approx(1))
     assert classifier.probabilities(images[:0]).shape == (0, 7)
-
-
-def test_features_are_what_the_head_turns_into_probabilities(classifier, faces, tiny_run):
-    """Oracle: the head's own weights, applied by hand."""
+    # Oracle: the head's own weights, applied by hand.
     from safetensors.numpy import load_file
 
-    images = np.asarray(faces.images[: BATCH + 3])
-    weights = load_file(tiny_run.best)
+    images, weights = np.asarray(faces.images[: BATCH + 3]), load_file(tiny_run.best)
     logits = classifier.features(images) @ weights["head.weight"].T + weights["head.bias"]
-    assert softmax(logits.astype(np.float64)) == pytest.approx(
-        classifier.probabilities(images, temperature=1.0), abs=1e-5
-    )
+    expected = classifier.probabilities(images, temperature=1.0)
+    assert softmax(logits.astype(np.float64)) == pytest.approx(expected, abs=1e-5)
     assert classifier.features(images[:0]).shape == (0, 8)
-
-
-def test_the_temperature_of_the_manifest_is_applied(tiny_run, faces, tmp_path, classifier):
-    """Oracle: p(T) is proportional to p ** (1 / T)."""
-    file = tmp_path / "warm.onnx"
-    warm = classifier.manifest.model_copy(update={"temperature": 2.0})
-    file.write_bytes(attach_manifest(tiny_run.model.read_bytes(), warm))
-    images = np.asarray(faces.images[:5])
-    expected = classifier.probabilities(images, temperature=1.0) ** 0.5
-    expected /= expected.sum(axis=1, keepdims=True)
-    assert load(file).probabilities(images) == pytest.approx(expected, abs=1e-9)
 
 
 def test_every_way_to_hand_in_an_image_gives_the_same_prediction(classifier, face_folder):
@@ -94,8 +77,7 @@ def test_every_way_to_hand_in_an_image_gives_the_same_prediction(classifier, fac
     for many in ([file, array], np.stack([array, array]), (file,)):
         predictions = classifier.predict_crops(many)
         assert predictions[0].probability_vector == pytest.approx(expected.probability_vector, abs=1e-6)
-    files = image_files(face_folder / "validation")
-    predictions = classifier.predict_crops(face_folder / "validation")
+    files, predictions = image_files(face_folder / "validation"), classifier.predict_crops(face_folder / "validation")
     assert [prediction.source for prediction in predictions] == [str(file) for file in files]
     assert len(files) == len(set(files)) > 20
     empty = np.empty((0, 48, 48), np.uint8)
@@ -133,9 +115,8 @@ def test_a_stream_takes_arrays_of_images_and_of_paths(classifier, face_folder):
     expected = [photo.predictions[0].probability_vector for photo in classifier.stream(arrays, crops=True)]
     for images in (np.stack(arrays), np.stack([np.stack([each] * 3, axis=-1) for each in arrays]), np.array(files)):
         photos = list(classifier.stream(images, crops=True))
-        assert np.array([photo.predictions[0].probability_vector for photo in photos]) == pytest.approx(
-            np.array(expected), abs=1e-6
-        )
+        found = np.array([photo.predictions[0].probability_vector for photo in photos])
+        assert found == pytest.approx(np.array(expected), abs=1e-6)
 
 
 def test_a_stream_never_holds_more_than_a_batch(classifier, faces):
@@ -199,8 +180,7 @@ def test_a_hundred_thousand_faces_take_the_memory_of_their_answers(classifier):
     many = np.broadcast_to(FACE, (100_000, 48, 48))
     quick.probabilities(many[:64])
     tracemalloc.start()
-    answers = quick.probabilities(many)
-    peak = tracemalloc.get_traced_memory()[1]
+    answers, peak = quick.probabilities(many), tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert answers.shape == (100_000, 7)
     assert peak < 2.5 * answers.nbytes + 10e6
@@ -228,15 +208,21 @@ def test_ten_views_are_the_centre_and_the_four_corners_and_their_mirror_images()
     assert np.array_equal(ten[2][:, 0], np.concatenate([images[:, 0, :1], images[:, 0, :-1]], axis=1))
 
 
-def test_probabilities_are_the_mean_over_the_views(tiny_run, faces):
+def test_probabilities_are_the_mean_over_the_views(tiny_run, faces, tmp_path, classifier):
     """Oracle: each view asked by itself."""
-    model = load(tiny_run.path)
-    images = np.asarray(faces.images[:70])
+    model, images = load(tiny_run.path), np.asarray(faces.images[:70])
     for views in VIEWS:
         alone = [model.probabilities(np.ascontiguousarray(view), 1.5) for view in augmented_views(images, views)]
         found = mean_over_views(lambda shown: model.probabilities(shown, 1.5), images, views)
         assert found == pytest.approx(np.mean(alone, axis=0), abs=1e-6)
     assert mean_over_views(model.probabilities, images[:0], 10).shape == (0, 7)
+    # Oracle: p(T) is proportional to p ** (1 / T).
+    file, warm = tmp_path / "warm.onnx", classifier.manifest.model_copy(update={"temperature": 2.0})
+    file.write_bytes(attach_manifest(tiny_run.model.read_bytes(), warm))
+    images = np.asarray(faces.images[:5])
+    expected = classifier.probabilities(images, temperature=1.0) ** 0.5
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert load(file).probabilities(images) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path):
@@ -258,8 +244,7 @@ def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path)
         and not any(part.startswith(".") for part in path.relative_to(tmp_path).parts)
         and "loop" not in path.parts
     )
-    assert image_files(tmp_path) == expected
-    assert len(expected) == 8
+    assert (image_files(tmp_path), len(expected)) == (expected, 8)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")

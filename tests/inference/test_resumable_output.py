@@ -61,8 +61,7 @@ def test_jsonl_and_csv_hold_every_answer_and_a_row_for_each_face(tmp_path):
     write(tmp_path / "out.jsonl")
     assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == ANSWERS
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
-    answers = [face(0, 0.75) | {"source": "a.png"}]
-    write(tmp_path / "out.csv", answers, replace(COLUMNS, crops=True))
+    write(tmp_path / "out.csv", [face(0, 0.75) | {"source": "a.png"}], replace(COLUMNS, crops=True))
     lines = ["source,answer,top,confidence,sad,happy", "a.png,happy,happy,0.750000,0.250000,0.750000"]
     assert (tmp_path / "out.csv").read_text().splitlines() == lines
 
@@ -71,8 +70,7 @@ def test_parquet_holds_the_same_with_types(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     write(tmp_path / "out.parquet")
     table = parquet.read_table(tmp_path / "out.parquet")
-    assert table.column_names == NAMES
-    assert [tuple(row.values()) for row in table.to_pylist()] == ROWS
+    assert (table.column_names, [tuple(row.values()) for row in table.to_pylist()]) == (NAMES, ROWS)
     kinds = ["string"] * 2 + ["int32"] * 5 + ["double"] + ["string"] * 2 + ["double"] * 3
     assert [str(kind) for kind in table.schema.types] == kinds
 
@@ -195,5 +193,4 @@ def test_a_journal_is_removed_while_it_is_locked(tmp_path, monkeypatch, fails):
             raise KeyError
         journal.add(ANSWERS[0])
         journal.finish(sources())
-    assert locked == [True]
-    assert [path.name for path in tmp_path.iterdir()] == ([] if fails else ["out.csv"])
+    assert (locked, [path.name for path in tmp_path.iterdir()]) == ([True], [] if fails else ["out.csv"])

@@ -58,8 +58,7 @@ def test_it_answers_as_recorded(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_answer_is_made_by_the_rule_of_docs_predict(name):
     """Oracle: the rule in NumPy. Both forms of a model have the same one."""
-    drawn = render_faces(np.arange(7), seed=7)
-    rule = mien.load(name).manifest.answer
+    drawn, rule = render_faces(np.arange(7), seed=7), mien.load(name).manifest.answer
     assert rule == read_manifest(find_run(name).model_int8).answer
     assert 0 < rule.strength < 1
     assert 0.2 < rule.unsure_below < 0.5
@@ -117,10 +116,8 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
     small.write_bytes(tiny_run.model.read_bytes())
     monkeypatch.setattr(locate, "SHIPPED", ("default", "fast"))
     monkeypatch.setattr(locate, "_SHIPPED", tmp_path / "shipped")
-    assert find_model("fast") == small.parent / "model.onnx"
-    assert find_model("fast-int8") == small
-    assert find_run("fast-int8").path == small.parent
-    assert locate.find_trained("fast").path == small.parent
+    assert (find_model("fast"), find_model("fast-int8")) == (small.parent / "model.onnx", small)
+    assert (find_run("fast-int8").path, locate.find_trained("fast").path) == (small.parent, small.parent)
     with raises(ModelError, "model-not-trainable"):
         locate.find_trained("fast-int8")
     with raises(ModelError, "model-missing", "'default'"):
@@ -156,8 +153,7 @@ def test_calibration_is_of_other_rows_and_without_copies(faces, monkeypatch):
     monkeypatch.syspath_prepend(str(RELEASE))
     calibration = runpy.run_path(str(RELEASE / "ship.py"))["calibration"]
     train, validation = (np.flatnonzero(faces.split == split) for split in ("train", "validation"))
-    copies = 10
-    images = np.asarray(faces.images).copy()
+    copies, images = 10, np.asarray(faces.images).copy()
     images[validation[:copies]] = images[train[:copies]]
     images[validation[:2]] = np.minimum(images[validation[:2]], 250) + 5
     labels = faces.labels[validation]

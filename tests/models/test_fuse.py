@@ -54,15 +54,20 @@ def kinds(layers):
 def test_fused_copy_equals_the_network(settings, crop_px, stem, first, second):
     network, images = trained(**settings), torch.randn(5, 1, crop_px, crop_px)
     with torch.inference_mode():
-        before = network(images)
-        copy = fuse_for_inference(network, crop_px)
+        before, copy = network(images), fuse_for_inference(network, crop_px)
         assert torch.allclose(copy(images), before, atol=1e-4 * float(before.abs().max()))
         assert torch.equal(network(images), before), "the network itself is left as it is"
     assert (kinds(copy.stem), kinds(copy.stages[0].entry), kinds(copy.stages[1].entry)) == (stem, first, second)
 
 
-def test_negative_scale_after_pooling_is_not_fused():
-    """It turns the largest of four into the smallest."""
+def test_norms_are_fused_where_they_may_be():
+    network, images = trained(stem_width=20), torch.randn(5, 1, 44, 44)
+    network.stem[1].weight.data[4] = -0.7
+    copy = fuse_for_inference(network, 44)
+    with torch.inference_mode():
+        assert torch.allclose(copy(images), network(images), atol=1e-4)
+    assert kinds(copy.stem) == [nn.Conv2d, nn.ReLU]
+    # It turns the largest of four into the smallest.
     network, images = trained(), torch.randn(5, 1, 44, 44)
     network.stages[1].entry[2].weight.data[4] = -0.7
     copy = fuse_for_inference(network, 44)
@@ -70,34 +75,16 @@ def test_negative_scale_after_pooling_is_not_fused():
         assert torch.allclose(copy(images), network(images), atol=1e-4)
     assert kinds(copy.stages[1].entry) == [nn.Conv2d, nn.MaxPool2d, nn.BatchNorm2d, nn.ReLU]
     assert kinds(copy.stages[0].entry) == [Pairs, nn.MaxPool2d]
-
-
-def test_negative_scale_without_pooling_is_fused():
-    network, images = trained(stem_width=20), torch.randn(5, 1, 44, 44)
-    network.stem[1].weight.data[4] = -0.7
-    copy = fuse_for_inference(network, 44)
-    with torch.inference_mode():
-        assert torch.allclose(copy(images), network(images), atol=1e-4)
-    assert kinds(copy.stem) == [nn.Conv2d, nn.ReLU]
-
-
-def test_last_stage_without_pooling_is_fused():
     network, images = trained(widths=[16, 24, 16], pool_last=False), torch.randn(5, 1, 48, 48)
     copy = fuse_for_inference(network, 48)
     with torch.inference_mode():
         assert torch.allclose(copy(images), network(images), atol=1e-4)
     assert kinds(copy.stages[2].entry) == [Pairs]
-
-
-def test_joined_network_is_fused_in_its_mien_part():
     network, images = trained(name="joined", width=4), torch.randn(5, 1, 44, 44)
     copy = fuse_for_inference(network, 44)
     with torch.inference_mode():
         assert torch.allclose(copy(images), network(images), atol=1e-4)
     assert kinds(copy.light.stages[0].entry) == [Pairs, nn.MaxPool2d]
-
-
-def test_other_networks_are_not_fused():
     torch.manual_seed(0)
     network = build_model(ModelRecipe(name="study-b"), 7, 48)
     copy = fuse_for_inference(network, 48)

@@ -54,8 +54,7 @@ def test_pretrained_grey_features_equal_timms_of_three_equal_channels(timm, tmp_
     """Oracle: timm's colour network on (x, x, x), before its classifier."""
     theirs = trained(timm, backbone, num_classes=classes)
     file = saved(theirs, tmp_path / "w.safetensors")
-    network = network_of(backbone, size_px=160, weights=str(file)).eval()
-    grey = torch.randn(3, 1, 160, 160)
+    network, grey = network_of(backbone, size_px=160, weights=str(file)).eval(), torch.randn(3, 1, 160, 160)
     with torch.inference_mode():
         expected = theirs.forward_head(theirs.forward_features(grey.expand(-1, 3, -1, -1)), pre_logits=True)
         before = network.features(grey)
@@ -85,6 +84,9 @@ def test_building_reads_no_weights(timm, tmp_path):
     before = {name: value.clone() for name, value in random.state_dict().items()}
     assert random.load_pretrained() is None
     assert all(torch.equal(value, before[name]) for name, value in random.state_dict().items())
+    assert "apache-2.0" in network_of().licence
+    assert "not known" in network_of(weights="x.safetensors").licence
+    assert network_of(pretrained=False).licence == "MIT"
 
 
 def test_train_refuses_a_network_file_that_cannot_be_used(timm, tmp_path, weights):
@@ -112,12 +114,6 @@ def test_load_pretrained_refuses_a_partial_match(timm, tmp_path, spoil, classes)
     safetensors.torch.save_file(tensors, tmp_path / "w.safetensors")
     with raises(ModelError, "weights-unreadable"):
         network_of(weights=str(tmp_path / "w.safetensors")).load_pretrained()
-
-
-def test_licence_comes_from_the_weights(timm):
-    assert "apache-2.0" in network_of().licence
-    assert "not known" in network_of(weights="x.safetensors").licence
-    assert network_of(pretrained=False).licence == "MIT"
 
 
 def test_cached_weights_need_no_connection(timm, tmp_path, weights, monkeypatch):
@@ -153,8 +149,7 @@ def test_run_needs_its_weights_file_only_at_the_start(timm, tmp_path, faces, tin
     """Oracle: a frozen epoch leaves the file's weights in the run, bit for bit, first layer folded."""
     model = {"name": "timm", "backbone": "test_resnet", "weights": str(weights)}
     content = {**tiny_recipe.model_dump(), "epochs": 1, "model": model, "tuning": {"frozen_epochs": 1}}
-    recipe = type(tiny_recipe).model_validate(content)
-    run = RunFolder(tmp_path / "run")
+    recipe, run = type(tiny_recipe).model_validate(content), RunFolder(tmp_path / "run")
     train(plan_training(recipe, faces), run)
     assert run.read_environment()["started_from"] == f"sha256:{hashlib.sha256(weights.read_bytes()).hexdigest()}"
     theirs, (ours, _) = safetensors.torch.load_file(weights), checkpoint.load(run.best)

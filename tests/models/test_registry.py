@@ -33,8 +33,7 @@ def narrow(name, classes=5):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_networks_have_right_shapes_and_gradients(name):
-    network = narrow(name)
-    images = torch.randn(4, 1, 48, 48)
+    network, images = narrow(name), torch.randn(4, 1, 48, 48)
     assert network.features(images).shape == (4, network.head.in_features)
     logits = network(images)
     assert logits.shape == (4, 5)
@@ -57,8 +56,7 @@ def test_exported_networks_equal_torch(name):
     for count in (1, 3):
         images = torch.randn(count, 1, 48, 48)
         with torch.inference_mode():
-            ours = network(images).softmax(1).numpy()
-            features_of_torch = network.features(images).numpy()
+            ours, features_of_torch = network(images).softmax(1).numpy(), network.features(images).numpy()
         logits, features = session.run(["logits", "features"], {"images": images.numpy()})
         assert features == pytest.approx(features_of_torch, abs=1e-4, rel=1e-4)
         theirs = np.exp(logits - logits.max(1, keepdims=True))
@@ -158,15 +156,7 @@ def study_b():
     return build_model(ModelRecipe(name="study-b"), 7, 48)
 
 
-def test_study_b_has_the_published_parameter_counts():
-    """Oracle: Keras' summary of the published network at seven classes."""
-    network = study_b()
-    assert sum(parameter.numel() for parameter in network.parameters()) == 1_391_943
-    running = [b for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
-    assert sum(buffer.numel() for buffer in running) == 2_240
-
-
-def test_study_b_layers_have_the_published_order():
+def test_study_b_is_the_published_network():
     network = study_b()
     kinds = [type(layer).__name__ for layer in (*network.stages, *network.dense, network.head)]
     stage = ["Conv2d", "ReLU", "BatchNorm2d"] * 2 + ["MaxPool2d", "Dropout"]
@@ -177,10 +167,12 @@ def test_study_b_layers_have_the_published_order():
             assert (layer.eps, layer.momentum) == (1e-3, 0.01)
         if isinstance(layer, nn.Conv2d):
             assert (layer.kernel_size, layer.padding) == ((3, 3), (0, 0))
-
-
-def test_study_bs_weights_are_glorot_uniform():
-    """Oracle: Glorot & Bengio 2010: uniform within sqrt(6 / (fan in + fan out)), biases 0."""
+    # Oracle: Keras' summary of the published network at seven classes.
+    network = study_b()
+    assert sum(parameter.numel() for parameter in network.parameters()) == 1_391_943
+    running = [b for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
+    assert sum(buffer.numel() for buffer in running) == 2_240
+    # Oracle: Glorot & Bengio 2010: uniform within sqrt(6 / (fan in + fan out)), biases 0.
     network = study_b()
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -127,8 +127,7 @@ def test_chart_uses_changed_rcparams_and_changes_of_its_figure():
     with matplotlib.style.context("dark_background"), matplotlib.rc_context({"font.size": 13, "font.family": "serif"}):
         chart = line()
     axes = chart.figure.axes[0]
-    assert axes.xaxis.label.get_size() == 13
-    assert axes.xaxis.label.get_family()[0] == "serif"
+    assert (axes.xaxis.label.get_size(), axes.xaxis.label.get_family()[0]) == (13, "serif")
     assert axes.xaxis.label.get_color() == INK, "dark on white"
     assert line().figure.axes[0].xaxis.label.get_size() == 9
     axes.set_title("mine")
@@ -179,8 +178,7 @@ def test_each_class_with_samples_has_a_panel(kind):
 
 
 def test_face_sheet_keeps_every_pixel(faces):
-    colour = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
-    found = []
+    colour, found = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8), []
     for node in ElementTree.fromstring(face_sheet([*faces.images[:4], colour], [""] * 5, columns=3).svg).iter():
         if node.tag.endswith("}image"):
             (address,) = (value for name, value in node.attrib.items() if name.endswith("href"))
@@ -216,9 +214,8 @@ def test_curves_are_where_they_are_drawn():
         axes.set(xlim=(0, 4), ylim=(1, 0), xlabel="across", ylabel="up")
 
     chart = make_chart("c", draw, height_inches=2)
-    paths = [
-        node.attrib.get("d", "") for node in ElementTree.fromstring(chart.svg).iter() if node.tag.endswith("}path")
-    ]
+    nodes = ElementTree.fromstring(chart.svg).iter()
+    paths = [node.attrib.get("d", "") for node in nodes if node.tag.endswith("}path")]
     drawn = [float(each) for each in re.findall(r"[-\d.]+", max(paths, key=len))]
     assert (chart.curves()["x"], chart.curves()["y"]) == ("across", "up")
     (found,) = chart.curves()["panels"]

@@ -53,11 +53,8 @@ def test_evaluate_file_needs_no_model(tiny_run):
     whole = package.evaluate_file(tiny_run.predictions("validation"))
     assert (whole.merged, whole.temperature_note) == ("", "at temperature 1")
     assert {"answer": whole.to_dict()["answer"], **evaluate_predictions(answers).to_dict()} == whole.to_dict()
-    found = Predictions(np.arange(3), np.array([0, 1, 2]), np.eye(3), ("a", "b", "c"), "x", "").in_order(
-        ("c", "a", "b")
-    )
-    assert found.accuracy == 1
-    assert [found.classes[label] for label in found.labels] == ["a", "b", "c"]
+    found = Predictions(np.arange(3), np.arange(3), np.eye(3), ("a", "b", "c"), "x", "").in_order(("c", "a", "b"))
+    assert (found.accuracy, [found.classes[label] for label in found.labels]) == (1, ["a", "b", "c"])
 
 
 @pytest.mark.parametrize(("options", "code", "values"), [
@@ -68,9 +65,7 @@ def test_evaluate_file_needs_no_model(tiny_run):
     (Options(by="split"), "columns", "'validation'"),
     (Options("holdout"), "split-unknown", "holdout"),
 ])  # fmt: skip
-def test_unknown_columns_and_splits_are_refused_before_predicting(
-    classifier, result, monkeypatch, options, code, values
-):
+def test_unknown_columns_and_splits_are_refused_at_once(classifier, result, monkeypatch, options, code, values):
     monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
     with raises(DataError, code, values):
         predict_to_evaluate(classifier, result.faces, options)
@@ -105,17 +100,13 @@ def test_evaluations_are_locked_while_written(tiny_run, tmp_path, monkeypatch):
     assert parts == [True] * 2
 
 
-@pytest.fixture(scope="module")
-def table(tiny_run, faces):
-    """Two models called tiny, and one in a folder: :func:`models`."""
-    return package.evaluate(models(tiny_run), faces, metrics=["kappa"])
-
-
 def models(tiny_run):
     return [tiny_run.path, "fast", find_model("fast-int8")]
 
 
-def test_each_row_equals_the_evaluation_of_the_model_alone(table, tiny_run, faces):
+def test_each_row_equals_the_evaluation_of_the_model_alone(tiny_run, faces):
+    # Two models called tiny, and one in a folder: :func:`models`.
+    table = package.evaluate(models(tiny_run), faces, metrics=["kappa"])
     assert [row["Model"] for row in table.records()] == [tiny_run.path.name, "fast", "model.int8.onnx"]
     for row, model, result in zip(table.records(), models(tiny_run), table, strict=True):
         alone = package.evaluate(model, faces, metrics=["kappa"])

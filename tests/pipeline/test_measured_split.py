@@ -33,13 +33,12 @@ from mien.pipeline.measured_split import (
     write_trained_on,
 )
 from people import rendered_people
-from support import make_predictions, note_codes, page_codes, raises, warned
+from support import make_predictions, note_codes, page_codes, raises, ran, warned
 
 
 def test_matched_faces_are_in_the_order_of_the_predictions(faces):
-    chosen = faces.of_split("validation").subset(
-        np.random.default_rng(3).permutation(int((faces.split == "validation").sum()))
-    )
+    chosen = faces.of_split("validation")
+    chosen = chosen.subset(np.random.default_rng(3).permutation(len(chosen)))
     found = match_faces(faces, make_predictions(chosen.labels, faces.classes, chosen.rows))
     assert found.rows.tolist() == chosen.rows.tolist()
     assert np.array_equal(found.images, chosen.images)
@@ -47,6 +46,17 @@ def test_matched_faces_are_in_the_order_of_the_predictions(faces):
     assert match_faces(faces, few).rows.tolist() == chosen.rows[:5].tolist()
     with raises(DataError, "data-differs"):
         match_faces(faces, replace(few, split="validation"))
+    # Scores of validation are of the same faces with the test split and without, where both number them alike.
+    faces = replace(faces, rows=faces.rows + 1000)
+    without = faces.subset(np.flatnonzero(faces.split != "test"))
+    part = without.of_split("validation")
+    predictions = make_predictions(part.labels, without.classes, part.rows, fingerprint=without.fingerprint)
+    check_fingerprint(faces, predictions)
+    for split, found in (("test", faces.fingerprint), ("validation", faces.fingerprint_without_test)):
+        with raises(DataError, "data-differs", f"found {found[:19]}"):
+            check_fingerprint(faces, replace(predictions, split=split, data_fingerprint="sha256:other"))
+    with raises(DataError, "data-differs"):
+        check_fingerprint(faces, replace(predictions, split="test"))
 
 
 @pytest.mark.parametrize("name", ["binary", "binary-with-disgust"])
@@ -116,26 +126,10 @@ def test_fingerprints_match_at_every_image_size(faces, tmp_path):
         assert match_faces(faces_of_predictions(data, predictions), predictions).rows.tolist() == part.rows.tolist()
 
 
-def test_test_predictions_need_data_with_a_test_split(faces):
-    """Scores of validation are of the same faces with the test split and without, where both number them alike."""
-    faces = replace(faces, rows=faces.rows + 1000)
-    without = faces.subset(np.flatnonzero(faces.split != "test"))
-    part = without.of_split("validation")
-    predictions = make_predictions(part.labels, without.classes, part.rows, fingerprint=without.fingerprint)
-    check_fingerprint(faces, predictions)
-    for split, found in (("test", faces.fingerprint), ("validation", faces.fingerprint_without_test)):
-        with raises(DataError, "data-differs", f"found {found[:19]}"):
-            check_fingerprint(faces, replace(predictions, split=split, data_fingerprint="sha256:other"))
-    with raises(DataError, "data-differs"):
-        check_fingerprint(faces, replace(predictions, split="test"))
-
-
 def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, tiny_run, tmp_path):
     """Oracle: what the file says of itself; a run folder and the model file in it are one model."""
-    shares = np.full((2, len(STRENGTHS)), 0.5)
-    one = Estimate(0.5, 0.4, 0.6)
-    result = RobustnessResult(("blur", "noise"), shares, one, one, 7, 0)
-    folder = tmp_path / "measured"
+    shares, one = np.full((2, len(STRENGTHS)), 0.5), Estimate(0.5, 0.4, 0.6)
+    result, folder = RobustnessResult(("blur", "noise"), shares, one, one, 7, 0), tmp_path / "measured"
     write_robustness(folder, replace(result, model=str(tiny_run.path), data="faces.parquet", split="validation"))
     predictions = make_predictions([0, 1, 2, 3, 4, 5, 6], faces.classes)
     for name in (str(tiny_run.model), str(tiny_run.path), None):
@@ -275,8 +269,7 @@ def test_a_killed_run_that_is_resumed_without_its_start_knows_it_too(tiny_run, o
 def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tmp_path):
     write_parquet(otherwise, tmp_path / "other.parquet")
     out = tmp_path / "out"
-    answer = mien("evaluate", tiny_run.path, "--data", tmp_path / "other.parquet", "--json", "--out", out)
-    assert answer.code == 0, answer.err
+    answer = ran(mien("evaluate", tiny_run.path, "--data", tmp_path / "other.parquet", "--json", "--out", out))
     assert "trained-on" in note_codes(answer.err)
     count = seen(faces, otherwise, "validation")[1].sum()
     assert json.loads(answer.out)["trained_on"] == count
@@ -285,8 +278,7 @@ def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tm
     assert "trained-on" in page_codes((out / "report.html").read_text())
     again, data = out / "report-validation", tmp_path / "other.parquet"
     for model in ((), ("--model", tiny_run.path)):  # the predictions know it too
-        report = mien("report", out, "--data", data, *model, "--no-explain")
-        assert report.code == 0, report.err
+        ran(mien("report", out, "--data", data, *model, "--no-explain"))
         assert "trained-on" in page_codes((again / "report.html").read_text())
         table = json.loads((again / "tables" / "without-copies.json").read_text())
         assert [row["samples"] for row in table] == [each["count"] for each in written["subsets"]]

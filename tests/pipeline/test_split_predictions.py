@@ -33,9 +33,8 @@ def dropped(faces, at=0):
     return Change(row=int(faces.rows[train]), split="train", label=label, kind="doubt", reason="", source="")
 
 
-def test_predictions_equal_the_models_probabilities(classifier, faces):
-    predictions = predict_split(classifier, faces, "test")
-    chosen = faces.of_split("test")
+def test_predictions_equal_the_models_probabilities(classifier, faces, tiny_run):
+    predictions, chosen = predict_split(classifier, faces, "test"), faces.of_split("test")
     assert predictions.sample_ids.tolist() == chosen.rows.tolist()
     assert predictions.labels.tolist() == chosen.labels.tolist()
     assert predictions.probabilities == pytest.approx(classifier.probabilities(np.asarray(chosen.images)), abs=1e-6)
@@ -43,13 +42,15 @@ def test_predictions_equal_the_models_probabilities(classifier, faces):
     numbered = replace(faces, rows=faces.rows + 1000)
     learnt = predict_split(classifier, numbered, "validation").data_fingerprint
     assert learnt == numbered.fingerprint_without_test != numbered.fingerprint
-
-
-def test_soft_labels_in_the_cache_are_those_of_the_same_ids(tiny_run, faces):
     for by in (1000, 1001):
         numbered = replace(faces, rows=faces.rows + by)
         (teacher,) = predict_soft_labels([tiny_run.model], numbered, lambda _, data=numbered: data, 1)
         assert read_predictions(teacher.predictions).sample_ids.tolist() == numbered.of_split("train").rows.tolist()
+    answers = predict_split(classifier, faces, "train")
+    counts = dict(zip(faces.classes, faces.counts("train"), strict=True))
+    result = _measure(MeasuredSplit(answers), Options("train", scheme=SCHEMES["five"]))
+    kept = len(answers) - counts["disgust"] - counts["neutral"]
+    assert result.merged.endswith(f"by 'five': {kept} of {len(answers)} samples")
 
 
 def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, tmp_path):
@@ -125,8 +126,7 @@ def test_a_model_of_the_cleaned_data_saw_no_more_than_that(tiny_run, classifier,
 
 
 def test_predict_split_refuses_mirror_images_for_a_model_trained_without(tiny_run, classifier, faces, tmp_path):
-    recipe = classifier.manifest.recipe | {"augment": {"flip": False}}
-    copy = tmp_path / "model.onnx"
+    recipe, copy = classifier.manifest.recipe | {"augment": {"flip": False}}, tmp_path / "model.onnx"
     manifest = classifier.manifest.model_copy(update={"recipe": recipe})
     copy.write_bytes(attach_manifest(tiny_run.model.read_bytes(), manifest))
     for views in (2, 10):
@@ -151,8 +151,7 @@ def test_data_with_fewer_classes_is_fine_and_with_others_is_not(classifier, face
         manifest = classifier.manifest.model_copy(update={"recipe": {"classes": "binary"}})
 
     merged = with_model_classes(Binary(), faces)
-    assert len(with_model_classes(Binary(), merged)) == len(merged)
-    assert merged.classes == ("negative", "positive")
+    assert (len(with_model_classes(Binary(), merged)), merged.classes) == (len(merged), ("negative", "positive"))
     assert len(merged) == int(np.isin(faces.labels, [0, 2, 3, 4, 5]).sum())
 
 
@@ -163,8 +162,7 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
         context = ReportContext(predictions, evaluate_predictions(predictions, 10))
         return write_evaluation(tmp_path / "out", context, "t", {})
 
-    report = write()
-    names = {file.name for file in (tmp_path / "out").glob("*.*")}
+    report, names = write(), {file.name for file in (tmp_path / "out").glob("*.*")}
     assert names == {"metrics.json", "predictions_test.npz", "report.html"}
     assert report == tmp_path / "out" / "report.html"
     written = read_predictions(tmp_path / "out" / "predictions_test.npz")
@@ -173,11 +171,3 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert write() is None
     assert not report.exists()
-
-
-def test_a_merge_says_how_many_samples_it_kept(classifier, faces):
-    answers = predict_split(classifier, faces, "train")
-    counts = dict(zip(faces.classes, faces.counts("train"), strict=True))
-    result = _measure(MeasuredSplit(answers), Options("train", scheme=SCHEMES["five"]))
-    kept = len(answers) - counts["disgust"] - counts["neutral"]
-    assert result.merged.endswith(f"by 'five': {kept} of {len(answers)} samples")

@@ -46,20 +46,9 @@ from support import noted, raises
 from training_support import Recorder, changed
 
 
-def test_run_folder_has_all_documented_files(tiny_run):
-    documented = (
-        "recipe.toml environment.json history.csv last.safetensors best.safetensors model.onnx metrics.json tables "
-        "report.html predictions_validation.npz trained_on.npy figures methods.tex hyperparameters.tex references.bib"
-    )
-    assert {file.name for file in tiny_run.path.iterdir()} == {*documented.split()}
-    assert (tiny_run.path / "figures" / "confusion.svg").is_file()
-    assert (tiny_run.path / "tables" / "classification-report.tex").read_text().startswith(r"\begin{table}")
-
-
 def test_votes_output_has_its_own_temperature(voted_run, voted_faces):
     """Oracle: scipy's minimum of the cross-entropy between validation's votes and the output's own answers."""
-    manifest = read_manifest(voted_run.model)
-    validation = voted_faces.of_split("validation")
+    manifest, validation = read_manifest(voted_run.model), voted_faces.of_split("validation")
     votes = validation.votes / validation.votes.sum(axis=1, keepdims=True)
     logarithms = np.log(load(voted_run.model, output="perceived").probabilities(validation.images, 1.0))
 
@@ -113,7 +102,7 @@ def test_run_is_locked_while_it_trains_and_exports(tmp_path, faces, tiny_recipe,
     assert not (run.path / ".mien.lock").exists()
 
 
-def test_model_files_metrics_equal_the_history(tiny_run, faces):
+def test_run_folder_has_all_files_and_metrics_equal_the_history(tiny_run, faces):
     """The history's best epoch, measured by torch, and the exported file agree on the validation split alone."""
     best = tiny_run.read_history()[read_manifest(tiny_run.model).epoch - 1]
     scores = read_manifest(tiny_run.model).scores
@@ -125,6 +114,13 @@ def test_model_files_metrics_equal_the_history(tiny_run, faces):
     assert scores == {f"validation_{name}": figure["value"] for name, figure in measured.items()}
     predictions = read_predictions(tiny_run.predictions("validation"))
     assert predictions.sample_ids.tolist() == faces.of_split("validation").rows.tolist()
+    documented = (
+        "recipe.toml environment.json history.csv last.safetensors best.safetensors model.onnx metrics.json tables "
+        "report.html predictions_validation.npz trained_on.npy figures methods.tex hyperparameters.tex references.bib"
+    )
+    assert {file.name for file in tiny_run.path.iterdir()} == {*documented.split()}
+    assert (tiny_run.path / "figures" / "confusion.svg").is_file()
+    assert (tiny_run.path / "tables" / "classification-report.tex").read_text().startswith(r"\begin{table}")
 
 
 def test_temperature_is_stored_but_not_used_in_validation_metrics(tiny_run, faces):
@@ -135,8 +131,7 @@ def test_temperature_is_stored_but_not_used_in_validation_metrics(tiny_run, face
     images = faces.of_split("validation").images
     assert np.allclose(model.probabilities(images, 1.0), stored, atol=1e-12)
     assert np.allclose(model.probabilities(images), apply_temperature(stored, temperature), atol=1e-12)
-    perfect = np.array([[0.8, 0.2], [0.3, 0.7]])
-    assert temperature_for_use(np.arange(2), perfect) == 1.0
+    assert temperature_for_use(np.arange(2), np.array([[0.8, 0.2], [0.3, 0.7]])) == 1.0
 
 
 @pytest.mark.parametrize("count", [8, 800])
@@ -186,18 +181,15 @@ def test_new_weights_remove_derived_files(own_run, tiny_recipe, faces):
     assert all(file.is_file() for file in derived)
     tensors, facts = checkpoint.load(own_run.best)
     checkpoint.save(own_run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
-    finish = finish_run(
-        plan_training(tiny_recipe, faces), own_run, Outcome(own_run.read_history(), 1, "all epochs done")
-    )
+    outcome = Outcome(own_run.read_history(), 1, "all epochs done")
+    finish = finish_run(plan_training(tiny_recipe, faces), own_run, outcome)
     assert set(finish.removed) == {file.name for file in derived}
     assert not any(file.exists() for file in derived)
     assert own_run.model.is_file()
 
 
 @pytest.mark.parametrize("scheme", ["all", "binary"])
-def test_training_builds_a_network_twice_and_exports_and_opens_it_once(
-    tmp_path, faces, tiny_recipe, monkeypatch, scheme
-):
+def test_training_builds_a_network_twice_and_exports_it_once(tmp_path, faces, tiny_recipe, monkeypatch, scheme):
     """One network is trained, one exported, whatever the classes."""
     calls = Counter()
 
@@ -263,9 +255,8 @@ def lines(train_loss, validation_loss, train_accuracy=0.5, validation_accuracy=0
     (lines([-1, -2, -3, -4, -5, -6], [-1, -2, -3, -3, -3, -2]), "validation-loss-rises"),
 ])  # fmt: skip
 def test_check_history_names_bad_trainings(history, code):
-    assert [each.code for each in check_history(history, len(history), 0.25, math.log(3))] == [code] * (
-        code is not None
-    )
+    found = [each.code for each in check_history(history, len(history), 0.25, math.log(3))]
+    assert found == [code] * (code is not None)
 
 
 @pytest.mark.parametrize(("sampling", "advised"), [("none", True), ("oversample", False)])
@@ -376,6 +367,8 @@ def test_progress_of_a_resumed_run_shows_its_own_epochs(tmp_path, faces, tiny_re
     train(plan, run, callback=Stops())
     history = train(plan, run, resume=True, callback=TrainProgress()).history
     assert shown(capsys.readouterr().err) == cells(history, 3)[2:]
+    train_and_export("head", synthetic_faces(90, seed=2), out=tmp_path / "run")
+    assert shown(capsys.readouterr().err) == []
 
 
 class Terminal(io.StringIO):
@@ -397,9 +390,8 @@ def test_progress_bar_ends_before_the_export(tmp_path, faces, tiny_recipe, monke
     assert written.rindex("loss ") < written.index("exporting")
     # Lines are written above the bar as they are elsewhere.
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r", "\n")
-    assert shown("\n".join(line.rstrip() for line in plain.splitlines())) == cells(
-        RunFolder(tmp_path / "run").read_history(), 2
-    )
+    history = RunFolder(tmp_path / "run").read_history()
+    assert shown("\n".join(line.rstrip() for line in plain.splitlines())) == cells(history, 2)
 
 
 def test_ctrl_c_exits_with_130_and_keeps_the_model(mien, tmp_path, tiny_recipe_text, face_folder, monkeypatch):
@@ -433,11 +425,5 @@ def test_notebook_shows_one_growing_table(tmp_path, faces, tiny_recipe, monkeypa
     assert first["transient"]["display_id"] == second["transient"]["display_id"]
     assert second["update"]
     assert [each["data"]["text/html"].count("<tr") for each in (first, second)] == [2, 3]
-    assert second["data"]["text/html"].count("<svg") == 2
-    assert capsys.readouterr().err == ""
+    assert (second["data"]["text/html"].count("<svg"), capsys.readouterr().err) == (2, "")
     assert not processes.is_quiet()
-
-
-def test_fitted_head_shows_no_epochs(tmp_path, capsys):
-    train_and_export("head", synthetic_faces(90, seed=2), out=tmp_path / "run")
-    assert shown(capsys.readouterr().err) == []

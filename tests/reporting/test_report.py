@@ -38,9 +38,7 @@ def test_report_applies_the_label_scheme_of_the_predictions(faces, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
-@pytest.mark.parametrize(
-    "labels", [[3], [3, 3, 3, 3], [0, 2, 3, 4, 5, 6] * 5], ids=["one row", "one class", "no disgust"]
-)
+@pytest.mark.parametrize("labels", [[3], [3] * 4, [0, 2, 3, 4, 5, 6] * 5], ids=["one row", "one class", "no disgust"])
 def test_report_accepts_a_split_without_some_classes(labels, faces, tmp_path):
     written = write_report(tmp_path, make_predictions(labels, faces.classes), title="<lame>")
     page = written.page.read_text(encoding="utf-8")
@@ -54,8 +52,7 @@ def test_report_accepts_a_split_without_some_classes(labels, faces, tmp_path):
 
 def test_report_predicts_no_face_of_the_test_split_and_needs_no_mistake(faces, tiny_run, tmp_path):
     """The model's answers to test faces under another name: it is shown none of them again."""
-    model = load(tiny_run.path)
-    part = faces.of_split("test")
+    model, part = load(tiny_run.path), faces.of_split("test")
     predictions = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "mine", "")
 
     class Silent:
@@ -72,8 +69,7 @@ def test_report_predicts_no_face_of_the_test_split_and_needs_no_mistake(faces, t
 
 
 def test_report_states_why_sections_are_missing(faces, tiny_run, tmp_path, monkeypatch):
-    model = load(tiny_run.path)
-    part = faces.of_split("validation")
+    model, part = load(tiny_run.path), faces.of_split("validation")
     predictions = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "validation", "")
 
     def codes(name, given, **more):
@@ -164,8 +160,7 @@ def test_methods_state_data_optimiser_schedule_and_augmentation(tmp_path):
 
 
 def test_methods_leave_out_what_a_users_parts_replace(tmp_path):
-    run = RunFolder(tmp_path / "r")
-    own = {"loss": "mine.cost", "optimizer": "mine.make", "augment": "mine.noise"}
+    run, own = RunFolder(tmp_path / "r"), {"loss": "mine.cost", "optimizer": "mine.make", "augment": "mine.noise"}
     run.create(load_recipe("short", {"label_smoothing": 0.1}), {"not_of_the_recipe": own})
     found = methods_text(run, COUNTS, 1)
     assert "Own code: loss mine.cost, optimizer mine.make, augment mine.noise" in found
@@ -197,17 +192,13 @@ def test_page_states_split_sizes_of_the_training_data_alone(tiny_run, is_trainin
     assert ("35 train" in report_page(context, "t", {}, ()).documents["methods.tex"]) == is_training_data
 
 
-@pytest.fixture
-def pair():
-    """Two classifiers of 30 rows of three classes, of which the third has none."""
+def test_comparison_table_has_keys_independent_of_names():
+    # Two classifiers of 30 rows of three classes, of which the third has none.
     made = []
     for seed in (0, 1):
         probabilities = np.random.default_rng(seed).dirichlet(np.ones(3), 30)
         made.append(Predictions(np.arange(30), np.arange(30) % 2, probabilities, ("a", "b", "c"), "validation", ""))
-    return compare_predictions(*made, resamples=20, names=("one", "value"))
-
-
-def test_comparison_table_has_keys_independent_of_names(pair):
+    pair = compare_predictions(*made, resamples=20, names=("one", "value"))
     line = json.loads(comparison_table(pair).to_json())[0]
     assert list(line) == ["metric", "first", "second", "difference", "p"]
     found = pair.accuracy

@@ -35,9 +35,8 @@ RESULT = RobustnessResult(("blur", "jpeg"), SHARES, Estimate(0.9, 0.8, 1.0), Est
 def context_of(labels, probabilities, classes=CLASSES, faces=None, groups=None, **more):
     """The context of so many samples, with the first images of the faces."""
     labels = np.asarray(labels)
-    predictions = Predictions(
-        np.arange(len(labels)), labels, np.asarray(probabilities), classes, "validation", "", groups=groups
-    )
+    given = (np.arange(len(labels)), labels, np.asarray(probabilities), classes, "validation", "")
+    predictions = Predictions(*given, groups=groups)
     if faces is not None:
         faces = replace(faces.subset(np.arange(len(labels))), classes=classes, labels=labels)
     return ReportContext(predictions, evaluate_predictions(predictions, 10), faces, **more)
@@ -90,8 +89,7 @@ def test_robustness_section_has_every_accuracy():
     assert "90.0%" in words(section)
     assert [part.chart.name for part in section.parts(CaptionedChart)] == ["robustness-curves"]
     (table,) = section.parts(Table)
-    assert [row[-1] for row in table.rows] == pytest.approx([0.7, 0.5])
-    assert block_codes(section) == []
+    assert ([row[-1] for row in table.rows], block_codes(section)) == (pytest.approx([0.7, 0.5]), [])
     groups = np.arange(40) // 4
     assert block_codes(robustness_of(RESULT, groups)) == ["groups-not-drawn"]
     assert "group" not in words(robustness_of(RESULT))
@@ -117,8 +115,7 @@ def checks(faces, count, explainer):
 
 def test_occlusion_passes_for_a_model_of_one_spot(faces):
     found = checks(faces, 40, Explainer(spot, 48))
-    assert found["method"] == "occlusion"
-    assert found["verdict"] == "passes"
+    assert (found["method"], found["verdict"]) == ("occlusion", "passes")
     assert found["deletion gain"]["low"] > 0
     assert checks(faces, 19, Explainer(spot, 48))["verdict"] == "undecided"
 
@@ -132,8 +129,7 @@ def test_method_fails_if_its_maps_ignore_the_weights(faces, high, verdict):
             asked.append(len(images))
             return replace(super().check(images, method), rank_correlation=Estimate(0.3, 0.2, high))
 
-    assert checks(faces, 40, Tested(spot, 48))["verdict"] == verdict
-    assert asked == [24]
+    assert (checks(faces, 40, Tested(spot, 48))["verdict"], asked) == (verdict, [24])
 
 
 @pytest.fixture
@@ -146,8 +142,7 @@ def context(faces):
 def test_explainer_has_occlusion_alone_without_torch_or_run(tiny_run, context, monkeypatch):
     model = load(tiny_run.path)
     explainer, reason = build_explainer(model, None)
-    assert list(explainer.methods) == ["occlusion"]
-    assert reason.code == "attention-skipped"
+    assert (list(explainer.methods), reason.code) == (["occlusion"], "attention-skipped")
     # Imported anew, whichever modules earlier tests imported.
     monkeypatch.delitem(sys.modules, "mien.explanation.gradient", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -193,13 +188,10 @@ def test_explainer_names_an_unsupported_method(tiny_run, context, monkeypatch):
 
     monkeypatch.setattr(gradient, "last_maps", refuse)
     few = context.faces.subset(np.arange(3))
-    predictions = Predictions(
-        few.rows, few.labels, context.predictions.probabilities[:3], few.classes, "validation", ""
-    )
+    predictions = Predictions(few.rows, few.labels, context.predictions.probabilities[:3], few.classes, "x", "")
     explainer, reason = build_explainer(load(tiny_run.path), tiny_run)
     assert "gradcam" not in explainer.methods
-    assert explainer.methods == ["gradient", "occlusion"]
-    assert reason.code == "attention-skipped"
+    assert (explainer.methods, reason.code) == (["gradient", "occlusion"], "attention-skipped")
     assert "gradcam" in reason
     section = show_attention(ReportContext(predictions, evaluate_predictions(predictions, 10), few), explainer, reason)
     assert block_codes(section) == ["attention-skipped"]

@@ -86,8 +86,7 @@ def done(tmp_path_factory, tiny_study_file, faces):
 
     study, out = parse_study(tiny_study_file.read_text(), "small"), tmp_path_factory.mktemp("out")
     context = StudyContext({(48, 1): faces}, out, out / "results", {"data": "rendered"})
-    runs = make_plan(study, context.faces_by_form)
-    told = Told()
+    runs, told = make_plan(study, context.faces_by_form), Told()
     assert run_all(runs, {}, context, told)
     finished = read_completed(context.results)
     return SimpleNamespace(study=study, context=context, runs=runs, finished=finished, told=told)
@@ -102,8 +101,7 @@ def space_file(tmp_path, tiny_recipe):
 
     def write(parameters=LR, trials=3, epochs=2, more=""):
         (tmp_path / "tiny.toml").write_text(dump_recipe(tiny_recipe))
-        file = tmp_path / "space.toml"
-        head = f'recipe = "tiny.toml"\ntrials = {trials}\nepochs = {epochs}\n{more}'
+        file, head = tmp_path / "space.toml", f'recipe = "tiny.toml"\ntrials = {trials}\nepochs = {epochs}\n{more}'
         file.write_text(f"{head}\n[parameters]\n{parameters}")
         return file
 

@@ -32,8 +32,7 @@ def cross_val_predictions(recipe, faces, groups, folder, **others):
 
 
 def test_a_fold_is_not_trained_on_its_samples_or_their_copies(short_recipe, faces, tmp_path, monkeypatch):
-    trained = []
-    real = folds.run_recipe
+    trained, real = [], folds.run_recipe
 
     def spy(plan, run, **others):
         trained.append(plan.dataset)
@@ -45,8 +44,7 @@ def test_a_fold_is_not_trained_on_its_samples_or_their_copies(short_recipe, face
     predictions = cross_val_predictions(short_recipe, faces, groups, tmp_path, notify=lambda words: None)
     assert sorted(predictions.sample_ids.tolist()) == sorted(faces.rows[faces.split != "test"].tolist())
     assert (predictions.split, predictions.data_fingerprint) == (SPLIT, faces.fingerprint_for_predictions(SPLIT))
-    group_of = dict(zip(faces.rows.tolist(), groups.tolist(), strict=True))
-    done = 0
+    group_of, done = dict(zip(faces.rows.tolist(), groups.tolist(), strict=True)), 0
     for fold, learnt in enumerate(trained, 1):
         own = read_predictions(RunFolder(tmp_path / f"fold-{fold}").predictions(SPLIT))
         assert set(faces.split[np.isin(faces.rows, learnt.rows)]) == {"train"}, "nothing of validation or test"
@@ -59,8 +57,7 @@ def test_a_fold_is_not_trained_on_its_samples_or_their_copies(short_recipe, face
         model = Predictor(tmp_path / f"fold-{fold}" / "model.onnx")
         answers = model.probabilities(np.asarray(part.images))
         assert (own.temperature, model.manifest.cleaned_from) == (model.manifest.temperature, ())
-        assert own.probabilities == pytest.approx(answers, abs=1e-6)
-        assert own.labels.tolist() == part.labels.tolist()
+        assert (own.probabilities, own.labels.tolist()) == (pytest.approx(answers, abs=1e-6), part.labels.tolist())
         assert np.array_equal(predictions.sample_ids[done : done + len(own)], own.sample_ids)
         done += len(own)
     assert done == len(predictions)
@@ -127,8 +124,7 @@ def unevenness(labels, fold_of, count):
 def test_folds_spread_classes_as_evenly_as_scikit_learn():
     random = np.random.default_rng(1)
     groups, labels = random.integers(0, 60, 900), random.choice(5, 900, p=[0.05, 0.15, 0.2, 0.25, 0.35])
-    ours = deal_groups(groups, labels, 5)
-    theirs = np.zeros(900, dtype=np.int64)
+    ours, theirs = deal_groups(groups, labels, 5), np.zeros(900, dtype=np.int64)
     for fold, (_, inside) in enumerate(StratifiedGroupKFold(5).split(labels, labels, groups)):
         theirs[inside] = fold
     assert unevenness(labels, ours, 5) <= 1.1 * unevenness(labels, theirs, 5)
@@ -152,8 +148,7 @@ def people(groups, labels):
 
 def test_a_fold_is_not_trained_on_the_groups_that_it_predicts():
     faces = people(np.arange(60) // 3, ["happy", "sad"] * 30)
-    plan = make_folds(faces, faces.groups, 4)
-    predicted = []
+    plan, predicted = make_folds(faces, faces.groups, 4), []
     for fold in range(plan.count):
         held_out, training = plan.held_out(fold), plan.training(fold)
         parts = [held_out, *(training.of_split(split) for split in ("train", "validation"))]
@@ -176,8 +171,7 @@ def test_folds_reject_too_few_groups_and_a_class_of_one_group(short_recipe, face
     faces = people(["a", "a", "b", "b"], ["happy", "sad", "sad", "sad"])
     with raises(DataError, "class-too-small", "'a'"):
         check_groups(faces, faces.groups, 2)
-    copies = Dataset.from_arrays(
-        faces.images, ["happy", "sad", "sad", "sad"], split=["train"] * 4, classes=["happy", "sad"]
-    )
+    names = ["happy", "sad", "sad", "sad"]
+    copies = Dataset.from_arrays(faces.images, names, split=["train"] * 4, classes=["happy", "sad"])
     with raises(DataError, "class-too-small", "'happy'", 1):
         check_groups(copies, np.arange(4), 2)

@@ -16,16 +16,7 @@ from mien.training.state import check_network
 from support import raises
 
 
-def test_a_plan_has_the_first_seeds_of_all_variants_first(done, faces):
-    planned = [(run.variant, run.recipe.seed) for run in done.runs]
-    assert planned == [("base", 0), ("five", 0), ("wild", 0), ("lost", 0), ("base", 1)]
-    assert done.runs[1].parent is done.runs[0]
-    assert len({run.key for run in done.runs}) == 5
-    assert done.runs[0].train_faces == (faces.split == "train").sum()
-    assert done.runs[1].classes == ("angry", "fear", "happy", "sad", "surprise")
-
-
-def test_a_key_depends_on_recipe_seed_data_parent_and_initial_weights(done):
+def test_a_key_depends_on_recipe_seed_data_parent_and_initial_weights(done, faces):
     run = done.runs[1]
 
     def changed(**fields):
@@ -41,6 +32,11 @@ def test_a_key_depends_on_recipe_seed_data_parent_and_initial_weights(done):
     assert len({run.key, *(each.key for each in others)}) == 6
     renamed = run.recipe.model_copy(update={"name": "another", "description": "words"})
     assert changed(variant="another", recipe=renamed).key == run.key
+    planned = [(run.variant, run.recipe.seed) for run in done.runs]
+    assert planned == [("base", 0), ("five", 0), ("wild", 0), ("lost", 0), ("base", 1)]
+    assert done.runs[1].parent is done.runs[0]
+    assert (len({run.key for run in done.runs}), done.runs[0].train_faces) == (5, (faces.split == "train").sum())
+    assert done.runs[1].classes == ("angry", "fear", "happy", "sad", "surprise")
 
 
 def test_a_key_does_not_depend_on_the_test_split(tiny_study_file, faces):
@@ -124,8 +120,7 @@ def test_pending_runs_are_unfinished_ones_and_parents_without_weights(done, tmp_
         return {each.key: done.finished[each.key] for each in done.runs if each.variant not in variants}
 
     out = done.context.out
-    assert wanted(done.finished, out) == []
-    assert wanted(without("five"), out) == [("five", 0)]
+    assert (wanted(done.finished, out), wanted(without("five"), out)) == ([], [("five", 0)])
     # Where the parent's weights are not at hand (its results came from elsewhere), it is trained again first.
     assert wanted(without("five"), tmp_path) == [("base", 0), ("five", 0)]
     # Weights of a parent that is not finished are no beginning.

@@ -37,8 +37,7 @@ from support import raises
 def test_a_run_of_a_study_equals_mien_train(done, faces, tmp_path):
     alone = RunFolder(tmp_path / "alone")
     run_recipe(plan_training(done.runs[0].recipe, faces), alone)
-    kept = done.finished[done.runs[0].key]
-    direct = np.load(alone.predictions("validation"))["probabilities"]
+    kept, direct = done.finished[done.runs[0].key], np.load(alone.predictions("validation"))["probabilities"]
     np.testing.assert_allclose(kept.predictions().probabilities, direct, atol=1e-7)
     assert kept.record.threads == 1
     assert kept.record.seconds == pytest.approx(RunFolder(kept.folder).read_history()[-1]["seconds"])
@@ -110,8 +109,7 @@ def test_runs_in_processes_equal_runs_in_this_one_and_are_not_repeated(done, fac
 
 
 def test_a_process_answers_with_its_error():
-    job = RunJob({}, "key", "v", "sha256:", "", "run", "results", "", {})
-    message = "There is no file; give --set."
+    job, message = RunJob({}, "key", "v", "sha256:", "", "run", "results", "", {}), "There is no file; give --set."
 
     def refuse(*_):
         raise DataError(message, code="data-missing")
@@ -147,11 +145,9 @@ def _said(tmp_path, process):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_stopped_study_resumes(tiny_study_file, faces, tmp_path, told, jobs):
-    out = tmp_path / "out"
-    process = _start(tmp_path, tiny_study_file, jobs)
+    out, process = tmp_path / "out", _start(tmp_path, tiny_study_file, jobs)
     os.killpg(process.pid, signal.SIGINT)
-    assert _said(tmp_path, process) == ["False", ""]
-    assert read_completed(out / "results") == {}
+    assert (_said(tmp_path, process), read_completed(out / "results")) == (["False", ""], {})
     context = StudyContext({(48, 1): faces}, out, out / "results", {})
     plan = make_plan(load_study(str(tiny_study_file)), context.faces_by_form, [f"epochs={EPOCHS[jobs]}"])
     begun = [run for run in plan if folder_of(run, out).last.is_file()]
@@ -234,5 +230,4 @@ def test_a_study_on_ray_equals_one_without_and_survives_a_killed_worker(tmp_path
         assert own["metrics"] == other["metrics"]
     # Finished runs are found again: without Ray, and at once.
     again = mien(*words, "--out", tmp_path / "ray", "--dry-run", "--json")
-    assert again.code == 0
-    assert json.loads(again.out)["to_do"] == []
+    assert (again.code, json.loads(again.out)["to_do"]) == (0, [])

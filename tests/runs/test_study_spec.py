@@ -35,17 +35,6 @@ baseline = "base"
 """
 
 
-def test_a_study_gives_the_recipe_of_every_run():
-    study = parse_study(GOOD, "small")
-    slow = study.recipe_of(study.variant("slow"), 0)
-    assert (slow.optim.lr, slow.epochs, slow.seed, slow.name) == (0.01, 3, 0, "small-slow")
-    assert study.recipe_of(study.variant("base"), 1, ["epochs=2"]).epochs == 2
-    assert study.seeds_of(study.variant("slow")) == (0,)
-    assert study.seeds_of(study.variant("merged")) == (0, 1)
-    tuned = study.recipe_of(study.variant("tuned"), 1)
-    assert (tuned.classes, tuned.seed) == ("five", 1)
-
-
 @pytest.mark.parametrize(("old", "new", "code", "found"), [
     ('name = "slow"', 'name = "base"', "study-value", "'base'"),
     ('baseline = "base"', 'baseline = "bsae"', "study-value", "'bsae'"),
@@ -81,6 +70,13 @@ def test_a_nested_key_keeps_the_rest_of_its_table_unless_it_names_another_model(
     assert slow.optim.weight_decay > 0
     study = parse_study(GOOD.replace('"optim.lr" = 0.01', 'model = { name = "vgg11", width = 8 }'), "small")
     assert study.recipe_of(study.variant("slow"), 0).model.model_dump() == {"name": "vgg11", "width": 8}
+    study = parse_study(GOOD, "small")
+    slow = study.recipe_of(study.variant("slow"), 0)
+    assert (slow.optim.lr, slow.epochs, slow.seed, slow.name) == (0.01, 3, 0, "small-slow")
+    assert study.recipe_of(study.variant("base"), 1, ["epochs=2"]).epochs == 2
+    assert (study.seeds_of(study.variant("slow")), study.seeds_of(study.variant("merged"))) == ((0,), (0, 1))
+    tuned = study.recipe_of(study.variant("tuned"), 1)
+    assert (tuned.classes, tuned.seed) == ("five", 1)
 
 
 def test_a_study_finds_its_recipe_beside_it(tmp_path):
@@ -132,14 +128,11 @@ def test_a_study_finds_a_users_file_beside_it_or_names_it(tmp_path, monkeypatch)
 
 
 def test_a_study_takes_metrics_of_mien_and_of_a_users_file(tmp_path):
-    metrics = 'metrics = ["kappa", "recall.sad", { file = "parts.py", name = "sure" }]'
-    file = tmp_path / "study.toml"
+    metrics, file = 'metrics = ["kappa", "recall.sad", { file = "parts.py", name = "sure" }]', tmp_path / "study.toml"
     file.write_text(GOOD.replace("seeds = [0, 1]", metrics))
     with raises(StudyError, "study-value", tmp_path / "parts.py"):
         load_study(file)
-    (tmp_path / "parts.py").write_text(
-        "def sure(labels, probabilities):\n    return probabilities.max(axis=1).mean()\n"
-    )
+    (tmp_path / "parts.py").write_text("def sure(labels, probabilities):\n    return probabilities.max(1).mean()\n")
     assert list(load_study(file).named_metrics) == ["kappa", "recall.sad", "sure"]
     assert load_study(file).restricted(["base"]).metrics == load_study(file).metrics
 
@@ -200,9 +193,8 @@ def test_a_space_finds_its_recipe_beside_it(tmp_path):
     (tmp_path / "mine.toml").write_text('recipe = "base.toml"\ntrials = 1\noptim.lr = { log = [0.1, 1.0] }\n')
     with raises(RecipeError, "space-value"):
         load_space(str(tmp_path / "mine.toml"))
-    (tmp_path / "mine.toml").write_text(
-        'recipe = "base.toml"\ntrials = 1\n[parameters]\noptim.lr = { log = [0.1, 1] }\n'
-    )
+    text = 'recipe = "base.toml"\ntrials = 1\n[parameters]\noptim.lr = { log = [0.1, 1] }\n'
+    (tmp_path / "mine.toml").write_text(text)
     assert load_space(str(tmp_path / "mine.toml")).base.name == "based"
 
 

@@ -31,8 +31,7 @@ def test_a_sweep_writes_its_trials_and_the_best_recipe(tmp_path, faces, space_fi
     space, out = load_space(str(space_file())), tmp_path / "out"
     found = search(space, faces, out, on_trial_end=told.append, metadata={"command": "mien <sweep>"})
     assert not found.was_stopped
-    assert [trial.outcome for trial in found.trials] == ["complete"] * 3
-    assert len(told) == 3
+    assert ([trial.outcome for trial in found.trials], len(told)) == (["complete"] * 3, 3)
     assert {file.name for file in out.iterdir()} == {"trials.db", "trials", "trials.csv", "best.toml"}
     for trial, folder in zip(found.trials, folders(out), strict=True):
         assert {file.name for file in folder.iterdir()} == {"recipe.toml", "environment.json", "history.csv"}
@@ -138,12 +137,14 @@ def test_a_sweep_rejects_a_damaged_database(tmp_path, faces, space_file):
         with raises(RunError, "sweep-database"):
             search(space, faces, out)
         assert (out / "trials.db").read_bytes() == content
+    assert [trial.number for trial in best_first(TRIALS)] == [2, 5, 0, 1, 4]
+    assert SweepResult(Path(), TRIALS, 5).best.number == 2
+    assert SweepResult(Path(), TRIALS[1:2], 5).best is None
 
 
 def test_a_sweep_rejects_another_space_and_other_data(tmp_path, faces, voted_faces, space_file):
     """Oracle: what was drawn for the first votes is refused for others, where an output learns from them."""
-    file = space_file(trials=1, epochs=1)
-    text = (tmp_path / "tiny.toml").read_text()
+    file, text = space_file(trials=1, epochs=1), (tmp_path / "tiny.toml").read_text()
     outputs = '[outputs.label]\ntarget = "label"\n[outputs.seen]\ntarget = "votes"\n'
     (tmp_path / "tiny.toml").write_text(text.replace("[outputs]\n", "") + outputs)
     space, out = load_space(str(file)), tmp_path / "sweep"
@@ -175,8 +176,7 @@ class Interrupts(Callback):
 def test_a_sweep_continues_its_trial_after_ctrl_c(tmp_path, faces, space_file):
     """Oracle: a sweep without an interruption."""
     space, out = load_space(str(space_file())), tmp_path / "out"
-    handler = signal.getsignal(signal.SIGINT)
-    stopped = search(space, faces, out, callback=Interrupts())
+    handler, stopped = signal.getsignal(signal.SIGINT), search(space, faces, out, callback=Interrupts())
     assert signal.getsignal(signal.SIGINT) is handler
     assert stopped.was_stopped
     assert [trial.number for trial in stopped.trials] == [0]
@@ -198,8 +198,7 @@ def test_machines_share_the_trials_of_a_database(tmp_path, faces, space_file):
     assert [trial.number for trial in stopped.trials] == [0]
     begun = RunFolder(tmp_path / "a" / "trials" / "0001").read_recipe()
     whole = search(space, faces, tmp_path / "b", storage=url, on_trial_end=lines.append)
-    assert len(whole.trials) == 3
-    assert whole.trials[0] == stopped.trials[0]
+    assert (len(whole.trials), whole.trials[0]) == (3, stopped.trials[0])
     assert [folder.name for folder in folders(tmp_path / "b")] == ["0001", "0003"]
     assert whole.trials[1].values["optim.lr"] == begun.optim.lr
     for trial, line in zip(whole.trials, lines, strict=True):
@@ -214,9 +213,3 @@ def line(number, outcome="complete", accuracy=0.5):
 
 TRIALS = (line(0, accuracy=0.4), line(1, "pruned", 0.9), line(2, accuracy=0.6), line(4, "diverged", math.nan),
           line(5, accuracy=0.6))  # fmt: skip
-
-
-def test_the_best_trial_is_the_first_complete_one_of_the_highest_accuracy():
-    assert [trial.number for trial in best_first(TRIALS)] == [2, 5, 0, 1, 4]
-    assert SweepResult(Path(), TRIALS, 5).best.number == 2
-    assert SweepResult(Path(), TRIALS[1:2], 5).best is None

@@ -45,21 +45,18 @@ def test_rows_hold_mean_and_deviation_of_stored_predictions(done, table):
     assert (base.missing, base.failed) == (0, 0)
     assert five.metrics["accuracy"].mean == pytest.approx(accuracy(done.finished[done.runs[1].key].predictions()))
     assert np.isnan(five.metrics["recall.disgust"].mean)
-    assert merged.samples == five.samples
-    assert (wild.failed, wild.metrics, wild.samples) == (1, {}, 0)
+    assert (merged.samples, wild.failed, wild.metrics, wild.samples) == (five.samples, 1, {}, 0)
     assert (lost.failed, lost.missing) == (1, 0)
     assert (base.samples, base.classes, five.classes) == (len(done.finished[done.runs[0].key].predictions()), 7, 5)
     predictions = done.finished[done.runs[1].key].predictions()
-    positive = predictions.probabilities[
-        :, [predictions.classes.index("happy"), predictions.classes.index("surprise")]
-    ].sum(1)
+    at = [predictions.classes.index(name) for name in ("happy", "surprise")]
+    positive = predictions.probabilities[:, at].sum(1)
     truth = np.isin(predictions.labels, [predictions.classes.index("happy"), predictions.classes.index("surprise")])
     assert table.rows[2].metrics["accuracy"].mean == pytest.approx(((positive > 0.5) == truth).mean())
 
 
 def test_a_table_notes_runs_no_better_than_the_largest_class(table, done, tmp_path):
-    predictions = [done.finished[done.runs[index].key].predictions() for index in (0, 4)]
-    base = table.rows[0]
+    predictions, base = [done.finished[done.runs[index].key].predictions() for index in (0, 4)], table.rows[0]
     assert base.collapsed == sum(accuracy(each) <= np.bincount(each.labels).max() / len(each) for each in predictions)
     shown = dataclasses.replace(table, rows=(dataclasses.replace(base, collapsed=2), *table.rows[1:]))
     assert "no-better-than-one-class" in page_codes(write_study(tmp_path, shown, {}).page.read_text())
@@ -68,8 +65,7 @@ def test_a_table_notes_runs_no_better_than_the_largest_class(table, done, tmp_pa
 def test_a_comparison_uses_the_samples_that_all_variants_have(done, table):
     (compared,) = table.comparisons
     five = done.finished[done.runs[1].key].predictions()
-    assert compared.samples == len(five)
-    assert list(compared.differences) == ["merged"]
+    assert (compared.samples, list(compared.differences)) == (len(five), ["merged"])
     found = compared.differences["merged"]["accuracy"]
     assert found.seeds == 1
     # Seven classes merged, on the rows of the five alone.
@@ -95,9 +91,8 @@ def test_p_values_are_corrected_over_a_whole_comparison(table):
     def differing(p_value):
         return RepeatedDifference(0.5, 0.6, Estimate(0.1, 0.0, 0.2), p_value, 3)
 
-    rows = _adjusted(
-        {"a": {"x": differing(0.01), "y": differing(0.5)}, "b": {"x": differing(0.02), "y": differing(0.03)}}
-    )
+    given = {"a": {"x": 0.01, "y": 0.5}, "b": {"x": 0.02, "y": 0.03}}
+    rows = _adjusted({name: {x: differing(p) for x, p in row.items()} for name, row in given.items()})
     assert {name: {x: each.adjusted_p_value for x, each in row.items()} for name, row in rows.items()} == {
         "a": {"x": pytest.approx(0.04), "y": pytest.approx(0.5)},
         "b": {"x": pytest.approx(0.06), "y": pytest.approx(0.06)},
@@ -106,6 +101,11 @@ def test_p_values_are_corrected_over_a_whole_comparison(table):
     found = [each for entry in compared["variants"] for each in entry["differences"].values()]
     known = [each for each in found if each["p_value"] is not None]
     assert [each["adjusted_p_value"] for each in known] == pytest.approx(holm([each["p_value"] for each in known]))
+    interval = Estimate(0.612, 0.6, 0.62)
+    assert spread_text(Spread((0.61, 0.614), 0.612, 0.0028, interval), "percent") == "61.2 ± 0.3%"
+    assert spread_text(Spread((0.612,), 0.612, math.nan, interval), "percent") == "61.2%"
+    assert spread_text(Spread((0.5, 0.6), 0.55, 0.0707, interval), "decimal") == "0.550 ± 0.071"
+    assert spread_text(Spread((math.nan, math.nan), math.nan, math.nan, interval), "decimal") == "–"
 
 
 def test_a_table_uses_votes_and_groups_of_the_data(done, faces):
@@ -133,8 +133,7 @@ def test_a_table_notes_missing_runs(done, tmp_path):
     (compared,) = table.comparisons
     assert (compared.samples, compared.absent) == (0, ("merged",))
     page = write_study(tmp_path, table, {}).page.read_text()
-    codes = page_codes(page)
-    incomplete = [row for row in table.rows if row.missing]
+    codes, incomplete = page_codes(page), [row for row in table.rows if row.missing]
     assert (codes.count("runs-missing"), codes.count("comparison-incomplete")) == (len(incomplete), 1)
     assert codes[-1] == "comparison-empty"
     assert re.search(r'data-code="runs-missing">[^<]*\b1\b[^<]*\bbase\.<', page)
@@ -180,14 +179,6 @@ def test_the_terminal_shows_every_value(table):
     assert "…" not in printed(table)
 
 
-def test_a_spread_shows_its_deviation_only_where_there_is_one():
-    interval = Estimate(0.612, 0.6, 0.62)
-    assert spread_text(Spread((0.61, 0.614), 0.612, 0.0028, interval), "percent") == "61.2 ± 0.3%"
-    assert spread_text(Spread((0.612,), 0.612, math.nan, interval), "percent") == "61.2%"
-    assert spread_text(Spread((0.5, 0.6), 0.55, 0.0707, interval), "decimal") == "0.550 ± 0.071"
-    assert spread_text(Spread((math.nan, math.nan), math.nan, math.nan, interval), "decimal") == "–"
-
-
 def test_tables_in_files_hold_numbers_and_every_metric_of_every_run(done, table, tmp_path):
     """Oracle: the stored predictions."""
     write_study(tmp_path, table, {})
@@ -225,8 +216,7 @@ def test_only_a_significantly_better_variant_is_best(table):
         return _significantly_best([table.metrics["accuracy"]], rows, variants)
 
     assert best(a=runs(0.6), b=runs(0.7), c=runs(0.5)) == {"accuracy": "b"}
-    assert best(a=runs(0.7), b=runs(0.7), c=runs(0.5)) == {}
-    assert best(a=runs(0.6, 1), b=runs(0.7, 1)) == {}
+    assert (best(a=runs(0.7), b=runs(0.7), c=runs(0.5)), best(a=runs(0.6, 1), b=runs(0.7, 1))) == ({}, {})
 
 
 def test_a_study_measures_a_users_own_metric(done, tmp_path):

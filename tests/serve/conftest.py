@@ -34,8 +34,7 @@ class Service:
     def refusal(self, response: Any, status: int) -> str:
         """The code of an error answer, after a check of its status and shape."""
         assert response.status_code == status, response.text
-        assert set(response.json()) == {"error"}
-        assert set(response.json()["error"]) == {"code", "message"}
+        assert (set(response.json()), set(response.json()["error"])) == ({"error"}, {"code", "message"})
         return response.json()["error"]["code"]
 
     def metric(self, name: str) -> float:

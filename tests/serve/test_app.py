@@ -27,18 +27,20 @@ from support import encoded
 
 
 def test_predict_equals_python_on_a_crop(service, face):
-    expected = mien.load().predict_crops(face)[0].to_dict()
-    answer = service.predict(face).json()
+    expected, answer = mien.load().predict_crops(face)[0].to_dict(), service.predict(face).json()
     (found,) = answer["faces"]
     assert found.pop("probabilities") == pytest.approx(expected.pop("probabilities"), abs=1e-6)
-    assert found.pop("confidence") == pytest.approx(expected.pop("confidence"), abs=1e-6)
-    assert found == expected
-    assert answer["image"] == {"width": 48, "height": 48}
-    assert answer["faces_found"] == 1
+    assert (found.pop("confidence"), found) == (pytest.approx(expected.pop("confidence"), abs=1e-6), expected)
+    assert (answer["image"], answer["faces_found"]) == ({"width": 48, "height": 48}, 1)
     assert "detector" not in answer
     assert answer["milliseconds"] > 0
     digest = hashlib.sha256(find_model("default").read_bytes()).hexdigest()
     assert answer["model"] == {"name": "default", "sha256": digest}
+    seven = service.predict(face).json()["faces"][0]["probabilities"]
+    kept = sum(seven[name] for name in ("angry", "fear", "sad", "happy", "surprise"))
+    positive = (seven["happy"] + seven["surprise"]) / kept
+    (merged,) = service.predict(face, "crops=true&classes=binary").json()["faces"]
+    assert merged["probabilities"] == pytest.approx({"negative": 1 - positive, "positive": positive}, abs=1e-6)
 
 
 def test_predict_equals_python_on_a_photo(service, astronaut):
@@ -54,8 +56,7 @@ def test_predict_equals_python_on_a_photo(service, astronaut):
     for found, prediction in zip(answer["faces"], expected, strict=True):
         assert found["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-6)
     largest = service.predict(encoded(wide), "max_faces=1").json()
-    assert [face["box"] for face in largest["faces"]] == [answer["faces"][0]["box"]]
-    assert largest["faces_found"] == 3
+    assert ([face["box"] for face in largest["faces"]], largest["faces_found"]) == ([answer["faces"][0]["box"]], 3)
     large = service.predict(encoded(wide), f"min_size={expected[1].box.width}").json()
     assert (len(large["faces"]), large["faces_found"]) == (2, 2)
     assert service.predict(encoded(wide), "min_score=1").json()["faces"] == []
@@ -89,14 +90,6 @@ def test_draw_marks_the_face_in_the_photo(service, astronaut):
     assert service.refusal(service.ask("POST", "/v1/draw?crops=true", files=files), 422) == "bad-parameter"
 
 
-def test_predict_merges_classes(service, face):
-    seven = service.predict(face).json()["faces"][0]["probabilities"]
-    kept = sum(seven[name] for name in ("angry", "fear", "sad", "happy", "surprise"))
-    positive = (seven["happy"] + seven["surprise"]) / kept
-    (merged,) = service.predict(face, "crops=true&classes=binary").json()["faces"]
-    assert merged["probabilities"] == pytest.approx({"negative": 1 - positive, "positive": positive}, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     ("query", "named"),
     [("crop=true", "'crop'"), ("crops=true&top=3", "'top'"), ("crops=perhaps", "'crops'"),
@@ -120,8 +113,7 @@ def test_batch_answers_in_order_with_errors_in_place(service):
     assert answer.status_code == 200
     results = answer.json()["results"]
     assert [each["error"]["code"] for each in results[4:7]] == ["image-format", "image-damaged", "image-empty"]
-    predicted = results[:4] + results[7:]
-    expected = mien.load().predict_crops(list(pixels))
+    predicted, expected = results[:4] + results[7:], mien.load().predict_crops(list(pixels))
     for result, prediction in zip(predicted, expected, strict=True):
         assert result["faces"][0]["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-6)
     assert [each["faces"][0]["source"] for each in predicted] == [f"image {n}" for n in (1, 2, 3, 4, *range(8, 34))]
@@ -141,13 +133,10 @@ def test_concurrent_clients_get_their_own_answers(service):
 def test_unknown_addresses_have_the_error_shape_and_the_model_its_manifest(service):
     assert service.refusal(service.ask("GET", "/v1/nothing"), 404) == "not-found"
     response = service.ask("GET", "/v1/predict")
-    assert service.refusal(response, 405) == "method-not-allowed"
-    assert response.headers["allow"] == "POST"
-    file = find_model("default")
-    answer = service.ask("GET", "/v1/model").json()
+    assert (service.refusal(response, 405), response.headers["allow"]) == ("method-not-allowed", "POST")
+    file, answer = find_model("default"), service.ask("GET", "/v1/model").json()
     assert answer["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert answer["manifest"] == read_manifest(file).model_dump(mode="json")
-    assert answer["detector"] == "YuNet"
+    assert (answer["manifest"], answer["detector"]) == (read_manifest(file).model_dump(mode="json"), "YuNet")
 
 
 def test_openapi_describes_images_and_operations(service):
@@ -216,8 +205,7 @@ def samples(service):
 
 
 def test_metrics_count_requests_faces_and_refusals(service, face):
-    before = samples(service)
-    no_face = encoded(np.zeros((64, 64), np.uint8))
+    before, no_face = samples(service), encoded(np.zeros((64, 64), np.uint8))
     for _ in range(3):
         service.predict(face)
     service.predict(b"no image")
@@ -237,8 +225,7 @@ def test_metrics_count_requests_faces_and_refusals(service, face):
     assert grown("mien_requests_total", route="other", status="404") == 1
     assert grown("mien_refused_total", code="image-format") == 1
     assert grown("mien_refused_total", code="bad-parameter") == 1
-    assert grown("mien_refused_total", code="not-found") == 1
-    assert grown("mien_faces_total") == 3
+    assert (grown("mien_refused_total", code="not-found"), grown("mien_faces_total")) == (1, 3)
     assert grown("mien_request_seconds_count", route="/v1/predict") >= 5
     assert not any("made" in value or value == "PATCH" for _, labels in after for _, value in labels)
     assert after["mien_requests_under_way", ()] == 0
@@ -257,6 +244,11 @@ def test_errors_have_one_shape_and_hyphenated_codes():
         response = error.response(scope)
         assert json.loads(response.body) == {"error": {"code": code, "message": "Sentence."}}
         assert (response.status_code, scope) == (status, {"mien.error": code})
+    # Oracle: the table of docs/serve.md.
+    page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", page, re.MULTILINE)
+    assert {(code, int(status)) for status, code in rows} == {(code, status) for code, (status, _) in CODES.items()}
+    assert len(rows) == len(CODES)
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "not-found"), (404, "not-found"), (405, "method-not-allowed")])
@@ -272,12 +264,3 @@ def test_framework_errors_have_documented_codes(status, code):
     response = TestClient(app).get("/")
     assert response.json()["error"]["code"] == code
     assert (response.status_code, response.headers["allow"]) == (CODES[code][0], "GET")
-
-
-def test_documentation_lists_every_error_and_status():
-    """Oracle: the table of docs/serve.md."""
-    page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", page, re.MULTILINE)
-    assert sorted((code, int(status)) for status, code in rows) == sorted(
-        (code, status) for code, (status, _) in CODES.items()
-    )

@@ -39,9 +39,8 @@ class Slow(YuNet):
 def slow():
     """A service with a slow detector and one thread, and one more that decodes while it runs the network."""
     detector = Slow()
-    service = PredictionService(
-        load(threads=1), detector, Limits(max_requests=3, work_seconds=3600), 1, ServiceMetrics()
-    )
+    limits = Limits(max_requests=3, work_seconds=3600)
+    service = PredictionService(load(threads=1), detector, limits, 1, ServiceMetrics())
     yield service, detector
     detector.go_on.set()
     service.stop()
@@ -112,8 +111,7 @@ def test_stopped_service_starts_no_further_image(slow, face):
         answers[2].cancel()
         return done
 
-    assert [image.predictions for (image,) in asyncio.run(main())] == [[], []]
-    assert len(detector.widths) == 2
+    assert ([image.predictions for (image,) in asyncio.run(main())], len(detector.widths)) == ([[], []], 2)
 
 
 def test_batch_leaves_room_for_other_requests(slow):
@@ -127,8 +125,7 @@ def test_batch_leaves_room_for_other_requests(slow):
         other = asyncio.ensure_future(ask(service, [small]))
         await asyncio.sleep(0)  # it is in the queue
         detector.go_on.set()
-        assert [image.width for image in await other] == [48]
-        assert [image.width for image in await batch] == [100] * 20
+        assert ([image.width for image in await other], [image.width for image in await batch]) == ([48], [100] * 20)
 
     asyncio.run(main())
     # Third in the queue; on a busy machine the thread that took it may be overtaken before it gets to the detector.
@@ -248,8 +245,7 @@ def test_predict_image_limits_the_number_of_faces(predict, refusal):
     assert refusal(data, everywhere(101), max_faces=101) == "too-many-faces"
     assert len(predict(data, everywhere(100)).predictions) == 100
     seen = predict(data, everywhere(101), max_faces=3)
-    assert [each.box.left for each in seen.predictions] == [0, 1, 2]
-    assert seen.found == 101
+    assert ([each.box.left for each in seen.predictions], seen.found) == ([0, 1, 2], 101)
 
 
 def test_predict_image_rejects_a_jpeg_with_many_scans(predict, refusal):

@@ -57,8 +57,7 @@ class Process:
 @contextmanager
 def running(folder: Path, *options: object, **variables: str) -> Iterator[Process]:
     """`mien serve` on a free port, with stderr in a folder; yields when it answers."""
-    command = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", *map(str, options)]
-    stderr = folder / "stderr"
+    command, stderr = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", *map(str, options)], folder / "stderr"
     with stderr.open("wb") as stream, ExitStack() as stack:
         process = subprocess.Popen(command, stderr=stream, env={**os.environ, **variables})
         stack.callback(process.wait)
@@ -74,9 +73,8 @@ def running(folder: Path, *options: object, **variables: str) -> Iterator[Proces
 @pytest.fixture
 def start(tmp_path_factory):
     with ExitStack() as stack:
-        yield lambda *options, **named: stack.enter_context(
-            running(tmp_path_factory.mktemp("service"), *options, **named)
-        )
+        folder = tmp_path_factory.mktemp
+        yield lambda *options, **named: stack.enter_context(running(folder("service"), *options, **named))
 
 
 def test_images_leave_no_trace(start, tmp_path, face):
@@ -120,8 +118,7 @@ def test_signal_ends_the_service_after_open_requests(start, face, make_form, num
 
     with httpx.Client(base_url=service.client.base_url, timeout=600, trust_env=False) as client:
         answer = client.post("/v1/predict?crops=true", content=parts(), headers=headers)
-    assert (answer.status_code, len(answer.json()["faces"])) == (200, 1)
-    assert service.process.wait() == code
+    assert (answer.status_code, len(answer.json()["faces"]), service.process.wait()) == (200, 1, code)
     stopped = ["mien: Stopped. [stopped]"] if number == signal.SIGINT else []
     assert service.stderr.read_text().splitlines()[1:] == stopped
 
@@ -148,8 +145,7 @@ def test_workers_share_metrics_and_end_together(start, tmp_path, face):
     service.process.terminate()
     assert service.process.wait() == 0
     assert not is_open(service)
-    assert list(tmp_path.iterdir()) == []
-    assert len(service.stderr.read_text().splitlines()) == 1
+    assert (list(tmp_path.iterdir()), len(service.stderr.read_text().splitlines())) == ([], 1)
 
 
 def test_schemathesis_finds_nothing(start, token, tmp_path):

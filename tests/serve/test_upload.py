@@ -46,8 +46,7 @@ def test_form_rejects_other_parts(service, make_form, parts, code):
 
 def as_written(data):
     """Base64 as ``base64`` and MIME write it, for addresses, and without padding."""
-    text = base64.b64encode(data).decode()
-    lines = base64.encodebytes(data).decode()
+    text, lines = base64.b64encode(data).decode(), base64.encodebytes(data).decode()
     yield from (lines, lines.replace("\n", "\r\n"), text.rstrip("="), f" {text}\t")
     yield from (base64.urlsafe_b64encode(data).decode(), base64.urlsafe_b64encode(data).decode().rstrip("="))
 
@@ -61,17 +60,15 @@ def test_base64_is_decoded_in_every_common_form(length):
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
 def test_compressed_bodies_are_rejected(service, encoding):
-    response = service.ask(
-        "POST", "/v1/predict", content=b"...", headers={"content-type": "image/png", "content-encoding": encoding}
-    )
+    headers = {"content-type": "image/png", "content-encoding": encoding}
+    response = service.ask("POST", "/v1/predict", content=b"...", headers=headers)
     assert service.refusal(response, 415) == "content-encoding"
     assert encoding in response.json()["error"]["message"]
 
 
 def test_image_can_be_the_body_or_base64_in_json(service, face):
     """Oracle: the same image in a form."""
-    expected = service.predict(face).json()["faces"]
-    text = base64.b64encode(face).decode()
+    expected, text = service.predict(face).json()["faces"], base64.b64encode(face).decode()
     for content, kind in (
         (face, "image/png"),
         (face, "application/octet-stream"),

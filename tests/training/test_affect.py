@@ -109,13 +109,6 @@ def test_head_chance_is_loss_of_equal_logits(tmp_path, recipe, rated, monkeypatc
     assert told == [pytest.approx(sum(losses), rel=1e-5)]
 
 
-def test_prediction_refuses_ratings_of_another_scale(rated_run, voted_run, rated):
-    from_1_to_9 = replace(rated, columns={"valence": np.full(len(rated), 5), "arousal": np.full(len(rated), 9)})
-    assert predict_split(mien.load(voted_run.path).for_labels(), from_1_to_9, "test").rated is None
-    with raises(DataError, "ratings-range"):
-        predict_split(mien.load(rated_run.path), from_1_to_9, "test")
-
-
 def test_folds_keep_ratings(tmp_path, recipe, rated):
     folds = make_folds(rated, np.arange(len(rated)), 2)
     found = predict_folds(recipe.model_copy(update={"epochs": 1}), folds, tmp_path, notify=lambda words: None)
@@ -130,7 +123,7 @@ def test_blank_cells_give_no_rating(rated, cells):
     assert np.array_equal(found[:, 0], [-1, np.nan, 1], equal_nan=True)
 
 
-def test_training_refuses_missing_or_impossible_ratings(recipe, rated, faces):
+def test_training_refuses_missing_or_impossible_ratings(recipe, rated, faces, rated_run, voted_run):
     in_train = np.where(rated.split == "train", rated.columns["arousal"], "")
     with raises(DataError, "ratings-missing", "validation split", "arousal."):
         plan_training(recipe, replace(rated, columns={**rated.columns, "arousal": in_train}))
@@ -140,3 +133,7 @@ def test_training_refuses_missing_or_impossible_ratings(recipe, rated, faces):
         plan_training(recipe, faces)
     with raises(DataError, "ratings-range", "arousal"):
         plan_training(recipe, replace(rated, columns={**rated.columns, "arousal": np.full(len(faces), 1.5)}))
+    from_1_to_9 = replace(rated, columns={"valence": np.full(len(rated), 5), "arousal": np.full(len(rated), 9)})
+    assert predict_split(mien.load(voted_run.path).for_labels(), from_1_to_9, "test").rated is None
+    with raises(DataError, "ratings-range"):
+        predict_split(mien.load(rated_run.path), from_1_to_9, "test")

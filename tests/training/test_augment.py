@@ -29,20 +29,16 @@ def images():
     return torch.stack(waves).to(torch.uint8)
 
 
-def test_augment_without_changes_equals_serving_input(images):
-    """Oracle: mien.base.preprocess.to_input, the path of serving."""
-    batch = augment(images, AugmentRecipe(), SPEC, seeded())
-    assert batch.numpy() == pytest.approx(to_input(images.numpy(), SPEC), abs=1e-6)
-
-
 def test_augment_shrinks_the_same_crop(images):
     """Oracle: torch's own anti-aliased resize of the crop; these waves are smooth, so resampling agrees with it."""
     crop = torch.from_numpy(to_input(images.numpy(), SPEC))
     small = torch.nn.functional.interpolate(crop, size=28, mode="bilinear", antialias=True)
     for recipe in (AugmentRecipe(), AugmentRecipe(translate=1e-9)):
         batch = augment(images, recipe, SPEC, seeded(), side_px=28)
-        assert batch.shape == (8, 1, 28, 28)
-        assert batch.numpy() == pytest.approx(small.numpy(), abs=0.1)
+        assert (batch.shape, batch.numpy()) == ((8, 1, 28, 28), pytest.approx(small.numpy(), abs=0.1))
+    # Oracle: mien.base.preprocess.to_input, the path of serving.
+    batch = augment(images, AugmentRecipe(), SPEC, seeded())
+    assert batch.numpy() == pytest.approx(to_input(images.numpy(), SPEC), abs=1e-6)
 
 
 def test_augment_mirrors_only_chosen_images(images):
@@ -84,8 +80,7 @@ def test_translate_stays_within_its_bound():
     dot = torch.zeros(300, 48, 48, dtype=torch.uint8)
     dot[:, 24, 24] = 255
     moved = augment(dot, AugmentRecipe(translate=0.1), WHOLE, seeded())[:, 0]
-    weight = moved / moved.sum(dim=(1, 2), keepdim=True)
-    positions = torch.arange(48.0)
+    weight, positions = moved / moved.sum(dim=(1, 2), keepdim=True), torch.arange(48.0)
     rows, columns = (weight.sum(2) * positions).sum(1) - 24, (weight.sum(1) * positions).sum(1) - 24
     for way in (rows, columns):
         assert way.abs().max() <= 4.8 + 0.01
@@ -94,7 +89,7 @@ def test_translate_stays_within_its_bound():
     assert augment(white, AugmentRecipe(translate=0.3, rotation_degrees=30), WHOLE, seeded()).min() == pytest.approx(1)
 
 
-def test_rotation_stays_within_its_degrees():
+def test_rotation_scale_and_shear_stay_within_their_bounds():
     """Oracle: the angle of a bright line from the centre."""
     line = torch.zeros(300, 48, 48, dtype=torch.uint8)
     line[:, 23:25, 24:44] = 255
@@ -103,26 +98,19 @@ def test_rotation_stays_within_its_degrees():
     angle = torch.rad2deg(torch.atan2((turned * down).sum((1, 2)), (turned * across).sum((1, 2))))
     assert angle.abs().max() < 20.5
     assert angle.min() < -17 < 17 < angle.max()
-
-
-def test_scale_zooms_within_its_bounds():
-    """Oracle: the area of a bright disc grows with the square of the zoom."""
+    # Oracle: the area of a bright disc grows with the square of the zoom.
     down, across = torch.meshgrid(torch.arange(48) - 23.5, torch.arange(48) - 23.5, indexing="ij")
     disc = ((down**2 + across**2) < 100).to(torch.uint8).mul(255).repeat(300, 1, 1)
     zoom = (augment(disc, AugmentRecipe(scale=0.2), WHOLE, seeded())[:, 0].sum((1, 2)) / (disc[0].sum() / 255)).sqrt()
     assert 0.79 < zoom.min() < 0.84
     assert 1.16 < zoom.max() < 1.21
-
-
-def test_shear_slants_columns_only():
-    """Oracle: how far a bright dot above the centre goes sideways: at most the fraction of its height, 20 px."""
+    # Oracle: how far a bright dot above the centre goes sideways: at most the fraction of its height, 20 px.
     dot = torch.zeros(300, 48, 48, dtype=torch.uint8)
     dot[:, 3:5, 23:25] = 255
     slanted = augment(dot, AugmentRecipe(shear=0.2), WHOLE, seeded())[:, 0].double()
     weight = slanted / slanted.sum(dim=(1, 2), keepdim=True)
     rows, columns = (weight.sum(way) @ torch.arange(48.0).double() - 23.5 for way in (2, 1))
-    assert rows == pytest.approx(-20 * torch.ones(300), abs=0.1)
-    assert columns.min() == pytest.approx(-4, abs=0.1)
+    assert (rows, columns.min()) == (pytest.approx(-20 * torch.ones(300), abs=0.1), pytest.approx(-4, abs=0.1))
     assert columns.max() == pytest.approx(4, abs=0.1)
 
 
@@ -133,12 +121,9 @@ def test_brightness_and_contrast_stay_within_bounds_and_in_range(images):
     assert factors.amax((1, 2, 3)) == pytest.approx(factors.amin((1, 2, 3)), abs=1e-4)
     assert 0.2 <= factors.min() < 0.22
     assert 1.18 < factors.max() <= 1.2
-    recipe = AugmentRecipe(brightness=0.1, contrast=0.2)
-    many = images[:1].repeat(300, 1, 1)
-    changed = augment(many, recipe, WHOLE, seeded())
-    plain = augment(many, AugmentRecipe(), WHOLE, seeded())
-    offsets = changed.mean((1, 2, 3)) - plain.mean((1, 2, 3))
-    gains = changed.std((1, 2, 3)) / plain.std((1, 2, 3))
+    recipe, many = AugmentRecipe(brightness=0.1, contrast=0.2), images[:1].repeat(300, 1, 1)
+    changed, plain = augment(many, recipe, WHOLE, seeded()), augment(many, AugmentRecipe(), WHOLE, seeded())
+    offsets, gains = changed.mean((1, 2, 3)) - plain.mean((1, 2, 3)), changed.std((1, 2, 3)) / plain.std((1, 2, 3))
     assert offsets.abs().max() <= 0.1 + 1e-3
     assert offsets.abs().max() > 0.09
     assert 0.79 < gains.min() < 0.83
@@ -160,12 +145,10 @@ def test_random_erasing_greys_rectangles_in_its_fraction_of_images(images):
 @given(st.floats(0, 0.5), st.floats(0, 90), st.floats(0, 0.5), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**31))
 def test_augment_returns_finite_batches_of_right_shape(shift, rotation, scale, brightness, erasing, seed):
     images = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (5, 48, 48), dtype=np.uint8))
-    recipe = AugmentRecipe(
-        translate=shift, rotation_degrees=rotation, scale=scale, brightness=brightness, random_erasing=erasing
-    )
+    keys = {"rotation_degrees": rotation, "scale": scale, "brightness": brightness, "random_erasing": erasing}
+    recipe = AugmentRecipe(translate=shift, **keys)
     batch = augment(images, recipe, SPEC, seeded(seed))
-    assert batch.shape == (5, 1, 44, 44)
-    assert batch.dtype == torch.float32
+    assert (batch.shape, batch.dtype) == ((5, 1, 44, 44), torch.float32)
     assert torch.isfinite(batch).all()
     assert torch.equal(batch, augment(images, recipe, SPEC, seeded(seed)))
 
@@ -177,22 +160,7 @@ def test_mixup_blends_each_image_with_its_partner():
     assert 0 <= share <= 1
     assert sorted(partner.tolist()) == list(range(6))
     assert torch.allclose(mixed, share * batch + (1 - share) * batch[partner], atol=1e-6)
-
-
-@pytest.mark.parametrize("alpha", [0.001, 0.01, 0.05, 0.2, 1.0])
-def test_mix_weights_follow_the_beta_distribution(alpha):
-    """Oracle: scipy's, in three parts of 0..1; 4,000 draws are within four standard errors of its shares."""
-    generator = seeded()
-    batch = torch.zeros(2, 1, 8, 8)
-    drawn = np.array([mix(batch, AugmentRecipe(mixup=alpha), generator, generator)[2] for _ in range(4000)])
-    for low, high in ((0.0, 0.1), (0.1, 0.9), (0.9, 1.0)):
-        expected = stats.beta(alpha, alpha).cdf(high) - stats.beta(alpha, alpha).cdf(low)
-        found = ((drawn >= low) & (drawn < high)).mean() if high < 1 else (drawn >= low).mean()
-        assert found == pytest.approx(expected, abs=4 * max(np.sqrt(expected * (1 - expected) / 4000), 1e-3))
-
-
-def test_cutmix_pastes_a_square_of_the_partners_weight():
-    """Oracle: Yun et al. 2019: every pixel is one's own or the partner's, and the label follows the area."""
+    # Oracle: Yun et al. 2019: every pixel is one's own or the partner's, and the label follows the area.
     batch = torch.randn(6, 1, 20, 20)
     for seed in range(20):
         mixed, partner, share = mix(batch, AugmentRecipe(cutmix=1.0), seeded(seed), seeded(seed))
@@ -202,6 +170,17 @@ def test_cutmix_pastes_a_square_of_the_partners_weight():
         if apart.any():
             assert pasted[apart].float().mean().item() == pytest.approx(1 - share, abs=1e-6)
         assert torch.equal(batch, torch.where(own, mixed, batch)), "the batch itself must not change"
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.01, 0.05, 0.2, 1.0])
+def test_mix_weights_follow_the_beta_distribution(alpha):
+    """Oracle: scipy's, in three parts of 0..1; 4,000 draws are within four standard errors of its shares."""
+    generator, batch = seeded(), torch.zeros(2, 1, 8, 8)
+    drawn = np.array([mix(batch, AugmentRecipe(mixup=alpha), generator, generator)[2] for _ in range(4000)])
+    for low, high in ((0.0, 0.1), (0.1, 0.9), (0.9, 1.0)):
+        expected = stats.beta(alpha, alpha).cdf(high) - stats.beta(alpha, alpha).cdf(low)
+        found = ((drawn >= low) & (drawn < high)).mean() if high < 1 else (drawn >= low).mean()
+        assert found == pytest.approx(expected, abs=4 * max(np.sqrt(expected * (1 - expected) / 4000), 1e-3))
 
 
 def noise_of(count, side=48, seed=0):
@@ -218,12 +197,10 @@ def test_corruptions_are_scipys_and_pillows_and_keep_grey_and_range():
     (matrix,) = blur_matrices(torch.tensor([1.3]), 48)
     ours = (matrix @ image @ matrix.T).numpy()
     assert np.abs(ours - gaussian_filter(image.numpy(), 1.3, truncate=12))[10:-10, 10:-10].max() < 0.05
-    image = noise_of(1)[0, 0].numpy()
-    matrices = resolution_matrices(48)
+    image, matrices = noise_of(1)[0, 0].numpy(), resolution_matrices(48)
     assert len(matrices) == 36, "12 to 47 pixels"
     small = Image.fromarray(image).resize((24, 24), Image.Resampling.BOX)
-    theirs = np.asarray(small.resize((48, 48), Image.Resampling.BILINEAR))
-    matrix = matrices[24 - 12].numpy()
+    theirs, matrix = np.asarray(small.resize((48, 48), Image.Resampling.BILINEAR)), matrices[24 - 12].numpy()
     assert np.abs(matrix @ image @ matrix.T - theirs).max() < 0.05
     grey = torch.full((50, 1, 44, 44), 90.0)
     assert torch.allclose(corrupted(grey, blur=1.0, low_resolution=1.0), grey, atol=1e-3)
@@ -240,13 +217,11 @@ def test_corruptions_change_their_fraction_of_images(key):
 
 
 def test_augment_repeats_with_its_generator_and_draws_nothing_when_off(tiny_recipe):
-    images = noise_of(20)
-    keys = {"blur": 0.5, "noise": 0.5, "low_resolution": 0.5}
+    images, keys = noise_of(20), {"blur": 0.5, "noise": 0.5, "low_resolution": 0.5}
     assert torch.equal(corrupted(images, **keys), corrupted(images, **keys))
     assert not torch.equal(corrupted(images, **keys), corrupted(images, seed=1, **keys))
     first, second = seeded(), seeded()
-    pixels = images[:, 0].to(torch.uint8)
-    plain = AugmentRecipe(translate=0.1)
+    pixels, plain = images[:, 0].to(torch.uint8), AugmentRecipe(translate=0.1)
     augment(pixels, plain, tiny_recipe.input, first)
     augment(pixels, plain.model_copy(update={"blur": 0.0}), tiny_recipe.input, second)
     assert torch.equal(first.get_state(), second.get_state())
@@ -260,8 +235,7 @@ def test_mixup_probability_mixes_its_fraction_of_batches():
         recipe = Recipe(batch_size=8, augment=AugmentRecipe(**{**tables, **keys}))
         return [batch.partner is not None for batch in epoch_batches(images, labels, recipe, epoch=epoch, mixing=True)]
 
-    assert np.mean(mixed(1)) == pytest.approx(0.5, abs=0.1)
-    assert mixed(1) == mixed(1)
+    assert (np.mean(mixed(1)), mixed(1)) == (pytest.approx(0.5, abs=0.1), mixed(1))
     assert mixed(1) != mixed(2)
     assert all(mixed(1, mixup_probability=1.0))
     assert not any(mixed(1, mixup_probability=0.0))

@@ -37,8 +37,7 @@ def test_balance_without_options_keeps_faces(few, sampling):
 
 def test_undersample_equals_the_smallest_class_and_oversample_repeats_equally(few):
     kept = balanced(few, "undersample")
-    assert kept.counts().tolist() == [2, 2, 2, 2]
-    assert len(set(kept.rows)) == 8
+    assert (kept.counts().tolist(), len(set(kept.rows))) == ([2, 2, 2, 2], 8)
     at = kept.rows - 100
     assert (np.diff(at) > 0).all(), "the order stays"
     assert (kept.images == few.images[at]).all()
@@ -63,8 +62,7 @@ def test_faces_per_class_limits_oversampling(few):
     assert set(fewer.rows) < set(kept.rows), "more faces are the same faces and others"
     assert set(balance(few, BalanceRecipe(faces_per_class=3), 2).rows) != set(fewer.rows)
     filled = balance(few, BalanceRecipe(faces_per_class=5, sampling="oversample"), 1)
-    assert filled.counts().tolist() == [5] * 4
-    assert set(filled.rows) == set(kept.rows)
+    assert (filled.counts().tolist(), set(filled.rows)) == ([5] * 4, set(kept.rows))
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, [20, 20, 20, 20]), (0.5, [10, 10, 10, 20])])
@@ -92,8 +90,7 @@ def test_draw_per_class_repeats_for_equal_seeds(few, sampling):
 )
 def test_balanced_counts_equal_balance(counts, sampling, share):
     labels = np.repeat(np.arange(len(counts)), counts)
-    blank = np.zeros((len(labels), 2, 2), dtype=np.uint8)
-    words = np.full(len(labels), "train")
+    blank, words = np.zeros((len(labels), 2, 2), dtype=np.uint8), np.full(len(labels), "train")
     data = Dataset(blank, labels, tuple(map(str, range(len(counts)))), words, words, np.arange(len(labels)))
     recipe = BalanceRecipe(sampling=sampling, share=share)
     assert balanced_counts(data.counts(), recipe).tolist() == balance(data, recipe, 0).counts().tolist()
@@ -114,8 +111,7 @@ def test_balanced_order_fills_batches_with_equal_shares(counts, batch_size):
 
 
 def epoch(faces, number=1, seed=0, side_px=None, augment=None):
-    shown = faces.of_split("train")
-    recipe = Recipe(batch_size=16, seed=seed, augment=augment or {})
+    shown, recipe = faces.of_split("train"), Recipe(batch_size=16, seed=seed, augment=augment or {})
     images, labels = torch.from_numpy(np.array(shown.images)), torch.from_numpy(shown.labels.copy())
     return list(epoch_batches(images, labels, recipe, epoch=number, mixing=True, side_px=side_px))
 
@@ -124,15 +120,13 @@ MIXED = {"flip": True, "rotation_degrees": 10, "translate": 0.1, "random_erasing
 
 
 def test_epoch_shows_each_image_once_without_a_smaller_last_batch(faces):
-    count = len(faces.of_split("train"))
-    batches = epoch(faces)
+    count, batches = len(faces.of_split("train")), epoch(faces)
     shown = torch.cat([each.chosen for each in batches])
     assert len(batches) == count_steps(count, 16) == count // 16
     assert len(shown) == len(shown.unique()) == count // 16 * 16
     assert [each.index for each in batches] == list(range(len(batches)))
-    first, again, other, later = (
-        epoch(faces, number, seed, augment=MIXED) for number, seed in ((1, 0), (1, 0), (1, 1), (2, 0))
-    )
+    given = ((1, 0), (1, 0), (1, 1), (2, 0))
+    first, again, other, later = (epoch(faces, number, seed, augment=MIXED) for number, seed in given)
     assert all(torch.equal(one.images, two.images) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first[0].images, other[0].images)
     assert not torch.equal(first[0].images, later[0].images)
@@ -148,7 +142,6 @@ def test_smaller_side_keeps_choice_and_mixing(faces):
     for one, two in zip(large, small, strict=True):
         assert torch.equal(one.chosen, two.chosen)
         assert torch.equal(one.partner, two.partner)
-        assert one.lam == two.lam
-        assert two.images.shape[2:] == (24, 24)
+        assert (one.lam, two.images.shape[2:]) == (two.lam, (24, 24))
         shrunk = torch.nn.functional.interpolate(one.images, size=24, mode="area")
         assert torch.nn.functional.cosine_similarity(shrunk.flatten(1), two.images.flatten(1)).min() > 0.9

@@ -59,8 +59,7 @@ def colour_run(tmp_path_factory, colour_faces, colour_recipe):
 def test_colour_model_file_equals_torch(colour_run, colour_faces, monkeypatch):
     """Oracle: torch, by way of another code path than the exported file's."""
     assert read_manifest(colour_run.model).input == SPEC
-    model = load(colour_run.path)
-    expected = load_torch_model(colour_run, 1.0).predict(colour_faces.images[:8])
+    model, expected = load(colour_run.path), load_torch_model(colour_run, 1.0).predict(colour_faces.images[:8])
     assert np.abs(model.probabilities(colour_faces.images[:8], 1.0) - expected).max() < 1e-4
     swapped = np.ascontiguousarray(colour_faces.images[:8, :, :, ::-1])
     assert np.abs(model.probabilities(swapped) - model.probabilities(colour_faces.images[:8])).max() > 1e-4
@@ -74,21 +73,17 @@ def test_colour_model_file_equals_torch(colour_run, colour_faces, monkeypatch):
 
 
 def test_colour_model_predicts_colour_and_grey_photos(colour_run, colour_faces):
-    model = load(colour_run.path)
-    face = colour_faces.images[5]
+    model, face = load(colour_run.path), colour_faces.images[5]
     (ours,) = model.predict_crops(Image.fromarray(face))
     assert np.allclose(list(ours.probabilities.values()), model.probabilities(face[None])[0])
     assert np.array_equal(ours.crop, face)
     grey = Image.fromarray(face).convert("L")
     repeated = np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
-    assert np.allclose(
-        list(model.predict_crops(grey)[0].probabilities.values()), model.probabilities(repeated[None])[0]
-    )
+    assert np.allclose(model.predict_crops(grey)[0].probability_vector, model.probabilities(repeated[None])[0])
 
 
 def test_colour_map_has_one_value_per_pixel(colour_run, colour_faces):
-    network = load_torch_model(colour_run, 1.0)
-    images = colour_faces.images[:2]
+    network, images = load_torch_model(colour_run, 1.0), colour_faces.images[:2]
     for name in METHODS:
         if name == "gradcam":
             continue  # the tiny network has maps of its own; its other tests cover it
@@ -119,8 +114,7 @@ def test_augment_treats_channels_like_grey_images():
         spec = InputSpec(crop_px=44, channels=channels)
         return augment(images, recipe, spec, torch.Generator().manual_seed(2), mirrored=mirrored, side_px=40)
 
-    expected = shown(grey, 1)
-    found = shown(grey[..., None].expand(-1, -1, -1, 3).contiguous(), 3)
+    expected, found = shown(grey, 1), shown(grey[..., None].expand(-1, -1, -1, 3).contiguous(), 3)
     assert found.shape == (6, 3, 40, 40)
     for channel in range(3):
         assert torch.allclose(found[:, channel : channel + 1], expected, atol=1e-5)

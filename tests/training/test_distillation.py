@@ -48,12 +48,10 @@ def by_hand(logits, teacher, hard, share, temperature):
 
 @pytest.mark.parametrize(("temperature", "share"), [(1.0, 1.0), (3.0, 0.9), (4.0, 0.3)])
 def test_distillation_loss_is_the_papers_formula(faces, tiny_recipe, temperature, share):
-    predictions = drawn(faces)
-    recipe = changed(tiny_recipe, distill={"alpha": share, "temperature": temperature})
+    predictions, recipe = drawn(faces), changed(tiny_recipe, distill={"alpha": share, "temperature": temperature})
     head = prepare(plan_training(recipe, faces)).heads[0]
     head.taught = torch.from_numpy(soft_labels([("x", predictions)], faces.of_split("train"), temperature)).float()
-    chosen = torch.arange(10, 42)
-    logits = torch.randn(32, 7, generator=torch.Generator().manual_seed(0))
+    chosen, logits = torch.arange(10, 42), torch.randn(32, 7, generator=torch.Generator().manual_seed(0))
     loss = head.distilled(torch.tensor(0.7), logits, batch(torch.empty(0), chosen))
     expected = by_hand(logits.double().numpy(), predictions.probabilities[10:42], 0.7, share, temperature)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
@@ -107,12 +105,10 @@ def test_soft_labels_refuse_other_data_or_classes(faces):
 
 def test_teacher_with_more_classes_follows_the_scheme(tmp_path, faces):
     """Oracle: the sums made by hand, of the rows that are left."""
-    predictions = drawn(faces)
-    scheme = "glad=happy+surprise,low=sad+angry"
+    predictions, scheme = drawn(faces), "glad=happy+surprise,low=sad+angry"
     path = tmp_path / "all.npz"
     write_predictions(path, predictions)
-    few = faces.of_split("train").with_scheme(parse_scheme(scheme))
-    recipe = Recipe(classes=scheme)
+    few, recipe = faces.of_split("train").with_scheme(parse_scheme(scheme)), Recipe(classes=scheme)
     (targets,) = teacher_targets(recipe, make_outputs(recipe, few), [Teacher(path, path)], few)
     with raises(DataError, "teacher", "model.onnx"):
         teacher_targets(Recipe(), make_outputs(recipe, few), [Teacher(tmp_path / "model.onnx", path)], few)
@@ -149,8 +145,7 @@ def test_resumed_student_is_bit_identical(tmp_path, faces, tiny_recipe, teacher,
 def test_resume_refuses_other_teachers_votes_and_ratings(tmp_path, voted_faces, tiny_recipe, teacher):
     ratings = dict.fromkeys(("valence", "arousal"), np.linspace(-1, 1, len(voted_faces)))
     data = replace(voted_faces, columns=ratings)
-    outputs = {name: {"target": name} for name in ("label", "votes", "affect")}
-    recipe = changed(tiny_recipe, epochs=1, outputs=outputs)
+    recipe = changed(tiny_recipe, epochs=1, outputs={name: {"target": name} for name in ("label", "votes", "affect")})
     run, other = trained(recipe, data, tmp_path / "run", teachers=[teacher]), tmp_path / "other.npz"
     write_predictions(other, drawn(data, seed=5), np.float16)
     turned = {**ratings, "valence": -ratings["valence"]}

@@ -41,8 +41,7 @@ def test_fit_equals_scikit_learn(recipe, tones, tiny_run):
     unflipped = recipe.model_copy(update={"augment": AugmentRecipe()})
     (only,) = head._features(prepare(plan_training(unflipped, tones), tiny_run, device="cpu"))
     assert torch.equal(only, plain)
-    plain = (plain - plain.mean(0)) / plain.std(0)
-    labels = state.labels
+    plain, labels = (plain - plain.mean(0)) / plain.std(0), state.labels
     for penalty in (0.1, 0.001):
         ours = head._fit(state, plain[None], labels, penalty)
         theirs = LogisticRegression(C=1 / (penalty * len(labels)), tol=1e-8, max_iter=5000)
@@ -87,8 +86,7 @@ def test_cross_validation_deals_near_copies_into_one_fold(recipe, faces, tiny_ru
     shifted = [np.roll(face, by, axis=1) for face in np.asarray(faces.images[:60]) for by in range(4)]
     labels = np.random.default_rng(0).integers(0, 2, 60).repeat(4)
     data = Dataset.from_arrays(np.stack(shifted), labels, ("a", "b"), split=["train"] * 200 + ["validation"] * 40)
-    state = prepare(plan_training(recipe, data), tiny_run)
-    of_image = torch.from_numpy(np.arange(60).repeat(4)[:200])
+    state, of_image = prepare(plan_training(recipe, data), tiny_run), torch.from_numpy(np.arange(60).repeat(4)[:200])
     features = torch.nn.functional.one_hot(of_image).double() + 0.01 * torch.randn(200, 50, dtype=torch.float64)
     head._choose_penalty(state, features[None])
     assert state.cross_validation["accuracy"] < 0.7
@@ -105,8 +103,7 @@ def test_head_rejects_own_augmentation_and_find_lr(tones, tiny_run):
 
     job = find_job("head", ["seed=3"], None)
     assert job.init_from is not None
-    assert job.init_from.path.name == "default"
-    assert job.recipe.model == job.init_from.read_recipe().model
+    assert (job.init_from.path.name, job.recipe.model) == ("default", job.init_from.read_recipe().model)
     with raises(RecipeError, "recipe-value", "epochs = 1"):
         find_job("head", ["epochs=2"], None)
 

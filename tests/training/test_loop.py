@@ -33,8 +33,7 @@ def test_run_learns_and_writes_its_folder(tmp_path, faces, tiny_recipe):
     assert callback.steps == 4 * (int((faces.split == "train").sum()) // 32)
     assert [line for line, _ in callback.epochs] == outcome.history
     assert run.read_recipe() == recipe.model_copy(update={"model": complete(recipe.model)})
-    assert len(run.read_history()) == 4
-    assert checkpoint.load(run.best)[1]["epoch"] == outcome.best_epoch
+    assert (len(run.read_history()), checkpoint.load(run.best)[1]["epoch"]) == (4, outcome.best_epoch)
     environment = run.read_environment()
     assert (environment["data_fingerprint"], environment["threads"]) == (data.fingerprint_without_test, 1)
 
@@ -51,12 +50,9 @@ def test_training_uses_no_test_split_and_keeps_the_fingerprint_under_a_scheme(tm
     images = np.array(faces.images)
     images[faces.split == "test"] = 0
     blanked = Dataset(images, faces.labels, faces.classes, faces.split, faces.source, faces.rows)
-    assert same_weights(
-        trained(tiny_recipe, faces, tmp_path / "seen"), trained(tiny_recipe, blanked, tmp_path / "blank")
-    )
+    assert same_weights(*(trained(tiny_recipe, each, tmp_path / str(each is faces)) for each in (faces, blanked)))
     facts = checkpoint.load(trained(changed(tiny_recipe, classes="binary"), faces, tmp_path / "run").best)[1]
-    assert facts["classes"] == ["negative", "positive"]
-    assert facts["data_fingerprint"] == faces.fingerprint_without_test
+    assert (facts["classes"], facts["data_fingerprint"]) == (["negative", "positive"], faces.fingerprint_without_test)
 
 
 def test_epoch_reports_loss_accuracy_and_rate(faces, tiny_recipe, monkeypatch):
@@ -70,8 +66,7 @@ def test_epoch_reports_loss_accuracy_and_rate(faces, tiny_recipe, monkeypatch):
         return logits, torch.nn.functional.cross_entropy(logits, state.labels[shown.chosen])
 
     monkeypatch.setattr(loop, "forward_loss", learn)
-    line = loop._train_epoch(state, 2, Recorder(), lambda: False)
-    labels = state.labels.numpy()
+    line, labels = loop._train_epoch(state, 2, Recorder(), lambda: False), state.labels.numpy()
     assert state.plan.steps_per_epoch * recipe.batch_size == len(labels) == 11 * 29, "every face is shown"
     assert line["train_accuracy"] == sk.accuracy_score(labels, answers.argmax(1))
     assert line["train_loss"] == pytest.approx(sk.log_loss(labels, answers.double().softmax(1).numpy()), rel=1e-5)
@@ -85,8 +80,7 @@ def test_gradient_is_clipped_to_clip_norm(faces, tiny_recipe):
         optim = {"name": "sgd", "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0, "clip_norm": clip_norm}
         recipe = changed(tiny_recipe, optim=optim, schedule={"name": "constant", "warmup": 0.0})
         state = prepare(plan_training(recipe, faces))
-        before = [each.detach().clone() for each in state.network.parameters()]
-        stop = threading.Event()
+        before, stop = [each.detach().clone() for each in state.network.parameters()], threading.Event()
         loop._train_epoch(state, 1, Recorder(at_step=1, act=stop.set), stop.is_set)
         after = [each.detach() for each in state.network.parameters()]
         moved.append(float(sum(((a - b) ** 2).sum() for a, b in zip(after, before, strict=True)) ** 0.5))
@@ -127,15 +121,13 @@ def test_reading_the_loss_seldom_changes_no_weight(tmp_path, faces, tiny_recipe,
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch knows")
 def test_gpu_run_trains_and_resumes(tmp_path, faces, tiny_recipe):
-    run = RunFolder(tmp_path / "run")
-    steps = prepare(plan_training(tiny_recipe, faces)).steps_per_epoch
+    run, steps = RunFolder(tmp_path / "run"), prepare(plan_training(tiny_recipe, faces)).steps_per_epoch
     interrupted = Recorder(at_step=steps + 1, act=lambda: os.kill(os.getpid(), signal.SIGINT))
     recipe = changed(tiny_recipe, epochs=4)
     train(plan_training(recipe, faces), run, callback=interrupted)
     outcome = train(plan_training(recipe, faces), run, resume=True)
     assert run.read_environment()["device"].startswith("cuda")
-    assert outcome.reason == "all epochs done"
-    assert [line["epoch"] for line in outcome.history] == [1, 2, 3, 4]
+    assert (outcome.reason, [line["epoch"] for line in outcome.history]) == ("all epochs done", [1, 2, 3, 4])
     assert outcome.history[-1]["train_loss"] < outcome.history[0]["train_loss"]
 
 
@@ -161,13 +153,10 @@ def test_train_with_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe, tin
 
 
 def test_ctrl_c_keeps_the_best_model(tmp_path, faces, tiny_recipe):
-    run = RunFolder(tmp_path / "run")
-    recipe = changed(tiny_recipe, epochs=50)
-    outcome = train(
-        plan_training(recipe, faces), run, callback=Recorder(25, lambda: os.kill(os.getpid(), signal.SIGINT))
-    )
-    assert outcome.reason == "interrupted"
-    assert len(outcome.history) == 2
+    run, recipe = RunFolder(tmp_path / "run"), changed(tiny_recipe, epochs=50)
+    stops = Recorder(25, lambda: os.kill(os.getpid(), signal.SIGINT))
+    outcome = train(plan_training(recipe, faces), run, callback=stops)
+    assert (outcome.reason, len(outcome.history)) == ("interrupted", 2)
     assert run.best.is_file()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with raises(TrainingError, "stopped"):
@@ -186,8 +175,7 @@ def test_run_stopped_by_a_callback_resumes(tmp_path, faces, tiny_recipe):
         def should_stop(self):
             return self.done >= 2
 
-    plan = plan_training(changed(tiny_recipe, epochs=4), faces)
-    cut = RunFolder(tmp_path / "cut")
+    plan, cut = plan_training(changed(tiny_recipe, epochs=4), faces), RunFolder(tmp_path / "cut")
     outcome = train(plan, cut, callback=StopAfterTwo())
     assert (outcome.reason, outcome.was_stopped, len(outcome.history)) == ("stopped", True, 2)
     assert not train(plan, cut, resume=True).was_stopped
@@ -227,8 +215,7 @@ def test_epoch_with_nan_weights_is_not_kept(tmp_path, faces, tiny_recipe, monkey
 
 def test_full_disk_keeps_the_last_checkpoint(tmp_path, faces, tiny_recipe):
     """A file-size limit set after the first epoch makes the checkpoint's write fail as a full disk would."""
-    run = RunFolder(tmp_path / "run")
-    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    run, former = RunFolder(tmp_path / "run"), resource.getrlimit(resource.RLIMIT_FSIZE)
     callback = Recorder(15, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1])))
     try:
         with raises(RunError, "file-unwritable", "safetensors", "File too large"):

@@ -74,8 +74,7 @@ def test_suggested_rate_refuses_a_loss_that_never_falls(losses):
 
 def test_suggested_rate_refuses_noise():
     """Oracle: where losses fall that differ from batch to batch: from a rate of 0.001 to 0.1, or nowhere."""
-    weights = [SMOOTHING ** np.arange(count)[::-1] for count in range(1, len(RATES) + 1)]
-    taken_for_falls = 0
+    weights, taken_for_falls = [SMOOTHING ** np.arange(count)[::-1] for count in range(1, len(RATES) + 1)], 0
     for seed in range(40):
         noise = np.random.default_rng(seed).normal(0, 0.1, len(RATES))
         for fall in (0.0, 0.5):
@@ -93,23 +92,16 @@ def test_find_lr_suggests_the_same_in_python_and_command(mien, tmp_path, face_fo
     """Oracle: each other; that rate lies where the curve itself says."""
     monkeypatch.chdir(tmp_path)
     answer = mien("train", "tiny.toml", "--data", face_folder, "--find-lr", "--json")
-    told = json.loads(answer.out)
-    found = find_lr("tiny.toml", face_folder)
+    told, found = json.loads(answer.out), find_lr("tiny.toml", face_folder)
     assert (answer.code, told["suggestion"], told["highest"]) == (0, found.suggestion, found.highest)
     assert told["losses"] == found.losses.tolist()
     assert found.suggestion < found.highest == found.rates[found.losses.argmin()]
     assert "learning rate" in found.plot().svg
     shown = mien("train", "tiny.toml", "--data", face_folder, "--find-lr")
-    assert (shown.code, f"{found.suggestion:.2g}" in shown.out) == (0, True)
-    assert told["chart"] == "runs/tiny-find-lr.svg"
+    assert (shown.code, f"{found.suggestion:.2g}" in shown.out, told["chart"]) == (0, True, "runs/tiny-find-lr.svg")
     assert told["chart"] in shown.err
     assert "<svg" in (tmp_path / told["chart"]).read_text()
     assert [each.name for each in tmp_path.glob("runs/*")] == ["tiny-find-lr.svg"]
-
-
-def test_find_lr_refuses_options_of_a_run(mien, tmp_path):
-    for options in (("--out", tmp_path / "run"), ("--resume",), ("--folds", "2"), ("--log", "tensorboard")):
-        refused(mien("train", "quick", "--data", tmp_path, "--find-lr", *options), "options", "--find-lr")
 
 
 def test_estimate_is_the_time_of_all_steps_and_validations(faces, tiny_recipe, monkeypatch):
@@ -139,8 +131,7 @@ def test_step_seconds_skips_the_warm_up(faces, tiny_recipe, monkeypatch):
         return whole(state, batch)
 
     monkeypatch.setattr(probe, "forward_loss", seen)
-    assert probe._step_seconds(state, 28) == 5 / 4
-    assert sides == [28] * 7
+    assert (probe._step_seconds(state, 28), sides) == (5 / 4, [28] * 7)
 
 
 def test_dry_run_writes_nothing_and_refuses_options_of_a_run(mien, tmp_path, recipe_file, face_folder, monkeypatch):

@@ -43,17 +43,14 @@ def test_schedule_equals_torchs(recipe, theirs):
 def test_one_cycle_rises_and_falls_linearly():
     """Oracle: Smith & Topin 2018, figure 1a."""
     seen = rates(ScheduleRecipe(name="one-cycle", warmup=0.2, final=0.05))
-    assert max(seen) == pytest.approx(1.0)
-    assert seen.index(max(seen)) == 20
+    assert (max(seen), seen.index(max(seen))) == (pytest.approx(1.0), 20)
     up = [second - first for first, second in pairwise(seen[:20])]
     down = [second - first for first, second in pairwise(seen[20:])]
-    assert max(up) - min(up) == pytest.approx(0, abs=1e-9)
-    assert max(down) - min(down) == pytest.approx(0, abs=1e-9)
+    assert (max(up) - min(up), max(down) - min(down)) == (pytest.approx(0, abs=1e-9), pytest.approx(0, abs=1e-9))
     assert 0.05 < seen[-1] < 0.07
     seen = rates(ScheduleRecipe(warmup=0.1))
     assert seen[0] > 0
-    assert seen[:10] == sorted(seen[:10])
-    assert set(seen[10:]) == {1.0}
+    assert (seen[:10], set(seen[10:])) == (sorted(seen[:10]), {1.0})
 
 
 @pytest.mark.parametrize("losses", [[5, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8], [3, 2, 1], []])
@@ -81,8 +78,7 @@ def test_build_optimizer_uses_the_recipes_settings(name, expected):
     optimizer = build_optimizer(nn.Linear(2, 2), recipe)
     assert type(optimizer).__name__.lower() == name
     for group in optimizer.param_groups:
-        assert {key: group[key] for key in expected} == expected
-        assert group["lr"] == 0.03
+        assert ({key: group[key] for key in expected}, group["lr"]) == (expected, 0.03)
     assert not build_optimizer(nn.Linear(2, 2), OptimRecipe(momentum=0.0)).param_groups[0]["nesterov"]
 
 
@@ -163,8 +159,7 @@ def test_run_saves_statistics_of_images_without_augmentation(tmp_path, faces, ti
 @pytest.mark.parametrize("decay", [0.0, 0.9])
 def test_recalibration_changes_no_trained_weight(tmp_path, faces, tiny_recipe, tiny_run, decay, frozen):
     """Training itself norms by its own batches, so that weights and their average come out alike to the bit."""
-    weights = []
-    tuning = {"frozen_epochs": frozen}
+    weights, tuning = [], {"frozen_epochs": frozen}
     for renewed in (False, True):
         recipe = changed(tiny_recipe, epochs=3, recalibrate_bn=renewed, ema_decay=decay, tuning=tuning)
         tensors = checkpoint.load(trained(recipe, faces, tmp_path / str(renewed), init_from=tiny_run).last)[0]
@@ -194,8 +189,7 @@ def test_weight_average_follows_its_formula():
     for name, value in expected.items():
         assert average.tensors[name].numpy() == pytest.approx(value.numpy(), rel=1e-5)
     net = network()
-    average = WeightAverage(net, 0.9)
-    own = net[0].weight.clone()
+    average, own = WeightAverage(net, 0.9), net[0].weight.clone()
     average.tensors["0.weight"].fill_(7.0)
     with pytest.raises(ZeroDivisionError), average.in_place():
         assert (net[0].weight == 7).all()

@@ -42,8 +42,7 @@ def test_history_and_evaluation_measure_the_default_output(tmp_path, tiny_recipe
     run = trained(recipe, voted_faces, tmp_path / "run")
     export_run(run).write(run.model)
     model = load(run.path)
-    assert list(model.manifest.outputs) == ["fer2013", "a", "b"]
-    assert model.output.name == "b"
+    assert (list(model.manifest.outputs), model.output.name) == (["fer2013", "a", "b"], "b")
     found = predict_split(model.for_labels(), voted_faces, "validation").votes
     assert found.output == "b"
     own = model.with_output("b").probabilities(np.asarray(voted_faces.of_split("validation").images), 1.0)
@@ -99,8 +98,7 @@ def test_history_has_votes_columns(voted_run, voted_faces):
 
 def test_fine_tuning_matches_rows_by_output_and_class(recipe, voted_faces, tiny_run, voted_run):
     """From one output: its rows are the label output's, the rest stays fresh. From two: each its own, in any order."""
-    outputs = make_outputs(recipe, voted_faces)
-    trained = checkpoint.load(tiny_run.best)[0]["head.weight"]
+    outputs, trained = make_outputs(recipe, voted_faces), checkpoint.load(tiny_run.best)[0]["head.weight"]
     network = build_model(recipe.model, 17, 44)
     fresh = network.head.weight.clone()
     load_init_weights(network, outputs, tiny_run)
@@ -118,17 +116,15 @@ def test_fine_tuning_matches_rows_by_output_and_class(recipe, voted_faces, tiny_
 
 def test_keep_last_exports_the_last_epoch(tmp_path, recipe, voted_faces):
     """Its weights are the average that was validated last, though an earlier epoch was better."""
-    recipe = changed(recipe, epochs=5, stopping={"keep": "last"}, optim={"lr": 0.8})
-    run = RunFolder(tmp_path / "run")
+    recipe, run = changed(recipe, epochs=5, stopping={"keep": "last"}, optim={"lr": 0.8}), RunFolder(tmp_path / "run")
     outcome = train(plan_training(recipe, voted_faces), run)
-    assert outcome.best_epoch == 5
-    assert checkpoint.load(run.best)[1]["epoch"] == 5
+    assert (outcome.best_epoch, checkpoint.load(run.best)[1]["epoch"]) == (5, 5)
     assert best_by_metric(outcome.history, recipe) <= 5
     average = checkpoint.unpack("average", checkpoint.load(run.last)[0])
     assert all(torch.equal(checkpoint.load(run.best)[0][name], value) for name, value in average.items())
 
 
-def test_model_file_with_two_outputs_equals_torch(voted_run, voted_faces):
+def test_model_file_with_two_outputs_equals_torch(voted_run, voted_faces, tmp_path):
     session, manifest = open_model(voted_run.model)
     assert list(manifest.outputs) == ["fer2013", "perceived"]
     assert manifest.outputs["perceived"].classes == FERPLUS_CLASSES
@@ -142,9 +138,6 @@ def test_model_file_with_two_outputs_equals_torch(voted_run, voted_faces):
     only_label = checkpoint.load_network(voted_run)
     with torch.inference_mode():
         assert np.allclose(only_label(torch.from_numpy(images)).numpy(), expected[:, :7], atol=1e-6)
-
-
-def test_manifest_temperature_belongs_to_the_first_output(voted_run, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(voted_run.model.read_bytes())
     path.write_bytes(attach_manifest(path.read_bytes(), read_manifest(path).model_copy(update={"temperature": 1.7})))
@@ -153,7 +146,7 @@ def test_manifest_temperature_belongs_to_the_first_output(voted_run, tmp_path):
     assert outputs["perceived"].temperature == before["perceived"].temperature
 
 
-def test_vote_targets_of_an_epoch():
+def test_vote_targets_of_an_epoch(recipe, voted_faces):
     """Oracles: by hand for the majority; the mean of many drawn epochs for sampled votes."""
     shares = np.array([[0.5, 0.5, 0.0], [0.2, 0.1, 0.7]])
     assert majority_targets(shares).tolist() == [[0.5, 0.5, 0], [0, 0, 1]]
@@ -162,6 +155,15 @@ def test_vote_targets_of_an_epoch():
     assert np.abs(drawn.mean(axis=0) - shares).max() < 0.03
     assert (drawn[:, 0, 2] == 0).all()
     assert np.array_equal(sampled_targets(shares, 3, 5), sampled_targets(shares, 3, 5))
+    # By hand: a face with votes has a tenth of them; of a mix with one without, that part is the teachers' alone.
+    head = prepare(plan_training(recipe, voted_faces)).heads[1]
+    head.targets, head.taught = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
+    both = torch.arange(2)
+    assert torch.allclose(head.blended(batch(torch.zeros(2))), torch.tensor([[0.55, 0.45], [0.25, 0.75]]))
+    mixed = head.blended(batch(torch.zeros(2), both, both.flip(0), 0.6))
+    # Teachers of the mix: [0.4, 0.6] and [0.35, 0.65]; of the first image 0.9 + 0.1 * 0.4 of them, and 0.1 of its 0.6.
+    assert torch.allclose(mixed, torch.tensor([[0.94 * 0.4 + 0.06, 0.94 * 0.6], [0.96 * 0.35 + 0.04, 0.96 * 0.65]]))
+    assert torch.allclose(mixed.sum(1), torch.ones(2))
 
 
 @pytest.mark.parametrize(
@@ -230,15 +232,3 @@ def test_images_without_votes_have_only_label_loss(tmp_path, recipe, voted_faces
     never = replace(some, votes=np.where((some.split == "train")[:, None], some.votes, 0), vote_classes=FERPLUS_CLASSES)
     with raises(DataError, "votes", "validation"):
         plan_training(recipe, never)
-
-
-def test_teachers_replace_missing_votes(recipe, voted_faces):
-    """By hand: a face with votes has a tenth of them; of a mix with one without, that part is the teachers' alone."""
-    head = prepare(plan_training(recipe, voted_faces)).heads[1]
-    head.targets, head.taught = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
-    both = torch.arange(2)
-    assert torch.allclose(head.blended(batch(torch.zeros(2))), torch.tensor([[0.55, 0.45], [0.25, 0.75]]))
-    mixed = head.blended(batch(torch.zeros(2), both, both.flip(0), 0.6))
-    # Teachers of the mix: [0.4, 0.6] and [0.35, 0.65]; of the first image 0.9 + 0.1 * 0.4 of them, and 0.1 of its 0.6.
-    assert torch.allclose(mixed, torch.tensor([[0.94 * 0.4 + 0.06, 0.94 * 0.6], [0.96 * 0.35 + 0.04, 0.96 * 0.65]]))
-    assert torch.allclose(mixed.sum(1), torch.ones(2))

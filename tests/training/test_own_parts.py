@@ -29,7 +29,7 @@ from mien.training.optim import blocks
 from mien.training.own_parts import Parts
 from mien.training.plan import plan_training
 from mien.training.state import prepare
-from support import raises, refused
+from support import raises, ran, refused
 from training_support import break_off, changed, kept, same, same_weights, trained
 
 MINE = """
@@ -114,8 +114,7 @@ def test_run_killed_while_writing_its_first_files_resumes(tmp_path, mine, faces,
 def test_commands_use_the_network_stored_in_the_run(mien, tmp_path, mine, face_folder, monkeypatch):
     """Oracle: the commands, once the file that the run began with is gone."""
     run, data = tmp_path / "run", ("--data", face_folder)
-    trained = mien("train", mine, *data, "--out", run)
-    assert trained.code == 0, trained.err
+    ran(mien("train", mine, *data, "--out", run))
     (tmp_path / "mine.py").unlink()
     monkeypatch.chdir(tmp_path)
     recipe = RunFolder(run).read_recipe()
@@ -130,8 +129,7 @@ def test_commands_use_the_network_stored_in_the_run(mien, tmp_path, mine, face_f
         ("explain", face, "--model", run, "--crops", "--method", "gradcam", "--out", "e"),
         ("evaluate", run, *data),
     ):
-        answer = mien(*words)
-        assert answer.code == 0, (words, answer.err)
+        ran(mien(*words))
     assert (tmp_path / "tuned" / "mine.py").read_text() == MINE
     (run / "mine.py").write_text(MINE + "\n# edited\n")
     refused(mien("train", tune, *data, "--out", tmp_path / "t2", "--from", run), "model-file")
@@ -195,13 +193,11 @@ def test_source_of_a_subclass_is_its_own_file(tmp_path, mine):
     found = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == str(tmp_path / "child.py")
     settings = {"file": str(tmp_path / "base.py")}
-    wider, chain = (
-        build_model(ModelRecipe.model_validate({"name": name, **settings}), 7, 44) for name in ("Wider", "Chain")
-    )
+    recipes = [ModelRecipe.model_validate({"name": name, **settings}) for name in ("Wider", "Chain")]
+    wider, chain = (build_model(recipe, 7, 44) for recipe in recipes)
     assert wider.body.layers[0].out_channels == 9
     # Blocks that learn at rates of their own: convolutions and the head.
-    assert [len(blocks(each)) for each in (wider, chain)] == [3, 2]
-    assert chain.head.in_features == 3
+    assert ([len(blocks(each)) for each in (wider, chain)], chain.head.in_features) == ([3, 2], 3)
 
 
 def test_network_without_linear_head_tunes_only_as_a_whole(mien, tmp_path, mine, face_folder):
@@ -219,8 +215,7 @@ def test_network_without_linear_head_tunes_only_as_a_whole(mien, tmp_path, mine,
 
 
 def test_recipe_digest_covers_a_files_text_not_its_path(tmp_path, mine):
-    first = completed(load_recipe(str(mine)))
-    elsewhere = tmp_path / "elsewhere"
+    first, elsewhere = completed(load_recipe(str(mine))), tmp_path / "elsewhere"
     elsewhere.mkdir()
     for file in (mine, tmp_path / "mine.py"):
         (elsewhere / file.name).write_text(file.read_text())
@@ -239,8 +234,7 @@ def plain_sgd(parameters):
 
 def test_own_loss_and_optimizer_equal_the_recipes(tmp_path, faces, tiny_recipe):
     """Oracle: the recipe, bit for bit. The run says that they are not of it, and is resumed with them alone."""
-    recipe = changed(tiny_recipe, optim={"weight_decay": 0.0})
-    parts = Parts(loss=smoothed, optimizer=plain_sgd)
+    recipe, parts = changed(tiny_recipe, optim={"weight_decay": 0.0}), Parts(loss=smoothed, optimizer=plain_sgd)
     own = trained(recipe, faces, tmp_path / "own", parts)
     assert same(kept(own), kept(trained(recipe, faces, tmp_path / "plain")))
     recorded = own.read_environment()["not_of_the_recipe"]
@@ -280,12 +274,10 @@ def test_parts_from_a_file_equal_parts_from_python(tmp_path, faces, tiny_recipe_
     """Oracle: the functions given in Python, bit for bit. The run keeps the file, and is resumed from it."""
     (tmp_path / "parts.py").write_text(PARTS)
     recipe = tmp_path / "tiny.toml"
-    recipe.write_text(
-        tiny_recipe_text.replace("[optim]\n", '[loss]\nfile = "parts.py"\nname = "smoothed"\n\n[optim]\n')
-    )
+    loss = '[loss]\nfile = "parts.py"\nname = "smoothed"\n\n[optim]\n'
+    recipe.write_text(tiny_recipe_text.replace("[optim]\n", loss))
     own = load_recipe(str(recipe), ["optim.name=plain_sgd", f"optim.file={tmp_path / 'parts.py'}"])
-    python = load_recipe(str(recipe), ["loss.file=", "loss.name="])
-    run = trained(own, faces, tmp_path / "own")
+    python, run = load_recipe(str(recipe), ["loss.file=", "loss.name="]), trained(own, faces, tmp_path / "own")
     parts = Parts(loss=smoothed, optimizer=plain_sgd)
     assert same(kept(run), kept(trained(python, faces, tmp_path / "python", parts)))
     assert "not_of_the_recipe" not in run.read_environment()
@@ -336,8 +328,7 @@ def test_training_notes_classes_of_sides_that_it_mirrors(faces, tiny_recipe, fli
 
 def test_loss_class_is_instantiated_once(faces, recipe_of):
     """Once: this loss counts. From a file and from Python."""
-    recipe = recipe_of(PARTS, ["loss.file=parts.py", "loss.name=Counting"])
-    names = {}
+    recipe, names = recipe_of(PARTS, ["loss.file=parts.py", "loss.name=Counting"]), {}
     exec(PARTS, names)
     python = plan_training(changed(recipe, loss={"file": "", "name": ""}), faces, Parts(loss=names["Counting"]))
     logits, labels = torch.randn(4, 7), torch.arange(4)
@@ -470,9 +461,6 @@ def test_own_modules_move_to_the_networks_device(faces, tiny_recipe, monkeypatch
     for part in (parts.loss, parts.augment):
         monkeypatch.setattr(part, "to", moved.append)
     assert [prepare(plan_training(tiny_recipe, faces, parts)).fabric.device] * 2 == moved
-
-
-def test_own_loss_that_fails_on_nan_counts_as_diverged():
     logits, labels = torch.full((2, 7), torch.nan), torch.zeros(2, dtype=torch.long)
     assert Parts(loss=lambda logits, _: 1 / 0).label_loss(logits, labels).isnan()
 
@@ -512,8 +500,7 @@ def test_train_takes_a_network_class_or_instance(tmp_path, faces, tiny_recipe_te
     assert not result.model.manifest.mirrored
     assert "class FromPython" in (tmp_path / "run" / "FromPython.py").read_text()
     torch.manual_seed(5)
-    instance = FromPython()
-    frozen = {"settings": {"optim.lr": 1e-20, "ema_decay": 0.0}}
+    instance, frozen = FromPython(), {"settings": {"optim.lr": 1e-20, "ema_decay": 0.0}}
     train_and_export(tmp_path / "tiny.toml", faces, network=instance, **{**given, "out": tmp_path / "i"}, **frozen)
     network = package.load_network(tmp_path / "i")
     assert type(network).__name__ == "FromPython"

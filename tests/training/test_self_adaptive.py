@@ -33,8 +33,7 @@ def test_self_adaptive_targets_follow_predictions_of_unmixed_images():
     mixed = moving.loss(LOGITS, replace(BATCH, partner=torch.tensor([0, 2]), lam=0.75), 0.5)
     assert float(mixed) == pytest.approx(by_hand(0.75 * given[[1, 3]] + 0.25 * given[[0, 2]])[0], rel=1e-6)
     np.testing.assert_allclose(moving.moving, given, rtol=1e-6)
-    loss = moving.loss(LOGITS, BATCH, START)
-    expected = given.copy()
+    loss, expected = moving.loss(LOGITS, BATCH, START), given.copy()
     expected[[1, 3]] = MOMENTUM * given[[1, 3]] + (1 - MOMENTUM) * by_hand(given[[1, 3]])[1]
     np.testing.assert_allclose(moving.moving, expected, rtol=1e-6)
     assert float(loss) == pytest.approx(by_hand(0.7 * expected[[1, 3]] + 0.3 * given[[1, 3]])[0], rel=1e-6)

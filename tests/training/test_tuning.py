@@ -60,8 +60,7 @@ def test_lr_scales_fall_by_layer_decay():
     assert shares[network.head.weight] == 1.0
     for depth, block in enumerate([*network.stages][::-1], start=1):
         assert {shares[parameter] for parameter in block.parameters()} == {0.5**depth}
-    assert shares[network.stem[0].weight] == 0.5**9
-    assert set(lr_scales(network, 1.0).values()) == {1.0}
+    assert (shares[network.stem[0].weight], set(lr_scales(network, 1.0).values())) == (0.5**9, {1.0})
 
 
 def test_group_rates_are_schedule_times_lr_scale(faces, tiny_recipe):
@@ -119,8 +118,7 @@ def test_frozen_epochs_change_only_the_head(tmp_path, faces, tiny_recipe, tiny_r
 
 def test_models_are_tuned_from_seven_to_five_to_two_classes(tmp_path, faces, tiny_recipe, tiny_run):
     """Each run begins with the former one's weights; heads by class name. Oracle: the start of a run of no steps."""
-    recipe = load_recipe("tune", ["epochs=1", "tuning.frozen_epochs=1", "batch_size=32"])
-    start = tiny_run
+    recipe, start = load_recipe("tune", ["epochs=1", "tuning.frozen_epochs=1", "batch_size=32"]), tiny_run
     for scheme, names in (
         ("five", ["angry", "fear", "happy", "sad", "surprise"]),
         ("binary", ["negative", "positive"]),

@@ -132,8 +132,7 @@ def test_fast_face_keeps_its_track(play):
 def test_face_keeps_its_number_at_rare_detections(play, frame_seconds, detect_every, looks):
     """Detections more than a second apart, by wish or because the frames are."""
     frames, detector = play(40, slow, seconds=[frame_seconds * n for n in range(40)], detect_every_seconds=detect_every)
-    assert len(detector.asked) == looks
-    assert [[face.track for face in frame.faces] for frame in frames] == [[1]] * 40
+    assert (len(detector.asked), [[face.track for face in frame.faces] for frame in frames]) == (looks, [[1]] * 40)
 
 
 def test_large_frames_are_detected_more_often(play, monkeypatch):
@@ -192,6 +191,15 @@ def test_tracker_extrapolates_between_detections(classifier, astronaut):
         if number >= 3:
             assert (face.track, face.prediction.box) == (1, *moving(number))
     assert detector.asked == [0, 3, 6, 9]
+    # Oracle: the detector, whose boxes are of each frame alone; tracked on, they would be elsewhere.
+    boxes = [Box(300, 60, 80, 80), Box(20, 100, 80, 80), Box(40, 80, 80, 80)]
+    tracker = mien.Tracker(classifier, detector=Told(lambda number: [boxes[number]]), detect_every_seconds=60)
+    sizes = [(240, 400), (400, 240), (240, 240)]
+    frames = [np.full((*size, 3), 20 + 5 * number, dtype=np.uint8) for number, size in enumerate(sizes)]
+    found = [tracker.update(frame, 0.1 * number) for number, frame in enumerate(frames)]
+    assert [[(face.track, face.prediction.box, face.detected) for face in faces] for faces in found] == [
+        [(1, boxes[0], True)], [(2, boxes[1], True)], [(3, boxes[2], True)],
+    ]  # fmt: skip
 
 
 def test_tracker_with_a_frame_rate_does_not_use_the_clock(classifier, astronaut, monkeypatch):
@@ -206,27 +214,13 @@ def test_tracker_with_a_frame_rate_does_not_use_the_clock(classifier, astronaut,
         mien.Tracker(classifier, frame_rate=0)
 
 
-def test_frames_of_another_size_begin_new_tracks(classifier):
-    """Oracle: the detector, whose boxes are of each frame alone; tracked on, they would be elsewhere."""
-    boxes = [Box(300, 60, 80, 80), Box(20, 100, 80, 80), Box(40, 80, 80, 80)]
-    tracker = mien.Tracker(classifier, detector=Told(lambda number: [boxes[number]]), detect_every_seconds=60)
-    sizes = [(240, 400), (400, 240), (240, 240)]
-    frames = [np.full((*size, 3), 20 + 5 * number, dtype=np.uint8) for number, size in enumerate(sizes)]
-    found = [tracker.update(frame, 0.1 * number) for number, frame in enumerate(frames)]
-    assert [[(face.track, face.prediction.box, face.detected) for face in faces] for faces in found] == [
-        [(1, boxes[0], True)], [(2, boxes[1], True)], [(3, boxes[2], True)],
-    ]  # fmt: skip
-
-
 def test_network_stream_is_followed_until_it_ends(classifier, astronaut):
     """A camera's MJPEG over HTTP. Oracle: the face's place; frames may be left out, and times rise."""
     with camera_at([scene(astronaut, 3, moving(3))] * 40) as address:
-        frames = list(
-            mien.track(address.replace("//", "//me:secret@"), classifier, detector=Told(lambda number: moving(3)))
-        )
+        camera = address.replace("//", "//me:secret@")
+        frames = list(mien.track(camera, classifier, detector=Told(lambda number: moving(3))))
     assert 1 <= len(frames) <= 40
-    assert [frame.number for frame in frames] == list(range(len(frames)))
-    assert frames[0].time_seconds == 0
+    assert ([frame.number for frame in frames], frames[0].time_seconds) == (list(range(len(frames))), 0)
     said = frames[0].to_dict()
     assert (said["frame"], said["time_seconds"], said["faces"][0]["track"]) == (0, 0, 1)
     assert "source" not in json.loads(json.dumps(said))["faces"][0]
@@ -322,8 +316,7 @@ def test_track_ends_after_its_patience_and_never_between_two_detections(gap):
     update(tracker, missed)
     assert update(tracker, missed + 0.9 * PATIENCE_SECONDS, 25) == [1]
     update(tracker, missed + 2)
-    assert update(tracker, missed + 2.1 + PATIENCE_SECONDS, 25) == [2]
-    assert numbers(tracker.tracks) == [2]
+    assert (update(tracker, missed + 2.1 + PATIENCE_SECONDS, 25), numbers(tracker.tracks)) == ([2], [2])
 
 
 def test_track_follows_a_steady_motion_further_than_its_boxes_overlap():

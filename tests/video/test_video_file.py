@@ -51,8 +51,7 @@ def test_frames_come_in_order_with_their_times(tmp_path, encode_video):
     assert [frame.number for frame in read] == list(range(30))
     assert [frame.seconds for frame in read] == pytest.approx([n / 15 for n in range(30)])
     for frame, made in zip(read, frames, strict=True):
-        assert frame.rgb.dtype == np.uint8
-        assert frame.rgb.mean() == pytest.approx(made.mean(), abs=3)
+        assert (frame.rgb.dtype, frame.rgb.mean()) == (np.uint8, pytest.approx(made.mean(), abs=3))
     assert (video.damaged, video.missing_seconds) == (0, 0)
 
 
@@ -75,14 +74,12 @@ def test_rotated_videos_are_turned_upright(tmp_path, encode_video, turn):
     path = encode_video(tmp_path / "clip.mp4", [corner_frame()] * 3)
     # Written into the file's own track header, as a phone does.
     content = bytearray(path.read_bytes())
-    at = content.index(b"tkhd") + 4 + 40
-    one = 1 << 16
+    at, one = content.index(b"tkhd") + 4 + 40, 1 << 16
     content[at : at + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
     path.write_bytes(content)
     with VideoFile(path) as video:
         read = [frame.rgb for frame in video.frames()]
-    assert (video.width, video.height) == ((32, 48) if a == 0 else (48, 32))
-    assert len(read) == 3
+    assert ((video.width, video.height), len(read)) == ((32, 48) if a == 0 else (48, 32), 3)
     for rgb in read:
         assert rgb.shape == (video.height, video.width, 3)
         assert rgb.flags.c_contiguous
@@ -92,8 +89,7 @@ def test_rotated_videos_are_turned_upright(tmp_path, encode_video, turn):
 def test_pixels_become_square(tmp_path, encode_video):
     path = encode_video(tmp_path / "clip.mp4", [corner_frame()] * 2, aspect=Fraction(4, 3))
     with VideoFile(path) as video:
-        assert (video.width, video.height) == (64, 32)
-        assert {frame.rgb.shape for frame in video.frames()} == {(32, 64, 3)}
+        assert (video.width, video.height, {frame.rgb.shape for frame in video.frames()}) == (64, 32, {(32, 64, 3)})
     # A recording that was cut out of a longer one begins at its own five seconds.
     path = encode_video(tmp_path / "clip.mkv", numbered(3), seconds=[5.0, 5.1, 5.3])
     with VideoFile(path) as video:
@@ -110,10 +106,8 @@ def test_other_containers_are_read(tmp_path, encode_video, name):
     path = encode_video(tmp_path / name, numbered(12), rate=25)
     with VideoFile(path) as video:
         seconds = [frame.seconds for frame in video.frames()]
-    assert len(seconds) == 12
-    assert np.diff(seconds) == pytest.approx(np.full(11, 1 / 25), abs=1.1e-3)
-    assert seconds[0] == pytest.approx(0, abs=0.1)
-    assert (video.damaged, video.missing_seconds) == (0, 0)
+    assert (len(seconds), np.diff(seconds)) == (12, pytest.approx(np.full(11, 1 / 25), abs=1.1e-3))
+    assert (seconds[0], video.damaged, video.missing_seconds) == (pytest.approx(0, abs=0.1), 0, 0)
 
 
 def test_times_never_go_back(tmp_path, encode_video):
@@ -134,8 +128,7 @@ def test_frames_keep_their_own_size(tmp_path, encode_video, sizes):
     with VideoFile(tmp_path / "joined.ts") as video:
         read = [frame.rgb for frame in video.frames()]
     assert [rgb.shape[:2] for rgb in read] == [size for size in sizes for _ in range(4)]
-    assert (video.height, video.width) == sizes[0]
-    assert video.resized == 4 * len(sizes[1:])
+    assert ((video.height, video.width), video.resized) == (sizes[0], 4 * len(sizes[1:]))
     for rgb, part in zip(read[::4], parts, strict=True):
         assert np.abs(rgb.astype(int) - part).mean() < 8
 

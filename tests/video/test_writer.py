@@ -28,9 +28,7 @@ def decoded(path):
 
 def shades(count, height=32, width=48):
     """Frames that say by their colour which they are."""
-    return [
-        np.full((height, width, 3), (30 + 5 * number, 120, 230 - 5 * number), dtype=np.uint8) for number in range(count)
-    ]
+    return [np.full((height, width, 3), (30 + 5 * at, 120, 230 - 5 * at), dtype=np.uint8) for at in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -43,8 +41,7 @@ def test_writer_keeps_frames_and_times(tmp_path, encode_video, seconds):
     encode_video(tmp_path / "in.mp4", frames, seconds=seconds)
     at = copied(tmp_path / "in.mp4", tmp_path / "out.mp4")
     stream, written = decoded(tmp_path / "out.mp4")
-    assert len(written) == 6
-    assert [time for time, _ in written] == pytest.approx(at, abs=1e-3)
+    assert (len(written), [time for time, _ in written]) == (6, pytest.approx(at, abs=1e-3))
     for made, (_, rgb) in zip(frames, written, strict=True):
         # Colours survive the way to YUV and back: both ways say BT.601.
         assert np.abs(rgb.astype(int).mean(axis=(0, 1)) - made[0, 0]).max() < 6
@@ -57,8 +54,7 @@ def test_writer_makes_odd_sizes_even(tmp_path, encode_video, height, width):
     encode_video(tmp_path / "in.mkv", [frame] * 3, codec="ffv1")
     copied(tmp_path / "in.mkv", tmp_path / "out.mp4", lambda rgb: np.full_like(rgb, 99))
     stream, written = decoded(tmp_path / "out.mp4")
-    assert (stream.width, stream.height) == (width + width % 2, height + height % 2)
-    assert len(written) == 3
+    assert (stream.width, stream.height, len(written)) == (width + width % 2, height + height % 2, 3)
     assert written[1][1].mean() == pytest.approx(99, abs=4)
 
 
