@@ -19,7 +19,7 @@ SHOWN = {
     TABLE: {"data", "training", "classes", "mistakes", "study"},
 }
 """Cells of both notebooks that draw, and that show a table."""
-SHORTER = {'"--faces", "3000"': '"--faces", "300"', "epochs = 12": "epochs = 1", "jobs=2": "jobs=1"}
+SHORTER = {'"--faces", "3000"': '"--faces", "150"', "epochs = 12": "epochs = 1", "jobs=2": "jobs=1"}
 SHORTER_STUDY = {
     "study_a": {'only=["adam", "sgd-0.01", "sgd-0.1"]': 'only=["adam", "sgd-0.1"]'},
     "study_b": {'only=["1", "2", "3", "6", "6b", "7"]': 'only=["1", "6b", "7"]'},
@@ -80,7 +80,7 @@ def test_they_run_from_top_to_bottom_on_drawn_faces(tmp_path, charts):
         # One epoch learns so little that mien says so.
         outputs["training"] = [each for each in outputs["training"] if not each.get("text", "").startswith("note: ")]
         check_shown(outputs)
-        assert printed(outputs["data"]).startswith("drawn-faces: <Dataset: 300 faces of 48 x 48,")
+        assert printed(outputs["data"]).startswith("drawn-faces: <Dataset: 150 faces of 48 x 48,")
 
 
 @each_notebook

@@ -131,5 +131,5 @@ def test_explain_keeps_earlier_maps_without_overwrite(mien, tiny_run, files, tmp
     refused(mien(*words), "file-exists")
     assert not maps.exists()
     monkeypatch.setattr("mien.api.explain.Explanations._arrays", Mock(side_effect=KeyboardInterrupt))
-    assert mien("explain", *files, "--model", tiny_run.path, "--crops", "--out", tmp_path / "out").code == 130
-    assert not (tmp_path / "out").exists()
+    assert mien("explain", *files, "--model", tiny_run.path, "--crops", "--out", tmp_path / "b").code == 130
+    assert not (tmp_path / "b").exists()

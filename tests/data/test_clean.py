@@ -21,7 +21,7 @@ def change(faces, at, to=None, kind="copy", **other):
 
 @given(reason=st.text(), source=st.text(st.characters(categories=None)), label=st.text())
 @example(reason="", source="caf\udce9.png", label="")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_read_clean_reads_what_write_clean_wrote(tmp_path, reason, source, label):
     path = tmp_path / "clean.toml"
     wanted = Change(row=3, split="train", label=label, to="happy", kind="conflict", reason=reason, source="s")

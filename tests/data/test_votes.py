@@ -114,7 +114,7 @@ def test_read_parquet_gathers_votes(tmp_path, plain):
     faces = read_data(tmp_path / "faces.parquet").faces
     assert faces.vote_classes == ("happy", "sad")
     assert faces.votes[:5].tolist() == [[0, 5], [1, 5], [2, 5], [0, 0], [4, 5]]
-    whole = table.append_column("votes_happy", pa.array([2] * 60)).append_column("votes_sad", pa.array(sad[4:] * 2))
+    whole = table.append_column("votes_happy", pa.array([2] * 60)).append_column("votes_sad", pa.array([5] * 60))
     (tmp_path / "shards").mkdir()
     pq.write_table(voted, tmp_path / "shards" / "a.parquet")
     pq.write_table(whole, tmp_path / "shards" / "b.parquet")

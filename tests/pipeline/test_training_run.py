@@ -367,7 +367,7 @@ def test_progress_of_a_resumed_run_shows_its_own_epochs(tmp_path, faces, tiny_re
     train(plan, run, callback=Stops())
     history = train(plan, run, resume=True, callback=TrainProgress()).history
     assert shown(capsys.readouterr().err) == cells(history, 3)[2:]
-    train_and_export("head", synthetic_faces(90, seed=2), out=tmp_path / "run")
+    train_and_export("head", synthetic_faces(90, seed=2), out=tmp_path / "head")
     assert shown(capsys.readouterr().err) == []
 
 

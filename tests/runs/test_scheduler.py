@@ -125,7 +125,7 @@ def test_a_process_answers_with_its_error():
 
 
 # A study of one process waits after each epoch. Those of several do not: they have epochs enough for both to begin.
-EPOCHS = {1: 8, 2: 400}
+EPOCHS = {1: 4, 2: 400}
 
 
 def _start(tmp_path, study, jobs, context=CHILDREN):

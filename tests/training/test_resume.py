@@ -170,10 +170,10 @@ def test_resume_refuses_other_initial_weights(tmp_path, faces, tiny_recipe, tiny
     train(plan_training(recipe, faces), cut, resume=True)
     assert same_weights(whole, cut)
     # Oracle: the folder takes a run of other first weights.
-    run = RunFolder(tmp_path / "run")
+    run = RunFolder(tmp_path / "b")
     break_off(plan_training(tiny_recipe, faces), run, 2, init_from=tiny_run)
     assert not run.exists
-    assert same_weights(*(trained(tiny_recipe, faces, tmp_path / name) for name in ("whole", "run")))
+    assert same_weights(*(trained(tiny_recipe, faces, tmp_path / name) for name in "ab"))
 
 
 FACTS = {"recipe_digest": "a", "data_fingerprint": "b", "classes": ["ä"], "history": [{"loss": 0.1}]}
