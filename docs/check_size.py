@@ -23,7 +23,7 @@ TOLERANCE = 0.03
 LIMITS = {
     "lines of src/mien": 33_675,
     "files of src/mien": 168,
-    "lines of tests": 24_355,
+    "lines of tests": 24_274,
     "lines of code in src/mien, without docstrings, comments and blank lines": 22_500,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_500,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 2_170,

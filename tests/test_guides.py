@@ -54,17 +54,11 @@ def world(tmp_path, monkeypatch, astronaut, faces, face_folder, voted_faces, tin
     Path("tiny.toml").write_text(tiny_recipe_text)
     images, names = np.asarray(faces.images), np.array(faces.classes)[faces.labels]
     return {
-        "__name__": "guide",
-        "array": astronaut,
-        "crops": images[:4],
-        "image": Image.fromarray(astronaut),
-        "images": images,
-        "labels": names,
-        "numbers": faces.labels,
-        "np": np,
+        "__name__": "guide", "array": astronaut, "crops": images[:4], "image": Image.fromarray(astronaut),
+        "images": images, "labels": names, "numbers": faces.labels, "np": np,
         "my_model": lambda given: np.random.default_rng(0).normal(size=(len(given), 7)).astype(np.float32),
         "rgb": astronaut,
-    }
+    }  # fmt: skip
 
 
 def smaller(code: str) -> str:

@@ -22,15 +22,10 @@ DARK = "its features, 0..5, are nearly black as pixels"
 ENDS_AT_1 = "its features are 0..1, which as pixels are black: refused with advice"
 SAME = "its features, rounded to pixels, are fewer than two different images of a class: nothing to validate on"
 NOT_APPLYING = {
-    "check_classifiers_train": DARK,
-    "check_classifiers_one_label": ENDS_AT_1,
-    "check_dtype_object": ENDS_AT_1,
-    "check_estimators_nan_inf": ENDS_AT_1,
-    "check_fit_score_takes_y": ENDS_AT_1,
-    "check_supervised_y_2d": ENDS_AT_1,
-    "check_estimators_pickle": SAME,
-    "check_pipeline_consistency": SAME,
-}
+    "check_classifiers_train": DARK, "check_classifiers_one_label": ENDS_AT_1, "check_dtype_object": ENDS_AT_1,
+    "check_estimators_nan_inf": ENDS_AT_1, "check_fit_score_takes_y": ENDS_AT_1, "check_supervised_y_2d": ENDS_AT_1,
+    "check_estimators_pickle": SAME, "check_pipeline_consistency": SAME,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

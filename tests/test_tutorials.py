@@ -57,12 +57,9 @@ def in_shell(code: str) -> str:
     """What a shell prints, stdout and stderr together; the commands are those of this environment."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-euc", code],
-        env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        ["bash", "-euc", code], env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
-    )
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return done.stdout
 

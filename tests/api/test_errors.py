@@ -16,6 +16,7 @@ def of_split(faces, split):
     return Predictions(part.rows, part.labels, np.eye(len(faces.classes))[part.labels], faces.classes, split, "")
 
 
+LARGE = ["input.size_px=96"]
 # Each call gets the run folder of a trained model, faces, and a folder to write.
 CASES = {
     "train-arrays": (lambda run, faces, out: mien.train("quick", faces.images, out=out), "data-unknown"),
@@ -31,15 +32,9 @@ CASES = {
     "audit-test": (lambda run, faces, out: mien.audit(faces, of_split(faces, "test")), "not-auditable"),
     "compare-model": (lambda run, faces, out: mien.compare(mien.load(run), run), "data-missing"),
     "robustness-test": (lambda run, faces, out: mien.robustness(run, faces, "test"), "options"),
-    "robustness-all": (
-        lambda run, faces, out: mien.robustness(run, faces.subset(faces.split != "test"), "all"),
-        "options",
-    ),
+    "robustness-all": (lambda run, faces, out: mien.robustness(run, faces.of_split("train"), "all"), "options"),
     "show-none": (lambda run, faces, out: mien.show(faces, faces_per_class=0), "no-face"),
-    "show-size": (
-        lambda run, faces, out: mien.show(faces, mien.load_recipe("quick", ["input.size_px=96"])),
-        "image-size",
-    ),
+    "show-size": (lambda run, faces, out: mien.show(faces, mien.load_recipe("quick", LARGE)), "image-size"),
     "crop-size": (lambda run, faces, out: mien.crop(out, out, size_px=0), "image-size"),
     "embeddings-split": (lambda run, faces, out: mien.plot_embeddings(run, faces, split="test"), "options"),
     "embeddings-method": (lambda run, faces, out: mien.plot_embeddings(run, faces, method="x"), "options"),

@@ -50,18 +50,10 @@ def graph(name="images", logits=2, perceived=None, between=(), constants=(), kin
 
 
 MANIFEST = Manifest(
-    name="tiny",
-    classes=("a", "ä"),
-    input=InputSpec(size_px=8, crop_px=8),
-    parameters=3,
-    recipe={"classes": "all"},
-    recipe_digest="sha256:0",
-    data_fingerprint="sha256:1",
-    epoch=2,
-    scores={"validation_accuracy": 0.5},
-    mien_version="0.1.0",
-    created="2026-01-01T00:00:00+00:00",
-)
+    name="tiny", classes=("a", "ä"), input=InputSpec(size_px=8, crop_px=8), parameters=3, recipe={"classes": "all"},
+    recipe_digest="sha256:0", data_fingerprint="sha256:1", epoch=2, scores={"validation_accuracy": 0.5},
+    mien_version="0.1.0", created="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
 OUTPUTS = {
     "fer2013": {"classes": ["a", "ä"], "target": "label"},
     "perceived": {"classes": ["a", "ä", "unknown"], "temperature": 1.5, "target": "votes"},

@@ -103,12 +103,9 @@ def test_json_is_valid_without_utf8(tmp_path, astronaut):
 
 def test_predict_ends_quietly_at_a_closed_pipe(face_folder, tiny_run):
     done = subprocess.run(
-        f"{sys.executable} -m mien predict --model {tiny_run.path} --crops {face_folder} --csv | head -1",
-        shell=True,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        f"{sys.executable} -m mien predict --model {tiny_run.path} --crops {face_folder} --csv | head -1", shell=True,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.stdout.startswith("source,answer,top,confidence")
     assert done.stderr == ""
 

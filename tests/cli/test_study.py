@@ -16,21 +16,14 @@ from mien.runs.spec import parse_study
 from support import raises, ran, refused
 
 
-@pytest.fixture(scope="module")
-def study_file(tmp_path_factory, tiny_recipe_text):
-    folder = tmp_path_factory.mktemp("study")
-    recipe = folder / "tiny.toml"
+def test_a_study_does_not_repeat_finished_runs(mien, face_folder, tmp_path, tiny_recipe_text):
+    recipe, study_file = tmp_path / "tiny.toml", tmp_path / "two.toml"
     recipe.write_text(tiny_recipe_text.replace("epochs = 2", "epochs = 1"))
-    file = folder / "two.toml"
-    file.write_text(
+    study_file.write_text(
         f'name = "two"\ntitle = "Two rates"\nquestion = "Which?"\nrecipe = "{recipe}"\n'
         '[[variants]]\nname = "fast"\n[[variants]]\nname = "slow"\nset = { "optim.lr" = 0.001 }\n'
         '[[comparisons]]\ntitle = "slow against fast"\nvariants = ["fast", "slow"]\nbaseline = "fast"\n'
     )
-    return file
-
-
-def test_a_study_does_not_repeat_finished_runs(mien, study_file, face_folder, tmp_path):
     arguments = ("study", study_file, "--data", face_folder, "--out", tmp_path / "out")
     dry = mien(*arguments, "--dry-run")
     assert (dry.code, (tmp_path / "out").exists()) == (0, False)

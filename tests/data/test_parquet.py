@@ -30,20 +30,11 @@ def write_foreign(path: Path, images: np.ndarray, features: dict[str, Any] | Non
 def faces(noise):
     """Thirty faces with every kind of column, classes in an order of their own and one class without faces."""
     generator = np.random.default_rng(0)
-    return Dataset(
-        images=noise(30),
-        labels=np.arange(30) % 2,
-        classes=("positive", "Anger", "unseen"),
-        split=np.resize(np.array(["train", "test"]), 30),
-        source=np.array([f"fer2013.csv line {row}" for row in range(30)]),
-        rows=np.arange(30) * 5,
-        columns={
-            "votes": generator.integers(0, 10, (30, 10)),
-            "weight": generator.random(30),
-            "good": np.arange(30) % 3 == 0,
-            "person": np.array([f"p{row}" for row in range(30)]),
-        },
-    )
+    columns = {"votes": generator.integers(0, 10, (30, 10)), "weight": generator.random(30)}
+    columns |= {"good": np.arange(30) % 3 == 0, "person": np.array([f"p{row}" for row in range(30)])}
+    classes, split = ("positive", "Anger", "unseen"), np.resize(np.array(["train", "test"]), 30)
+    source = np.array([f"fer2013.csv line {row}" for row in range(30)])
+    return Dataset(noise(30), np.arange(30) % 2, classes, split, source, np.arange(30) * 5, columns=columns)
 
 
 def test_read_parquet_reads_what_write_parquet_wrote(faces, tmp_path):
@@ -149,12 +140,9 @@ def test_read_parquet_names_a_bad_image_or_skips_it(tmp_path, noise):
     contents[6] = b""
     splits = ["train"] * 5 + ["validation"] * 5
     table = {
-        "image": [{"bytes": each or None, "path": "x.png"} for each in contents],
-        "label": ["a", "b"] * 5,
-        "row": range(10),
-        "split": splits,
-        "age": range(20, 30),
-    }
+        "image": [{"bytes": each or None, "path": "x.png"} for each in contents], "label": ["a", "b"] * 5,
+        "row": range(10), "split": splits, "age": range(20, 30),
+    }  # fmt: skip
     pq.write_table(pa.table(table), path)
     with raises(DataError, "image-unreadable", "a.parquet row 6", "x.png"):
         read_data(path)

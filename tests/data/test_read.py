@@ -97,25 +97,19 @@ def test_fingerprint_for_predictions_includes_test_where_rows_shift(tmp_path, no
 
 
 @pytest.fixture
-def faces(noise):
+def stored(noise):
     return Dataset(
-        images=noise(10),
-        labels=np.arange(10) % 2,
-        classes=("angry", "happy"),
-        split=np.resize(np.array(["train", "validation"]), 10),
-        source=np.array([f"face {row}" for row in range(10)]),
-        rows=np.arange(10),
-        columns={"file": np.array(["ä"] * 10), "vectors": np.arange(20).reshape(10, 2)},
-        cleaned_from=("sha256:all", "sha256:without test"),
-        votes=np.arange(20, 40).reshape(10, 2),
-        vote_classes=("angry", "happy"),
-        group_column="file",
-    )
+        images=noise(10), labels=np.arange(10) % 2, classes=("angry", "happy"),
+        split=np.resize(np.array(["train", "validation"]), 10), source=np.array([f"face {row}" for row in range(10)]),
+        rows=np.arange(10), columns={"file": np.array(["ä"] * 10), "vectors": np.arange(20).reshape(10, 2)},
+        cleaned_from=("sha256:all", "sha256:without test"), votes=np.arange(20, 40).reshape(10, 2),
+        vote_classes=("angry", "happy"), group_column="file",
+    )  # fmt: skip
 
 
-def test_cache_loads_a_memory_map_without_hashing(faces, monkeypatch):
-    cache.store_entry("key", faces, {"notes": ["one"]})
-    fingerprint = faces.fingerprint
+def test_cache_loads_a_memory_map_without_hashing(stored, monkeypatch):
+    cache.store_entry("key", stored, {"notes": ["one"]})
+    fingerprint = stored.fingerprint
     monkeypatch.setattr("mien.data.dataset.hashlib.sha256", None)
     found = cache.load_entry("key")
     assert found is not None
@@ -124,8 +118,8 @@ def test_cache_loads_a_memory_map_without_hashing(faces, monkeypatch):
     assert isinstance(again.images, np.memmap)
     assert not again.images.flags.writeable
     assert facts == {"notes": ["one"]}
-    for each in fields(faces):
-        np.testing.assert_equal(getattr(again, each.name), getattr(faces, each.name))
+    for each in fields(stored):
+        np.testing.assert_equal(getattr(again, each.name), getattr(stored, each.name))
 
 
 def test_cache_key_depends_on_path_size_time_and_options(kaggle_table):
@@ -190,13 +184,13 @@ def test_cache_warns_once_if_it_cannot_be_written(kaggle_table, cache_in_tmp, ca
     assert "\n" not in record.getMessage()
 
 
-def test_cache_keeps_the_most_recently_used_entries(faces, cache_in_tmp):
+def test_cache_keeps_the_most_recently_used_entries(stored, cache_in_tmp):
     now = time.time()
     for index in range(cache.KEPT_ENTRIES):
-        cache.store_entry(f"key{index}", faces, {})
+        cache.store_entry(f"key{index}", stored, {})
         os.utime(cache_in_tmp / "faces" / f"key{index}", (now - 1000 + index, now - 1000 + index))
     assert cache.load_entry("key0") is not None  # using it makes it recent
-    cache.store_entry("one more", faces, {})
+    cache.store_entry("one more", stored, {})
     assert [cache.load_entry(f"key{index}") is not None for index in range(3)] == [True, False, True]
     assert len(list((cache_in_tmp / "faces").iterdir())) == cache.KEPT_ENTRIES
 

@@ -29,20 +29,15 @@ def oracle(predictions, rows):
     precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, predicted)
     values = {
         "accuracy": sk.accuracy_score(labels, predicted),
-        "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
-        "macro_precision": precision.mean(),
-        "macro_recall": recall.mean(),
-        "macro_f1": f1.mean(),
+        "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted), "macro_precision": precision.mean(),
+        "macro_recall": recall.mean(), "macro_f1": f1.mean(),
         "macro_auc": sk.roc_auc_score(labels, probabilities, multi_class="ovr"),
         "log_loss": sk.log_loss(labels, probabilities),
         "calibration_error": metrics.calibration_error(labels, probabilities),
-        "kappa": sk.cohen_kappa_score(labels, predicted),
-        "mcc": sk.matthews_corrcoef(labels, predicted),
-        "top2_accuracy": sk.top_k_accuracy_score(labels, probabilities, k=2),
-        "recall.fear": recall[1],
-        "precision.sad": precision[3],
-        "f1.happy": f1[2],
-    }
+        "kappa": sk.cohen_kappa_score(labels, predicted), "mcc": sk.matthews_corrcoef(labels, predicted),
+        "top2_accuracy": sk.top_k_accuracy_score(labels, probabilities, k=2), "recall.fear": recall[1],
+        "precision.sad": precision[3], "f1.happy": f1[2],
+    }  # fmt: skip
     return [values[name] for name in NAMES]
 
 

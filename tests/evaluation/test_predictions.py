@@ -13,13 +13,10 @@ from mien.evaluation.predictions import Predictions, read_predictions, write_pre
 from support import raises
 
 GOOD = {
-    "sample_ids": np.array([7, 3, 9]),
-    "labels": np.array([0, 1, 1]),
-    "probabilities": np.array([[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]]),
-    "classes": np.array(["sad", "happy"]),
-    "split": np.array("test"),
-    "data_fingerprint": np.array("sha256:00"),
-}
+    "sample_ids": np.array([7, 3, 9]), "labels": np.array([0, 1, 1]),
+    "probabilities": np.array([[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]]), "classes": np.array(["sad", "happy"]),
+    "split": np.array("test"), "data_fingerprint": np.array("sha256:00"),
+}  # fmt: skip
 
 
 def save(folder: Path, **changes) -> Path:

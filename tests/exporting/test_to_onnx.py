@@ -182,18 +182,12 @@ def test_int8_ranges_omit_outermost_activations():
     """Oracle: all activations but one lie in 0..1, so that a step of 8 bits is about 1 / 255, not 1000 / 255."""
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     kernels = {"first": np.ones((1, 1, 1, 1), np.float32), "second": np.ones((3, 1, 1, 1), np.float32)}
-    graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["images", "first"], ["grey"], "a"),
-            helper.make_node("Conv", ["grey", "second"], ["map"], "b"),
-            helper.make_node("GlobalAveragePool", ["map"], ["pooled"], "c"),
-            helper.make_node("Flatten", ["pooled"], ["logits"], "d"),
-        ],
-        "one outlier",
-        [helper.make_tensor_value_info("images", floats, ["N", 1, 16, 16])],
-        [helper.make_tensor_value_info("logits", floats, ["N", 3])],
-        [onnx.numpy_helper.from_array(values, name) for name, values in kernels.items()],
-    )
+    node, info = helper.make_node, helper.make_tensor_value_info
+    nodes = [node("Conv", ["images", "first"], ["grey"], "a"), node("Conv", ["grey", "second"], ["map"], "b")]
+    nodes += [node("GlobalAveragePool", ["map"], ["pooled"], "c"), node("Flatten", ["pooled"], ["logits"], "d")]
+    images, logits = info("images", floats, ["N", 1, 16, 16]), info("logits", floats, ["N", 3])
+    tensors = [onnx.numpy_helper.from_array(values, name) for name, values in kernels.items()]
+    graph = helper.make_graph(nodes, "one outlier", [images], [logits], tensors)
     content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
     inputs = np.random.default_rng(0).random((2048, 1, 16, 16), np.float32)
     inputs[7, 0, 3, 3] = 1000

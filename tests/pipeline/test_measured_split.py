@@ -183,12 +183,9 @@ def test_frames_beside_those_of_train_are_leaked_and_flatter():
 def otherwise(faces):
     """The faces under another cut: the places of all splits moved on by a third."""
     return Dataset.from_arrays(
-        faces.images,
-        np.array(faces.classes)[faces.labels],
-        classes=faces.classes,
-        split=np.roll(faces.split, len(faces) // 3),
-        size_px=faces.images.shape[1],
-    )
+        faces.images, np.array(faces.classes)[faces.labels], classes=faces.classes,
+        split=np.roll(faces.split, len(faces) // 3), size_px=faces.images.shape[1],
+    )  # fmt: skip
 
 
 def seen(trained, measured, split):

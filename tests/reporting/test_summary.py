@@ -32,13 +32,10 @@ def evaluation_of(classes=("sad", "happy"), rows: int = 1234, present: int | Non
 
 def written(tmp_path, **changes) -> str:
     content = {
-        "title": "A small network",
-        "evaluation": evaluation_of(),
-        "history": HISTORY,
-        "best_epoch": 2,
+        "title": "A small network", "evaluation": evaluation_of(), "history": HISTORY, "best_epoch": 2,
         "class_counts": {"train": [30, 40], "test": [617, 617]},
         "metadata": {"Model": "model.onnx", "Data": "sha256:" + "ab" * 32},
-    }
+    }  # fmt: skip
     content |= changes
     evaluation = content.pop("evaluation")
     classes = evaluation.classes

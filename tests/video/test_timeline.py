@@ -50,12 +50,9 @@ def test_track_summary_sums_up_its_frames():
 def test_best_crop_is_whole_and_sure_before_it_is_large():
     """Oracle: by hand. In order: cut off by the border, blurred, the best, small, and followed without a detector."""
     looks = [
-        (Box(0, 5, 55, 60), 0.9, True),
-        (Box(20, 20, 50, 50), 0.5, True),
-        (Box(20, 20, 40, 40), 0.9, True),
-        (Box(20, 20, 30, 30), 0.99, True),
-        (Box(20, 20, 50, 50), 0.99, False),
-    ]
+        (Box(0, 5, 55, 60), 0.9, True), (Box(20, 20, 50, 50), 0.5, True), (Box(20, 20, 40, 40), 0.9, True),
+        (Box(20, 20, 30, 30), 0.99, True), (Box(20, 20, 50, 50), 0.99, False),
+    ]  # fmt: skip
     faces = [
         face(1, [0.2, 0.7, 0.1], box=box, value=number, score=score, detected=detected)
         for number, (box, score, detected) in enumerate(looks)
