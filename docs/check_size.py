@@ -26,7 +26,7 @@ LIMITS = {
     "lines of tests": 24_274,
     "lines of code in src/mien, without docstrings, comments and blank lines": 22_500,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_500,
-    "lines of scripts (docs, release, benchmarks, web/scripts)": 2_170,
+    "lines of scripts (docs, release, benchmarks, web/scripts)": 2_000,
     "words of docs and README, without cli.md": 32_000,
     "MB of benchmarks/results": 2,
     "commands": 22,

@@ -107,8 +107,8 @@ VALENCE = {
     **{"disgust": -0.566, "angry": -0.51, "contempt": -0.135, "neutral": 0.046},
 }
 """Valence of each expression, -1 (unpleasant) to 1 (pleasant). Fitted by least squares to the mean ratings of 1,600
-pictures by 25 people, with ``benchmarks/valence.py``. In ten-fold cross-validation on the people's own votes, the
-concordance correlation (CCC) is 0.94."""
+pictures by 25 people (benchmarks/valence.py of commit a0c63428). In ten-fold cross-validation on the people's own
+votes, the concordance correlation (CCC) is 0.94."""
 
 AROUSAL = {
     **{"happy": 0.059, "sad": 0.112, "surprise": 0.364, "fear": 0.226},
