@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,6 +147,7 @@ def test_ray_writes_the_file_of_the_local_engine(mien, photos, tiny_run, tmp_pat
         return reversed(list(predict_files(make_reader(), files, crops=crops, skip_bad=skip_bad)))
 
     monkeypatch.setattr(predict, "predict_on_ray", on_ray)
+    photos = shutil.copytree(photos, tmp_path / "photos")
     (photos / "z.jpg").write_bytes(b"no image")
     local, ray = tmp_path / "local.jsonl", tmp_path / "ray.jsonl"
     words = ("predict", photos, "--model", tiny_run.path, "--skip-bad", "--out")
@@ -271,10 +273,7 @@ def test_predict_notes_crops_without_a_face_once(mien, tiny_run, tmp_path):
 
 def test_predict_stops_at_a_bad_image_and_resumes(mien, photos, tiny_run, tmp_path):
     """Oracle: the answers without a stop."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for path in photos.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    folder = shutil.copytree(photos, tmp_path / "photos")
     (folder / "bb.jpg").write_bytes(b"damaged")
     command = ("predict", "--model", tiny_run.path, folder, "--out", tmp_path / "out.jsonl")
     refused(mien(*command), "image-format", "bb.jpg")
