@@ -33,12 +33,7 @@ WEAK_BELOW = 0.5
 
 @dataclass(frozen=True, eq=False)
 class LabelReview:
-    """Labels that the predictions of a model contradict.
-
-    Attributes:
-        indices: int64 (M,), the predicted samples as indices into the faces.
-        flagged_confirmed: fraction of flagged labels that most voters contradict; None without votes.
-    """
+    """Labels that predictions of a model contradict, and the share that most voters do too; None without votes."""
 
     indices: Ints
     predictions: Predictions

@@ -1,7 +1,5 @@
 """Open images from files, bytes, PIL images or arrays; turn them upright; refuse images with too many pixels."""
 
-from __future__ import annotations
-
 import errno
 import io
 import os
@@ -90,14 +88,14 @@ def is_left_out(folder: os.DirEntry[str], within: Sequence[Path]) -> bool:
     return leads_back or is_system_folder(folder.name)
 
 
-def open_image(source: str | os.PathLike[str] | bytes) -> Image:
+def open_image(source: str | os.PathLike[str] | bytes) -> "Image":
     """Open an image or an animation's first frame upright. Raises DataError: unreadable or over ``MAXIMUM_PIXELS``."""
     with open_image_header(source) as image:
         return _upright(image, name_of(source))
 
 
 @contextmanager
-def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]:
+def open_image_header(source: str | os.PathLike[str] | bytes) -> "Iterator[Image]":
     """Open an image, a path or bytes, and read only its header. Errors in the ``with`` block become a DataError."""
     from PIL import Image
 
@@ -215,7 +213,7 @@ def _too_large(name: str, pixels: str = "too many") -> DataError:
     return DataError(f"{name} has {pixels} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it.", code="image-pixels")
 
 
-def _upright(image: Image, name: str) -> Image:
+def _upright(image: "Image", name: str) -> "Image":
     """Decode the image if it is small enough, and apply the EXIF orientation. Damaged metadata is ignored."""
     from PIL import Image
 
@@ -242,14 +240,14 @@ def _upright(image: Image, name: str) -> Image:
     return upright
 
 
-def encoded(image: Image, form: str = "PNG", **options: Any) -> bytes:
+def encoded(image: "Image", form: str = "PNG", **options: Any) -> bytes:
     """Return the bytes of an image file in one of Pillow's formats; ``options`` are Pillow's."""
     stream = io.BytesIO()
     image.save(stream, form, **options)
     return stream.getvalue()
 
 
-def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
+def open_image_source(source: "ImageSource") -> "Image | npt.NDArray[np.generic]":
     """Open a path, image bytes, binary file or PIL image upright; an array is returned as it is, others refused."""
     source = bytes(source) if isinstance(source, bytearray | memoryview) else source
     if isinstance(source, str | os.PathLike | bytes):

@@ -6,8 +6,6 @@
 goes through :func:`face_square`. In training, augmentation crops the same squares. Both use :func:`normalise`.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -53,13 +51,13 @@ class InputSpec(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     std: Annotated[OneOrThree, _numbers(1e-3, 1e3)] = 0.25
 
     @model_validator(mode="after")
-    def _crop_fits(self) -> InputSpec:
+    def _crop_fits(self) -> "InputSpec":
         if self.crop_px > self.size_px:
             raise ValueError(f"crop_px {self.crop_px} is larger than size_px {self.size_px}")
         return self
 
     @model_validator(mode="after")
-    def _one_number_is_grey(self) -> InputSpec:
+    def _one_number_is_grey(self) -> "InputSpec":
         if self.channels == 1 and not (isinstance(self.mean, float) and isinstance(self.std, float)):
             raise ValueError("mean and std of three numbers need channels = 3")
         return self
@@ -96,12 +94,12 @@ def face_shape(size_px: int, channels: int) -> tuple[int, ...]:
     return (size_px, size_px) if channels == 1 else (size_px, size_px, channels)
 
 
-def face_square(image: Image | npt.NDArray[np.generic], size_px: int, channels: int = 1) -> Pixels:
+def face_square(image: "Image | npt.NDArray[np.generic]", size_px: int, channels: int = 1) -> Pixels:
     """Convert an image to what models see, uint8 (size_px, size_px[, 3]): :func:`grey_square`, or the same in RGB."""
     return grey_square(image, size_px) if channels == 1 else _squared(upright_rgb(image), size_px)
 
 
-def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> Pixels:
+def grey_square(image: "Image | npt.NDArray[np.generic]", size_px: int) -> Pixels:
     """Convert an image to the grey square that models see. Returns uint8 (size_px, size_px), 0..255.
 
     Colour becomes ITU-R 601 luma, transparency becomes white, 16-bit grey is scaled to 8 bits. An image of another
@@ -153,7 +151,7 @@ def from_opencv(image: Any) -> Any:
     return image
 
 
-def upright_rgb(image: Image | npt.NDArray[np.generic]) -> Pixels:
+def upright_rgb(image: "Image | npt.NDArray[np.generic]") -> Pixels:
     """Convert a whole image to RGB for face detection. Returns uint8 (H, W, 3), 0..255.
 
     Transparency becomes white, grey is repeated in all three channels, 16-bit grey is scaled to 8 bits.
@@ -175,7 +173,7 @@ def _in_three_channels(grey: Pixels) -> Pixels:
     return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
 
 
-def _opaque(image: Image) -> Image:
+def _opaque(image: "Image") -> "Image":
     from PIL import Image
 
     if image.mode == "La":  # Pillow can convert this mode only to L
@@ -186,7 +184,7 @@ def _opaque(image: Image) -> Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
-def _grey(image: Image) -> Pixels:
+def _grey(image: "Image") -> Pixels:
     if image.mode.startswith(("I", "F")):
         values = np.array(image, dtype=np.float32)
         greatest = values.max(initial=0)

@@ -17,8 +17,6 @@ figures/ tables/         charts (.svg) and tables (.tex, .csv, .json) of the rep
 test_ledger.jsonl        one line per use of the test split
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -50,7 +48,7 @@ class _File:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, run: RunFolder, kind: type) -> Path:
+    def __get__(self, run: "RunFolder", kind: type) -> Path:
         return run.path / self._name
 
 
@@ -101,7 +99,7 @@ class RunFolder:
             other = ", or continue a run with --resume" if or_resume and self.is_run else ""
             raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.", code="file-exists")
 
-    def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
+    def create(self, recipe: "Recipe", environment: Mapping[str, Any]) -> None:
         """Make this a run folder: write recipe and environment, and copy the user's own Python files."""
         # Import it here, because prediction does not need it.
         from mien.base.recipe import dump_recipe
@@ -148,7 +146,7 @@ class RunFolder:
                     for folder in made:
                         folder.rmdir()
 
-    def read_recipe(self) -> Recipe:
+    def read_recipe(self) -> "Recipe":
         """Read the recipe. Raises RunError if the folder holds no run, RecipeError if the recipe is no longer valid."""
         if not self.is_run:
             what = "does not exist" if not self.path.exists() else "has no recipe.toml, so it is no run folder"
@@ -204,12 +202,12 @@ HISTORY_COLUMNS: tuple[str, ...] = (
 )
 
 
-def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
+def best_epoch(history: Sequence[Mapping[str, float]], recipe: "Recipe") -> int:
     """Return the epoch (1-based) whose weights are kept: the best by the stopping metric, or the last."""
     return len(history) if recipe.stopping.keep == "last" else best_by_metric(history, recipe)
 
 
-def best_by_metric(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
+def best_by_metric(history: Sequence[Mapping[str, float]], recipe: "Recipe") -> int:
     """Return the epoch (1-based) with the best value of the stopping metric; at a tie, that with the lowest loss."""
     metric = recipe.stopping.metric
     sign = -1.0 if metric == "loss" else 1.0

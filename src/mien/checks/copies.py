@@ -31,15 +31,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class CopyCounts:
-    """Counts of samples that are copies of others.
-
-    Attributes:
-        groups: groups of two samples or more.
-        samples: samples in these groups.
-        conflicting_groups: groups whose samples have more than one label.
-        conflicting_samples: samples in conflicting groups.
-        leaks: one entry for each pair of splits in the data.
-    """
+    """Counts of groups of two samples or more, of those with several labels, and of leaks between splits."""
 
     groups: int
     samples: int

@@ -1,7 +1,5 @@
 """The table of faces that every reader returns and every later step uses."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -79,7 +77,7 @@ class Dataset:
         classes: Sequence[str] | None = None, split: Sequence[str] | Texts | None = None,
         size_px: int = 48, sample_ids: npt.ArrayLike | None = None, groups: npt.ArrayLike | None = None,
         channels: int = 1,
-    ) -> Dataset:  # fmt: skip
+    ) -> "Dataset":  # fmt: skip
         """Create a data set from face crops in memory.
 
         Args:
@@ -180,7 +178,7 @@ class Dataset:
         shifted = np.array_equal(self.rows, np.arange(len(self))) and not np.array_equal(rows, np.arange(len(rows)))
         return self.fingerprint if split in {"test", ALL} or shifted else self.fingerprint_without_test
 
-    def with_fingerprints(self, fingerprint: str, without_test: str) -> Dataset:
+    def with_fingerprints(self, fingerprint: str, without_test: str) -> "Dataset":
         """Return the same faces with given fingerprints, such as those of the faces at another size."""
         same = replace(self)
         # Store the values where functools.cached_property looks for them; hashing 80 MB again would be slow.
@@ -215,15 +213,15 @@ class Dataset:
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
-    def __getitem__(self, index: slice) -> Dataset: ...
-    def __getitem__(self, index: int | slice) -> Sample | Dataset:
+    def __getitem__(self, index: slice) -> "Dataset": ...
+    def __getitem__(self, index: int | slice) -> "Sample | Dataset":
         """Return one sample; for a slice, a data set of its samples."""
         if isinstance(index, slice):
             return self.subset(np.arange(len(self))[index])
         label = self.classes[self.labels[index]]
         return Sample(self.images[index], label, str(self.split[index]), str(self.source[index]), int(self.rows[index]))
 
-    def subset(self, chosen: Array | Sequence[int] | str) -> Dataset:
+    def subset(self, chosen: Array | Sequence[int] | str) -> "Dataset":
         """Return the faces that ``chosen`` selects: bool (N,), indices in their order, or the name of a split."""
         if isinstance(chosen, str):
             return self.of_split(chosen)
@@ -241,7 +239,7 @@ class Dataset:
         ranked = np.argsort(-votes, kind="stable")
         return ", ".join(f"{self.vote_classes[at]} {votes[at]:.3g}" for at in ranked if votes[at] > 0)
 
-    def of_split(self, split: str) -> Dataset:
+    def of_split(self, split: str) -> "Dataset":
         """Return the faces of one split, or of ``"all"``. Raises DataError if there are none."""
         if split == ALL:
             return self
@@ -254,7 +252,7 @@ class Dataset:
             raise DataError(f"The data has no '{split}' split; it has: {present}.{how}", code="split-missing")
         return self.subset(chosen)
 
-    def with_scheme(self, scheme: LabelScheme | None) -> Dataset:
+    def with_scheme(self, scheme: LabelScheme | None) -> "Dataset":
         """Apply a label scheme. Faces of dropped classes are left out. None changes nothing.
 
         Raises DataError: the scheme names a class that this data does not have, or no face is left.
@@ -267,7 +265,7 @@ class Dataset:
             raise DataError(words, code="label-scheme")
         return replace(self.subset(merged >= 0), labels=merged[merged >= 0], classes=scheme.classes)
 
-    def with_classes(self, classes: tuple[str, ...]) -> Dataset:
+    def with_classes(self, classes: tuple[str, ...]) -> "Dataset":
         """Renumber the labels for other, perhaps more ``classes``. Raises DataError if they lack one of the data."""
         if classes == self.classes:
             return self

@@ -46,13 +46,7 @@ MAX_ROUNDED = 3e-3
 
 @dataclass(frozen=True)
 class Parity:
-    """Agreement of the file with torch, both in fp32 on the CPU, on at most :data:`PARITY_FACES` faces.
-
-    Attributes:
-        faces: number of compared faces.
-        largest_difference: largest difference of any value of any face.
-        agreement: fraction of faces with the same top class.
-    """
+    """Agreement of the file with torch, both in fp32 on the CPU: largest difference, share of equal top classes."""
 
     faces: int
     largest_difference: float
@@ -61,15 +55,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Export:
-    """An exported network, checked and in memory.
-
-    Attributes:
-        network: the exported network.
-        graph: the serialised graph, without a manifest.
-        manifest: description of the model, with which the session was opened.
-        session: session of ONNX Runtime for the graph.
-        parity: agreement with torch.
-    """
+    """A network, its graph without a manifest, and the session of both: exported, compared with torch, in memory."""
 
     network: Network
     graph: bytes

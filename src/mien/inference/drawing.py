@@ -1,7 +1,5 @@
 """Drawing of predictions: boxes and labels on a photo, a face crop with a bar for each class, annotated copies."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
@@ -68,7 +66,7 @@ def draw_predictions(
     line_px: int | None = None,
     text_px: int | None = None,
     colours: Mapping[str, Colour] | None = None,
-) -> Image:
+) -> "Image":
     """Draw box and label of each prediction on an upright image, uint8 (H, W, 3), numbered if there are several.
 
     A box is dashed if the prediction is in doubt. ``numbers`` are shown even for one prediction. ``line_px`` is the
@@ -104,7 +102,7 @@ def draw_predictions(
     return image
 
 
-def draw_face(crop: Pixels, probabilities: Mapping[str, float], top: str) -> Image:
+def draw_face(crop: Pixels, probabilities: Mapping[str, float], top: str) -> "Image":
     """Draw an enlarged face crop, uint8 (S, S[, 3]), beside a bar for each class. Returns an RGB image."""
     from PIL import Image, ImageDraw
 
@@ -125,7 +123,7 @@ def draw_face(crop: Pixels, probabilities: Mapping[str, float], top: str) -> Ima
 
 
 def _draw_label(
-    draw: ImageDraw, size: tuple[int, int], prediction: Labelled, text: str, text_px: int | None, colour: Colour
+    draw: "ImageDraw", size: tuple[int, int], prediction: Labelled, text: str, text_px: int | None, colour: Colour
 ) -> None:
     """Draw text on nearly black above the box, with a bar in its colour; below or over the box if there is no room."""
     width, height = size
@@ -155,7 +153,7 @@ def _colour(prediction: Labelled, colours: Mapping[str, Colour]) -> Colour:
 
 
 def _draw_box(
-    draw: ImageDraw, size: tuple[int, int], prediction: Labelled, colour: Colour, one_line_px: int | None
+    draw: "ImageDraw", size: tuple[int, int], prediction: Labelled, colour: Colour, one_line_px: int | None
 ) -> None:
     box = prediction.box
     # Inclusive, as Pillow draws rectangles.
@@ -178,7 +176,7 @@ def _draw_box(
     draw.rectangle(inner, outline=colour, width=2 * line_px)
 
 
-def _draw_dashes(draw: ImageDraw, corners: tuple[int, int, int, int], line_px: int, colour: Colour) -> None:
+def _draw_dashes(draw: "ImageDraw", corners: tuple[int, int, int, int], line_px: int, colour: Colour) -> None:
     """Draw a rectangle of dashes from each corner, three line widths long and two apart."""
     left, top, right, bottom = corners
     dash, step = 3 * line_px, 5 * line_px
@@ -193,13 +191,13 @@ def _draw_dashes(draw: ImageDraw, corners: tuple[int, int, int, int], line_px: i
 
 
 @lru_cache(maxsize=1024)
-def _text_length(text: str, font: FreeTypeFont | BitmapFont) -> float:
+def _text_length(text: str, font: "FreeTypeFont | BitmapFont") -> float:
     """Return the width of a text in pixels. The width is cached, because labels of a video repeat."""
     return font.getlength(text)
 
 
 @cache
-def _font(size_px: int) -> FreeTypeFont | BitmapFont:
+def _font(size_px: int) -> "FreeTypeFont | BitmapFont":
     from PIL import ImageFont
 
     return ImageFont.load_default(size_px)

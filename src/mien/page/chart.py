@@ -4,8 +4,6 @@ matplotlib's SVG is used as it is. Its dark letters and lines (:data:`INK`) get 
 ``templates/style.css``, which also hides the white background.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re
@@ -86,7 +84,7 @@ class Chart:
     """
 
     name: str
-    figure: Figure = field(repr=False)
+    figure: "Figure" = field(repr=False)
 
     @property
     def svg(self) -> str:
@@ -182,7 +180,7 @@ def check_chart_name(file: Path) -> str:
 
 
 def make_chart(
-    name: str, draw: Callable[[Axes], None], *, height_inches: float, width_inches: float = WIDTH_INCHES
+    name: str, draw: "Callable[[Axes], None]", *, height_inches: float, width_inches: float = WIDTH_INCHES
 ) -> Chart:
     """Make a chart with one pair of axes, on which ``draw`` draws. Raises MissingExtraError without matplotlib."""
     return make_panels(name, [draw], columns=1, height_inches=height_inches, width_inches=width_inches)
@@ -190,7 +188,7 @@ def make_chart(
 
 def make_panels(
     name: str,
-    draws: Sequence[Callable[[Axes], None]],
+    draws: "Sequence[Callable[[Axes], None]]",
     *,
     columns: int,
     height_inches: float,
@@ -215,7 +213,7 @@ def make_panels(
     return Chart(name, figure)
 
 
-def _named_lines(axes: Axes) -> list[tuple[str, Line2D]]:
+def _named_lines(axes: "Axes") -> "list[tuple[str, Line2D]]":
     """Return the named lines, including those of error bars. matplotlib's own names begin with an underscore."""
     from matplotlib.container import ErrorbarContainer
 
@@ -225,14 +223,14 @@ def _named_lines(axes: Axes) -> list[tuple[str, Line2D]]:
     return [(name.strip(), line) for line, name in names.items() if not name.startswith("_")]
 
 
-def _points(line: Line2D) -> list[list[float]]:
+def _points(line: "Line2D") -> list[list[float]]:
     points = np.asarray(line.get_xydata(), dtype=np.float64)
     points = points[np.isfinite(points).all(axis=1)]
     return [[float(f"{value:.4g}") for value in point] for point in evenly(points, MAX_POINTS)]
 
 
 @contextmanager
-def _changed(figure: Figure, width_cm: float | None, height_cm: float | None, font: str | None) -> Iterator[None]:
+def _changed(figure: "Figure", width_cm: float | None, height_cm: float | None, font: str | None) -> Iterator[None]:
     from matplotlib import font_manager
     from matplotlib.text import Text
 
@@ -308,7 +306,7 @@ def shorten(name: str, longest: int = LONGEST_NAME) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1 - longest // 3]}…{name[-(longest // 3) :]}"
 
 
-def legend_above(axes: Axes, columns: int, **style: Any) -> None:
+def legend_above(axes: "Axes", columns: int, **style: Any) -> None:
     """Add a legend above the axes with at most ``columns`` columns, fewer if labels are long."""
     labels = axes.get_legend_handles_labels()[1]
     if labels:

@@ -104,12 +104,9 @@ def predict_folds(
     environment: Mapping[str, Any] | None = None, init_from: RunFolder | None = None, device: str = "auto",
     advice: str = "",
 ) -> Predictions:  # fmt: skip
-    """Train one model per fold and return predictions on all samples of train and validation.
+    """Train one model per fold, unless it is finished in ``folder``, and return predictions for train and validation.
 
-    Finished folds in ``folder`` are reused, so the same call resumes after an interruption.
-
-    Raises what :func:`mien.pipeline.training_run.run_recipe` raises. If a fold cannot be trained, or was started with
-    other data or weights, no fold is trained.
+    Raises as :func:`mien.pipeline.training_run.run_recipe`, and before any training if one fold cannot be trained.
     """
     faces = folds.faces
     _check_folds(recipe, folds, folder, init_from)
@@ -154,11 +151,7 @@ def predict_folds(
 
 
 def check_audited(recipe: Recipe, faces: Dataset) -> None:
-    """Raise an error for a recipe or data that an audit cannot use, before the slow search for copies.
-
-    Raises RecipeError if the recipe merges or drops classes, or its network cannot be built, DataError if train has no
-    samples of some class.
-    """
+    """Raise RecipeError or DataError, before the slow search for copies, for what an audit cannot train or measure."""
     scheme = parse_scheme(recipe.classes)
     if scheme is not None and set(scheme.classes) != set(faces.classes):
         words = f"A label review needs all classes of the data; the recipe '{recipe.name}' has '{recipe.classes}'."

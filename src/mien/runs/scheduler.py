@@ -39,14 +39,7 @@ Submit = Callable[[PlannedRun], "Future[str]"]
 
 @dataclass(frozen=True)
 class StudyContext:
-    """Settings that all runs of a study share.
-
-    Attributes:
-        faces_by_form: data by image size and channels.
-        out: folder of the study; run folders are in ``out/runs``.
-        results: folder of finished runs; see :mod:`mien.runs.plan`.
-        metadata: metadata for environment.json.
-    """
+    """Settings of all runs of a study: data by size and channels, folders of runs and of results, metadata."""
 
     faces_by_form: FacesByForm
     out: Path
@@ -77,14 +70,11 @@ def run_all(
     jobs: int | None = None,
     engine: str = "local",
 ) -> bool:
-    """Run all of ``runs``, ``jobs`` at the same time; a run starts after the run that provides its weights.
+    """Run all of ``runs``, ``jobs`` at the same time, by default one or, with Ray, all; parents first.
 
-    Without ``jobs`` it is one at a time, with Ray all. A run whose loss is not a number is stored as failed, and so are
-    the runs that start from it. If a run is repeated only for its weights, its stored results are kept. Returns True if
-    all runs ended, False after Ctrl-C.
-
-    Raises what :func:`mien.pipeline.training_run.run_recipe` raises, except TrainingError, and StudyError if a process
-    of the study was killed (``study-process-killed``).
+    A run whose loss is not a number is stored as failed, and so are the runs that start from it. Stored results are
+    kept when a run is repeated for its weights. Returns False after Ctrl-C. Raises as
+    :func:`mien.pipeline.training_run.run_recipe`, and StudyError (``study-process-killed``).
     """
     if not runs:
         return True
@@ -213,11 +203,9 @@ def _killed(what: str) -> StudyError:
 
 
 def make_plan(study: Study, faces_by_form: FacesByForm, changes: Settings = ()) -> tuple[PlannedRun, ...]:
-    """Return all runs of a study, parents first, after checking that each can be trained.
+    """Return all runs of a study, parents first, each checked as :meth:`mien.api.train.TrainingJob.check` does.
 
-    The first seeds of all variants come first, so that an interrupted study already has a complete table.
-
-    Raises what :meth:`mien.api.train.TrainingJob.check` raises, and StudyError if two variants are the same run.
+    First seeds come first, so that an interrupted study has a complete table. Raises StudyError for two equal variants.
     """
     runs: dict[tuple[str, int], PlannedRun] = {}
     variant_of: dict[str, str] = {}

@@ -24,13 +24,9 @@ from mien.runs.spec import ComparisonSpec, Study, Variant
 
 @dataclass(frozen=True)
 class VariantRow:
-    """A variant and the results of its runs.
+    """A variant and the results of its runs; ``metrics`` are over those that were trained.
 
     Attributes:
-        variant: variant of the study.
-        samples: number of validation samples; 0 without a finished run.
-        classes: number of classes; 0 without a finished run.
-        metrics: metrics by name over the runs that were trained; empty without one.
         failed: number of runs whose training failed.
         missing: number of unfinished runs.
         collapsed: number of runs that are no better than always answering the largest class.
@@ -50,8 +46,6 @@ class VariantComparison:
     """Variants compared on the samples that all of them predict.
 
     Attributes:
-        comparison: specification of the comparison.
-        samples: number of common samples; 0 if the baseline or all others have no finished run.
         differences: differences from the baseline, by variant and metric; empty without common seeds. P-values are
             corrected for the number of tests in the whole comparison.
         absent: variants without a finished run.

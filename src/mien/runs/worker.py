@@ -36,14 +36,7 @@ from mien.training.plan import plan_training
 
 @dataclass(frozen=True)
 class RunJob:
-    """A run to train, as plain values; see :class:`mien.runs.plan.PlannedRun`.
-
-    Attributes:
-        run: the run folder.
-        results: folder for the stored results.
-        init_from: run folder with the initial weights; ``""`` for none.
-        metadata: metadata for environment.json.
-    """
+    """A run to train, as plain values; see :class:`mien.runs.plan.PlannedRun`. Folders are absolute paths, or ""."""
 
     recipe: Mapping[str, Any]
     key: str

@@ -1,7 +1,5 @@
 """Callbacks that follow and change a training run, handling of Ctrl-C, and trackers: TensorBoard, W&B, MLflow."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
@@ -35,14 +33,14 @@ class Callback:
     True
     """
 
-    def on_train_begin(self, training: TrainingState) -> None:
+    def on_train_begin(self, training: "TrainingState") -> None:
         """Called before the first step, also in a resumed run.
 
         ``network`` and ``optimizer`` of the state may be changed, here or later. The recipe does not record such
         changes, so make them again in a resumed run.
         """
 
-    def on_step_begin(self, training: TrainingState, batch: Batch) -> Batch | None:
+    def on_step_begin(self, training: "TrainingState", batch: "Batch") -> "Batch | None":
         """Called before each optimiser step, after its learning rate is set in ``training.optimizer.param_groups``.
 
         Return another batch to train on (``dataclasses.replace(batch, images=...)``), or None to keep it. The batch's
@@ -88,7 +86,7 @@ class Callbacks(Callback):
         for each in self._all:
             getattr(each, name)(*arguments, **named)
 
-    def on_step_begin(self, training: TrainingState, batch: Batch) -> Batch:
+    def on_step_begin(self, training: "TrainingState", batch: "Batch") -> "Batch":
         """See :class:`Callback`."""
         for each in self._all:
             batch = each.on_step_begin(training, batch) or batch

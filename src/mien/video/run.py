@@ -207,12 +207,9 @@ def _predictions(timeline: Timeline, frame: int, tracker: Tracker) -> list[tuple
 
 
 def write_annotated(path: Path, source: Path, timeline: Timeline, tracker: Tracker) -> list[Notice]:
-    """Copy a video with boxes and predictions of its faces, and its sound; return notices of what is left out.
+    """Copy a video with boxes, predictions and sound; return notices of what is left out. Raises DataError, RunError.
 
-    Only at the end of a video is it known which tracks are faces, and its frames do not fit into memory. The video is
-    therefore decoded a second time.
-
-    Raises DataError if the video cannot be decoded, RunError if the copy cannot be written (``file-unwritable``).
+    Only at its end is it known which tracks are faces, and frames do not fit into memory: it is decoded again.
     """
 
     def annotated(frame: DecodedFrame) -> tuple[Pixels, int]:

@@ -1,7 +1,5 @@
 """Read a video file as a player shows it, each frame upright and with its time; write one as an MP4 for all players."""
 
-from __future__ import annotations
-
 import math
 import os
 import re
@@ -34,12 +32,7 @@ _NO_VIDEO = "is not a video in a supported format (MP4, MOV, MKV, WebM, AVI, MPE
 
 @dataclass(frozen=True, eq=False)
 class DecodedFrame:
-    """A decoded frame.
-
-    Attributes:
-        pts: time since the start of the file in units of the video's ``time_base``; strictly rising.
-        rgb: uint8 (H, W, 3), upright.
-    """
+    """An upright frame, uint8 (H, W, 3), and its time from the start in units of ``time_base``, strictly rising."""
 
     number: int
     pts: int
@@ -108,7 +101,7 @@ class VideoFile:
             self.close()
             raise
 
-    def __enter__(self) -> VideoFile:
+    def __enter__(self) -> "VideoFile":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -147,14 +140,14 @@ class VideoFile:
     def _frame_units(self) -> int:
         return max(round(1 / (self.frame_rate * self.time_base)), 1)
 
-    def _place(self, frame: VideoFrame, last: int) -> int:
+    def _place(self, frame: "VideoFrame", last: int) -> int:
         # Raw streams have no times, and times in broken files may go back. Such a frame follows the last one directly.
         stated = None if frame.pts is None else round(frame.pts - self.start_seconds / self.time_base)
         if stated is not None and stated > last:
             return stated
         return last + self._frame_units if last >= 0 else 0
 
-    def _decode(self) -> Iterator[VideoFrame]:
+    def _decode(self) -> "Iterator[VideoFrame]":
         import av
 
         packets = self._container.demux(self._stream)
@@ -176,7 +169,7 @@ class VideoFile:
                 self._check_size(frame.width, frame.height)
                 yield frame
 
-    def _upright(self, frame: VideoFrame) -> Pixels:
+    def _upright(self, frame: "VideoFrame") -> Pixels:
         width, height = self._square_pixels(frame)
         rgb: Array = frame.to_ndarray(format="rgb24", width=width, height=height)
         swap, flip_rows, flip_columns = _orientation(frame)
@@ -186,7 +179,7 @@ class VideoFile:
         self.resized += rgb.shape[:2] != (self.height, self.width)
         return np.ascontiguousarray(rgb)
 
-    def _square_pixels(self, frame: VideoFrame) -> tuple[int, int]:
+    def _square_pixels(self, frame: "VideoFrame") -> tuple[int, int]:
         """Return width and height with square pixels, before the frame is rotated upright."""
         aspect = self._stream.sample_aspect_ratio
         # A more extreme aspect ratio means a damaged header.
@@ -236,7 +229,7 @@ def open_container(path: Path) -> Any:
         raise DataError(f"{path} {_NO_VIDEO}.{hint}", code="video-unreadable") from None
 
 
-def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
+def _orientation(frame: "VideoFrame") -> tuple[bool, bool, bool]:
     """Return how to rotate a frame upright: whether to swap rows and columns, then flip the rows, then the columns.
 
     Of the display matrix (ISO/IEC 14496-12: a b u; c d v; x y w) only quarter turns and mirrors are supported; phones
@@ -302,7 +295,7 @@ class VideoWriter:
             self._packets = self._sound_packets()
             self._next_sound = next(self._packets, None)
 
-    def __enter__(self) -> VideoWriter:
+    def __enter__(self) -> "VideoWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
