@@ -83,6 +83,7 @@ def signature(name: str, function: Any) -> str:
     """The call of a function as its source declares it; on several lines if it is long."""
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
     source = re.sub(rf"\b({'|'.join(_ARRAYS)})\b", lambda name: _ARRAYS[name[0]], source)
+    source = re.sub(r'(-> |\w: )"([A-Z][\w. |]*)"', r"\1\2", source)  # a type that is declared later
     node = next(each for each in ast.walk(ast.parse(source)) if isinstance(each, _FUNCTIONS))
     parameters = list(_parameters(node.args))
     returns = f" -> {ast.unparse(node.returns)}" if node.returns and node.name != "__init__" else ""
