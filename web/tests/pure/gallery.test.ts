@@ -117,7 +117,7 @@ describe("hints, as of mien.faces.face", () => {
     cropHint({ width, height }, faces, () => Promise.resolve(found));
 
   test("the limit is Python's", () => {
-    const code = readFileSync(path.join(import.meta.dirname, "../../../src/mien/faces/crop.py"), "utf8");
+    const code = readFileSync(path.join(import.meta.dirname, "../../../src/mien/faces/face.py"), "utf8");
     expect(CROP_PX).toBe(Number(/^CROP_PX = (.+)$/m.exec(code)![1]));
   });
 
