@@ -23,8 +23,8 @@ TOLERANCE = 0.03
 LIMITS = {
     "lines of src/mien": 33_589,
     "files of src/mien": 168,
-    "lines of tests": 24_274,
-    "lines of code in src/mien, without docstrings, comments and blank lines": 22_500,
+    "lines of tests": 24_273,
+    "lines of code in src/mien, without docstrings, comments and blank lines": 22_482,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_500,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 2_000,
     "words of docs and README, without cli.md": 32_000,
