@@ -21,7 +21,7 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 33_589,
+    "lines of src/mien": 33_590,
     "files of src/mien": 168,
     "lines of tests": 24_273,
     "lines of code in src/mien, without docstrings, comments and blank lines": 22_482,
