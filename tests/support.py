@@ -22,10 +22,12 @@ from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import corrupt_in_parts
 from mien.faces.face import Face, Margin
+from mien.inference.prediction import prediction_fields
 from mien.page.page import WrittenPage
 from mien.pipeline import evaluation_files as api
 
 FERPLUS_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+FIELDS = prediction_fields(None, perceived=False, further=())  # their names: tests/stability.json
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from mien.base.errors import MissingExtraError
 from mien.faces.face import Box
 from mien.inference.prediction import Photo, Prediction
 from mien.video.tracker import TrackedFace, VideoFrame
-from support import raises
+from support import FIELDS, raises
 
 pytest.importorskip("pandas")
 
@@ -26,9 +26,9 @@ def test_every_face_is_a_row():
     found = prediction(0.75, box=Box(1, 2, 3, 4), detection_score=0.5)
     photo = Photo("a.jpg", 9, 9, "told", [found])
     frame = VideoFrame(7, 0.25, np.zeros((9, 9, 3), dtype=np.uint8), [TrackedFace(2, found)])
-    place = ("a.jpg", 1, 2, 3, 4, 0.5, "happy", "happy", 0.75, False, (), 0.25, 0.75)
+    place = ("a.jpg", 1, 2, 3, 4, 0.5, *(getattr(found, name) for name in FIELDS), 0.25, 0.75)
     columns = ["source", "box_left", "box_top", "box_width", "box_height", "detection_score"]
-    columns += ["answer", "top", "confidence", "in_doubt", "alternatives", *CLASSES]
+    columns += [*FIELDS, *CLASSES]
     for given in (found, photo, [found], [[found], []], [photo]):
         table = mien.to_pandas(given)
         assert (list(table.columns), list(table.itertuples(index=False, name=None))) == (columns, [place])

@@ -19,7 +19,7 @@ from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.pipeline.training_run import run_recipe
 from mien.reporting.comparison import compare_predictions
 from mien.training.plan import plan_training
-from support import make_predictions, note_codes, noted, page_codes, ran, refused
+from support import FIELDS, make_predictions, note_codes, noted, page_codes, ran, refused
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_predict_merges(mien, tiny_run, face_folder):
     answer = mien(*arguments, "--csv")
     noted(answer, "classes-left-out", "disgust, neutral;")
     rows = list(csv.DictReader(io.StringIO(answer.out)))
-    assert set(rows[0]) == {"source", "answer", "top", "confidence", "in_doubt", "alternatives", "positive", "negative"}
+    assert set(rows[0]) == {"source", *FIELDS, "positive", "negative"}
 
 
 def test_train_rejects_a_scheme_that_empties_a_split(mien, tmp_path, recipe_file, faces):

@@ -15,9 +15,9 @@ from mien.base.preprocess import to_input
 from mien.inference.face_reader import FaceReader
 from mien.inference.prediction import Prediction
 from mien.pipeline.split_predictions import votes_of
-from support import refused
+from support import FIELDS, refused
 
-DOUBT, AFFECT = ("in_doubt", "alternatives"), ("derived_valence", "derived_arousal")
+AFFECT = ("derived_valence", "derived_arousal")
 
 
 @pytest.fixture(scope="module")
@@ -122,13 +122,13 @@ def test_a_model_of_labels_alone_is_as_it_was(tiny_run, faces, voted_run, voted_
     assert (model.output.name, model.classes) == (None, faces.classes)
     assert np.array_equal(model.probabilities(faces.images[:4]), model.for_labels().probabilities(faces.images[:4]))
     (prediction,) = model.predict_crops([np.asarray(faces.images[0])])
-    assert list(prediction.to_dict()) == ["source", "answer", "top", "confidence", *DOUBT, "probabilities"]
+    assert list(prediction.to_dict()) == ["source", *FIELDS, "probabilities"]
     # Probabilities of merged classes are no shares of people: no face is unsure by them.
     reader = FaceReader(mien.load(voted_run.path), classes="binary")
     (row,) = reader.classify(np.asarray(voted_faces.images[:1]))
     prediction = reader.prediction("x", row, None)
     assert (prediction.unsure, prediction.answer) == (None, prediction.top)
-    assert reader.fields == ("output", "answer", "top", "confidence", *DOUBT)
+    assert reader.fields == ("output", *FIELDS)
 
 
 def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path):
@@ -144,7 +144,7 @@ def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path)
     expected = [each.to_dict() for each in load(voted_run.path).predict_crops(crops)]
     assert json.loads(mien(*asked, "--json").out) == expected
     rows = list(csv.DictReader(io.StringIO(mien(*asked, "--csv").out)))
-    head = ["source", "output", "answer", "top", "confidence", *DOUBT, "unsure", "not_a_face"]
+    head = ["source", "output", *FIELDS, "unsure", "not_a_face"]
     head += [*AFFECT, *FERPLUS_CLASSES]
     assert list(rows[0]) == head
     assert [row["unsure"] for row in rows] == [str(each["unsure"]).lower() for each in expected]
@@ -160,7 +160,7 @@ def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path)
 def test_the_command_answers_by_another_output(mien, voted_run, tiny_run, crops, tmp_path):
     asked = ("predict", "--crops", crops / "0.png", "--model", voted_run.path)
     (found,) = json.loads(mien(*asked, "--output", "fer2013", "--json").out)
-    assert list(found) == ["source", "output", "answer", "top", "confidence", *DOUBT, "probabilities"]
+    assert list(found) == ["source", "output", *FIELDS, "probabilities"]
     assert (found["output"], tuple(found["probabilities"])) == ("fer2013", EXPRESSIONS)
     refused(mien(*asked, "--output", "percieved"), "output-unknown", "perceived")
     unnamed = mien("predict", crops, "--model", tiny_run.path, "--output", "perceived")

@@ -11,7 +11,7 @@ from mien.faces.face import Box, Face, crop_faces, square_around
 from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
-from support import Fixed, raises
+from support import FIELDS, Fixed, raises
 
 
 @pytest.fixture
@@ -83,8 +83,7 @@ def test_predictions_compare_are_keys_and_hold_box_and_landmarks(classifier):
     (prediction,) = classifier.predict(SCENE, detector=fixed)
     assert prediction.landmarks == points
     answer = prediction.to_dict()
-    said = ("answer", "top", "confidence", "in_doubt", "alternatives", "probabilities")
-    assert list(answer) == ["source", "box", "detection_score", "landmarks", *said]
+    assert list(answer) == ["source", "box", "detection_score", "landmarks", *FIELDS, "probabilities"]
     assert answer["box"] == {"left": 20, "top": 10, "width": 80, "height": 80}
     assert answer["landmarks"] == {"right_eye": [30.3, 40.0], "nose": [50.0, 60.0]}
     assert "box" not in classifier.predict_crops(SCENE)[0].to_dict()
