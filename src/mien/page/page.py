@@ -54,7 +54,8 @@ class Column:
     Attributes:
         name: header in files, and on the page unless ``head`` is set.
         format: how to write values: ``"points"`` is a signed difference in percentage points, ``"signed"`` a signed
-            decimal, ``"p"`` a p-value, ``"number"`` any number or text. An :class:`Estimate` also shows its interval.
+            decimal, ``"fixed"`` one of two digits, ``"p"`` a p-value, ``"number"`` any number or text. An
+            :class:`Estimate` also shows its interval.
     """
 
     name: str

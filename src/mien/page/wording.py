@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mien.evaluation.paired_tests import Spread
     from mien.evaluation.results import Estimate, MetricInfo
 
-Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "p", "number"]
+Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "fixed", "p", "number"]
 UNDEFINED = "–"
 """Text for an undefined metric, such as the recall of a class without samples."""
 
@@ -41,6 +41,7 @@ _FORMATTERS: dict[Format, Callable[[Any], str]] = {
     "points": lambda value: f"{round(100 * value, 1) + 0.0:+.1f}",  # no -0.0
     "decimal": decimal,
     "signed": lambda value: f"{round(value, 3) + 0.0:+.3f}",
+    "fixed": lambda value: f"{value:.2f}",
     "p": lambda value: "< 0.001" if value < 0.001 else decimal(value),
     "number": lambda value: f"{value:.4g}" if isinstance(value, float) else str(value),
 }

@@ -27,7 +27,7 @@ from mien.evaluation.results import Estimate, Evaluation, VoteEvaluation
 from mien.inference.predictor import Predictor
 from mien.page import terminal
 from mien.page.chart import Chart
-from mien.page.page import Column, Page, Section, Table, Text
+from mien.page.page import Column, Page, Section, Table, Text, columns_of
 from mien.page.plots import confusion_chart, reliability_chart, roc_chart
 from mien.page.wording import counted, initial, metric_format, share_text
 from mien.pipeline.evaluation_files import ReportInputs, file_names, report_context, write_evaluation, write_measured
@@ -310,10 +310,7 @@ def model_table(results: Sequence[EvaluationResult], metrics: Sequence[NamedMetr
     heads = {metric.key: initial(metric.name) for metric in wanted}
     best = {(row, heads[key]) for key, row in significantly_best(models, wanted).items()}
     columns = [Column("Model", "text"), *(Column(heads[m.key], metric_format(m)) for m in wanted)]
-    columns += [
-        Column("Parameters", "count"),
-        *(Column(name, "number") for name in ("MB", "ms per face", "Training, min")),
-    ]
+    columns += columns_of({"Parameters": "count", "MB": "fixed", "ms per face": "fixed", "Training, min": "number"})
     # A path's last part is a run's name; with its folders, a table would be too wide.
     names = [Path(each.name).name for each in results]
     names = names if len({*names}) == len(names) else [each.name for each in results]
