@@ -3,8 +3,6 @@
 The limits are a budget: a change that adds lines to a full one takes away as many.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess
@@ -39,7 +37,11 @@ def main() -> int:
     if "--write" in sys.argv:
         _write(found)
     faults = [f"{size:,} {name}; at most {LIMITS[name]:,}" for name, size in found.items() if size > LIMITS[name]]
-    stated = STATED.search(ARCHITECTURE.read_text(encoding="utf-8"))
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ARCHITECTURE, ROOT / "CONTRIBUTING.md"))
+    known = "\n/".join(["", *_listed()])
+    named = re.findall(r"`([\w./-]+\.(?:pyi?|ts))`", pages)
+    faults += [f"A page names {name}, which is not there" for name in named if f"/{name}\n" not in known]
+    stated = STATED.search(pages)
     numbers = [] if stated is None else [int(each.replace(",", "")) for each in stated.groups()]
     if not numbers or any(abs(a - b) > TOLERANCE * b for a, b in zip(numbers, found.values(), strict=False)):
         faults.append("ARCHITECTURE.md states other sizes: make docs")
@@ -56,8 +58,7 @@ def _write(found: dict[str, float]) -> None:
 
 def sizes() -> dict[str, float]:
     """The numbers of the files that git knows, by their names in LIMITS."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    files = [file for file in map(ROOT.joinpath, listed.splitlines()) if file.is_file()]
+    files = [file for file in map(ROOT.joinpath, _listed()) if file.is_file()]
 
     def inside(folder: str, suffix: str = ".py") -> list[Path]:
         return [file for file in files if file.is_relative_to(ROOT / folder) and file.suffix == suffix]
@@ -78,6 +79,10 @@ def sizes() -> dict[str, float]:
         len(COMMANDS),
     )
     return dict(zip(LIMITS, numbers, strict=True))
+
+
+def _listed() -> list[str]:
+    return subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
 
 
 def _code_lines(file: Path) -> int:

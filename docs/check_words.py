@@ -5,8 +5,6 @@ templates, recipes, studies and spaces. The list holds what a word list can catc
 use instead.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Write docs/api/*.md, the Python reference, from signatures and docstrings. A test fails when a page is stale."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import re

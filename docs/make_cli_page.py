@@ -1,7 +1,5 @@
 """Write docs/cli.md from the command line's own help. A test fails when the page is stale."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import sys
