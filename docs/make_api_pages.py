@@ -13,18 +13,13 @@ import mien
 from mien.base import arrays
 
 FOLDER = Path(__file__).parent / "api"
+_STUB = (FOLDER.parents[1] / "src" / "mien" / "__init__.pyi").read_text(encoding="utf-8")
 PAGES = {
-    "predict": "load Predictor Prediction Photo explain Explanation Explanations to_pandas to_supervision",
-    "video": "predict_video VideoResult track Tracker VideoFrame TrackedFace",
-    "data": "load_dataset Dataset show crop audit AuditResult merge_votes",
-    "train": "train distill TrainingResult load_network cross_validate CrossValidated find_lr LrSearch export "
-    "ExportResult Recipe load_recipe list_recipes list_models Callback",
-    "measure": "evaluate evaluate_file EvaluationResult ModelTable Evaluation VoteEvaluation Estimate compare "
-    "Comparison check ClaimResult report robustness RobustnessResult plot_embeddings Chart Table",
-    "studies": "study StudyTable StudyCallback sweep SweepResult",
+    **{
+        page: " ".join(re.findall(r"(\w+)\n", names))
+        for page, names in re.findall(r"^# (\w+)\n((?:from .*\n)+)", _STUB, re.M)
+    },
     "faces": "faces.detect faces.find_detector faces.Detector faces.Face faces.Box faces.Margin",
-    "errors": "MienError DataError RecipeError StudyError ModelError RunError TrainingError MissingExtraError "
-    "MienWarning",
 }
 """The public names of each page."""
 
