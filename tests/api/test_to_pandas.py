@@ -38,9 +38,8 @@ def test_every_face_is_a_row():
     named = mien.to_pandas([Prediction("a.jpg", ("answer", "track"), np.array([0.25, 0.75]))])
     assert list(named.iloc[0][["answer", "p(answer)", "p(track)"]]) == ["track", 0.25, 0.75]
     assert mien.to_pandas([[]]).empty
-    assert list(mien.to_pandas([[]]).columns) == [
-        *columns[:-2], "unsure", "not_a_face", "derived_valence", "derived_arousal",
-    ]  # fmt: skip
+    further = ["unsure", "not_a_face", "derived_valence", "derived_arousal"]
+    assert list(mien.to_pandas([[]]).columns) == [*columns[:-2], *further]
 
 
 def test_supervision_gets_boxes_tracks_and_answers(monkeypatch):

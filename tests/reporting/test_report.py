@@ -9,7 +9,7 @@ import pytest
 
 from mien.base.errors import DataError
 from mien.base.labels import SCHEMES
-from mien.base.recipe import load_recipe
+from mien.base.recipe import SAID, Recipe, load_recipe
 from mien.base.run_folder import RunFolder, find_run
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
@@ -157,6 +157,8 @@ def test_methods_state_data_optimiser_schedule_and_augmentation(tmp_path):
         "The seed was 7",
     ):  # fmt: skip
         assert words in found, words
+    unsaid = {"file", "file_sha256", "name", "mixup_probability", "mixup_off_epochs"}
+    assert type(Recipe().augment).model_fields.keys() - {key.removeprefix("augment.") for key in SAID} == unsaid
 
 
 def test_methods_leave_out_what_a_users_parts_replace(tmp_path):
