@@ -110,9 +110,8 @@ def _has_all(graph: Any, weights: dict[str, np.ndarray]) -> bool:
     from onnx import numpy_helper
 
     found = {each.name: numpy_helper.to_array(each) for each in graph.graph.initializer}
-    return all(
-        name in found and np.array_equal(found[name], weight, equal_nan=True) for name, weight in weights.items()
-    )
+    known = ((found.get(name), weight) for name, weight in weights.items())
+    return all(own is not None and np.array_equal(own, weight, equal_nan=True) for own, weight in known)
 
 
 def _with(graph: bytes, weights: dict[str, np.ndarray]) -> Any:

@@ -49,8 +49,7 @@ def found_pages(query: str) -> list[str]:
     for page, weight, title, text in SECTIONS:
         score, has = 0.0, 0
         for term in asked:
-            in_title = any(word.startswith(term) for word in title)
-            count = sum(word.startswith(term) for word in text)
+            in_title, count = any(word.startswith(term) for word in title), sum(word.startswith(term) for word in text)
             has += in_title or count > 0
             score += 10 * in_title / len(title) + count / (count + 1.2)
         if has:

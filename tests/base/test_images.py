@@ -49,8 +49,7 @@ def test_open_image_reads_heic_with_its_package(monkeypatch, tmp_path):
 
 def test_open_image_reads_animations_and_avif_but_no_postscript(tmp_path):
     frames = [Image.new("L", (10, 10), shade) for shade in (30, 200)]
-    animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert (grey_square(open_image(animation), 10) == 30).all()
+    assert (grey_square(open_image(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])), 10) == 30).all()
     file = tmp_path / "x.png"
     file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
     with raises(DataError, "image-format"):

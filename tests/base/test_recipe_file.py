@@ -67,9 +67,8 @@ def test_changes_of_a_recipe_are_toml_values_words_or_pairs():
     recipe = load_recipe("demo", changes)
     assert (recipe.optim.lr, recipe.optim.name, recipe.augment.flip, recipe.seed) == (0.01, "adam", True, 3)
     assert recipe.model.settings["widths"] == [8, 16]
-    assert load_recipe("demo", {"optim.lr": 0.01, "epochs": np.int64(3)}) == load_recipe(
-        "demo", ["optim.lr=0.01", "epochs=3"]
-    )
+    changes = {"optim.lr": 0.01, "epochs": np.int64(3)}
+    assert load_recipe("demo", changes) == load_recipe("demo", ["optim.lr=0.01", "epochs=3"])
     assert Recipe(class_weights="balanced", balance={"sampling": "oversample", "share": 0.5}).balance.share == 0.5
     recipe = load_recipe("demo", ["progressive_resizing=[[0.4, 28], [0.7, 36]]", "input.crop_px=44"])
     assert [recipe.side_px(progress) for progress in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)] == [28, 28, 36, 36, 44, 44]

@@ -12,9 +12,8 @@ from mien.data.clean import BLANK_BELOW
 from mien.data.splits import group_identical
 from mien.near_copies.finder import contrast
 
-ROWS = st.lists(
-    st.tuples(st.integers(0, 6), st.integers(0, 2), st.sampled_from(["train", "validation", "test"])), max_size=25
-)
+SPLITS = st.sampled_from(["train", "validation", "test"])
+ROWS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2), SPLITS), max_size=25)
 
 
 def columns(rows):

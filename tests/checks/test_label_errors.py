@@ -65,9 +65,6 @@ def test_rank_label_issues_ignores_validation_labels_for_train():
         mine = getattr(one, name)[of_train]
         assert np.array_equal(mine, getattr(another, name)[of_train]), name
         assert np.array_equal(mine, getattr(alone, name)), name
-
-
-def test_rank_label_issues_ranks_validation_by_train():
     labels, _, probabilities, wrong = judged()
     of_train = np.arange(len(labels)) % 2 == 0
     found = rank_label_issues(labels, probabilities, np.arange(len(labels)), of_train)

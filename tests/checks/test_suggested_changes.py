@@ -20,9 +20,8 @@ def faces_of(rows):
 
 
 SPLITS = st.sampled_from(["train", "train", "validation", "test"])
-ROWS = st.lists(
-    st.tuples(st.integers(0, 5), st.integers(0, 2), SPLITS, st.booleans(), st.booleans()), min_size=1, max_size=25
-)
+ROW = st.tuples(st.integers(0, 5), st.integers(0, 2), SPLITS, st.booleans(), st.booleans())
+ROWS = st.lists(ROW, min_size=1, max_size=25)
 
 
 @given(ROWS)

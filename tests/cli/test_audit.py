@@ -27,8 +27,7 @@ from support import ran, refused
 def test_audit_of_folders_writes_a_usable_clean_toml(mien, flawed_folder, tmp_path, tiny_run):
     refused(mien("audit", flawed_folder, "--out", tmp_path / "out"), "image-unreadable", "broken.png", "--skip-bad")
     assert not (tmp_path / "out").exists()
-    answer = ran(mien("audit", flawed_folder, "--skip-bad", "--out", tmp_path / "out", "--json"))
-    content = json.loads(answer.out)
+    content = json.loads(ran(mien("audit", flawed_folder, "--skip-bad", "--out", tmp_path / "out", "--json")).out)
     assert content["identical"]["groups"] == 2
     assert content["identical"]["leaks"][0] == {"split": "validation", "source": "train", "samples": 1}
     assert "train/sad/broken.png" in content["skipped"][0][0]
@@ -71,9 +70,8 @@ def test_audit_of_folders_writes_a_usable_clean_toml(mien, flawed_folder, tmp_pa
 
 
 def test_predictions_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tmp_path):
-    answer = ran(
-        mien("audit", face_parquet, "--predictions", tiny_run.predictions("validation"), "--out", tmp_path / "out")
-    )
+    own = tiny_run.predictions("validation")
+    answer = ran(mien("audit", face_parquet, "--predictions", own, "--out", tmp_path / "out"))
     for words in ("Copies", "Image quality", "Doubtful labels"):
         assert words in answer.out
     for code in ("votes-not-used", "labels-partly-reviewed", "labels-weak-model"):

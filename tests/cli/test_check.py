@@ -118,8 +118,7 @@ def test_check_reads_probabilities_and_labels(checked, faces, validation, csv, f
 
 
 def test_classes_and_files_are_found_by_their_names():
-    found = [_class_index(text, ("v1.0", "1.0", "v2"), "line 1") for text in ("1.0", "v1.0", "2.0", "0")]
-    assert found == [1, 0, 2, 0]
+    assert [_class_index(text, ("v1.0", "1.0", "v2"), "line 1") for text in ("1.0", "v1.0", "2.0", "0")] == [1, 0, 2, 0]
     assert [_class_index(text, ("Bored", "happy"), "line 1") for text in ("bored", "BORED", "Happiness")] == [0, 0, 1]
     assert [_class_index(text, ("1", "2", "3"), "line 1") for text in ("1", "1.0", "3.0")] == [0, 0, 2]
     assert [_class_index(text, ("1.0", "2.0"), "line 1") for text in ("1.0", "2.0", "1")] == [0, 1, 1]
@@ -130,8 +129,7 @@ def test_classes_and_files_are_found_by_their_names():
 def test_check_counts_no_missing_samples_of_dropped_classes(faces, validation, face_parquet):
     own = make_predictions(validation.labels, faces.classes, validation.rows, "mine", faces.fingerprint)
     assert verdicts(check(own, face_parquet))["all samples"] == "fine"
-    two = validation.with_scheme(parse_scheme("a=happy,b=sad"))
-    print_ = faces.fingerprint_for_predictions("validation")
+    two, print_ = validation.with_scheme(parse_scheme("a=happy,b=sad")), faces.fingerprint_for_predictions("validation")
     kept = replace(make_predictions(two.labels, two.classes, two.rows, "validation", print_), scheme="a=happy,b=sad")
     assert len(two) < len(validation)
     assert verdicts(check(kept, face_parquet))["all samples"] == "fine"

@@ -69,8 +69,7 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert [each["top"] for each in json.loads(as_json.out)] == [row["top"] for row in rows]
     assert "happy" in mien("predict", "--model", run, "--crops", face_folder / "test" / "happy").out
     (run / "model.onnx").unlink()
-    bare = ran(mien("export", run))
-    noted(bare, "metrics-missing", run / "model.onnx")
+    noted(ran(mien("export", run)), "metrics-missing", run / "model.onnx")
     ran(mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3", "--resume"))
     measured = json.loads(mien("info", run, "--json").out)
     assert measured == json.loads(shown.out) | {"created": measured["created"]}

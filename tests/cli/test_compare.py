@@ -93,8 +93,7 @@ def test_compare_takes_models_of_two_input_sizes(mien, tiny_run, face_folder, tm
     """Oracle: the comparison of what both wrote; the model sees its own size."""
     # A run that sees 40 px where the tiny one sees 48.
     form = tiny_recipe.input.model_copy(update={"size_px": 40, "crop_px": 36})
-    recipe = tiny_recipe.model_copy(update={"epochs": 1, "input": form})
-    run = RunFolder(tmp_path / "run of 40 px")
+    recipe, run = tiny_recipe.model_copy(update={"epochs": 1, "input": form}), RunFolder(tmp_path / "run of 40 px")
     run_recipe(plan_training(recipe, read_data(face_folder, ReadOptions(size_px=40)).faces), run)
     small_run = run
     for name, run in (("usual", tiny_run), ("smaller", small_run)):
@@ -162,9 +161,8 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
     first = tmp_path / "first"
     ran(mien("train", recipe_file, "--data", face_parquet, "--out", first, "--classes", "binary-with-disgust"))
     assert 'classes = "binary-with-disgust"' in (first / "recipe.toml").read_text()
-    after = ran(
-        mien("evaluate", tiny_run.path, "--data", face_parquet, "--classes", "binary", "--out", tmp_path / "after")
-    )
+    words = ("--classes", "binary", "--out", tmp_path / "after")
+    after = ran(mien("evaluate", tiny_run.path, "--data", face_parquet, *words))
     noted(after, "classes-merged", "'binary'")
     merged, plain = (
         read_predictions(tmp_path / "after" / "predictions_validation.npz"),

@@ -16,9 +16,8 @@ def files(face_folder):
 
 
 def test_explain_writes_a_png_for_each_face_and_method(mien, tiny_run, files, tmp_path):
-    answer = mien(
-        "explain", *files, "--model", tiny_run.path, "--crops", "--method", "all", "--out", tmp_path / "out", "--json"
-    )
+    words = ("--crops", "--method", "all", "--out", tmp_path / "out", "--json")
+    answer = mien("explain", *files, "--model", tiny_run.path, *words)
     assert answer.code == 0, answer.err
     rows = json.loads(answer.out)
     assert ([row["source"] for row in rows], list(rows[0]["files"])) == ([str(file) for file in files], list(METHODS))

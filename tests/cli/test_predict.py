@@ -21,8 +21,7 @@ from support import note_codes, noted, ran, refused
 
 
 def test_predict_prints_each_face_and_counts(mien, photos, tiny_run):
-    answer = ran(mien("predict", "--model", tiny_run.path, photos))
-    lines = answer.out.splitlines()
+    lines = ran(mien("predict", "--model", tiny_run.path, photos)).out.splitlines()
     assert [line.split()[1] for line in lines[1:-1]] == ["1", "2", "no", "1"]
     assert lines[-1] == "YuNet: 3 faces in 3 images, 1 without a face"
     without = mien("predict", "--model", tiny_run.path, photos / "b.jpg")
@@ -134,8 +133,7 @@ def test_predict_counts_unsupported_formats(mien, photos, tiny_run, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "inner")
     refused(mien("predict", "--model", tiny_run.path, tmp_path), "no-images", " 3;")
     (tmp_path / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())
-    answer = ran(mien("predict", "--model", tiny_run.path, tmp_path))
-    noted(answer, "files-skipped", " 3;")
+    noted(ran(mien("predict", "--model", tiny_run.path, tmp_path)), "files-skipped", " 3;")
 
 
 def test_ray_writes_the_file_of_the_local_engine(mien, photos, tiny_run, tmp_path, monkeypatch):
@@ -184,8 +182,7 @@ def test_predict_reads_an_image_from_stdin(mien, photos, tiny_run, monkeypatch, 
         return mien(command, *words, "--model", tiny_run.path)
 
     for name in (photos / "c.jpg", "-"):
-        answer = ran(run(name, "--json"))
-        said.append(json.loads(answer.out)[0])
+        said.append(json.loads(ran(run(name, "--json")).out)[0])
     by_file, by_stdin = (each.get("faces", [each])[0]["answer"] for each in said)
     assert (by_file, {said[1]["source"], said[1].get("faces", [said[1]])[0]["source"]}) == (by_stdin, {"-"})
     assert sorted(path.name for path in tmp_path.iterdir()) == made
@@ -229,8 +226,7 @@ def test_groups_of_people_are_compared_without_labels(mien, face_folder, tiny_ru
         + "".join(f"{at},{row['source']},{'oy'[at % 3 > 0]},{at // 2 % 12}\n" for at, row in enumerate(rows[1:]))
     )
     old, found = rows[1::3], json.loads(mien(*given, "--by", people, "--json").out)
-    assert (list(found), len(found["images"]["gaps"]) > 2) == (["images", "age"], True)
-    assert len(found["age"]["groups"]) == 4
+    assert (list(found), len(found["images"]["gaps"]) > 2, len(found["age"]["groups"])) == (["images", "age"], True, 4)
     assert next((each["group"], each["images"]) for each in found["images"]["groups"]) == ("o", len(old))
     for gap in found["images"]["gaps"]:
         metric = gap["metric"]

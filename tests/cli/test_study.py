@@ -44,8 +44,7 @@ def test_a_study_does_not_repeat_finished_runs(mien, face_folder, tmp_path, tiny
     assert content == json.loads((tmp_path / "out" / "study.json").read_text())
     assert (tmp_path / "out" / "report.html").is_file()
     out = ("--out", tmp_path / "other", "--results", tmp_path / "out" / "results")
-    elsewhere = ran(mien("study", study_file, "--data", face_folder, *out))
-    assert "seed 0:" not in elsewhere.err
+    assert "seed 0:" not in ran(mien("study", study_file, "--data", face_folder, *out)).err
 
 
 @pytest.fixture
@@ -126,5 +125,4 @@ def test_a_sweep_from_the_command_line(mien, face_folder, tmp_path, tiny_recipe)
     answer = mien("sweep", space, "--data", face_folder, "--out", out, "--trials", 3, "--json", "--quiet")
     assert (answer.code, answer.err) == (0, "")
     found = json.loads(answer.out)
-    assert (found["finished"], found["total"]) == (3, 3)
-    assert found["best"]["values"].keys() == {"optim.lr", "optim.nesterov"}
+    assert (found["finished"], found["total"], found["best"]["values"].keys()) == (3, 3, {"optim.lr", "optim.nesterov"})

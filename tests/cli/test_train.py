@@ -63,8 +63,7 @@ def test_resume_without_a_run_notes_a_new_run(mien, tmp_path, recipe_file, face_
     noted(first, "validation-small", (load_dataset(face_folder).split == "validation").sum())
     noted(first, "weights-random-frozen", "tuning.frozen_epochs = 1")
     noted(first, "only-head-learns", "tuning.frozen_epochs = 1", "run of 1")
-    again = ran(mien(*words))
-    assert not {"nothing-to-resume", "weights-random-frozen"} & set(note_codes(again.err))
+    assert not {"nothing-to-resume", "weights-random-frozen"} & set(note_codes(ran(mien(*words)).err))
     (tmp_path / "r" / "model.onnx").unlink()
     (tmp_path / "r" / "model.int8.onnx").write_bytes(b"of a model that is gone")
     noted(mien(*words), "files-removed", "model.int8.onnx", tmp_path / "r")
@@ -146,8 +145,7 @@ def test_train_with_time_chooses_the_number_of_epochs(mien, tmp_path, recipe_fil
     ran(mien(*words, "10s"))
     assert (RunFolder(tmp_path / "run").read_recipe().epochs, len(RunFolder(tmp_path / "run").read_history())) == (4, 4)
     monkeypatch.setattr(probe, "estimate_training", None)
-    again = ran(mien(*words, "1h", "--resume"))
-    noted(again, "run-resumed", "4 of 4")
+    noted(ran(mien(*words, "1h", "--resume")), "run-resumed", "4 of 4")
     assert RunFolder(tmp_path / "run").read_recipe().epochs == 4
 
 

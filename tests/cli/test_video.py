@@ -70,8 +70,7 @@ def test_video_json_sums_up_the_tracks(mien, tmp_path, smiling):
 def test_video_replaces_files_only_with_overwrite(mien, tmp_path, smiling):
     (tmp_path / "faces.csv").write_text("mine")
     refused(mien("video", smiling, "--out", tmp_path), "file-exists", "faces.csv", "--overwrite")
-    assert {file.name for file in tmp_path.iterdir()} == {"faces.csv"}
-    assert (tmp_path / "faces.csv").read_text() == "mine"
+    assert ({file.name for file in tmp_path.iterdir()}, (tmp_path / "faces.csv").read_text()) == ({"faces.csv"}, "mine")
     (tmp_path / "annotated.mp4").write_text("of an earlier video")
     assert mien("video", smiling, "--out", tmp_path, "--overwrite", "--no-annotate").code == 0
     assert {file.name for file in tmp_path.iterdir()} == NAMES - {"annotated.mp4"}

@@ -29,8 +29,7 @@ def test_dataset_gives_items_and_subsets_by_name(faces):
     item = found[3]
     assert (item.label, item.split, item.source, item.sample_id) == ("sad", found.split[3], "images[3]", 3)
     assert np.array_equal(item.image, found.images[3])
-    assert len(found[10:14]) == 4
-    assert found.subset("validation").fingerprint == found.of_split("validation").fingerprint
+    assert (len(found[10:14]), found.subset("validation").fingerprint) == (4, found.of_split("validation").fingerprint)
     assert len(list(found)) == 40
     with raises(DataError, "split-unknown"):
         found.subset("valid")

@@ -62,8 +62,7 @@ def test_write_parquet_keeps_an_existing_file(faces, tmp_path):
 
 
 def test_read_parquet_reads_class_names_of_hugging_face(tmp_path, noise):
-    names = {"label": {"names": ["sadness", "happiness", "contempt"], "_type": "ClassLabel"}}
-    labels = [0, 1, 2, 1] * 5
+    names, labels = {"label": {"names": ["sadness", "happiness", "contempt"], "_type": "ClassLabel"}}, [0, 1, 2, 1] * 5
     for name, seed in (("train", 0), ("validation", 1), ("test", 2)):
         write_foreign(tmp_path / f"hf/data/{name}-00000-of-00001.parquet", noise(20, seed=seed), names, label=labels)
     result = read_data(tmp_path / "hf")
@@ -100,8 +99,7 @@ def test_read_parquet_numbers_faces_of_two_files_again(tmp_path, faces):
     for name in ("a", "b"):
         write_parquet(faces, tmp_path / "two" / f"{name}.parquet")
     both = load_dataset(tmp_path / "two")
-    assert both.rows.tolist() == list(range(2 * len(faces)))
-    assert both.columns["row_"].tolist() == faces.rows.tolist() * 2
+    assert (both.rows.tolist(), both.columns["row_"].tolist()) == (list(range(2 * len(faces))), faces.rows.tolist() * 2)
 
 
 def test_read_parquet_keeps_the_types_of_columns(tmp_path, noise):

@@ -27,8 +27,7 @@ def test_read_paths_reads_labels_splits_and_columns(tmp_path, images, write_csv)
     splits, ages = ["train"] * 6 + ["val"] * 3 + ["test"] * 3, list(range(20, 32))
     scores, people = [index / 4 for index in range(12)], [f"p{index % 3}" for index in range(12)]
     lines = rows(splits, ages, scores, people, ages)
-    path = write_csv(tmp_path / "labels.csv", "File, Emotion ,SET,age,score,person,row", lines)
-    result = read_data(path)
+    result = read_data(write_csv(tmp_path / "labels.csv", "File, Emotion ,SET,age,score,person,row", lines))
     faces = result.faces
     assert (result.shape, result.split_origin) == ("CSV of image paths", "as in the table")
     assert np.array_equal(faces.images, images)

@@ -78,8 +78,15 @@ def test_intervals_are_percentiles_over_the_drawn_rows():
         drawn.append((metrics.log_loss(*line), brier(*line)))
     expected = np.quantile(drawn, [0.025, 0.975], axis=0).T
     before = calibration.calibrate(labels, probabilities, resamples=25).before
-    found = [(each.low, each.high) for each in (before.log_loss, before.brier)]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose([(each.low, each.high) for each in (before.log_loss, before.brier)], expected, rtol=1e-9)
+    labels, probabilities = sampled_case(3, rows=200)
+    fitted, temperatures = cross_fit_temperature(labels, probabilities)
+    for fold in range(5):
+        others = assign_folds(np.arange(200)) != fold
+        assert temperatures[fold] == fit_temperature(labels[others], probabilities[others])
+        expected = apply_temperature(probabilities[~others], temperatures[fold])
+        np.testing.assert_allclose(fitted[~others], expected, rtol=1e-12)
+    assert metrics.log_loss(labels, fitted) < metrics.log_loss(labels, probabilities)
 
 
 @pytest.mark.parametrize("sharpness", [0.4, 1.0, 2.5])
@@ -139,14 +146,3 @@ def test_folds_keep_groups_whole_in_any_order(groups, folds, random):
     assert sizes.max() - sizes.min() <= 1
     shuffled = random.sample(range(len(groups)), len(groups))
     np.testing.assert_array_equal(assign_folds(groups[shuffled], folds), found[shuffled])
-
-
-def test_every_fold_gets_the_temperature_of_the_others():
-    labels, probabilities = sampled_case(3, rows=200)
-    fitted, temperatures = cross_fit_temperature(labels, probabilities)
-    for fold in range(5):
-        others = assign_folds(np.arange(200)) != fold
-        assert temperatures[fold] == fit_temperature(labels[others], probabilities[others])
-        expected = apply_temperature(probabilities[~others], temperatures[fold])
-        np.testing.assert_allclose(fitted[~others], expected, rtol=1e-12)
-    assert metrics.log_loss(labels, fitted) < metrics.log_loss(labels, probabilities)

@@ -82,9 +82,6 @@ def test_absent_classes_are_null_and_left_out_of_averages():
     assert evaluation.macro_auc.value == pytest.approx((first.auc + last.auc) / 2, abs=1e-12)
     (none,) = evaluate_subsets(made_predictions(12), {"none": np.zeros(12, bool)}, 5)
     assert (none.value, none.count, math.isnan(none.accuracy.value)) == ("none", 0, True)
-
-
-def test_to_dict_is_json_with_all_keys():
     evaluation = evaluate_predictions(made_predictions(), resamples=10)
     found = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert list(found) == [

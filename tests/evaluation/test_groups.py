@@ -192,17 +192,6 @@ def test_wilson_matches_scipy(case):
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
-def test_a_difference_of_shares_has_newcombes_interval_and_nearly_scipys_p():
-    """Oracles: row (a) of Newcombe's table II, 56 of 70 against 48 of 80; scipy's chi-square test."""
-    hits, inside = np.repeat([True, False, True, False], [56, 14, 48, 32]), np.arange(150) < 70
-    found, p = share_difference(hits, inside)
-    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
-    assert p == pytest.approx(stats.chi2_contingency([[56, 14], [48, 32]], correction=False).pvalue, abs=2e-3)
-    assert share_difference(hits, ~inside)[1] == pytest.approx(p)
-    twice = share_difference(np.tile(hits, 2), np.tile(inside, 2), np.tile(np.arange(150), 2))
-    assert (twice[0].low, twice[1]) == pytest.approx((found.low, p))
-
-
 def test_resamples_equal_numpys_in_any_chunks():
     """Oracle: numpy's generator, resample by resample."""
     generator = np.random.default_rng(0)
@@ -210,6 +199,14 @@ def test_resamples_equal_numpys_in_any_chunks():
     chunks = list(resampled_weights(500_000, 5))
     assert [len(chunk) for chunk in chunks] == [4, 1]
     np.testing.assert_array_equal(np.concatenate(chunks), expected)
+    # Oracles: row (a) of Newcombe's table II, 56 of 70 against 48 of 80; scipy's chi-square test.
+    hits, inside = np.repeat([True, False, True, False], [56, 14, 48, 32]), np.arange(150) < 70
+    found, p = share_difference(hits, inside)
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert p == pytest.approx(stats.chi2_contingency([[56, 14], [48, 32]], correction=False).pvalue, abs=2e-3)
+    assert share_difference(hits, ~inside)[1] == pytest.approx(p)
+    twice = share_difference(np.tile(hits, 2), np.tile(inside, 2), np.tile(np.arange(150), 2))
+    assert (twice[0].low, twice[1]) == pytest.approx((found.low, p))
 
 
 def test_intervals_of_constant_and_undefined_resamples():

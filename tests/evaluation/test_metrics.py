@@ -59,13 +59,22 @@ def test_calibration_error_equals_closed_forms_and_a_loop_over_bins():
     assert metrics.calibration_error(labels, probabilities) == pytest.approx(expected, abs=1e-9)
 
 
-def test_pairs_by_hand():
+def test_pairs_and_worst_mistakes_by_hand():
     confusion = np.array([[5, 2, 0], [3, 4, 2], [0, 1, 0]])
     pairs = confused_pairs(*np.repeat(np.argwhere(confusion >= 0), confusion.ravel(), axis=0).T)
     assert [(pair.first, pair.second, pair.count, pair.support) for pair in pairs] == [
         (1, 0, 3, 9), (0, 1, 2, 7), (1, 2, 2, 9), (2, 1, 1, 1),
     ]  # fmt: skip
     assert (pairs[0].rate.value, confused_pairs(np.array([0, 2]), np.array([0, 2]))) == (pytest.approx(3 / 9), ())
+    labels, probabilities = random_case(1)
+    mistakes = [(-probabilities[row].max(), row) for row in range(300) if probabilities[row].argmax() != labels[row]]
+    expected = [row for _, row in sorted(mistakes)]
+    assert worst_mistakes(labels, probabilities, 10).tolist() == expected[:10]
+    assert worst_mistakes(labels, probabilities, 10_000).tolist() == expected
+    # Equal confidence: first the sample whose true class got less, then the earlier one.
+    ties = np.array([[0.25, 0.5, 0.25], [0.4, 0.5, 0.1], [0.1, 0.5, 0.4], [0.1, 0.5, 0.4]])
+    assert worst_mistakes(np.zeros(4, dtype=np.int64), ties).tolist() == [2, 3, 0, 1]
+    assert worst_mistakes(np.array([1]), ties[:1]).tolist() == []
 
 
 @pytest.mark.parametrize("classes", [2, 6])
@@ -78,18 +87,6 @@ def test_pairs_are_the_cells_off_the_diagonal(classes):
         assert pair.count == confusion[pair.first, pair.second]
         interval = stats.binomtest(pair.count, pair.support).proportion_ci(method="wilson")
         assert (pair.rate.low, pair.rate.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
-
-
-def test_worst_mistakes_are_the_most_confident_wrong_rows():
-    labels, probabilities = random_case(1)
-    mistakes = [(-probabilities[row].max(), row) for row in range(300) if probabilities[row].argmax() != labels[row]]
-    expected = [row for _, row in sorted(mistakes)]
-    assert worst_mistakes(labels, probabilities, 10).tolist() == expected[:10]
-    assert worst_mistakes(labels, probabilities, 10_000).tolist() == expected
-    # Equal confidence: first the sample whose true class got less, then the earlier one.
-    ties = np.array([[0.25, 0.5, 0.25], [0.4, 0.5, 0.1], [0.1, 0.5, 0.4], [0.1, 0.5, 0.4]])
-    assert worst_mistakes(np.zeros(4, dtype=np.int64), ties).tolist() == [2, 3, 0, 1]
-    assert worst_mistakes(np.array([1]), ties[:1]).tolist() == []
 
 
 @pytest.mark.parametrize("decimals", [None, 0])

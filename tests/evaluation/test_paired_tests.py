@@ -35,8 +35,7 @@ def make_pair(seed: int = 0, rows: int = 200, classes: int = 4, skill: tuple[flo
 def figures(predictions, rows):
     labels, probabilities = predictions.labels[rows], predictions.probabilities[rows]
     predicted = probabilities.argmax(axis=1)
-    recall = sk.recall_score(labels, predicted, average=None)
-    macro_f1 = sk.f1_score(labels, predicted, average="macro")
+    recall, macro_f1 = sk.recall_score(labels, predicted, average=None), sk.f1_score(labels, predicted, average="macro")
     return [sk.accuracy_score(labels, predicted), macro_f1, sk.log_loss(labels, probabilities), *recall]
 
 
@@ -121,10 +120,7 @@ def test_a_recalls_p_value_uses_the_samples_of_the_class():
         assert 0 < won + lost < 25
         assert each.p_value == pytest.approx(stats.binomtest(won, won + lost).pvalue)
     assert len({each.p_value for each in found.recall}) > 1
-
-
-def test_one_sample_of_a_class_has_a_p_value_of_one():
-    """Every resample that holds it agrees; one toss of a coin has a p-value of 1."""
+    # Every resample that holds it agrees; one toss of a coin has a p-value of 1.
     probabilities = np.array([[0.9, 0.1]] * 5)
     first = Predictions(np.arange(5), np.array([0, 0, 0, 0, 1]), probabilities, ("a", "b"), "test", "")
     second = replace(first, probabilities=np.where(np.arange(5)[:, None] == 4, probabilities[:, ::-1], probabilities))

@@ -143,8 +143,7 @@ def test_the_documented_snippet_writes_a_readable_file(tmp_path, monkeypatch):
 
 def seven_classes(rows=60):
     generator = np.random.default_rng(2)
-    probabilities = generator.dirichlet(np.ones(7), rows)
-    labels = generator.integers(0, 7, rows)
+    probabilities, labels = generator.dirichlet(np.ones(7), rows), generator.integers(0, 7, rows)
     return Predictions(np.arange(rows) * 3, labels, probabilities, EXPRESSIONS, "test", "sha256:0")
 
 

@@ -28,9 +28,6 @@ def test_spread_is_mean_and_sample_deviation_over_runs(make_predictions):
     # Oracle: worked by hand, 3 x .01, 2 x .03, and .04 raised to the previous one. NaN has no part in it.
     assert holm([0.01, 0.04, math.nan, 0.03]) == pytest.approx([0.03, 0.06, math.nan, 0.06], nan_ok=True)
     assert (holm([0.5, 0.9, 0.001]), holm([])) == (pytest.approx([1.0, 1.0, 0.003]), [])
-
-
-def test_runs_are_aligned_by_their_row_numbers(make_predictions):
     first = make_predictions(1)
     one, two = aligned([first, first.subset(np.arange(150, 49, -1))])
     assert list(one.sample_ids) == list(two.sample_ids) == list(range(50, 151))

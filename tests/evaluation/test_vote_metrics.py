@@ -61,6 +61,16 @@ def test_distribution_agrees_with_scipy():
     assert found.vote_entropy == pytest.approx(entropy(truth, axis=1).mean())
     assert found.cross_entropy.value == pytest.approx((entropy(truth, axis=1) + entropy(truth, answers, axis=1)).mean())
     assert found.cross_entropy.low < found.cross_entropy.value < found.cross_entropy.high
+    # Two bins: 0.9 predicted where 8 of 10 voters agree, 0.5 where 6 of 10 do. (0.1 + 0.1) / 2 = 0.1.
+    counts, answers = np.array([[8, 2], [6, 4]]), np.array([[0.9, 0.1], [0.5, 0.5]])
+    votes = VotePredictions(counts, ("happy", "sad"), answers, "perceived")
+    predictions = Predictions(np.arange(2), np.array([0, 0]), answers, ("happy", "sad"), "test", "", votes=votes)
+    found = evaluate_votes(predictions, resamples=5).distribution
+    assert found.calibration_error.value == pytest.approx(0.1)
+    assert np.isnan(found.calibration_error.low)  # noise can only increase it in resamples
+    full = found.reliability.count > 0
+    assert found.reliability.confidence[full] == pytest.approx([0.5, 0.9])
+    assert found.reliability.accuracy[full] == pytest.approx([0.6, 0.8])
 
 
 def test_vote_metrics_resample_whole_groups():
@@ -83,19 +93,6 @@ def test_vote_metrics_resample_whole_groups():
         reach = 1.96 * inside.std() / np.sqrt(len(inside))
         assert len(inside) == once.count[at]
         assert [once.low[at], once.high[at]] == pytest.approx([inside.mean() - reach, inside.mean() + reach], abs=0.01)
-
-
-def test_calibration_by_hand():
-    """Two bins: 0.9 predicted where 8 of 10 voters agree, 0.5 where 6 of 10 do. (0.1 + 0.1) / 2 = 0.1."""
-    counts, answers = np.array([[8, 2], [6, 4]]), np.array([[0.9, 0.1], [0.5, 0.5]])
-    votes = VotePredictions(counts, ("happy", "sad"), answers, "perceived")
-    predictions = Predictions(np.arange(2), np.array([0, 0]), answers, ("happy", "sad"), "test", "", votes=votes)
-    found = evaluate_votes(predictions, resamples=5).distribution
-    assert found.calibration_error.value == pytest.approx(0.1)
-    assert np.isnan(found.calibration_error.low)  # noise can only increase it in resamples
-    full = found.reliability.count > 0
-    assert found.reliability.confidence[full] == pytest.approx([0.5, 0.9])
-    assert found.reliability.accuracy[full] == pytest.approx([0.6, 0.8])
 
 
 def test_samples_without_votes_are_left_out():
@@ -199,20 +196,6 @@ CASES = [
 ]
 
 
-def test_majority_keeps_more_than_half_of_the_votes_or_shares():
-    """By hand: of shares, 1 is everybody, and a lone vote is too. The same shares as counts of ten, the same majority.
-
-    A row's majority is its own: whether other rows hold shares does not change it.
-    """
-    shares = np.array([[1.0, 0.0, 0.0], [0.6, 0.4, 0.0], [0.4, 0.3, 0.3]])
-    assert majority(shares, ("happy", "sad", "fear")).tolist() == [0, 0, -1]
-    assert majority(np.rint(shares * 10), ("happy", "sad", "fear")).tolist() == [0, 0, -1]
-    assert majority(shares[:1], ("happy", "sad", "fear")).tolist() == [0]
-    assert majority(np.array([[1, 4, 5], [1.5, 1, 1], [0, 1, 0]]), ("happy", "sad", "fear")).tolist() == [2, -1, 1]
-    found = majority(np.array([votes for votes, _ in CASES]), FERPLUS_CLASSES)
-    assert found.tolist() == [-1 if name is None else FERPLUS_CLASSES.index(name) for _, name in CASES]
-
-
 def test_public_test_leaves_3199_images(fer2013_dev):
     """The number that work on FER+ reports for its validation split."""
     table = pytest.importorskip("pyarrow.parquet").read_table(fer2013_dev, columns=["usage", "ferplus_votes"])
@@ -230,3 +213,12 @@ def test_accuracy_counts_images_with_a_majority_alone():
     assert majority_predictions(probabilities, FERPLUS_CLASSES).tolist() == [happy, sad, happy, sad]
     assert majority_accuracy(votes, probabilities, FERPLUS_CLASSES) == pytest.approx(2 / 3)
     assert np.isnan(majority_accuracy(votes[2:3], probabilities[2:3], FERPLUS_CLASSES))
+    # By hand: of shares, 1 is everybody, and a lone vote is too. The same shares as counts of ten, the same
+    # majority. A row's majority is its own: whether other rows hold shares does not change it.
+    shares = np.array([[1.0, 0.0, 0.0], [0.6, 0.4, 0.0], [0.4, 0.3, 0.3]])
+    assert majority(shares, ("happy", "sad", "fear")).tolist() == [0, 0, -1]
+    assert majority(np.rint(shares * 10), ("happy", "sad", "fear")).tolist() == [0, 0, -1]
+    assert majority(shares[:1], ("happy", "sad", "fear")).tolist() == [0]
+    assert majority(np.array([[1, 4, 5], [1.5, 1, 1], [0, 1, 0]]), ("happy", "sad", "fear")).tolist() == [2, -1, 1]
+    found = majority(np.array([votes for votes, _ in CASES]), FERPLUS_CLASSES)
+    assert found.tolist() == [-1 if name is None else FERPLUS_CLASSES.index(name) for _, name in CASES]

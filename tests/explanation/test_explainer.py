@@ -97,15 +97,12 @@ def test_pixel_ranks_begin_at_the_largest_inside_the_window():
     assert (seen, area(seen)) == (pytest.approx(np.array([[1, 0.75, 0.5, 0.25, 0]])), pytest.approx([0.5]))
 
 
-def test_colours_equal_magma():
+def test_colours_equal_magma_and_overlay_keeps_the_face():
     """Oracle: matplotlib."""
     import matplotlib
 
     values = np.linspace(0, 1, 256)
     assert np.abs(colour(values) - matplotlib.colormaps["magma"](values)[:, :3] * 255).max() < 3
-
-
-def test_overlay_keeps_the_face_where_the_map_is_empty():
     face = np.array([[10, 200], [90, 90]], dtype=np.uint8)
     image = overlay(face, np.array([[0.0, -5.0], [0.0, 0.0]]), enlarge=3)
     assert (image.shape, image.dtype) == ((6, 6, 3), np.uint8)

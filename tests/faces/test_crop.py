@@ -64,25 +64,6 @@ def test_the_square_lies_where_it_was_worked_out_by_hand(box, margin, rows, colu
 POINTS = {"right_eye": (20, 28), "left_eye": (40, 32), "right_mouth_corner": (28, 70), "left_mouth_corner": (40, 70)}
 
 
-def test_eyes_and_mouth_say_where_the_square_lies():
-    """Oracle: by hand. From (30, 30) to (34, 70) are 40.2; a side of 99.0 by them and of 50 by the box, so 70.4."""
-    box, margin = Box(10, 20, 40, 50), Margin(1, 0.2)
-    assert square_around(box, margin, POINTS) == Box(-3, 9, 70, 70)
-    assert square_around(box, margin, {name: POINTS[name] for name in ("right_eye", "left_eye")}) == Box(5, 30, 50, 50)
-    twice = {name: (2 * x, 2 * y) for name, (x, y) in POINTS.items()}
-    assert square_around(Box(20, 40, 80, 100), margin, twice) == Box(-6, 18, 141, 141)
-    # Oracle: by hand. The box becomes twice as wide, three times as high and moves by 5 and 7.
-    face = Face(Box(10, 20, 40, 50), 0.9, {"nose": (30.0, 45.0)}).moved(Box(15, 27, 80, 150))
-    assert face == Face(Box(15, 27, 80, 150), 0.9, {"nose": (55.0, 102.0)})
-    # Oracle: by hand, in an image of 50 x 30 pixels.
-    box, image = Box(-5, 10, 20, 40), np.arange(30 * 50).reshape(30, 50)
-    left, top, width, height = box
-    assert (left, top, width, height) == (-5, 10, 20, 40)
-    assert (box.xyxy, box.clipped(50, 30)) == ((-5, 10, 15, 50), Box(0, 10, 15, 20))
-    assert np.array_equal(box.crop(image), image[10:30, 0:15])
-    assert Box(90, 90, 5, 5).crop(image).tolist() == [[image[29, 49]]]
-
-
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_faces_are_stacked_as_the_model_reads_them(count):
     rgb = np.random.default_rng(2).integers(0, 256, (60, 80, 3), dtype=np.uint8)
@@ -163,6 +144,22 @@ def test_images_of_the_other_kind_are_known_by_their_size():
     assert all(text in found[0] for text in ("a.png", "500 x 300", "--crops"))
     cases = ((48, 48, 0), (224, 224, 0), (225, 225, 0), (48, 48, 1), (48, 96, 0), (36, 55, 0), (200, 150, 0))
     assert [may_be_crop(*case) for case in cases] == [True, True, False, False, False, True, False]
+    # Oracle: by hand. From (30, 30) to (34, 70) are 40.2; a side of 99.0 by them and of 50 by the box, so 70.4.
+    box, margin = Box(10, 20, 40, 50), Margin(1, 0.2)
+    assert square_around(box, margin, POINTS) == Box(-3, 9, 70, 70)
+    assert square_around(box, margin, {name: POINTS[name] for name in ("right_eye", "left_eye")}) == Box(5, 30, 50, 50)
+    twice = {name: (2 * x, 2 * y) for name, (x, y) in POINTS.items()}
+    assert square_around(Box(20, 40, 80, 100), margin, twice) == Box(-6, 18, 141, 141)
+    # Oracle: by hand. The box becomes twice as wide, three times as high and moves by 5 and 7.
+    face = Face(Box(10, 20, 40, 50), 0.9, {"nose": (30.0, 45.0)}).moved(Box(15, 27, 80, 150))
+    assert face == Face(Box(15, 27, 80, 150), 0.9, {"nose": (55.0, 102.0)})
+    # Oracle: by hand, in an image of 50 x 30 pixels.
+    box, image = Box(-5, 10, 20, 40), np.arange(30 * 50).reshape(30, 50)
+    left, top, width, height = box
+    assert (left, top, width, height) == (-5, 10, 20, 40)
+    assert (box.xyxy, box.clipped(50, 30)) == ((-5, 10, 15, 50), Box(0, 10, 15, 20))
+    assert np.array_equal(box.crop(image), image[10:30, 0:15])
+    assert Box(90, 90, 5, 5).crop(image).tolist() == [[image[29, 49]]]
 
 
 CORNERS = st.tuples(st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 9), st.integers(1, 9))

@@ -100,10 +100,7 @@ def test_lines_text_and_colours_can_be_chosen(words):
     assert (pixels[~gold] == 9).all()
     draw_predictions(plain(300, 300), [happy], text_px=30)
     assert words == ["happy 80%"]
-
-
-def test_in_a_crowd_lines_and_labels_leave_the_faces_free():
-    """Oracle: the middle halves of 400 small faces in a large image, pixel by pixel."""
+    # Oracle: the middle halves of 400 small faces in a large image, pixel by pixel.
     boxes = [Box(70 * column + 18, 70 * row + 18, 34, 42) for row in range(20) for column in range(20)]
     faces = [Prediction("x", ("sad", "happy"), np.array([0.25, 0.75]), each) for each in boxes]
     pixels = np.asarray(draw_predictions(plain(1400, 1400), faces))

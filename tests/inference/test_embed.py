@@ -108,9 +108,8 @@ def test_the_example_makes_the_same_of_them(stored, monkeypatch):
         assert np.abs(ours.astype(int) - theirs).max() <= 1
         logits = port["logits_of"](theirs)
         for name, row in logits.items():
-            probabilities = dict(
-                zip(port["manifest"]["outputs"][name]["classes"], port["probabilities_of"](row, name), strict=True)
-            )
+            classes = port["manifest"]["outputs"][name]["classes"]
+            probabilities = dict(zip(classes, port["probabilities_of"](row, name), strict=True))
             assert probabilities == pytest.approx(case["probabilities"][name], abs=1e-3)
         answer, _, probabilities = port["answer_of"](port["probabilities_of"](logits[port["OUTPUT"]], port["OUTPUT"]))
         assert (probabilities, answer) == (pytest.approx(case["probabilities"]["answer"], abs=1e-3), case["answer"])

@@ -74,6 +74,13 @@ def test_ids_are_unique_on_a_page_and_references_resolve():
     references = {one or other for one, other in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page)}
     assert references - set(ids) == {"confusion-k"}, "which the page has"
 
+    def logarithmic(axes):
+        axes.plot([1, 2], [1, 2], label="a")
+        axes.set_xscale("log")
+
+    for draw in (lambda axes: axes.plot([0, 1]), lambda axes: axes.bar([0, 1], [1, 2]), logarithmic):
+        assert make_chart("c", draw, height_inches=2).curves() == {}
+
 
 def test_files_are_dark_on_white_and_pdf_embeds_truetype(tmp_path):
     chart = CHARTS["bars"]()
@@ -169,8 +176,7 @@ def test_each_class_with_samples_has_a_panel(kind):
         chart = roc_chart(roc_curves(labels, probabilities, resamples=20), names)
         expected = [*names[:2], "macro average", "micro average"]
     else:
-        chart = precision_recall_chart(precision_recall_curves(labels, probabilities), names)
-        expected = list(names[:2])
+        chart, expected = precision_recall_chart(precision_recall_curves(labels, probabilities), names), list(names[:2])
     assert [name for each in chart.curves()["panels"] for name in each["curves"]] == expected
     chart.figure.draw_without_rendering()
     for axes in chart.figure.axes:
@@ -182,8 +188,7 @@ def test_face_sheet_keeps_every_pixel(faces):
     for node in ElementTree.fromstring(face_sheet([*faces.images[:4], colour], [""] * 5, columns=3).svg).iter():
         if node.tag.endswith("}image"):
             (address,) = (value for name, value in node.attrib.items() if name.endswith("href"))
-            data = base64.b64decode(address.partition(",")[2])
-            found.append(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+            found.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")))
     assert len(found) == 5
     for pixels, image in zip(found, faces.images[:4], strict=False):
         assert (pixels == image[:, :, np.newaxis]).all()
@@ -228,15 +233,6 @@ def test_curves_are_where_they_are_drawn():
         for value in (left + (x - x0) / (x1 - x0) * (right - left), bottom + (y - y0) / (y1 - y0) * (top - bottom))
     ]  # fmt: skip
     assert [*drawn[:2], *drawn[-2:]] == pytest.approx(placed, abs=0.02)
-
-
-def test_chart_without_names_or_with_a_log_scale_has_no_curves():
-    def logarithmic(axes):
-        axes.plot([1, 2], [1, 2], label="a")
-        axes.set_xscale("log")
-
-    for draw in (lambda axes: axes.plot([0, 1]), lambda axes: axes.bar([0, 1], [1, 2]), logarithmic):
-        assert make_chart("c", draw, height_inches=2).curves() == {}
 
 
 @given(st.text(max_size=80), st.integers(3, 40))

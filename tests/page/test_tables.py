@@ -133,6 +133,14 @@ def test_notebook_shows_every_row_and_no_name_as_markup():
     assert page.lines == [["class", "share"], ["<img src=x>", "50.0%25.0–75.0%"], ["b", "–Of <all> rows."]]
     assert "img" not in page.elements
     assert "tables/" not in table._repr_html_()
+    columns = (Column("told [by]", "text"), Column("AUC"), Column("share", "percent"))
+    rows = [("light", Estimate(0.5, 0.4, 0.6), 0.1), ("edges", None, None)]
+    head, _, light, edges = terminal(rich_table(Table("t", columns, rows))).splitlines()
+    assert head.split() == ["told", "[by]", "AUC", "95%", "interval", "share"]
+    assert [light.split(), edges.split()] == [["light", "0.500", "0.400–0.600", "10.0%"], ["edges", "–", "–"]]
+    assert light.index("0.500") + len("0.500") == head.index("AUC") + len("AUC"), "numbers are right-aligned"
+    many = Table("t", (columns[0], *(Column(f"metric {each}") for each in range(5))), [("light", *[rows[0][1]] * 5)])
+    assert [line.split()[0] for line in terminal(rich_table(many)).splitlines()[-2:]] == ["light", "0.400–0.600"]
 
 
 def terminal(renderable) -> str:
@@ -144,17 +152,6 @@ def terminal(renderable) -> str:
 def perfect(classes, rows: int = 70, present: int | None = None) -> Predictions:
     labels = np.arange(rows) % (present or len(classes))
     return Predictions(np.arange(rows), labels, np.eye(len(classes))[labels], tuple(classes), "test", "")
-
-
-def test_terminal_puts_intervals_into_their_own_column():
-    columns = (Column("told [by]", "text"), Column("AUC"), Column("share", "percent"))
-    rows = [("light", Estimate(0.5, 0.4, 0.6), 0.1), ("edges", None, None)]
-    head, _, light, edges = terminal(rich_table(Table("t", columns, rows))).splitlines()
-    assert head.split() == ["told", "[by]", "AUC", "95%", "interval", "share"]
-    assert [light.split(), edges.split()] == [["light", "0.500", "0.400–0.600", "10.0%"], ["edges", "–", "–"]]
-    assert light.index("0.500") + len("0.500") == head.index("AUC") + len("AUC"), "numbers are right-aligned"
-    many = Table("t", (columns[0], *(Column(f"metric {each}") for each in range(5))), [("light", *[rows[0][1]] * 5)])
-    assert [line.split()[0] for line in terminal(rich_table(many)).splitlines()[-2:]] == ["light", "0.400–0.600"]
 
 
 @pytest.mark.parametrize("count", [2, 7, 9, 40])

@@ -155,8 +155,7 @@ def test_the_command_writes_page_csv_and_latex(mien, tiny_run, face_folder, tmp_
     assert {"\\toprule", "0.40"} <= {*(tmp_path / "out/tables/models.tex").read_text().split()}, "tiny has 0.40 MB"
     assert (tmp_path / "out/report.html").is_file()
     refused(mien(*words, "--out", tmp_path / "out"), "file-exists", "report.html")
-    shown = mien(*words).out
-    assert {"tiny", "Parameters"} <= {*shown.split()}
+    assert {"tiny", "Parameters"} <= {*mien(*words).out.split()}
 
 
 def test_models_of_different_classes_are_refused_before_a_prediction(mien, tiny_run, voted_run, faces, monkeypatch):

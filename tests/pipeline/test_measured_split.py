@@ -281,8 +281,7 @@ def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tm
         assert [row["samples"] for row in table] == [each["count"] for each in written["subsets"]]
     other = replace(read_predictions(out / "predictions_validation.npz"), trained_on=None)
     for pair in ((out, other), (other, out)):
-        compared = package.compare(*pair, data).subsets
-        expected = [(each["count"],) * 2 for each in written["subsets"]]
+        compared, expected = package.compare(*pair, data).subsets, [(each["count"],) * 2 for each in written["subsets"]]
         assert [(one.count, two.count) for one, two in compared] == expected
     alone = mien("evaluate", "--predictions", out / "predictions_validation.npz", "--json")
     assert json.loads(alone.out)["trained_on"] == count

@@ -77,8 +77,7 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
         (other, "validation", 1.43, "with the model's temperature 1.43"),
         (faces, "train", 1.43, "with the model's temperature 1.43"),
     ):
-        expected = warm.probabilities(data.of_split(split).images, temperature)
-        found = predict_split(warm, data, split)
+        expected, found = warm.probabilities(data.of_split(split).images, temperature), predict_split(warm, data, split)
         assert (found.probabilities, found.temperature) == (pytest.approx(expected, abs=1e-6), temperature)
         assert temperature_description(warm, data, split) == words
     # Learnt as a list left the data: the rows that fitted the temperature are there without the list, too, and with

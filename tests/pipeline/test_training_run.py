@@ -280,9 +280,8 @@ def test_check_run_names_stale_batch_norms(tmp_path, faces, tiny_recipe):
     high = [{**line, "train_loss": 11.0} for line in outcome.history]
     assert [each.code for each in check_run(plan, network, high, outcome.best_epoch, good)] == ["rate-too-high"]
     own_loss = replace(plan, parts=Parts(loss=functional.cross_entropy))
-    assert not check_run(
-        own_loss, network, [{**line, "train_loss": 11.0 - at} for at, line in enumerate(high)], 1, good
-    )
+    falls = [{**line, "train_loss": 11.0 - at} for at, line in enumerate(high)]
+    assert not check_run(own_loss, network, falls, 1, good)
 
     def stale_network():
         network = checkpoint.load_best(run)[0]
@@ -341,14 +340,12 @@ def cells(history, epochs):
 
 def shown(text):
     """The same of what was printed: without seconds and time left, which a clock gives."""
-    return [
-        (" ".join(line.split()[:7]), line.endswith(" *")) for line in text.splitlines() if re.match(r" *\d+/\d+ ", line)
-    ]
+    lines = [line for line in text.splitlines() if re.match(r" *\d+/\d+ ", line)]
+    return [(" ".join(line.split()[:7]), line.endswith(" *")) for line in lines]
 
 
 def test_progress_prints_a_line_per_epoch_with_a_star_for_the_best(tmp_path, faces, tiny_recipe, capsys):
-    result = train_and_export(changed(tiny_recipe, epochs=4), faces, out=tmp_path / "run")
-    printed = capsys.readouterr()
+    result, printed = train_and_export(changed(tiny_recipe, epochs=4), faces, out=tmp_path / "run"), capsys.readouterr()
     assert shown(printed.err) == cells(result.history, 4)
     assert "\n".join(HEADER) in printed.err
     assert re.search(r" 4/4 .* 0:00( \*)?$", printed.err, re.MULTILINE), "nothing is left after the last epoch"

@@ -88,8 +88,7 @@ def done(tmp_path_factory, tiny_study_file, faces):
     context = StudyContext({(48, 1): faces}, out, out / "results", {"data": "rendered"})
     runs, told = make_plan(study, context.faces_by_form), Told()
     assert run_all(runs, {}, context, told)
-    finished = read_completed(context.results)
-    return SimpleNamespace(study=study, context=context, runs=runs, finished=finished, told=told)
+    return SimpleNamespace(study=study, context=context, runs=runs, finished=read_completed(context.results), told=told)
 
 
 LR = "optim.lr = { log = [0.001, 1.0] }\n"

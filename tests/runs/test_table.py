@@ -49,8 +49,7 @@ def test_rows_hold_mean_and_deviation_of_stored_predictions(done, table):
     assert (lost.failed, lost.missing) == (1, 0)
     assert (base.samples, base.classes, five.classes) == (len(done.finished[done.runs[0].key].predictions()), 7, 5)
     predictions = done.finished[done.runs[1].key].predictions()
-    at = [predictions.classes.index(name) for name in ("happy", "surprise")]
-    positive = predictions.probabilities[:, at].sum(1)
+    positive = predictions.probabilities[:, [predictions.classes.index(name) for name in ("happy", "surprise")]].sum(1)
     truth = np.isin(predictions.labels, [predictions.classes.index("happy"), predictions.classes.index("surprise")])
     assert table.rows[2].metrics["accuracy"].mean == pytest.approx(((positive > 0.5) == truth).mean())
 

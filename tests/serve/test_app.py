@@ -107,9 +107,8 @@ def test_batch_answers_in_order_with_errors_in_place(service):
     pixels = synthetic_faces(30, seed=3).images
     images = [encoded(each) for each in pixels]
     files = [*images[:4], b"no image", images[4][:-60], b"", *images[4:]]
-    answer = service.ask(
-        "POST", "/v1/batch?crops=true", files=[("file", (f"{i}", each)) for i, each in enumerate(files)]
-    )
+    parts = [("file", (str(at), each)) for at, each in enumerate(files)]
+    answer = service.ask("POST", "/v1/batch?crops=true", files=parts)
     assert answer.status_code == 200
     results = answer.json()["results"]
     assert [each["error"]["code"] for each in results[4:7]] == ["image-format", "image-damaged", "image-empty"]

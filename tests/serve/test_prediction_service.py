@@ -38,8 +38,7 @@ class Slow(YuNet):
 @pytest.fixture
 def slow():
     """A service with a slow detector and one thread, and one more that decodes while it runs the network."""
-    detector = Slow()
-    limits = Limits(max_requests=3, work_seconds=3600)
+    detector, limits = Slow(), Limits(max_requests=3, work_seconds=3600)
     service = PredictionService(load(threads=1), detector, limits, 1, ServiceMetrics())
     yield service, detector
     detector.go_on.set()
@@ -154,8 +153,7 @@ def test_bug_affects_one_image_only(slow, face, monkeypatch):
 def test_request_chooses_the_output(voted_run, face):
     """Oracle: Predictor.predict with each output."""
     classifier = load(voted_run.path, threads=1)
-    service = PredictionService(classifier, find_detector(), Limits(work_seconds=3600), 1, ServiceMetrics())
-    found = {}
+    service, found = PredictionService(classifier, find_detector(), Limits(work_seconds=3600), 1, ServiceMetrics()), {}
     for name in (None, "perceived", "fer2013"):
         parameters = PredictParameters(output=name, crops=True)
         (image,) = asyncio.run(service.predict([face], parameters, service.reader(parameters)))

@@ -170,6 +170,17 @@ def test_mixup_blends_each_image_with_its_partner():
         if apart.any():
             assert pasted[apart].float().mean().item() == pytest.approx(1 - share, abs=1e-6)
         assert torch.equal(batch, torch.where(own, mixed, batch)), "the batch itself must not change"
+    images, labels = torch.zeros(4000, 48, 48, dtype=torch.uint8), torch.zeros(4000, dtype=torch.int64)
+    tables = {"mixup": 1.0, "mixup_probability": 0.5}
+
+    def mixed(epoch, **keys):
+        recipe = Recipe(batch_size=8, augment=AugmentRecipe(**{**tables, **keys}))
+        return [batch.partner is not None for batch in epoch_batches(images, labels, recipe, epoch=epoch, mixing=True)]
+
+    assert (np.mean(mixed(1)), mixed(1)) == (pytest.approx(0.5, abs=0.1), mixed(1))
+    assert mixed(1) != mixed(2)
+    assert all(mixed(1, mixup_probability=1.0))
+    assert not any(mixed(1, mixup_probability=0.0))
 
 
 @pytest.mark.parametrize("alpha", [0.001, 0.01, 0.05, 0.2, 1.0])
@@ -225,17 +236,3 @@ def test_augment_repeats_with_its_generator_and_draws_nothing_when_off(tiny_reci
     augment(pixels, plain, tiny_recipe.input, first)
     augment(pixels, plain.model_copy(update={"blur": 0.0}), tiny_recipe.input, second)
     assert torch.equal(first.get_state(), second.get_state())
-
-
-def test_mixup_probability_mixes_its_fraction_of_batches():
-    images, labels = torch.zeros(4000, 48, 48, dtype=torch.uint8), torch.zeros(4000, dtype=torch.int64)
-    tables = {"mixup": 1.0, "mixup_probability": 0.5}
-
-    def mixed(epoch, **keys):
-        recipe = Recipe(batch_size=8, augment=AugmentRecipe(**{**tables, **keys}))
-        return [batch.partner is not None for batch in epoch_batches(images, labels, recipe, epoch=epoch, mixing=True)]
-
-    assert (np.mean(mixed(1)), mixed(1)) == (pytest.approx(0.5, abs=0.1), mixed(1))
-    assert mixed(1) != mixed(2)
-    assert all(mixed(1, mixup_probability=1.0))
-    assert not any(mixed(1, mixup_probability=0.0))

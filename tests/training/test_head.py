@@ -71,8 +71,7 @@ def test_penalty_has_the_lowest_cross_validated_loss(recipe, tones, tiny_run):
     labels = state.labels.numpy()
     features = np.random.default_rng(0).normal(size=(len(labels), 20)) + 2 * np.eye(20)[labels]
     groups = split_groups(alone.of_split("train").images, None)  # each image is there twice
-    folds = PredefinedSplit(deal_groups(groups, labels, head.FOLDS))
-    kept = len(labels) * (head.FOLDS - 1) // head.FOLDS
+    folds, kept = PredefinedSplit(deal_groups(groups, labels, head.FOLDS)), len(labels) * (head.FOLDS - 1) // head.FOLDS
     models = [LogisticRegression(C=1 / (penalty * kept), tol=1e-8, max_iter=5000) for penalty in head.PENALTIES]
     scores = [cross_val_score(each, features, labels, cv=folds, scoring="neg_log_loss").mean() for each in models]
     best = int(np.argmax(scores))

@@ -63,27 +63,6 @@ def test_loss_of_one_hot_distributions_equals_loss_of_labels(batch, weighted, ga
     torch.testing.assert_close(loss.of_distributions(logits, halves), loss(logits.repeat(2, 1), torch.tensor([0, 2])))
 
 
-def test_class_weights_are_n_over_k_nc(batch):
-    """Oracle: Study B's formula, by hand; over the faces they average to 1."""
-    weights = balanced_weights(COUNTS)
-    assert weights == pytest.approx(28709 / (7 * COUNTS))
-    assert (weights * COUNTS).sum() / COUNTS.sum() == pytest.approx(1)
-    assert balanced_weights(np.array([3, 0, 1])) == pytest.approx([4 / 9, 0, 4 / 3])
-    near, balanced = effective_weights(COUNTS, 1 - 1e-9), balanced_weights(COUNTS)
-    assert near == pytest.approx(balanced * 7 / balanced.sum(), rel=1e-4)
-    assert 1 < effective_weights(COUNTS, 0.999)[1] < near[1]
-    assert effective_weights(np.array([3, 0, 1]), 0.999)[1] == 0
-    # -log of pi_y^tau e^f_y / sum of pi_k^tau e^f_k, with the shares to a power and no logarithm of them.
-    recipe, shares = Recipe(balance={"logit_adjustment": 1.5}), COUNTS / COUNTS.sum()
-    loss, raised = make_loss(recipe, COUNTS, tuple("abcdefg")), shares**1.5 * np.exp(batch[0].double().numpy())
-    expected = -np.log(raised[np.arange(64), batch[1]] / raised.sum(1)).mean()
-    assert loss(*batch).item() == pytest.approx(expected, rel=1e-5)
-    logits = torch.tensor([[60.0, -60.0, 0.0]], requires_grad=True)
-    for label in (0, 1):
-        Loss(focal_gamma=0.5)(logits, torch.tensor([label])).backward()
-        assert torch.isfinite(logits.grad).all()
-
-
 @pytest.mark.parametrize("beta", [0.0, 0.9, 0.999, 0.9999])
 def test_effective_weights_are_the_sum_of_a_series(beta):
     """Cui et al. 2019, proposition 1: the effective number of n is the sum of beta^i for i below n."""
@@ -103,9 +82,25 @@ def test_make_loss_follows_the_recipe(faces, batch):
     # Oracle: torch's cross-entropy. A class that the table leaves out weighs 1.
     names, recipe = tuple("abcdefg"), Recipe.model_validate({"class_weights": {"b": 5.0}})
     logits, labels = torch.randn(20, 7), torch.arange(20) % 7
-    weight = torch.tensor([1.0, 5, 1, 1, 1, 1, 1])
-    expected = functional.cross_entropy(logits, labels, weight)
+    expected = functional.cross_entropy(logits, labels, torch.tensor([1.0, 5, 1, 1, 1, 1, 1]))
     assert torch.allclose(make_loss(recipe, COUNTS, names)(logits, labels), expected)
     with raises(RecipeError, "class-unknown", "'x'"):
         make_loss(Recipe.model_validate({"class_weights": {"x": 5.0}}), COUNTS, names)
     assert recipe.digest != Recipe().digest
+    # Oracle: Study B's formula, by hand; over the faces they average to 1.
+    weights = balanced_weights(COUNTS)
+    assert (weights, (weights * COUNTS).sum() / COUNTS.sum()) == (pytest.approx(28709 / (7 * COUNTS)), pytest.approx(1))
+    assert balanced_weights(np.array([3, 0, 1])) == pytest.approx([4 / 9, 0, 4 / 3])
+    near, balanced = effective_weights(COUNTS, 1 - 1e-9), balanced_weights(COUNTS)
+    assert near == pytest.approx(balanced * 7 / balanced.sum(), rel=1e-4)
+    assert 1 < effective_weights(COUNTS, 0.999)[1] < near[1]
+    assert effective_weights(np.array([3, 0, 1]), 0.999)[1] == 0
+    # -log of pi_y^tau e^f_y / sum of pi_k^tau e^f_k, with the shares to a power and no logarithm of them.
+    recipe, shares = Recipe(balance={"logit_adjustment": 1.5}), COUNTS / COUNTS.sum()
+    loss, raised = make_loss(recipe, COUNTS, tuple("abcdefg")), shares**1.5 * np.exp(batch[0].double().numpy())
+    expected = -np.log(raised[np.arange(64), batch[1]] / raised.sum(1)).mean()
+    assert loss(*batch).item() == pytest.approx(expected, rel=1e-5)
+    logits = torch.tensor([[60.0, -60.0, 0.0]], requires_grad=True)
+    for label in (0, 1):
+        Loss(focal_gamma=0.5)(logits, torch.tensor([label])).backward()
+        assert torch.isfinite(logits.grad).all()

@@ -142,8 +142,7 @@ def test_model_file_with_two_outputs_equals_torch(voted_run, voted_faces, tmp_pa
     path.write_bytes(voted_run.model.read_bytes())
     path.write_bytes(attach_manifest(path.read_bytes(), read_manifest(path).model_copy(update={"temperature": 1.7})))
     outputs, before = (read_manifest(each).outputs for each in (path, voted_run.model))
-    assert outputs["fer2013"].temperature == 1.7
-    assert outputs["perceived"].temperature == before["perceived"].temperature
+    assert (outputs["fer2013"].temperature, outputs["perceived"].temperature) == (1.7, before["perceived"].temperature)
 
 
 def test_vote_targets_of_an_epoch(recipe, voted_faces):

@@ -45,10 +45,7 @@ def test_track_summary_sums_up_its_frames():
     assert track.mean == pytest.approx([0.5, 0.4, 0.1])
     assert (dict(track.frames_by_answer), track.crop[0, 0]) == ({"happy": 2, "sad": 1}, 40)
     assert (timeline.tracks[2].frames, timeline.frames, timeline.end_seconds) == ([1], 3, 1.04)
-
-
-def test_best_crop_is_whole_and_sure_before_it_is_large():
-    """Oracle: by hand. In order: cut off by the border, blurred, the best, small, and followed without a detector."""
+    # Oracle: by hand. In order: cut off by the border, blurred, the best, small, and followed without a detector.
     looks = [
         (Box(0, 5, 55, 60), 0.9, True), (Box(20, 20, 50, 50), 0.5, True), (Box(20, 20, 40, 40), 0.9, True),
         (Box(20, 20, 30, 30), 0.99, True), (Box(20, 20, 50, 50), 0.99, False),
