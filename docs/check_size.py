@@ -21,7 +21,7 @@ TOLERANCE = 0.03
 LIMITS = {
     "lines of src/mien": 33_589,
     "files of src/mien": 168,
-    "lines of tests": 24_273,
+    "lines of tests": 24_000,
     "lines of code in src/mien, without docstrings, comments and blank lines": 22_480,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_496,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 1_994,

@@ -49,10 +49,8 @@ def surface():
     document = create_app(threads=1).openapi()
     for path, methods in document["paths"].items():
         for method, about in methods.items():
-            found[f"http {method} {path}"] = [
-                about["operationId"],
-                *(each["name"] for each in about.get("parameters", [])),
-            ]
+            names = (each["name"] for each in about.get("parameters", []))
+            found[f"http {method} {path}"] = [about["operationId"], *names]
     for name, schema in document["components"]["schemas"].items():
         found[f"json {name}"] = sorted(schema.get("properties", {}))
         enums = (one.get("enum", []) for one in schema.get("properties", {}).values())

@@ -176,10 +176,7 @@ def test_ceilings_resample_whole_groups():
     assert found[0]
     for alone, thrice in zip(*found, strict=True):
         assert thrice == pytest.approx(alone, abs=0.02), "panels are drawn by sample, so only about"
-
-
-def test_split_groups_keeps_people_and_copies_of_an_audit_together():
-    """Each person, and each pair of copies, has one number."""
+    # Each person, and each pair of copies, has one number.
     faces = replace(people(1), columns={"group": np.arange(COUNT) // 3})
     images = np.asarray(faces.images).copy()
     images[4] = images[70]

@@ -10,14 +10,9 @@ from mien.base.arrays import is_missing, missing, parse_column, parse_number
 GAPS = ["", " ", "NA", "N/A", "n/a", "#N/A", "None", "null", "NULL", "NaN", "NaT", "<NA>", "-", ".", "\\N", "#NULL!"]
 
 
-@pytest.mark.parametrize("cell", [*GAPS, None, float("nan")])
-def test_is_missing_knows_the_values_of_all_programs(cell):
-    assert is_missing(cell)
-
-
-@pytest.mark.parametrize("cell", ["0", "na\u00efve", "Nathan", "no", "--x", 0, False])
-def test_is_missing_rejects_values(cell):
-    assert not is_missing(cell)
+def test_is_missing_knows_the_values_of_all_programs():
+    assert [cell for cell in (*GAPS, None, float("nan")) if not is_missing(cell)] == []
+    assert [cell for cell in ("0", "na\u00efve", "Nathan", "no", "--x", 0, False) if is_missing(cell)] == []
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,7 @@ def test_votes_head_answers_by_its_rule(vectors):
     plain = AnswerRule.model_validate(vectors["rule"] | {"strength": 0.0, "weights": {}})
     (unchanged,) = source.under(plain).shown(np.array([vectors["shares"]]))
     assert np.allclose(unchanged[:8], np.array(vectors["shares"][:8]) / 0.92, atol=1e-9)
-
-
-def test_decisions(vectors):
-    """Oracle: by hand. All rows at once, and each by itself."""
+    # Oracle: by hand. All rows at once, and each by itself.
     classes, cases = vectors["classes"], vectors["decisions"]
     rows = np.array([[case["probabilities"].get(name, 0.0) for name in classes] for case in cases])
     together = decide(rows, classes)

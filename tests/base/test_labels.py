@@ -40,9 +40,6 @@ def test_built_in_schemes_fit_fer2013_and_merge_by_hand():
         SCHEMES["seven"].mapping(["angry", "happy"])
     assert SCHEMES["binary"].mapping(SCHEMES["binary"].classes).tolist() == [0, 1], "merged already"
     assert parse_scheme("happy=sad,sad=happy").mapping(["happy", "sad"]).tolist() == [1, 0]
-
-
-def test_classes_maps_and_schemes_are_parsed():
     scheme = parse_scheme("good=happiness+surprise,bad=sad")
     assert (scheme.classes, scheme.groups["good"]) == (("good", "bad"), ("happy", "surprise"))
     assert parse_scheme("all") is None

@@ -31,11 +31,8 @@ def graph(name="images", logits=2, perceived=None, between=(), constants=(), kin
     """
     images = helper.make_tensor_value_info(name, kind, ["n", 1, 8, 8])
     outputs = [helper.make_tensor_value_info("logits", kind, ["n", logits])]
-    tensors = [
-        helper.make_tensor("w", kind, [64, logits], [0.01] * (64 * logits)),
-        helper.make_tensor("s", TensorProto.INT64, [2], [-1, 64]),
-        *constants,
-    ]
+    made = helper.make_tensor("w", kind, [64, logits], [0.01] * (64 * logits))
+    tensors = [made, helper.make_tensor("s", TensorProto.INT64, [2], [-1, 64]), *constants]
     nodes = [
         helper.make_node("Reshape", [name, "s"], ["flat"]),
         helper.make_node("MatMul", ["flat", "w"], ["sums"]),
@@ -244,10 +241,8 @@ def test_predict_rejects_logits_that_are_not_finite(tmp_path, request, faces, va
 
 def test_predict_explains_errors_of_onnxruntime(tmp_path):
     """Fine on 64 images; with 3 a shape is impossible."""
-    nodes = [
-        helper.make_node("Reshape", ["sums", "sizes"], ["all"]),
-        helper.make_node("Reshape", ["all", "two"], ["logits"]),
-    ]
+    first = helper.make_node("Reshape", ["sums", "sizes"], ["all"])
+    nodes = [first, helper.make_node("Reshape", ["all", "two"], ["logits"])]
     sizes = helper.make_tensor("sizes", TensorProto.INT64, [2], [128, -1])
     two = helper.make_tensor("two", TensorProto.INT64, [2], [-1, 2])
     predictor = mien.load(write(tmp_path / "m.onnx", graph(between=nodes, constants=[sizes, two])))

@@ -79,9 +79,6 @@ def test_tones_are_few_for_text_and_detail_is_low_for_enlarged_images(drawn):
     assert np.mean(detail(np.stack([enlarged(face) for face in faces])) < LITTLE_DETAIL_BELOW) > 0.9
     assert np.mean(detail(faces) < LITTLE_DETAIL_BELOW) < 0.1
     assert detail(np.zeros((1, 48, 48), dtype=np.uint8)) == 0
-
-
-def test_audit_lists_images_without_faces_first(drawn):
     random, checks = np.random.default_rng(0), ((np.indices((48, 48)).sum(axis=0) // 6) % 2 * 255).astype(np.uint8)
     stripes = np.tile((np.arange(48) // 4 % 2 * 200).astype(np.uint8), (48, 1))
     noise = random.integers(0, 256, (8, 48, 48), dtype=np.uint8)

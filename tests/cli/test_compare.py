@@ -164,10 +164,8 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
     words = ("--classes", "binary", "--out", tmp_path / "after")
     after = ran(mien("evaluate", tiny_run.path, "--data", face_parquet, *words))
     noted(after, "classes-merged", "'binary'")
-    merged, plain = (
-        read_predictions(tmp_path / "after" / "predictions_validation.npz"),
-        read_predictions(tiny_run.predictions("validation")),
-    )
+    merged = read_predictions(tmp_path / "after" / "predictions_validation.npz")
+    plain = read_predictions(tiny_run.predictions("validation"))
     assert len(merged) == int(np.isin(plain.labels, [0, 2, 3, 4, 5]).sum())
     expected = SCHEMES["binary"].merge_probabilities(plain.probabilities, plain.classes)
     assert merged.probabilities == pytest.approx(expected[np.isin(plain.sample_ids, merged.sample_ids)], abs=1e-5)

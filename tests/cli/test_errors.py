@@ -108,23 +108,21 @@ CASES = [
 ]
 
 
-@pytest.fixture
-def paths(tmp_path, recipe_file, tiny_run, face_folder, face_parquet):
-    """Files and folders by the names in the table."""
+@pytest.mark.parametrize(("line", "code", "values"), CASES, ids=[line for line, *_ in CASES])
+def test_a_command_rejects_a_mistake_and_writes_nothing(
+    mien, tmp_path, monkeypatch, line, code, values, recipe_file, tiny_run, face_folder, face_parquet
+):
+    # Files and folders by the names in the table.
     study = tmp_path / "two.toml"
     study.write_text(
         f'name = "two"\ntitle = "Two rates"\nrecipe = "{recipe_file}"\n'
         '[[variants]]\nname = "fast"\n[[variants]]\nname = "slow"\nset = { "optim.lr" = 0.001 }\n'
     )
     face, predictions = min((face_folder / "test" / "happy").iterdir()), tiny_run.predictions("validation")
-    return {
+    paths = {
         **{"run": tiny_run.path, "data": face_folder, "parquet": face_parquet, "face": face},
         **{"recipe": recipe_file, "study": study, "predictions": predictions},
     }
-
-
-@pytest.mark.parametrize(("line", "code", "values"), CASES, ids=[line for line, *_ in CASES])
-def test_a_command_rejects_a_mistake_and_writes_nothing(mien, paths, tmp_path, monkeypatch, line, code, values):
     monkeypatch.chdir(tmp_path)
     folders = (tmp_path, paths["run"], paths["data"])
     before = {file: file.stat().st_mtime_ns for folder in folders for file in folder.rglob("*")}

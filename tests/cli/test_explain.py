@@ -93,11 +93,8 @@ def test_occlusion_needs_a_model_file_alone(mien, tiny_run, files, tmp_path):
     assert "sad" in answer.out
     names = {each.name for each in (tmp_path / "out").iterdir()}
     assert names == {f"{files[0].stem}_occlusion.png", "maps.npz", "maps.svg", "maps.png", "maps.pdf"}
-    refused(
-        mien("explain", files[0], "--model", model, "--out", tmp_path / "other", "--method", "gradcam"),
-        "model-not-trainable",
-        "occlusion",
-    )
+    answer = mien("explain", files[0], "--model", model, "--out", tmp_path / "other", "--method", "gradcam")
+    refused(answer, "model-not-trainable", "occlusion")
     assert not (tmp_path / "other").exists()
 
 

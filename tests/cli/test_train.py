@@ -108,12 +108,8 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
 
 def test_built_in_model_predicts_and_is_fine_tuned(mien, tmp_path, recipe_file, face_folder):
     assert json.loads(mien("predict", "--crops", face_folder / "test" / "happy", "--json").out)[0]["top"] in EXPRESSIONS
-    answer = ran(
-        mien(
-            *("train", recipe_file, "--data", face_folder, "--out", tmp_path / "tuned", "--from", "fast"),
-            *("--set", "epochs=1", "--json"),
-        )
-    )
+    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "tuned", "--from", "fast")
+    answer = ran(mien(*words, "--set", "epochs=1", "--json"))
     assert "classes-unmatched" not in note_codes(answer.err)
     assert "widths = [16, 48, 96, 144]" in (tmp_path / "tuned" / "recipe.toml").read_text()
     assert "ledger" in mien("evaluate", "fast", "--data", face_folder, "--split", "test").err
@@ -159,18 +155,13 @@ def test_train_rejects_a_time_shorter_than_an_epoch(mien, tmp_path, recipe_file,
     assert not (tmp_path / "run").exists()
 
 
-@pytest.fixture
-def train(mien, face_folder, tmp_path, tiny_recipe_text):
+def test_train_folds_writes_predictions_of_every_face(mien, face_folder, tmp_path, monkeypatch, tiny_recipe_text):
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(tiny_recipe_text, encoding="utf-8")
 
-    def run(*options):
+    def train(*options):
         return mien("train", str(recipe), "--data", str(face_folder), "--epochs", "1", "--out", "out", *options)
 
-    return run
-
-
-def test_train_folds_writes_predictions_of_every_face(mien, train, face_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = ran(train("--folds", "2", "--json"))
     said, predictions = json.loads(answer.out), read_predictions("out/predictions_out-of-fold.npz")

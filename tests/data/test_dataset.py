@@ -22,6 +22,19 @@ def test_from_arrays_cuts_validation_as_readers_do():
     assert np.array_equal(found.images, np.stack([grey_square(image, 48) for image in GREY]))
     assert np.array_equal(found.split == "validation", cut_validation(found.images, found.labels))
     assert (set(found.split.tolist()), found.rows.tolist()) == ({"train", "validation"}, list(range(40)))
+    colour, splits = np.repeat(GREY[:, :, :, None], 3, axis=3), ["Training"] * 30 + ["val"] * 5 + ["test"] * 5
+    found = Dataset.from_arrays(colour, [1, 0] * 20, ["b", "a"], splits, size_px=44, sample_ids=range(100, 140))
+    assert (found.classes, found.labels.tolist()) == (("b", "a"), [1, 0] * 20)
+    assert found.counts_by_split() == {"train": [15, 15], "validation": [2, 3], "test": [3, 2]}
+    assert np.array_equal(found.images, np.stack([grey_square(image, 44) for image in GREY]))
+    assert found.rows[-1] == 139
+    palette = Image.fromarray(GREY[2]).convert("P")
+    found = Dataset.from_arrays([GREY[0], GREY[1][:30], palette], [*"aba"], split=["train", *["validation"] * 2])
+    assert found.images.shape == (3, 48, 48)
+    assert np.array_equal(found.images[2], grey_square(GREY[2], 48))
+    with pytest.warns(MienWarning, match="'happy' and 'joy'.*classes="):
+        faces = Dataset.from_arrays(GREY[:6], ["happy", "joy", "sad"] * 2)
+    assert faces.counts().tolist() == [4, 2]
 
 
 def test_dataset_gives_items_and_subsets_by_name(faces):
@@ -38,22 +51,6 @@ def test_dataset_gives_items_and_subsets_by_name(faces):
     for name in ("train", "validation", "test"):
         assert f"{name} {(faces.split == name).sum()}" in shown
     assert len(shown) < 200
-
-
-def test_from_arrays_keeps_numbers_splits_ids_and_colour():
-    colour, splits = np.repeat(GREY[:, :, :, None], 3, axis=3), ["Training"] * 30 + ["val"] * 5 + ["test"] * 5
-    found = Dataset.from_arrays(colour, [1, 0] * 20, ["b", "a"], splits, size_px=44, sample_ids=range(100, 140))
-    assert (found.classes, found.labels.tolist()) == (("b", "a"), [1, 0] * 20)
-    assert found.counts_by_split() == {"train": [15, 15], "validation": [2, 3], "test": [3, 2]}
-    assert np.array_equal(found.images, np.stack([grey_square(image, 44) for image in GREY]))
-    assert found.rows[-1] == 139
-    palette = Image.fromarray(GREY[2]).convert("P")
-    found = Dataset.from_arrays([GREY[0], GREY[1][:30], palette], [*"aba"], split=["train", *["validation"] * 2])
-    assert found.images.shape == (3, 48, 48)
-    assert np.array_equal(found.images[2], grey_square(GREY[2], 48))
-    with pytest.warns(MienWarning, match="'happy' and 'joy'.*classes="):
-        faces = Dataset.from_arrays(GREY[:6], ["happy", "joy", "sad"] * 2)
-    assert faces.counts().tolist() == [4, 2]
 
 
 FER2013_TRAINING_COUNTS = [3995, 436, 4097, 7215, 4830, 3171, 4965]

@@ -158,10 +158,8 @@ def test_cache_rebuilds_a_damaged_entry(kaggle_table, cache_in_tmp, name, left):
 
 
 def test_cache_ignores_an_entry_of_a_killed_process(kaggle_table, cache_in_tmp):
-    script = (
-        "import os, sys; from pathlib import Path\nPath.rename = lambda *_: os._exit(9)\n"
-        "from mien.data.read import read_data; read_data(sys.argv[1])"
-    )
+    script = "import os, sys; from pathlib import Path\nPath.rename = lambda *_: os._exit(9)\n"
+    script += "from mien.data.read import read_data; read_data(sys.argv[1])"
     assert subprocess.run([sys.executable, "-c", script, str(kaggle_table)], check=False).returncode == 9
     (left,) = (cache_in_tmp / "faces").iterdir()
     assert left.name.startswith(".part-")

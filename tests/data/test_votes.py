@@ -39,10 +39,8 @@ def votes_for(faces: Dataset) -> np.ndarray:
 
 
 def write_ferplus(path: Path, faces: Dataset, votes: np.ndarray) -> Path:
-    lines = [
-        f"{USAGE[split]},fer{row:07}.png,{','.join(map(str, counts))}"
-        for split, row, counts in zip(faces.split, faces.rows, votes.tolist(), strict=True)
-    ]
+    rows = zip(faces.split, faces.rows, votes.tolist(), strict=True)
+    lines = [f"{USAGE[split]},fer{row:07}.png,{','.join(map(str, counts))}" for split, row, counts in rows]
     path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
     return path
 
@@ -60,7 +58,7 @@ def test_read_data_adds_votes_of_a_file(voted, plain, tmp_path):
     assert read_data(data).faces.votes is None
 
 
-def test_with_votes_rejects_votes_on_other_images(tmp_path, plain):
+def test_with_votes_rejects_votes_on_other_images(tmp_path, plain, voted):
     votes, moved = votes_for(plain), replace(plain, split=np.roll(plain.split, 1))
     for faces, counts, values in (
         (plain, np.roll(votes, 1, axis=1), ()),
@@ -69,10 +67,7 @@ def test_with_votes_rejects_votes_on_other_images(tmp_path, plain):
     ):
         with raises(DataError, "data-differs", *values):
             with_votes(plain, write_ferplus(tmp_path / "v.csv", faces, counts))
-
-
-def test_votes_of_a_data_set_are_checked_ranked_and_in_its_fingerprint(voted, plain):
-    """Other votes, another fingerprint; votes of the test split do not count."""
+    # Other votes, another fingerprint; votes of the test split do not count.
     assert np.allclose(vote_probabilities(check_votes(voted))[:, FERPLUS_CLASSES.index("unknown")], 0.3)
     assert np.allclose(vote_probabilities(check_votes(voted)).sum(axis=1), 1)
     before = votes_fingerprint(voted)

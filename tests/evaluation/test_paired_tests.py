@@ -70,12 +70,8 @@ def test_samples_that_one_model_gets_right_are_listed():
     assert (found.mcnemar.only_first, found.mcnemar.only_second) == (len(found.only_first), len(found.only_second))
     first, second = make_pair(2)
     order = np.random.default_rng(2).permutation(200)
-    shuffled = replace(
-        second,
-        sample_ids=second.sample_ids[order],
-        labels=second.labels[order],
-        probabilities=second.probabilities[order],
-    )
+    names = ("sample_ids", "labels", "probabilities")
+    shuffled = replace(second, **{name: getattr(second, name)[order] for name in names})
     expected = compare_predictions(first, second, resamples=5).to_dict()
     assert compare_predictions(first, shuffled, resamples=5).to_dict() == expected
 

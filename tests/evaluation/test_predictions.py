@@ -147,8 +147,21 @@ def seven_classes(rows=60):
     return Predictions(np.arange(rows) * 3, labels, probabilities, EXPRESSIONS, "test", "sha256:0")
 
 
-def test_merged_predictions_are_rescaled_sums():
-    """Oracle: row by row, in plain Python."""
+def test_impossible_merges_are_refused():
+    predictions = seven_classes()
+    five = predictions.with_scheme(parse_scheme("five"))
+    assert five.with_scheme(parse_scheme("five")) is five
+    with raises(DataError, "label-scheme", "'binary-with-disgust'"):
+        five.with_scheme(parse_scheme("binary-with-disgust"))
+    with raises(DataError, "label-scheme", "'five'"):
+        predictions.subset(predictions.labels == 1).with_scheme(parse_scheme("five"))
+    predictions = seven_classes()
+    some = predictions.subset(np.array([5, 2]))
+    assert (some.sample_ids.tolist(), some.labels.tolist()) == ([15, 6], predictions.labels[[5, 2]].tolist())
+    assert (some.probabilities == predictions.probabilities[[5, 2]]).all()
+    with raises(DataError, "predictions"):
+        predictions.subset(predictions.sample_ids < 0)
+    # Oracle: row by row, in plain Python.
     predictions = seven_classes()
     merged = predictions.with_scheme(parse_scheme("positive=happy+surprise,negative=angry+fear+sad"))
     assert merged.classes == ("positive", "negative")
@@ -166,19 +179,3 @@ def test_merged_predictions_are_rescaled_sums():
     assert merged.probabilities == pytest.approx(np.array([shares for _, _, *shares in expected]))
     assert (merged.split, merged.data_fingerprint) == ("test", "sha256:0")
     assert predictions.with_scheme(None) is predictions
-
-
-def test_impossible_merges_are_refused():
-    predictions = seven_classes()
-    five = predictions.with_scheme(parse_scheme("five"))
-    assert five.with_scheme(parse_scheme("five")) is five
-    with raises(DataError, "label-scheme", "'binary-with-disgust'"):
-        five.with_scheme(parse_scheme("binary-with-disgust"))
-    with raises(DataError, "label-scheme", "'five'"):
-        predictions.subset(predictions.labels == 1).with_scheme(parse_scheme("five"))
-    predictions = seven_classes()
-    some = predictions.subset(np.array([5, 2]))
-    assert (some.sample_ids.tolist(), some.labels.tolist()) == ([15, 6], predictions.labels[[5, 2]].tolist())
-    assert (some.probabilities == predictions.probabilities[[5, 2]]).all()
-    with raises(DataError, "predictions"):
-        predictions.subset(predictions.sample_ids < 0)

@@ -125,9 +125,6 @@ def test_corruptions_are_those_of_their_definition(images):
     for name, rows in (("cover-eyes", [11, 24]), ("cover-mouth", [28, 44])):
         assert np.flatnonzero((corrupt(lit, name, 5) != lit).any(axis=(0, 2)))[[0, -1]].tolist() == rows
     assert len(np.unique(corrupt(np.repeat(lit, 30, axis=0), "cover-anywhere", 1) != lit, axis=0)) > 20
-
-
-def test_shift_and_scale_move_a_dot_as_far_as_they_say(images):
     for side, length in ((48, 6), (96, 12)):
         dot = np.zeros((30, side, side), np.uint8)
         dot[:, side // 2, side // 2] = 255

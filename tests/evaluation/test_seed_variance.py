@@ -92,11 +92,8 @@ def test_intervals_cover_what_they_promise(of_faces, of_runs, of_both, most):
     generator = np.random.default_rng(5)
     covered, trials = 0, 400
     for trial in range(trials):
-        rows = (
-            generator.normal(0, of_faces**0.5, 300)
-            + generator.normal(0, of_runs**0.5, (3, 1))
-            + generator.normal(0, of_both**0.5, (3, 300))
-        )
+        rows = generator.normal(0, of_faces**0.5, 300) + generator.normal(0, of_runs**0.5, (3, 1))
+        rows = rows + generator.normal(0, of_both**0.5, (3, 300))
         (found,) = compare_repeats(runs_of(np.zeros((3, 300)), trial), runs_of(rows, trial))
         covered += found.difference.low <= 0 <= found.difference.high
     # 95 % promised: of 400 trials fewer than 367 are seen once in 1,000 times. Counting what a run makes of a face

@@ -22,9 +22,9 @@ def plain():
     return load_script(EXAMPLE)
 
 
-@pytest.fixture
-def tables(plain, tmp_path):
-    """Stripes of a width for each class as fer2013.csv, a tenth with another label; eight of ten annotators see it."""
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_it_learns_and_its_file_gives_the_same_probabilities(plain, tmp_path):
+    # Stripes of a width for each class as fer2013.csv, a tenth with another label; eight of ten annotators see it.
     random = np.random.default_rng(0)
     drawn = random.integers(0, 7, 560)
     labels = np.where(random.random(560) < 0.1, random.integers(0, 7, 560), drawn)
@@ -40,11 +40,7 @@ def tables(plain, tmp_path):
             faces_table.writerow([label, " ".join(map(str, image.ravel())), usage])
             seen = plain.CLASSES[shape]
             votes_table.writerow([usage, "", *(8 * (seen == each) + 2 * (each == "unknown") for each in plain.FERPLUS)])
-    return tmp_path / "faces.csv", tmp_path / "votes.csv"
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_it_learns_and_its_file_gives_the_same_probabilities(plain, tables, tmp_path):
+    tables = tmp_path / "faces.csv", tmp_path / "votes.csv"
     data = plain.read_csv(*tables)
     assert [len(split.labels) for split in data.values()] == [400, 150]
     metrics = plain.run(data, tmp_path / "plain.onnx", epochs=4, width=8, batch=16)

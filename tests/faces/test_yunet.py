@@ -75,7 +75,7 @@ def test_a_face_in_the_dark_is_found_where_it_is(detector, astronaut, astronaut_
     assert overlap(face, astronaut_face) > 0.5
 
 
-def test_only_dark_images_are_brightened():
+def test_only_dark_images_are_brightened(detector, faceless):
     """Oracle: by hand. The brightest value becomes 255, others in proportion; below 8, as if 8 were the brightest."""
     ramp = np.repeat(np.arange(100, dtype=np.uint8), 48).reshape(40, 40, 3)
     light = brightened(ramp)
@@ -88,9 +88,6 @@ def test_only_dark_images_are_brightened():
     logits.score_range = (-5.0, 5.0)
     (face,) = LimitedDetector(logits, min_score=0.0).detect(np.zeros((1, 1, 3), dtype=np.uint8))
     assert face.score == 1
-
-
-def test_images_without_a_face_have_none(detector, faceless):
     assert [name for name, rgb in faceless.items() if detector.detect(rgb)] == []
     for shape in ((1, 1), (1, 700), (700, 3)):
         assert detector.detect(np.full((*shape, 3), 90, dtype=np.uint8)) == []

@@ -37,10 +37,8 @@ def plain(width, height, colour=(90, 120, 150)):
 
 def test_beside_a_face_stands_what_is_read_in_it_and_how_likely_it_is(words):
     """By hand: 0.875 rounds to the even 88 %."""
-    happy, sad = (
-        Prediction("x", ("sad", "happy"), np.array(scores), Box(20, 60, 160, 100))
-        for scores in ((0.125, 0.875), (0.75, 0.25))
-    )
+    both = [np.array(scores) for scores in ((0.125, 0.875), (0.75, 0.25))]
+    happy, sad = (Prediction("x", ("sad", "happy"), scores, Box(20, 60, 160, 100)) for scores in both)
     drawn([happy])
     drawn([sad], [7])
     assert words == ["happy 88%", "7  sad 75%"]

@@ -60,10 +60,8 @@ def test_arrays_of_opencv_are_in_another_order(classifier):
     red = np.zeros((120, 200, 3), dtype=np.uint8)
     red[..., 0] = 200
     given = {"detector": Fixed(BOXES[0])}
-    (rgb,), (bgr,), (wrong,) = (
-        classifier.predict(image, bgr=bgr, **given)
-        for image, bgr in ((red, False), (red[..., ::-1], True), (red[..., ::-1], False))
-    )
+    given_images = ((red, False), (red[..., ::-1], True), (red[..., ::-1], False))
+    (rgb,), (bgr,), (wrong,) = (classifier.predict(image, bgr=bgr, **given) for image, bgr in given_images)
     assert rgb == bgr
     assert np.array_equal(rgb.crop, bgr.crop)
     assert wrong.crop.mean() < rgb.crop.mean()

@@ -65,7 +65,7 @@ def test_pretrained_grey_features_equal_timms_of_three_equal_channels(timm, tmp_
     assert network.head.in_features == expected.shape[1]
 
 
-def test_upsampling_is_bilinear(timm, weights):
+def test_upsampling_is_bilinear(timm, weights, tmp_path):
     """Oracle: Pillow's resize, and the same network on what that gives."""
     images = torch.randn(2, 1, 48, 48)
     faces = [Image.fromarray(image[0].numpy()) for image in images]
@@ -75,10 +75,7 @@ def test_upsampling_is_bilinear(timm, weights):
         expected = outside.features(torch.from_numpy(larger)[:, None]).numpy()
         assert inside.features(images).numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
         assert inside.features(images).numpy() != pytest.approx(network_of().eval().features(images).numpy(), rel=1e-2)
-
-
-def test_building_reads_no_weights(timm, tmp_path):
-    """A finished run is exported and explained where neither the file nor a network is at hand."""
+    # A finished run is exported and explained where neither the file nor a network is at hand.
     assert network_of(weights=str(tmp_path / "none.safetensors")).head.out_features == 7
     random = network_of(pretrained=False)
     before = {name: value.clone() for name, value in random.state_dict().items()}

@@ -129,9 +129,6 @@ def test_spectra_ignore_mirroring_and_brightness(drawn):
     faces = drawn[:20]
     for copies in (faces, faces[:, :, ::-1]):
         assert aligned_correlation(*pairs_of(faces, copies)) == pytest.approx(np.ones(20), abs=1e-4)
-
-
-def test_descriptor_separates_images_more_than_copies(drawn):
     found = fit_descriptor(drawn, np.arange(1500))
     other, copies = drawn[1500:1600], _disturbances(48)[0](drawn[1500:1600])
     of_other, of_copies = (found.of(each, np.arange(100)) for each in (other, copies.astype(np.uint8)))

@@ -107,10 +107,8 @@ def test_save_sets_size_font_caption_and_label(tmp_path):
     fonts = [node.attrib["style"] for node in svg.iter() if node.tag.endswith("}text")]
     assert fonts
     assert all("font-family: 'STIXGeneral'" in each for each in fonts)
-    assert (tmp_path / "a.tex").read_text() == (
-        "\\begin{figure}\n\\centering\n\\includegraphics{a}\n"
-        "\\caption{50\\% of it.}\n\\label{fig:mine}\n\\end{figure}\n"
-    )
+    text = "\\begin{figure}\n\\centering\n\\includegraphics{a}\n\\caption{50\\% of it.}\n\\label{fig:mine}\n"
+    assert (tmp_path / "a.tex").read_text() == f"{text}\\end{{figure}}\n"
     assert chart.css_px == 403, "the chart keeps its size"
     assert "STIX" not in chart.svg, "and its font"
     chart.save(tmp_path / "b.svg", width_cm=8, height_cm=8)

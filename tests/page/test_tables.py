@@ -47,12 +47,8 @@ def test_csv_and_json_hold_values_and_intervals():
     first = ('a, "b"', Cell(Estimate(0.5, 0.25, math.nan), "points"), 1234)
     table = Table("t", columns, [first, ("c", None, 0), ("d", math.nan, 7)])
     lines = list(csv.reader(io.StringIO(table.to_csv().decode())))
-    assert lines == [
-        ["class", "share", "share low", "share high", "rows"],
-        ['a, "b"', "0.5", "0.25", "", "1234"],
-        ["c", "", "", "", "0"],
-        ["d", "", "", "", "7"],
-    ]
+    head, first = ["class", "share", "share low", "share high", "rows"], ['a, "b"', "0.5", "0.25", "", "1234"]
+    assert lines == [head, first, ["c", "", "", "", "0"], ["d", "", "", "", "7"]]
     content = json.loads(table.to_json())
     assert content[0] == {"class": 'a, "b"', "share": {"value": 0.5, "low": 0.25, "high": None}, "rows": 1234}
     assert content[2]["share"] is None

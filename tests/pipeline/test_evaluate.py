@@ -116,10 +116,8 @@ def test_each_row_equals_the_evaluation_of_the_model_alone(tiny_run, faces):
             headline[key] for key in ("accuracy", "macro_f1", "kappa")
         ]
         file = find_model(model)
-        assert (row["Parameters"], row["MB"]) == (
-            read_manifest(file).parameters,
-            pytest.approx(file.stat().st_size / 1e6, abs=0.005),
-        )
+        size = pytest.approx(file.stat().st_size / 1e6, abs=0.005)
+        assert (row["Parameters"], row["MB"]) == (read_manifest(file).parameters, size)
         assert 0 < row["ms per face"] < 1000
         assert (row["Training, min"] is None) == (model != tiny_run.path)
 

@@ -61,10 +61,7 @@ def test_mistakes_name_the_files_of_the_data(faces):
     assert [column.name for column in table.columns] == ["sample", "label", "prediction", *shares]
     _, counts, _ = confusion_section(context_of([0, 1, 0, 1], np.full((4, 2), 0.5), ("true class", "b"))).parts(Table)
     assert [column.name for column in counts.columns][1:] == ["true class", "b"]
-
-
-def test_cell_faces_show_identical_images_once(faces):
-    """Twelve angry faces predicted as sad, of which eight are one image: five are different."""
+    # Twelve angry faces predicted as sad, of which eight are one image: five are different.
     predicted = np.full(14, 2)
     predicted[12:] = 0
     images = np.array(faces.images[:14])

@@ -106,7 +106,7 @@ def test_a_trial_may_diverge_or_have_contradicting_values(tmp_path, faces, space
     assert {trial.outcome for trial in found.trials} == {"complete", "diverged", "invalid"}
 
 
-def test_a_sweep_that_cannot_run_writes_nothing(tmp_path, faces, space_file):
+def test_a_sweep_that_cannot_run_writes_nothing(tmp_path, faces, space_file, monkeypatch):
     out = tmp_path / "out"
     with raises(RecipeError, "space-value", "'model.dropuot'", "'dropout'"):
         check_networks(load_space(str(space_file("model.dropuot = { uniform = [0.0, 0.5] }\n"))))
@@ -119,8 +119,6 @@ def test_a_sweep_that_cannot_run_writes_nothing(tmp_path, faces, space_file):
     with raises(RunError, "file-unwritable"):
         search(space, faces, tmp_path / "space.toml")
 
-
-def test_an_error_in_a_users_code_ends_the_sweep(tmp_path, faces, space_file, monkeypatch):
     def fail(*given, **named):
         raise TrainingError("The loss fails.", code="own-part")
 

@@ -181,10 +181,8 @@ def test_the_terminal_shows_every_value(table):
 def test_tables_in_files_hold_numbers_and_every_metric_of_every_run(done, table, tmp_path):
     """Oracle: the stored predictions."""
     write_study(tmp_path, table, {})
-    variants, runs = (
-        list(csv.DictReader((tmp_path / "tables" / name).read_text().splitlines()))
-        for name in ("variants.csv", "runs.csv")
-    )
+    files = [tmp_path / "tables" / name for name in ("variants.csv", "runs.csv")]
+    variants, runs = (list(csv.DictReader(file.read_text().splitlines())) for file in files)
     assert float(variants[0]["accuracy"]) == table.rows[0].metrics["accuracy"].mean
     assert float(variants[0]["accuracy deviation"]) == table.rows[0].metrics["accuracy"].deviation
     assert float(variants[0]["accuracy, published"]) == 0.5

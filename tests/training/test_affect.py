@@ -52,7 +52,7 @@ def recipe(tiny_recipe_text):
     return check_recipe(tomllib.loads(tiny_recipe_text + OUTPUTS), "rated", ["epochs=3"])
 
 
-def test_ratings_loss_is_one_minus_ccc_of_rated_images(recipe, rated):
+def test_ratings_loss_is_one_minus_ccc_of_rated_images(recipe, rated, tmp_path, monkeypatch):
     head = prepare(plan_training(recipe, rated)).heads[1]
     logits = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
     x, y = np.tanh(logits.double().numpy()), head.ratings[:9].double().numpy()
@@ -60,6 +60,13 @@ def test_ratings_loss_is_one_minus_ccc_of_rated_images(recipe, rated):
     assert 0 < known[:, 1].sum() < 9
     expected = 1 - np.mean([ccc(x[known[:, at], at], y[known[:, at], at]) for at in (0, 1)])
     assert head.loss(logits, batch(torch.empty(9)), 0.5).item() == pytest.approx(expected, rel=1e-5)
+    # Oracle: the losses themselves, of equal logits.
+    plan, told = plan_training(recipe.model_copy(update={"epochs": 1}), rated), []
+    heads, nine = prepare(plan).heads, batch(torch.empty(9))
+    losses = [head.loss(torch.zeros(9, len(head.output.classes)), nine, 0.5).item() for head in heads]
+    monkeypatch.setattr(training_run, "check_history", lambda *given: told.append(given[3]) or ())
+    run_recipe(plan, RunFolder(tmp_path / "run"))
+    assert told == [pytest.approx(sum(losses), rel=1e-5)]
 
 
 def test_run_learns_ratings_and_predicts_them_everywhere(tmp_path, recipe, rated):
@@ -97,16 +104,6 @@ def test_parity_compares_ratings_without_softmax(rated_run):
     with torch.no_grad():
         network.head.bias[-2:] += 0.5
     assert measure_parity(network, *opened).largest_difference > 0.1
-
-
-def test_head_chance_is_loss_of_equal_logits(tmp_path, recipe, rated, monkeypatch):
-    """Oracle: the losses themselves, of equal logits."""
-    plan, told = plan_training(recipe.model_copy(update={"epochs": 1}), rated), []
-    heads, nine = prepare(plan).heads, batch(torch.empty(9))
-    losses = [head.loss(torch.zeros(9, len(head.output.classes)), nine, 0.5).item() for head in heads]
-    monkeypatch.setattr(training_run, "check_history", lambda *given: told.append(given[3]) or ())
-    run_recipe(plan, RunFolder(tmp_path / "run"))
-    assert told == [pytest.approx(sum(losses), rel=1e-5)]
 
 
 def test_folds_keep_ratings(tmp_path, recipe, rated):

@@ -35,7 +35,18 @@ def test_balance_without_options_keeps_faces(few, sampling):
     assert balanced(few, sampling) is few
 
 
-def test_undersample_equals_the_smallest_class_and_oversample_repeats_equally(few):
+def test_faces_per_class_limits_oversampling(few):
+    """Oracle: the smaller of the class's size and the limit, counted."""
+    sizes = few.counts()
+    for limit in (3, 5):
+        kept = balance(few, BalanceRecipe(faces_per_class=limit), 1)
+        assert kept.counts().tolist() == np.minimum(sizes, limit).tolist()
+        assert balanced_counts(sizes, BalanceRecipe(faces_per_class=limit)).tolist() == kept.counts().tolist()
+    fewer = balance(few, BalanceRecipe(faces_per_class=3), 1)
+    assert set(fewer.rows) < set(kept.rows), "more faces are the same faces and others"
+    assert set(balance(few, BalanceRecipe(faces_per_class=3), 2).rows) != set(fewer.rows)
+    filled = balance(few, BalanceRecipe(faces_per_class=5, sampling="oversample"), 1)
+    assert (filled.counts().tolist(), set(filled.rows)) == ([5] * 4, set(kept.rows))
     kept = balanced(few, "undersample")
     assert (kept.counts().tolist(), len(set(kept.rows))) == ([2, 2, 2, 2], 8)
     at = kept.rows - 100
@@ -49,20 +60,6 @@ def test_undersample_equals_the_smallest_class_and_oversample_repeats_equally(fe
         assert len(often) == COUNTS[label]
         assert often.max() - often.min() <= 1
     assert (filled.images == few.images[filled.rows - 100]).all()
-
-
-def test_faces_per_class_limits_oversampling(few):
-    """Oracle: the smaller of the class's size and the limit, counted."""
-    sizes = few.counts()
-    for limit in (3, 5):
-        kept = balance(few, BalanceRecipe(faces_per_class=limit), 1)
-        assert kept.counts().tolist() == np.minimum(sizes, limit).tolist()
-        assert balanced_counts(sizes, BalanceRecipe(faces_per_class=limit)).tolist() == kept.counts().tolist()
-    fewer = balance(few, BalanceRecipe(faces_per_class=3), 1)
-    assert set(fewer.rows) < set(kept.rows), "more faces are the same faces and others"
-    assert set(balance(few, BalanceRecipe(faces_per_class=3), 2).rows) != set(fewer.rows)
-    filled = balance(few, BalanceRecipe(faces_per_class=5, sampling="oversample"), 1)
-    assert (filled.counts().tolist(), set(filled.rows)) == ([5] * 4, set(kept.rows))
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, [20, 20, 20, 20]), (0.5, [10, 10, 10, 20])])

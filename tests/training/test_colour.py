@@ -80,9 +80,6 @@ def test_colour_model_predicts_colour_and_grey_photos(colour_run, colour_faces):
     grey = Image.fromarray(face).convert("L")
     repeated = np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
     assert np.allclose(model.predict_crops(grey)[0].probability_vector, model.probabilities(repeated[None])[0])
-
-
-def test_colour_map_has_one_value_per_pixel(colour_run, colour_faces):
     network, images = load_torch_model(colour_run, 1.0), colour_faces.images[:2]
     for name in METHODS:
         if name == "gradcam":

@@ -69,9 +69,6 @@ def test_soft_labels_match_by_row_and_class(faces):
     )
     chosen = faces.of_split("train").subset(np.arange(0, len(predictions), 3))
     assert soft_labels([("x", turned)], chosen, 1.0) == pytest.approx(predictions.probabilities[::3], abs=1e-12)
-
-
-def test_teachers_are_softened_and_averaged_per_row(faces):
     train_faces = faces.of_split("train")
     first, second = drawn(faces, 0), drawn(faces, 1)
     half = second.subset(np.arange(len(second)) < 50)

@@ -63,10 +63,8 @@ def in_two_processes(tmp_path):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
-        processes = [
-            CHILDREN.Process(target=of_torchrun, args=(rank, port, tmp_path / str(rank), function, each), daemon=True)
-            for rank, each in enumerate(given)
-        ]
+        arguments = [(rank, port, tmp_path / str(rank), function, each) for rank, each in enumerate(given)]
+        processes = [CHILDREN.Process(target=of_torchrun, args=each, daemon=True) for each in arguments]
         for each in processes:
             each.start()
         for each in processes:

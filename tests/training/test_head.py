@@ -48,10 +48,7 @@ def test_fit_equals_scikit_learn(recipe, tones, tiny_run):
         theirs.fit(plain.numpy(), labels.numpy())
         expected = theirs.predict_proba(plain.numpy())
         assert (plain @ ours[0].T + ours[1]).softmax(1).numpy() == pytest.approx(expected, abs=2e-3)
-
-
-def test_fit_weights_classes_and_needs_two_groups_a_class(recipe, tones):
-    """With weights N / (K n_c) all classes count alike: oracle, scikit-learn's ``class_weight="balanced"``."""
+    # With weights N / (K n_c) all classes count alike: oracle, scikit-learn's ``class_weight="balanced"``.
     recipe = recipe.model_copy(update={"class_weights": "balanced"})
     uneven = tones.subset(np.flatnonzero((tones.labels != 2) | (np.arange(120) < 60)))
     state = prepare(plan_training(recipe, replace(uneven, columns={"group": uneven.labels}, group_column="group")))

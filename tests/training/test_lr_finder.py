@@ -64,16 +64,7 @@ def test_suggested_rate_is_where_the_loss_still_falls():
     losses = 2 - np.clip(logarithms + 3, 0, 2) + np.random.default_rng(0).normal(0, 0.03, len(RATES))
     losses[logarithms > 0] = 8 - 4 * logarithms[logarithms > 0]
     assert -2.5 < np.log10(suggested_rate(RATES, losses, losses)) < 0
-
-
-@pytest.mark.parametrize("losses", [[], [2.0, 3.0], list(np.linspace(1, 2, 60))])
-def test_suggested_rate_refuses_a_loss_that_never_falls(losses):
-    with raises(TrainingError, "lr-not-found"):
-        suggested_rate(RATES[: len(losses)], np.array(losses), np.array(losses))
-
-
-def test_suggested_rate_refuses_noise():
-    """Oracle: where losses fall that differ from batch to batch: from a rate of 0.001 to 0.1, or nowhere."""
+    # Oracle: where losses fall that differ from batch to batch: from a rate of 0.001 to 0.1, or nowhere.
     weights, taken_for_falls = [SMOOTHING ** np.arange(count)[::-1] for count in range(1, len(RATES) + 1)], 0
     for seed in range(40):
         noise = np.random.default_rng(seed).normal(0, 0.1, len(RATES))
@@ -86,6 +77,12 @@ def test_suggested_rate_refuses_noise():
                 with suppress(TrainingError):
                     taken_for_falls += bool(suggested_rate(RATES, losses, means))
     assert taken_for_falls <= 2
+
+
+@pytest.mark.parametrize("losses", [[], [2.0, 3.0], list(np.linspace(1, 2, 60))])
+def test_suggested_rate_refuses_a_loss_that_never_falls(losses):
+    with raises(TrainingError, "lr-not-found"):
+        suggested_rate(RATES[: len(losses)], np.array(losses), np.array(losses))
 
 
 def test_find_lr_suggests_the_same_in_python_and_command(mien, tmp_path, face_folder, recipe_file, monkeypatch, charts):

@@ -102,6 +102,13 @@ def test_optimizer_without_scales_has_two_groups():
     assert [id(p) for p in first["params"]] == [id(p) for p in network.parameters() if p.ndim > 1]
     assert [id(p) for p in second["params"]] == [id(p) for p in network.parameters() if p.ndim <= 1]
     assert first["lr_scale"] == second["lr_scale"] == 1.0
+    # 257 of them: Study B's network norms vectors, of which one alone has no variance.
+    images = np.random.default_rng(0).integers(0, 256, (257, 48, 48), dtype=np.uint8)
+    network = build_model(ModelRecipe(name="study-b"), 7, 48)
+    means = network.state_dict()["dense.3.running_mean"]
+    before = means.clone()
+    recalibrate_bn(network, images, InputSpec())
+    assert not torch.equal(means, before)
 
 
 def test_recalibrate_bn_changes_only_running_statistics(tiny_run, faces):
@@ -113,16 +120,6 @@ def test_recalibrate_bn_changes_only_running_statistics(tiny_run, faces):
     assert not any(module.training for module in network.modules())
     for name, value in network.state_dict().items():
         assert torch.equal(before[name], value) != ("running" in name), name
-
-
-def test_recalibrate_bn_makes_no_batch_of_one():
-    """257 of them: Study B's network norms vectors, of which one alone has no variance."""
-    images = np.random.default_rng(0).integers(0, 256, (257, 48, 48), dtype=np.uint8)
-    network = build_model(ModelRecipe(name="study-b"), 7, 48)
-    means = network.state_dict()["dense.3.running_mean"]
-    before = means.clone()
-    recalibrate_bn(network, images, InputSpec())
-    assert not torch.equal(means, before)
 
 
 def test_prepare_keeps_the_same_random_images_for_recalibration(monkeypatch, faces, tiny_recipe):

@@ -64,10 +64,8 @@ def test_killed_and_resumed_run_is_bit_identical(tmp_path, faces, tiny_recipe, m
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory, voted_faces, tiny_recipe_text):
     """Weights of unbroken runs of two and of three epochs, by their number."""
-    recipe, folder = (
-        check_recipe(tomllib.loads(tiny_recipe_text), "tiny", ["batch_size=16"]),
-        tmp_path_factory.mktemp("p"),
-    )
+    recipe = check_recipe(tomllib.loads(tiny_recipe_text), "tiny", ["batch_size=16"])
+    folder = tmp_path_factory.mktemp("p")
     return {n: kept(trained(changed(recipe, epochs=n), voted_faces, folder / str(n))) for n in (2, 3)}
 
 

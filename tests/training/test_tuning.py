@@ -53,7 +53,7 @@ def test_blocks_of_timm_backbones(timm):
     assert sum(map(len, found)) == len(list(network.parameters()))
 
 
-def test_lr_scales_fall_by_layer_decay():
+def test_lr_scales_fall_by_layer_decay(faces, tiny_recipe):
     """Oracle: Howard & Ruder 2018, section 3.2: the rate of block l - 1 is that of block l times the factor."""
     network = small("resnet18")
     shares = lr_scales(network, 0.5)
@@ -61,9 +61,6 @@ def test_lr_scales_fall_by_layer_decay():
     for depth, block in enumerate([*network.stages][::-1], start=1):
         assert {shares[parameter] for parameter in block.parameters()} == {0.5**depth}
     assert (shares[network.stem[0].weight], set(lr_scales(network, 1.0).values())) == (0.5**9, {1.0})
-
-
-def test_group_rates_are_schedule_times_lr_scale(faces, tiny_recipe):
     recipe = changed(tiny_recipe, tuning={"layer_decay": 0.25})
     state = prepare(plan_training(recipe, faces))
     loop._train_epoch(state, 1, Callback(), lambda: False)

@@ -105,10 +105,8 @@ def test_steps_are_means_of_equally_many_frames(count):
 def test_face_that_is_away_for_a_while_has_two_runs():
     seen = [face(1, [1.0, 0.0, 0.0])]
     runs = made([(0.1 * n, seen if n < 4 or n > 6 else []) for n in range(10)]).runs(1)
-    assert [edges.tolist() for edges, *_ in runs] == [
-        pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4]),
-        pytest.approx([0.7, 0.8, 0.9, 0.94]),
-    ]
+    times = ([0.0, 0.1, 0.2, 0.3, 0.4], [0.7, 0.8, 0.9, 0.94])
+    assert [edges.tolist() for edges, *_ in runs] == [*map(pytest.approx, times)]
     # Oracle: by hand; steps of four frames keep the majority of what they hold.
     rows = [[0.4, 0.3, 0.3]] * 3 * MAX_STEPS + [[0.8, 0.1, 0.1]] * MAX_STEPS
     timeline = made([(float(number), [face(1, row, perceived=True)]) for number, row in enumerate(rows)])

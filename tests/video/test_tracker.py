@@ -41,12 +41,8 @@ class Told:
 
 
 def points_of(box):
-    at = {
-        "right_eye": (0.3, 0.3),
-        "left_eye": (0.6, 0.3),
-        "right_mouth_corner": (0.4, 0.7),
-        "left_mouth_corner": (0.6, 0.7),
-    }
+    at = {"right_eye": (0.3, 0.3), "left_eye": (0.6, 0.3)}
+    at |= {"right_mouth_corner": (0.4, 0.7), "left_mouth_corner": (0.6, 0.7)}
     return {name: (box.left + x * box.width, box.top + y * box.height) for name, (x, y) in at.items()}
 
 
@@ -82,22 +78,6 @@ def slow(number):
     return [Box(40 + 2 * number, 80 + number, SIZE, SIZE)]
 
 
-def test_file_boxes_are_interpolated_between_detections(play):
-    frames, detector = play(31, slow)
-    assert detector.asked == [0, 10, 20, 30]
-    for frame in frames:
-        (face,) = frame.faces
-        assert (face.track, face.prediction.box, face.detected) == (1, *slow(frame.number), frame.number % 10 == 0)
-
-
-def test_detection_follows_time_not_frames(play):
-    seconds = [0, 0.1, 0.2, 0.25, 0.4, 0.9, 0.95, 1.3]
-    frames, detector = play(8, lambda number: [Box(100, 80, SIZE, SIZE)], seconds=seconds)
-    # Due a third of a second after the last time.
-    assert detector.asked == [0, 4, 5, 7]
-    assert [frame.time_seconds for frame in frames] == pytest.approx(seconds, abs=1e-3)
-
-
 def test_predictions_are_those_of_their_crops_smoothed_in_time(play, classifier):
     """Oracles: the classifier on the square that is cropped here, and the smoothing by itself."""
     frames, detector = play(12, moving, seconds=[0.03 * n + 0.02 * (n % 2) for n in range(12)])
@@ -113,19 +93,26 @@ def test_predictions_are_those_of_their_crops_smoothed_in_time(play, classifier)
     assert expected != pytest.approx(scores, abs=1e-9)
 
 
-def test_face_is_shown_in_exactly_the_frames_that_hold_it(play):
-    """Oracle: where it was put. Halving finds both ends, and each frame is detected once at most."""
-    frames, detector = play(40, lambda number: [Box(100, 80, SIZE, SIZE)] if 5 <= number < 17 else [])
-    assert [len(frame.faces) for frame in frames] == [0] * 5 + [1] * 12 + [0] * 23
-    assert len(detector.asked) == len({*detector.asked}) < 16
-
-
 def test_fast_face_keeps_its_track(play):
     """Oracle: a face that moves by three of its widths between two detections."""
     frames, _ = play(11, lambda number: [Box(20 + 18 * number, 80, SIZE, SIZE)])
     assert [(face.track, face.prediction.box.left) for frame in frames for face in frame.faces] == [
         (1, pytest.approx(20 + 18 * number, abs=1)) for number in range(11)
     ]
+    # Oracle: where it was put. Halving finds both ends, and each frame is detected once at most.
+    frames, detector = play(40, lambda number: [Box(100, 80, SIZE, SIZE)] if 5 <= number < 17 else [])
+    assert [len(frame.faces) for frame in frames] == [0] * 5 + [1] * 12 + [0] * 23
+    assert len(detector.asked) == len({*detector.asked}) < 16
+    seconds = [0, 0.1, 0.2, 0.25, 0.4, 0.9, 0.95, 1.3]
+    frames, detector = play(8, lambda number: [Box(100, 80, SIZE, SIZE)], seconds=seconds)
+    # Due a third of a second after the last time.
+    assert detector.asked == [0, 4, 5, 7]
+    assert [frame.time_seconds for frame in frames] == pytest.approx(seconds, abs=1e-3)
+    frames, detector = play(31, slow)
+    assert detector.asked == [0, 10, 20, 30]
+    for frame in frames:
+        (face,) = frame.faces
+        assert (face.track, face.prediction.box, face.detected) == (1, *slow(frame.number), frame.number % 10 == 0)
 
 
 @pytest.mark.parametrize(("frame_seconds", "detect_every", "looks"), [(0.2, 2, 5), (0.2, 5, 6), (1.2, 0.33, 40)])
