@@ -110,5 +110,4 @@ class ModelInfo:
 
 def list_models() -> list[ModelInfo]:
     """List the built-in models, each with its name, path and manifest."""
-    names = [name + form for name in SHIPPED for form in ("", INT8)]
-    return [ModelInfo(name, find_model(name)) for name in names]
+    return [ModelInfo(name, find_model(name)) for name in [name + form for name in SHIPPED for form in ("", INT8)]]

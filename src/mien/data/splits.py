@@ -67,10 +67,9 @@ def group_identical(images: Pixels) -> Ints:
 
 
 def near_copy_groups(images: Pixels) -> Ints:
-    """Give near-copies (mirrored, shifted, cropped, recompressed or brighter images) the same group number.
+    """Give near-copies (mirrored, shifted, cropped, recompressed or brighter images) the same number: -> int64 (N,).
 
-    uint8 (N, S, S[, 3]) -> int64 (N,). If A is near B and B near C, all three form one group. For FER2013 this takes
-    half a minute the first time; later the groups are read from the user's cache folder.
+    If A is near B and B near C, all form one group. FER2013 takes half a minute; later the cache has the groups.
     """
     small = _small(images)
     if len(small) < _CACHED_FROM:

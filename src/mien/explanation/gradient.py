@@ -148,8 +148,7 @@ def last_maps(model: TorchModel) -> tuple[nn.Module, int]:
     if not maps:
         words = "Grad-CAM needs a network with convolutional maps; this network has none. Choose another method."
         raise DataError(words, code="no-convolutional-maps")
-    finest = min(MIN_SIDE, max(side for _, side in maps))
-    return [each for each in maps if each[1] >= finest][-1]
+    return [each for each in maps if each[1] >= min(MIN_SIDE, max(side for _, side in maps))][-1]
 
 
 def rank_correlation(method: str, model: TorchModel, images: Pixels, maps: Floats32, seed: int = 0) -> Estimate:

@@ -97,7 +97,10 @@ def spectra(images: npt.NDArray[np.generic]) -> Floats32:
     scaled -= scaled.mean(axis=(1, 2), keepdims=True)
     scaled /= np.maximum(scaled.std(axis=(1, 2), keepdims=True), _FLAT)
     down, across = np.arange(_CYCLES + 1), np.arange(-_CYCLES, _CYCLES + 1)
-    values = np.matmul(_waves(side, down), np.matmul(scaled.astype(np.complex64), _waves(side, across).T))
+    # Two large products: a product of each image alone would start BLAS's threads for nothing.
+    rows = scaled.astype(np.complex64).reshape(-1, side) @ _waves(side, across).T
+    columns = rows.reshape(len(images), side, -1).swapaxes(1, 2).reshape(-1, side) @ _waves(side, down).T
+    values = columns.reshape(len(images), -1, _WINDOWS * len(down)).swapaxes(1, 2)
     magnitudes = np.sqrt(np.abs(values)).reshape(len(images), _WINDOWS, len(down), _WINDOWS, len(across))
     mirrored = magnitudes[:, :, :, ::-1, ::-1]
     squared = down[:, np.newaxis] ** 2 + across**2

@@ -137,10 +137,9 @@ class Table:
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rules, *rows))
 
     def to_latex(self, caption: str = "", label: str = "") -> str:
-        """Return a LaTeX ``tabular`` for the package booktabs, with numbers as on the page and the best in bold.
+        """Return a LaTeX ``tabular`` for booktabs, the best in bold; in long rows intervals are below their values.
 
-        With a caption, by default the table's, it is in a ``table`` with a label, by default ``tab:NAME``. If rows are
-        too long for a page, intervals are below their values.
+        With a caption, by default the table's, it is in a ``table`` with a label, by default ``tab:NAME``.
         """
         texts, formats = [*self._texts()], [column.format for column in self.columns]
         letters = sum(3 + max(map(len, cells)) for cells in zip(*texts, strict=True))
