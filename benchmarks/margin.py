@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 import mien
-from mien.base.processes import track
+from mien.base.progress import track
 from mien.data.read import load_dataset
 from mien.evaluation.metrics import proportion
 from mien.faces.face import SPAN, Box, Face, between, crop_faces, square_around

@@ -19,13 +19,13 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 33_589,
-    "files of src/mien": 168,
-    "lines of tests": 24_000,
-    "lines of code in src/mien, without docstrings, comments and blank lines": 22_480,
+    "lines of src/mien": 33_659,
+    "files of src/mien": 169,
+    "lines of tests": 24_100,
+    "lines of code in src/mien, without docstrings, comments and blank lines": 22_560,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_496,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 1_994,
-    "words of docs and README, without cli.md": 31_994,
+    "words of docs and README, without cli.md": 32_000,
     "MB of benchmarks/results": 2,
     "commands": 22,
 }

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mien.base import processes
+from mien.base import progress
 from mien.base.errors import MissingExtraError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.recipe import Recipe, check_recipe, dump_recipe
@@ -164,7 +164,7 @@ def _heeds_ctrl_c() -> None:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the user's own cache, or leaves the others --quiet."""
-    monkeypatch.setattr(processes, "_quiet", False)
+    monkeypatch.setattr(progress, "_quiet", False)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
@@ -330,7 +330,7 @@ def mien(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
     def run(*arguments: object) -> Answer:
         from mien.cli.main import main
 
-        processes.set_quiet(False)
+        progress.set_quiet(False)
         monkeypatch.setattr(sys, "argv", ["mien", *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:

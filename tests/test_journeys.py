@@ -44,7 +44,7 @@ def test_the_command_train_passes_few_files(tmp_path, face_folder, recipe_file, 
     mien(*words, tmp_path / "first")  # modules are loaded once
     passed = files_passed(lambda: mien(*words, tmp_path / "second"))
     assert {"training/loop.py", "exporting/to_onnx.py"} < set(passed)
-    assert len(passed) <= 66, passed
+    assert len(passed) <= 67, passed
 
 
 def test_the_command_predict_passes_few_files(tmp_path, astronaut, mien):
@@ -52,7 +52,7 @@ def test_the_command_predict_passes_few_files(tmp_path, astronaut, mien):
     mien("predict", tmp_path / "photo.png", "--model", "fast")  # modules are loaded once
     passed = files_passed(lambda: mien("predict", tmp_path / "photo.png", "--model", "fast"))
     assert "inference/face_reader.py" in passed
-    assert len(passed) <= 20, passed
+    assert len(passed) <= 21, passed
 
 
 def test_a_photo_passes_few_files(astronaut):

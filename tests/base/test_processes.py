@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mien.base import processes
+from mien.base import processes, progress
 from mien.base.errors import RunError
 from mien.base.processes import ordered_map
 from support import raises
@@ -70,7 +70,7 @@ def test_start_ray_rejects_an_address_without_a_cluster(monkeypatch, address):
 
 
 def count():
-    assert list(processes.track(range(3), total=3, what="counting", unit="numbers")) == [0, 1, 2]
+    assert list(progress.track(range(3), total=3, what="counting", unit="numbers")) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -79,18 +79,18 @@ def count():
 def test_track_shows_a_bar_on_terminals_without_quiet(monkeypatch, capfd, is_terminal, quiet, shown):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    processes.set_quiet(quiet)
+    progress.set_quiet(quiet)
     try:
         count()
     finally:
-        processes.set_quiet(False)
+        progress.set_quiet(False)
     assert ("counting" in capfd.readouterr().err) == shown
 
 
 def test_track_writes_plain_lines_into_logs(monkeypatch, capfd):
     """The clock shows 0, 25, 50 and 75 seconds: a line after each 30."""
-    monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=iter([0, 25, 50, 75]).__next__))
-    list(processes.track(range(4), total=4, what="counting", unit="numbers"))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=iter([0, 25, 50, 75]).__next__))
+    list(progress.track(range(4), total=4, what="counting", unit="numbers"))
     assert capfd.readouterr().err == "counting: 2 of 4 numbers, 0.04 numbers/s, 50 s left\n"
     # As under pythonw, or with a writer of one's own in its place.
     for stream in (None, object()):

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 import mien
 from mien.api.train import train as train_and_export
-from mien.base import processes
+from mien.base import progress
 from mien.base.errors import DataError, RunError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.base.model_file import read_manifest
@@ -423,4 +423,4 @@ def test_notebook_shows_one_growing_table(tmp_path, faces, tiny_recipe, monkeypa
     assert second["update"]
     assert [each["data"]["text/html"].count("<tr") for each in (first, second)] == [2, 3]
     assert (second["data"]["text/html"].count("<svg"), capsys.readouterr().err) == (2, "")
-    assert not processes.is_quiet()
+    assert not progress.is_quiet()

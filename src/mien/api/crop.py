@@ -10,7 +10,8 @@ from mien.base.errors import DataError, RunError
 from mien.base.files import check_outside, expand_home, write_bytes
 from mien.base.images import encoded, image_files, open_image, open_image_header
 from mien.base.preprocess import upright_rgb
-from mien.base.processes import available_cores, ordered_map, track
+from mien.base.processes import available_cores, ordered_map
+from mien.base.progress import track
 from mien.data.image_store import check_form
 from mien.faces.face import Detector, cut_out
 from mien.faces.find import find_detector

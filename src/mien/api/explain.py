@@ -16,7 +16,8 @@ from mien.base.errors import DataError, MissingExtraError, ModelError, Notice, n
 from mien.base.files import check_replaceable, write_bytes
 from mien.base.images import encoded, image_files
 from mien.base.labels import canonical_class
-from mien.base.processes import slices, torch_defaults, track
+from mien.base.processes import torch_defaults
+from mien.base.progress import slices, track
 from mien.base.run_folder import check_out
 from mien.explanation.explainer import METHODS, Explainer, beside, full_scale, mean_maps, needs_torch, overlay
 from mien.inference.prediction import Prediction

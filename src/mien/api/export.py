@@ -13,7 +13,8 @@ from mien.base.errors import DataError, RunError, needs_extra
 from mien.base.files import check_replaceable, expand_home, whole_file
 from mien.base.model_file import attach_manifest, read_manifest
 from mien.base.preprocess import to_input
-from mien.base.processes import busy, torch_defaults
+from mien.base.processes import torch_defaults
+from mien.base.progress import busy
 from mien.base.run_folder import RunFolder, find_model, find_trained, is_shipped
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions

@@ -14,7 +14,8 @@ from mien.api.train import check_callback, find_job, settings_of
 from mien.base.arrays import Floats
 from mien.base.errors import MienError, Notice, RecipeError, RunError, StudyError, needs_extra
 from mien.base.files import expand_home, write_text
-from mien.base.processes import busy, torch_defaults
+from mien.base.processes import torch_defaults
+from mien.base.progress import busy
 from mien.base.recipe import Change, Recipe, as_pairs
 from mien.base.run_folder import RunFolder, check_out
 from mien.evaluation.predictions import Predictions

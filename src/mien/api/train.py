@@ -16,7 +16,8 @@ from mien.api.inputs import Data, data_name, environment, read
 from mien.base.errors import DataError, Notice, RecipeError, TrainingError, needs_extra
 from mien.base.files import check_outside, expand_home
 from mien.base.preprocess import InputSpec
-from mien.base.processes import busy, is_main_process, is_quiet, notice, one_thread, process_count, torch_defaults
+from mien.base.processes import is_main_process, one_thread, process_count, torch_defaults
+from mien.base.progress import busy, is_quiet, notice
 from mien.base.recipe import Change, Recipe, as_pairs, check_recipe, load_recipe, tuned
 from mien.base.run_folder import RunFolder, find_trained
 from mien.data.dataset import Dataset

@@ -11,7 +11,7 @@ from mien.base.arrays import Bools, Floats, Ints, Pixels
 from mien.base.errors import DataError, Notice
 from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.preprocess import grey_stack
-from mien.base.processes import busy
+from mien.base.progress import busy
 from mien.checks.copies import CopyCounts, count_copies, suggest_changes
 from mien.checks.image_quality import QualityIssue, outlier_scores, quality_issues, tones
 from mien.checks.label_errors import LabelIssues, check_evidence, rank_label_issues

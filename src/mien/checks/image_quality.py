@@ -7,7 +7,7 @@ from functools import wraps
 import numpy as np
 
 from mien.base.arrays import Bools, Floats, Floats32, Pixels
-from mien.base.processes import slices
+from mien.base.progress import slices
 from mien.data.clean import BLANK_BELOW
 from mien.near_copies.alignment import CHUNK, in_chunks
 from mien.near_copies.finder import MIN_CONTRAST, spectra

@@ -14,7 +14,8 @@ import mien
 from mien.base.errors import MienError, needs_extra, share_text
 from mien.base.heads import VotesHead
 from mien.base.model_file import Manifest, read_manifest
-from mien.base.processes import available_cores, track
+from mien.base.processes import available_cores
+from mien.base.progress import track
 from mien.base.recipe import dump_recipe, list_recipes, load_recipe
 from mien.base.run_folder import SHIPPED, RunFolder, find_model, find_trained
 from mien.cli.options import shows

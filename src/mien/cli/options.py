@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, Unio
 import typer
 
 from mien.base.errors import MienWarning
-from mien.base.processes import notice, set_quiet
+from mien.base.progress import notice, set_quiet
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

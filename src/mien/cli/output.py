@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from mien.base.errors import DataError, Notice, RunError, printable, without_password
 from mien.base.files import check_replaceable
 from mien.base.images import StandardInput
-from mien.base.processes import is_terminal
-from mien.base.processes import notice as notice
+from mien.base.progress import is_terminal
+from mien.base.progress import notice as notice
 from mien.version import __version__
 
 if TYPE_CHECKING:

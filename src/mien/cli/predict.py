@@ -15,7 +15,7 @@ import typer
 from mien.base.errors import DataError, RunError, share_text
 from mien.base.images import UNREAD_ADVICE, StandardInput, find_images, missing_file
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE
-from mien.base.processes import is_terminal, track
+from mien.base.progress import is_terminal, track
 from mien.cli.options import Positive
 from mien.cli.output import leave_out, note_left_out, notice, read_stdin, show, show_json, show_notices, show_rows
 from mien.faces.face import Detector, LimitedDetector, crop_as_photo, may_be_crop

@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.base.arrays import Ints, Pixels, is_missing, parse_column
 from mien.base.errors import DataError, Notice
-from mien.base.processes import track
+from mien.base.progress import track
 from mien.data.csv_file import PATH_HEADERS, CsvFile, find_column, normalize_header
 from mien.data.folders import holds_class_folders, metadata_files
 from mien.data.image_store import new_images, only_grey

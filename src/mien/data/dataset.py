@@ -15,7 +15,7 @@ from mien.base.errors import DataError, nearest
 from mien.base.images import open_image_source
 from mien.base.labels import LabelScheme, order_classes
 from mien.base.preprocess import face_square
-from mien.base.processes import slices
+from mien.base.progress import slices
 from mien.data.class_names import ClassNames
 from mien.data.image_store import FINGERPRINT_PX as FINGERPRINT_PX
 from mien.data.image_store import check_form, only_grey, take

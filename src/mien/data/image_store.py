@@ -20,7 +20,8 @@ from mien.base.errors import DataError
 from mien.base.files import cache_folder
 from mien.base.images import open_image
 from mien.base.preprocess import face_shape, face_square
-from mien.base.processes import available_cores, ordered_map, slices, track
+from mien.base.processes import available_cores, ordered_map
+from mien.base.progress import slices, track
 
 LARGE_BYTES = 1 << 28
 """Size from which images go into a mapped file. FER2013 is a third as large."""

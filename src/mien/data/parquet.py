@@ -16,7 +16,7 @@ from mien.base.arrays import Array
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import plain, refuse_pointer, whole_file
 from mien.base.images import encoded
-from mien.base.processes import track
+from mien.base.progress import track
 from mien.data.csv_file import find_column
 from mien.data.dataset import Dataset
 from mien.data.splits import canonical_split

@@ -21,7 +21,7 @@ from mien.base.arrays import Array, Floats, Ints, Pixels, Reals
 from mien.base.errors import DataError
 from mien.base.labels import EXPRESSIONS
 from mien.base.preprocess import face_shape
-from mien.base.processes import slices, track
+from mien.base.progress import slices, track
 from mien.data.dataset import SPLITS, Dataset
 
 SIZE_PX = 48

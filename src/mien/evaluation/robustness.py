@@ -21,7 +21,7 @@ from PIL import Image
 from mien.base.arrays import Bools, Floats, Floats32, Groups, Ints, Pixels, Reals
 from mien.base.errors import DataError
 from mien.base.files import expand_home, write_text
-from mien.base.processes import slices, track
+from mien.base.progress import slices, track
 from mien.evaluation.metrics import bootstrap_mean, bootstrap_means, share_interval
 from mien.evaluation.results import Estimate, fields_to_dict
 

@@ -11,7 +11,7 @@ import numpy as np
 from mien.base.arrays import Array, Bools, Floats, Floats32, Ints, Pixels, Reals
 from mien.base.errors import DataError, ModelError, nearest, needs_extra
 from mien.base.model_file import Manifest
-from mien.base.processes import slices
+from mien.base.progress import slices
 from mien.base.run_folder import RunFolder
 from mien.evaluation.metrics import bootstrap_mean
 from mien.evaluation.results import Estimate

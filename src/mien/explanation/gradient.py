@@ -13,7 +13,7 @@ from mien.base.arrays import Array, Floats, Floats32, Ints, Pixels
 from mien.base.errors import DataError, ModelError
 from mien.base.model_file import Manifest
 from mien.base.preprocess import InputSpec, face_shape, to_input
-from mien.base.processes import slices
+from mien.base.progress import slices
 from mien.base.run_folder import RunFolder
 from mien.evaluation.metrics import bootstrap_mean
 from mien.evaluation.results import Estimate

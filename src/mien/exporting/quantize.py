@@ -13,7 +13,7 @@ import numpy as np
 from mien.base.arrays import Floats32
 from mien.base.errors import ModelError
 from mien.base.model_file import stay_offline
-from mien.base.processes import slices
+from mien.base.progress import slices
 
 BATCH = 64
 

@@ -25,7 +25,8 @@ from mien.base.errors import ModelError
 from mien.base.files import write_bytes
 from mien.base.model_file import MANIFEST_KEY, Manifest, OutputManifest, open_model, read_manifest
 from mien.base.preprocess import face_square, to_input
-from mien.base.processes import busy, one_thread
+from mien.base.processes import one_thread
+from mien.base.progress import busy
 from mien.base.recipe import Recipe
 from mien.base.run_folder import RunFolder
 from mien.data.synthetic import draw_labels, render_faces

@@ -12,7 +12,7 @@ from mien.base.errors import DataError, ModelError
 from mien.base.heads import LabelHead
 from mien.base.model_file import Manifest, open_model, stay_offline
 from mien.base.preprocess import to_input
-from mien.base.processes import slices
+from mien.base.progress import slices
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

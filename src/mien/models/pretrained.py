@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.base.errors import MissingExtraError, ModelError, RecipeError, needs_extra, reason_of
-from mien.base.processes import busy
+from mien.base.progress import busy
 from mien.models.network import Dropout, Network
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.arrays import Array, Floats32, Ints, Pixels
-from mien.base.processes import available_cores, ordered_map, slices, track
+from mien.base.processes import available_cores, ordered_map
+from mien.base.progress import slices, track
 
 
 def axis_matrix(side_px: int, zoom: npt.ArrayLike = 1.0, shift_px: npt.ArrayLike = 0.0, fill: bool = True) -> Floats32:

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.base.arrays import Floats, Floats32, Ints, Pixels, connected_components, join_groups
-from mien.base.processes import available_cores, ordered_map, slices, track
+from mien.base.processes import available_cores, ordered_map
+from mien.base.progress import slices, track
 from mien.near_copies.alignment import aligned_correlation, axis_matrix, in_chunks, resample
 
 DIMENSIONS = 64

@@ -19,7 +19,7 @@ from mien.base.heads import LabelHead, VotesHead, decide
 from mien.base.labels import NOT_A_FACE_CLASS, UNSURE, LabelScheme, parse_scheme
 from mien.base.model_file import read_manifest
 from mien.base.preprocess import InputSpec
-from mien.base.processes import slices, track
+from mien.base.progress import slices, track
 from mien.base.run_folder import find_model
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, read_ratings, vote_probabilities

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.base.errors import MissingExtraError
-from mien.base.processes import bars_are_shown, is_quiet
+from mien.base.progress import bars_are_shown, is_quiet
 from mien.base.run_folder import HistoryLine
 from mien.page.page import Column, Table
 from mien.page.plots import training_chart

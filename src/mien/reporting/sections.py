@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.base.arrays import Ints, Pixels
 from mien.base.errors import MienError, Notice
-from mien.base.processes import track
+from mien.base.progress import track
 from mien.base.run_folder import RunFolder
 from mien.data.dataset import Dataset
 from mien.data.splits import group_identical

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text as RichText
 
 from mien.base.errors import Notice, value_text
-from mien.base.processes import bars_are_shown, notice
+from mien.base.progress import bars_are_shown, notice
 from mien.base.recipe import dotted
 from mien.base.run_folder import RunFolder
 from mien.evaluation.named_metrics import NamedMetric

@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.base.errors import DataError, StudyError
 from mien.base.labels import parse_scheme
-from mien.base.processes import track
+from mien.base.progress import track
 from mien.data.dataset import Dataset
 from mien.evaluation.named_metrics import NamedMetric, Resampled, resample
 from mien.evaluation.paired_tests import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread

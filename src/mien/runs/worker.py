@@ -20,7 +20,7 @@ import numpy as np
 from mien.base import errors
 from mien.base.errors import MienError, StoppedError, TrainingError
 from mien.base.files import write_text
-from mien.base.processes import set_quiet
+from mien.base.progress import set_quiet
 from mien.base.recipe import Recipe, dump_recipe
 from mien.base.run_folder import HistoryLine, RunFolder
 from mien.data.dataset import Dataset

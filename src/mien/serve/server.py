@@ -22,7 +22,7 @@ from prometheus_client import disable_created_metrics
 from uvicorn.supervisors import Multiprocess
 
 from mien.base.errors import ServeError
-from mien.base.processes import set_quiet
+from mien.base.progress import set_quiet
 from mien.serve.limits import Limits
 from mien.serve.metrics import FOLDER_VARIABLE
 

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mien.base.arrays import Floats32, Pixels
 from mien.base.preprocess import InputSpec, to_input
-from mien.base.processes import slices
+from mien.base.progress import slices
 from mien.data.dataset import Dataset
 from mien.models.network import Network
 

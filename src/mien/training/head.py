@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mien.base.preprocess import to_input
-from mien.base.processes import slices, track
+from mien.base.progress import slices, track
 from mien.base.run_folder import HistoryLine
 from mien.data.splits import count_by_group, deal_groups, split_groups
 from mien.training.device import sum_dtype

@@ -17,7 +17,8 @@ import torch
 
 from mien.base.arrays import Floats
 from mien.base.errors import StoppedError, TrainingError
-from mien.base.processes import one_thread, track
+from mien.base.processes import one_thread
+from mien.base.progress import track
 from mien.base.run_folder import RunFolder
 from mien.evaluation.results import JsonResult
 from mien.training.batches import Batch

@@ -13,7 +13,7 @@ import numpy as np
 from mien.base.arrays import Pixels
 from mien.base.errors import DataError, Notice, RunError, needs_extra
 from mien.base.files import check_replaceable, expand_home, whole_file
-from mien.base.processes import track
+from mien.base.progress import track
 from mien.faces.face import Detector
 from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
