@@ -22,7 +22,14 @@ from mien.evaluation.robustness import RobustnessResult, measure_robustness
 from mien.inference.onnx_classifier import check_tta
 from mien.inference.predictor import Predictor, load
 from mien.page.wording import counted
-from mien.pipeline.evaluate import EvaluationResult, ModelTable, Options, ensemble_of, model_table, predict_to_evaluate
+from mien.pipeline.evaluate import (
+    EvaluateOptions,
+    EvaluationResult,
+    ModelTable,
+    ensemble_of,
+    model_table,
+    predict_to_evaluate,
+)
 from mien.pipeline.measured_split import MeasuredSplit, holds_test, trained_samples
 from mien.pipeline.split_predictions import temperature_description, with_model_classes
 
@@ -96,7 +103,7 @@ def evaluate(
         DataError: no such split, column, scheme or metric, labels that are not classes of the model, models of
             different classes, or a metric that raises or returns no number.
     """
-    options = Options(split, by, tta, parse_scheme(classes or "all"), find_metrics(metrics))
+    options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"), find_metrics(metrics))
     check_tta(tta)
     several = isinstance(model, Sequence) and not isinstance(model, str)
     models: list[Model] = [*model] if several else [model]  # type: ignore[list-item, misc]
@@ -152,7 +159,7 @@ def _names(models: Sequence[Model], predictors: Sequence[Predictor]) -> list[str
     return [name if names.count(name) == 1 else file for name, file in zip(names, files, strict=True)]
 
 
-def _predict(model: Predictor, data: ReadResult, options: Options, use: Mapping[str, Any]) -> MeasuredSplit:
+def _predict(model: Predictor, data: ReadResult, options: EvaluateOptions, use: Mapping[str, Any]) -> MeasuredSplit:
     """Predict a split of data that was loaded at the model's size; ``use`` describes the data in the ledger."""
     faces = _without_dropped(model, data.faces, options)
     predictions = predict_to_evaluate(model, faces, options)
@@ -170,7 +177,7 @@ def _predict(model: Predictor, data: ReadResult, options: Options, use: Mapping[
     return replace(split, predictions=replace(split.predictions, data_fingerprint=fingerprint))
 
 
-def _without_dropped(model: Predictor, faces: Dataset, options: Options) -> Dataset:
+def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions) -> Dataset:
     """Remove faces whose class is unknown to the model and dropped by the scheme, such as contempt with ``seven``."""
     if options.scheme is None:
         return faces
@@ -183,7 +190,7 @@ def _without_dropped(model: Predictor, faces: Dataset, options: Options) -> Data
     return left.with_fingerprints(faces.fingerprint, faces.fingerprint_without_test)
 
 
-def _measure(split: MeasuredSplit, options: Options, **about: Any) -> EvaluationResult:
+def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> EvaluationResult:
     merged, by = split.with_scheme(options.scheme), None
     if options.by is not None:
         assert merged.faces is not None
@@ -219,7 +226,7 @@ def evaluate_file(
     known = predictions.temperature is not None
     return _measure(
         MeasuredSplit(predictions),
-        Options(predictions.split, scheme=parse_scheme(classes or "all"), metrics=find_metrics(metrics)),
+        EvaluateOptions(predictions.split, scheme=parse_scheme(classes or "all"), metrics=find_metrics(metrics)),
         temperature_note=f"at temperature {predictions.temperature:.3g}" if known else "",
     )
 

@@ -37,7 +37,7 @@ from mien.reporting.sections import mistakes_table
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluateOptions:
     """Options of an evaluation, as of :func:`mien.evaluate`; ``split`` is ignored for a predictions file."""
 
     split: str = "validation"
@@ -47,7 +47,7 @@ class Options:
     metrics: Sequence[NamedMetric] = ()
 
 
-def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: Options) -> Predictions:
+def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
     """Predict each face of a split for an evaluation. Predicting the test split counts as a use of it."""
     # Check everything before the first prediction, because an error later would waste a use of the test split.
     chosen = with_model_classes(predictor, faces.of_split(options.split))
