@@ -176,7 +176,11 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a ``.onnx`` file for :func:`mien.load` and all commands, and return its path. Raises DataError."""
+        """Write the model to a ``.onnx`` file for :func:`mien.load` and all commands, and return the path.
+
+        Raises:
+            DataError: wrong suffix (``out-path``).
+        """
         if Path(path).suffix != ".onnx":
             raise DataError(f"path must name a .onnx file; found {path}.", code="out-path")
         write_bytes(path, self.model_)

@@ -83,7 +83,11 @@ class ClaimResult:
         return Table("findings", columns, [(item.key, item.verdict, item.words) for item in self._worst_first()])
 
     def write_report(self, folder: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
-        """Write ``report.html`` into a folder and return its path. Raises MissingExtraError without its extra."""
+        """Write ``report.html`` with verdict and findings into a folder, and return the page's path.
+
+        Raises:
+            MissingExtraError: the extra ``report`` is not installed.
+        """
         lead = f"{VERDICTS[self.verdict]} {self._measured()}"
         note = "These findings follow from the predictions and the data. They cannot prove how a model was trained."
         section = Section("findings", "What was checked", (self.table(), Text(note, soft=True)))

@@ -267,7 +267,10 @@ def in_pixels(inputs: Floats32, spec: InputSpec) -> Pixels:
 
 
 def to_input(images: Pixels, spec: InputSpec) -> Floats32:
-    """Crop the centre and normalise: uint8 (N, size_px, size_px[, 3]) -> float32 (N, channels, crop_px, crop_px)."""
+    """Crop the centre and normalise: uint8 (N, size_px, size_px[, 3]) -> float32 (N, channels, crop_px, crop_px).
+
+    Raises DataError: wrong shape or dtype (``image-type``).
+    """
     if images.dtype != np.uint8 or images.shape[1:] != spec.face_shape:
         expected, found = ", ".join(map(str, spec.face_shape)), f"{images.dtype} {images.shape}"
         raise DataError(f"Face crops must be uint8 (N, {expected}), 0..255; found {found}.", code="image-type")

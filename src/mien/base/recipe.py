@@ -180,7 +180,8 @@ class Recipe(tables.StrictModel):
         """SHA-256 of all settings that affect the result (not name and description), as ``"sha256:..."``.
 
         Keys at their default are left out, so a digest stays valid when recipes get a new key, and a default must never
-        change. Renamed keys are hashed by their old name. Compare recipes after :func:`mien.models.registry.completed`.
+        change. For a renamed key, the old name is hashed. All settings of the network are hashed, so compare recipes
+        after :func:`mien.models.registry.completed`.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
         for table in ("model", *tables.OWN_PARTS):

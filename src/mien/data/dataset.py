@@ -170,9 +170,10 @@ class Dataset:
         return self.fingerprint if all_or_none else self._fingerprint_of(np.flatnonzero(trained_on))
 
     def fingerprint_for_predictions(self, split: str) -> str:
-        """Return the fingerprint that identifies the data of a split's predictions: :attr:`fingerprint_without_test`.
+        """Return the fingerprint that identifies the data of a split's predictions.
 
-        The splits test and all use :attr:`fingerprint`, and all do if ``rows`` would shift without the test split.
+        This is :attr:`fingerprint_without_test`. Two cases use :attr:`fingerprint`: the splits ``test`` and ``all``,
+        and data whose ``rows`` would shift without the test split, as in class folders.
         """
         rows = self.rows[self.split != "test"]
         shifted = np.array_equal(self.rows, np.arange(len(self))) and not np.array_equal(rows, np.arange(len(rows)))
@@ -240,7 +241,11 @@ class Dataset:
         return ", ".join(f"{self.vote_classes[at]} {votes[at]:.3g}" for at in ranked if votes[at] > 0)
 
     def of_split(self, split: str) -> "Dataset":
-        """Return the faces of one split, or of ``"all"``. Raises DataError if there are none."""
+        """Return the faces of one split; ``"all"`` returns all faces.
+
+        Raises:
+            DataError: no split has this name (``split-unknown``), or this data has no face in it (``split-missing``).
+        """
         if split == ALL:
             return self
         if split not in SPLITS:
@@ -255,7 +260,8 @@ class Dataset:
     def with_scheme(self, scheme: LabelScheme | None) -> "Dataset":
         """Apply a label scheme. Faces of dropped classes are left out. None changes nothing.
 
-        Raises DataError: the scheme names a class that this data does not have, or no face is left.
+        Raises:
+            DataError: the scheme names a class that this data does not have, or no face is left.
         """
         if scheme is None:
             return self
@@ -266,7 +272,11 @@ class Dataset:
         return replace(self.subset(merged >= 0), labels=merged[merged >= 0], classes=scheme.classes)
 
     def with_classes(self, classes: tuple[str, ...]) -> "Dataset":
-        """Renumber the labels for other, perhaps more ``classes``. Raises DataError if they lack one of the data."""
+        """Renumber the labels for another order of classes, which may include additional ones.
+
+        Raises:
+            DataError: a class of this data is not among ``classes`` (``class-unknown``).
+        """
         if classes == self.classes:
             return self
         if unknown := [name for name in self.classes if name not in classes]:

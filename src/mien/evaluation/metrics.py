@@ -28,7 +28,11 @@ MIN_PROBABILITY = 1e-15
 
 
 def confusion_matrix(labels: Labels, predictions: Labels, class_count: int) -> Ints:
-    """Count how often each true class was predicted as each class: int64 (N,) each -> (C, C), rows are true classes."""
+    """Count how often each true class was predicted as each class.
+
+    Labels and predictions are int64 (N,), 0..C-1, for ``class_count`` C classes. Returns int64 (C, C): rows are true
+    classes, columns predicted ones.
+    """
     return np.bincount(labels * class_count + predictions, minlength=class_count**2).reshape(class_count, class_count)
 
 

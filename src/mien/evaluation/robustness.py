@@ -34,7 +34,10 @@ _REFERENCE_PX = 48
 
 
 def corrupt_in_parts(images: Pixels, name: str, strength: int, seed: int) -> Iterator[Pixels]:
-    """Corrupt faces, uint8 (N, S, S[, 3]), a few hundred at a time; ``strength`` is 1..5."""
+    """Corrupt faces, uint8 (N, S, S[, 3]), a few hundred at a time, so that a split is not copied in memory.
+
+    ``name`` is one of :data:`CORRUPTIONS`, ``strength`` 1..5. The result for face i depends only on it, i and the seed.
+    """
     apply, parameters = CORRUPTIONS[name]
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     # Random numbers are drawn face by face, so the parts do not affect the result.

@@ -89,7 +89,10 @@ class Explainer:
         return maps
 
     def check(self, images: Pixels, method: str) -> "MapCheck":
-        """Check on faces whether a method's maps are faithful and, with a network, depend on the trained weights."""
+        """Check on faces whether a method's maps are faithful and, with a network, depend on the trained weights.
+
+        Raises DataError without faces (``no-face``).
+        """
         if not len(images):
             raise DataError("The check of a method needs at least one face.", code="no-face")
         maps = self.attribute(images, method=method)

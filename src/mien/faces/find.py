@@ -198,7 +198,10 @@ def _fits(face: Face) -> bool:
 
 
 def find_detector(wanted: Detector | None = None) -> Detector:
-    """Return a user's detector with its faces checked, or mien's own; ModelError: no detector, or no file of it."""
+    """Return a user's detector with its faces checked; mien's own if None.
+
+    Raises ModelError: not a detector (``detector``), or the file of mien's detector is missing or damaged.
+    """
     if wanted is None:
         return _own_detector()
     if isinstance(wanted, YuNet | LimitedDetector | OwnDetector):

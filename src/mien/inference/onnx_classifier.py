@@ -76,7 +76,10 @@ class OnnxClassifier:
         return model
 
     def with_output(self, output: str | None) -> Self:
-        """Return the same model, with shared memory, with another output in use; ModelError if it has none such."""
+        """Return the same model with another output in use. Both share memory.
+
+        Raises ModelError if the model has no such output (``output-unknown``).
+        """
         return self._answering_by(self.manifest.output(output))
 
     def for_labels(self) -> Self:
@@ -111,8 +114,12 @@ class OnnxClassifier:
             images: face crops, uint8 (N, size_px, size_px), or (N, size_px, size_px, 3) in colour, 0..255.
             temperature: divisor of the logits before the softmax; by default the output's own.
 
-        Returns float64 (N, C), rows sum to 1. Raises DataError for a wrong shape or dtype, ModelError as
-        :func:`run_model`.
+        Returns:
+            float64 (N, C), rows sum to 1.
+
+        Raises:
+            DataError: wrong shape or dtype.
+            ModelError: see :func:`run_model`.
         """
         return self.output.values(self._run(images, [self.output.logits])[0], temperature)
 
@@ -123,7 +130,11 @@ class OnnxClassifier:
         return np.concatenate([head.values(own) for head, own in zip(heads, logits, strict=True)], axis=1)
 
     def output_probabilities(self, images: Pixels, temperatures: Mapping[str, float]) -> Floats:
-        """Compute several outputs' probabilities in one pass, each at its temperature, side by side: float64 (N, K)."""
+        """Compute probabilities of several outputs in one pass through the network, at the temperature of each.
+
+        Returns float64 (N, K), where K is the number of all their classes: the outputs side by side, in the order of
+        ``temperatures``. Probabilities of each output sum to 1 in each row. Crops are as in :meth:`probabilities`.
+        """
         heads = {each.name: each for each in self.manifest.all_outputs}
         found = self._run(images, [heads[name].logits for name in temperatures])
         divided = zip(temperatures.items(), found, strict=True)
@@ -175,7 +186,11 @@ def _widths(session: "InferenceSession") -> dict[str, int]:
 
 
 def find_provider(name: str | None) -> str:
-    """Return ONNX Runtime's name of a provider, such as ``cuda``, in any case; None: CPU; else ModelError."""
+    """Return ONNX Runtime's name of an execution provider; None is the CPU.
+
+    ``name`` is ``cpu``, ``cuda``, ``coreml``, ``openvino``, ``directml``, ..., or ONNX Runtime's, such as
+    ``CUDAExecutionProvider``, in any case. Raises ModelError if it is not installed (``provider``).
+    """
     if name is None:
         return CPU
     stay_offline()
@@ -188,7 +203,8 @@ def find_provider(name: str | None) -> str:
     if found is None:
         # Azure's, which sends images to a server, is no advice.
         known = ", ".join(sorted({provider.removesuffix(_SUFFIX).lower() for provider in present} - {"azure"}))
-        raise ModelError(f"ONNX Runtime has no provider {name} here but {known}. See onnxruntime-gpu.", code="provider")
+        words = f"ONNX Runtime has no provider '{name}' here; it has: {known}. For others, see onnxruntime-gpu."
+        raise ModelError(words, code="provider")
     return found
 
 
@@ -203,7 +219,10 @@ _SHIFTS = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 def check_tta(views: int, mirrored: bool = True) -> None:
-    """Raise DataError unless the number of views is in :data:`VIEWS`, and mirrored views if training saw any."""
+    """Raise DataError for a number of views that is not in :data:`VIEWS`, or for mirrored ones without ``mirrored``.
+
+    Without ``mirrored``, the model was trained on faces as they are.
+    """
     if views not in VIEWS:
         raise DataError(f"Test-time augmentation has 1, 2, 5 or 10 views; found {views}.", code="options")
     if VIEWS[views][1] and not mirrored:

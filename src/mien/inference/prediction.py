@@ -177,7 +177,11 @@ class Prediction:
         return decide(self.probability_vector[np.newaxis], self.classes, self.unsure_below, self.margin)
 
     def show(self) -> "Image":
-        """Draw the enlarged face crop beside a bar for each class. Raises DataError without one (``image-missing``)."""
+        """Draw the enlarged face crop beside a bar for each class.
+
+        Raises:
+            DataError: the prediction was made without its face crop (``image-missing``).
+        """
         if self.crop is None:
             raise DataError("This prediction has no face crop to show. Predict the image again.", code="image-missing")
         return draw_face(self.crop, self.probabilities, "" if self.unsure else self.top)

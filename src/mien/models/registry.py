@@ -54,7 +54,10 @@ def check_sizes(
 
 
 def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int = 1) -> Network:
-    """Build a network with weights from torch's generator; RecipeError. :func:`check_sizes` checks the image size."""
+    """Build a network with new weights, drawn from torch's global generator.
+
+    Raises RecipeError: no such network, or an unknown or impossible setting. :func:`check_sizes` checks the image size.
+    """
     if recipe.file:
         return build_own(recipe, classes, size_px, channels)
     settings = _settings(recipe)  # it raises for no such network
@@ -82,7 +85,10 @@ def _checks(name: str) -> type[BaseModel]:
 
 
 def complete(recipe: ModelRecipe) -> ModelRecipe:
-    """Return the recipe with every setting of its checked network, floats as 0.0, so that it outlives the defaults."""
+    """Return the recipe with every setting of its checked network, floats as 0.0.
+
+    So a stored recipe means the same network after mien's defaults have changed.
+    """
     settings = completed_own(recipe) if recipe.file else _settings(recipe).model_dump(mode="json")
     return ModelRecipe.model_validate({"name": recipe.name, **settings})
 

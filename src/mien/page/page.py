@@ -137,8 +137,9 @@ class Table:
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rules, *rows))
 
     def to_latex(self, caption: str = "", label: str = "") -> str:
-        """Return a LaTeX ``tabular`` for booktabs, the best in bold; in long rows intervals are below their values.
+        """Return a LaTeX ``tabular`` for the package booktabs, with numbers as on the page and the best in bold.
 
+        In long rows, intervals are below their values.
         With a caption, by default the table's, it is in a ``table`` with a label, by default ``tab:NAME``.
         """
         texts, formats = [*self._texts()], [column.format for column in self.columns]
@@ -170,7 +171,10 @@ class Table:
         return render("notebook_table.html.j2", block=replace(self, shown=None), colours={})
 
     def to_csv(self) -> bytes:
-        """Return UTF-8 CSV with a header: numbers, not texts. An estimate has three columns, a spread two."""
+        """Return UTF-8 CSV with a header: numbers, not texts. Undefined values are empty.
+
+        An estimate has three columns, the spread of several runs two.
+        """
         rows = [[_numbers(value) for value in row] for row in self.rows]
         parts = [dict.fromkeys(["", *(part for row in rows for part in row[at])]) for at in range(len(self.columns))]
         stream = io.StringIO()

@@ -82,7 +82,10 @@ def _mean(total: Tensor, weights: Tensor) -> Tensor:
 
 
 def make_loss(recipe: Recipe, counts: Ints, classes: Sequence[str]) -> Loss:
-    """Make a recipe's loss for training samples per class after balancing; RecipeError for weights of no class."""
+    """Make the loss of a recipe, for the number of training samples per class after balancing.
+
+    Logit adjustment needs samples of every class. Raises RecipeError for the weight of an unknown class.
+    """
     weights, shift = None, None
     if recipe.class_weights == "balanced":
         weights = balanced_weights(counts)
@@ -105,7 +108,11 @@ def balanced_weights(counts: Array) -> Floats:
 
 
 def effective_weights(counts: Array, beta: float) -> Floats:
-    """Compute (1 - beta) / (1 - beta^n_c) of sum C, float64 (C,); 0 without faces: Cui et al. 2019, equation 4."""
+    """Compute weights by the effective number of faces, (1 - beta) / (1 - beta^n_c): Cui et al. 2019, equation 4.
+
+    They are scaled to sum to the number of classes, as in the paper. beta = 0 gives equal weights, beta near 1 those of
+    :func:`balanced_weights`. A class without faces gets 0. (C,) counts -> float64 (C,).
+    """
     effective = (1 - beta ** counts.astype(np.float64)) / (1 - beta)
     weights = np.divide(1.0, effective, out=np.zeros_like(effective), where=counts > 0)
     return np.asarray(weights * len(counts) / weights.sum())
