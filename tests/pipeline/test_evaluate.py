@@ -20,7 +20,7 @@ from mien.evaluation.named_metrics import estimates
 from mien.evaluation.paired_tests import significantly_best
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from mien.pipeline import evaluate as evaluate
-from mien.pipeline.evaluate import Options, ensemble_of, model_table, predict_to_evaluate
+from mien.pipeline.evaluate import EvaluateOptions, ensemble_of, model_table, predict_to_evaluate
 from mien.pipeline.split_predictions import predict_split
 from mien.reporting.sections import ReportContext
 from support import make_predictions, raises, refused, warned
@@ -58,12 +58,12 @@ def test_evaluate_file_needs_no_model(tiny_run):
 
 
 @pytest.mark.parametrize(("options", "code", "values"), [
-    (Options(by="halves"), "columns", "Did you mean 'half'"),
-    (Options(by="pairs"), "columns", "2 values"),
-    (Options("train", by="name"), "group", "at most 100"),
-    (Options(by="source"), "columns", "Known: half, name, pairs"),
-    (Options(by="split"), "columns", "'validation'"),
-    (Options("holdout"), "split-unknown", "holdout"),
+    (EvaluateOptions(by="halves"), "columns", "Did you mean 'half'"),
+    (EvaluateOptions(by="pairs"), "columns", "2 values"),
+    (EvaluateOptions("train", by="name"), "group", "at most 100"),
+    (EvaluateOptions(by="source"), "columns", "Known: half, name, pairs"),
+    (EvaluateOptions(by="split"), "columns", "'validation'"),
+    (EvaluateOptions("holdout"), "split-unknown", "holdout"),
 ])  # fmt: skip
 def test_unknown_columns_and_splits_are_refused_at_once(classifier, result, monkeypatch, options, code, values):
     monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
@@ -78,7 +78,7 @@ def test_schemes_that_do_not_fit_are_refused(classifier, result, monkeypatch):
     monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
     neutral = result.faces.subset((result.faces.split != "test") | (result.faces.labels == 6))
     with raises(DataError, "label-scheme", "test"):
-        predict_to_evaluate(classifier, neutral, Options("test", scheme=parse_scheme("binary")))
+        predict_to_evaluate(classifier, neutral, EvaluateOptions("test", scheme=parse_scheme("binary")))
 
 
 def test_evaluations_are_locked_while_written(tiny_run, tmp_path, monkeypatch):

@@ -123,7 +123,8 @@ def audit(
     judge = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(recipe)
     result = read(data, FINGERPRINT_PX)
     if result.faces.cleaned_from:
-        raise DataError("Cleaned data cannot be audited. Write it with mien data convert; audit that.", code="options")
+        words = "Cleaned data cannot be audited. Write it to a file with mien data convert, and audit that."
+        raise DataError(words, code="options")
     check_audit(result.faces, predictions)
     if predictions is not None and predictions.split == ALL:
         notify("Predictions of all splits check labels only if their model was not trained on these faces.")

@@ -68,7 +68,8 @@ def crop(
     for target in (each for each in targets.values() if each.exists()):
         with open_image_header(target) as kept:
             if kept.size != (size_px, size_px) or len(kept.getbands()) != channels:
-                raise RunError(f"{target} exists with other size or colours. Choose another --out.", code="file-exists")
+                words = f"{target} exists already with another size or colours. Choose another folder: --out."
+                raise RunError(words, code="file-exists")
 
     def cut(file: Path) -> bytes | DataError | None:
         """Return a PNG of the face, None without a face."""

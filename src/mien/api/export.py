@@ -107,7 +107,8 @@ def export(
         DataError: fp16 or int8 without data, fp32 with data.
     """
     if precision not in get_args(Precision):
-        raise RunError(f"precision is {precision!r}; it must be {', '.join(get_args(Precision))}.", code="options")
+        words = f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}."
+        raise RunError(words, code="options")
     if is_shipped(run) and not RunFolder(Path(run)).is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-missing")
     folder, file = RunFolder(expand_home(run)), None if out is None else expand_home(out)

@@ -163,7 +163,8 @@ def merge_votes(
     columns = ("path", "label", *(f"{VOTE_PREFIX}{name}" for name in classes))
     for file, own in ((written, columns), (again, ("image",))):
         if file.exists() and CsvFile(file).names != own:
-            raise DataError(f"{file} is not of an earlier merge. Move it, or give another folder.", code="file-exists")
+            words = f"{file} is not of an earlier merge. Move it away, or give another folder of votes."
+            raise DataError(words, code="file-exists")
     write_rows(written, columns, rows)
     write_rows(again, ("image",), [(name,) for name in order])
     found = vote_ceiling(table, classes)
@@ -179,8 +180,8 @@ def _notices(ballots: Mapping[str, Sequence[Vote]], others: Sequence[str]) -> It
         shorter, longer = ballots[one], ballots[other]
         # A copy may be of an earlier day, and sorted by a spreadsheet. Repeated faces differ between people.
         if len(shorter) >= MIN_EQUAL and not Counter(shorter) - Counter(longer):
-            yield Notice(
-                f"{one} and {other} gave the same {len(shorter):,} votes. Is one a copy?", code="ballots-equal"
-            )
+            words = f"{one} and {other} gave the same {len(shorter):,} votes. If one file is a copy, move it away."
+            yield Notice(words, code="ballots-equal")
     if others:
-        yield Notice(f"Files that are no CSV were left out: {len(others):,}, as {others[0]}.", code="files-skipped")
+        words = f"Files that are no CSV were left out: {len(others):,}, such as {others[0]}."
+        yield Notice(words, code="files-skipped")

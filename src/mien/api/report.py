@@ -107,7 +107,8 @@ def compare_named(
     ``data`` adds metrics without copies, groups, and faces on the page. Raises DataError for fewer than two models.
     """
     if len(named) < 2:
-        raise DataError(f"A comparison needs two models; found {len(named)}. Give another folder.", code="options")
+        words = f"A comparison needs two models; found {len(named)}. Give another folder or --predictions FILE."
+        raise DataError(words, code="options")
     # Leave out the same samples for all models.
     if known := [each.sample_ids[each.trained_on] for _, each in named if each.trained_on is not None]:
         trained = np.concatenate(known)

@@ -181,7 +181,8 @@ def cross_validate(
         other = ", or give --resume" if has_folds else ""
         raise RunError(f"{folder} exists already. Choose another --out{other}.", code="file-exists")
     if resume and not has_folds:
-        notify(Notice(f"{folder} has no folds to resume. The first fold is trained.", code="nothing-to-resume").line)
+        words = f"{folder} has no folds to resume. The cross-validation starts from its first fold."
+        notify(Notice(words, code="nothing-to-resume").line)
     job.check()
     with needs_extra("train", "Training"):
         from mien.runs.folds import check_groups, make_folds, measure_folds, predict_folds

@@ -341,7 +341,8 @@ class TrainingJob:
         found = estimate_training(plan, self.init_from, self.device)
         epochs = int(_OF_TIME * self.seconds * found.epochs / found.seconds)
         if epochs < 1:
-            raise TrainingError(f"One epoch takes {found.seconds / found.epochs:.0f} s, above --time.", code="options")
+            words = f"One epoch takes about {found.seconds / found.epochs:.0f} s, longer than --time."
+            raise TrainingError(words, code="options")
         return replace(plan, recipe=plan.recipe.model_copy(update={"epochs": epochs}))
 
     def notices(self, plan: TrainingPlan) -> Iterator[Notice]:

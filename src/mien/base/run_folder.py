@@ -150,7 +150,8 @@ class RunFolder:
         """Read the recipe. Raises RunError if the folder holds no run, RecipeError if the recipe is no longer valid."""
         if not self.is_run:
             what = "does not exist" if not self.path.exists() else "has no recipe.toml, so it is no run folder"
-            raise RunError(f"{self.path} {what}. Make one: mien train RECIPE --data PATH --out DIR", code="run-missing")
+            words = f"{self.path} {what}. Make a run with: mien train RECIPE --data PATH --out DIR"
+            raise RunError(words, code="run-missing")
         from mien.base.recipe import load_recipe
 
         return load_recipe(str(self.recipe_file))
@@ -275,7 +276,11 @@ def find_run(name: str | os.PathLike[str]) -> RunFolder:
 
 
 def find_trained(name: str | os.PathLike[str]) -> RunFolder:
-    """Return the run folder of a model with trainable weights: as :func:`find_run`, but ModelError for int8."""
+    """Return the run folder of a model with trainable weights, as :func:`find_run` does but without int8.
+
+    Raises ModelError: a built-in model without trainable weights, or in int8 (``model-not-trainable``), a folder of
+    folds, or a misspelt name of a built-in model (``model-missing``).
+    """
     run, text = find_run(name), os.fspath(name)
     if is_shipped(name) and text.endswith(INT8):
         words = f"{text} has 8-bit weights, which cannot be trained or exported; use {text.removesuffix(INT8)}."
@@ -323,4 +328,5 @@ def _check_folder(run: RunFolder, name: str | os.PathLike[str], given: str, know
         raise ModelError(f"There is no model at {name}. {given}, or: {', '.join(known)}.{meant}", code="model-missing")
     folds = [] if run.is_run else [fold for fold in sorted(run.path.glob("fold-*")) if RunFolder(fold).is_run]
     if folds:
-        raise ModelError(f"{run.path} holds {len(folds)} folds. Give one, such as {folds[0]}.", code="model-missing")
+        words = f"{run.path} holds the runs of {len(folds)} folds. Give one of them, such as {folds[0]}."
+        raise ModelError(words, code="model-missing")

@@ -75,7 +75,8 @@ def evaluate(
         own = {name: given[name] for name in ("classes", "metrics") if name in given}
         result = replace(mien.evaluate_file(predictions, **own), name=predictions.stem)
         check_overwrite(out, file_names(result.predictions.split), overwrite)
-        notice("the file does not say which samples copy training samples; mien report --data does.", "copies-unknown")
+        words = "a predictions file does not say which samples copy training samples. mien report --data PATH does."
+        notice(words, "copies-unknown")
         _show_evaluation(result, out, {"predictions": str(predictions)}, overwrite, json)
         return
     if not model or data is None:
@@ -281,7 +282,8 @@ def explain(
     check_free(out, overwrite)
     explanations = explain_faces(model, given, method, notify=notice)
     if not explanations:
-        raise DataError(f"There is no face, as in {images[0]}. If these are face crops, use --crops.", code="no-face")
+        words = f"There is no face, such as in {images[0]}. If the images are face crops, use --crops."
+        raise DataError(words, code="no-face")
     files = explanations.save(out, overwrite=overwrite)
     count, rows = len(explanations.methods), list[dict[str, Any]]()
     numbers = Counter[str]()

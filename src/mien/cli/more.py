@@ -50,7 +50,8 @@ def export(export_run: partial[mien.ExportResult], *, json: bool = False) -> Non
     """
     made = export_run()
     if made.precision == "fp32" and not read_manifest(made.file).scores:
-        notice(f"{made.file} has no metrics and temperature. Evaluate it with mien train --resume.", "metrics-missing")
+        words = f"{made.file} has neither metrics nor a temperature. Evaluate the run with mien train --resume."
+        notice(words, "metrics-missing")
     show_json(made.to_dict()) if json else typer.echo(made.description)
 
 

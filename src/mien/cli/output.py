@@ -43,7 +43,8 @@ def show_notices(notices: Iterable[Notice]) -> None:
 def note_left_out(expressions: Sequence[str]) -> None:
     """Print which expressions ``--classes`` leaves out."""
     if expressions:
-        notice(f"--classes leaves out {', '.join(expressions)}; such a face gets another answer.", "classes-left-out")
+        words = f"--classes leaves out {', '.join(expressions)}; such a face gets one of the other answers."
+        notice(words, "classes-left-out")
 
 
 def show_json(value: Any) -> None:

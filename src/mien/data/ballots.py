@@ -78,7 +78,8 @@ def read_ballot(path: Path, images: Sequence[str], answers: Sequence[str] = FERP
     votes = []
     for line, (image, answer) in file.rows():
         if answer not in answers:
-            raise DataError(f"{path} line {line}: '{answer}' is not in --answers {','.join(answers)}.", code="ballot")
+            words = f"{path} line {line}: '{answer}' is not among the answers: --answers {','.join(answers)}."
+            raise DataError(words, code="ballot")
         if image not in known:
             raise DataError(f"{path} line {line}: '{image}' is not in the folder of faces.", code="ballot")
         votes.append(Vote(image, answer))

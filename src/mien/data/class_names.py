@@ -55,7 +55,8 @@ class ClassNames:
         if mapped is None and whole:
             self.guessed.add(number)
         if mapped is None and canonical not in EXPRESSIONS:
-            raise DataError(f"{where}: label {label.strip()[:40]} is not in {_NUMBERING}. See --map.", code="labels")
+            words = f"{where}: label {label.strip()[:40]} is not one of {_NUMBERING}. Name it with --map."
+            raise DataError(words, code="labels")
         return mapped or canonical
 
     def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
@@ -65,7 +66,8 @@ class ClassNames:
         two classes, without a map. Raises DataError for a name on the map's left side that never occurs.
         """
         for unused in self._unused.values():
-            raise DataError(f"--map names '{unused}', not in {path}.{nearest(unused, self._seen)}", code="label-scheme")
+            words = f"--map names a label '{unused}' that is not in {path}.{nearest(unused, self._seen)}"
+            raise DataError(words, code="label-scheme")
         notices = []
         for name, given in self._labels_of.items():
             labels = sorted(given, key=name.__ne__)

@@ -64,7 +64,11 @@ def referenced_files(path: Path) -> Iterator[Path]:
 
 
 def read_pixels(path: Path, options: ReadOptions) -> Table:
-    """Read ``fer2013.csv`` (emotion,pixels,Usage) and similar files with further columns; DataError names the line."""
+    """Read ``fer2013.csv`` (emotion,pixels,Usage), ``icml_face_data.csv`` and similar files.
+
+    Columns may be in any order; others are kept. Raises DataError: a row with a wrong number of columns or damaged
+    pixels (the message names file and line), or colour is asked for (``image-size``).
+    """
     header = read_header(path)
     assert header.pixels is not None
     if options.channels != 1:
@@ -209,5 +213,6 @@ def _parse_pixels(text: str, where: str) -> Ints:
         found = "'...'" if "..." in text else f"'{text[:20]}'"
         raise DataError(f"{where}: {_PIXELS}; found {found}.", code="pixels") from None
     if len(fractions := values[values != np.rint(values)]):
-        raise DataError(f"{where}: {_PIXELS}; found {fractions[0]:g}. If white is 1, multiply by 255.", code="pixels")
+        words = f"{where}: {_PIXELS}; found {fractions[0]:g}. If white is 1, multiply by 255 and round."
+        raise DataError(words, code="pixels")
     return np.clip(values, -1e9, 1e9).astype(np.int64)

@@ -67,9 +67,10 @@ def group_identical(images: Pixels) -> Ints:
 
 
 def near_copy_groups(images: Pixels) -> Ints:
-    """Give near-copies (mirrored, shifted, cropped, recompressed or brighter images) the same number: -> int64 (N,).
+    """Give near-copies (mirrored, shifted, cropped, recompressed or brighter images) the same group number.
 
-    If A is near B and B near C, all form one group. FER2013 takes half a minute; later the cache has the groups.
+    uint8 (N, S, S[, 3]) -> int64 (N,). Near-copies are transitive: if A is near B and B near C, all three form one
+    group. For FER2013 this takes half a minute the first time; later the groups are read from the user's cache folder.
     """
     small = _small(images)
     if len(small) < _CACHED_FROM:
@@ -324,7 +325,8 @@ def _check_values(name: str, values: Array, source: Texts) -> None:
         raise DataError(f"'{name}' has {values.shape[1]} values per sample; --group needs one.", code="group")
     unknown = np.flatnonzero(missing(values))
     if len(unknown):
-        raise DataError(f"{source[unknown[0]]}: no '{name}', as {len(unknown):,} of {len(values):,}.", code="group")
+        words = f"{source[unknown[0]]}: no value in '{name}', as in {len(unknown):,} of {len(values):,} samples."
+        raise DataError(words, code="group")
 
 
 def _matches(pattern: str, source: Texts) -> Texts:

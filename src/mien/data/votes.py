@@ -202,7 +202,8 @@ def rating_notices(dataset: Dataset) -> Iterator[Notice]:
             yield Notice(f"{error} Ratings will not be measured.", code=error.code)
             continue
         if ratings is not None and (marked := int((np.isnan(ratings[:, 0]) & ~missing(dataset.columns[name])).sum())):
-            yield Notice(f"{name}: ratings of -2 (AffectNet: missing) left out: {marked:,}.", code="values-missing")
+            words = f"{name}: ratings of -2 left out, AffectNet's mark for a missing one: {marked:,}."
+            yield Notice(words, code="values-missing")
 
 
 def ratings_fingerprint(dataset: Dataset, names: Sequence[str]) -> str:

@@ -228,7 +228,8 @@ def find_metric(given: Metric, folder: str | Path = "") -> NamedMetric:
         compute = partial(_of_rating, value, at=list(_OF_RATINGS).index(kind))
         return NamedMetric(given, name, _OF_RATINGS[kind], compute, lower_is_better=kind == "rmse", bounded=False)
     known = [*METRICS, *(f"{each}.CLASS" for each in _OF_CLASS)]
-    raise DataError(f"There is no metric {given}.{nearest(given, known)} Or: file.py:function.", code="metric-unknown")
+    words = f"There is no metric '{given}'.{nearest(given, known)} Or your own: file.py:function."
+    raise DataError(words, code="metric-unknown")
 
 
 def find_metrics(given: Sequence[Metric], folder: str | Path = "") -> list[NamedMetric]:

@@ -126,7 +126,8 @@ def export_network(
     export = _open(network, graph, manifest, images)
     # Write "not <=" instead of ">", so that NaN fails too.
     if not export.parity.largest_difference <= MAX_DIFFERENCE:
-        words = f"The exported model's probabilities differ from torch's by {export.parity.largest_difference:.2g} "
+        largest = f"{export.parity.largest_difference:.2g}"
+        words = f"The exported model's probabilities differ from torch's by up to {largest} "
         words += f"(allowed: {MAX_DIFFERENCE:g}). Nothing was written."
         raise ModelError(words, code="export-failed")
     return export

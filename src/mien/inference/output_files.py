@@ -303,7 +303,8 @@ class ResumableOutput:
             # Check under the lock, because another command may just have finished; it removes its journal last.
             if out.exists() and not overwrite and not self.part.stat().st_size:
                 self._remove()
-                raise RunError(f"{out} exists and is complete. Choose another, or use --overwrite.", code="file-exists")
+                words = f"{out} exists already and is complete. Choose another name, or replace it with --overwrite."
+                raise RunError(words, code="file-exists")
             self._resume(settings)
         except BaseException:
             self._close()

@@ -224,7 +224,8 @@ def group_text(table: Table, column: str, gaps: Sequence[results.GroupGap] | Non
     rows = [(gap.value, gap.metric, gap.count, gap.rate.value, gap.difference, gap.p_value) for gap in gaps or ()]
     if rows:
         found = [row for row in rows if row[-1] < 0.05]
-        parts.append(Text(f"\n{len(found)} of {len(rows)} differences from all others are significant (Holm, 0.05)."))
+        words = f"{len(found)} of {len(rows)} differences between one value and all others"
+        parts.append(Text(f"\n{words} are significant (Holm, 0.05)."))
         measured = columns_of(
             {"metric": "text", "samples": "count", "value": "percent", "minus others": "points", "p (Holm)": "p"}
         )

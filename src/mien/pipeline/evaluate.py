@@ -67,7 +67,8 @@ def _check_column(by: str, faces: Dataset, split: str) -> None:
         known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
         raise DataError(f"The data has no column '{by}'." + known, code="columns")
     if faces.columns[by].ndim != 1:
-        raise DataError(f"Column {by} has {faces.columns[by].shape[1]} values a face; --by needs one.", code="columns")
+        words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; --by needs one."
+        raise DataError(words, code="columns")
     group_values(faces.columns[by])
 
 

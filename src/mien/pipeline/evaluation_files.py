@@ -88,7 +88,10 @@ class ReportInputs:
     def find(
         cls, path: Path, model: Predictor | str | os.PathLike[str] | None = None, split: str | None = None
     ) -> "ReportInputs":
-        """Find predictions in a run or evaluation folder or a file, and their model, the run's or this; DataError."""
+        """Find the predictions in a run folder, an evaluation folder or a file, and their model, by default the run's.
+
+        Raises DataError if there are no predictions, ModelError if there is no such model.
+        """
         is_file = path.is_file()
         file = path if is_file else find_predictions(path, split)
         predictions = read_predictions(file)

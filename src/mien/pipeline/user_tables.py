@@ -205,7 +205,8 @@ def read_groups(table: Path, images: Sequence[str]) -> tuple[dict[str, dict[str,
         if (index := find(row[at])) < 0:
             unknown.append(f"'{row[at]}' in line {line}")
         elif found.setdefault(images[index], row) != row:
-            raise DataError(f"{table.name} line {line}: {images[index]} is in a line above, differently.", code="group")
+            words = f"{table.name} line {line}: {images[index]} is also in a line above, with other values."
+            raise DataError(words, code="group")
     if not found:
         its = f"; it has {unknown[0]}" if unknown else ""
         raise DataError(f"{table.name} names none of the images, such as {images[0]}{its}.", code="group")

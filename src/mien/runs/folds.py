@@ -187,7 +187,8 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
             (begun != start and names_start, "another --from"),
         ):
             if differs:
-                raise RunError(f"{run.path} was started with {what}. Give it, or another --out.", code="run-other")
+                words = f"{run.path} was started with {what}. Give the same, or another --out."
+                raise RunError(words, code="run-other")
 
 
 def measure_folds(predictions: Predictions, folds: FoldPlan) -> Evaluation:

@@ -268,7 +268,8 @@ def _notices(table: StudyTable) -> Iterator[Notice]:
         if row.missing:
             yield Notice(f"Not finished: {row.missing} of the runs of {name}.", code="runs-missing")
         if row.failed:
-            yield Notice(f"{row.failed} of the runs of {name} failed in training: in no metric.", code="runs-failed")
+            words = f"{row.failed} of the runs of {name} failed in training and are not part of any metric."
+            yield Notice(words, code="runs-failed")
         if row.collapsed:
             words = f"Of the runs of {name}, {row.collapsed} did no better than always answering the largest class."
             yield Notice(words, code="no-better-than-one-class")
@@ -278,9 +279,11 @@ def _notices(table: StudyTable) -> Iterator[Notice]:
             yield Notice(words, code="comparison-incomplete")
     found = [each for compared in table.comparisons for by in compared.differences.values() for each in by.values()]
     if any(each.seeds == 1 for each in found):
-        yield Notice("With one seed, intervals cover only the choice of faces; another may differ.", code="one-seed")
+        words = "With one seed, intervals cover only the choice of faces. Another seed may reverse a small difference."
+        yield Notice(words, code="one-seed")
     if any(each.seeds == 2 for each in found):
-        yield Notice("With two seeds, the variation of training is hardly known. Train three.", code="two-seeds")
+        words = "With two seeds, the variation of training is hardly known: intervals may be too narrow. Train three."
+        yield Notice(words, code="two-seeds")
 
 
 class StudyProgress(StudyCallback):

@@ -71,7 +71,8 @@ class CompletedRun:
         try:
             return read_predictions(self.folder / PREDICTIONS)
         except DataError as error:
-            raise StudyError(f"{error} Remove {self.folder}; the study repeats this.", code="study-damaged") from None
+            words = f"{error} Remove the folder {self.folder}; the study then repeats the run."
+            raise StudyError(words, code="study-damaged") from None
 
 
 def read_completed(results: Path) -> dict[str, CompletedRun]:

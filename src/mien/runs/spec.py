@@ -144,7 +144,10 @@ class Study(StrictModel):
             raise ValueError(f"{who} has the baseline '{comparison.baseline}', which is not among its variants")
 
     def check_classes(self, of_data: tuple[str, ...], changes: Settings, comparisons: Sequence[ComparisonSpec]) -> None:
-        """Check the classes of metrics and of these comparisons for data of these classes; StudyError."""
+        """Check the classes of metrics and of these comparisons, for data of these classes.
+
+        Raises StudyError: no variant has the class of a metric, or variants of a comparison have different classes.
+        """
 
         def merged(scheme: str, before: tuple[str, ...]) -> tuple[str, ...]:
             found = parse_scheme(scheme or "all")
@@ -206,7 +209,8 @@ class Study(StrictModel):
         """Return the variant with this name. Raises :class:`StudyError` if there is none."""
         variants = {variant.name: variant for variant in self.variants}
         if name not in variants:
-            raise StudyError(f"Study '{self.name}' has no variant {name}.{nearest(name, variants)}", code="study-value")
+            words = f"The study '{self.name}' has no variant '{name}'.{nearest(name, variants)}"
+            raise StudyError(words, code="study-value")
         return variants[name]
 
     def seeds_of(self, variant: Variant) -> tuple[int, ...]:
@@ -266,7 +270,11 @@ def study_names() -> list[str]:
 
 
 def load_study(name: str | os.PathLike[str]) -> Study:
-    """Load a study by name or ``.toml`` file, and check all its recipes; StudyError, RecipeError."""
+    """Load a study by name or from a ``.toml`` file, and check every recipe in it.
+
+    Raises StudyError: no such study, invalid TOML, an unknown key, or contradicting variants; RecipeError: a variant
+    sets an unknown or impossible key, or names a missing file.
+    """
     return parse_study(_KIND.read(name), str(name), expand_home(name).parent)
 
 

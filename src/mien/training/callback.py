@@ -208,7 +208,8 @@ class Logger(Callback):
         local = os.environ.get("WANDB_MODE", "").lower() in {"offline", "disabled", "dryrun"}
         with self._in_one_line(kept=""):
             if name == "wandb" and not local and not package.login(prompt=False):
-                raise RunError("--log wandb: not logged in. Run wandb login, or set WANDB_MODE=offline.", code="logger")
+                words = "--log wandb: not logged in. Run `wandb login`, or log here with WANDB_MODE=offline."
+                raise RunError(words, code="logger")
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """See :class:`Callback`. The tracker is opened only now, because the run folder did not exist before."""

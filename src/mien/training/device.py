@@ -37,7 +37,8 @@ def check_device(name: str) -> None:
     has = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not has.get(name):
         known = [each for each in has if has[each]]
-        raise TrainingError(f"No device '{name}' on this machine.{nearest(name, known)}", code="device-unknown")
+        words = f"There is no device '{name}' on this machine.{nearest(name, known)}"
+        raise TrainingError(words, code="device-unknown")
 
 
 def sum_dtype(device: torch.device) -> torch.dtype:
@@ -146,7 +147,8 @@ def make_fabric(
         precision = "bf16" if accelerator != "mps" and _computes_bf16(on_gpu) else "fp32"
     count = process_count()
     if count > 1 and _left:
-        raise TrainingError("A program of torchrun can train once. Start it again for the next one.", code="processes")
+        words = "A program that torchrun starts can train once. Start it again for the next training."
+        raise TrainingError(words, code="processes")
     here = int(os.environ["LOCAL_WORLD_SIZE"]) if count > 1 else 1
     # Fabric writes advertisements to the log.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)

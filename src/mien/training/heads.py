@@ -291,7 +291,8 @@ def _ratings(dataset: Dataset) -> Floats:
     ratings = read_ratings(dataset, NAMES)
     blank = [name for at, name in enumerate(NAMES) if ratings is None or np.isnan(ratings[:, at]).all()]
     if ratings is None or blank:
-        raise DataError(f"{dataset.split[0]} has no ratings, -1..1, in {' and '.join(blank)}.", code="ratings-missing")
+        words = f"The {dataset.split[0]} split has no ratings, -1 to 1, in the columns {' and '.join(blank)}."
+        raise DataError(words, code="ratings-missing")
     return ratings
 
 

@@ -234,7 +234,8 @@ def check_resumable(run: RunFolder, recipe: Recipe, *, tunes: bool) -> None:
     if not (run.last.is_file() or run.best.is_file() or run.read_history()):
         return  # the process was killed while writing the files of the first epoch
     if run.best.is_file() and not run.last.is_file():
-        raise RunError(f"{run.path} has no checkpoint to resume, only weights. Tune it with --from.", code="run-other")
+        words = f"{run.path} has no checkpoint to resume, only weights. Fine-tune it with --from."
+        raise RunError(words, code="run-other")
     former, wanted = completed(run.read_recipe()), completed(recipe)
     own, given = former.model, wanted.model
     if own.file and given.file and own.settings["file_sha256"] != given.settings["file_sha256"]:
@@ -282,7 +283,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
 
 
 def _trained_with_other(what: str, run: RunFolder, own: str = "") -> RunError:
-    return RunError(f"{run.path} was trained with other {what}{own}; use those, or change --out.", code="run-other")
+    words = f"{run.path} was trained with other {what}{own}; resume it with those, or choose another --out."
+    return RunError(words, code="run-other")
 
 
 MIN_AGREEMENT = 0.9
@@ -355,5 +357,6 @@ def _mean_by_row(predictions: Sequence[tuple[Path, Predictions]], values: Sequen
 
 def _columns(name: str, known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     if set(known) != set(wanted):
-        raise DataError(f"Teacher {name} has {', '.join(known)}; needed are {', '.join(wanted)}.", code="teacher")
+        words = f"The teacher {name} has the classes {', '.join(known)}; it needs the student's: {', '.join(wanted)}."
+        raise DataError(words, code="teacher")
     return [known.index(each) for each in wanted]

@@ -161,13 +161,16 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
     if video.streams > 1:
         yield Notice(f"{path} has {video.streams} video streams; only the first is used.", code="video-streams")
     if video.resized:
-        yield Notice(f"{counted(video.resized, 'frame')} of {path} of another size get bars.", code="video-sizes")
+        words = f"{counted(video.resized, 'frame')} of {path} have another size: the annotated copy shows bars."
+        yield Notice(words, code="video-sizes")
     if video.damaged:
         gap = f", and {video.gap_seconds:.1f} s between its frames are missing" if video.gap_seconds else ""
-        yield Notice(f"{counted(video.damaged, 'frame')} of {path} are damaged{gap}.", code="video-damaged")
+        words = f"{counted(video.damaged, 'frame')} of {path} could not be decoded completely{gap}."
+        yield Notice(words, code="video-damaged")
     if video.missing_seconds:
         about = counted(round(video.missing_seconds * video.frame_rate), "frame")
-        yield Notice(f"{path} is truncated: {about} ({video.missing_seconds:.1f} s) are missing.", code="video-damaged")
+        words = f"{path} is truncated: about {about} ({video.missing_seconds:.1f} s) are missing at its end."
+        yield Notice(words, code="video-damaged")
     if no_faces:
         numbers = ", ".join(map(str, no_faces))
         message = f"Left out as not a face, or seen in one frame only: {counted(len(no_faces), 'track')}, {numbers}."
