@@ -152,7 +152,7 @@ CASES = [
     (read_kaggle, pixels(*GOOD[95:]), "pixels", "2,304 pixels (48x48)", "2,209"),
     (read_kaggle, pixels(), "pixels", "2,304", 0),
     (read_kaggle, pixels(*GOOD[1:], "x"), "pixels", "line 12"),
-    (read_kaggle, pixels(*GOOD[1:], "0.27"), "pixels", "0.27", "multiply by 255"),
+    (read_kaggle, pixels(*GOOD[1:], "0.27"), "pixels", "0.27", "multiply by 255 and round"),
     (read_kaggle, pixels("[7 7 7 ... 7]"), "pixels", "'...'"),
     (read_kaggle, pixels(*GOOD, label=9), "labels", "line 12: label 9", "0 angry, 1 disgust, 2 fear, 3 happy"),
     (read_kaggle, pixels(*GOOD, label=-1), "labels", "label -1"),

@@ -81,7 +81,7 @@ def test_a_metric_of_an_absent_class_is_undefined(make_predictions):
 
 @pytest.mark.parametrize("name", ["acuracy", "recall", "recall.", "auc.happy", "_ccc", "parts.txt:f"])
 def test_an_unknown_metric_is_refused(name):
-    with raises(DataError, "metric-unknown", name):
+    with raises(DataError, "metric-unknown", f"'{name}'", "Or your own: file.py:function"):
         find_metric(name)
 
 

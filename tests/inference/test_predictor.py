@@ -271,10 +271,10 @@ def test_providers_are_known_by_short_and_full_name():
 
 def test_a_missing_provider_is_one_line_that_lists_those_present(mien, face_folder, tmp_path, encode_video):
     for command in (("predict", face_folder / "test"), ("evaluate", "fast", "--data", face_folder)):
-        refused(mien(*command, "--provider", "tpu"), "provider", "cpu")
-    refused(mien("serve", "--provider", "tpu"), "provider", "cpu")
+        refused(mien(*command, "--provider", "tpu"), "provider", "'tpu'", "it has: cpu")
+    refused(mien("serve", "--provider", "tpu"), "provider", "'tpu'", "it has: cpu")
     clip = encode_video(tmp_path / "clip.mp4", [np.zeros((32, 32, 3), np.uint8)])
-    refused(mien("video", clip, "--provider", "tpu"), "provider", "cpu")
+    refused(mien("video", clip, "--provider", "tpu"), "provider", "'tpu'", "it has: cpu")
 
 
 @pytest.mark.skipif(AZURE not in onnxruntime.get_available_providers(), reason="onnxruntime has the CPU alone")

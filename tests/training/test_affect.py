@@ -122,7 +122,7 @@ def test_blank_cells_give_no_rating(rated, cells):
 
 def test_training_refuses_missing_or_impossible_ratings(recipe, rated, faces, rated_run, voted_run):
     in_train = np.where(rated.split == "train", rated.columns["arousal"], "")
-    with raises(DataError, "ratings-missing", "validation", "arousal."):
+    with raises(DataError, "ratings-missing", "The validation split", "columns", "arousal."):
         plan_training(recipe, replace(rated, columns={**rated.columns, "arousal": in_train}))
     with raises(DataError, "ratings-range", "found high of", str(rated.source[0])):
         read_ratings(replace(rated, columns={**rated.columns, "arousal": np.full(len(faces), "high")}), ("arousal",))
