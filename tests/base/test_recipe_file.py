@@ -1,3 +1,4 @@
+import json
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 import mien
 from mien.base.errors import RecipeError
 from mien.base.model_file import read_manifest
-from mien.base.recipe import Recipe, check_recipe, dump_recipe, list_recipes, load_recipe
+from mien.base.recipe import Recipe, check_recipe, dump_recipe, list_recipes, load_recipe, tuned
 from support import raises
 
 
@@ -122,6 +123,25 @@ def test_the_digest_follows_what_shapes_the_result_and_a_dump_names_every_key():
     assert load_recipe("study-b", ["tuning.layer_decay=0.9"]).digest != same.digest
     content = tomllib.loads(dump_recipe(Recipe()))
     assert (set(content), content["optim"]["betas"]) == (set(Recipe.model_fields), [0.9, 0.999])
+
+
+def test_a_recipe_knows_the_built_in_one_that_it_is_of(tmp_path):
+    file = tmp_path / "quick.toml"
+    file.write_text(dump_recipe(load_recipe("quick")))
+    built_in, own = load_recipe("quick", ["name=exp1"]), load_recipe(file)
+    copy = built_in.model_copy(update={"seed": 3})
+    assert [each.built_in for each in (built_in, copy, tuned(copy, own), own, Recipe(name="quick"))] == [
+        *["quick"] * 3, "", "",
+    ]  # fmt: skip
+    assert (load_recipe("quick") == own, load_recipe("quick").model_dump() == own.model_dump()) == (True, True)
+
+
+def test_a_recipes_schema_has_a_description_of_each_augmentation_and_nothing_of_papers():
+    schema = Recipe.model_json_schema()
+    assert '"cites"' not in json.dumps(schema)
+    keys = schema["$defs"]["AugmentRecipe"]["properties"]
+    assert {key for key, value in keys.items() if "description" not in value} == {"rotation_degrees", "name"}
+    assert keys["noise"]["description"] == "fraction of images with added Gaussian noise"
 
 
 SHIPPED = Path(mien.__file__).parent / "shipped"

@@ -170,6 +170,8 @@ def test_methods_leave_out_what_a_users_parts_replace(tmp_path):
     assert methods_text(find_run("fast"), {}, 1) == ""
     values = dict(hyperparameters(load_recipe("study-b", {"augment.mixup": 0.2}), {"augment": "mine.noise"}).rows)
     assert (values["optim.lr"], values["augment.mixup"], values["augment"]) == ("0.0001", "0.2", "mine.noise")
+    remixed = load_recipe("short", ["augment.file=a.py", "augment.name=f", "augment.remix=2"])
+    assert "augment.remix" not in dict(hyperparameters(remixed, {"augment": "mine.noise"}).rows)
     assert not {"augment.cutmix", "augment.flip", "optim.momentum", "name", "description"} & set(values)
 
 

@@ -74,6 +74,17 @@ def test_a_plan_notes_what_a_variant_changes_beside_its_own_optimizer(tmp_path, 
     assert own == "b: your own optimizer ignores optim.momentum."
 
 
+def test_a_recipe_file_may_need_what_each_variant_sets(tmp_path, faces, tiny_recipe_text):
+    (tmp_path / "mp.toml").write_text(f"{tiny_recipe_text}mixup_probability = 0.5\n")
+    text = 'name = "s"\ntitle = "S"\nrecipe = "mp.toml"\n'
+    text += "".join(
+        f'[[variants]]\nname = "{name}"\nset = {{ "augment.mixup" = {alpha} }}\n'
+        for name, alpha in (("a", 0.2), ("b", 0.4))
+    )
+    plan = make_plan(parse_study(text, "s", tmp_path), {(48, 1): faces})
+    assert [run.recipe.augment.mixup_probability for run in plan] == [0.5] * len(plan)
+
+
 @pytest.mark.parametrize(("old", "new", "changes", "kind", "code", "found"), [
     ("optim.lr = 1e30", 'model.name = "resnet81"', [], RecipeError, "model-unknown", "resnet18"),
     ("optim.lr = 1e30", "model.widths = [4, 4, 4, 4], model.convolutions = [1, 1, 1, 1], "

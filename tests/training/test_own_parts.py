@@ -349,6 +349,12 @@ def brighter(images, by, flip=True):
 
 def own_sgd(parameters, lr, momentum=0.5, weight_decay=0.0):
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+
+def smoothed(logits, labels, label_smoothing=0.2):
+    return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+def by_layer(parameters, lr, layer_decay=0.5):
+    return torch.optim.SGD(parameters, lr=lr)
 """
 
 
@@ -383,12 +389,19 @@ OPTIM, AUGMENT, LOSS = ([f"{table}.file=parts.py", f"{table}.name={name}"] for t
      {"loss-own": "label_smoothing, balance.focal_gamma"}),
     ("quick", [], {"optimizer": torch.optim.Adam, "augment": torch.clone, "loss": functional.cross_entropy}, {}),
     ("quick", ["optim.lr=0.2"], {"optimizer": torch.optim.Adam}, {"optimizer-own": "optim.lr"}),
+    ("quick", ["optim.name=adamw"], {"optimizer": torch.optim.Adam}, {"optimizer-own": "optim.name"}),
+    ("quick", ["name=exp1"], {"optimizer": torch.optim.Adam, "augment": torch.clone}, {}),
+    ("quick", ["loss.file=parts.py", "loss.name=smoothed", "label_smoothing=0.3"], {}, {"loss-own": "label_smoothing"}),
+    ("quick", ["optim.file=parts.py", "optim.name=by_layer", "tuning.layer_decay=0.7"], {},
+     {"optimizer-own": "tuning.layer_decay"}),
     ("mine.toml", LOSS, {}, {"loss-own": "label_smoothing"}),
+    ("teacher-vgg.toml", LOSS, {}, {"loss-own": "label_smoothing"}),
 ])  # fmt: skip
 def test_training_notes_changed_keys_that_own_parts_ignore(faces, recipe_of, base, settings, python, ignored):
     """Oracle: the arguments of the functions above, and what quick has already."""
     recipe_of(ARGUMENTS, [])
-    Path("tiny.toml").rename("mine.toml").write_text(Path("mine.toml").read_text().replace('"tiny"', '"mine"'))
+    for mine in ("mine.toml", "teacher-vgg.toml"):
+        Path(mine).write_text(Path("tiny.toml").read_text().replace('name = "tiny"\n', ""))
     recipe = load_recipe(base, settings)
     notices = TrainingJob(recipe).notices(plan_training(recipe, faces, Parts(**python)))
     expected = {code: f"your own {code[:-4]} ignores {keys}." for code, keys in ignored.items()}

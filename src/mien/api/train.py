@@ -428,7 +428,7 @@ def find_job(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, changes)
     elif changes:
-        recipe = check_recipe(recipe.model_dump(exclude_unset=True), recipe.name, changes)
+        recipe = check_recipe(recipe.model_dump(exclude_unset=True), recipe.name, changes, recipe.built_in)
     recipe.check_files()
     init_from = "default" if recipe.tuning.fit_head and init_from is None else init_from
     start = None if init_from is None else find_trained(init_from)

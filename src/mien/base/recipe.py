@@ -9,9 +9,10 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from string import digits
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -45,18 +46,18 @@ class Recipe(tables.StrictModel):
     epochs: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2, le=1_000_000)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    label_smoothing: tables.Fraction = tables.off("label smoothing {0:g}", "label-smoothing")
-    class_weights: Literal["none", "balanced", "effective"] | dict[str, tables.Weight] = tables.off(
-        "class weights ({0})",
+    label_smoothing: Annotated[tables.Fraction, tables.Said("label smoothing {0:g}", "label-smoothing")] = 0.0
+    class_weights: Annotated[
+        Literal["none", "balanced", "effective"] | dict[str, tables.Weight], tables.Said("class weights ({0})")
+    ] = Field(
         default="none",
         description="balanced: N / (K n_c), which gives all classes equal weight; effective: Cui et al. "
         "2019; or a table {disgust = 5.0}; classes not in it have weight 1",
     )
-    self_adaptive: tables.Probability = tables.off(
-        "self-adaptive targets ({0:g})",
-        "self-adaptive",
+    self_adaptive: Annotated[tables.Probability, tables.Said("self-adaptive targets ({0:g})", "self-adaptive")] = Field(
+        default=0.0,
         description="self-adaptive training (Huang et al. 2020): weight of the model's own predictions in the targets; "
-        "they move by a tenth each time a face is seen, from 30% of the steps on",
+        "they move by a tenth each time a face is seen, from 30% of the steps on; 0 is off",
     )
     ema_decay: tables.Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
     recalibrate_bn: bool = Field(
@@ -146,6 +147,11 @@ class Recipe(tables.StrictModel):
                         raise ValueError(f"{table}.{name} = {getattr(values, name)} needs {rule.needs}")
         return self
 
+    @cached_property
+    def built_in(self) -> str:
+        """Name of the built-in recipe that this one was loaded from, whatever was changed; ``""`` for others."""
+        return ""
+
     def resolved(self) -> dict[str, Any]:
         """Return every key with its value, JSON-ready. ``nesterov`` is missing if the optimiser has no momentum."""
         content = self.model_dump(mode="json")
@@ -194,13 +200,14 @@ class Recipe(tables.StrictModel):
         return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
 
-SAID: dict[str, Any] = {
-    f"{table}{key}": info.json_schema_extra | {"default": info.default}
+SAID: dict[str, tables.Said] = {
+    f"{table}{key}": said
     for table, kind in (("", Recipe), ("augment.", tables.AugmentRecipe), ("balance.", tables.BalanceRecipe))
     for key, info in kind.model_fields.items()
-    if isinstance(info.json_schema_extra, dict)
+    for said in info.metadata
+    if isinstance(said, tables.Said)
 }
-"""Keys that are :func:`tables.off` by default: their words, what these cite, and the default."""
+"""Keys that are off by default, with a paper's words for them."""
 LOSS_KEYS: tuple[str, ...] = tuple(key for key in SAID if not key.startswith("augment."))
 
 Change = str | tuple[str, Any]
@@ -247,16 +254,19 @@ def load_recipe(name: str | os.PathLike[str], changes: Settings = ()) -> Recipe:
             if isinstance(values, Mapping) and isinstance(file := values.get("file"), str) and file:
                 # Paths in a recipe are relative to it; paths given by --set are relative to the working folder.
                 content[table] = {**values, "file": str(expand_home(name).parent / file)}
-    return check_recipe(content, name, changes)
+    return check_recipe(content, name, changes, "" if is_path(name) else name)
 
 
-def check_recipe(content: Mapping[str, Any], origin: str, changes: Settings = ()) -> Recipe:
+def check_recipe(content: Mapping[str, Any], origin: str, changes: Settings = (), built_in: str = "") -> Recipe:
     """Apply changes to a recipe's content and check it. Errors name ``origin``. Raises :class:`RecipeError`."""
     settings = as_pairs(changes)
     changed = _without_other_model(dict(content), settings)
     for key, value in settings:
         changed = _with(changed, key.split("."), value, key)
-    return _KIND.check(Recipe, changed, origin)
+    recipe = _KIND.check(Recipe, changed, origin)
+    # As a cached property, it is in no file and equality ignores it.
+    vars(recipe)["built_in"] = built_in
+    return recipe
 
 
 def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -287,7 +297,7 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Settings = ()) -> Recipe:
         elif key.startswith(("model", "input")):
             raise RecipeError(f"--set {key}: fine-tuning keeps the run's network and input.", code="recipe-value")
     content = {**recipe.model_dump(mode="json"), "model": model, "input": trained.input.model_dump(mode="json")}
-    return check_recipe(content, f"for tuning {trained.name}")
+    return check_recipe(content, f"for tuning {trained.name}", built_in=recipe.built_in)
 
 
 def dotted(

@@ -143,37 +143,69 @@ class ScheduleRecipe(StrictModel):
     )
 
 
-def off(said: str, cites: str = "", default: Any = 0.0, **settings: Any) -> Any:
-    """Return the field of a key that is off by default. A paper says it in the words ``said``, of the value {0} or its
-    percentage {1}, and ``cites`` an entry of ``references.bib``. A user's loss replaces those outside ``[augment]``.
+class Said(NamedTuple):
+    """The words of a paper for a key that is off by default, for the value {0} or its percentage {1}.
+
+    ``cites`` is an entry of ``references.bib``. A user's loss replaces the keys outside ``[augment]``.
     """
-    return Field(default=default, json_schema_extra={"said": said, "cites": cites}, **settings)
+
+    words: str
+    cites: str = ""
 
 
-_MIXES = OnlyWith("augment.mixup or augment.cutmix", lambda r: bool(r.augment.mixup or r.augment.cutmix))
+MIXES = ("mixup", "cutmix", "mixup_probability", "mixup_off_epochs")
+"""Keys of ``[augment]`` that a user's augmentation does not replace."""
+
+_mixed = OnlyWith("augment.mixup or augment.cutmix", lambda r: bool(r.augment.mixup or r.augment.cutmix))
 
 
 class AugmentRecipe(OwnPart):
     """Random augmentation in each epoch, off by default; a function in ``file`` replaces all but mixup and cutmix."""
 
-    flip: bool = off("mirrored", "", False, description="half of the images, the other half in the next epoch")
-    translate: Fraction = off("shifted by up to {1:g}% of the side")
-    rotation_degrees: float = off("rotated by up to {0:g} degrees", ge=0, le=180)
-    scale: Fraction = off("zoomed by up to {1:g}%")
-    shear: Fraction = off("sheared by up to {1:g}%", description="horizontal shift as a fraction of the height")
-    brightness: Probability = off("changed in brightness by up to {1:g}% of white")
-    brightness_range: tuple[Factor, Factor] = off("multiplied in brightness by {0[0]:g} to {0[1]:g}", "", (1.0, 1.0))
-    contrast: Fraction = off("changed in contrast by up to {1:g}%")
-    random_erasing: Probability = off("erased in a rectangle ({1:g}%)", "random-erasing")
-    blur: Probability = off("blurred ({1:g}%)")
-    noise: Probability = off("made noisy ({1:g}%)")
-    low_resolution: Probability = off("reduced in resolution ({1:g}%)")
-    mixup: Weight = off("mixed by mixup (alpha {0:g})", "mixup", description="alpha of the Beta distribution")
-    cutmix: Weight = off("mixed by cutmix (alpha {0:g})", "cutmix", description="alpha of the Beta distribution")
-    mixup_probability: Annotated[Probability, _MIXES] = Field(
+    flip: Annotated[bool, Said("mirrored")] = Field(
+        default=False, description="mirror half of the images in one epoch, the other half in the next"
+    )
+    translate: Annotated[Fraction, Said("shifted by up to {1:g}% of the side")] = Field(
+        default=0.0, description="largest shift, as a fraction of the side"
+    )
+    rotation_degrees: Annotated[float, Said("rotated by up to {0:g} degrees")] = Field(default=0.0, ge=0, le=180)
+    scale: Annotated[Fraction, Said("zoomed by up to {1:g}%")] = Field(
+        default=0.0, description="zoom between 1 - scale and 1 + scale"
+    )
+    shear: Annotated[Fraction, Said("sheared by up to {1:g}%")] = Field(
+        default=0.0, description="largest shear: horizontal shift as a fraction of the height"
+    )
+    brightness: Annotated[Probability, Said("changed in brightness by up to {1:g}% of white")] = Field(
+        default=0.0, description="largest change, as a fraction of white"
+    )
+    brightness_range: Annotated[tuple[Factor, Factor], Said("multiplied in brightness by {0[0]:g} to {0[1]:g}")] = (
+        Field(default=(1.0, 1.0), description="[0.2, 1.2]: grey values are multiplied by 0.2 to 1.2")
+    )
+    contrast: Annotated[Fraction, Said("changed in contrast by up to {1:g}%")] = Field(
+        default=0.0, description="contrast between 1 - contrast and 1 + contrast"
+    )
+    random_erasing: Annotated[Probability, Said("erased in a rectangle ({1:g}%)", "random-erasing")] = Field(
+        default=0.0, description="fraction of images that lose a rectangle"
+    )
+    blur: Annotated[Probability, Said("blurred ({1:g}%)")] = Field(
+        default=0.0, description="fraction of images that are blurred"
+    )
+    noise: Annotated[Probability, Said("made noisy ({1:g}%)")] = Field(
+        default=0.0, description="fraction of images with added Gaussian noise"
+    )
+    low_resolution: Annotated[Probability, Said("reduced in resolution ({1:g}%)")] = Field(
+        default=0.0, description="fraction of images reduced to a lower resolution"
+    )
+    mixup: Annotated[Weight, Said("mixed by mixup (alpha {0:g})", "mixup")] = Field(
+        default=0.0, description="alpha of the Beta distribution; 0 is off"
+    )
+    cutmix: Annotated[Weight, Said("mixed by cutmix (alpha {0:g})", "cutmix")] = Field(
+        default=0.0, description="alpha of the Beta distribution; 0 is off"
+    )
+    mixup_probability: Annotated[Probability, _mixed] = Field(
         default=1.0, description="fraction of batches that mixup and cutmix change"
     )
-    mixup_off_epochs: Annotated[Fraction, _MIXES] = Field(
+    mixup_off_epochs: Annotated[Fraction, _mixed] = Field(
         default=0.0, description="last fraction of epochs without mixup and cutmix"
     )
 
@@ -202,8 +234,12 @@ class BalanceRecipe(StrictModel):
     effective_beta: Annotated[
         Fraction, OnlyWith("class_weights = 'effective'", lambda r: r.class_weights == "effective")
     ] = Field(default=0.999, description="beta of class_weights = effective")
-    focal_gamma: float = off("focal loss with gamma {0:g}", "focal", ge=0, description="2 as in the paper")
-    logit_adjustment: float = off("logit adjustment {0:g}", "logit-adjustment", ge=0, description="1 as in the paper")
+    focal_gamma: Annotated[float, Said("focal loss with gamma {0:g}", "focal")] = Field(
+        default=0.0, ge=0, description="focal loss: 0 is cross-entropy, 2 as in the paper"
+    )
+    logit_adjustment: Annotated[float, Said("logit adjustment {0:g}", "logit-adjustment")] = Field(
+        default=0.0, ge=0, description="tau of Menon et al.: 0 is off, 1 as in the paper"
+    )
 
 
 class DistillRecipe(StrictModel):

@@ -141,6 +141,7 @@ class Table:
 
         In long rows, intervals are below their values.
         With a caption, by default the table's, it is in a ``table`` with a label, by default ``tab:NAME``.
+        There, a wide one has narrow gaps and is scaled to the page. A ``tabular`` alone is not narrowed or scaled.
         """
         texts, formats = [*self._texts()], [column.format for column in self.columns]
         letters = sum(3 + max(map(len, cells)) for cells in zip(*texts, strict=True))
@@ -149,7 +150,7 @@ class Table:
             heads = [each.heading.rpartition(" ") for each in self.columns]
             pairs = [[(escape(first), escape(last)) for first, _, last in heads]]
             pairs += [[wording.two_lines(*each) for each in zip(row, formats, strict=True)] for row in self.rows]
-            rows = [[[*line] for line in zip(*row, strict=True) if any(line)] for row in pairs]
+            rows = [[[*line] for at, line in enumerate(zip(*row, strict=True)) if not at or any(line)] for row in pairs]
         for place, name in self.best:
             cells, at = rows[place + 1][0], [column.name for column in self.columns].index(name)
             cells[at] = f"\\textbf{{{cells[at]}}}"

@@ -106,7 +106,6 @@ class PlannedRun:
         start_digest: SHA-256 of the file with initial weights, if not from a parent; ``""`` for none.
         targets_fingerprint: fingerprints of the votes and ratings that outputs are trained on; ``""`` for none.
         model: built-in model that provides the initial weights.
-        base: name of the recipe that the variant changes.
     """
 
     variant: str
@@ -118,7 +117,6 @@ class PlannedRun:
     start_digest: str = ""
     targets_fingerprint: str = ""
     model: RunFolder | None = None
-    base: str = ""
 
     @cached_property
     def key(self) -> str:

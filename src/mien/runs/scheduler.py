@@ -18,7 +18,7 @@ from typing import Any
 
 from mien.base.errors import MienError, ModelError, Notice, RecipeError, StudyError
 from mien.base.processes import available_cores, start_ray
-from mien.base.recipe import Settings, load_recipe
+from mien.base.recipe import Settings
 from mien.base.run_folder import find_trained
 from mien.data.read import write_entry
 from mien.models.registry import completed
@@ -230,9 +230,7 @@ def notices_of(runs: Sequence[PlannedRun]) -> list[Notice]:
     return [
         Notice(f"{name}: {each}", code=each.code)
         for name, run in reversed({run.variant: run for run in reversed(runs)}.items())
-        for each in recipe_warnings(
-            run.recipe, base=run.base, from_run=bool(run.parent or run.model), train_faces=run.train_faces
-        )
+        for each in recipe_warnings(run.recipe, from_run=bool(run.parent or run.model), train_faces=run.train_faces)
     ]
 
 
@@ -263,5 +261,4 @@ def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, chang
         start_digest="" if weights is None else file_digest(weights),
         targets_fingerprint=" ".join(target_fingerprints(plan.recipe, plan.dataset).values()),
         model=model,
-        base=load_recipe(variant.recipe or study.recipe).name,
     )

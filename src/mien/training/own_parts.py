@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from mien.base.errors import Notice, TrainingError, reason_of
 from mien.base.preprocess import InputSpec, denormalise, normalise
-from mien.base.recipe import LOSS_KEYS, Recipe, list_recipes, load_recipe
-from mien.base.recipe_tables import OWN_PARTS, AugmentRecipe, OptimRecipe, OwnPart
+from mien.base.recipe import LOSS_KEYS, Recipe, load_recipe
+from mien.base.recipe_tables import MIXES, OWN_PARTS, AugmentRecipe, OptimRecipe, OwnPart
 from mien.models.own import own_function, taken_keys
 from mien.training.batches import Batch
 from mien.training.losses import LossFunction
@@ -21,10 +21,9 @@ from mien.training.losses import LossFunction
 Augmentation = Callable[[Tensor], Tensor]
 OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
-_MIXES = tuple(key for key in AugmentRecipe.model_fields if "mix" in key)
 _REPLACED = {
     "loss": LOSS_KEYS,
-    "augment": tuple(f"augment.{key}" for key in AugmentRecipe.model_fields if key not in _MIXES),
+    "augment": tuple(f"augment.{key}" for key in AugmentRecipe.model_fields if key not in MIXES),
     "optim": (*(f"optim.{key}" for key in OptimRecipe.model_fields if key != "clip_norm"), "tuning.layer_decay"),
 }
 """Keys of a recipe without effect beside a user's part of a table, unless its function takes them."""
@@ -91,7 +90,7 @@ class Parts:
         """Return the recipe for making batches; a user's augmentation leaves only the recipe's mixup and cutmix."""
         if self.augment is None:
             return recipe
-        kept = {name: getattr(recipe.augment, name) for name in _MIXES}
+        kept = {name: getattr(recipe.augment, name) for name in MIXES}
         return recipe.model_copy(update={"augment": AugmentRecipe(**kept)})
 
     def augmented(self, batches: Iterable[Batch], spec: InputSpec) -> Iterator[Batch]:
@@ -126,18 +125,19 @@ class Parts:
 NO_PARTS = Parts()
 
 
-def ignored_keys(recipe: Recipe, from_python: Container[str] = (), base: str = "") -> Iterator[Notice]:
+def ignored_keys(recipe: Recipe, from_python: Container[str] = ()) -> Iterator[Notice]:
     """Yield a notice for each user's part that ignores changed keys of the recipe; parts ``from_python`` take none.
 
-    Keys are changed from the built-in recipe called ``base``, by default like the recipe, or else from the defaults.
+    Keys are changed from the built-in recipe that was loaded, or else from the defaults.
     """
-    origin = load_recipe(base) if (base := base or recipe.name) in list_recipes() else Recipe()
+    origin = load_recipe(recipe.built_in) if recipe.built_in else Recipe()
     for table, part in zip(OWN_PARTS, ("loss", "augment", "optimizer"), strict=True):
         own: OwnPart = getattr(recipe, table)
         if part in from_python or own.file:
-            taken = OwnPart.model_fields.keys() | (set() if part in from_python else taken_keys(own, table))
+            names = set() if part in from_python else OwnPart.model_fields.keys() | taken_keys(own, table)
+            taken = {f"{table}.{name}" for name in names} | {f"{table}.file_sha256"}
             changed = [key for key in _REPLACED[table] if attrgetter(key)(recipe) != attrgetter(key)(origin)]
-            if ignored := [key for key in changed if key.rpartition(".")[2] not in taken]:
+            if ignored := [key for key in changed if key not in taken]:
                 yield Notice(f"your own {part} ignores {', '.join(ignored)}.", code=f"{part}-own")
 
 

@@ -124,10 +124,10 @@ def check_images(dataset: Dataset, recipe: Recipe) -> None:
 
 
 def recipe_warnings(
-    recipe: Recipe, *parts: str, base: str = "", from_run: bool = False, train_faces: int | None = None
+    recipe: Recipe, *parts: str, from_run: bool = False, train_faces: int | None = None
 ) -> Iterator[Notice]:
-    """Yield notices to read before training, one sentence each; ``parts`` and ``base`` are :func:`ignored_keys`'s."""
-    yield from ignored_keys(recipe, parts, base)
+    """Yield notices to read before training, one sentence each; ``parts`` are given from Python."""
+    yield from ignored_keys(recipe, parts)
     frozen = recipe.tuning.frozen_epochs
     if frozen and not from_run and starts_from_scratch(recipe.model):
         words = f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: start from trained ones with --from RUN"
