@@ -56,6 +56,12 @@ def test_the_answer_follows_the_rule(shares, answer, text, alternatives):
     assert (content["unsure"], content["not_a_face"], content["alternatives"]) == (unsure, not_a_face, alternatives)
 
 
+def test_a_failing_property_of_a_prediction_is_no_empty_value(monkeypatch):
+    monkeypatch.setattr(Prediction, "in_doubt", property(lambda self: self.missing))
+    with pytest.raises(AttributeError, match="missing"):
+        said(happy=0.9).to_dict()
+
+
 def test_what_people_would_say_is_the_default(voted_run, voted_faces):
     """Oracle: the graph's logits, asked by hand."""
     images = np.asarray(voted_faces.images[:8])

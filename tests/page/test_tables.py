@@ -17,7 +17,7 @@ from mien.evaluation.estimates import break_down, evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.page.page import Column, Table
-from mien.page.terminal import as_text, evaluation_text, group_text, rich_table, subsets_table
+from mien.page.terminal import as_text, evaluation_text, group_text, least_width, rich_table, subsets_table
 from mien.page.wording import Cell, interval, shown, with_interval
 from mien.video.timeline import clock
 from support import raises
@@ -100,6 +100,23 @@ def test_a_long_row_has_intervals_below_their_values():
     assert all(f"{line} \\\\\n" in long for line in lines)
     assert as_text(rich_table(Table("t", columns, [row]))).count("25.0–75.0%") == 12, "no column is cut off"
     assert "cross\\_entropy-of-seed-0 & 50.0\\% [25.0--75.0\\%] & 50.0\\% [25.0--75.0\\%] \\\\\n" in short
+
+
+def test_an_empty_row_of_a_long_table_is_a_row_in_latex():
+    """Oracle: a line of LaTeX for each row, and a gap only between rows."""
+    columns = tuple(Column(f"a long heading {n}", "text") for n in range(9))
+    lines = Table("t", columns, [("",) * 9, ("x",) * 9, ("",) * 9]).to_latex().splitlines()
+    empty, gap = " & " * 8 + " \\\\", "\\addlinespace"
+    body = lines[lines.index("\\midrule") + 1 : lines.index("\\bottomrule")]
+    assert [line for line in body if line != gap] == [empty, " & ".join("x" * 9) + " \\\\", empty]
+    assert body[-1] != gap
+
+
+def test_measuring_a_table_leaves_it_as_it_is():
+    table = rich_table(Table("t", (Column("x", "text"),), [("a",)]))
+    table.columns[0].width = 7
+    assert (least_width(table, 80), table.columns[0].width) == (80, 7)
+    assert as_text(rich_table(Table("t", (), []))).strip() == ""
 
 
 class Cells(HTMLParser):

@@ -197,7 +197,7 @@ class Prediction:
             "source": self.source,
             **({} if score is None else {"box": self.box.to_dict(), "detection_score": score}),
             **({"landmarks": landmarks} if landmarks else {}),
-            **{name: getattr(self, name, self.further.get(name)) for name in self.fields},
+            **{name: self.further[name] if name in self.further else getattr(self, name) for name in self.fields},
             "alternatives": list(self.alternatives),
             "probabilities": self.probabilities,
         }

@@ -8,6 +8,7 @@ import numpy as np
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
+from rich.table import Column as RichColumn
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -273,10 +274,10 @@ def least_width(renderable: Any, width: int) -> int:
     """Return the width, or a larger one at which rich cuts no column off; first columns may be folded."""
     if not isinstance(renderable, RichTable):
         return max([width, *(least_width(each, width) for each in getattr(renderable, "renderables", ()))])
-    console, first = Console(width=1000), renderable.columns[0]
-    first.width = first.min_width
+    console, first = Console(width=1000), next(iter(renderable.columns), RichColumn())
+    kept, first.width = first.width, first.min_width
     found = Measurement.get(console, console.options, renderable).minimum
-    first.width = None
+    first.width = kept
     return max(width, found)
 
 
