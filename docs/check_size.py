@@ -19,7 +19,7 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 33_755,
+    "lines of src/mien": 33_760,
     "files of src/mien": 169,
     "lines of tests": 24_100,
     "lines of code in src/mien, without docstrings, comments and blank lines": 22_560,

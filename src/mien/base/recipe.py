@@ -9,10 +9,10 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from string import digits
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -46,22 +46,22 @@ class Recipe(tables.StrictModel):
     epochs: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2, le=1_000_000)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    label_smoothing: Annotated[tables.Fraction, tables.Said("label smoothing {0:g}", "label-smoothing")] = 0.0
-    class_weights: Annotated[
-        Literal["none", "balanced", "effective"] | dict[str, tables.Weight], tables.Said("class weights ({0})")
-    ] = Field(
+    label_smoothing: tables.Fraction = tables.off("label smoothing {0:g}", cites="label-smoothing")
+    class_weights: Literal["none", "balanced", "effective"] | dict[str, tables.Weight] = tables.off(
+        "class weights ({0})",
         default="none",
         description="balanced: N / (K n_c), which gives all classes equal weight; effective: Cui et al. "
         "2019; or a table {disgust = 5.0}; classes not in it have weight 1",
     )
-    self_adaptive: Annotated[tables.Probability, tables.Said("self-adaptive targets ({0:g})", "self-adaptive")] = Field(
-        default=0.0,
+    self_adaptive: tables.Probability = tables.off(
+        "self-adaptive targets ({0:g})",
+        cites="self-adaptive",
         description="self-adaptive training (Huang et al. 2020): weight of the model's own predictions in the targets; "
         "they move by a tenth each time a face is seen, from 30% of the steps on; 0 is off",
     )
     ema_decay: tables.Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
     recalibrate_bn: bool = Field(
-        default=False, description="recalculate batch-norm statistics on 4,096 training faces without augmentation"
+        False, description="recalculate batch-norm statistics on 4,096 unaugmented training faces"
     )
     progressive_resizing: tuple[tuple[tables.Probability, int], ...] = Field(
         default=(), description="[[0.4, 28], [0.7, 36]]: train at 28 px until 40% of the run, at 36 px until 70%"
@@ -200,14 +200,13 @@ class Recipe(tables.StrictModel):
         return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
 
-SAID: dict[str, tables.Said] = {
-    f"{table}{key}": said
+SAID: dict[str, tuple[str, str]] = {
+    f"{table}{key}": info.json_schema_extra.args
     for table, kind in (("", Recipe), ("augment.", tables.AugmentRecipe), ("balance.", tables.BalanceRecipe))
     for key, info in kind.model_fields.items()
-    for said in info.metadata
-    if isinstance(said, tables.Said)
+    if isinstance(info.json_schema_extra, partial)
 }
-"""Keys that are off by default, with a paper's words for them."""
+"""Keys that are :func:`tables.off` by default, with a paper's words for them and what these cite."""
 LOSS_KEYS: tuple[str, ...] = tuple(key for key in SAID if not key.startswith("augment."))
 
 Change = str | tuple[str, Any]
@@ -264,7 +263,6 @@ def check_recipe(content: Mapping[str, Any], origin: str, changes: Settings = ()
     for key, value in settings:
         changed = _with(changed, key.split("."), value, key)
     recipe = _KIND.check(Recipe, changed, origin)
-    # As a cached property, it is in no file and equality ignores it.
     vars(recipe)["built_in"] = built_in
     return recipe
 

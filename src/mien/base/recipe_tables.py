@@ -1,6 +1,7 @@
 """The tables of a recipe: network, optimiser, schedule, augmentation, and so on, each a strict value."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -133,28 +134,27 @@ class ScheduleRecipe(StrictModel):
         default=0.0, description="cosine, one-cycle: final rate as a fraction of lr"
     )
     step_epochs: Annotated[int, _schedule("step")] = Field(
-        default=10, ge=1, description="step: epochs between two cuts of the learning rate"
+        10, ge=1, description="step: epochs between two cuts of the rate"
     )
     factor: Annotated[float, _schedule("step", "plateau")] = Field(
         default=0.1, gt=0, lt=1, description="step, plateau: each cut multiplies the rate by this"
     )
     patience: Annotated[int, _schedule("plateau")] = Field(
-        default=3, ge=1, description="plateau: epochs without a better loss before a cut"
+        3, ge=1, description="epochs without a better loss before a cut"
     )
 
 
-class Said(NamedTuple):
-    """The words of a paper for a key that is off by default, for the value {0} or its percentage {1}.
-
-    ``cites`` is an entry of ``references.bib``. A user's loss replaces the keys outside ``[augment]``.
-    """
-
-    words: str
-    cites: str = ""
+def _said(words: str, cites: str, schema: dict[str, Any]) -> None:
+    """Leave the JSON schema of a key as it is; a paper says the value {0}, or its percentage {1}, in these words."""
 
 
-MIXES = ("mixup", "cutmix", "mixup_probability", "mixup_off_epochs")
-"""Keys of ``[augment]`` that a user's augmentation does not replace."""
+def off(words: str, description: str | None = None, cites: str = "", *, default: Any = 0.0, **settings: Any) -> Any:
+    """Return the field of a key that is off by default; a user's loss replaces those outside ``[augment]``."""
+    return Field(default=default, description=description, json_schema_extra=partial(_said, words, cites), **settings)
+
+
+MIXES = tuple(f"augment.{key}" for key in ("mixup", "cutmix", "mixup_probability", "mixup_off_epochs"))
+"""Keys that a user's augmentation does not replace."""
 
 _mixed = OnlyWith("augment.mixup or augment.cutmix", lambda r: bool(r.augment.mixup or r.augment.cutmix))
 
@@ -162,52 +162,28 @@ _mixed = OnlyWith("augment.mixup or augment.cutmix", lambda r: bool(r.augment.mi
 class AugmentRecipe(OwnPart):
     """Random augmentation in each epoch, off by default; a function in ``file`` replaces all but mixup and cutmix."""
 
-    flip: Annotated[bool, Said("mirrored")] = Field(
-        default=False, description="mirror half of the images in one epoch, the other half in the next"
+    flip: bool = off("mirrored", "mirror half of the images in one epoch, the other half in the next", default=False)
+    translate: Fraction = off("shifted by up to {1:g}% of the side", "largest shift, as a fraction of the side")
+    rotation_degrees: float = off("rotated by up to {0:g} degrees", ge=0, le=180)
+    scale: Fraction = off("zoomed by up to {1:g}%", "zoom between 1 - scale and 1 + scale")
+    shear: Fraction = off("sheared by up to {1:g}%", "largest shear: horizontal shift as a fraction of the height")
+    brightness: Probability = off(
+        "changed in brightness by up to {1:g}% of white", "largest change, a fraction of white"
     )
-    translate: Annotated[Fraction, Said("shifted by up to {1:g}% of the side")] = Field(
-        default=0.0, description="largest shift, as a fraction of the side"
+    brightness_range: tuple[Factor, Factor] = off(
+        "multiplied in brightness by {0[0]:g} to {0[1]:g}", "[0.2, 1.2]: grey times 0.2 to 1.2", default=(1.0, 1.0)
     )
-    rotation_degrees: Annotated[float, Said("rotated by up to {0:g} degrees")] = Field(default=0.0, ge=0, le=180)
-    scale: Annotated[Fraction, Said("zoomed by up to {1:g}%")] = Field(
-        default=0.0, description="zoom between 1 - scale and 1 + scale"
+    contrast: Fraction = off("changed in contrast by up to {1:g}%", "contrast between 1 - contrast and 1 + contrast")
+    random_erasing: Probability = off(
+        "erased in a rectangle ({1:g}%)", "fraction that loses a rectangle", "random-erasing"
     )
-    shear: Annotated[Fraction, Said("sheared by up to {1:g}%")] = Field(
-        default=0.0, description="largest shear: horizontal shift as a fraction of the height"
-    )
-    brightness: Annotated[Probability, Said("changed in brightness by up to {1:g}% of white")] = Field(
-        default=0.0, description="largest change, as a fraction of white"
-    )
-    brightness_range: Annotated[tuple[Factor, Factor], Said("multiplied in brightness by {0[0]:g} to {0[1]:g}")] = (
-        Field(default=(1.0, 1.0), description="[0.2, 1.2]: grey values are multiplied by 0.2 to 1.2")
-    )
-    contrast: Annotated[Fraction, Said("changed in contrast by up to {1:g}%")] = Field(
-        default=0.0, description="contrast between 1 - contrast and 1 + contrast"
-    )
-    random_erasing: Annotated[Probability, Said("erased in a rectangle ({1:g}%)", "random-erasing")] = Field(
-        default=0.0, description="fraction of images that lose a rectangle"
-    )
-    blur: Annotated[Probability, Said("blurred ({1:g}%)")] = Field(
-        default=0.0, description="fraction of images that are blurred"
-    )
-    noise: Annotated[Probability, Said("made noisy ({1:g}%)")] = Field(
-        default=0.0, description="fraction of images with added Gaussian noise"
-    )
-    low_resolution: Annotated[Probability, Said("reduced in resolution ({1:g}%)")] = Field(
-        default=0.0, description="fraction of images reduced to a lower resolution"
-    )
-    mixup: Annotated[Weight, Said("mixed by mixup (alpha {0:g})", "mixup")] = Field(
-        default=0.0, description="alpha of the Beta distribution; 0 is off"
-    )
-    cutmix: Annotated[Weight, Said("mixed by cutmix (alpha {0:g})", "cutmix")] = Field(
-        default=0.0, description="alpha of the Beta distribution; 0 is off"
-    )
-    mixup_probability: Annotated[Probability, _mixed] = Field(
-        default=1.0, description="fraction of batches that mixup and cutmix change"
-    )
-    mixup_off_epochs: Annotated[Fraction, _mixed] = Field(
-        default=0.0, description="last fraction of epochs without mixup and cutmix"
-    )
+    blur: Probability = off("blurred ({1:g}%)", "fraction of images that are blurred")
+    noise: Probability = off("made noisy ({1:g}%)", "fraction of images with added Gaussian noise")
+    low_resolution: Probability = off("reduced in resolution ({1:g}%)", "fraction of images at a lower resolution")
+    mixup: Weight = off("mixed by mixup (alpha {0:g})", "alpha of the Beta distribution; 0 is off", "mixup")
+    cutmix: Weight = off("mixed by cutmix (alpha {0:g})", "alpha of the Beta distribution; 0 is off", "cutmix")
+    mixup_probability: Annotated[Probability, _mixed] = Field(1.0, description="fraction of batches that are mixed")
+    mixup_off_epochs: Annotated[Fraction, _mixed] = Field(0.0, description="last fraction of epochs without mixing")
 
     @field_validator("brightness_range")
     @classmethod
@@ -234,11 +210,9 @@ class BalanceRecipe(StrictModel):
     effective_beta: Annotated[
         Fraction, OnlyWith("class_weights = 'effective'", lambda r: r.class_weights == "effective")
     ] = Field(default=0.999, description="beta of class_weights = effective")
-    focal_gamma: Annotated[float, Said("focal loss with gamma {0:g}", "focal")] = Field(
-        default=0.0, ge=0, description="focal loss: 0 is cross-entropy, 2 as in the paper"
-    )
-    logit_adjustment: Annotated[float, Said("logit adjustment {0:g}", "logit-adjustment")] = Field(
-        default=0.0, ge=0, description="tau of Menon et al.: 0 is off, 1 as in the paper"
+    focal_gamma: float = off("focal loss with gamma {0:g}", "0 is cross-entropy, 2 as in the paper", "focal", ge=0)
+    logit_adjustment: float = off(
+        "logit adjustment {0:g}", "tau of Menon et al.: 0 is off, 1 as in the paper", "logit-adjustment", ge=0
     )
 
 
@@ -247,7 +221,7 @@ class DistillRecipe(StrictModel):
 
     temperature: float = Field(default=3.0, gt=0, description="temperature of the teachers' and student's softmax")
     alpha: float = Field(
-        default=0.9, gt=0, le=1, description="weight of the distillation loss; that of labels and votes is 1 - alpha"
+        0.9, gt=0, le=1, description="weight of the distillation loss; labels and votes have 1 - alpha"
     )
 
 
@@ -275,10 +249,9 @@ class TuningRecipe(StrictModel):
 
     frozen_epochs: int = Field(default=0, ge=0, description="initial epochs in which only the head is trained")
     layer_decay: float = Field(
-        default=1.0, gt=0, le=1, description="learning rate of a block, as a fraction of that of the next block"
+        1.0, gt=0, le=1, description="learning rate of a block as a fraction of the next block's"
     )
     fit_head: bool = Field(
-        default=False,
-        description="fit the head alone, by cross-validated logistic regression on features of images without "
-        "augmentation; the optimiser is not used",
+        False,
+        description="fit the head alone by logistic regression on features without augmentation; no optimiser is used",
     )

@@ -140,8 +140,7 @@ class Table:
         """Return a LaTeX ``tabular`` for the package booktabs, with numbers as on the page and the best in bold.
 
         In long rows, intervals are below their values.
-        With a caption, by default the table's, it is in a ``table`` with a label, by default ``tab:NAME``.
-        There, a wide one has narrow gaps and is scaled to the page. A ``tabular`` alone is not narrowed or scaled.
+        With a caption, by default the table's, it is in a labelled ``table``. Only there, wide ones have narrow gaps.
         """
         texts, formats = [*self._texts()], [column.format for column in self.columns]
         letters = sum(3 + max(map(len, cells)) for cells in zip(*texts, strict=True))

@@ -17,8 +17,6 @@ from mien.version import __version__
 Sentence = tuple[str, Sequence[str]]
 """A sentence without its full stop, and the keys of what it cites."""
 
-_DEFAULTS = Recipe()
-_MIXES = tuple(f"augment.{key}" for key in MIXES)
 _FER2013_TRAIN = 28_709
 """Number of training images of FER2013, by which it is recognised."""
 
@@ -63,7 +61,7 @@ def hyperparameters(recipe: Recipe, own: Mapping[str, str] = {}) -> Table:
         (key, Path(value).name if key.endswith(".file") else _setting(value))
         for key, value in dotted(recipe.resolved()).items()
         if (key in always or (value != default.get(key) and not key.endswith("sha256")))
-        and (key in {*_MIXES, "optim.clip_norm"} or not key.startswith(replaced))  # mixup and cutmix stay
+        and (key in {*MIXES, "optim.clip_norm"} or not key.startswith(replaced))  # mixup and cutmix stay
     ]
     columns = (Column("hyperparameter", "text"), Column("value", "text"))
     return Table("hyperparameters", columns, [*rows, *own.items()], f"Hyperparameters of the recipe {recipe.name}.")
@@ -172,7 +170,7 @@ def _optimisation(recipe: Recipe, epochs: int, own: Collection[str]) -> Iterator
 
 
 def _augmentation(recipe: Recipe, own: Collection[str]) -> Iterator[Sentence]:
-    taken = (key for key in SAID if key in _MIXES or (key not in LOSS_KEYS and "augment" not in own))
+    taken = (key for key in SAID if key in MIXES or (key not in LOSS_KEYS and "augment" not in own))
     if used := [*_said(recipe, taken)]:
         yield f"Training images were {_listed(text for text, _ in used)}", [key for _, key in used if key]
     elif "augment" not in own and not recipe.tuning.fit_head:
@@ -182,9 +180,9 @@ def _augmentation(recipe: Recipe, own: Collection[str]) -> Iterator[Sentence]:
 def _said(recipe: Recipe, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield the words for each of these keys that is not off, and what they cite."""
     for key in keys:
-        value, said = attrgetter(key)(recipe), SAID[key]
-        if value != attrgetter(key)(_DEFAULTS):
-            yield said.words.format(value, 100 * value if isinstance(value, float) else value), said.cites
+        value, (words, cites) = attrgetter(key)(recipe), SAID[key]
+        if value != attrgetter(key)(Recipe()):
+            yield words.format(value, 100 * value if isinstance(value, float) else value), cites
 
 
 def _listed(parts: Iterable[str]) -> str:

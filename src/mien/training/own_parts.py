@@ -23,7 +23,7 @@ OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 _REPLACED = {
     "loss": LOSS_KEYS,
-    "augment": tuple(f"augment.{key}" for key in AugmentRecipe.model_fields if key not in MIXES),
+    "augment": tuple(key for key in map("augment.{}".format, AugmentRecipe.model_fields) if key not in MIXES),
     "optim": (*(f"optim.{key}" for key in OptimRecipe.model_fields if key != "clip_norm"), "tuning.layer_decay"),
 }
 """Keys of a recipe without effect beside a user's part of a table, unless its function takes them."""
@@ -31,9 +31,7 @@ _REPLACED = {
 
 @dataclass(frozen=True)
 class Parts:
-    """Functions of the user that replace parts of a recipe; None means that the recipe's part is used.
-
-    They are given in Python, or by ``file`` and ``name`` in the recipe.
+    """Functions of the user, given in Python or by the recipe, that replace its parts; None: the recipe's is used.
 
     Attributes:
         loss: function, or class of ``nn.Module``, of logits float32 (B, C) and labels int64 (B,) that returns a scalar;
@@ -90,7 +88,7 @@ class Parts:
         """Return the recipe for making batches; a user's augmentation leaves only the recipe's mixup and cutmix."""
         if self.augment is None:
             return recipe
-        kept = {name: getattr(recipe.augment, name) for name in MIXES}
+        kept = {key.rpartition(".")[2]: attrgetter(key)(recipe) for key in MIXES}
         return recipe.model_copy(update={"augment": AugmentRecipe(**kept)})
 
     def augmented(self, batches: Iterable[Batch], spec: InputSpec) -> Iterator[Batch]:
@@ -126,10 +124,7 @@ NO_PARTS = Parts()
 
 
 def ignored_keys(recipe: Recipe, from_python: Container[str] = ()) -> Iterator[Notice]:
-    """Yield a notice for each user's part that ignores changed keys of the recipe; parts ``from_python`` take none.
-
-    Keys are changed from the built-in recipe that was loaded, or else from the defaults.
-    """
+    """Yield a notice for each user's part that ignores keys changed from the built-in recipe, or from the defaults."""
     origin = load_recipe(recipe.built_in) if recipe.built_in else Recipe()
     for table, part in zip(OWN_PARTS, ("loss", "augment", "optimizer"), strict=True):
         own: OwnPart = getattr(recipe, table)
