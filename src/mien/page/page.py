@@ -140,7 +140,7 @@ class Table:
         """Return a LaTeX ``tabular`` for the package booktabs, with numbers as on the page and the best in bold.
 
         In long rows, intervals are below their values.
-        With a caption, by default the table's, it is in a labelled ``table``. Only there, wide ones have narrow gaps.
+        With a caption (the table's) it is a ``table`` with label ``tab:NAME``; only there, wide ones get narrow gaps.
         """
         texts, formats = [*self._texts()], [column.format for column in self.columns]
         letters = sum(3 + max(map(len, cells)) for cells in zip(*texts, strict=True))
