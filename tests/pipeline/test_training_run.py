@@ -259,10 +259,15 @@ def test_check_history_names_bad_trainings(history, code):
     assert found == [code] * (code is not None)
 
 
-@pytest.mark.parametrize(("sampling", "advised"), [("none", True), ("oversample", False)])
-def test_class_weights_are_advised_only_without_balancing(faces, tiny_recipe, sampling, advised):
+@pytest.mark.parametrize(
+    ("sampling", "labels", "advised"),
+    [("none", [0, 1, 2, 2], True), ("oversample", [0, 1, 2, 2], False), ("none", [0, 1, 2], False)],
+)
+def test_class_weights_are_advised_only_for_rare_classes_without_balancing(
+    faces, tiny_recipe, sampling, labels, advised
+):
     recipe = changed(tiny_recipe, balance={"sampling": sampling}, recalibrate_bn=True)
-    missed = evaluated([0, 1, 2, 2], [1, 1, 2, 2])
+    missed = evaluated(labels, [1, 1, 2, 2][: len(labels)])
     (told,) = check_run(plan_training(recipe, faces), None, lines([1.0], [1.0]), 1, missed)
     assert (told.code, "class_weights" in told) == ("class-not-recognised", advised)
 

@@ -236,11 +236,13 @@ def check_run(
 def _check_recalls(evaluation: Evaluation, recipe: Recipe) -> Iterator[Notice]:
     """Name the classes without any correct prediction, unless most classes are such."""
     balanced = recipe.class_weights != "none" or recipe.balance.sampling != "none" or recipe.balance.logit_adjustment
-    weights = "" if balanced else ", or --set class_weights=balanced,"
     present = [each for each in evaluation.per_class if each.support]
-    missed = [f"{each.name} (0 of {each.support:,})" for each in present if each.recall == 0]
+    missed = [each for each in present if each.recall == 0]
+    rare = any(each.support * len(present) < sum(other.support for other in present) for each in missed)
+    weights = ", or --set class_weights=balanced," if rare and not balanced else ""
     if 0 < len(missed) <= len(present) / 2:
-        words = f"not recognised at all: {', '.join(missed)}. More images{weights} would help."
+        named = ", ".join(f"{each.name} (0 of {each.support:,})" for each in missed)
+        words = f"not recognised at all: {named}. More images{weights} may help."
         yield Notice(words, code="class-not-recognised")
 
 
