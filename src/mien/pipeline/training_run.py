@@ -242,7 +242,7 @@ def _check_recalls(evaluation: Evaluation, recipe: Recipe) -> Iterator[Notice]:
     weights = ", or --set class_weights=balanced," if rare and not balanced else ""
     if 0 < len(missed) <= len(present) / 2:
         named = ", ".join(f"{each.name} (0 of {each.support:,})" for each in missed)
-        words = f"not recognised at all: {named}. More images{weights} may help."
+        words = f"not recognised at all: {named}. More images{weights} would help."
         yield Notice(words, code="class-not-recognised")
 
 
