@@ -180,7 +180,7 @@ def test_clean_names_a_model_trained_on_dropped_samples(mien, leaky, faces, tiny
 
 
 def test_evaluate_ignores_the_temperature_on_uncleaned_data(mien, leaky, recipe_file, tmp_path):
-    """What it was fitted on is there. Oracle: the data's fingerprint."""
+    """The head names its data. Oracle: the data's fingerprint."""
     data, clean, run = *leaky, tmp_path / "run"
     ran(mien("train", recipe_file, "--data", data, "--clean", clean, "--out", run, "--set", "epochs=1"))
     learnt = load_dataset(data).fingerprint_without_test

@@ -111,7 +111,7 @@ def pairs_of(images, copies):
 
 @pytest.mark.parametrize("offset", [(3, 3), (-3, 2), (0, -3)])
 def test_aligned_correlation_finds_a_shifted_image(drawn, offset):
-    """What came in at the border is black, and does not count."""
+    """Black from beyond the border does not count."""
     faces = drawn[:20]
     moved = np.zeros_like(faces)
     down, across = offset

@@ -1,4 +1,4 @@
-"""What a person sees of a training. Oracle: the history that training leaves."""
+"""Progress, notices and tables that a training shows. Oracle: the history that training leaves."""
 
 import io
 import json
