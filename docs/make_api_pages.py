@@ -87,29 +87,16 @@ def signature(name: str, function: Any) -> str:
 
 
 def _parameters(args: ast.arguments) -> Iterator[str]:
-    positional = [*args.posonlyargs, *args.args]
-    defaults = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
-    shown = list(zip(positional, defaults, strict=True))
-    for arg, default in shown:
-        if arg.arg not in {"self", "cls"}:
-            yield _parameter(arg, default)
-    if args.vararg:
-        yield f"*{_parameter(args.vararg, None)}"
-    elif args.kwonlyargs:
-        yield "*"
-    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
-        yield _parameter(arg, default)
-    if args.kwarg:
-        yield f"**{_parameter(args.kwarg, None)}"
-
-
-def _parameter(arg: ast.arg, default: ast.expr | None) -> str:
-    typed = f"{arg.arg}: {ast.unparse(arg.annotation)}" if arg.annotation else arg.arg
-    return (
-        typed
-        if default is None
-        else f"{typed}{' = ' if arg.annotation else '='}{ast.unparse(default)}".replace("'", '"')
-    )
+    """Each parameter with its type and default; ``self`` is left out."""
+    named = [arg for arg in args.args if arg.arg not in {"self", "cls"}]
+    defaults = dict(zip(reversed(args.args), reversed(args.defaults), strict=False))
+    defaults |= dict(zip(args.kwonlyargs, args.kw_defaults, strict=True))
+    for star, group in (("", named), ("*", [args.vararg]), ("", args.kwonlyargs), ("**", [args.kwarg])):
+        if group is args.kwonlyargs and group and not args.vararg:
+            yield "*"
+        for arg in filter(None, group):
+            default = "" if defaults.get(arg) is None else f" = {ast.unparse(defaults[arg])}"
+            yield f"{star}{ast.unparse(arg)}{default}".replace("'", '"')
 
 
 def words(thing: Any) -> str:

@@ -201,14 +201,6 @@ def record(name: str, data: Path) -> None:
     write_text(metrics_file, json.dumps(metrics, indent=2) + "\n")
 
 
-def print_row(name: str, kind: str, rule: AnswerRule, classes: tuple[str, ...], of: Measured) -> None:
-    """Print what a rule's answers are worth on a set."""
-    recalled = RECALLED["majority" if kind == "majority" else "photographs"]
-    found = metrics_of(rule, classes, of, recalled)
-    shown = ", ".join(f"{key} {value:.1%}" for key, value in found.items())
-    sys.stdout.write(f"{name}, {kind} ({len(of.truth):,}): {shown}\n")
-
-
 def main() -> None:
     """Read the command line, fit, choose, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -244,17 +236,15 @@ def main() -> None:
         truth = np.array(validation.vote_classes)[top[counted]]
         public = of_crops(model, crops, [[each, each] for each in truth])
         agreed = np.flatnonzero(folder.agreed != "")
-        before = read_manifest(find_run(name).model).answer
         sets = {
             "majority": Measured(shares_of(layer, public.features), truth),
             "photographs": Measured(held_out[agreed], folder.agreed[agreed]),
         }
         rule = choose(votes.mean(axis=0)[own], classes, sets["majority"], sets["photographs"])
-        if before is not None and before.output == FROM:
-            for kind, rows in (("majority", public.features), ("photographs", folder.features[agreed])):
-                print_row(f"{name}, before", kind, before, classes, Measured(shares_of(start, rows), sets[kind].truth))
         for kind, of in sets.items():
-            print_row(name, kind, rule, classes, of)
+            metrics = metrics_of(rule, classes, of, RECALLED[kind])
+            shown = ", ".join(f"{key} {value:.1%}" for key, value in metrics.items())
+            sys.stdout.write(f"{name}, {kind} ({len(of.truth):,}): {shown}\n")
         sys.stdout.write(f"{name}: {json.dumps(rule.model_dump(exclude={'output', 'prior'}))}\n")
         sys.stdout.flush()
         write(name, layer, rule, classes)

@@ -103,21 +103,6 @@ def calibration(faces: Dataset, scores: Predictions) -> dict[str, Any]:
     return {name: evaluate_predictions(each).calibration_error.to_dict() for name, each in both.items()}
 
 
-def put_in_place(made: Path, place: Path) -> None:
-    """Move a folder to ``place``; what stood there is whole until the new one does, at worst under ``.NAME.old``."""
-    aside = place.with_name(f".{place.name}.old")
-    if place.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        place.replace(aside)
-    try:
-        made.replace(place)
-    except BaseException:
-        if aside.exists():
-            aside.replace(place)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
 def main() -> None:
     """Read the command line and ship."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -130,12 +115,13 @@ def main() -> None:
     wanted = parser.parse_args()
     run = RunFolder(wanted.run)
     faces = load_dataset(wanted.data, size_px=run.read_recipe().input.size_px)
-    # Made beside its place and moved there, so that a killed run leaves the model that is there as it is.
+    # Made beside its place and moved there, so that a failed run leaves the model that is there as it is.
     with tempfile.TemporaryDirectory(dir=SHIPPED.parents[1], prefix=".ship-") as temporary:
         folder = RunFolder(Path(temporary) / wanted.name)
         folder.path.mkdir()
         content = make(run, wanted.name, faces, folder, wanted.made_by)
-        put_in_place(folder.path, SHIPPED / wanted.name)
+        shutil.rmtree(SHIPPED / wanted.name, ignore_errors=True)
+        folder.path.replace(SHIPPED / wanted.name)
     shared = SHIPPED / "trained_on.npy"
     np.save(shared, np.union1d(np.load(shared), read_trained_on(run)))
     write_text(PAGE, page())

@@ -89,7 +89,7 @@ def test_images_time_out_as_too_much_work_or_busy(slow, face, expire):
         assert [code for each in answers for code in codes(await each)] == ["too-much-work", "too-much-work", "busy"]
         detector.go_on.set()
         (image,) = await ask(service, [face])
-        assert image.predictions == []
+        assert image.response.faces == []
 
     asyncio.run(main())
 
@@ -110,7 +110,7 @@ def test_stopped_service_starts_no_further_image(slow, face):
         answers[2].cancel()
         return done
 
-    assert ([image.predictions for (image,) in asyncio.run(main())], len(detector.widths)) == ([[], []], 2)
+    assert ([image.response.faces for (image,) in asyncio.run(main())], len(detector.widths)) == ([[], []], 2)
 
 
 def test_batch_leaves_room_for_other_requests(slow):
@@ -124,7 +124,9 @@ def test_batch_leaves_room_for_other_requests(slow):
         other = asyncio.ensure_future(ask(service, [small]))
         await asyncio.sleep(0)  # it is in the queue
         detector.go_on.set()
-        assert ([image.width for image in await other], [image.width for image in await batch]) == ([48], [100] * 20)
+        small_one, large_ones = await other, await batch
+        widths = [each.response.image.width for each in (*small_one, *large_ones)]
+        assert widths == [48, *[100] * 20]
 
     asyncio.run(main())
     # Third in the queue; on a busy machine the thread that took it may be overtaken before it gets to the detector.
@@ -157,10 +159,11 @@ def test_request_chooses_the_output(voted_run, face):
     for name in (None, "perceived", "fer2013"):
         parameters = PredictParameters(output=name, crops=True)
         (image,) = asyncio.run(service.predict([face], parameters, service.reader(parameters)))
-        (found[name],) = image.predictions
+        (found[name],) = image.response.faces
     service.stop()
     for name, answer in found.items():
-        assert answer.to_dict() == classifier.with_output(name).predict_crops(face)[0].to_dict() | {"source": "image 1"}
+        expected = classifier.with_output(name).predict_crops(face)[0].to_dict()
+        assert answer.model_dump(exclude_none=True) == expected | {"source": "image 1"}
     assert (found[None].output, found["fer2013"].unsure) == ("perceived", None)
     with raises(ApiError, "bad-parameter"):
         service.reader(FaceParameters(output="feeling"))
@@ -197,11 +200,12 @@ def classifier():
 
 @pytest.fixture
 def predict(classifier):
-    """Faces in a file; without a detector the file is a face crop."""
+    """The answer for a file; without a detector the file is a face crop."""
 
     def predict(data, detector=None, limits=Limits(), max_faces=None):  # noqa: B008
         reader = FaceReader(classifier, detector)
-        return prediction_service.predict_image(data, reader, limits, crops=detector is None, max_faces=max_faces)
+        image = prediction_service.predict_image(data, reader, limits, crops=detector is None, max_faces=max_faces)
+        return image.response
 
     return predict
 
@@ -237,15 +241,15 @@ def test_predict_image_limits_the_number_of_faces(predict, refusal):
     data = encoded(Image.new("L", (200, 50)))
     assert refusal(data, everywhere(101)) == "too-many-faces"
     assert refusal(data, everywhere(101), max_faces=101) == "too-many-faces"
-    assert len(predict(data, everywhere(100)).predictions) == 100
+    assert len(predict(data, everywhere(100)).faces) == 100
     seen = predict(data, everywhere(101), max_faces=3)
-    assert ([each.box.left for each in seen.predictions], seen.found) == ([0, 1, 2], 101)
+    assert ([each.box.left for each in seen.faces], seen.faces_found) == ([0, 1, 2], 101)
 
 
 def test_predict_image_rejects_a_jpeg_with_many_scans(predict, refusal):
     """Each repeats a few bytes and costs a pass over all pixels."""
     plain = encoded(Image.new("L", (640, 480), 99), "JPEG", progressive=True)
-    assert predict(plain).width == 640
+    assert predict(plain).image.width == 640
     scan = plain.rindex(b"\xff\xda")
     end = plain.index(b"\xff\xd9", scan)
     with raises(ApiError, "too-much-work", "100"):
@@ -254,5 +258,5 @@ def test_predict_image_rejects_a_jpeg_with_many_scans(predict, refusal):
     plain = encoded(Image.new("L", (64, 48), 99), "JPEG")
     assert refusal(plain[:-2] + 150 * b"\xff\xff\xff\xda\0\x02" + plain[-2:]) == "too-much-work"
     limits = Limits(max_pixels=600)
-    assert predict(encoded(Image.new("L", (30, 20))), limits=limits).width == 30
+    assert predict(encoded(Image.new("L", (30, 20))), limits=limits).image.width == 30
     assert refusal(encoded(Image.new("L", (30, 21))), limits=limits) == "image-pixels"

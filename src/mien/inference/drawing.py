@@ -4,20 +4,21 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from mien.base.arrays import Pixels
 from mien.base.errors import DataError, share_text
 from mien.base.files import whole_file
 from mien.base.images import StandardInput, open_image_header
 from mien.base.labels import class_colours
-from mien.faces.face import Box
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
     from PIL.ImageFont import ImageFont as BitmapFont
+
+    from mien.inference.prediction import Prediction
 
 
 _INK, _PAPER = (255, 255, 255), (20, 20, 24)
@@ -26,25 +27,6 @@ _INK, _PAPER = (255, 255, 255), (20, 20, 24)
 _GREY = (150, 150, 155)
 
 _MIN_TEXT_PX = 7
-
-
-class Labelled(Protocol):
-    """The attributes of a :class:`mien.inference.prediction.Prediction` that are drawn."""
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def box(self) -> Box: ...  # noqa: D102
-    @property
-    def text(self) -> str: ...  # noqa: D102
-    @property
-    def answer(self) -> str: ...  # noqa: D102
-    @property
-    def unsure(self) -> bool | None: ...  # noqa: D102
-    @property
-    def not_a_face(self) -> bool | None: ...  # noqa: D102
-    @property
-    def in_doubt(self) -> bool: ...  # noqa: D102
 
 
 Colour = str | tuple[int, int, int]
@@ -60,7 +42,7 @@ class Look(TypedDict, total=False):
 
 def draw_predictions(
     rgb: Pixels,
-    predictions: Sequence[Labelled],
+    predictions: Sequence["Prediction"],
     numbers: Sequence[int] | None = None,
     *,
     line_px: int | None = None,
@@ -123,7 +105,7 @@ def draw_face(crop: Pixels, probabilities: Mapping[str, float], top: str) -> "Im
 
 
 def _draw_label(
-    draw: "ImageDraw", size: tuple[int, int], prediction: Labelled, text: str, text_px: int | None, colour: Colour
+    draw: "ImageDraw", size: tuple[int, int], prediction: "Prediction", text: str, text_px: int | None, colour: Colour
 ) -> None:
     """Draw text on nearly black above the box, with a bar in its colour; below or over the box if there is no room."""
     width, height = size
@@ -143,7 +125,7 @@ def _draw_label(
     draw.text(middle, text, font=_font(text_px), fill=_GREY if prediction.not_a_face else _INK, anchor="mm")
 
 
-def _colour(prediction: Labelled, colours: Mapping[str, Colour]) -> Colour:
+def _colour(prediction: "Prediction", colours: Mapping[str, Colour]) -> Colour:
     """Return the colour of the predicted class; white for "unsure" and grey for "not-a-face"."""
     if prediction.answer in colours:
         return colours[prediction.answer]
@@ -153,31 +135,31 @@ def _colour(prediction: Labelled, colours: Mapping[str, Colour]) -> Colour:
 
 
 def _draw_box(
-    draw: "ImageDraw", size: tuple[int, int], prediction: Labelled, colour: Colour, one_line_px: int | None
+    draw: "ImageDraw", size: tuple[int, int], prediction: "Prediction", colour: Colour, one_line_px: int | None
 ) -> None:
     box = prediction.box
     # Inclusive, as Pillow draws rectangles.
     left, top, right, bottom = box.left, box.top, box.left + box.width - 1, box.top + box.height - 1
     if one_line_px is not None:
-        if prediction.in_doubt:
-            _draw_dashes(draw, (left, top, right, bottom), one_line_px, colour)
-        else:
-            draw.rectangle((left, top, right, bottom), outline=colour, width=one_line_px)
+        _draw_outline(draw, (left, top, right, bottom), one_line_px, colour, dashed=prediction.in_doubt)
         return
     line_px = max(1, round(min(*size, 10 * box.width, 10 * box.height) / 400))
     draw.rectangle((left, top, right, bottom), outline=_PAPER, width=4 * line_px)
     if right - left < 6 * line_px or bottom - top < 6 * line_px:
         return
     inner = (left + line_px, top + line_px, right - line_px, bottom - line_px)
-    if prediction.in_doubt:
-        _draw_dashes(draw, inner, 2 * line_px, colour)
+    if not prediction.in_doubt:
+        draw.rectangle(inner, outline=_GREY if prediction.not_a_face else _INK, width=3 * line_px)
+    _draw_outline(draw, inner, 2 * line_px, colour, dashed=prediction.in_doubt)
+
+
+def _draw_outline(
+    draw: "ImageDraw", corners: tuple[int, int, int, int], line_px: int, colour: Colour, *, dashed: bool
+) -> None:
+    """Draw a rectangle, or its dashes from each corner, three line widths long and two apart."""
+    if not dashed:
+        draw.rectangle(corners, outline=colour, width=line_px)
         return
-    draw.rectangle(inner, outline=_INK if not prediction.not_a_face else _GREY, width=3 * line_px)
-    draw.rectangle(inner, outline=colour, width=2 * line_px)
-
-
-def _draw_dashes(draw: "ImageDraw", corners: tuple[int, int, int, int], line_px: int, colour: Colour) -> None:
-    """Draw a rectangle of dashes from each corner, three line widths long and two apart."""
     left, top, right, bottom = corners
     dash, step = 3 * line_px, 5 * line_px
     for at in range(left, right, step):
@@ -241,7 +223,7 @@ class Annotator:
         keeps = given.suffix.lower() in {".jpg", ".jpeg"} and not given.with_suffix("").is_file()
         return path if keeps else path.with_name(f"{path.name}.jpg")
 
-    def write(self, source: str | Path | StandardInput, rgb: Pixels, predictions: Sequence[Labelled]) -> Path:
+    def write(self, source: str | Path | StandardInput, rgb: Pixels, predictions: Sequence["Prediction"]) -> Path:
         """Write an upright image, uint8 (H, W, 3), with the predictions of its faces, and return the path.
 
         Raises RunError if the folder cannot be written, DataError if the image is too large for a JPEG (``options``),

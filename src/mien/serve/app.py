@@ -174,7 +174,7 @@ def _add_predictions(
     ) -> schemas.PredictResponse:
         """Detect the faces in one image and classify each."""
         image, about = await predict_one(request, parameters)
-        return schemas.PredictResponse(**image.to_dict(), **about)
+        return schemas.PredictResponse(**dict(image.response), **about)
 
     drawn = {"description": "the photo", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 
@@ -192,10 +192,7 @@ def _add_predictions(
     ) -> schemas.BatchResponse:
         """Predict several images. A failed image has its error at its position; the others are predicted."""
         images, about = await predict_images(request, parameters, limits.max_files)
-        results = [
-            image.body() if isinstance(image, schemas.ApiError) else schemas.ImageResponse(**image.to_dict())
-            for image in images
-        ]
+        results = [image.body() if isinstance(image, schemas.ApiError) else image.response for image in images]
         return schemas.BatchResponse(results=results, **about)
 
 

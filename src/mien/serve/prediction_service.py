@@ -3,12 +3,10 @@
 import asyncio
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -23,7 +21,7 @@ from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
-from mien.serve.schemas import ApiError, FaceParameters, internal_error
+from mien.serve.schemas import ApiError, FaceParameters, FaceResponse, ImageResponse, ImageSize, internal_error
 from mien.video.tracker import Tracker
 
 _LOG = logging.getLogger("uvicorn.error")
@@ -91,43 +89,32 @@ class PredictionService:
         self, files: list[bytes], parameters: FaceParameters, reader: FaceReader, *, draw: bool = False
     ) -> "list[PredictedImage | ApiError]":
         """Predict a request's images, a few at a time, so that others need not wait; an error for each that fails."""
-        deadline = asyncio.get_running_loop().time() + self._limits.work_seconds
-        turns = asyncio.Semaphore(self._limits.images_at_once)
-        works = (
-            partial(
-                predict_image,
-                file,
-                reader,
-                self._limits,
-                source=f"image {number}",
-                crops=not parameters.detects,
-                max_faces=parameters.max_faces,
-                draw=draw,
-            )
-            for number, file in enumerate(files, start=1)
-        )
-        return await asyncio.gather(*(self._predict_image(work, turns, deadline) for work in works))
+        limits, crops, max_faces = self._limits, not parameters.detects, parameters.max_faces
+        deadline = asyncio.get_running_loop().time() + limits.work_seconds
+        turns = asyncio.Semaphore(limits.images_at_once)
 
-    async def _predict_image(
-        self, begin: "Callable[[], PredictedImage]", turns: asyncio.Semaphore, deadline: float
-    ) -> "PredictedImage | ApiError":
-        work: Future[PredictedImage] | None = None
-        try:
-            async with asyncio.timeout_at(deadline), turns:
-                work = self.pool.submit(begin)
-                image = await asyncio.wrap_future(work)
-        except TimeoutError:
-            if work is not None and work.cancel():
-                return ApiError("The service did not get to this image in time. Try again.", code="busy")
-            message = f"This image, or earlier ones, took over {self._limits.work_seconds:g} s. Shrink or send fewer."
-            return ApiError(message, code="too-much-work")
-        except ApiError as error:
-            return error
-        except Exception:  # noqa: BLE001 - one failed image must not affect the others
-            _LOG.exception("an image of a request failed")
-            return internal_error()
-        self._metrics.faces.inc(len(image.predictions))
-        return image
+        async def predict_one(file: bytes, source: str) -> PredictedImage | ApiError:
+            work: Future[PredictedImage] | None = None
+            try:
+                async with asyncio.timeout_at(deadline), turns:
+                    work = self.pool.submit(
+                        predict_image, file, reader, limits, source=source, crops=crops, max_faces=max_faces, draw=draw
+                    )
+                    image = await asyncio.wrap_future(work)
+            except TimeoutError:
+                if work is not None and work.cancel():
+                    return ApiError("The service did not get to this image in time. Try again.", code="busy")
+                message = f"This image, or earlier ones, took over {limits.work_seconds:g} s. Shrink or send fewer."
+                return ApiError(message, code="too-much-work")
+            except ApiError as error:
+                return error
+            except Exception:  # noqa: BLE001 - one failed image must not affect the others
+                _LOG.exception("an image of a request failed")
+                return internal_error()
+            self._metrics.faces.inc(len(image.response.faces))
+            return image
+
+        return await asyncio.gather(*(predict_one(file, f"image {at}") for at, file in enumerate(files, start=1)))
 
 
 SERVED_FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "AVIF", "GIF")
@@ -139,36 +126,11 @@ _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
 """JPEG markers without a length (ITU-T T.81, table B.1), and the zero byte that follows 0xFF within a scan."""
 
 
-@dataclass(frozen=True)
-class PredictedImage:
-    """The faces of one image with their predictions.
+class PredictedImage(NamedTuple):
+    """The answer for one image; and the photo with boxes and answers as a JPEG, if requested."""
 
-    Attributes:
-        width: width of the upright image in pixels.
-        height: height of the upright image in pixels.
-        predictions: one prediction per face, the largest first; exactly one for a face crop.
-        found: number of faces in the image, which may be more than the predictions if only the largest are requested.
-        hint: notice if a photo may have been given as a face crop, or the reverse.
-        drawn: JPEG of the photo with boxes and answers, if requested.
-    """
-
-    width: int
-    height: int
-    predictions: list[Prediction]
-    found: int
-    hint: Notice | None = None
+    response: ImageResponse
     drawn: bytes | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields of :class:`mien.serve.schemas.ImageResponse`."""
-        hint = self.hint
-        return {
-            "image": {"width": self.width, "height": self.height},
-            "faces": [face.to_dict() for face in self.predictions],
-            "faces_found": self.found,
-            "hint": None if hint is None else f"{hint[0].upper()}{hint[1:]}",
-            "hint_code": None if hint is None else hint.code,
-        }
 
 
 def predict_image(
@@ -185,10 +147,10 @@ def predict_image(
             crop = face_square(image, *reader.classifier.manifest.input.size_and_channels)
             (row,) = reader.classify(crop[np.newaxis])
             hint = photo_as_crop("this image", *image.size, option="crops=true")
-            return PredictedImage(*image.size, [reader.prediction(source, row, crop)], 1, hint)
+            return PredictedImage(_response(image.size, [reader.prediction(source, row, crop)], 1, hint))
         rgb = upright_rgb(image)
     except DataError as error:
-        raise ApiError(f"{str(error)[0].upper()}{str(error)[1:]}", code="image-damaged") from None
+        raise ApiError(_capitalised(error), code="image-damaged") from None
     faces = reader.detect(rgb)
     kept = faces[:max_faces]
     if len(kept) > limits.max_faces:
@@ -197,7 +159,21 @@ def predict_image(
     hint = crop_as_photo("this small image", option="crops=true") if may_be_crop(*image.size, len(faces)) else None
     predictions = reader.read(rgb, kept, source=source)
     drawn = encoded(draw_predictions(rgb, predictions), "JPEG", quality=90) if draw else None
-    return PredictedImage(*image.size, predictions, len(faces), hint, drawn)
+    return PredictedImage(_response(image.size, predictions, len(faces), hint), drawn)
+
+
+def _response(size: tuple[int, int], faces: list[Prediction], found: int, hint: Notice | None) -> ImageResponse:
+    return ImageResponse(
+        image=ImageSize(width=size[0], height=size[1]),
+        faces=[FaceResponse(**face.to_dict()) for face in faces],
+        faces_found=found,
+        hint=None if hint is None else _capitalised(hint),
+        hint_code=None if hint is None else hint.code,
+    )
+
+
+def _capitalised(words: object) -> str:
+    return f"{str(words)[:1].upper()}{str(words)[1:]}"
 
 
 def check_image(data: bytes, limits: Limits) -> None:
