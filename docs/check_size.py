@@ -19,12 +19,12 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 33_762,
+    "lines of src/mien": 33_717,
     "files of src/mien": 169,
     "lines of tests": 24_074,
-    "lines of code in src/mien, without docstrings, comments and blank lines": 22_560,
+    "lines of code in src/mien, without docstrings, comments and blank lines": 22_524,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_496,
-    "lines of scripts (docs, release, benchmarks, web/scripts)": 1_994,
+    "lines of scripts (docs, release, benchmarks, web/scripts)": 1_948,
     "words of docs and README, without cli.md": 32_000,
     "MB of benchmarks/results": 2,
     "commands": 22,

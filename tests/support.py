@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import pytest
 from PIL import Image
 
 from mien.api.inputs import read
+from mien.base import images
 from mien.base.errors import MienError, MienWarning, Notice
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions
@@ -166,9 +166,8 @@ class Fixed:
 
 def encoded(image, kind="PNG", **options):
     """An image, of Pillow or as an array, as the bytes of a file."""
-    buffer = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))).save(buffer, kind, **options)
-    return buffer.getvalue()
+    opened = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
+    return images.encoded(opened, kind, **options)
 
 
 def load_script(path):
