@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from mien.base.arrays import Pixels
 from mien.base.errors import DataError, share_text
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
     from PIL.ImageFont import ImageFont as BitmapFont
 
-    from mien.inference.prediction import Prediction
-
 
 _INK, _PAPER = (255, 255, 255), (20, 20, 24)
 """White and nearly black; lines in both are visible on any background."""
@@ -29,7 +27,9 @@ _GREY = (150, 150, 155)
 _MIN_TEXT_PX = 7
 
 
-Colour = str | tuple[int, int, int]
+Labelled: TypeAlias = Any
+"""A :class:`mien.inference.prediction.Prediction`, whose module imports this one."""
+Colour: TypeAlias = str | tuple[int, int, int]
 
 
 class Look(TypedDict, total=False):
@@ -42,7 +42,7 @@ class Look(TypedDict, total=False):
 
 def draw_predictions(
     rgb: Pixels,
-    predictions: Sequence["Prediction"],
+    predictions: Sequence[Labelled],
     numbers: Sequence[int] | None = None,
     *,
     line_px: int | None = None,
@@ -105,7 +105,7 @@ def draw_face(crop: Pixels, probabilities: Mapping[str, float], top: str) -> "Im
 
 
 def _draw_label(
-    draw: "ImageDraw", size: tuple[int, int], prediction: "Prediction", text: str, text_px: int | None, colour: Colour
+    draw: "ImageDraw", size: tuple[int, int], prediction: Labelled, text: str, text_px: int | None, colour: Colour
 ) -> None:
     """Draw text on nearly black above the box, with a bar in its colour; below or over the box if there is no room."""
     width, height = size
@@ -125,7 +125,7 @@ def _draw_label(
     draw.text(middle, text, font=_font(text_px), fill=_GREY if prediction.not_a_face else _INK, anchor="mm")
 
 
-def _colour(prediction: "Prediction", colours: Mapping[str, Colour]) -> Colour:
+def _colour(prediction: Labelled, colours: Mapping[str, Colour]) -> Colour:
     """Return the colour of the predicted class; white for "unsure" and grey for "not-a-face"."""
     if prediction.answer in colours:
         return colours[prediction.answer]
@@ -135,7 +135,7 @@ def _colour(prediction: "Prediction", colours: Mapping[str, Colour]) -> Colour:
 
 
 def _draw_box(
-    draw: "ImageDraw", size: tuple[int, int], prediction: "Prediction", colour: Colour, one_line_px: int | None
+    draw: "ImageDraw", size: tuple[int, int], prediction: Labelled, colour: Colour, one_line_px: int | None
 ) -> None:
     box = prediction.box
     # Inclusive, as Pillow draws rectangles.
@@ -223,7 +223,7 @@ class Annotator:
         keeps = given.suffix.lower() in {".jpg", ".jpeg"} and not given.with_suffix("").is_file()
         return path if keeps else path.with_name(f"{path.name}.jpg")
 
-    def write(self, source: str | Path | StandardInput, rgb: Pixels, predictions: Sequence["Prediction"]) -> Path:
+    def write(self, source: str | Path | StandardInput, rgb: Pixels, predictions: Sequence[Labelled]) -> Path:
         """Write an upright image, uint8 (H, W, 3), with the predictions of its faces, and return the path.
 
         Raises RunError if the folder cannot be written, DataError if the image is too large for a JPEG (``options``),
