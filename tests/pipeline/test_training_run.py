@@ -40,8 +40,7 @@ from mien.pipeline.training_view import HEADER, TrainProgress
 from mien.training import checkpoint, state
 from mien.training.callback import Callback
 from mien.training.loop import Outcome, train
-from mien.training.own_parts import Parts
-from mien.training.plan import plan_training
+from mien.training.plan import Parts, plan_training
 from support import noted, raises
 from training_support import Recorder, changed
 

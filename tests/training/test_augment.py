@@ -10,8 +10,16 @@ from scipy.ndimage import gaussian_filter
 from mien.base.preprocess import InputSpec, to_input
 from mien.base.recipe import Recipe
 from mien.base.recipe_tables import AugmentRecipe
-from mien.training.augment import alternate, as_shown, augment, blur_matrices, corrupt, mix, resolution_matrices
-from mien.training.batches import epoch_batches
+from mien.training.batches import (
+    alternate,
+    as_shown,
+    augment,
+    blur_matrices,
+    corrupt,
+    epoch_batches,
+    mix,
+    resolution_matrices,
+)
 
 SPEC = InputSpec(size_px=48, crop_px=44, mean=0.5, std=0.25)
 WHOLE = InputSpec(size_px=48, crop_px=48, mean=0.0, std=1.0)

@@ -24,7 +24,7 @@ from mien.inference.onnx_classifier import mean_over_views
 from mien.inference.predictor import load
 from mien.models.registry import MODELS, build_model
 from mien.serve.built_page import page_files, service_models
-from mien.training.augment import as_shown, augment
+from mien.training.batches import as_shown, augment
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from support import corrupt, raises

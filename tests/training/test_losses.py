@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from mien.base.errors import RecipeError
 from mien.base.recipe import Recipe
-from mien.training.losses import Loss, balanced_weights, effective_weights, make_loss
+from mien.training.heads import Loss, balanced_weights, effective_weights, make_loss
 from support import raises
 
 COUNTS = np.array([3995, 436, 4097, 7215, 4830, 3171, 4965])

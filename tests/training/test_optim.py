@@ -9,9 +9,8 @@ from torch import nn, optim
 from mien.base.preprocess import InputSpec, to_input
 from mien.base.recipe_tables import ModelRecipe, OptimRecipe, ScheduleRecipe
 from mien.models.registry import build_model
-from mien.training import average, checkpoint
-from mien.training.average import WeightAverage, recalibrate_bn, some_images
-from mien.training.optim import build_optimizer, plateau_factor, rate_factor
+from mien.training import checkpoint
+from mien.training.optim import WeightAverage, build_optimizer, plateau_factor, rate_factor, recalibrate_bn, some_images
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from training_support import changed, same, trained
@@ -125,7 +124,7 @@ def test_recalibrate_bn_changes_only_running_statistics(tiny_run, faces):
 def test_prepare_keeps_the_same_random_images_for_recalibration(monkeypatch, faces, tiny_recipe):
     images = np.asarray(faces.of_split("train").images)
     assert np.array_equal(some_images(images), images)
-    monkeypatch.setattr(average, "MAX_IMAGES", 20)
+    monkeypatch.setattr("mien.training.optim.MAX_IMAGES", 20)
     chosen = {image.tobytes() for image in some_images(images)}
     assert len(chosen) == 20
     assert chosen != {image.tobytes() for image in images[:20]}, "the first ones may be of one class"

@@ -26,8 +26,7 @@ from mien.models.registry import build_model, complete, completed
 from mien.training.callback import Callback
 from mien.training.loop import recipe_batches, train
 from mien.training.optim import blocks
-from mien.training.own_parts import Parts
-from mien.training.plan import plan_training
+from mien.training.plan import Parts, plan_training
 from mien.training.state import prepare
 from support import raises, ran, refused
 from training_support import break_off, changed, kept, same, same_weights, trained

@@ -8,9 +8,8 @@ import torch
 
 from mien.base.recipe import Recipe
 from mien.training.batches import Batch
-from mien.training.heads import MOMENTUM, START, SelfAdaptive
-from mien.training.losses import Loss
-from mien.training.own_parts import Parts
+from mien.training.heads import MOMENTUM, START, Loss, SelfAdaptive
+from mien.training.plan import Parts
 from training_support import changed, kept, same, trained
 
 LABELS = torch.tensor([0, 2, 1, 2])

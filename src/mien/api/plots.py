@@ -47,7 +47,7 @@ def show(
     faces = read(data, *((FINGERPRINT_PX, 1) if given is None else given.input.size_and_channels)).faces
     if given is not None:
         with needs_extra("train", "Augmented faces"):
-            from mien.training.augment import as_shown
+            from mien.training.batches import as_shown
             from mien.training.plan import check_images
         check_images(faces, given)
         split = split or "train"

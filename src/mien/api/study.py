@@ -186,7 +186,7 @@ def cross_validate(
     job.check()
     with needs_extra("train", "Training"):
         from mien.runs.folds import check_groups, make_folds, measure_folds, predict_folds
-        from mien.training.own_parts import ignored_keys
+        from mien.training.plan import ignored_keys
     from mien.data.splits import split_groups
 
     dataset = read(data, *job.recipe.input.size_and_channels).faces

@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from mien.models.network import Network
     from mien.models.own import OwnModule
     from mien.pipeline.training_run import TrainingResult
-    from mien.training.losses import LossFunction
-    from mien.training.own_parts import Augmentation, OptimizerMaker, Parts
-    from mien.training.plan import TrainingPlan
+    from mien.training.heads import LossFunction
+    from mien.training.plan import Augmentation, OptimizerMaker, Parts, TrainingPlan
 
 _FEW = 50
 """Number of validation samples below which a notice is given. With 35 of 50 right, the 95% interval spans 25 points."""
@@ -128,7 +127,7 @@ def train(
     job = find_job(recipe, changes, init_from, device, time).with_run(out, teachers, tta, resume)
     if any(each is not None for each in (loss, augment, optimizer, weights)):
         with needs_extra("train", "Training"):
-            from mien.training.own_parts import Parts
+            from mien.training.plan import Parts
         job = replace(job, parts=Parts(loss, augment, optimizer, weights))
     # Made in every process, so that all raise the error for a wrong name.
     logger = None if log is None else Logger(log, job.out)

@@ -33,7 +33,7 @@ from mien.data.synthetic import draw_labels, render_faces
 from mien.models.network import MienNet, Network, Stage
 from mien.models.own import OwnNetwork
 from mien.training import checkpoint
-from mien.training.average import compute_logits
+from mien.training.optim import compute_logits
 from mien.version import __version__
 
 if find_spec("onnxscript") is None:  # torch imports it at the end of a training, to export

@@ -31,11 +31,11 @@ from mien.pipeline.evaluation_files import headline_values, report_context, writ
 from mien.pipeline.measured_split import MeasuredSplit, read_trained_on, write_digests, write_trained_on
 from mien.reporting.paper import methods_text
 from mien.training import checkpoint
-from mien.training.average import accuracy, batch_norms, recalibrate_bn, some_images
 from mien.training.callback import Callback, Callbacks
 from mien.training.device import from_first
 from mien.training.heads import HEADS
 from mien.training.loop import Outcome, train
+from mien.training.optim import accuracy, batch_norms, recalibrate_bn, some_images
 from mien.training.plan import TrainingPlan
 
 _BF16 = "bf16 in training and in history.csv; fp32 in model.onnx and in these metrics"

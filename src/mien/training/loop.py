@@ -21,14 +21,12 @@ from mien.base.processes import one_thread
 from mien.base.run_folder import HistoryLine, RunFolder, best_by_metric, best_epoch
 from mien.evaluation.predictions import Teacher
 from mien.models.network import Network
-from mien.training.average import recalibrate_bn
 from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.callback import Callback, interruptible
 from mien.training.device import leave, sum_dtype
 from mien.training.head import fit_head
-from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
-from mien.training.own_parts import named
-from mien.training.plan import TrainingPlan
+from mien.training.optim import freeze, plateau_factor, rate_factor, recalibrate_bn, set_rate
+from mien.training.plan import TrainingPlan, named
 from mien.training.state import TrainingState, facts_of, prepare, restore, save_epoch
 
 READ_EVERY = 32

@@ -23,11 +23,10 @@ from mien.models.network import Network
 from mien.models.own import OwnNetwork
 from mien.models.registry import build_model, check_sizes, completed, starts_from_scratch
 from mien.training import checkpoint
-from mien.training.average import WeightAverage, some_images
 from mien.training.batches import image_tensor
 from mien.training.device import TrainingFabric, make_fabric
-from mien.training.heads import HEADS, Head, Output, output_facts, target_fingerprints
-from mien.training.losses import LossFunction, as_tensor
+from mien.training.heads import HEADS, Head, LossFunction, Output, as_tensor, output_facts, target_fingerprints
+from mien.training.optim import WeightAverage, some_images
 from mien.training.plan import TrainingPlan
 
 
