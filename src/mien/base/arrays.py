@@ -59,8 +59,8 @@ MISSING = frozenset(
 # An id such as 007, 1_0, 12e4 or +49 is text: programs write no number in this form.
 _NUMBER = re.compile(r"-?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]\d+)?", re.ASCII)
 _LONG = re.compile(r"-?\d{16,}", re.ASCII)  # more digits than a fraction keeps
-_DECIMAL_COMMA = re.compile(r"([+-]?\d*),(\d+(?:[eE][+-]\d+)?)", re.ASCII)
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
+# Not 1,234, which may be a thousand.
+_DECIMAL_COMMA = re.compile(r"^(?![+-]?[1-9]\d{0,2},\d{3}$)([+-]?\d*),(\d+(?:[eE][+-]\d+)?)$", re.ASCII)
 
 
 def is_missing(cell: object) -> bool:
@@ -78,11 +78,7 @@ def missing(values: Array) -> Bools:
 
 def parse_number(cell: str) -> float:
     """Return the number in a cell, also 0,5; NaN for a missing one; ValueError for text and the ambiguous 1,234."""
-    cell = cell.strip()
-    if is_missing(cell):
-        return float("nan")
-    comma = None if _THOUSANDS.fullmatch(cell) else _DECIMAL_COMMA.fullmatch(cell)
-    return float(f"{comma[1] or 0}.{comma[2]}" if comma else cell)
+    return float("nan") if is_missing(cell) else float(_DECIMAL_COMMA.sub(r"\1.\2", cell.strip()))
 
 
 def parse_column(values: Sequence[str]) -> Array:
@@ -104,7 +100,5 @@ def parse_column(values: Sequence[str]) -> Array:
 
 def _plain_number(cell: str) -> str | None:
     """Return a number as Python writes it, ``"nan"`` too; None for text."""
-    cell = cell.strip()
-    if not _THOUSANDS.fullmatch(cell):
-        cell = _DECIMAL_COMMA.sub(r"\1.\2", cell) if _DECIMAL_COMMA.fullmatch(cell) else cell
+    cell = _DECIMAL_COMMA.sub(r"\1.\2", cell.strip())
     return cell if _NUMBER.fullmatch(cell) or cell.casefold() == "nan" else None

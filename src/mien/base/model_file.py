@@ -194,16 +194,6 @@ def read_manifest(path: str | Path) -> Manifest:
     return open_model(path)[1]
 
 
-_OTHER_FORMATS = (
-    (0, b"PK\x03\x04", "PyTorch or Keras"),
-    (0, b"\x89HDF", "Keras (HDF5)"),
-    (4, b"TFL3", "TensorFlow Lite"),
-    (0, b"\x80", "pickle"),
-    (8, b'{"', "safetensors"),
-)
-"""Where in a file of another format a mark is, in bytes; the mark; the format."""
-
-
 def open_model(
     path: str | Path, threads: int | None = None, provider: str = "CPUExecutionProvider", content: bytes | None = None
 ) -> "tuple[InferenceSession, Manifest]":
@@ -250,9 +240,8 @@ def open_session(
         )
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
         # The first line holds the reason; the others are C++ locations.
-        words = f"{path} is damaged, or not an ONNX model ({str(error).splitlines()[0][:160]})."
-        if kind := next((kind for at, mark, kind in _OTHER_FORMATS if content.startswith(mark, at)), ""):
-            words = f"{path} is a {kind} file. Only ONNX models of mien are loaded: mien train, mien export."
+        reason = str(error).splitlines()[0][:160]
+        words = f"{path} is damaged, or no ONNX model, as mien train and mien export write it ({reason})."
         raise ModelError(words, code="model-damaged") from None
 
 

@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING, Any
 
 from mien.base.errors import ModelError, RunError
 from mien.base.files import check_outside, expand_home, lock_file, write_bytes, write_text
-from mien.base.images import IMAGE_SUFFIXES
 from mien.base.model_file import INT8
 
 if TYPE_CHECKING:
@@ -306,11 +305,6 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         return run.model_int8
     _check_folder(run, name, "Give a run folder, a .onnx file", [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED)])
     if run.path.is_file():
-        # Weights and images are common mistakes; other files fail on opening.
-        if (suffix := run.path.suffix.lower()) in {".safetensors", *IMAGE_SUFFIXES}:
-            what = "is an image" if suffix in IMAGE_SUFFIXES else "holds weights"
-            words = f"{run.path} {what}; it is not a model file. Give a .onnx file or a run folder"
-            raise ModelError(f"{words}, such as {run.path.parent}.", code="model-missing")
         return run.path
     if run.model.is_file():
         return run.model

@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import Body, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from PIL import Image
-from pydantic import BaseModel
 from starlette.staticfiles import StaticFiles
 
 from mien.base.errors import MienError
@@ -23,57 +22,39 @@ PAGE = Path(__file__).parent / "label_page"
 SHOWN = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif"}  # by every browser; others are sent as PNG
 
 
-class Question(BaseModel):
-    """Next image that the page asks about, with its number in the folder; None if all images have a vote."""
-
-    person: str
-    image: str | None
-    number: int
-    votes: int
-    left: int
-    answers: tuple[str, ...]
-
-
-class Answer(BaseModel):
-    """A vote, and how many votes the page knows of, so that an outdated page cannot vote twice."""
-
-    image: str
-    answer: str
-    votes: int
-
-
 def create_label_app(
     folder: Path, images: Sequence[str], ballot: Path, answers: Sequence[str] = FERPLUS_CLASSES
 ) -> FastAPI:
     """Make the page for one person's votes on images in the folder, in order; each answer rereads the ballot file."""
     lock, app = threading.Lock(), FastAPI(title="mien label", docs_url=None, redoc_url=None, openapi_url=None)
 
-    def question(votes: Sequence[Vote]) -> Question:
-        image = next_image(images, votes, ballot.stem)
-        number, left = -1 if image is None else images.index(image), len(images) - len({vote.image for vote in votes})
-        return Question(
-            person=ballot.stem, image=image, number=number, votes=len(votes), left=left, answers=tuple(answers)
-        )
+    def question(votes: Sequence[Vote], status: int = 200) -> Response:
+        """Answer with the next image and its number in the folder; None and -1 if all images have a vote."""
+        image, done = next_image(images, votes, ballot.stem), {vote.image for vote in votes}
+        number = -1 if image is None else images.index(image)
+        about = {"person": ballot.stem, "votes": len(votes), "left": len(images) - len(done), "answers": [*answers]}
+        return JSONResponse({"image": image, "number": number, **about}, status)
 
     @app.get("/next")
-    def following() -> Question:
+    def following() -> Response:
         with lock:
             return question(read_ballot(ballot, images, answers))
 
-    @app.post("/vote", response_model=None)
-    def vote(given: Answer) -> Question | Response:
+    # The page says how many votes it knows of, so that an outdated one cannot vote or undo twice.
+    @app.post("/vote")
+    def vote(image: Annotated[str, Body()], answer: Annotated[str, Body()], votes: Annotated[int, Body()]) -> Response:
         with lock:
-            votes = read_ballot(ballot, images, answers)
-            if (given.image, given.votes) != (question(votes).image, len(votes)) or given.answer not in answers:
-                return JSONResponse(question(votes).model_dump(), 409)
-            write_ballot(ballot, votes := [*votes, Vote(given.image, given.answer)])
-            return question(votes)
+            known = read_ballot(ballot, images, answers)
+            if (image, votes) != (next_image(images, known, ballot.stem), len(known)) or answer not in answers:
+                return question(known, 409)
+            write_ballot(ballot, known := [*known, Vote(image, answer)])
+            return question(known)
 
-    @app.post("/undo", response_model=None)
-    def undo(votes: Annotated[int, Body(embed=True)]) -> Question | Response:
+    @app.post("/undo")
+    def undo(votes: Annotated[int, Body(embed=True)]) -> Response:
         with lock:
             if votes != len(known := read_ballot(ballot, images, answers)):
-                return JSONResponse(question(known).model_dump(), 409)
+                return question(known, 409)
             if known:
                 write_ballot(ballot, known := known[:-1])
             return question(known)
