@@ -9,7 +9,6 @@ from PIL import Image
 from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.clean import Change, Clean, apply_clean, read_clean
-from mien.data.csv_table import read_header
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, load_dataset, read_data
@@ -73,11 +72,6 @@ def read_file(folder, file):
     if content is not None:
         (folder / name).write_bytes(content)
     read_data(folder / name)
-
-
-def read_first_line(folder, content):
-    (folder / "weather.csv").write_bytes(content)
-    read_header(folder / "weather.csv")
 
 
 def read_labels_of_parquet(folder, labels):
@@ -171,8 +165,8 @@ CASES = [
     (read_votes_of_table, "path,label,votes_sad,votes_", "votes", "votes_."),
     (read_votes_of_table, "path,label,votes_happy,votes_happiness", "votes", "happy, happy"),
     (read_votes_of_table, "path,label,votes_happy,votes_sad,votes_happy", "columns", "'votes_happy'"),
-    (read_first_line, b"day,rain\n", "columns", "weather.csv line 1", "day, rain", "emotion,pixels"),
-    (read_first_line, b"\x89PNG\r\n\xff\xfe", "file-unreadable", "weather.csv line 1"),
+    (read_file, ("weather.csv", b"day,rain\n"), "columns", "weather.csv line 1", "day, rain", "emotion,pixels"),
+    (read_file, ("weather.csv", b"\x89PNG\r\n\xff\xfe"), "file-unreadable", "weather.csv line 1"),
     (read_file, ("missing.csv", None), "data-missing", "missing.csv"),
     (read_file, ("empty.csv", b""), "data-empty", "empty.csv"),
     (read_file, ("empty.parquet", b""), "data-empty", "empty.parquet"),

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mien.data.class_names import ClassNames
-from mien.data.csv_table import read_header
+from mien.data.csv_table import FaceCsv
 from mien.data.read import ReadOptions, load_dataset, read_data
 
 
@@ -112,15 +112,14 @@ def test_class_names_apply_the_map_before_synonyms():
     names.finish("x.csv")
 
 
-@pytest.mark.parametrize(("line", "label", "pixels", "path", "split"), [
-    ("emotion,pixels,Usage", 0, 1, None, 2),
-    ("emotion, Usage, pixels", 0, 2, None, 1),
-    ('"Path";"Label"', 1, None, 0, None),
-    ("\ufeffFile\tExpression\tSet", 1, None, 0, 2),
-    ("filename,class,usage,age", 1, None, 0, 2),
+@pytest.mark.parametrize(("line", "label", "content", "has_pixels", "split"), [
+    ("emotion,pixels,Usage", 0, 1, True, 2),
+    ("emotion, Usage, pixels", 0, 2, True, 1),
+    ('"Path";"Label"', 1, 0, False, None),
+    ("\ufeffFile\tExpression\tSet", 1, 0, False, 2),
+    ("filename,class,usage,age", 1, 0, False, 2),
 ])  # fmt: skip
-def test_read_header_ignores_case_spaces_quotes_and_delimiter(tmp_path, line, label, pixels, path, split):
-    file = tmp_path / "table.csv"
-    file.write_text(f"{line}\n", encoding="utf-8")
-    header = read_header(file)
-    assert (header.label, header.pixels, header.path, header.split) == (label, pixels, path, split)
+def test_face_csv_ignores_case_spaces_quotes_and_delimiter(tmp_path, line, label, content, has_pixels, split):
+    (tmp_path / "table.csv").write_text(f"{line}\n", encoding="utf-8")
+    file = FaceCsv(tmp_path / "table.csv")
+    assert (file.label, file.content, file.has_pixels, file.split) == (label, content, has_pixels, split)

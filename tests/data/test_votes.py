@@ -120,7 +120,7 @@ def test_read_parquet_gathers_votes(tmp_path, plain):
     for name in ("a", "b"):
         part = table if name == "a" else table.append_column("ferplus_votes", pa.array(FERPLUS.tolist()))
         pq.write_table(part, tmp_path / "shards" / f"{name}.parquet")
-    with raises(DataError, "votes", "ferplus_votes"):
+    with raises(DataError, "votes", "votes_neutral"):
         read_data(tmp_path / "shards")
 
 

@@ -82,7 +82,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def is_left_out(folder: os.DirEntry[str], within: Sequence[Path]) -> bool:
+def _is_left_out(folder: os.DirEntry[str], within: Sequence[Path]) -> bool:
     """Return whether a folder is a system's, or a link to one that holds one of ``within``, resolved paths."""
     leads_back = folder.is_symlink() and any(each.is_relative_to(Path(folder).resolve()) for each in within)
     return leads_back or is_system_folder(folder.name)
@@ -297,8 +297,14 @@ def find_images(
 
 
 def _images_and_unread(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
-    found = [*_walk(Path(folder))]
-    images = [str(file) for file in found if file.name.lower().endswith(IMAGE_SUFFIXES)]
+    # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
+    found = [
+        entry.path
+        for entry in walk(Path(folder))
+        if entry.name.lower().endswith(IMAGE_SUFFIXES + UNREAD_SUFFIXES)
+        and (entry.is_file(follow_symlinks=False) or os.path.isfile(entry) or not os.path.exists(entry))  # noqa: PTH110, PTH113 - Path's may raise
+    ]
+    images = [file for file in found if file.lower().endswith(IMAGE_SUFFIXES)]
     unread = len(found) - len(images)
     if not images:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
@@ -307,20 +313,19 @@ def _images_and_unread(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
     return images, unread
 
 
-def _walk(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield the images and unread photos below a folder, sorted. ``above`` are the resolved folders around it."""
-    within = (*above, folder.resolve())
+def walk(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> Iterator[os.DirEntry[str]]:
+    """Yield the files below a folder, sorted in each, without hidden and system folders and links to a folder above.
+
+    ``above`` are the resolved folders around it. Raises DataError for an unreadable folder (``file-unreadable``).
+    """
+    within = (*above, Path(folder).resolve())
     try:
         with os.scandir(folder) as entries:
             found = sorted((each for each in entries if not each.name.startswith(".")), key=lambda each: each.name)
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror or error}.", code="file-unreadable") from None
     for entry in found:
-        if is_folder(entry):
-            if not is_left_out(entry, within):
-                yield from _walk(folder / entry.name, within)
-        # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
-        elif entry.name.lower().endswith(IMAGE_SUFFIXES + UNREAD_SUFFIXES) and (
-            entry.is_file(follow_symlinks=False) or os.path.isfile(entry) or not os.path.exists(entry)  # noqa: PTH110, PTH113 - Path's may raise
-        ):
-            yield folder / entry.name
+        if not is_folder(entry):
+            yield entry
+        elif not _is_left_out(entry, within):
+            yield from walk(entry.path, within)

@@ -7,7 +7,7 @@ import numpy as np
 
 from mien.base.arrays import Ints, is_missing
 from mien.base.errors import DataError, Notice, nearest
-from mien.base.labels import EXPRESSIONS, canonical_class, composed, order_classes
+from mien.base.labels import EXPRESSIONS, canonical_class, composed
 from mien.data.splits import canonical_split
 
 _NUMBERING = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
@@ -90,11 +90,10 @@ class ClassNames:
         return None
 
 
-def index_classes(names: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
-    """Return labels int64 (N,) and ordered classes for the class name of each face."""
-    classes = order_classes(set(names))
+def index_classes(names: Sequence[str], classes: Sequence[str]) -> Ints:
+    """Return the index in ``classes`` of each name, int64 (N,)."""
     index_of = {name: index for index, name in enumerate(classes)}
-    return np.array([index_of[name] for name in names], dtype=np.int64), classes
+    return np.array([index_of[name] for name in names], dtype=np.int64)
 
 
 def split_of(word: str, where: str) -> str:

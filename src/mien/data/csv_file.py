@@ -50,13 +50,10 @@ class CsvFile:
                 for fields in reader:
                     if reader.line_num < self.first_line or not any(field.strip() for field in fields):
                         continue
-                    if len(fields) != len(self.names):
-                        raise self.column_count(f"{name} line {reader.line_num}", fields)
-                    yield reader.line_num, fields
+                    yield reader.line_num, self._complete(fields, f"{name} line {reader.line_num}")
             except UnicodeError:
-                raise DataError(
-                    f"{name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="file-unreadable"
-                ) from None
+                words = f"{name} is not UTF-8 text. Save it as a CSV in UTF-8."
+                raise DataError(words, code="file-unreadable") from None
             except csv.Error as error:
                 raise DataError(f"{name} line {reader.line_num}: {error}.", code="file-unreadable") from None
 
@@ -67,15 +64,14 @@ class CsvFile:
             fields = next(self._reader([line])) if '"' in line else line.split(self.delimiter)
         except csv.Error as error:
             raise DataError(f"{where}: {error}.", code="file-unreadable") from None
-        if len(fields) != len(self.names):
-            raise self.column_count(where, fields)
-        return fields
+        return self._complete(fields, where)
 
-    def column_count(self, where: str, fields: Sequence[str]) -> DataError:
-        """Return the error for a row with a wrong number of columns."""
-        counts = f"expected {len(self.names)} columns, found {len(fields)}"
-        advice = f"Quote values with '{self.delimiter}', or download it again if the file is damaged."
-        return DataError(f"{where}: {counts}. {advice}", code="columns")
+    def _complete(self, fields: list[str], where: str) -> list[str]:
+        if len(fields) != len(self.names):
+            counts = f"expected {len(self.names)} columns, found {len(fields)}"
+            advice = f"Quote values with '{self.delimiter}', or download it again if the file is damaged."
+            raise DataError(f"{where}: {counts}. {advice}", code="columns")
+        return fields
 
     def _reader(self, lines: Iterable[str]) -> Any:
         return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True)

@@ -4,7 +4,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path, PurePosixPath
 
@@ -25,42 +25,76 @@ _TO_SPACES = str.maketrans("[],;", "    ")
 _MIN_SIDE_PX = 8
 
 
-@dataclass(frozen=True)
-class Header:
-    """A CSV and the positions of known columns (None if absent) and of the others."""
+class FaceCsv(CsvFile):
+    """A CSV of faces. Raises DataError.
 
-    file: CsvFile
-    label: int
-    pixels: int | None
-    path: int | None
-    split: int | None
-    others: dict[str, int]
+    Attributes:
+        label, split: positions of these columns; None without splits. Names match without case, quotes, outer spaces.
+        content: position of the column of images: their pixels if ``has_pixels``, otherwise their paths.
+        others: positions of further columns, by name.
+    """
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        label, self.split = find_column(self.names, LABEL_HEADERS), find_column(self.names, SPLIT_HEADERS)
+        pixels, image = find_column(self.names, ("pixels",)), find_column(self.names, PATH_HEADERS)
+        content = image if pixels is None else pixels
+        if label is None or content is None:
+            shown = ", ".join(normalize_header(name) for name in self.names[:12])[:200] or "none"
+            words = (
+                f"{path.name} line 1 has the columns: {shown}. Expected emotion,pixels[,Usage] or path,label[,split]."
+            )
+            raise DataError(words, code="columns")
+        self.label: int = label
+        self.content: int = content
+        self.has_pixels: bool = pixels is not None
+        self.others: dict[str, int] = {}
+        for position, name in enumerate(map(str.strip, self.names)):
+            if position in {label, pixels, image, self.split} or not name:
+                continue
+            if free_name(name) in self.others:
+                raise DataError(f"The column '{name}' occurs twice. Rename or remove one.", code="columns")
+            self.others[free_name(name)] = position
 
-def read_header(path: Path) -> Header:
-    """Read the header of a CSV; names match without case, quotes and outer spaces. Raises DataError."""
-    file = CsvFile(path)
-    label, split = find_column(file.names, LABEL_HEADERS), find_column(file.names, SPLIT_HEADERS)
-    pixels, image = find_column(file.names, ("pixels",)), find_column(file.names, PATH_HEADERS)
-    if label is None or (pixels is None and image is None):
-        shown = ", ".join(normalize_header(name) for name in file.names[:12])[:200] or "none"
-        words = f"{path.name} line 1 has the columns: {shown}. Expected emotion,pixels[,Usage] or path,label[,split]."
-        raise DataError(words, code="columns")
-    others: dict[str, int] = {}
-    for position, name in enumerate(map(str.strip, file.names)):
-        if position in {label, pixels, image, split} or not name:
-            continue
-        if free_name(name) in others:
-            raise DataError(f"The column '{name}' occurs twice. Rename or remove one.", code="columns")
-        others[free_name(name)] = position
-    return Header(file, label, pixels, image, split, others)
+    def image_path(self, fields: Sequence[str]) -> Path:
+        """Return the path of a row's image, which the table names relative to its folder."""
+        # Windows writes backslashes; on other systems image names almost never contain one.
+        named = fields[self.content].strip().replace("\\", "/")
+        image = Path(named) if "://" in named else self.path.parent / named
+        if not str(image).isascii() and not image.exists():
+            # macOS decomposes accents in file names; tables from other systems have them composed.
+            forms = (Path(unicodedata.normalize(form, str(image))) for form in ("NFC", "NFD"))
+            return next((each for each in forms if each.exists()), image)
+        return image
 
+    def images(self) -> Iterator[Path]:
+        """Yield the path of the image in each row of the table."""
+        return (self.image_path(fields) for _, fields in self.rows())
 
-def referenced_files(path: Path) -> Iterator[Path]:
-    """Yield the path of the image in each row of the table."""
-    header = read_header(path)
-    for _, fields in header.file.rows():
-        yield _image_path(header, fields)
+    def table(
+        self, rows: Sequence[tuple[int, list[str]]], images: Sequence[Path] | Pixels, source: Sequence[str] = (),
+        *, notes: tuple[Notice, ...], skipped: Sequence[tuple[str, str]],
+    ) -> Table:  # fmt: skip
+        """Return rows, each with its line number; their source is the line, unless it is given."""
+        if not rows:
+            raise DataError(f"{self.path.name} has a header but no rows that can be read.", code="data-empty")
+        locations = [f"{self.path.name} line {line}" for line, _ in rows]
+        written = "table" if source else f"column '{self.names[self.split or 0].strip()}'"
+        columns = {name: [fields[at].strip() for _, fields in rows] for name, at in self.others.items()}
+        return Table(
+            path=self.path,
+            locations=locations,
+            images=images,
+            labels=[fields[self.label] for _, fields in rows],
+            splits=["" if self.split is None else fields[self.split] for _, fields in rows],
+            source=source or locations,
+            columns={name: parse_column(values) for name, values in columns.items()},
+            label_column=self.names[self.label].strip(),
+            split_origin="" if self.split is None else f"as in the {written}",
+            numbered=not source,
+            notes=notes,
+            skipped=tuple(skipped),
+        )
 
 
 def read_pixels(path: Path, options: ReadOptions) -> Table:
@@ -69,60 +103,60 @@ def read_pixels(path: Path, options: ReadOptions) -> Table:
     Columns may be in any order; others are kept. Raises DataError: a row with a wrong number of columns or damaged
     pixels (the message names file and line), or colour is asked for (``image-size``).
     """
-    header = read_header(path)
-    assert header.pixels is not None
+    file = FaceCsv(path)
     if options.channels != 1:
         raise only_grey()
     with path.open("rb") as stream:
         count = sum(1 for _ in stream) - 1
     rows: list[tuple[int, list[str]]] = []
     skipped: list[tuple[str, str]] = []
-    faces, last = np.empty((0, 0, 0), dtype=np.uint8), header.file.first_line - 1
+    faces, last, at = np.empty((0, 0, 0), dtype=np.uint8), file.first_line - 1, file.content
     with warnings.catch_warnings():
         # Before NumPy 2.3, np.fromstring only warns about text that is not a number.
         warnings.simplefilter("error", DeprecationWarning)
-        for last, line in _lines(header.file, count):
+        for last, line in _lines(file, count):
             place = f"{path.name} line {last}"
             try:
-                fields = header.file.fields(line.rstrip("\r\n"), place)
-                face = _parse_face(fields[header.pixels], place, faces.shape[1])
+                fields = file.fields(line.rstrip("\r\n"), place)
+                face = _parse_face(fields[at], place, faces.shape[1])
             except DataError as error:
                 if not options.skip_bad:
                     raise
                 skipped.append((place, str(error)))
                 continue
-            fields[header.pixels] = ""  # the text would take four times the memory of the pixels
-            faces = new_images(count, face.shape) if not rows else faces
+            fields[at] = ""  # the text would take four times the memory of the pixels
+            faces = faces if rows else new_images(count, face.shape)
             faces[len(rows)] = face
             rows.append((last, fields))
     notes: tuple[Notice, ...] = ()
-    if empty := last - header.file.first_line + 1 - len(rows) - len(skipped):  # those at the end are not counted
+    if empty := last - file.first_line + 1 - len(rows) - len(skipped):  # those at the end are not counted
         notes = (Notice(f"Empty lines left out of {path.name}: {empty:,}.", code="lines-empty"),)
-    table = _table(header, rows, faces[: len(rows)], numbered=True, notes=notes, skipped=skipped)
+    table = file.table(rows, faces[: len(rows)], notes=notes, skipped=skipped)
     # Predictions name a row of Kaggle's table by its place in the file, even if others are left out.
-    table.columns["row"] = np.array([line - header.file.first_line for line, _ in rows], dtype=np.int64)
+    table.columns["row"] = np.array([line - file.first_line for line, _ in rows], dtype=np.int64)
     return table
 
 
 def read_paths(path: Path, options: ReadOptions) -> Table:
     """Read a CSV of path,label[,split], relative to its folder; other columns are kept. Raises DataError."""
-    header = read_header(path)
-    assert header.path is not None
-    rows, skipped = [], []
-    for line, fields in header.file.rows():
-        if is_missing(fields[header.path]):
-            words = f"{path.name} line {line}: the path of the image is missing."
-            if not options.skip_bad:
-                raise DataError(words, code="image-missing")
-            skipped.append((f"{path.name} line {line}", words))
-        else:
+    file = FaceCsv(path)
+    rows, source, skipped = [], [], []
+    for line, fields in file.rows():
+        named, place = fields[file.content].strip(), f"{path.name} line {line}"
+        if not is_missing(named):
             rows.append((line, fields))
-    images = [_image_path(header, fields) for _, fields in rows]
-    if rows and "://" not in rows[0][1][header.path] and not images[0].exists() and holds_class_folders(path.parent):
+            source.append(named)
+            continue
+        words = f"{place}: the path of the image is missing."
+        if not options.skip_bad:
+            raise DataError(words, code="image-missing")
+        skipped.append((place, words))
+    images = [file.image_path(fields) for _, fields in rows]
+    if rows and "://" not in source[0] and not images[0].exists() and holds_class_folders(path.parent):
         words = f"{path.name} names a missing image, {images[0]}. To read the class folders beside it, move the table."
         raise DataError(words, code="image-missing")
-    notes = tuple(repeat_notice(images, [fields[header.label].strip() for _, fields in rows]))
-    return _table(header, rows, images, notes=notes, skipped=skipped)
+    notes = tuple(repeat_notice(images, [fields[file.label].strip() for _, fields in rows]))
+    return file.table(rows, images, source, notes=notes, skipped=skipped)
 
 
 def read_metadata(folder: Path, options: ReadOptions) -> Table:
@@ -139,48 +173,6 @@ def read_metadata(folder: Path, options: ReadOptions) -> Table:
         origin = "as in the folders"
         tables.append(replace(table, splits=splits, split_origin=origin, locations=locations, source=source))
     return join_tables(tables, folder)
-
-
-def _table(
-    header: Header,
-    rows: Sequence[tuple[int, list[str]]],
-    images: Sequence[Path] | Pixels,
-    *,
-    numbered: bool = False,
-    notes: tuple[Notice, ...],
-    skipped: Sequence[tuple[str, str]],
-) -> Table:
-    names, path = header.file.names, header.file.path
-    if not rows:
-        raise DataError(f"{path.name} has a header but no rows that can be read.", code="data-empty")
-    locations = [f"{path.name} line {line}" for line, _ in rows]
-    written = f"column '{names[header.split or 0].strip()}'" if numbered else "table"
-    return Table(
-        path=path,
-        locations=locations,
-        images=images,
-        labels=[fields[header.label] for _, fields in rows],
-        splits=["" if header.split is None else fields[header.split] for _, fields in rows],
-        source=locations if header.path is None or numbered else [fields[header.path].strip() for _, fields in rows],
-        columns={name: parse_column([fields[at].strip() for _, fields in rows]) for name, at in header.others.items()},
-        label_column=names[header.label].strip(),
-        split_origin="" if header.split is None else f"as in the {written}",
-        numbered=numbered,
-        notes=notes,
-        skipped=tuple(skipped),
-    )
-
-
-def _image_path(header: Header, fields: Sequence[str]) -> Path:
-    assert header.path is not None
-    # Windows writes backslashes; on other systems image names almost never contain one.
-    named = fields[header.path].strip().replace("\\", "/")
-    image = Path(named) if "://" in named else header.file.path.parent / named
-    if not str(image).isascii() and not image.exists():
-        # macOS decomposes accents in file names; tables from other systems have them composed.
-        forms = (Path(unicodedata.normalize(form, str(image))) for form in ("NFC", "NFD"))
-        return next((each for each in forms if each.exists()), image)
-    return image
 
 
 def _lines(file: CsvFile, count: int) -> Iterator[tuple[int, str]]:

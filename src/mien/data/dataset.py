@@ -16,10 +16,10 @@ from mien.base.images import open_image_source
 from mien.base.labels import LabelScheme, order_classes
 from mien.base.preprocess import face_square
 from mien.base.progress import slices
-from mien.data.class_names import ClassNames
+from mien.data.class_names import ClassNames, index_classes, split_of
 from mien.data.image_store import FINGERPRINT_PX as FINGERPRINT_PX
 from mien.data.image_store import check_form, only_grey, take
-from mien.data.splits import GROUP_COLUMN, canonical_split, check_groups, settle_splits
+from mien.data.splits import GROUP_COLUMN, check_groups, settle_splits
 
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
@@ -107,7 +107,8 @@ class Dataset:
         if len(names) < 2 or len(set(names)) < len(names):
             words = f"A data set needs two classes or more, each named once; found: {', '.join(names)}."
             raise DataError(words, code="too-few-classes")
-        given = np.full(count, "", dtype="<U10") if split is None else _splits(_of_length(split, count, "split"))
+        words = [""] * count if split is None else _of_length(split, count, "split").tolist()
+        given = np.array([split_of(str(word), f"split[{at}]") for at, word in enumerate(words)], dtype="<U10")
         ids = np.arange(count) if sample_ids is None else _of_length(sample_ids, count, "sample_ids")
         if ids.dtype.kind not in "iu" or len(np.unique(ids)) < count or (ids > np.iinfo(np.int64).max).any():
             raise DataError("sample_ids must be whole numbers, each used once.", code="sample-ids")
@@ -285,8 +286,7 @@ class Dataset:
             words = f"The data has {', '.join(unknown)}, which is not among {', '.join(classes)}. Rename it with --map"
             without = ", or leave it out: --classes seven" if unknown == ["contempt"] else ""
             raise DataError(f"{words}{f', such as {such}' if such else ''}{without}.", code="class-unknown")
-        index = np.array([classes.index(name) for name in self.classes], dtype=np.int64)
-        return replace(self, labels=index[self.labels], classes=classes)
+        return replace(self, labels=index_classes(self.classes, classes)[self.labels], classes=classes)
 
     def counts(self, split: str | None = None) -> Ints:
         """Count the faces of each class, int64 (C,), in all the data or in one split."""
@@ -340,19 +340,9 @@ def _labels(given: Array, classes: Sequence[str] | None) -> tuple[Ints, tuple[st
         classes = order_classes(set(found))
         for each in names.finish("the labels", apart="classes=, the unchanged names"):
             each.warn(stacklevel=4)
-    index_of = {name: index for index, name in enumerate(classes)}
-    unknown = next((name for name in found if name not in index_of), None)
-    if unknown is not None:
-        raise DataError(f"'{unknown}' is not among the classes." + nearest(unknown, classes), code="labels")
-    return np.array([index_of[name] for name in found], dtype=np.int64), tuple(classes)
-
-
-def _splits(given: Array) -> Texts:
-    meant = {str(name): canonical_split(str(name)) for name in set(given.tolist())}
-    for name, split in meant.items():
-        if split is None:
-            raise DataError(f"'{name}' is not a split. Expected train, validation or test.", code="split-unknown")
-    return np.array([meant[str(name)] for name in given.tolist()], dtype="<U10")
+    if unknown := [name for name in found if name not in classes]:
+        raise DataError(f"'{unknown[0]}' is not among the classes." + nearest(unknown[0], classes), code="labels")
+    return index_classes(found, classes), tuple(classes)
 
 
 def _check_votes(faces: Dataset) -> None:

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 from mien.base.arrays import Array
 from mien.base.errors import DataError, Notice
 from mien.base.files import plain
-from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_folder, is_left_out, is_system_folder
+from mien.base.images import IMAGE_SUFFIXES, UNREAD_ADVICE, UNREAD_SUFFIXES, is_folder, is_system_folder, walk
 from mien.base.labels import EXPRESSIONS, canonical_class
 from mien.data.splits import canonical_split, is_official
 from mien.data.table import ReadOptions, Table
@@ -21,7 +20,6 @@ from mien.data.table import ReadOptions, Table
 _OFFICIAL_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 _SYSTEM_FILES = frozenset({"Thumbs.db", "thumbs.db", "Desktop.ini", "desktop.ini"})
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # FER2013Train is split into three
-_BY_NAME = attrgetter("name")
 
 
 class ClassFolder(NamedTuple):
@@ -211,20 +209,8 @@ def subfolders(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-def _files(folder: str | os.PathLike[str], above: Sequence[Path] = ()) -> list[os.DirEntry[str]]:
-    """Return all files below a folder by name, without hidden and system files, and links to a folder above."""
-    within = (*above, Path(folder).resolve())
-    with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=_BY_NAME)
-    files = []
-    for entry in ordered:
-        if entry.name.startswith(".") or entry.name in _SYSTEM_FILES:
-            continue
-        if is_folder(entry):
-            files += [] if is_left_out(entry, within) else _files(entry.path, within)
-        else:
-            files.append(entry)
-    return files
+def _files(folder: Path) -> list[os.DirEntry[str]]:
+    return [entry for entry in walk(folder) if entry.name not in _SYSTEM_FILES]
 
 
 def _official_splits(files: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ from mien.data.csv_file import find_column
 from mien.data.dataset import Dataset
 from mien.data.splits import canonical_split
 from mien.data.table import LABEL_HEADERS, OWN_HEADERS, SPLIT_HEADERS, ReadOptions, Table, free_name, join_tables
-from mien.data.votes import FERPLUS_COLUMN, VOTE_PREFIX, ferplus_votes, vote_columns
+from mien.data.votes import FERPLUS_COLUMN, VOTE_PREFIX, ferplus_columns, vote_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,10 +56,11 @@ def read_parquet(path: Path, options: ReadOptions) -> Table:
     own = files[0]
     if len(files) > 1 or not own.by_mien:
         return table
+    named = not options.class_map and set(table.labels) <= set(own.declared)
     return replace(
         table,
         source=[str(value) for value in own.cells["source"].to_pylist()],
-        classes=() if options.class_map else own.declared,
+        classes=own.declared if named else (),
         split_origin=str(own.about.get("split_origin") or table.split_origin),
         group_column=str(own.about.get("group_column", "")),
         complete=True,
@@ -221,9 +222,10 @@ class ParquetFile:
         for name in self.cells.column_names:
             if name in {self.label, self.split} or (self.by_mien and name == "source"):
                 continue
-            values = _to_array(self.cells[name])
             if name == FERPLUS_COLUMN:
-                values = ferplus_votes(self.cells[name].to_pylist(), self.name)
+                result |= ferplus_columns(self.cells[name].to_pylist(), self.name)
+                continue
+            values = _to_array(self.cells[name])
             if values is None and name in votes:
                 values = np.array(self.cells[name].to_pylist(), dtype=object)  # the error will name the row
             if values is not None:

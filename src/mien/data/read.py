@@ -32,7 +32,7 @@ from mien.base.files import cache_folder, expand_home, refuse_pointer
 from mien.data import folders
 from mien.data.clean import Clean, apply_clean, read_clean
 from mien.data.csv_file import CSV_SUFFIXES
-from mien.data.csv_table import read_header, read_metadata, read_paths, read_pixels, referenced_files
+from mien.data.csv_table import FaceCsv, read_metadata, read_paths, read_pixels
 from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.data.image_store import is_mapped
 from mien.data.parquet import parquet_files, read_parquet
@@ -57,7 +57,7 @@ class DataShape:
 
 _KAGGLE_CSV = DataShape("Kaggle CSV", read_pixels, lambda path: [folders.file_state(path)])
 _PATH_CSV = DataShape(
-    "CSV of image paths", read_paths, lambda path: map(folders.file_state, [path, *referenced_files(path)])
+    "CSV of image paths", read_paths, lambda path: map(folders.file_state, [path, *FaceCsv(path).images()])
 )
 _METADATA = DataShape(
     "folders with metadata.csv",
@@ -94,7 +94,7 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
     if suffix == ".parquet":
         return path, _PARQUET
     if suffix in CSV_SUFFIXES:
-        return path, _KAGGLE_CSV if read_header(path).pixels is not None else _PATH_CSV
+        return path, _KAGGLE_CSV if FaceCsv(path).has_pixels else _PATH_CSV
     raise DataError(f"{path} is not a data set that mien can read. {_EXPECTED}.", code="data-unknown")
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mien.base.arrays import Array, is_missing
+from mien.base.arrays import Array, Texts, is_missing
 from mien.base.errors import DataError, Notice
-from mien.base.labels import FERPLUS_CLASSES
+from mien.base.labels import order_classes
 from mien.data.class_names import ClassNames, index_classes, split_of
 from mien.data.csv_file import normalize_header
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.image_store import FINGERPRINT_PX, Content, check_form, decode_images, only_grey
 from mien.data.splits import OFFICIAL_ORIGIN, group_column, group_identical, is_official, settle_splits
-from mien.data.votes import FERPLUS_COLUMN, gather_votes, rating_notices, vote_columns
+from mien.data.votes import gather_votes, rating_notices, vote_columns
 
 LABEL_HEADERS = ("label", "emotion", "class", "expression")
 SPLIT_HEADERS = ("split", "usage", "set")
@@ -137,7 +137,7 @@ def join_tables(tables: Sequence[Table], path: Path) -> Table:
         parts = [table.columns[name] for table in tables if name in table.columns]
         if len(parts) == len(tables) and len({(part.shape[1:], part.dtype.kind == "U") for part in parts}) == 1:
             columns[name] = np.concatenate(parts)
-        elif name in {FERPLUS_COLUMN, *vote_columns(names)}:
+        elif name in vote_columns(names):
             raise DataError(f"'{name}' is missing or of another type in some of the files.", code="votes")
 
     def joined(name: str) -> list[Any]:
@@ -168,8 +168,6 @@ def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
     official = is_official(words)
     names, notes = _class_names(table, options, foreign=any(words.values()) and not official)
     columns, votes, vote_classes = gather_votes(dict(table.columns), table.locations)
-    if (ferplus := columns.get(FERPLUS_COLUMN)) is not None and ferplus.ndim == 2:
-        votes, vote_classes = columns.pop(FERPLUS_COLUMN), FERPLUS_CLASSES
     rows = np.arange(len(names))
     if (own := columns.pop("row", None)) is not None:
         if own.dtype.kind == "i" and len(np.unique(own)) == len(own):
@@ -187,32 +185,36 @@ def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
         if coloured < len(kept):
             said = f"{len(kept) - coloured:,} of {len(kept):,} images are grey. A model may learn their source."
             notes.append(Notice(said, code="images-mixed"))
-    labels, classes = index_classes([names[index] for index in kept.tolist()])
+    shown = [names[index] for index in kept.tolist()]
+    classes = table.classes or order_classes(set(shown))
+    labels = index_classes(shown, classes)
     if len(kept) and not any(each.code == "images-repeated" for each in table.notes):
         notes += repeat_notice(group_identical(images[-1]).tolist(), labels.tolist(), MANY_REPEATED)
+    split = np.array([words[word] for word in table.splits], dtype="<U10")[kept]
+    source = np.array(table.source, dtype=np.str_)[kept]
+    _check_classes_and_splits(
+        table.path, [classes[index] for index in np.unique(labels)], source[split == ""], len(kept)
+    )
+    columns = {name: values[kept] for name, values in columns.items()}
+    grouped = table.group_column if table.group_column in columns else ""
+    if options.group is not None:
+        grouped, columns = group_column(options.group, columns, source)
+    origin = OFFICIAL_ORIGIN if official else table.split_origin
+    if not table.complete:
+        groups = columns.get(grouped)
+        split, origin = settle_splits(split, origin, images[-1], labels, groups=groups, classes=classes)
     faces = Dataset(
         images=images[0],
         labels=labels,
         classes=classes,
-        split=np.array([words[word] for word in table.splits], dtype="<U10")[kept],
-        source=np.array(table.source, dtype=np.str_)[kept],
+        split=split,
+        source=source,
         rows=rows[kept],
-        columns={name: values[kept] for name, values in columns.items()},
+        columns=columns,
         votes=None if votes is None else votes[kept],
         vote_classes=vote_classes,
-        group_column=table.group_column if table.group_column in columns else "",
+        group_column=grouped,
     )
-    if table.classes:  # keep their order, and classes without faces
-        faces = faces.with_classes(table.classes)
-    _check_classes_and_splits(faces, table.path)
-    if options.group is not None:
-        named, columns = group_column(options.group, faces.columns, faces.source)
-        faces = replace(faces, group_column=named, columns=columns)
-    origin = OFFICIAL_ORIGIN if official else table.split_origin
-    if not table.complete:
-        groups = faces.columns[faces.group_column] if faces.group_column else None
-        split, origin = settle_splits(faces.split, origin, images[-1], labels, groups=groups, classes=faces.classes)
-        faces = replace(faces, split=split)
     if len(images) > 1:
         at_fingerprint = replace(faces, images=images[-1])
         faces = faces.with_fingerprints(at_fingerprint.fingerprint, at_fingerprint.fingerprint_without_test)
@@ -256,14 +258,13 @@ def _class_names(table: Table, options: ReadOptions, *, foreign: bool) -> tuple[
     return named, notes
 
 
-def _check_classes_and_splits(faces: Dataset, path: Path) -> None:
-    present = [faces.classes[index] for index in np.flatnonzero(faces.counts())]
+def _check_classes_and_splits(path: Path, present: Sequence[str], unsaid: Texts, count: int) -> None:
+    """Check the classes that have a face, and the origin of faces without a split (``unsaid``), of ``count``."""
     if len(present) < 2:
         found = f"only '{present[0]}'" if present else "none"
         example = f" Expected folders such as {path.name}/happy/face.png." if path.is_dir() else ""
         raise DataError(f"{path} must have at least two classes; found {found}.{example}", code="too-few-classes")
-    unsaid = faces.source[faces.split == ""]
-    if 0 < len(unsaid) < len(faces):
+    if 0 < len(unsaid) < count:
         raise DataError(f"{unsaid[0]} has no split. Give every row a split, or none.", code="split-unknown")
 
 

@@ -118,19 +118,18 @@ def _numbers(values: Array) -> Array:
     return numbers
 
 
-def ferplus_votes(rows: Iterable[Any], file: str) -> Array:
-    """Convert FER+'s lists in a parquet column to counts, (N, 10); an empty row gives zeros. Raises DataError."""
+def ferplus_columns(rows: Iterable[Any], file: str) -> dict[str, Array]:
+    """Return FER+'s lists in a parquet column as a column (N,) for each class; 0 for an empty row. Raises DataError."""
     counts: list[list[float]] = []
     for row, value in enumerate(rows):
         if value is None or (isinstance(value, list) and all(each is None for each in value)):
             counts.append([0] * len(FERPLUS_CLASSES))
-            continue
-        numbers = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
-        if not numbers or len(value) != len(FERPLUS_CLASSES):
+        elif isinstance(value, list) and len(value) == len(FERPLUS_CLASSES):
+            counts.append(value)
+        else:
             expected = f"{file} row {row}: '{FERPLUS_COLUMN}' must hold {len(FERPLUS_CLASSES)} numbers"
             raise DataError(f"{expected}; found {value!r:.60}.", code="votes")
-        counts.append(value)
-    return np.array(counts)
+    return dict(zip([VOTE_PREFIX + name for name in FERPLUS_CLASSES], np.array(counts).T, strict=True))
 
 
 def with_votes(dataset: Dataset, path: str | os.PathLike[str]) -> Dataset:
