@@ -107,13 +107,13 @@ class Dataset:
         if len(names) < 2 or len(set(names)) < len(names):
             words = f"A data set needs two classes or more, each named once; found: {', '.join(names)}."
             raise DataError(words, code="too-few-classes")
-        words = [""] * count if split is None else _of_length(split, count, "split").tolist()
-        given = np.array([split_of(str(word), f"split[{at}]") for at, word in enumerate(words)], dtype="<U10")
+        given = [""] * count if split is None else _of_length(split, count, "split").tolist()
+        splits = np.array([split_of(str(word), f"split[{at}]") for at, word in enumerate(given)], dtype="<U10")
         ids = np.arange(count) if sample_ids is None else _of_length(sample_ids, count, "sample_ids")
         if ids.dtype.kind not in "iu" or len(np.unique(ids)) < count or (ids > np.iinfo(np.int64).max).any():
             raise DataError("sample_ids must be whole numbers, each used once.", code="sample-ids")
         column = None if groups is None else check_groups(groups, count)
-        settled, _ = settle_splits(given, "as given", squares, indices, groups=column, classes=names)
+        settled, _ = settle_splits(splits, "as given", squares, indices, groups=column, classes=names)
         return cls(
             images=squares,
             labels=indices,

@@ -217,7 +217,7 @@ class ParquetFile:
 
     def _columns(self) -> dict[str, Array]:
         """Return other columns that hold numbers, truth values, text, dates, or lists of equal length."""
-        result = {}
+        result: dict[str, Array] = {}
         votes = vote_columns(self.cells.column_names)
         for name in self.cells.column_names:
             if name in {self.label, self.split} or (self.by_mien and name == "source"):
