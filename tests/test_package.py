@@ -16,7 +16,7 @@ SOURCE = Path(mien.__file__).parent
 TORCH_FOLDERS = ("mien.models", "mien.training", "mien.exporting", "mien.explanation.gradient")
 TRAINS = (
     "mien.pipeline.training_run",
-    *("mien.runs.scheduler", "mien.runs.worker", "mien.runs.folds", "mien.runs.sweep"),
+    *("mien.runs.scheduler", "mien.runs.folds", "mien.runs.sweep"),
 )
 
 

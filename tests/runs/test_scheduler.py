@@ -23,12 +23,11 @@ from mien.base.run_folder import RunFolder
 from mien.data.parquet import write_parquet
 from mien.evaluation.named_metrics import METRICS
 from mien.pipeline.training_run import run_recipe
-from mien.runs import page, worker
+from mien.runs import page, scheduler
 from mien.runs.page import StudyProgress
 from mien.runs.plan import folder_of, pending, read_completed, read_run
-from mien.runs.scheduler import StudyContext, make_plan, run_all
+from mien.runs.scheduler import RunJob, StudyContext, answer, make_plan, read_answer, run_all
 from mien.runs.spec import load_study
-from mien.runs.worker import RunJob, answer, make_job, read_answer
 from mien.training import state
 from mien.training.plan import plan_training
 from support import raises
@@ -115,10 +114,10 @@ def test_a_process_answers_with_its_error():
         raise DataError(message, code="data-missing")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(worker, "read_entry", lambda folder: (None, {}))
+        patched.setattr(scheduler, "read_entry", lambda folder: (None, {}))
         patched.setattr(RunJob, "train", refuse)
-        patched.setattr(worker, "set_quiet", lambda quiet: None)
-        text = answer(make_job(job, Path("data"), 1))
+        patched.setattr(scheduler, "set_quiet", lambda quiet: None)
+        text = answer(json.dumps({**vars(job), "dataset": "data", "threads": 1}))
     with raises(DataError, "data-missing") as caught:
         read_answer(text)
     assert caught.value.message == message
@@ -169,7 +168,7 @@ def test_a_killed_process_is_one_line(tiny_study_file, tmp_path, capfd):
     # A Python of its own: a forked process says nothing while it imports and as it exits.
     process = _start(tmp_path, tiny_study_file, 2, get_context("spawn"))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    workers = [int(each) for each in children if "mien.runs.worker" in Path(f"/proc/{each}/cmdline").read_text()]
+    workers = [int(each) for each in children if "mien.runs.scheduler" in Path(f"/proc/{each}/cmdline").read_text()]
     assert len(workers) == 2
     for each in workers:
         os.kill(each, signal.SIGKILL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,7 +124,9 @@ def train(
             from mien.models.own import source_of
         name, file, weights = source_of(network)
         changes = [("model.name", name), ("model.file", file), *changes]
-    job = find_job(recipe, changes, init_from, device, time).with_run(out, teachers, tta, resume)
+    job = find_job(recipe, changes, init_from, device, time).with_run(out, resume)
+    check_tta(tta)
+    job = replace(job, teachers=find_teachers(teachers))
     if any(each is not None for each in (loss, augment, optimizer, weights)):
         with needs_extra("train", "Training"):
             from mien.training.plan import Parts
@@ -137,7 +139,34 @@ def train(
     shown = Callbacks(progress, logger if is_main_process() else None, *callbacks)
     origins = {"fine-tuned from": str(init_from or ""), "teachers": ", ".join(map(str, job.teachers))}
     metadata = environment(data) | {name: value for name, value in origins.items() if value}
-    result = job.train_on(data, shown, metadata, notice if verbose else lambda words: None)
+    job.check()
+    if not job.resumes:
+        check_outside(job.out.path, data)
+    own = job.recipe.input.size_and_channels
+    given = read(data, *own)
+    if verbose and not isinstance(data, Dataset):
+        faces = f"{len(given.faces):,} faces of {len(given.faces.classes)} classes"
+        notice(f"{data_name(data)}: {given.shape}, {faces}; splits: {given.split_origin}")
+    plan = job.plan(given)
+    for found in job.notices(plan) if verbose else ():
+        notice(found.line)
+    from mien.pipeline.training_run import run_recipe
+
+    def read_at(spec: InputSpec) -> Dataset:
+        return plan.dataset if spec.size_and_channels == own else read(data, *spec.size_and_channels).faces
+
+    untrained = job.network(plan.logits)
+    result = run_recipe(
+        plan,
+        job.out,
+        resume=job.resumes,
+        init_from=job.init_from,
+        teachers=predict_soft_labels(job.teachers, plan.dataset, read_at, tta),
+        callback=shown,
+        metadata=metadata,
+        device=job.device,
+        network=untrained,
+    )
     for found in result.notices if verbose else ():
         notice(found.line)
     return result
@@ -213,7 +242,6 @@ class TrainingJob:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         run: folder to write; None if no run is written.
         teachers: files of models or predictions for distillation.
-        tta: number of views per face for the teachers' predictions.
         resumes: whether ``run`` exists and is resumed.
         parts: functions and classes of the user that replace parts of the recipe.
         seconds: time limit from which the number of epochs is chosen.
@@ -224,7 +252,6 @@ class TrainingJob:
     device: str = "auto"
     run: RunFolder | None = None
     teachers: Sequence[Path] = ()
-    tta: int = 10
     resumes: bool = False
     parts: Parts | None = None
     seconds: float | None = None
@@ -235,56 +262,13 @@ class TrainingJob:
         assert self.run is not None
         return self.run
 
-    def with_run(
-        self,
-        out: str | os.PathLike[str] | None,
-        teachers: Sequence[str | os.PathLike[str]] = (),
-        tta: int = 10,
-        resume: bool = False,
-    ) -> TrainingJob:
+    def with_run(self, out: str | os.PathLike[str] | None, resume: bool = False) -> TrainingJob:
         """Return the job with a run folder to write. A resumed run keeps its number of epochs."""
         run = RunFolder(expand_home(Path("runs") / self.recipe.name if out is None else out))
-        check_tta(tta)
-        job = replace(self, run=run, teachers=find_teachers(teachers), tta=tta, resumes=resume and run.is_run)
+        job = replace(self, run=run, resumes=resume and run.is_run)
         if job.seconds is None or not job.resumes:
             return job
         return replace(job, recipe=job.recipe.model_copy(update={"epochs": run.read_recipe().epochs}), seconds=None)
-
-    def train_on(
-        self, data: Data, callback: Callback | None, metadata: Mapping[str, Any], notify: Callable[[str], None]
-    ) -> TrainingResult:
-        """Check, read the data, train, export and evaluate; ``notify`` is called with each notice before the training.
-
-        Teachers first predict the train split of ``data``.
-        """
-        self.check()
-        if not self.resumes:
-            check_outside(self.out.path, data)
-        own = self.recipe.input.size_and_channels
-        result = read(data, *own)
-        if not isinstance(data, Dataset):
-            faces = f"{len(result.faces):,} faces of {len(result.faces.classes)} classes"
-            notify(f"{data_name(data)}: {result.shape}, {faces}; splits: {result.split_origin}")
-        plan = self.plan(result)
-        for each in self.notices(plan):
-            notify(each.line)
-        from mien.pipeline.training_run import run_recipe
-
-        def read_at(spec: InputSpec) -> Dataset:
-            return plan.dataset if spec.size_and_channels == own else read(data, *spec.size_and_channels).faces
-
-        network = self.network(plan.logits)
-        return run_recipe(
-            plan,
-            self.out,
-            resume=self.resumes,
-            init_from=self.init_from,
-            teachers=predict_soft_labels(self.teachers, plan.dataset, read_at, self.tta),
-            callback=callback,
-            metadata=metadata,
-            device=self.device,
-            network=network,
-        )
 
     def check(self) -> None:
         """Check all that needs neither data nor a network.

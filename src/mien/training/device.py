@@ -121,10 +121,6 @@ class TrainingFabric(Fabric):
         total: Any = self.all_reduce(value.to(self.device).clone(), reduce_op="sum")
         return torch.as_tensor(total).to(value.device)
 
-    def mean(self, value: Tensor) -> float:
-        """Return the mean of a value over all processes."""
-        return float(self.sum(value)) / self.world_size
-
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
         """Copy the first process's values to all processes."""
         if self.world_size > 1:

@@ -126,23 +126,33 @@ def _train_epoch(
     """Train one epoch; return rate, mean loss and accuracy on augmented images, or None if it was stopped."""
     begin_epoch(state, epoch)
     freeze(state.network, state.optimizer, epoch <= state.recipe.tuning.frozen_epochs)
-    sums = _Sums(state)
+    fabric = state.fabric
+    lost, right, seen = torch.zeros(3, dtype=sum_dtype(fabric.device), device=fabric.device)
+    shown_loss = 0.0
     for batch in recipe_batches(state, epoch):
         if should_stop():
             return None
         step = (epoch - 1) * state.plan.steps_per_epoch + batch.index
         set_rate(state.optimizer, learning_rate(state, step))
-        shown = state.fabric.own_part(callback.on_step_begin(state, batch) or batch)
+        shown = fabric.own_part(callback.on_step_begin(state, batch) or batch)
         logits, loss = forward_loss(state, shown)
-        sums.read(shown, loss, step)
+        if batch.index % _read_every(state) == 0:
+            shown_loss = float(fabric.sum(shown.weight * loss.detach())) / fabric.world_size
+            _check_loss(state, step + 1, shown_loss)
         take_step(state, shown, loss)
         state.average.update(step)
-        sums.add(shown, logits, loss)
-        callback.on_step_end(epoch, len(batch.chosen), sums.shown_loss)
+        labels = state.labels[shown.chosen]
+        lost += loss.detach().to(lost.dtype) * len(labels)
+        right += (logits.argmax(1) == labels).sum()
+        seen += len(labels)
+        callback.on_step_end(epoch, len(batch.chosen), shown_loss)
     for head in state.heads:
         if head.moving is not None:
-            head.moving.exchange(state.fabric)
-    return sums.line()
+            head.moving.exchange(fabric)
+    losses, hits, count = fabric.sum(torch.stack([lost, right, seen])).tolist()
+    # A user's optimiser has its own rate.
+    rate = float(max(group["lr"] for group in state.optimizer.param_groups))
+    return {"learning_rate": rate, "train_loss": losses / max(count, 1), "train_accuracy": hits / max(count, 1)}
 
 
 def begin_epoch(state: TrainingState, epoch: int) -> None:
@@ -159,38 +169,6 @@ def learning_rate(state: TrainingState, step: int) -> float:
     recipe = state.recipe
     cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
     return recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.plan.steps_per_epoch, recipe.epochs)
-
-
-class _Sums:
-    """Sums of loss and correct predictions over an epoch, on the device; ``shown_loss`` is the last that was read."""
-
-    def __init__(self, state: TrainingState) -> None:
-        device = state.fabric.device
-        self._state = state
-        self._loss = torch.zeros((), dtype=sum_dtype(device), device=device)
-        self._correct = torch.zeros((), dtype=torch.int64, device=device)
-        self._seen = 0
-        self._rate = 0.0
-        self.shown_loss: float = 0.0
-
-    def read(self, batch: Batch, loss: Tensor, step: int) -> None:
-        if batch.index % _read_every(self._state) == 0:
-            self.shown_loss = self._state.fabric.mean(batch.weight * loss.detach())
-            _check_loss(self._state, step + 1, self.shown_loss)
-
-    def add(self, batch: Batch, logits: Tensor, loss: Tensor) -> None:
-        labels = self._state.labels[batch.chosen]
-        self._loss += loss.detach().to(self._loss.dtype) * len(labels)
-        self._correct += (logits.argmax(1) == labels).sum()
-        self._seen += len(labels)
-        # A user's optimiser has its own rate.
-        self._rate = float(max(group["lr"] for group in self._state.optimizer.param_groups))
-
-    def line(self) -> HistoryLine:
-        seen = torch.tensor(self._seen, dtype=self._loss.dtype, device=self._loss.device)
-        sums = torch.stack([self._loss, self._correct.to(seen.dtype), seen])
-        lost, hits, count = self._state.fabric.sum(sums).tolist()
-        return {"learning_rate": self._rate, "train_loss": lost / max(count, 1), "train_accuracy": hits / max(count, 1)}
 
 
 def _read_every(state: TrainingState) -> int:
@@ -223,11 +201,14 @@ def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
     """Yield the batches of one epoch (from 1) with the recipe's augmentation."""
     recipe = state.recipe
     mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.mixup_off_epochs))
-    shown, side_px = (
+    batches = epoch_batches(
+        state.images,
+        state.labels,
         state.plan.parts.recipe_shown(recipe),
-        lambda index: recipe.side_px(state.plan.progress(epoch, index)),
+        epoch=epoch,
+        mixing=mixing,
+        side_px=lambda index: recipe.side_px(state.plan.progress(epoch, index)),
     )
-    batches = epoch_batches(state.images, state.labels, shown, epoch=epoch, mixing=mixing, side_px=side_px)
     return batches if state.plan.parts.augment is None else state.plan.parts.augmented(batches, recipe.input)
 
 

@@ -38,14 +38,9 @@ _REPLACED = {
 
 @dataclass(frozen=True)
 class Parts:
-    """Functions of the user, given in Python or by the recipe, that replace its parts; None: the recipe's is used.
+    """A user's functions in place of parts of a recipe, from its files or given in Python, as to :func:`mien.train`.
 
     Attributes:
-        loss: function, or class of ``nn.Module``, of logits float32 (B, C) and labels int64 (B,) that returns a scalar;
-            replaces the label's loss.
-        augment: function of images float32 (B, channels, S, S), 0..1, that returns the same shape; replaces the
-            recipe's augmentation except mixup and cutmix.
-        optimizer: function of the trainable parameters that returns an optimiser. The schedule multiplies its rates.
         weights: initial weights of the network, by name.
         of_recipe: names of the parts that come from files in the recipe.
     """
