@@ -1,4 +1,4 @@
-"""Oracles: the fp32 file itself; numpy's own rounding; onnx's own types."""
+"""Oracles: the network as it was trained; the fp32 file itself; numpy's own rounding; onnx's own types."""
 
 import shutil
 from pathlib import Path
@@ -8,15 +8,18 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 import mien
 from mien.base.errors import ModelError, RunError
 from mien.base.model_file import open_model, read_manifest
 from mien.base.preprocess import to_input
+from mien.base.recipe_tables import ModelRecipe
 from mien.base.run_folder import RunFolder, find_run
 from mien.exporting import to_onnx as export
 from mien.exporting.quantize import _with_pooled_means, to_fp16, to_int8
-from mien.exporting.to_onnx import export_run
+from mien.exporting.to_onnx import Pairs, export_run, fuse_for_inference
+from mien.models.registry import build_model
 from mien.training import checkpoint
 from support import raises
 
@@ -194,3 +197,71 @@ def test_int8_ranges_omit_outermost_activations():
     small = onnx.load_model_from_string(to_int8(content, inputs))
     scales = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in small.graph.initializer}
     assert float(scales["grey_scale"]) == pytest.approx(1 / 255, rel=0.05)
+
+
+def trained(**settings):
+    """A network of mien's own whose norms have seen something, with scales and shifts of both sizes."""
+    torch.manual_seed(0)
+    default = {"stem_width": 8, "stem_stride": 1, "widths": [16, 24, 20], "convolutions": [1, 3, 2], "dropout": 0.2}
+    network = build_model(ModelRecipe.model_validate({"name": "mien", **default, **settings}), 7, 44)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.2, 3.0)
+            nn.init.normal_(module.bias)
+    network.train()
+    network(torch.randn(16, 1, 44, 44))
+    return network.eval()
+
+
+def kinds(layers):
+    return [type(layer) for layer in layers]
+
+
+@pytest.mark.parametrize(("settings", "crop_px", "stem", "first", "second"), [
+    pytest.param({}, 44, [Pairs], [Pairs, nn.MaxPool2d], [nn.Conv2d, nn.ReLU, nn.MaxPool2d], id="narrow"),
+    pytest.param(
+        {"stem_width": 17, "widths": [17, 16, 20]},
+        *(44, [nn.Conv2d, nn.ReLU], [nn.Conv2d, nn.ReLU, nn.MaxPool2d], [Pairs, nn.MaxPool2d]),
+        id="wide, then narrow",
+    ),
+    pytest.param({}, *(45, [nn.Conv2d, nn.ReLU]), *2 * ([nn.Conv2d, nn.ReLU, nn.MaxPool2d],), id="odd"),
+    pytest.param(
+        {"stem_stride": 2, "widths": [16, 16, 20]},
+        *(44, [nn.Conv2d, nn.ReLU], [Pairs, nn.MaxPool2d], [nn.Conv2d, nn.ReLU, nn.MaxPool2d]),
+        id="a stem in steps of two: 22, then 11 places a side",
+    ),
+    pytest.param(
+        {"name": "separable"}, *(44, [Pairs], *2 * ([nn.Conv2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d],)), id="separable"
+    ),
+])  # fmt: skip
+def test_fused_copy_equals_the_network(settings, crop_px, stem, first, second):
+    network, images = trained(**settings), torch.randn(5, 1, crop_px, crop_px)
+    with torch.inference_mode():
+        before, copy = network(images), fuse_for_inference(network, crop_px)
+        assert torch.allclose(copy(images), before, atol=1e-4 * float(before.abs().max()))
+        assert torch.equal(network(images), before), "the network itself is left as it is"
+    assert (kinds(copy.stem), kinds(copy.stages[0].entry), kinds(copy.stages[1].entry)) == (stem, first, second)
+
+
+def test_norms_are_fused_where_they_may_be():
+    def fused(network, crop_px=44):
+        images, copy = torch.randn(5, 1, crop_px, crop_px), fuse_for_inference(network, crop_px)
+        with torch.inference_mode():
+            assert torch.allclose(copy(images), network(images), atol=1e-4)
+        return copy
+
+    network = trained(stem_width=20)
+    network.stem[1].weight.data[4] = -0.7
+    assert kinds(fused(network).stem) == [nn.Conv2d, nn.ReLU]
+    # It turns the largest of four into the smallest.
+    network = trained()
+    network.stages[1].entry[2].weight.data[4] = -0.7
+    copy = fused(network)
+    assert kinds(copy.stages[1].entry) == [nn.Conv2d, nn.MaxPool2d, nn.BatchNorm2d, nn.ReLU]
+    assert kinds(copy.stages[0].entry) == [Pairs, nn.MaxPool2d]
+    assert kinds(fused(trained(widths=[16, 24, 16], pool_last=False), 48).stages[2].entry) == [Pairs]
+    assert kinds(fused(trained(name="joined", width=4)).light.stages[0].entry) == [Pairs, nn.MaxPool2d]
+    network = build_model(ModelRecipe(name="study-b"), 7, 48)
+    copy = fuse_for_inference(network, 48)
+    assert not copy.training
+    assert [str(module) for module in copy.children()] == [str(module) for module in network.eval().children()]

@@ -98,12 +98,6 @@ def test_check_sizes_tries_every_side(name):
             check_sizes(network, recipe, 48, [7])
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_seed_determines_initial_weights(name):
-    first, second = narrow(name).state_dict(), narrow(name).state_dict()
-    assert all(torch.equal(first[key], second[key]) for key in first)
-
-
 def test_complete_writes_all_settings_and_knows_pretrained_ones():
     assert complete(ModelRecipe(name="vgg16")).settings == {"width": 64, "dropout": 0.5}
     assert complete(ModelRecipe.model_validate({"name": "vgg16", "width": 8})).settings == {"width": 8, "dropout": 0.5}
@@ -119,11 +113,7 @@ def test_complete_writes_all_settings_and_knows_pretrained_ones():
     ({"name": "study-b", "width": 3}, "model-setting", "'width'"),
     ({"name": "resnet18", "width": 0}, "model-setting", "model.width = 0"),
     ({"name": "resnet18", "width": "16"}, "model-setting", "model.width = '16'"),
-    ({"name": "resnet18", "width": True}, "model-setting", "model.width = true"),
     ({"name": "mien", "widths": ["8", "16", "32"]}, "model-setting", "model.widths[0] = '8'"),
-    ({"name": "mien", "pool_last": "yes"}, "model-setting", "model.pool_last = 'yes'"),
-    ({"name": "mien", "stem_stride": True}, "model-setting", "model.stem_stride = true"),
-    ({"name": "vgg16", "dropout": "0.1"}, "model-setting", "model.dropout = '0.1'"),
     ({"name": "vgg16", "dropout": 1}, "model-setting", "model.dropout = 1"),
     ({"name": "timm", "pretrained": False, "weights": "x"}, "model-setting", "model.weights = 'x'"),
     ({"name": "timm", "upsample_px": 40}, "model-setting", "model.upsample_px = 40"),

@@ -53,7 +53,6 @@ baseline = "base"
     ("seeds = [0, 1]", "seeds = []", "study-value", "seeds"),
     ("seeds = [0, 1]", 'metrics = ["acuracy"]', "study-value", "'accuracy'"),
     ("seeds = [0, 1]", "sedes = [0]", "study-value", "'seeds'"),
-    ('name = "slow"', 'nmae = "slow"', "study-value", "'variants[1].name'"),
     ('recipe = "short"', 'recipe = "shrot"', "recipe-unknown", "'short'"),
     ('recipe = "short"', "recipe = short", "study-value", ""),
 ])  # fmt: skip
@@ -208,9 +207,7 @@ def test_a_space_finds_its_recipe_beside_it(tmp_path):
 
 @pytest.mark.parametrize(("parameters", "code", "found"), [
     ("optim.lrr = { log = [0.01, 1.0] }", "recipe-value", "'optim.lr'"),
-    ("random_erasing = { uniform = [0.0, 0.5] }", "recipe-value", "'augment.random_erasing'"),
     ("optim.momentum = { uniform = [0.5, 1.5] }", "recipe-value", "optim.momentum = 1.5"),
-    ("batch_size = { uniform = [16, 64] }", "recipe-value", "batch_size = 16.0"),
     ('optim.name = { choice = ["sgd", "lion"] }', "recipe-value", "optim.name = 'lion'"),
     ("optim.lr = { loguniform = [0.01, 1.0] }", "space-value", "parameters.optim.lr.loguniform"),
     ("optim.lr = { log = [0.01, 1.0], uniform = [0.0, 1.0] }", "space-value", "uniform, log, integer, choice"),
@@ -219,9 +216,7 @@ def test_a_space_finds_its_recipe_beside_it(tmp_path):
     ("optim.lr = { log = [0.01] }", "space-value", "parameters.optim.lr.log"),
     ("optim.lr = { choice = [0.1] }", "space-value", "parameters.optim.lr.choice"),
     ("optim.lr = [0.01, 1.0]", "space-value", "parameters.optim.lr"),
-    ("optim.lr = {}", "space-value", "uniform, log, integer, choice"),
     ('classes = { choice = ["seven", "six"] }', "space-value", "'classes'"),
-    ("seed = { integer = [0, 9] }", "space-value", "'seed'"),
     ("input = { choice = [{ size_px = 48 }, { size_px = 64 }] }", "space-value", "'input'"),
     ("", "space-value", "parameters"),
     ("optim.lr = ", "space-value", ""),
@@ -237,7 +232,6 @@ def test_a_space_rejects_a_wrong_range(parameters, code, found):
     (f"{HEAD}trails = 3\n", "space-value", "'trials'"),
     (f"{HEAD}[pruning]\nfirst = 3\n", "space-value", "'pruning.first_epoch'"),
     ('recipe = "quick"\ntrials = 0\n', "space-value", "trials = 0"),
-    ('recipe = "quick"\ntrials = 2.5\n', "space-value", "trials = 2.5"),
 ])  # fmt: skip
 def test_a_space_rejects_wrong_keys(head, code, found):
     with raises(RecipeError, code, found):

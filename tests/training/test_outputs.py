@@ -22,7 +22,7 @@ from mien.models.registry import build_model
 from mien.pipeline.split_predictions import predict_split
 from mien.training import checkpoint, loop
 from mien.training.batches import Batch
-from mien.training.heads import majority_targets, make_outputs, output_facts, sampled_targets
+from mien.training.heads import majority_targets, make_outputs, sampled_targets
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import load_init_weights, prepare
@@ -61,7 +61,6 @@ def test_outputs_are_sorted_with_label_first(recipe, voted_faces, tiny_recipe, f
     assert check_recipe(tomllib.loads(dump_recipe(recipe)), "again") == recipe
     (only,) = make_outputs(tiny_recipe, voted_faces)
     assert (only.target, only.weight, only.classes) == ("label", 1.0, faces.classes)
-    assert output_facts(tiny_recipe, (only,), voted_faces) == {}
     nothing = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
     assert Recipe().digest == nothing, "the digest of a recipe of defaults, before recipes had outputs and after"
 

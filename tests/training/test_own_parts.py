@@ -211,16 +211,6 @@ def test_network_without_linear_head_tunes_only_as_a_whole(mien, tmp_path, mine,
     assert mien(*whole).code == 0
 
 
-def test_recipe_digest_covers_a_files_text_not_its_path(tmp_path, mine):
-    first, elsewhere = completed(load_recipe(str(mine))), tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    for file in (mine, tmp_path / "mine.py"):
-        (elsewhere / file.name).write_text(file.read_text())
-    assert completed(load_recipe(str(elsewhere / "mine.toml"))).digest == first.digest
-    (elsewhere / "mine.py").write_text(MINE + "\n")
-    assert completed(load_recipe(str(elsewhere / "mine.toml"))).digest != first.digest
-
-
 def smoothed(logits, labels):
     return functional.cross_entropy(logits, labels, label_smoothing=0.1)
 

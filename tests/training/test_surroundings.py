@@ -99,7 +99,6 @@ def test_make_fabric_uses_or_refuses_a_device(monkeypatch):
     for device in ("cuda", "mps", "tpu"):
         with raises(TrainingError, "device-unknown", f"'{device}'"):
             make_fabric("fp32", device)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     for able, precision in ((True, "bf16-mixed"), (False, "32-true")):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda able=able: able)

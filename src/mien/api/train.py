@@ -234,16 +234,11 @@ def check_callback(callback: object) -> None:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Inputs of a training run, except its data.
+    """Inputs of a training run, except its data: those of :func:`train`, checked.
 
     Attributes:
-        recipe: recipe after all changes.
-        init_from: run to fine-tune, if any.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         run: folder to write; None if no run is written.
-        teachers: files of models or predictions for distillation.
         resumes: whether ``run`` exists and is resumed.
-        parts: functions and classes of the user that replace parts of the recipe.
         seconds: time limit from which the number of epochs is chosen.
     """
 
@@ -271,15 +266,7 @@ class TrainingJob:
         return replace(job, recipe=job.recipe.model_copy(update={"epochs": run.read_recipe().epochs}), seconds=None)
 
     def check(self) -> None:
-        """Check all that needs neither data nor a network.
-
-        Raises:
-            RunError: the folder has other content or cannot be resumed, or ``init_from`` has no weights.
-            RecipeError: the network or a part does not exist, or an argument is incompatible with fitting a head
-                (``fit-head``).
-            TrainingError: the device does not exist.
-            MissingExtraError: torch is not installed.
-        """
+        """Raise the error of :func:`train` for recipe, folder, weights or device, before data is read."""
         if self.recipe.tuning.fit_head and (self.teachers or self.parts is not None):
             raise RecipeError("tuning.fit_head takes no teachers, loss, augment and optimizer.", code="fit-head")
         if self.run is not None and not self.resumes and is_main_process():
@@ -297,10 +284,7 @@ class TrainingJob:
                 check_resumable(self.out, self.recipe, tunes=self.init_from is not None)
 
     def network(self, logits: int) -> Network:
-        """Build the untrained network for a number of logits, and check that it can be trained and exported.
-
-        Raises RecipeError: the network is too deep for its images, or a setting is impossible.
-        """
+        """Build the untrained network for a number of logits; RecipeError if it cannot be trained and exported."""
         from mien.training.state import check_network
 
         network = check_network(self.recipe, logits)

@@ -38,8 +38,7 @@ class OwnNetwork(Network):
         head: nn.Module | None = None
         if head_name is not None:
             head = module.get_submodule(head_name)
-            parent, _, name = head_name.rpartition(".")
-            setattr(module.get_submodule(parent), name, nn.Identity())
+            module.set_submodule(head_name, nn.Identity())
         self.head: nn.Linear = head if isinstance(head, nn.Linear) else nn.Linear(classes, classes)
         if head is None:
             nn.init.eye_(self.head.weight)
@@ -58,8 +57,7 @@ class OwnNetwork(Network):
     def whole_module(self) -> nn.Module:
         """Return the user's original module with the current weights."""
         if self._head_name is not None:
-            parent, _, name = self._head_name.rpartition(".")
-            setattr(self.body.get_submodule(parent), name, self.head)
+            self.body.set_submodule(self._head_name, self.head)
         return self.body
 
     def load_instance(self, weights: Mapping[str, Tensor]) -> None:

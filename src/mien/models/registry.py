@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from mien.base.errors import RecipeError, place, rule_of, value_text
 from mien.base.recipe import Recipe
 from mien.base.recipe_tables import ModelRecipe
-from mien.models.classic import VGG, JoinedNet, ResNet, StudyA, StudyB
-from mien.models.network import MienNet, Network, SeparableNet
+from mien.models.network import VGG, JoinedNet, MienNet, Network, ResNet, SeparableNet, StudyA, StudyB
 from mien.models.own import build_own, complete_part, completed_own
 from mien.models.pretrained import TimmNetwork
 

@@ -423,16 +423,6 @@ def make_outputs(recipe: Recipe, dataset: Dataset) -> tuple[Output, ...]:
     )
 
 
-def output_facts(recipe: Recipe, outputs: Sequence[Output], dataset: Dataset) -> dict[str, Any]:
-    """Return metadata of named outputs for checkpoint and environment, JSON-ready; empty without named outputs."""
-    if not recipe.outputs:
-        return {}
-    facts: dict[str, Any] = {
-        "outputs": {output.name: {"classes": list(output.classes), "target": output.target} for output in outputs}
-    }
-    return facts | target_fingerprints(recipe, dataset)
-
-
 def target_fingerprints(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
     """Return fingerprints of the votes and ratings that outputs are trained on; empty for labels alone."""
     found = {"votes_fingerprint": votes_fingerprint(dataset)} if recipe.learns_votes else {}

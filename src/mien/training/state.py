@@ -25,7 +25,7 @@ from mien.models.registry import build_model, check_sizes, completed, starts_fro
 from mien.training import checkpoint
 from mien.training.batches import image_tensor
 from mien.training.device import TrainingFabric, make_fabric
-from mien.training.heads import HEADS, Head, LossFunction, Output, as_tensor, output_facts, target_fingerprints
+from mien.training.heads import HEADS, Head, LossFunction, Output, as_tensor, target_fingerprints
 from mien.training.optim import WeightAverage, some_images
 from mien.training.plan import TrainingPlan
 
@@ -164,13 +164,15 @@ def _load_initial_weights(
 def facts_of(state: TrainingState, teachers: Sequence[Teacher]) -> dict[str, Any]:
     """Return metadata for checkpoints and environment.json: data, classes, outputs, and what the run started from."""
     plan, own = state.plan, state.plan.parts.names()
+    outputs = {each.name: {"classes": list(each.classes), "target": each.target} for each in plan.outputs}
     return {
         "recipe_digest": plan.recipe.digest,
         **plan.dataset.provenance,
         "classes": list(plan.classes),
         "started_from": None if state.init_checkpoint is None else file_digest(state.init_checkpoint),
         "taught_by": [file_digest(each.file) for each in teachers],
-        **output_facts(plan.recipe, plan.outputs, plan.dataset),
+        **({"outputs": outputs} if plan.recipe.outputs else {}),
+        **target_fingerprints(plan.recipe, plan.dataset),
         **({"not_of_the_recipe": own} if own else {}),
     }
 
