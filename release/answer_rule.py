@@ -96,15 +96,10 @@ class Answers:
         return best
 
 
-def metrics_of(rule: AnswerRule, classes: tuple[str, ...], of: Measured, recalled: tuple[str, ...]) -> dict[str, float]:
-    """As :meth:`Answers.metrics`, at the rule's own limits."""
-    return Answers(rule, classes, of, recalled).metrics(rule.unsure_below, rule.margin)
-
-
 def choose(prior: Floats, classes: tuple[str, ...], majority_set: Measured, photographs: Measured) -> AnswerRule:
     """The best rule of the grid. Raises ValueError where none leaves so many photographs unsure."""
     base = AnswerRule(output=OUTPUT, prior=tuple(np.round(prior, 5).tolist()), strength=0.0, unsure_below=0.0)
-    least = metrics_of(base, classes, majority_set, RECALLED["majority"])["accuracy"] - MAX_LOSS
+    least = Answers(base, classes, majority_set, RECALLED["majority"]).metrics(0.0, 0.0)["accuracy"] - MAX_LOSS
     found: list[tuple[bool, float, AnswerRule]] = []
     for strength, sad in itertools.product(STRENGTHS.round(2).tolist(), SAD_WEIGHTS.round(2).tolist()):
         weights = {name: at for name, at in (("sad", sad), ("contempt", CONTEMPT_WEIGHT)) if name in classes}

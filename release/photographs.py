@@ -25,7 +25,7 @@ import numpy.typing as npt
 import onnx
 import pyarrow.parquet
 import torch
-from answer_rule import OUTPUT, RECALLED, Measured, choose, metrics_of
+from answer_rule import OUTPUT, RECALLED, Answers, Measured, choose
 from model_card import PAGE, facts_of_files, page
 from onnx import helper, numpy_helper
 from scipy.optimize import minimize
@@ -242,7 +242,7 @@ def main() -> None:
         }
         rule = choose(votes.mean(axis=0)[own], classes, sets["majority"], sets["photographs"])
         for kind, of in sets.items():
-            metrics = metrics_of(rule, classes, of, RECALLED[kind])
+            metrics = Answers(rule, classes, of, RECALLED[kind]).metrics(rule.unsure_below, rule.margin)
             shown = ", ".join(f"{key} {value:.1%}" for key, value in metrics.items())
             sys.stdout.write(f"{name}, {kind} ({len(of.truth):,}): {shown}\n")
         sys.stdout.write(f"{name}: {json.dumps(rule.model_dump(exclude={'output', 'prior'}))}\n")
