@@ -97,8 +97,8 @@ def test_tokens_are_rejected_alike_from_file_variable_and_python(tmp_path, monke
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("hosts", "faces"), ("hosts", 5), ("hosts", [5]), ("threads", 0), ("threads", "2"), ("model", 5), ("limits", 5),
-     ("provider", 5), ("root_path", 5), ("root_path", None),
+    [("hosts", "faces"), ("hosts", 5), ("hosts", [5]), ("threads", 0), ("threads", "2"),
+     ("root_path", 5), ("root_path", None),
      *(("hosts", [name]) for name in ("faces.example:8000", "https://faces.example", "*.example", "[::1]")),
      *(("root_path", prefix) for prefix in ("faces", "/faces/", "/", "https://a.org", "/a b"))],
 )  # fmt: skip

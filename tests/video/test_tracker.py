@@ -17,7 +17,7 @@ import mien
 from mien.base.errors import DataError
 from mien.faces.face import Box, Face, Margin, crop_faces, square_around
 from mien.inference.face_reader import FaceReader
-from mien.video.tracking import HALF_LIFE_SECONDS, PATIENCE_SECONDS, IouTracker, Track, between
+from mien.video.tracker import HALF_LIFE_SECONDS, PATIENCE_SECONDS, IouTracker, Track, interpolate
 from support import encoded, raises
 
 pytest.importorskip("av")
@@ -323,7 +323,7 @@ def test_track_follows_a_steady_motion_further_than_its_boxes_overlap():
 
 def test_interpolation_moves_box_and_landmarks_and_keeps_the_first_score():
     first, last = Face(Box(0, 0, 10, 20), 0.9, {"nose": (5, 5)}), Face(Box(40, 20, 30, 40), 0.5, {"nose": (45.0, 25.0)})
-    assert between(first, last, 0.25) == Face(Box(10, 5, 15, 25), 0.9, {"nose": (15.0, 10.0)})
+    assert interpolate(first, last, 0.25) == Face(Box(10, 5, 15, 25), 0.9, {"nose": (15.0, 10.0)})
     # Oracle: 20 px in 0.1 s, by hand.
     tracker = IouTracker()
     update(tracker, 0, 0)

@@ -50,7 +50,6 @@ UNREAD_SUFFIXES: tuple[str, ...] = (*(() if _HAS_HEIC else _HEIC), ".jxl", ".jp2
 
 UNREAD_ADVICE: str = "convert them to JPEG first" + ("" if _HAS_HEIC else "; for HEIC: pip install 'mien[heic]'")
 
-_TABLES = (".csv", ".npy", ".npz", ".parquet")
 _SYSTEM_FOLDERS = (
     *("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot"),
     *("$recycle.bin", "system volume information", "lost+found"),
@@ -191,8 +190,6 @@ def _decoding(name: str) -> Iterator[None]:
     except UnidentifiedImageError:
         refuse_pointer(name, DataError)
         hint = f" mien video {shlex.quote(name)} reads videos." if name.lower().endswith(_VIDEOS) else ""
-        if name.lower().endswith(_TABLES):
-            hint = " Predict the faces of a table from Python: mien.load().predict_crops(images), uint8 (N, 48, 48)."
         hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint
         words = f"{name} is not an image in a supported format (PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF, PPM).{hint}"
         raise DataError(words, code="image-format") from None

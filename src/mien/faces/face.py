@@ -122,7 +122,17 @@ def largest_first(faces: list[Face]) -> list[Face]:
     return sorted(faces, key=lambda face: (-face.box.width * face.box.height, face.box.left, face.box.top))
 
 
-class LimitedDetector:
+class WrappedDetector:
+    """A detector with name, margin and range of scores of another one, from whose faces it makes its own."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.name: str = detector.name
+        self.margin: Margin = detector.margin
+        self.score_range: tuple[float, float] = detector.score_range
+        self._detector = detector
+
+
+class LimitedDetector(WrappedDetector):
     """A detector that filters the faces of another detector.
 
     Args:
@@ -146,12 +156,9 @@ class LimitedDetector:
         min_size_px: int | None = None,
         max_faces: int | None = None,
     ) -> None:
-        self.name: str = detector.name
-        self.margin: Margin = detector.margin
-        self.score_range: tuple[float, float] = detector.score_range
+        super().__init__(detector)
         self.limits: str = f"min score {min_score}, min size {min_size_px}, max faces {max_faces}"
-        self._detector, self._min_score = detector, min_score
-        self._min_size_px, self._max_faces = min_size_px, max_faces
+        self._min_score, self._min_size_px, self._max_faces = min_score, min_size_px, max_faces
         highest = self.score_range[1]
         if min_score is not None and not 0 <= min_score <= highest:
             words = f"The lowest score of a face must be 0 to {highest:g} for {self.name}; found {min_score:g}."

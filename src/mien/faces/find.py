@@ -20,7 +20,7 @@ from mien.base.errors import ModelError
 from mien.base.images import open_image_source
 from mien.base.model_file import open_session
 from mien.base.preprocess import upright_rgb
-from mien.faces.face import MARKS, Box, Detector, Face, LimitedDetector, Margin, between, brightened, iou, largest_first
+from mien.faces.face import MARKS, Box, Detector, Face, Margin, WrappedDetector, between, brightened, iou, largest_first
 
 if TYPE_CHECKING:
     from mien.base.images import ImageSource
@@ -140,18 +140,12 @@ MAX_BOX = 4
 """Longest side of a user's box, as a multiple of the image's longer side."""
 
 
-class OwnDetector:
+class OwnDetector(WrappedDetector):
     """Wrapper of a user's own detector that checks its faces, so that mistakes give a clear error.
 
     ``detect`` raises ModelError (``detector``): not a list of faces; a box without pixels of the image, or much larger
     than it; a score that is no number of ``score_range``; or landmarks that do not fit the box.
     """
-
-    def __init__(self, detector: Detector) -> None:
-        self.name: str = detector.name
-        self.margin: Margin = detector.margin
-        self.score_range: tuple[float, float] = detector.score_range
-        self._detector = detector
 
     def detect(self, rgb: Pixels) -> list[Face]:
         """Run the user's detector and check its faces."""
@@ -204,7 +198,7 @@ def find_detector(wanted: Detector | None = None) -> Detector:
     """
     if wanted is None:
         return _own_detector()
-    if isinstance(wanted, YuNet | LimitedDetector | OwnDetector):
+    if isinstance(wanted, YuNet | WrappedDetector):
         return wanted
     scores = getattr(wanted, "score_range", None)
     paired = isinstance(scores, tuple | list) and [isinstance(score, int | float) for score in scores] == [True, True]

@@ -78,7 +78,7 @@ def create_app(
         ServeError: an argument of a wrong type or with an impossible value (``options``).
         MissingExtraError: at the import, if a package of ``mien[serve]`` is not installed.
     """
-    _check(model, threads, limits, hosts, provider, root_path)
+    _check(threads, hosts, root_path)
     if token is not None:
         checked_token(token)
     limits, detector = Limits() if limits is None else limits, find_detector(detector)
@@ -127,14 +127,11 @@ def create_app(
     return app
 
 
-def _check(model: Any, threads: Any, limits: Any, hosts: Any, provider: Any, root_path: Any) -> None:
-    """Raise ServeError (``options``) for an argument of :func:`create_app` of a wrong type or with a wrong value."""
+def _check(threads: Any, hosts: Any, root_path: Any) -> None:
+    """Raise ServeError (``options``) for an argument of :func:`create_app` with a wrong value."""
     for name, given, fits, wanted in (
-        ("--model", model, isinstance(model, str | os.PathLike), "a name or a path"),
         ("--threads", threads, threads is None or (isinstance(threads, int) and threads >= 1), "1 or more"),
-        ("limits", limits, isinstance(limits, Limits | None), "mien.serve.limits.Limits"),
         ("--allow-host", hosts, is_host_names(hosts), "names without scheme, port and path, as faces.example.org"),
-        ("--provider", provider, isinstance(provider, str | None), "a name such as cuda"),
         ("--root-path", root_path, bool(re.fullmatch(r"(/[\w.~-]+)*", str(root_path))), "a prefix such as /faces"),
     ):
         if not fits:

@@ -32,10 +32,10 @@ export const SHOWN_SECONDS = 0.25;
 /** It is hidden if a detected face covers more than this fraction of the smaller box: likely the same face. */
 export const MAX_COVERED = 0.2;
 
-/** A face that is detected again within this time after its first miss keeps its number, as in mien.video.tracking. */
+/** A face that is detected again within this time after its first miss keeps its number, as in mien.video.tracker. */
 const PATIENCE_SECONDS = 1;
 
-/** Time after which old probabilities have half of the weight, at any frame rate, as in mien.video.tracking. */
+/** Time after which old probabilities have half of the weight, at any frame rate, as in mien.video.tracker. */
 const HALF_LIFE_SECONDS = 0.2;
 
 export class Tracker {
