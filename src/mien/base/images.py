@@ -94,8 +94,11 @@ def open_image(source: str | os.PathLike[str] | bytes) -> "Image":
 
 
 @contextmanager
-def open_image_header(source: str | os.PathLike[str] | bytes) -> "Iterator[Image]":
-    """Open an image, a path or bytes, and read only its header. Errors in the ``with`` block become a DataError."""
+def open_image_header(source: str | os.PathLike[str] | bytes, formats: Sequence[str] = ()) -> "Iterator[Image]":
+    """Open an image, a path or bytes, in one of the formats (by default all of mien), and read only its header.
+
+    Errors in the ``with`` block become a DataError.
+    """
     from PIL import Image
 
     ignore_pillow_warnings()
@@ -105,7 +108,7 @@ def open_image_header(source: str | os.PathLike[str] | bytes) -> "Iterator[Image
             if not (file.peek(1) if isinstance(file, _File) else source):
                 raise DataError(f"{name_of(source)} is empty: it has 0 bytes.", code="image-empty")
             head = file.peek(12) if isinstance(file, _File) else file.getvalue()
-            with Image.open(file, formats=_formats_of(head[:12], name_of(source))) as image:
+            with Image.open(file, formats=formats or _formats_of(head[:12], name_of(source))) as image:
                 yield image
 
 

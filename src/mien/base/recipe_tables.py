@@ -94,10 +94,14 @@ OWN_PARTS = ("loss", "augment", "optim")
 """Tables of a recipe that may name a function in a user's file."""
 
 
-def _optimizer(*names: str) -> OnlyWith:
-    return OnlyWith(
-        "optim.name = " + " or ".join(map(repr, names)), lambda r: bool(r.optim.file) or r.optim.name in names
-    )
+def _named(table: str, *names: str) -> OnlyWith:
+    """Mark a key that has an effect only with these names of its table, or with a user's function."""
+
+    def holds(recipe: Any) -> bool:
+        chosen = getattr(recipe, table)
+        return chosen.name in names or bool(getattr(chosen, "file", ""))
+
+    return OnlyWith(f"{table}.name = " + " or ".join(map(repr, names)), holds)
 
 
 class OptimRecipe(OwnPart):
@@ -105,9 +109,9 @@ class OptimRecipe(OwnPart):
 
     name: str = Field(default="sgd", description="sgd, adam, adamw, rmsprop, or a function in file")
     lr: float = Field(default=0.1, gt=0, le=_MAX, description="peak learning rate")
-    momentum: Annotated[Fraction, _optimizer("sgd", "rmsprop")] = 0.9
+    momentum: Annotated[Fraction, _named("optim", "sgd", "rmsprop")] = 0.9
     nesterov: bool = True
-    betas: Annotated[tuple[Fraction, Fraction], _optimizer("adam", "adamw")] = (0.9, 0.999)
+    betas: Annotated[tuple[Fraction, Fraction], _named("optim", "adam", "adamw")] = (0.9, 0.999)
     epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: small number added to divisors")
     weight_decay: float = Field(default=0.0, ge=0, le=_MAX)
     clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
@@ -120,26 +124,22 @@ class OptimRecipe(OwnPart):
         return name
 
 
-def _schedule(*names: str) -> OnlyWith:
-    return OnlyWith("schedule.name = " + " or ".join(map(repr, names)), lambda r: r.schedule.name in names)
-
-
 class ScheduleRecipe(StrictModel):
     """The learning rate over the run, as a factor of ``optim.lr``."""
 
     name: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = "constant"
     # With one-cycle, the rate rises during warmup and falls linearly afterwards.
     warmup: Fraction = Field(default=0.0, description="fraction of the run in which the learning rate rises from 0")
-    final: Annotated[Fraction, _schedule("cosine", "one-cycle")] = Field(
+    final: Annotated[Fraction, _named("schedule", "cosine", "one-cycle")] = Field(
         default=0.0, description="cosine, one-cycle: final rate as a fraction of lr"
     )
-    step_epochs: Annotated[int, _schedule("step")] = Field(
+    step_epochs: Annotated[int, _named("schedule", "step")] = Field(
         10, ge=1, description="step: epochs between two cuts of the rate"
     )
-    factor: Annotated[float, _schedule("step", "plateau")] = Field(
+    factor: Annotated[float, _named("schedule", "step", "plateau")] = Field(
         default=0.1, gt=0, lt=1, description="step, plateau: each cut multiplies the rate by this"
     )
-    patience: Annotated[int, _schedule("plateau")] = Field(
+    patience: Annotated[int, _named("schedule", "plateau")] = Field(
         3, ge=1, description="epochs without a better loss before a cut"
     )
 

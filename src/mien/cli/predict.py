@@ -179,11 +179,10 @@ class Tally:
     def __init__(self, detector: Detector | None, keep: bool) -> None:
         self.faces: list[tuple[str, dict[str, Any] | None]] = []
         self._detector, self._keep = detector, keep
-        self._images = self._faces = self._without = self._bad = 0
+        self._images = self._without = self._bad = 0
         self._said: Counter[str] = Counter()
-        # Number of images without a face that look like face crops.
-        self._crops = 0
-        self._first_crop = ""
+        # Images without a face that look like face crops.
+        self._crops: list[str] = []
 
     def add(self, answer: Mapping[str, Any]) -> None:
         """Count an answer of a face."""
@@ -195,12 +194,10 @@ class Tally:
             first = {name: found[0][name] for name in ("answer", "in_doubt", "confidence")} if found else None
             self.faces.append((answer["source"], first))
         self._images += 1
-        self._faces += len(found)
         self._said.update(each["answer"] for each in found)
         self._without += not found
         if not found and may_be_crop(answer["image"]["width"], answer["image"]["height"], 0):
-            self._crops += 1
-            self._first_crop = self._first_crop or answer["source"]
+            self._crops.append(answer["source"])
 
     def check_any(self, out: Path | None) -> None:
         """Raise :class:`DataError` (``no-images``) if all images were skipped."""
@@ -211,16 +208,16 @@ class Tally:
     def note(self) -> None:
         """Print the likely reason why no face was detected in some images."""
         if self._crops:
-            names = f"{counted(self._crops, 'small image')}, such as {self._first_crop}"
+            names = f"{counted(len(self._crops), 'small image')}, such as {self._crops[0]}"
             notice(crop_as_photo(names, option="--crops").line)
 
     def __str__(self) -> str:
         said = "".join(f"; {self._said[each]:,} {each}" for each in (UNSURE, NOT_A_FACE_CLASS) if self._said[each])
-        rest = said + (f"; {self._bad:,} skipped" if self._bad else "")
+        rest, total = said + (f"; {self._bad:,} skipped" if self._bad else ""), self._said.total()
         if self._detector is None:
-            return f"{counted(self._faces, 'face')} classified{rest}"
-        without = f", {self._without:,} without a face" if self._without and self._faces else ""
-        faces = counted(self._faces, "face") if self._faces else "no face"
+            return f"{counted(total, 'face')} classified{rest}"
+        without = f", {self._without:,} without a face" if self._without and total else ""
+        faces = counted(total, "face") if total else "no face"
         return f"{self._detector.name}: {faces} in {counted(self._images, 'image')}{without}{rest}"
 
 

@@ -1,7 +1,6 @@
 """Prediction in the service, outside the event loop and within the limits."""
 
 import asyncio
-import io
 import logging
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,10 +8,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from mien.base.errors import DataError, ModelError, Notice
-from mien.base.images import encoded, ignore_pillow_warnings, open_image
+from mien.base.images import encoded, open_image, open_image_header
 from mien.base.preprocess import face_square, upright_rgb
 from mien.faces.face import Detector, LimitedDetector, crop_as_photo, may_be_crop, photo_as_crop
 from mien.inference.drawing import draw_predictions
@@ -178,20 +176,13 @@ def _capitalised(words: object) -> str:
 
 def check_image(data: bytes, limits: Limits) -> None:
     """Check an image's header against the limits (pixels, JPEG scans), without decoding it; else ApiError."""
-    ignore_pillow_warnings()
-    if not data:
-        raise ApiError("The file is empty: it has 0 bytes.", code="image-empty")
     try:
-        with Image.open(io.BytesIO(data), formats=SERVED_FORMATS) as image:
+        with open_image_header(data, SERVED_FORMATS) as image:
             width, height = image.size
-    except Image.DecompressionBombError:
-        raise ApiError(f"The image has over {limits.max_pixels:,} pixels. Shrink it.", code="image-pixels") from None
-    except UnidentifiedImageError:
-        raise ApiError("The file is no image. Send PNG, JPEG, WebP, AVIF or GIF.", code="image-format") from None
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001 - Pillow raises anything for damaged files
-        raise ApiError("The image is damaged and cannot be decoded.", code="image-damaged") from None
+    except DataError as error:
+        is_other = error.code == "image-format"
+        words = "The file is no image. Send PNG, JPEG, WebP, AVIF or GIF." if is_other else _capitalised(error)
+        raise ApiError(words, code=error.code) from None
     if data.startswith(b"\xff\xd8") and _count_scans(data, limits.max_jpeg_scans) > limits.max_jpeg_scans:
         message = f"The JPEG has over {limits.max_jpeg_scans} scans, each a pass over all pixels. Save it again."
         raise ApiError(message, code="too-much-work")
