@@ -245,16 +245,20 @@ def recipe_file(tmp_path: Path, tiny_recipe: Recipe) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory, faces: Dataset) -> RunFolder:
-    """A finished run with everything in its folder. Tests that change it work on a copy."""
+def trained(folder: Path, recipe: str, faces: Dataset, *changes: str) -> RunFolder:
+    """A finished run of a recipe with everything in its folder."""
     pytest.importorskip("torch", reason="mien[train] is not installed")
     from mien.pipeline.training_run import run_recipe
     from mien.training.plan import plan_training
 
-    run = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
-    run_recipe(plan_training(check_recipe(tomllib.loads(TINY_RECIPE), "tiny"), faces), run)
-    return run
+    run_recipe(plan_training(check_recipe(tomllib.loads(recipe), folder.name, changes), faces), RunFolder(folder))
+    return RunFolder(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, faces: Dataset) -> RunFolder:
+    """A finished run. Tests that change it work on a copy."""
+    return trained(tmp_path_factory.mktemp("runs") / "tiny", TINY_RECIPE, faces)
 
 
 @pytest.fixture
@@ -291,14 +295,7 @@ def voted_faces(faces: Dataset) -> Dataset:
 @pytest.fixture(scope="session")
 def voted_run(tmp_path_factory: pytest.TempPathFactory, voted_faces: Dataset) -> RunFolder:
     """A finished run of one epoch with two outputs: ``fer2013`` from labels, ``perceived`` from votes."""
-    pytest.importorskip("torch", reason="mien[train] is not installed")
-    from mien.pipeline.training_run import run_recipe
-    from mien.training.plan import plan_training
-
-    run = RunFolder(tmp_path_factory.mktemp("runs") / "voted")
-    recipe = check_recipe(tomllib.loads(TINY_RECIPE + VOTED_OUTPUTS), "voted", ["epochs=1"])
-    run_recipe(plan_training(recipe, voted_faces), run)
-    return run
+    return trained(tmp_path_factory.mktemp("runs") / "voted", TINY_RECIPE + VOTED_OUTPUTS, voted_faces, "epochs=1")
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def open_image(source: str | os.PathLike[str] | bytes) -> "Image":
 
 
 @contextmanager
-def open_image_header(source: str | os.PathLike[str] | bytes, formats: Sequence[str] = ()) -> "Iterator[Image]":
+def open_image_header(source: str | os.PathLike[str] | bytes, formats: tuple[str, ...] = ()) -> "Iterator[Image]":
     """Open an image, a path or bytes, in one of the formats (by default all of mien), and read only its header.
 
     Errors in the ``with`` block become a DataError.

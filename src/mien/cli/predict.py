@@ -143,7 +143,7 @@ def predict(
     elif json:
         show_json(answers)
     elif csv:
-        write_csv(sys.stdout, answers, columns)
+        write_csv(sys.stdout, columns.names, columns.rows(answers))
     elif out is None:
         show_answers(answers, "" if crops else str(tally))
     tally.note()

@@ -206,16 +206,14 @@ class Columns:
         yield from face["probabilities"].values()
 
 
-def write_csv(stream: TextIO, results: Results, columns: Columns) -> None:
-    """Write results as CSV with a header; probabilities have six digits."""
+def write_csv(stream: TextIO, names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows as CSV under a header: floats with six digits, truth as in JSON, ``;`` between names of a list."""
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns.names)
-    for row in columns.rows(results):
-        writer.writerow([csv_cell(value) for value in row])
+    writer.writerow(names)
+    writer.writerows(map(_csv_cell, row) for row in rows)
 
 
-def csv_cell(value: Any) -> Any:
-    """Format a value for CSV: floats with six digits, ``true`` and ``false`` as in JSON, ``;`` between names."""
+def _csv_cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
@@ -231,7 +229,7 @@ def _jsonl(path: Path, results: Results, columns: Columns) -> None:
 
 def _csv(path: Path, results: Results, columns: Columns) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
-        write_csv(stream, results, columns)
+        write_csv(stream, columns.names, columns.rows(results))
 
 
 def _parquet(path: Path, results: Results, columns: Columns) -> None:

@@ -1,6 +1,5 @@
 """Steps of ``mien video``: predict all frames, draw the predictions, and write three files."""
 
-import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -17,7 +16,7 @@ from mien.base.progress import track
 from mien.faces.face import Detector
 from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
-from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, csv_cell, probability_columns
+from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN, probability_columns, write_csv
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor
 from mien.page.chart import import_page_packages
@@ -192,15 +191,17 @@ def _folder(out: Path) -> Iterator[None]:
 def write_table(table: Path, timeline: Timeline, tracker: Tracker) -> None:
     """Write a row for each frame and face, with smoothed probabilities."""
     reader = tracker.reader
-    with table.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        place = ("frame", "time_seconds", "track", *FACE_COLUMNS[1:], SCORE_COLUMN)
-        writer.writerow((*place, *reader.fields, *probability_columns(reader.classes, reader.fields)))
+    place = ("frame", "time_seconds", "track", *FACE_COLUMNS[1:], SCORE_COLUMN)
+    names = (*place, *reader.fields, *probability_columns(reader.classes, reader.fields))
+
+    def rows() -> Iterator[tuple[Any, ...]]:
         for frame, seconds in enumerate(timeline.starts_seconds):
             for number, prediction in _predictions(timeline, frame, tracker):
                 said = (getattr(prediction, name) for name in (SCORE_COLUMN, *prediction.fields))
-                values = (frame, seconds, number, *prediction.box, *said, *prediction.probability_vector.tolist())
-                writer.writerow([csv_cell(value) for value in values])
+                yield frame, seconds, number, *prediction.box, *said, *prediction.probability_vector.tolist()
+
+    with table.open("w", encoding="utf-8", newline="") as stream:
+        write_csv(stream, names, rows())
 
 
 def _predictions(timeline: Timeline, frame: int, tracker: Tracker) -> list[tuple[int, Prediction]]:
