@@ -164,6 +164,16 @@ class Fixed:
         return self.faces
 
 
+def write_images(folder: Path, names: Any) -> Path:
+    """Write grey noise under these names below a folder; of a dict, its images. Returns the folder."""
+    grey = np.random.default_rng(0).integers(0, 256, (len(names), 48, 48), dtype=np.uint8)
+    for name, image in names.items() if isinstance(names, dict) else zip(names, grey, strict=True):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(file)
+    return folder
+
+
 def encoded(image, kind="PNG", **options):
     """An image, of Pillow or as an array, as the bytes of a file."""
     opened = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))

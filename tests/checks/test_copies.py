@@ -40,20 +40,6 @@ def test_copy_masks_equal_a_search_of_all_pairs(rows):
     assert of_train == with_other(lambda row, other: (row[2], other[2]) == ("test", "train"))
 
 
-@given(ROWS)
-def test_count_copies_equals_sets(rows):
-    groups, labels, split = columns(rows)
-    members = {group: [row for row in rows if row[0] == group] for group in {row[0] for row in rows}}
-    several = [each for each in members.values() if len(each) > 1]
-    disputed = [each for each in several if len({row[1] for row in each}) > 1]
-    counts = count_copies(groups, labels, split)
-    assert (counts.groups, counts.samples) == (len(several), sum(map(len, several)))
-    assert (counts.conflicting_groups, counts.conflicting_samples) == (len(disputed), sum(map(len, disputed)))
-    for leak in counts.leaks:
-        found = [row for row in rows if row[2] == leak.split and leak.source in {each[2] for each in members[row[0]]}]
-        assert leak.samples == len(found)
-
-
 def test_find_near_copies_finds_the_known_copies_of_fer2013(fer2013_faces):
     images = np.asarray(fer2013_faces.images)
     counts = count_copies(group_identical(images), fer2013_faces.labels, fer2013_faces.split)

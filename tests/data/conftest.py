@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
 
 Images = npt.NDArray[np.uint8]
 
@@ -50,17 +49,3 @@ def kaggle_table(tmp_path, noise, write_csv, as_pixels):
 def as_pixels():
     """An image as Kaggle writes it: space-separated numbers."""
     return lambda image: " ".join(map(str, image.ravel().tolist()))
-
-
-@pytest.fixture
-def write_tree():
-    """Write ``{"train/happy/1.png": image}`` below a folder."""
-
-    def write(folder: Path, images: dict[str, Images]) -> Path:
-        for name, image in images.items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(file)
-        return folder
-
-    return write

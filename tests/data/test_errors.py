@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES
@@ -14,7 +13,7 @@ from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, load_dataset, read_data
 from mien.data.synthetic import synthetic_faces
 from mien.data.votes import check_votes, with_votes
-from support import FERPLUS_HEADER, encoded, raises
+from support import FERPLUS_HEADER, encoded, raises, write_images
 
 GREY = np.random.default_rng(0).integers(0, 256, (40, 48, 48), dtype=np.uint8)
 NAMES = ["Happiness", "sad"] * 20
@@ -51,12 +50,6 @@ def read_votes_of_table(folder, header):
     numbers = ",1" * (header.count(",") - 1)
     (folder / "f.csv").write_text(f"{header}\n0.png,happy{numbers}\n1.png,sad{numbers}\n")
     read_data(folder / "f.csv")
-
-
-def write_images(folder, names):
-    for name, image in zip(names, GREY, strict=False):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(folder / name)
 
 
 def read_tree(folder, names):

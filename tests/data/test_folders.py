@@ -2,7 +2,6 @@
 
 import os
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,17 +13,13 @@ from mien.base.images import image_files, open_image
 from mien.base.labels import parse_map
 from mien.base.preprocess import grey_square
 from mien.data.read import ReadOptions, dataset_info, read_data
-from support import raises, warned
+from support import raises, warned, write_images
 
 
 @pytest.fixture
-def tree(tmp_path, noise, write_tree):
+def tree(tmp_path):
     """Writes noise under the given names: ``tree("train/happy/1.png", ...)``."""
-
-    def write(*names: str) -> Path:
-        return write_tree(tmp_path / "faces", dict(zip(names, noise(len(names)), strict=True)))
-
-    return write
+    return lambda *names: write_images(tmp_path / "faces", names)
 
 
 def many(*folders: str, count: int = 20) -> list[str]:
@@ -80,7 +75,7 @@ def test_read_folders_notes_what_it_leaves_out(tree, file, code, named):
     assert named in " ".join(result.notes)
 
 
-def test_read_folders_converts_images_as_grey_square_does(tmp_path, write_tree):
+def test_read_folders_converts_images_as_grey_square_does(tmp_path):
     generator = np.random.default_rng(0)
     images = {
         "happy/a.png": generator.integers(0, 256, (48, 48), dtype=np.uint8),
@@ -89,7 +84,7 @@ def test_read_folders_converts_images_as_grey_square_does(tmp_path, write_tree):
         "sad/d.webp": generator.integers(0, 256, (31, 64, 3), dtype=np.uint8),
         "sad/person 1/e.bmp": generator.integers(0, 256, (48, 48), dtype=np.uint8),
     }
-    folder = write_tree(tmp_path / "own", images)
+    folder = write_images(tmp_path / "own", images)
     faces = read_data(folder).faces
     assert faces.source.tolist() == sorted(images)
     for name, image in zip(sorted(images), faces.images, strict=True):
@@ -195,15 +190,7 @@ NOISE = np.random.default_rng(0)
 
 
 def write(folder, *names, count=4):
-    for name in names:
-        for index in range(count):
-            file = folder / name / f"{index}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(NOISE.integers(0, 256, (48, 48), dtype=np.uint8)).save(file)
-
-
-def crossed(first, second):
-    return [f"{one}/{other}" for one in first for other in second]
+    write_images(folder, [f"{name}/{index}.png" for name in names for index in range(count)])
 
 
 def test_read_metadata_reads_an_imagefolder(tmp_path):
@@ -243,19 +230,10 @@ def test_read_paths_notes_images_in_several_rows(tmp_path):
     assert not read_data(tmp_path / "t.csv").notes
 
 
-def test_read_paths_keeps_ids_with_leading_zeros_as_text(tmp_path):
-    write(tmp_path, "images", count=4)
-    rows = [f"images/{at}.png,{('happy', 'sad')[at % 2]},{at + 1:03},{at + 1}" for at in range(4)]
-    (tmp_path / "m.csv").write_text("\n".join(["path,label,id,number", *rows]))
-    faces = read_data(tmp_path / "m.csv").faces
-    assert faces.columns["id"].tolist() == ["001", "002", "003", "004"]
-    assert faces.columns["number"].tolist() == [1, 2, 3, 4]
-
-
 def test_read_folders_reads_subfolders_and_own_classes(tmp_path):
-    write(tmp_path / "people", *crossed(("happy", "sad"), ("S001", "S002")))
+    write(tmp_path / "people", "happy/S001", "happy/S002", "sad/S001", "sad/S002")
     assert read_data(tmp_path / "people").faces.classes == ("happy", "sad")
-    write(tmp_path / "mixed", *crossed(("happy", "sad"), ("anna", "val")))
+    write(tmp_path / "mixed", "happy/anna", "happy/val", "sad/anna", "sad/val")
     assert set(read_data(tmp_path / "mixed").faces.columns) == {"folder1"}
     write(tmp_path / "own", "bored", "contest", "tested positive", count=3)
     assert read_data(tmp_path / "own").faces.classes == ("bored", "contest", "tested positive")

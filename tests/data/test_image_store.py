@@ -39,14 +39,6 @@ def mapped(images):
 
 
 @pytest.mark.usefixtures("large")
-def test_new_images_maps_many_images(images):
-    assert np.array_equal(mapped(images), images)
-    assert is_mapped(mapped(images))
-    assert not is_mapped(mapped(images[:5]))
-    assert np.array_equal(mapped(images[:5]), images[:5])
-
-
-@pytest.mark.usefixtures("large")
 @pytest.mark.parametrize(("chosen", "stays"), [
     (np.arange(50) % 2 == 0, False),
     (np.array([9, 3, 3, 41, *range(20)]), False),

@@ -2,19 +2,16 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from mien.data.class_names import ClassNames
-from mien.data.csv_table import FaceCsv
 from mien.data.read import ReadOptions, load_dataset, read_data
+from support import write_images
 
 
 @pytest.fixture
-def images(tmp_path, noise, write_tree):
+def images(tmp_path, noise):
     """Twelve grey images below ``images/``; returns their pixels."""
-    pixels = noise(12)
-    write_tree(tmp_path, {f"images/{index}.png": image for index, image in enumerate(pixels)})
-    return pixels
+    write_images(tmp_path, [f"images/{index}.png" for index in range(12)])
+    return noise(12)
 
 
 def rows(*extra: list[object]) -> list[list[object]]:
@@ -73,11 +70,11 @@ def test_skip_bad_drops_missing_images_with_their_columns(tmp_path, images, writ
     assert np.array_equal(result.faces.images, np.delete(images, 3, axis=0))
 
 
-def test_cache_misses_when_an_image_of_a_table_changes(tmp_path, images, noise, write_csv, write_tree):
+def test_cache_misses_when_an_image_of_a_table_changes(tmp_path, images, noise, write_csv):
     path = write_csv(tmp_path / "labels.csv", "path,label", rows())
     before = read_data(path).fingerprint
     assert read_data(path).cached
-    write_tree(tmp_path, {"images/0.png": noise(1, seed=5)[0]})
+    write_images(tmp_path, {"images/0.png": noise(1, seed=5)[0]})
     after = read_data(path)
     assert not after.cached
     assert after.fingerprint != before
@@ -88,38 +85,15 @@ def test_cache_misses_when_an_image_of_a_table_changes(tmp_path, images, noise, 
     ("windows.CSV", "path;label\r\na.png;happy\r\nb.png;sad\r\n", "utf-8-sig"),
     ("excel_unicode.txt", "path\tlabel\r\na.png\thappy\r\nb.png\tsad\r\n", "utf-16"),
     ("excel_separator.csv", "sep=;\r\npath;label\r\na.png;happy\r\nb.png;sad\r\n", "utf-8"),
-    ("mac.csv", "path,label\ra.png,happy\rb.png,sad\r", "utf-8"),
+    ("mac.csv", "filename,class\ra.png,happy\rb.png,sad\r", "utf-8"),
     ("r.csv", '"","path","label"\n"1","a.png","happy"\n"2","b.png","sad"\n', "utf-8"),
-    ("pandas.csv", ",path,label\n0,a.png,happy\n1,b.png,sad\n", "utf-8"),
+    ("pandas.csv", ",path,expression\n0,a.png,happy\n1,b.png,sad\n", "utf-8"),
 ])  # fmt: skip
 def test_read_paths_reads_tables_of_every_program(tmp_path, noise, name, text, encoding):
     """Oracle: the two images and their labels."""
-    for file, image in zip("ab", noise(2), strict=True):
-        Image.fromarray(image).save(tmp_path / f"{file}.png")
+    write_images(tmp_path, ["a.png", "b.png"])
     (tmp_path / name).write_bytes(text.encode(encoding))
     faces = load_dataset(tmp_path / name)
     assert np.array_equal(faces.images, noise(2))
     assert [faces.classes[label] for label in faces.labels] == ["happy", "sad"]
     assert not faces.columns
-
-
-def test_class_names_apply_the_map_before_synonyms():
-    names = ClassNames({"Contempt": "disgust", "joy": "Surprise", "3": "sad"})
-    assert (names.name(" contempt "), names.name("Joy")) == ("disgust", "surprise")
-    assert (names.name("Happiness"), names.name("bored")) == ("happy", "bored")
-    assert (names.numbered("3", "line 1"), names.numbered("0", "line 1")) == ("sad", "angry")
-    assert names.numbered("Anger", "line 1") == "angry"
-    names.finish("x.csv")
-
-
-@pytest.mark.parametrize(("line", "label", "content", "has_pixels", "split"), [
-    ("emotion,pixels,Usage", 0, 1, True, 2),
-    ("emotion, Usage, pixels", 0, 2, True, 1),
-    ('"Path";"Label"', 1, 0, False, None),
-    ("\ufeffFile\tExpression\tSet", 1, 0, False, 2),
-    ("filename,class,usage,age", 1, 0, False, 2),
-])  # fmt: skip
-def test_face_csv_ignores_case_spaces_quotes_and_delimiter(tmp_path, line, label, content, has_pixels, split):
-    (tmp_path / "table.csv").write_text(f"{line}\n", encoding="utf-8")
-    file = FaceCsv(tmp_path / "table.csv")
-    assert (file.label, file.content, file.has_pixels, file.split) == (label, content, has_pixels, split)

@@ -15,7 +15,7 @@ from mien.base.images import open_image
 from mien.data import read as cache
 from mien.data.dataset import Dataset
 from mien.data.read import ReadOptions, load_dataset, read_data
-from support import raises
+from support import raises, write_images
 
 
 def test_read_data_names_a_similar_file_and_a_run_folder(kaggle_table, tiny_run):
@@ -35,10 +35,10 @@ def test_read_data_prefers_kaggles_table_in_a_folder(kaggle_table, write_csv):
 
 
 @pytest.mark.parametrize("native", [30, 48, 100])
-def test_fingerprint_and_splits_ignore_the_size(tmp_path, noise, write_tree, native):
+def test_fingerprint_and_splits_ignore_the_size(tmp_path, noise, native):
     """Without splits in the data: the cut goes by pixels, and must be the same for models of every size."""
     images = noise(40, side=native)
-    tree = write_tree(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": images[row] for row in range(40)})
+    tree = write_images(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": images[row] for row in range(40)})
     plain = read_data(tree)
     for size_px in (40, 64):
         fresh, cached = read_data(tree, ReadOptions(size_px=size_px)), read_data(tree, ReadOptions(size_px=size_px))
@@ -49,11 +49,11 @@ def test_fingerprint_and_splits_ignore_the_size(tmp_path, noise, write_tree, nat
             assert (found.faces.split.tolist(), found.split_origin) == (plain.faces.split.tolist(), plain.split_origin)
 
 
-def test_read_data_opens_images_once_at_every_size(tmp_path, noise, write_tree, monkeypatch):
+def test_read_data_opens_images_once_at_every_size(tmp_path, monkeypatch):
     """Oracle: the number of files; fingerprint and cut are those of 48 px all the same."""
     opened = []
     monkeypatch.setattr("mien.data.image_store.open_image", lambda each: opened.append(each) or open_image(each))
-    tree = write_tree(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": noise(8)[row] for row in range(8)})
+    tree = write_images(tmp_path / "tree", [f"{('sad', 'fear')[row % 2]}/{row}.png" for row in range(8)])
     read_data(tree, ReadOptions(size_px=64), cache=False)
     assert len(opened) == 8
 
@@ -82,13 +82,12 @@ def test_matches_training_data_ignores_the_test_split(tmp_path, noise, write_csv
     assert test.fingerprint_without_test == test.fingerprint
 
 
-def test_fingerprint_for_predictions_includes_test_where_rows_shift(tmp_path, noise, write_tree):
+def test_fingerprint_for_predictions_includes_test_where_rows_shift(tmp_path):
     """In class folders a face is known by its place: scores of the one would be of other faces of the other."""
-    images = noise(12)
     learnt = [f"{split}/{name}/{row}.png" for split in ("train", "val") for name in ("fear", "sad") for row in "ab"]
     tests = [f"test/{name}/{row}.png" for name in ("fear", "sad") for row in "ab"]
-    whole = load_dataset(write_tree(tmp_path / "whole", dict(zip(learnt + tests, images, strict=True))))
-    without = load_dataset(write_tree(tmp_path / "without", dict(zip(learnt, images, strict=False))))
+    whole = load_dataset(write_images(tmp_path / "whole", learnt + tests))
+    without = load_dataset(write_images(tmp_path / "without", learnt))
     assert whole.rows[whole.split != "test"].tolist() != without.rows.tolist()
     assert whole.matches_training_data(without.fingerprint), "to a model it is the same"
     assert whole.fingerprint_for_predictions("validation") == whole.fingerprint
@@ -192,10 +191,10 @@ def test_cache_keeps_the_most_recently_used_entries(stored, cache_in_tmp):
     assert len(list((cache_in_tmp / "faces").iterdir())) == cache.KEPT_ENTRIES
 
 
-def test_cache_misses_when_files_swap_names(tmp_path, noise, write_tree):
+def test_cache_misses_when_files_swap_names(tmp_path):
     """As in images of containers, where all times are one."""
     names = [f"{name}/{index}.bmp" for name in ("happy", "sad") for index in range(3)]
-    folder = write_tree(tmp_path / "faces", dict(zip(names, noise(6), strict=True)))
+    folder = write_images(tmp_path / "faces", names)
     for name in names:
         os.utime(folder / name, (0, 0))
     before = read_data(folder).fingerprint

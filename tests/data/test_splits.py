@@ -25,6 +25,7 @@ from mien.data.splits import (
     split_groups,
 )
 from people import rendered_people
+from support import write_images
 
 
 @pytest.mark.parametrize(
@@ -111,10 +112,10 @@ def sides(faces: Dataset) -> dict[int, set[str]]:
 
 
 @pytest.fixture
-def people_folder(tmp_path, noise, write_tree):
+def people_folder(tmp_path):
     """12 people, two images of each in each of two classes."""
     names = [f"{name}/p{who:02}/{i}.png" for name in ("happy", "sad") for who in range(12) for i in range(2)]
-    return write_tree(tmp_path / "faces", dict(zip(names, noise(len(names)), strict=True)))
+    return write_images(tmp_path / "faces", names)
 
 
 @pytest.mark.parametrize("group", ["folder1", "/(p[0-9]+)/"])
@@ -144,9 +145,9 @@ def test_groups_survive_parquet_subset_and_clean(people_folder, tmp_path):
     assert cleaned.columns["folder1"].tolist() == np.delete(faces.columns["folder1"], row).tolist()
 
 
-def test_read_data_notes_groups_across_splits(tmp_path, noise, write_tree):
+def test_read_data_notes_groups_across_splits(tmp_path):
     names = [f"{split}/{name}/p{who}/1.png" for split in ("train", "val") for name in ("fear", "sad") for who in (1, 2)]
-    tree = write_tree(tmp_path / "faces", dict(zip(names, noise(8), strict=True)))
+    tree = write_images(tmp_path / "faces", names)
     result = read_data(tree, ReadOptions(group="folder1"))
     assert all(each == {"train", "validation"} for each in sides(result.faces).values())
     assert [each.code for each in result.notes] == ["groups-cross-splits"]

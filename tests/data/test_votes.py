@@ -13,9 +13,8 @@ from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, read_data
 from mien.data.synthetic import synthetic_faces
 from mien.data.votes import check_votes, read_ratings, vote_probabilities, votes_fingerprint, with_votes
-from support import raises
+from support import FERPLUS_HEADER, raises, write_images
 
-HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 FERPLUS = np.random.default_rng(0).integers(1, 5, (60, 10))
 USAGE = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 
@@ -41,7 +40,7 @@ def votes_for(faces: Dataset) -> np.ndarray:
 def write_ferplus(path: Path, faces: Dataset, votes: np.ndarray) -> Path:
     rows = zip(faces.split, faces.rows, votes.tolist(), strict=True)
     lines = [f"{USAGE[split]},fer{row:07}.png,{','.join(map(str, counts))}" for split, row, counts in rows]
-    path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
+    path.write_text("\n".join([FERPLUS_HEADER, *lines]) + "\n", encoding="utf-8")
     return path
 
 
@@ -124,9 +123,9 @@ def test_read_parquet_gathers_votes(tmp_path, plain):
         read_data(tmp_path / "shards")
 
 
-def test_votes_name_the_line_of_a_bad_number(tmp_path, noise, write_tree, write_csv):
+def test_votes_name_the_line_of_a_bad_number(tmp_path, write_csv):
     """By hand: the third row is line 4; a row with no number at all is one that nobody was asked about."""
-    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
+    write_images(tmp_path, [f"{index}.png" for index in range(4)])
     good = [["0.png", "happy", 3, 0], ["1.png", "sad", 0, 2.5], ["2.png", "happy", "", ""], ["3.png", "sad", 1, 1]]
     faces = read_data(write_csv(tmp_path / "good.csv", "path,label,votes_happy,votes_sad", good)).faces
     assert faces.votes.tolist() == [[3, 0], [0, 2.5], [0, 0], [1, 1]]
@@ -136,9 +135,9 @@ def test_votes_name_the_line_of_a_bad_number(tmp_path, noise, write_tree, write_
             read_data(write_csv(tmp_path / "bad.csv", "path,label,votes_happy,votes_sad", rows))
 
 
-def test_rating_notices_count_missing_ratings(tmp_path, noise, write_tree, write_csv):
+def test_rating_notices_count_missing_ratings(tmp_path, write_csv):
     """Oracle: AffectNet marks a missing rating by -2; self-assessment manikins go from 1 to 9."""
-    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
+    write_images(tmp_path, [f"{index}.png" for index in range(4)])
     valence, arousal = ["0.5", '"-0,5"', "NA", -2], [3, 5, 1, 9]
     rows = [[f"{at}.png", ("happy", "sad")[at % 2], valence[at], arousal[at]] for at in range(4)]
     found = read_data(write_csv(tmp_path / "f.csv", "path,label,valence,arousal", rows))

@@ -1,6 +1,5 @@
 """``mien data``: inspect, show, convert and draw data sets."""
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +13,9 @@ from mien.cli.main import Subcommands
 from mien.cli.options import Range, shows
 from mien.cli.output import notice, show_facts, show_json
 from mien.cli.source import SourceOptions
-from mien.data.dataset import FINGERPRINT_PX, Dataset
+from mien.data.dataset import FINGERPRINT_PX
 from mien.data.parquet import write_parquet
-from mien.data.read import ReadResult, dataset_info, group_info
+from mien.data.read import dataset_info
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.evaluation.vote_metrics import vote_info
 from mien.page.chart import check_chart_name
@@ -29,45 +28,34 @@ data = Subcommands("Inspect, show, convert and draw data sets.")
 def info(data: Path, *, data_options: SourceOptions, json: bool = False) -> None:
     """Show format, splits, classes and votes of a data set, with a bar for each class and split."""
     result = read(data_options.at(data), FINGERPRINT_PX)
-    votes = vote_info(result.faces)
+    faces, votes, found = result.faces, vote_info(result.faces), dataset_info(result)
     if json:
-        show_json({"path": str(data), **dataset_info(result), "votes": votes})
+        show_json({"path": str(data), **found, "votes": votes})
         return
-    _show_summary(result)
-    for split, counts in result.faces.counts_by_split().items():
-        total, largest = max(sum(counts), 1), max(*counts, 1)
-        bars = [f"{count:6,}  {count / total:6.1%}  {'█' * round(40 * count / largest)}" for count in counts]
-        show_facts(dict(zip(result.faces.classes, bars, strict=True)), title=f"{split}: {sum(counts):,}")
-    if votes is not None:
-        _show_votes(votes, result.faces)
-
-
-def _show_summary(result: ReadResult) -> None:
-    faces = result.faces
-    height, width = faces.images.shape[1:3]
-    images = f"{len(faces):,}, shown here as grey {width} x {height} px"
-    facts = {"format": result.shape, "images": images, "splits": result.split_origin}
-    if (groups := group_info(faces)) is not None:
+    height, width = found["size_px"]
+    facts = {"format": result.shape, "images": f"{len(faces):,}, shown here as grey {width} x {height} px"}
+    facts["splits"] = result.split_origin
+    if groups := found["groups"]:
         sizes = f"{groups['smallest']:,} to {groups['largest']:,} images each"
         facts["groups"] = f"{groups['count']:,} of '{groups['column']}', {sizes}"
-    facts["columns"] = ", ".join(sorted(faces.columns)) or "only the label"
+    facts["columns"] = ", ".join(found["columns"]) or "only the label"
     facts["fingerprint"] = result.fingerprint
     if faces.fingerprint_without_test != result.fingerprint:
         facts["without test"] = faces.fingerprint_without_test
     show_facts(facts)
-
-
-def _show_votes(votes: Mapping[str, Any], faces: Dataset) -> None:
-    agreement = "–" if votes["agreement"] is None else f"{votes['agreement']:.1%}"
-    splits = " + ".join(faces.counts_by_split())
-    show_facts(
-        {
+    for split, counts in faces.counts_by_split().items():
+        total, largest = max(sum(counts), 1), max(*counts, 1)
+        bars = [f"{count:6,}  {count / total:6.1%}  {'█' * round(40 * count / largest)}" for count in counts]
+        show_facts(dict(zip(faces.classes, bars, strict=True)), title=f"{split}: {sum(counts):,}")
+    if votes is not None:
+        agreement = "–" if votes["agreement"] is None else f"{votes['agreement']:.1%}"
+        splits = " + ".join(faces.counts_by_split())
+        shown = {
             "images with votes": f"{votes['images']:,} of {len(faces):,}",
             "majority is the label": f"{agreement} of {votes['comparable']:,} images of {splits} with a majority",
             "share of the votes": ", ".join(f"{name} {each:.1%}" for name, each in votes["fractions"].items()),
-        },
-        title="votes",
-    )
+        }
+        show_facts(shown, title="votes")
 
 
 @data.command("show", short_help="Draw a sheet of faces of each class.")

@@ -248,18 +248,13 @@ def _cache_key(source: Path, shape: DataShape, options: ReadOptions) -> str:
     return digest.hexdigest()[:32]
 
 
-def group_info(faces: Dataset) -> dict[str, Any] | None:
-    """Return column, number, smallest and largest size of the groups; None without groups."""
-    if (groups := faces.groups) is None:
-        return None
-    sizes = np.bincount(groups)
-    smallest, largest = int(sizes.min()), int(sizes.max())
-    return {"column": faces.group_column, "count": len(sizes), "smallest": smallest, "largest": largest}
-
-
 def dataset_info(result: ReadResult) -> dict[str, Any]:
     """Summarise a data set for ``mien data info``, JSON-ready; ``groups`` is None if there are none."""
-    faces = result.faces
+    faces, groups = result.faces, None
+    if faces.groups is not None:
+        sizes = np.bincount(faces.groups)
+        groups = {"column": faces.group_column, "count": len(sizes)}
+        groups |= {"smallest": int(sizes.min()), "largest": int(sizes.max())}
     counts = faces.counts_by_split()
     return {
         "shape": result.shape,
@@ -269,7 +264,7 @@ def dataset_info(result: ReadResult) -> dict[str, Any]:
         "counts": {split: dict(zip(faces.classes, each, strict=True)) for split, each in counts.items()},
         "splits": result.split_origin,
         "columns": sorted(faces.columns),
-        "groups": group_info(faces),
+        "groups": groups,
         "skipped": [list(each) for each in result.skipped],
         "notes": list(result.notes),
         "fingerprint": result.fingerprint,
