@@ -13,7 +13,7 @@ from mien.base.labels import NOT_A_FACE_CLASS
 from mien.base.preprocess import grey_stack
 from mien.base.progress import busy
 from mien.checks.copies import CopyCounts, count_copies, suggest_changes
-from mien.checks.image_quality import QualityIssue, outlier_scores, quality_issues, tones
+from mien.checks.image_quality import QualityIssue, by_chunk, outlier_scores, quality_issues, tones
 from mien.checks.label_errors import LabelIssues, check_evidence, rank_label_issues
 from mien.data.clean import BLANK_BELOW, Change
 from mien.data.dataset import SPLITS, Dataset
@@ -93,7 +93,7 @@ def audit_faces(dataset: Dataset, copies: NearCopies, predictions: Predictions |
     groups = copies.groups
     with _one_thread():
         images = _grey(dataset.images)
-        few_tones, deviation = tones(images), contrast(images)
+        few_tones, deviation = by_chunk(tones, images), contrast(images)
         review = None if predictions is None else _review_labels(dataset, predictions, groups)
         doubtful, suggested = np.zeros(len(dataset), dtype=np.bool_), dataset.labels.copy()
         if review is not None:

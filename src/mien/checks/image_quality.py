@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
 
 import numpy as np
 
@@ -32,15 +31,11 @@ class QualityIssue:
     severity: Floats
 
 
-def _by_chunk(measure: Callable[[Pixels], Floats]) -> Callable[[Pixels], Floats]:
-    @wraps(measure)
-    def whole(images: Pixels) -> Floats:
-        return in_chunks(lambda part: measure(np.asarray(images[part])), len(images), "measuring images")
-
-    return whole
+def by_chunk(measure: Callable[[Pixels], Floats], images: Pixels) -> Floats:
+    """Apply :func:`tones` or :func:`detail` to all images (N, H, W) in chunks. -> (N,)."""
+    return in_chunks(lambda part: measure(np.asarray(images[part])), len(images), "measuring images")
 
 
-@_by_chunk
 def tones(images: Pixels) -> Floats:
     """Measure the number of tones for the contrast of an image, uint8 (N, H, W): small for text, signs and drawings.
 
@@ -56,7 +51,6 @@ def tones(images: Pixels) -> Floats:
     return np.asarray(holding / np.maximum(images.reshape(count, -1).std(axis=1), 1.0) * (1 - common))
 
 
-@_by_chunk
 def detail(images: Pixels) -> Floats:
     """Compute the fraction of an image's variance that a light blur removes: small for blurred or enlarged images."""
     plain = images.astype(np.float32)
@@ -72,7 +66,7 @@ def detail(images: Pixels) -> Floats:
 def quality_issues(images: Pixels, deviation: Floats, few_tones: Floats) -> dict[str, QualityIssue]:
     """Find the issues of images, by name, from standard deviation of the pixels and :func:`tones`, float64 (N,)."""
     visible = deviation >= MIN_CONTRAST
-    fine = detail(images)
+    fine = by_chunk(detail, images)
     return {
         "blank": QualityIssue(deviation < BLANK_BELOW, "almost one grey level", deviation),
         "near-blank": QualityIssue(~visible & (deviation >= BLANK_BELOW), "very low contrast", deviation),

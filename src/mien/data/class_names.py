@@ -19,75 +19,67 @@ def _key(label: str) -> str:
     return composed(label.strip()).casefold()
 
 
-class ClassNames:
-    """Maps labels in the data to class names, first by ``--map``, then by synonyms.
+def name_classes(
+    places: Mapping[str | float, str], class_map: Mapping[str, str], path: object, column: str = "",
+    *, numbered: bool = False, foreign: bool = False, apart: str = "",
+) -> tuple[dict[str | float, str], list[Notice]]:  # fmt: skip
+    """Return the class that each label means, by ``--map``, then by synonyms: ``"Happiness"`` -> ``"happy"``.
 
-    Attributes:
-        guessed: numbers that were read as classes in Kaggle's numbering.
+    Args:
+        places: labels, each with the name of the place where it occurs first. Numbers are read as Kaggle's.
+        class_map: names on the left side must occur. It comes before synonyms.
+        path: name of the data.
+        column: column of labels. Numbers in FER2013's own, ``emotion``, need no notice.
+        numbered: True if text is numbers of FER2013 too.
+        foreign: True if numbers in the data cannot be FER2013's, so that each needs a name.
+        apart: how to keep two names as two classes, without a map.
+
+    Raises:
+        DataError: a number without a name (``labels``, ``labels-numbered``), or a name in the map that never occurs.
     """
-
-    def __init__(self, class_map: Mapping[str, str]) -> None:
-        self._spelling: dict[str, str] = {}  # of names without a synonym, in data or map: the first one
-        self._map = {_key(label): self._spelled(canonical_class(wanted)) for label, wanted in class_map.items()}
-        self._unused = {_key(label): label for label in class_map}
-        self.guessed: set[int] = set()
-        self._seen: set[str] = set()
-        self._labels_of: dict[str, dict[str, None]] = {}
-
-    def _spelled(self, name: str) -> str:
-        return self._spelling.setdefault(_key(name), name)
-
-    def name(self, label: str) -> str:
-        """Return the class that a label means: ``"Happiness"`` -> ``"happy"``."""
-        canonical = canonical_class(label)
-        mapped = self._mapped(label.strip(), canonical)
-        name = self._spelled(mapped or canonical)
-        if mapped is None:
-            self._labels_of.setdefault(name, {})[_key(label)] = None
-        return name
-
-    def numbered(self, label: str, where: str) -> str:
-        """Return the class of a number in Kaggle's numbering or of an expression's name, else raise DataError."""
-        whole = _WHOLE.fullmatch(label)
+    spelling: dict[str, str] = {}  # of names without a synonym, in data or map: the first one
+    wanted = {}
+    for given, to in class_map.items():
+        name = canonical_class(to)
+        wanted[_key(given)] = spelling.setdefault(_key(name), name)
+    names, labels_of = dict[str | float, str](), dict[str, dict[str, None]]()
+    seen, used, guessed = set[str](), set[str](), set[int]()
+    for label, place in places.items():
+        text, is_number = str(label).strip(), numbered or not isinstance(label, str)
+        whole = _WHOLE.fullmatch(text) if is_number else None
         number = int(whole[1]) if whole else -1
-        canonical = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(label)
-        mapped = self._mapped(label.strip(), *([str(number)] if whole else []), canonical)
-        if mapped is None and whole:
-            self.guessed.add(number)
-        if mapped is None and canonical not in EXPRESSIONS:
-            words = f"{where}: label {label.strip()[:40]} is not one of {_NUMBERING}. Name it with --map."
+        canonical = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(text)
+        known = [text, *([str(number)] if whole else []), canonical]
+        seen.update(known)
+        if keys := [key for key in map(_key, known) if key in wanted]:
+            used.add(keys[0])
+            names[label] = wanted[keys[0]]
+            continue
+        if is_number and canonical not in EXPRESSIONS:
+            words = f"{place}: label {text[:40]} is not one of {_NUMBERING}. Name it with --map."
             raise DataError(words, code="labels")
-        return mapped or canonical
-
-    def finish(self, path: object, column: str = "", apart: str = "") -> list[Notice]:
-        """Return notices about class names, after all labels have been mapped.
-
-        Numbers in FER2013's own column of labels, ``emotion``, need no notice. ``apart`` says how to keep two names as
-        two classes, without a map. Raises DataError for a name on the map's left side that never occurs.
-        """
-        for unused in self._unused.values():
-            words = f"--map names a label '{unused}' that is not in {path}.{nearest(unused, self._seen)}"
-            raise DataError(words, code="label-scheme")
-        notices = []
-        for name, given in self._labels_of.items():
-            labels = sorted(given, key=name.__ne__)
-            if len(labels) > 1:
-                words = f"{' and '.join(map(repr, labels))} are one class, {name}. To keep them apart, give "
-                words += apart or f"one another name: --map '{labels[-1]}=NAME'"
-                notices.append(Notice(f"{words}.", code="classes-merged"))
-        if self.guessed and column.strip().casefold() != "emotion":
-            words = f"The numbers in '{column}' are read as FER2013's: {_NUMBERING}. Change: --map '0=NAME'."
-            notices.append(Notice(words, code="labels-numbered"))
-        return notices
-
-    def _mapped(self, *names: str) -> str | None:
-        self._seen.update(names)
-        for name in names:
-            key = _key(name)
-            if key in self._map:
-                self._unused.pop(key, None)
-                return self._map[key]
-        return None
+        names[label] = spelling.setdefault(_key(canonical), canonical)
+        if whole:
+            guessed.add(number)
+        if not is_number:
+            labels_of.setdefault(names[label], {})[_key(text)] = None
+    if unused := [given for given in class_map if _key(given) not in used]:
+        words = f"--map names a label '{unused[0]}' that is not in {path}.{nearest(unused[0], seen)}"
+        raise DataError(words, code="label-scheme")
+    if guessed and foreign:
+        pairs = ",".join(f"{each}=NAME" for each in sorted(guessed))
+        raise DataError(f"{path} has numbers as labels. Name them: --map '{pairs}'.", code="labels-numbered")
+    notices = []
+    for name, own in labels_of.items():
+        labels = sorted(own, key=name.__ne__)
+        if len(labels) > 1:
+            words = f"{' and '.join(map(repr, labels))} are one class, {name}. To keep them apart, give "
+            words += apart or f"one another name: --map '{labels[-1]}=NAME'"
+            notices.append(Notice(f"{words}.", code="classes-merged"))
+    if guessed and column.strip().casefold() != "emotion":
+        words = f"The numbers in '{column}' are read as FER2013's: {_NUMBERING}. Change: --map '0=NAME'."
+        notices.append(Notice(words, code="labels-numbered"))
+    return names, notices
 
 
 def index_classes(names: Sequence[str], classes: Sequence[str]) -> Ints:

@@ -16,7 +16,7 @@ from mien.base.images import open_image_source
 from mien.base.labels import LabelScheme, order_classes
 from mien.base.preprocess import face_square
 from mien.base.progress import slices
-from mien.data.class_names import ClassNames, index_classes, split_of
+from mien.data.class_names import index_classes, name_classes, split_of
 from mien.data.image_store import FINGERPRINT_PX as FINGERPRINT_PX
 from mien.data.image_store import check_form, only_grey, take
 from mien.data.splits import GROUP_COLUMN, check_groups, settle_splits
@@ -335,10 +335,10 @@ def _labels(given: Array, classes: Sequence[str] | None) -> tuple[Ints, tuple[st
     if gaps := [index for index, label in enumerate(found) if is_missing(label) and label not in known]:
         raise DataError(f"labels[{gaps[0]}] is missing, as {len(gaps):,} of {len(found):,} are.", code="labels")
     if classes is None:
-        names = ClassNames({})
-        found = [names.name(name) for name in found]
+        names, notices = name_classes(dict.fromkeys(found, ""), {}, "", apart="classes=, the unchanged names")
+        found = [names[name] for name in found]
         classes = order_classes(set(found))
-        for each in names.finish("the labels", apart="classes=, the unchanged names"):
+        for each in notices:
             each.warn(stacklevel=4)
     if unknown := [name for name in found if name not in classes]:
         raise DataError(f"'{unknown[0]}' is not among the classes." + nearest(unknown[0], classes), code="labels")

@@ -12,7 +12,7 @@ import numpy as np
 from mien.base.arrays import Array, Texts, is_missing
 from mien.base.errors import DataError, Notice
 from mien.base.labels import order_classes
-from mien.data.class_names import ClassNames, index_classes, split_of
+from mien.data.class_names import index_classes, name_classes, split_of
 from mien.data.csv_file import normalize_header
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.image_store import FINGERPRINT_PX, Content, check_form, decode_images, only_grey
@@ -241,21 +241,18 @@ def _class_names(table: Table, options: ReadOptions, *, foreign: bool) -> tuple[
     """Return the class of each row, and notices. Numbers in data with splits of its own (``foreign``) need names."""
     if table.classes:
         return [str(label) for label in table.labels], []
-    names, known, named = ClassNames(options.class_map), dict[str | float, str](), list[str]()
+    places = dict[str | float, str]()
     for label, place in zip(table.labels, table.locations, strict=True):
-        if label not in known:
-            text = str(label)
-            # A class may be called "none", and a folder by any name.
-            if table.label_column and is_missing(text) and text.strip().casefold() != "none":
-                raise DataError(f"{place}: the label is missing. Give every row one.", code="labels")
-            is_number = table.numbered or not isinstance(label, str)
-            known[label] = names.numbered(text, place) if is_number else names.name(text)
-        named.append(known[label])
-    notes = names.finish(table.path.name, table.label_column)
-    if names.guessed and foreign and not table.numbered:
-        pairs = ",".join(f"{each}=NAME" for each in sorted(names.guessed))
-        raise DataError(f"{table.path.name} has numbers as labels. Name them: --map '{pairs}'.", code="labels-numbered")
-    return named, notes
+        # A class may be called "none", and a folder by any name.
+        if table.label_column and is_missing(label) and str(label).strip().casefold() != "none":
+            raise DataError(f"{place}: the label is missing. Give every row one.", code="labels")
+        places.setdefault(label, place)
+    numbered = table.numbered
+    names, notes = name_classes(
+        places, options.class_map, table.path.name, table.label_column, numbered=numbered,
+        foreign=foreign and not numbered,
+    )  # fmt: skip
+    return [names[label] for label in table.labels], notes
 
 
 def _check_classes_and_splits(path: Path, present: Sequence[str], unsaid: Texts, count: int) -> None:
