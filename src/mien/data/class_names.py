@@ -20,13 +20,13 @@ def _key(label: str) -> str:
 
 
 def name_classes(
-    places: Mapping[str | float, str], class_map: Mapping[str, str], path: object, column: str = "",
+    locations: Mapping[str | float, str], class_map: Mapping[str, str], path: object, column: str = "",
     *, numbered: bool = False, foreign: bool = False, apart: str = "",
 ) -> tuple[dict[str | float, str], list[Notice]]:  # fmt: skip
     """Return the class that each label means, by ``--map``, then by synonyms: ``"Happiness"`` -> ``"happy"``.
 
     Args:
-        places: labels, each with the name of the place where it occurs first. Numbers are read as Kaggle's.
+        locations: labels, each with the name of the place where it occurs first. Numbers are read as Kaggle's.
         class_map: names on the left side must occur. It comes before synonyms.
         path: name of the data.
         column: column of labels. Numbers in FER2013's own, ``emotion``, need no notice.
@@ -44,7 +44,7 @@ def name_classes(
         wanted[_key(given)] = spelling.setdefault(_key(name), name)
     names, labels_of = dict[str | float, str](), dict[str, dict[str, None]]()
     seen, used, guessed = set[str](), set[str](), set[int]()
-    for label, place in places.items():
+    for label, place in locations.items():
         text, is_number = str(label).strip(), numbered or not isinstance(label, str)
         whole = _WHOLE.fullmatch(text) if is_number else None
         number = int(whole[1]) if whole else -1

@@ -241,15 +241,15 @@ def _class_names(table: Table, options: ReadOptions, *, foreign: bool) -> tuple[
     """Return the class of each row, and notices. Numbers in data with splits of its own (``foreign``) need names."""
     if table.classes:
         return [str(label) for label in table.labels], []
-    places = dict[str | float, str]()
+    first_at = dict[str | float, str]()
     for label, place in zip(table.labels, table.locations, strict=True):
         # A class may be called "none", and a folder by any name.
         if table.label_column and is_missing(label) and str(label).strip().casefold() != "none":
             raise DataError(f"{place}: the label is missing. Give every row one.", code="labels")
-        places.setdefault(label, place)
+        first_at.setdefault(label, place)
     numbered = table.numbered
     names, notes = name_classes(
-        places, options.class_map, table.path.name, table.label_column, numbered=numbered,
+        first_at, options.class_map, table.path.name, table.label_column, numbered=numbered,
         foreign=foreign and not numbered,
     )  # fmt: skip
     return [names[label] for label in table.labels], notes
