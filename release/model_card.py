@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from mien.base.files import file_sha256, write_text
-from mien.base.heads import AnswerRule
 from mien.base.model_file import read_manifest
 from mien.base.run_folder import SHIPPED, RunFolder, find_run
 from mien.data.synthetic import render_faces
@@ -63,7 +62,7 @@ def _facts(name: str, card: dict[str, Any]) -> dict[str, str]:
         "distilled from": ", ".join(manifest.taught_by),
         "data": f"FER2013's Training split; `photographs` also readings of photographs; {manifest.data_fingerprint}",
         "temperature, fitted on validation": f"{manifest.temperature:.3g}",
-        "answer": "" if rule is None else _rule_text(rule),
+        "answer": "" if rule is None else str(rule),
         "stored as": f"{card['precision']}, computed in fp32; the int8 form in 8 bits",
         "licence": manifest.licence,
         **{
@@ -71,12 +70,6 @@ def _facts(name: str, card: dict[str, Any]) -> dict[str, str]:
             for file, digest in card["sha256"].items()
         },
     }
-
-
-def _rule_text(rule: AnswerRule) -> str:
-    weights = ", ".join(f"{name} x {weight:g}" for name, weight in rule.weights.items())
-    limits = f"unsure below {rule.unsure_below:g}, alternatives within {rule.margin:g}"
-    return f"shares / prior^{rule.strength:g}; {f'{weights}; ' if weights else ''}{limits}"
 
 
 def _epoch(number: int) -> str:

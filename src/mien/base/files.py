@@ -24,13 +24,15 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; it is renamed to ``path`` when the block ends without an error.
 
     If the block fails (full disk, Ctrl-C, kill), ``path`` keeps its previous content. ``path`` never holds half a file.
-    Missing parent folders are created. Raises RunError if the file system refused (disk full, no permission, a limit).
+    Missing parent folders are created, and removed after a failure. Raises RunError if the file system refused (disk
+    full, no permission, a limit).
     """
     path = Path(path)
     if path.parts[:1] == ("~",):
         # A shell expands ~ only at the start of a word. Deleting a folder named ~ by hand could delete the home folder.
         raise RunError(f"{path} begins with ~, a folder of that name. Write {path.expanduser()}.", code="out-path")
     try:
+        made = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         # Random, so that a file that a killed process left is harmless; short, so that it fits beside a long name.
         temporary = path.with_name(f".{secrets.token_hex(6)}.part")
@@ -44,6 +46,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
+                for folder in made:
+                    folder.rmdir()
             raise
         sync_folder(path.parent)
     except OSError as error:

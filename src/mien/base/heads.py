@@ -138,6 +138,11 @@ class AnswerRule(BaseModel, extra="forbid", frozen=True):
         """Return the factor of each class's share, ``weight / prior ** strength``: float64 (C,)."""
         return np.array([self.weights.get(name, 1.0) for name in classes]) / np.array(self.prior) ** self.strength
 
+    def __str__(self) -> str:
+        weights = ", ".join(f"{name} x {weight:g}" for name, weight in self.weights.items())
+        limits = f"unsure below {self.unsure_below:g}, alternatives within {self.margin:g}"
+        return f"shares / prior^{self.strength:g}; {f'{weights}; ' if weights else ''}{limits}"
+
 
 @dataclass(frozen=True)
 class VotesHead(LabelHead):

@@ -132,12 +132,7 @@ def _outputs(manifest: Manifest) -> dict[str, str]:
         if named:
             rows[f"{named}probabilities"] = "shares of people" if each.perceived else "of the label"
         if isinstance(each, VotesHead) and each.rule is not None:
-            rows[f"{named}probabilities"] = (
-                f"shares of people of {each.rule.output} / prior^{each.rule.strength:g}; "
-                f"unsure below {each.rule.unsure_below:g}, alternatives within {each.rule.margin:g}"
-            )
-            weights = [f"{name} x {weight:g}" for name, weight in each.rule.weights.items()]
-            rows[f"{named}weights"] = ", ".join(weights) or "none"
+            rows[f"{named}probabilities"] = f"of {each.rule.output}: {each.rule}"
             shares = (f"{name} {share_text(share)}" for name, share in zip(each.given, each.rule.prior, strict=True))
             rows[f"{named}prior"] = f"in training {', '.join(shares)}"
     return rows

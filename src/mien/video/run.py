@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def write_video(
         reader = tracker.reader
         timeline = Timeline(reader.classes, float(1 / video.frame_rate), reader.detector.score_range)
         # Close the generator of frames before the video, because a thread decodes ahead.
-        with closing(track_file(video, tracker)) as frames, _folder(out), ExitStack() as stack:
+        with closing(track_file(video, tracker)) as frames, ExitStack() as stack:
             parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
             for frame in track(frames, video.expected_frames, f"predicting {video.path.name}", "frames"):
                 timeline.add(frame)
@@ -174,18 +174,6 @@ def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:
         numbers = ", ".join(map(str, no_faces))
         message = f"Left out as not a face, or seen in one frame only: {counted(len(no_faces), 'track')}, {numbers}."
         yield Notice(message, code="tracks-excluded")
-
-
-@contextmanager
-def _folder(out: Path) -> Iterator[None]:
-    is_new = not out.exists()
-    try:
-        yield
-    except BaseException:
-        if is_new:
-            with suppress(OSError):
-                out.rmdir()
-        raise
 
 
 def write_table(table: Path, timeline: Timeline, tracker: Tracker) -> None:
