@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
@@ -178,6 +180,16 @@ def encoded(image, kind="PNG", **options):
     """An image, of Pillow or as an array, as the bytes of a file."""
     opened = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
     return images.encoded(opened, kind, **options)
+
+
+def png_of_size(width, height):
+    """The head of a PNG that claims to be so large, without its pixels."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"")
 
 
 def load_script(path):

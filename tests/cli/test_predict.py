@@ -114,17 +114,6 @@ def test_predict_names_mien_video_for_videos(mien, tmp_path, faces):
     assert (answer.code, "skipped: " in answer.err) == (0, True)
 
 
-def test_predict_json_lists_skipped_images(mien, photos, tiny_run, tmp_path):
-    """A program that counts its images finds each of them."""
-    (tmp_path / "bad.jpg").write_bytes(b"no image")
-    words = ("predict", "--model", tiny_run.path, photos / "c.jpg", tmp_path / "bad.jpg", "--skip-bad")
-    first, second = json.loads(mien(*words, "--json").out)
-    assert first["faces"]
-    assert (second.keys(), second["source"]) == ({"source", "error"}, str(tmp_path / "bad.jpg"))
-    # Tables have rows for faces alone.
-    assert len(mien(*words, "--csv").out.splitlines()) == 2
-
-
 def test_predict_counts_unsupported_formats(mien, photos, tiny_run, tmp_path):
     (tmp_path / "inner").mkdir()
     for name in ("IMG_1.JXL", "inner/IMG_2.jxl", "inner/.hidden.jxl", "@eaDir/a.jxl"):
@@ -265,21 +254,6 @@ def test_predict_notes_crops_without_a_face_once(mien, tiny_run, tmp_path):
     assert note_codes(said.err) == ["crops-as-photos"]
     noted(said, "crops-as-photos", 3, "--crops")
     assert note_codes(mien("predict", tmp_path, "--crops", "--model", tiny_run.path).err) == []
-
-
-def test_predict_stops_at_a_bad_image_and_resumes(mien, photos, tiny_run, tmp_path):
-    """Oracle: the answers without a stop."""
-    folder = shutil.copytree(photos, tmp_path / "photos")
-    (folder / "bb.jpg").write_bytes(b"damaged")
-    command = ("predict", "--model", tiny_run.path, folder, "--out", tmp_path / "out.jsonl")
-    refused(mien(*command), "image-format", "bb.jpg")
-    assert not (tmp_path / "out.jsonl").exists()
-    again = ran(mien(*command, "--skip-bad"))
-    assert again.err.startswith("2 of 4 images ")
-    assert again.err.splitlines()[1].startswith("skipped: ")
-    (whole := tmp_path / "whole").mkdir()
-    mien("predict", "--model", tiny_run.path, folder, "--skip-bad", "--out", whole / "out.jsonl")
-    assert (tmp_path / "out.jsonl").read_bytes() == (whole / "out.jsonl").read_bytes()
 
 
 def test_predict_rejects_resuming_with_other_settings(mien, photos, tiny_run, tmp_path):

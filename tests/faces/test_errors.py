@@ -1,8 +1,6 @@
 """Errors of detectors, with their codes."""
 
-import resource
 import types
-import zlib
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from mien.base.errors import DataError, MienError, ModelError
 from mien.base.images import MAXIMUM_PIXELS, open_image
 from mien.faces.face import Box, Face, LimitedDetector, Margin
 from mien.faces.find import YuNet, find_detector
-from support import Fixed, raises, refused
+from support import Fixed, png_of_size, raises, refused
 
 IMAGE = np.zeros((300, 300, 3), np.uint8)
 FACE = Box(0, 20, 40, 50)
@@ -77,33 +75,14 @@ def test_damaged_detector_is_one_line(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-@pytest.fixture
-def large_photo(tmp_path):
-    """A PNG of 200 million pixels, 20,000 x 10,000, in a few kB: each row is empty."""
-
-    def chunk(name, content):
-        return len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
-
-    packer, rows = zlib.compressobj(9), b"\x00" * 20_001 * 100
-    pixels = b"".join(packer.compress(rows) for _ in range(100)) + packer.flush()
-    header = (20_000).to_bytes(4, "big") + (10_000).to_bytes(4, "big") + b"\x08\x00\x00\x00\x00"
-    path = tmp_path / "large.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
-    return path
-
-
-def test_200_megapixels_are_refused_before_they_are_decoded(mien, large_photo, tmp_path):
-    """Oracle: the process's memory; decoded, it would take 200 MB in grey and 600 MB in colour."""
-    before = peak_mb()
+def test_200_megapixels_are_refused_before_they_are_decoded(mien, tmp_path):
+    """Oracle: the code. The file has no pixels: whatever decodes it says that it is damaged."""
+    large = tmp_path / "large.png"
+    large.write_bytes(png_of_size(20_000, 10_000))
     with raises(DataError, "image-pixels"):
-        open_image(large_photo)
-    refused(mien("predict", large_photo), "image-pixels", "large.png", f"{MAXIMUM_PIXELS:,}")
-    refused(mien("explain", large_photo, "--out", tmp_path / "maps"), "image-pixels", "large.png")
-    assert peak_mb() - before < 150
+        open_image(large)
+    refused(mien("predict", large), "image-pixels", "large.png", f"{MAXIMUM_PIXELS:,}")
+    refused(mien("explain", large, "--out", tmp_path / "maps"), "image-pixels", "large.png")
 
 
 def test_most_of_500_faces_are_found(astronaut):

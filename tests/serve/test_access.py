@@ -2,11 +2,11 @@
 
 import pytest
 
-from mien.base.errors import ModelError, ServeError
+from mien.base.errors import ServeError
 from mien.serve.access import VARIABLE, find_token
 from mien.serve.app import create_app
 from mien.serve.limits import Limits
-from support import raises, refused
+from support import raises
 
 GIVEN = [None, "", "Bearer", "Bearer x", "Bearer {}x", "bearer x{}", "Bearer {0} {0}", "Basic {}", "{}", "Bearer ä"]
 
@@ -112,11 +112,3 @@ def test_create_app_rejects_bad_arguments(name, value):
 def test_limits_are_numbers_above_zero(limit):
     with raises(ServeError, "options", *limit):
         Limits(**limit)
-
-
-def test_create_app_rejects_a_token_and_a_detector_of_another_type(mien):
-    with raises(ServeError, "token"):
-        create_app(token=5)
-    with raises(ModelError, "detector", "int"):
-        create_app(detector=5)
-    refused(mien("serve", "--port", 0, "--allow-host", "faces.example:8000"), "options", "faces.example:8000")

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -19,7 +18,6 @@ import mien
 from mien.base.model_file import read_manifest
 from mien.base.run_folder import find_model
 from mien.data.synthetic import synthetic_faces
-from mien.inference.predictor import load
 from mien.serve.app import create_app
 from mien.serve.limits import Limits
 from mien.serve.schemas import CODES, ApiError, add_error_handlers
@@ -116,17 +114,6 @@ def test_batch_answers_in_order_with_errors_in_place(service):
     for result, prediction in zip(predicted, expected, strict=True):
         assert result["faces"][0]["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-6)
     assert [each["faces"][0]["source"] for each in predicted] == [f"image {n}" for n in (1, 2, 3, 4, *range(8, 34))]
-
-
-def test_concurrent_clients_get_their_own_answers(service):
-    """Oracle: the same model on each face alone. Answers that a batch mixed up would differ."""
-    faces = synthetic_faces(160, seed=9).images
-    with ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(service.predict, map(encoded, faces)))
-    assert {answer.status_code for answer in answers} == {200}
-    expected = load(threads=1).probabilities(np.asarray(faces))
-    found = [list(answer.json()["faces"][0]["probabilities"].values()) for answer in answers]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_unknown_addresses_have_the_error_shape_and_the_model_its_manifest(service):

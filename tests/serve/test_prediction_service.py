@@ -1,9 +1,7 @@
 """Limits of time and concurrency, with a detector that waits."""
 
 import asyncio
-import struct
 import threading
-import zlib
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
 from mien.serve.prediction_service import PredictionService
 from mien.serve.schemas import ApiError, FaceParameters, PredictParameters
-from support import Fixed, encoded, raises
+from support import Fixed, encoded, png_of_size, raises
 
 
 class Slow(YuNet):
@@ -178,16 +176,6 @@ def test_request_over_the_limit_is_busy(slow):
 
 def everywhere(count):
     return Fixed(*(Box(index, 0, 20, 20) for index in range(count)))
-
-
-def png_of_size(width, height):
-    """The head of a PNG that claims to be so large, without its pixels."""
-
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"")
 
 
 @pytest.fixture(scope="module")
