@@ -86,48 +86,30 @@ def write_parquet(
     path = Path(path)
     if path.exists() and not overwrite:
         raise DataError(f"{path} exists already. Choose another name, or --overwrite.", code="file-exists")
-    schema = _schema(dataset, split_origin)
-    starts = range(0, len(dataset), _GROUP_ROWS)
-    with whole_file(path) as temporary, ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for start in track(starts, len(starts), f"writing {path.name}", f"groups of {_GROUP_ROWS:,} faces"):
-            part = dataset.subset(np.arange(start, min(start + _GROUP_ROWS, len(dataset))))
-            columns = {
-                "image": [{"bytes": encoded(Image.fromarray(image)), "path": None} for image in part.images],
-                "label": part.labels,
-                "split": part.split.tolist(),
-                "row": part.rows,
-                "source": [plain(name) for name in part.source.tolist()],
-                **{name: values if values.ndim == 1 else values.tolist() for name, values in _further(part).items()},
-            }
-            writer.write_table(pa.table(columns, schema=schema))
-
-
-def _further(dataset: Dataset) -> dict[str, Array]:
-    votes = () if dataset.votes is None else zip(dataset.vote_classes, dataset.votes.T, strict=True)
-    named = {f"{VOTE_PREFIX}{name}": counts for name, counts in votes}
-    return named | {free_name(name): values for name, values in dataset.columns.items()}
-
-
-def _schema(dataset: Dataset, split_origin: str | None) -> "pa.Schema":
-    import pyarrow as pa
-
-    kinds = {
-        "image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-        "label": pa.int64(),
-        "split": pa.string(),
-        "row": pa.int64(),
-        "source": pa.string(),
-    }
-    for name, values in _further(dataset).items():
-        kind = pa.string() if values.dtype.kind == "U" else pa.from_numpy_dtype(values.dtype)
-        kinds[name] = kind if values.ndim == 1 else pa.list_(kind, values.shape[1])
     # Hugging Face infers the types of the other columns.
     features = {"image": {"_type": "Image"}, "label": {"names": list(dataset.classes), "_type": "ClassLabel"}}
     about = {"split_origin": split_origin, "group_column": dataset.group_column}
-    return pa.schema(
-        list(kinds.items()),
-        metadata={b"huggingface": json.dumps({"info": {"features": features}}), MIEN_KEY: json.dumps(about)},
-    )
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}), MIEN_KEY: json.dumps(about)}
+    image_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+    def table_of(faces: Dataset) -> pa.Table:
+        images = [{"bytes": encoded(Image.fromarray(image)), "path": None} for image in faces.images]
+        votes = () if faces.votes is None else zip(faces.vote_classes, faces.votes.T, strict=True)
+        columns = {
+            "image": pa.array(images, image_type),
+            "label": faces.labels,
+            "split": faces.split,
+            "row": faces.rows,
+            "source": [plain(name) for name in faces.source.tolist()],
+            **{f"{VOTE_PREFIX}{name}": counts for name, counts in votes},
+            **{free_name(name): values if values.ndim == 1 else [*values] for name, values in faces.columns.items()},
+        }
+        return pa.table(columns).replace_schema_metadata(metadata)
+
+    starts, schema = range(0, len(dataset), _GROUP_ROWS), table_of(dataset[:1]).schema
+    with whole_file(path) as temporary, ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for start in track(starts, len(starts), f"writing {path.name}", f"groups of {_GROUP_ROWS:,} faces"):
+            writer.write_table(table_of(dataset[start : start + _GROUP_ROWS]))
 
 
 class ParquetFile:
