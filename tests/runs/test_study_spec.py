@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from mien.base.errors import RecipeError, StudyError
+from mien.base.errors import DataError, RecipeError, StudyError
 from mien.base.recipe import dump_recipe, load_recipe
 from mien.runs.space import _KIND, load_space, parse_space
 from mien.runs.spec import load_study, parse_study, study_names
@@ -66,7 +66,6 @@ def test_a_nested_key_keeps_the_rest_of_its_table_unless_it_names_another_model(
     study = parse_study(GOOD.replace('"optim.lr" = 0.01', "optim.lr = 0.01"), "small")
     slow, base = (study.recipe_of(study.variant(name), 0) for name in ("slow", "base"))
     assert slow.optim == base.optim.model_copy(update={"lr": 0.01})
-    assert slow.optim.weight_decay > 0
     study = parse_study(GOOD.replace('"optim.lr" = 0.01', 'model = { name = "vgg11", width = 8 }'), "small")
     assert study.recipe_of(study.variant("slow"), 0).model.model_dump() == {"name": "vgg11", "width": 8}
     study = parse_study(GOOD, "small")
@@ -89,9 +88,8 @@ def test_a_study_finds_its_recipe_beside_it(tmp_path):
 
 
 def test_an_unknown_study_or_variant_suggests_the_nearest():
-    with raises(StudyError, "study-unknown") as caught:
-        load_study("study-z")
-    assert "'study-a'" in str(caught.value) or "'study-b'" in str(caught.value)
+    with raises(StudyError, "study-unknown", "'study-a'"):
+        load_study("study-aa")
     with raises(StudyError, "study-unreadable"):
         load_study("gone.toml")
     with raises(StudyError, "study-value", "'base'"):
@@ -101,8 +99,7 @@ def test_an_unknown_study_or_variant_suggests_the_nearest():
     with raises(RecipeError, "space-unreadable"):
         load_space("nowhere/mine.toml")
     assert _KIND.names() == ["quick"]
-    for name in _KIND.names():
-        assert load_space(name).name == name
+    assert load_space("quick").name == "quick"
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -133,7 +130,10 @@ def test_a_study_takes_metrics_of_mien_and_of_a_users_file(tmp_path):
         load_study(file)
     (tmp_path / "parts.py").write_text("def sure(labels, probabilities):\n    return probabilities.max(1).mean()\n")
     assert list(load_study(file).named_metrics) == ["kappa", "recall.sad", "sure"]
-    assert load_study(file).restricted(["base"]).metrics == load_study(file).metrics
+    load_study(file).check_classes(("sad", "happy"), (), ())
+    (tmp_path / "parts.py").write_text("def sure(labels, probabilities):\n    return probabilities[:, 5].mean()\n")
+    with raises(DataError, "own-part", "sure"):
+        load_study(file).check_classes(("sad", "happy"), (), ())
 
 
 HEAD = 'recipe = "quick"\ntrials = 3\n'

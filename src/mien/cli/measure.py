@@ -60,7 +60,7 @@ def evaluate(
     Options:
         split: train, validation (the default; PublicTest of FER2013), test (PrivateTest), or all faces.
         out: Write predictions_SPLIT.npz, metrics.json and report.html to this folder; of several models report.html and
-            tables/.
+            tables/ (CSV, JSON, LaTeX).
         predictions: Evaluate this predictions file (docs/predictions.md) instead of a model.
     """
     given = measure.keywords

@@ -253,9 +253,8 @@ class Dataset:
             raise DataError(f"There is no split '{split}'." + nearest(split, (*SPLITS, ALL)), code="split-unknown")
         chosen = self.split == split
         if not chosen.any():
-            present = ", ".join(self.counts_by_split()) or "no faces"
-            how = " Part of train becomes it where a class has two different images." if split == "validation" else ""
-            raise DataError(f"The data has no '{split}' split; it has: {present}.{how}", code="split-missing")
+            words = f"The data has no '{split}' split; it has: {', '.join(self.counts_by_split())}. Name its faces by "
+            raise DataError(f"{words}a folder {split}/, or '{split}' in a column 'split'.", code="split-missing")
         return self.subset(chosen)
 
     def with_scheme(self, scheme: LabelScheme | None) -> "Dataset":

@@ -288,7 +288,7 @@ def _check_norms(plan: TrainingPlan, network: Network, steps: int, *, suspicious
     renewed = accuracy(network, plan.validation, plan.recipe.input)
     if renewed - own > NORMS_MATTER:
         left = max((1 - momentum) ** steps for momentum in momenta)
-        why = f": after {steps:,} steps {left:.0%} of them is still the initial value" if left > STALE else ""
+        why = f": at step {steps:,}, which was kept, {left:.0%} is still the initial value" if left > STALE else ""
         words = f"the batch norms' statistics do not match the data{why}. Recalibrated on {len(faces)} train images, "
         words += f"validation accuracy is {renewed:.1%}, not {own:.1%}. Train with --set recalibrate_bn=true."
         yield Notice(words, code="batch-norms-stale")

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from mien.base.errors import DataError, RecipeError, StudyError, nearest
@@ -16,6 +17,7 @@ from mien.base.recipe_tables import StrictModel
 from mien.base.run_folder import RunFolder, find_run, is_shipped
 from mien.base.spec_file import SpecKind, is_path, toml_value
 from mien.evaluation.named_metrics import NamedMetric, find_metrics
+from mien.evaluation.predictions import Predictions
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -144,9 +146,9 @@ class Study(StrictModel):
             raise ValueError(f"{who} has the baseline '{comparison.baseline}', which is not among its variants")
 
     def check_classes(self, of_data: tuple[str, ...], changes: Settings, comparisons: Sequence[ComparisonSpec]) -> None:
-        """Check the classes of metrics and of these comparisons, for data of these classes.
+        """Check metrics and these comparisons before any training, for data of these classes.
 
-        Raises StudyError: no variant has the class of a metric, or variants of a comparison have different classes.
+        Raises StudyError: a metric's class is unknown, or those of a comparison differ; DataError: an own metric fails.
         """
 
         def merged(scheme: str, before: tuple[str, ...]) -> tuple[str, ...]:
@@ -163,6 +165,9 @@ class Study(StrictModel):
             if name and name not in known:
                 words = f"The metric '{metric}' names a class that no variant is trained on." + nearest(name, known)
                 raise StudyError(words, code="study-value")
+        for names, tried in product({*classes.values()}, self.named_metrics.values()):
+            ids = np.arange(len(names))
+            tried.value(Predictions(ids, ids, (np.eye(len(ids)) + 1 / len(ids)) / 2, names, "all", ""))
         for comparison in comparisons:
             if not comparison.classes and len({classes[name] for name in comparison.variants}) > 1:
                 words = f"Variants of the comparison '{comparison.title}' have different classes. Merge those of all, "
@@ -250,17 +255,13 @@ class Study(StrictModel):
     def _changes_of(self, variant: Variant, changes: Settings) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
         """Split changes: return those for all variants, and those for this variant."""
         for_all, for_one = list[tuple[str, Any]](), list[tuple[str, Any]]()
-        for key, value in as_pairs(changes):
-            name, colon, own_key = key.partition(":")
-            if not colon:
-                for_all.append((key, value))
-                continue
-            meant = self.variant(name.strip())
-            if meant.after:
-                words = f"--set {key}: '{meant.name}' is not trained; it merges '{meant.after}'."
+        for given, value in as_pairs(changes):
+            name, _, key = map(str.strip, given.rpartition(":"))
+            if ":" in given and (merged := self.variant(name).after):
+                words = f"--set {given}: '{name}' is not trained; it merges '{merged}'."
                 raise StudyError(words, code="study-value")
-            if meant == variant:
-                for_one.append((own_key.strip(), value))
+            if name in {"", variant.name}:
+                (for_one if name else for_all).append((key, value))
         return for_all, for_one
 
 
