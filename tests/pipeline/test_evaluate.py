@@ -19,8 +19,7 @@ from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.named_metrics import estimates
 from mien.evaluation.paired_tests import significantly_best
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
-from mien.pipeline import evaluate as evaluate
-from mien.pipeline.evaluate import EvaluateOptions, ensemble_of, model_table, predict_to_evaluate
+from mien.pipeline.evaluate import ensemble_of, model_table
 from mien.pipeline.split_predictions import predict_split
 from mien.reporting.sections import ReportContext
 from support import make_predictions, raises, refused, warned
@@ -58,27 +57,27 @@ def test_evaluate_file_needs_no_model(tiny_run):
 
 
 @pytest.mark.parametrize(("options", "code", "values"), [
-    (EvaluateOptions(by="halves"), "columns", "Did you mean 'half'"),
-    (EvaluateOptions(by="pairs"), "columns", "2 values"),
-    (EvaluateOptions("train", by="name"), "group", "at most 100"),
-    (EvaluateOptions(by="source"), "columns", "Known: half, name, pairs"),
-    (EvaluateOptions(by="split"), "columns", "'validation'"),
-    (EvaluateOptions("holdout"), "split-unknown", "holdout"),
+    ({"by": "halves"}, "columns", "Did you mean 'half'"),
+    ({"by": "pairs"}, "columns", "2 values"),
+    ({"split": "train", "by": "name"}, "group", "at most 100"),
+    ({"by": "source"}, "columns", "Known: half, name, pairs"),
+    ({"by": "split"}, "columns", "'validation'"),
+    ({"split": "holdout"}, "split-unknown", "holdout"),
 ])  # fmt: skip
 def test_unknown_columns_and_splits_are_refused_at_once(classifier, result, monkeypatch, options, code, values):
-    monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
+    monkeypatch.setattr("mien.api.evaluate.predict_split", lambda *_: pytest.fail("faces were read"))
     with raises(DataError, code, values):
-        predict_to_evaluate(classifier, result.faces, options)
+        package.evaluate(classifier, result, **options)
 
 
 def test_schemes_that_do_not_fit_are_refused(classifier, result, monkeypatch):
     with raises(DataError, "label-scheme"):
         package.evaluate(classifier, result.faces, classes="a=joyful,b=sad")
     # A scheme that leaves no face of the split.
-    monkeypatch.setattr(evaluate, "predict_split", lambda *_: pytest.fail("faces were read"))
+    monkeypatch.setattr("mien.api.evaluate.predict_split", lambda *_: pytest.fail("faces were read"))
     neutral = result.faces.subset((result.faces.split != "test") | (result.faces.labels == 6))
     with raises(DataError, "label-scheme", "test"):
-        predict_to_evaluate(classifier, neutral, EvaluateOptions("test", scheme=parse_scheme("binary")))
+        package.evaluate(classifier, neutral, "test", classes="binary")
 
 
 def test_evaluations_are_locked_while_written(tiny_run, tmp_path, monkeypatch):
@@ -159,7 +158,7 @@ def test_the_command_writes_page_csv_and_latex(mien, tiny_run, face_folder, tmp_
 def test_models_of_different_classes_are_refused_before_a_prediction(mien, tiny_run, voted_run, faces, monkeypatch):
     other = package.load(tiny_run.path)
     manifest = other.manifest.model_copy(update={"classes": ("x", *other.manifest.classes[1:])})
-    monkeypatch.setattr("mien.api.evaluate.predict_to_evaluate", lambda *_: pytest.fail("faces were predicted"))
+    monkeypatch.setattr("mien.api.evaluate.predict_split", lambda *_: pytest.fail("faces were predicted"))
     with raises(DataError, "classes-differ", "x, disgust"):
         package.evaluate(["tiny", other.with_manifest(manifest)], faces)
     with raises(DataError, "options", "by"):

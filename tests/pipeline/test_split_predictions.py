@@ -13,7 +13,6 @@ from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
 from mien.inference.onnx_classifier import noted_views
 from mien.inference.predictor import load
-from mien.pipeline.evaluate import EvaluateOptions
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit, leakage_reference
 from mien.pipeline.split_predictions import (
@@ -48,7 +47,7 @@ def test_predictions_equal_the_models_probabilities(classifier, faces, tiny_run)
         assert read_predictions(teacher.predictions).sample_ids.tolist() == numbered.of_split("train").rows.tolist()
     answers = predict_split(classifier, faces, "train")
     counts = dict(zip(faces.classes, faces.counts("train"), strict=True))
-    result = _measure(MeasuredSplit(answers), EvaluateOptions("train", scheme=SCHEMES["five"]))
+    result = _measure(MeasuredSplit(answers), SCHEMES["five"], (), None)
     kept = len(answers) - counts["disgust"] - counts["neutral"]
     assert result.merged.endswith(f"by 'five': {kept} of {len(answers)} samples")
     # A row of validation has an image of test under another label; oracle: the data without its test split.

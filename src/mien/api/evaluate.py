@@ -9,29 +9,22 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 import numpy as np
 
 from mien.api.inputs import Data, Model, Source, data_name, for_labels, read, run_of
-from mien.base.errors import DataError, Notice
+from mien.base.errors import DataError, Notice, nearest
 from mien.base.labels import LabelScheme, parse_scheme
 from mien.base.run_folder import RunFolder, is_shipped_run
 from mien.data.dataset import ALL, Dataset
 from mien.data.read import ReadResult
 from mien.data.synthetic import check_seed
-from mien.evaluation.estimates import MIN_COMPARED, break_down
-from mien.evaluation.named_metrics import Metric, find_metrics
+from mien.evaluation.estimates import MIN_COMPARED, break_down, group_values
+from mien.evaluation.named_metrics import Metric, NamedMetric, find_metrics
 from mien.evaluation.predictions import read_predictions
 from mien.evaluation.robustness import RobustnessResult, measure_robustness
 from mien.inference.onnx_classifier import check_tta
 from mien.inference.predictor import Predictor, load
 from mien.page.wording import counted
-from mien.pipeline.evaluate import (
-    EvaluateOptions,
-    EvaluationResult,
-    ModelTable,
-    ensemble_of,
-    model_table,
-    predict_to_evaluate,
-)
-from mien.pipeline.measured_split import MeasuredSplit, holds_test, trained_samples
-from mien.pipeline.split_predictions import temperature_description, with_model_classes
+from mien.pipeline.evaluate import EvaluationResult, ModelTable, ensemble_of, model_table
+from mien.pipeline.measured_split import MeasuredSplit, digests_of, holds_test, trained_samples
+from mien.pipeline.split_predictions import predict_split, temperature_description, votes_of, with_model_classes
 
 Split: TypeAlias = Literal["train", "validation", "test", "all"]
 
@@ -103,7 +96,7 @@ def evaluate(
         DataError: no such split, column, scheme or metric, labels that are not classes of the model, models of
             different classes, or a metric that raises or returns no number.
     """
-    options = EvaluateOptions(split, by, tta, parse_scheme(classes or "all"), find_metrics(metrics))
+    scheme, chosen = parse_scheme(classes or "all"), find_metrics(metrics)
     check_tta(tta)
     several = isinstance(model, Sequence) and not isinstance(model, str)
     models: list[Model] = [*model] if several else [model]  # type: ignore[list-item, misc]
@@ -115,9 +108,9 @@ def evaluate(
     loaded = [each if isinstance(each, Predictor) else load(each, provider=provider) for each in models]
     predictors = [each.for_labels() for each in loaded]
     for predictor in predictors:
-        if options.scheme is not None:  # the model has its classes
-            options.scheme.mapping(predictor.classes, "the model")
-        if (options.scheme is None or ensemble) and {*predictor.classes} != {*predictors[0].classes}:
+        if scheme is not None:  # the model has its classes
+            scheme.mapping(predictor.classes, "the model")
+        if (scheme is None or ensemble) and {*predictor.classes} != {*predictors[0].classes}:
             found = "; ".join(", ".join(each.classes) for each in (predictors[0], predictor))
             found += "" if ensemble else ". See --classes"
             raise DataError(f"Models have different classes: {found}.", code="classes-differ")
@@ -126,17 +119,19 @@ def evaluate(
         given = read(data, *predictor.manifest.input.size_and_channels, again=number > 0)
         origin = given.split_origin
         use = {"data": data_name(data), **(data.files if isinstance(data, Source) else {})}
-        splits.append(_predict(predictor, given, options, use))
+        splits.append(_predict(predictor, given, split, tta, scheme, by, use))
     names = _names(models, predictors)
     result: EvaluationResult | ModelTable
     if ensemble:
         mean = replace(splits[0], predictions=ensemble_of([each.predictions for each in splits]), model=None)
-        result = _measure(mean, options, name=f"ensemble of {', '.join(names)}", split_origin=origin)
+        result = _measure(mean, scheme, chosen, by, name=f"ensemble of {', '.join(names)}", split_origin=origin)
     else:
         results = [
             _measure(
                 measured,
-                options,
+                scheme,
+                chosen,
+                by,
                 run=run_of(predictor),
                 name=name if len(models) > 1 else predictor.manifest.full_name,
                 temperature_note=temperature_description(predictor, measured.data, split),
@@ -145,7 +140,7 @@ def evaluate(
             for name, predictor, measured in zip(names, predictors, splits, strict=True)
             if measured.data is not None
         ]
-        result = model_table(results, options.metrics) if several else results[0]
+        result = model_table(results, chosen) if several else results[0]
     for each in result.notices:
         each.warn()
     return result
@@ -159,56 +154,84 @@ def _names(models: Sequence[Model], predictors: Sequence[Predictor]) -> list[str
     return [name if names.count(name) == 1 else file for name, file in zip(names, files, strict=True)]
 
 
-def _predict(model: Predictor, data: ReadResult, options: EvaluateOptions, use: Mapping[str, Any]) -> MeasuredSplit:
+def _predict(
+    model: Predictor,
+    data: ReadResult,
+    split: str,
+    tta: int,
+    scheme: LabelScheme | None,
+    by: str | None,
+    use: Mapping[str, Any],
+) -> MeasuredSplit:
     """Predict a split of data that was loaded at the model's size; ``use`` describes the data in the ledger."""
-    faces = _without_dropped(model, data.faces, options)
-    predictions = predict_to_evaluate(model, faces, options)
+    faces = data.faces if scheme is None else _without_dropped(model, data.faces, scheme)
+    # Check everything before the first prediction, because an error later would waste a use of the test split.
+    chosen = with_model_classes(model, faces.of_split(split))
+    votes_of(model, chosen)
+    digests_of(model)
+    merged = chosen.with_scheme(scheme)
+    if by is not None:
+        _check_column(by, merged, split)
+    predictions = predict_split(model, faces, split, tta)
     run = run_with_ledger(model)
-    if run is not None and holds_test(predictions, faces.of_split(options.split)):
+    if run is not None and holds_test(predictions, chosen):
         # Record the use before computing metrics, because the split was used even if a later step fails.
-        merged = predictions.with_scheme(options.scheme)
-        facts = {"data_fingerprint": data.fingerprint, **use, "accuracy": merged.accuracy}
-        facts |= {"note": merged.note} if merged.note else {}
-        facts |= {"classes": options.scheme.name} if options.scheme is not None else {}
+        shown = predictions.with_scheme(scheme)
+        facts = {"data_fingerprint": data.fingerprint, **use, "accuracy": shown.accuracy}
+        facts |= {"note": shown.note} if shown.note else {}
+        facts |= {"classes": scheme.name} if scheme is not None else {}
         run.note_test_use(facts)
-    split = MeasuredSplit.resolve(predictions, faces, model, uncleaned=data.uncleaned)
+    measured = MeasuredSplit.resolve(predictions, faces, model, uncleaned=data.uncleaned)
     # Fingerprint the data before classes are dropped, because a report loads it in the same way.
-    fingerprint = data.faces.fingerprint_for_predictions(options.split)
-    return replace(split, predictions=replace(split.predictions, data_fingerprint=fingerprint))
+    fingerprint = data.faces.fingerprint_for_predictions(split)
+    return replace(measured, predictions=replace(measured.predictions, data_fingerprint=fingerprint))
 
 
-def _without_dropped(model: Predictor, faces: Dataset, options: EvaluateOptions) -> Dataset:
+def _without_dropped(model: Predictor, faces: Dataset, scheme: LabelScheme) -> Dataset:
     """Remove faces whose class is unknown to the model and dropped by the scheme, such as contempt with ``seven``."""
-    if options.scheme is None:
-        return faces
-    merged = {name for group in options.scheme.groups.values() for name in group}
+    merged = {name for group in scheme.groups.values() for name in group}
     kept = [name for name in faces.classes if name in model.classes or name in merged]
     if len(kept) == len(faces.classes):
         return faces
-    left = faces.with_scheme(LabelScheme(options.scheme.name, {name: (name,) for name in kept}))
+    left = faces.with_scheme(LabelScheme(scheme.name, {name: (name,) for name in kept}))
     # A model that was trained on the data was trained on these faces, and its temperature fitted.
     return left.with_fingerprints(faces.fingerprint, faces.fingerprint_without_test)
 
 
-def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> EvaluationResult:
-    merged, by = split.with_scheme(options.scheme), None
-    if options.by is not None:
-        assert merged.faces is not None
-        by = break_down(options.by, merged.predictions, merged.faces.columns[options.by])
-    evaluation = replace(merged.evaluate(options.metrics), by=by)
-    notices = [] if evaluation.trained_on_notice is None else [evaluation.trained_on_notice]
-    parts = () if evaluation.by is None else evaluation.by.parts
-    if small := [f"{part.value} ({part.count:,})" for part in parts if part.count < MIN_COMPARED]:
-        names = f"{', '.join(small[:3])}{', ...' if len(small) > 3 else ''}"
-        words = f"{options.by}: values with fewer than {MIN_COMPARED} samples, not compared ({len(small):,}): {names}."
-        notices.append(Notice(words, code="groups-small"))
-    if by is not None and (lost := len(merged.predictions) - sum(part.count for part in parts)):
-        words = f"{options.by}: left out {counted(lost, 'sample')} without a value."
-        notices.append(Notice(words, code="values-missing"))
+def _check_column(by: str, faces: Dataset, split: str) -> None:
+    """Raise a DataError for no such column, several values per face, or values that make no groups."""
+    if by == "split":
+        raise DataError(f"An evaluation has one split, here '{split}'; choose another with --split.", code="columns")
+    if by not in faces.columns:
+        known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
+        raise DataError(f"The data has no column '{by}'." + known, code="columns")
+    if faces.columns[by].ndim != 1:
+        words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; --by needs one."
+        raise DataError(words, code="columns")
+    group_values(faces.columns[by])
+
+
+def _measure(
+    split: MeasuredSplit, scheme: LabelScheme | None, metrics: Sequence[NamedMetric], by: str | None, **about: Any
+) -> EvaluationResult:
+    merged, notices = split.with_scheme(scheme), list[Notice]()
+    evaluation = merged.evaluate(metrics)
+    if evaluation.trained_on_notice is not None:
+        notices.append(evaluation.trained_on_notice)
+    if by is not None and merged.faces is not None:
+        found = break_down(by, merged.predictions, merged.faces.columns[by])
+        evaluation = replace(evaluation, by=found)
+        if small := [f"{part.value} ({part.count:,})" for part in found.parts if part.count < MIN_COMPARED]:
+            names = f"{', '.join(small[:3])}{', ...' if len(small) > 3 else ''}"
+            words = f"{by}: values with fewer than {MIN_COMPARED} samples, not compared ({len(small):,}): {names}."
+            notices.append(Notice(words, code="groups-small"))
+        if lost := len(merged.predictions) - sum(part.count for part in found.parts):
+            words = f"{by}: left out {counted(lost, 'sample')} without a value."
+            notices.append(Notice(words, code="values-missing"))
     words = ""
-    if options.scheme is not None:
+    if scheme is not None:
         counts = f"{len(merged.predictions):,} of {len(split.predictions):,} samples"
-        words = f"merged after the prediction by '{options.scheme.name}': {counts}"
+        words = f"merged after the prediction by '{scheme.name}': {counts}"
     return EvaluationResult(evaluation, merged, merged=words, notices=notices, **about)
 
 
@@ -223,12 +246,9 @@ def evaluate_file(
 ) -> EvaluationResult:
     """Evaluate a predictions file; model and images are not needed. See docs/predictions.md and :func:`evaluate`."""
     predictions = read_predictions(path)
-    known = predictions.temperature is not None
-    return _measure(
-        MeasuredSplit(predictions),
-        EvaluateOptions(predictions.split, scheme=parse_scheme(classes or "all"), metrics=find_metrics(metrics)),
-        temperature_note=f"at temperature {predictions.temperature:.3g}" if known else "",
-    )
+    note = "" if predictions.temperature is None else f"at temperature {predictions.temperature:.3g}"
+    scheme, chosen = parse_scheme(classes or "all"), find_metrics(metrics)
+    return _measure(MeasuredSplit(predictions), scheme, chosen, None, temperature_note=note)
 
 
 def robustness(

@@ -2,18 +2,17 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
-from mien.base.arrays import MISSING, Array, Bools, Floats, Groups, Ints, Texts, is_missing
+from mien.base.arrays import MISSING, Array, Bools, Groups, Ints, Texts, is_missing
 from mien.base.errors import DataError
 from mien.base.labels import UNSURE
 from mien.evaluation import metrics, results
 from mien.evaluation.metrics import proportion_among, share_difference
-from mien.evaluation.named_metrics import HEADLINES, Metric, NamedMetric, estimates, find_metrics
+from mien.evaluation.named_metrics import HEADLINES, Metric, estimates, find_metrics
 from mien.evaluation.paired_tests import holm
 from mien.evaluation.predictions import Predictions
 
@@ -34,21 +33,11 @@ def evaluate_predictions(
     the 97.5th percentile of the metric. An interval depends only on predictions and resamples. If the predictions have
     groups, whole groups are drawn, because samples of one person are not independent.
     """
-    labels, probabilities = predictions.labels, predictions.probabilities
-    confusion = metrics.confusion_matrix(labels, predictions.predicted, len(predictions.classes))
+    confusion = metrics.confusion_matrix(predictions.labels, predictions.predicted, len(predictions.classes))
     counts = metrics.support(confusion)
-    columns = {
-        "precision": metrics.precision(confusion),
-        "recall": metrics.recall(confusion),
-        "f1": metrics.f1(confusion),
-        "auc": metrics.roc_auc(labels, probabilities),
-    }
-
-    def average(name: str, over: Callable[..., Floats]) -> results.ClassMetrics:
-        return results.ClassMetrics(
-            name, len(predictions), **{key: float(over(column, counts)) for key, column in columns.items()}
-        )
-
+    columns = [measure(confusion) for measure in (metrics.precision, metrics.recall, metrics.f1)]
+    per_class = np.stack([*columns, metrics.roc_auc(predictions.labels, predictions.probabilities)])
+    macro, weighted = (over(per_class, counts).tolist() for over in (metrics.macro_average, metrics.weighted_average))
     standard = [*HEADLINES, *(() if predictions.rated is None else predictions.rated.metrics)]
     chosen = find_metrics([*standard, *(each for each in find_metrics(further) if each.key not in standard)])
     return results.Evaluation(
@@ -58,14 +47,9 @@ def evaluate_predictions(
         data_fingerprint=predictions.data_fingerprint,
         headline=estimates(predictions, chosen, resamples),
         metrics=tuple(chosen),
-        per_class=tuple(
-            results.ClassMetrics(
-                name, int(counts[index]), **{key: float(column[index]) for key, column in columns.items()}
-            )
-            for index, name in enumerate(predictions.classes)
-        ),
-        macro=average("macro average", metrics.macro_average),
-        weighted=average("weighted average", metrics.weighted_average),
+        per_class=tuple(map(results.ClassMetrics, predictions.classes, counts.tolist(), *per_class.tolist())),
+        macro=results.ClassMetrics("macro average", len(predictions), *macro),
+        weighted=results.ClassMetrics("weighted average", len(predictions), *weighted),
         confusion=confusion,
         resamples=resamples,
         groups=None if predictions.groups is None else len(np.unique(predictions.groups)),
@@ -187,53 +171,42 @@ def evaluate_answers(predictions: Predictions, resamples: int = 1000) -> results
         output, said, shown = predictions.answers.output, predictions.answers.said, predictions.answers.confidence
     right = said == truth
     unsure = (said == UNSURE) & (predictions.answers is not None)  # a class can have this name
-    hits = {"right": right, "wrong": ~(right | unsure), "unsure": unsure}
-    shares = [NamedMetric(name, name, hits=partial(_hits, mask)) for name, mask in hits.items()]
-    found = estimates(_as_predictions(predictions, truth, said), [*shares, "balanced_accuracy"], resamples)
-    gaps = np.bincount(metrics.equal_width_bins(shown[~unsure]), weights=(right - shown)[~unsure])
-    error = math.nan if unsure.all() else float(np.abs(gaps).sum() / (~unsure).sum())
-    names, counts = np.unique(truth, return_counts=True)
-    # Keep the order of the classes. Classes that only annotators could choose, such as contempt, come last.
-    order = sorted(names.tolist(), key=lambda name: ([*predictions.classes, name].index(name), name))
-    per_class = tuple(
-        results.ClassAnswers(
-            name,
-            int((truth == name).sum()),
-            proportion_among(right, truth == name, predictions.groups),
-            float(unsure[truth == name].mean()),
-        )
-        for name in order
-    )
-    return results.AnswerEvaluation(
-        output=output,
-        truth=kind,
-        samples=len(truth),
-        right=found["right"],
-        wrong=found["wrong"],
-        unsure=found["unsure"],
-        balanced_accuracy=found["balanced_accuracy"],
-        calibration_error=results.Estimate(error),
-        largest_class=str(names[counts.argmax()]),
-        largest_share=float(counts.max() / len(truth)),
-        per_class=per_class,
-    )
-
-
-def _hits(mask: Bools, _: Predictions) -> tuple[Bools, Bools]:
-    return mask, np.ones(len(mask), dtype=np.bool_)
-
-
-def _as_predictions(predictions: Predictions, truth: Texts, said: Texts) -> Predictions:
+    hits = np.stack([right, ~(right | unsure), unsure])
+    drawn = metrics.bootstrap_means(hits.T, resamples, predictions.groups).T
+    shares = [metrics.share_interval(*each, predictions.groups) for each in zip(hits, drawn, strict=True)]
     classes = tuple(dict.fromkeys([*predictions.classes, *truth.tolist(), *said.tolist()]))
     number = {name: at for at, name in enumerate(classes)}
     labels, answers = (np.array([number[name] for name in each.tolist()]) for each in (truth, said))
-    return replace(
+    judged = replace(
         predictions,
         labels=labels,
         probabilities=np.eye(len(classes))[answers],
         classes=classes,
         votes=None,
         answers=None,
+    )
+    gaps = np.bincount(metrics.equal_width_bins(shown[~unsure]), weights=(right - shown)[~unsure])
+    error = math.nan if unsure.all() else float(np.abs(gaps).sum() / (~unsure).sum())
+    names, counts = np.unique(truth, return_counts=True)
+    # Keep the order of the classes. Classes that only annotators could choose, such as contempt, come last.
+    order = sorted(names.tolist(), key=lambda name: ([*predictions.classes, name].index(name), name))
+    per_class = []
+    for name in order:
+        among = truth == name
+        recall = proportion_among(right, among, predictions.groups)
+        per_class.append(results.ClassAnswers(name, int(among.sum()), recall, float(unsure[among].mean())))
+    return results.AnswerEvaluation(
+        output=output,
+        truth=kind,
+        samples=len(truth),
+        right=shares[0],
+        wrong=shares[1],
+        unsure=shares[2],
+        balanced_accuracy=estimates(judged, ["balanced_accuracy"], resamples)["balanced_accuracy"],
+        calibration_error=results.Estimate(error),
+        largest_class=str(names[counts.argmax()]),
+        largest_share=float(counts.max() / len(truth)),
+        per_class=tuple(per_class),
     )
 
 

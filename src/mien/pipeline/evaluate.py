@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 
 from mien.base.arrays import Ints
-from mien.base.errors import DataError, Notice, nearest
+from mien.base.errors import DataError, Notice
 from mien.base.files import check_replaceable
-from mien.base.labels import LabelScheme
 from mien.base.run_folder import RunFolder, check_out
-from mien.data.dataset import Dataset
 from mien.evaluation.calibration import reliability
 from mien.evaluation.curves import roc_curves
-from mien.evaluation.estimates import group_values
 from mien.evaluation.named_metrics import NamedMetric, find_metrics
 from mien.evaluation.paired_tests import significantly_best
 from mien.evaluation.predictions import Predictions
@@ -31,45 +28,8 @@ from mien.page.page import Column, Page, Section, Table, Text, columns_of
 from mien.page.plots import confusion_chart, reliability_chart, roc_chart
 from mien.page.wording import counted, initial, metric_format, share_text
 from mien.pipeline.evaluation_files import ReportInputs, file_names, report_context, write_evaluation, write_measured
-from mien.pipeline.measured_split import MeasuredSplit, digests_of
-from mien.pipeline.split_predictions import predict_split, votes_of, with_model_classes
+from mien.pipeline.measured_split import MeasuredSplit
 from mien.reporting.sections import mistakes_table
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """Options of an evaluation, as of :func:`mien.evaluate`; ``split`` is ignored for a predictions file."""
-
-    split: str = "validation"
-    by: str | None = None
-    tta: int = 1
-    scheme: LabelScheme | None = None
-    metrics: Sequence[NamedMetric] = ()
-
-
-def predict_to_evaluate(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Predictions:
-    """Predict each face of a split for an evaluation. Predicting the test split counts as a use of it."""
-    # Check everything before the first prediction, because an error later would waste a use of the test split.
-    chosen = with_model_classes(predictor, faces.of_split(options.split))
-    votes_of(predictor, chosen)
-    digests_of(predictor)
-    merged = chosen.with_scheme(options.scheme)
-    if options.by is not None:
-        _check_column(options.by, merged, options.split)
-    return predict_split(predictor, faces, options.split, options.tta)
-
-
-def _check_column(by: str, faces: Dataset, split: str) -> None:
-    """Raise a DataError for no such column, several values per face, or values that make no groups."""
-    if by == "split":
-        raise DataError(f"An evaluation has one split, here '{split}'; choose another with --split.", code="columns")
-    if by not in faces.columns:
-        known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
-        raise DataError(f"The data has no column '{by}'." + known, code="columns")
-    if faces.columns[by].ndim != 1:
-        words = f"The column '{by}' has {faces.columns[by].shape[1]} values per face; --by needs one."
-        raise DataError(words, code="columns")
-    group_values(faces.columns[by])
 
 
 def ensemble_of(several: Sequence[Predictions]) -> Predictions:
