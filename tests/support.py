@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from mien.api.inputs import read
+from mien.api.report import report
 from mien.base import images
 from mien.base.errors import MienError, MienWarning, Notice
 from mien.data.dataset import Dataset
@@ -26,7 +26,6 @@ from mien.evaluation.robustness import corrupt_in_parts
 from mien.faces.face import Face, Margin
 from mien.inference.prediction import prediction_fields
 from mien.page.page import WrittenPage
-from mien.pipeline import evaluation_files as api
 
 FERPLUS_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 FIELDS = prediction_fields(None, perceived=False, further=())  # their names: tests/stability.json
@@ -117,11 +116,10 @@ def write_fer2013(folder: Path, faces: Dataset) -> None:
 
 
 def write_report(
-    out: Path, predictions: Predictions, *, faces: Dataset | None = None, metadata=None, explain=True, **more: Any
+    out: Path, predictions: Predictions, *, faces: Dataset | None = None, metadata=None, explain=True, model=None
 ) -> WrittenPage:
     """The report of predictions."""
-    inputs, data = api.ReportInputs(predictions, **{"title": "t", **more}), None if faces is None else read(faces, 48)
-    return api.write_report(out, inputs, data, metadata=metadata, explain=explain)
+    return report(predictions, faces, out=out, model=model, metadata=metadata, explain=explain)
 
 
 def corrupt(images: npt.NDArray[np.uint8], name: str, strength: int, seed: int = 0) -> npt.NDArray[np.uint8]:

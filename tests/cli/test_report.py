@@ -4,11 +4,9 @@ import csv
 import json
 import re
 import shutil
-from pathlib import Path
 
 from mien.base.model_file import read_manifest
 from mien.evaluation.predictions import read_predictions
-from mien.pipeline.evaluation_files import ReportInputs
 from support import page_codes, ran
 
 
@@ -71,7 +69,10 @@ def test_report_of_a_run_with_data_has_all_sections(mien, tiny_run, face_parquet
     assert all(round(45 * line["mean"], 6).is_integer() for line in table), "nine faces, five strengths"
     checks = json.loads((tmp_path / "out" / "tables" / "explanation-checks.json").read_text())
     assert ([line["method"] for line in checks][-1], len(checks)) == ("occlusion", 3)
+    # A run folder with the name of a built-in model is that run.
     shutil.copytree(tiny_run.path, tmp_path / "default")
     monkeypatch.chdir(tmp_path)
-    found = ReportInputs.find(Path("default"))
-    assert (found.run.path, found.model.manifest) == (tmp_path / "default", read_manifest(tiny_run.model))
+    ran(mien("report", "default", "--out", "out"))
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert str(tmp_path / "default") in page
+    assert read_manifest(tiny_run.model).full_name in re.search("<h1>(.*?)</h1>", page)[1]

@@ -14,7 +14,7 @@ from mien.base.run_folder import RunFolder, find_run
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions, read_predictions
-from mien.inference.predictor import load
+from mien.inference.predictor import Predictor, load
 from mien.pipeline.measured_split import faces_of_predictions, match_faces
 from mien.reporting.comparison import compare_predictions, comparison_subsets_table, comparison_table, short_names
 from mien.reporting.paper import hyperparameters, methods_text, paper_files
@@ -29,39 +29,34 @@ def test_report_applies_the_label_scheme_of_the_predictions(faces, tmp_path):
     part = merged.of_split("validation")
     predictions = make_predictions(part.labels, merged.classes, part.rows, fingerprint=faces.fingerprint)
     assert np.array_equal(match_faces(faces_of_predictions(faces, predictions), predictions).images, part.images)
-    write_report(tmp_path, predictions, title="two classes", faces=faces)
+    write_report(tmp_path, predictions, faces=faces)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "data:image/png" in page
     assert 'id="worst"' in page
     with raises(DataError, "data-differs", "sha256:"):
-        write_report(tmp_path / "no", predictions, title="other data", faces=part)
+        write_report(tmp_path / "no", predictions, faces=part)
     assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.parametrize("labels", [[3], [3] * 4, [0, 2, 3, 4, 5, 6] * 5], ids=["one row", "one class", "no disgust"])
 def test_report_accepts_a_split_without_some_classes(labels, faces, tmp_path):
-    written = write_report(tmp_path, make_predictions(labels, faces.classes), title="<lame>")
+    written = write_report(tmp_path, make_predictions(labels, faces.classes), metadata={"model": "<lame>"})
     page = written.page.read_text(encoding="utf-8")
     assert "&lt;lame&gt;" in page
     absent = [name for index, name in enumerate(faces.classes) if index not in labels]
     assert f": {', '.join(absent)}." in re.search("<header>(.*?)</header>", page, re.DOTALL)[1]
     assert ">nan<" not in page.lower()
-    again = write_report(tmp_path / "again", make_predictions(labels, faces.classes), title="<lame>")
+    again = write_report(tmp_path / "again", make_predictions(labels, faces.classes), metadata={"model": "<lame>"})
     assert again.page.read_bytes() == written.page.read_bytes()
 
 
-def test_report_predicts_no_face_of_the_test_split_and_needs_no_mistake(faces, tiny_run, tmp_path):
+def test_report_predicts_no_face_of_the_test_split_and_needs_no_mistake(faces, tiny_run, tmp_path, monkeypatch):
     """The model's answers to test faces under another name: it is shown none of them again."""
     model, part = load(tiny_run.path), faces.of_split("test")
     predictions = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "mine", "")
 
-    class Silent:
-        classes, manifest = model.classes, model.manifest
-
-        def probabilities(self, images, temperature=None):
-            raise AssertionError("asked")
-
-    page = write_report(tmp_path / "out", predictions, faces=faces, model=Silent()).page
+    monkeypatch.setattr(Predictor, "probabilities", lambda *_, **__: pytest.fail("asked"))
+    page = write_report(tmp_path / "out", predictions, faces=faces, model=model).page
     assert "new-predictions-skipped" in page_codes(page.read_text(encoding="utf-8"))
     predictions = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
     page = write_report(tmp_path, predictions).page.read_text(encoding="utf-8")
@@ -117,7 +112,7 @@ def tables(folder, times):
         images, labels, classes=CLASSES, split=np.full(len(labels), "validation"), groups=np.arange(60).repeat(times)
     )
     predictions = Predictions(faces.rows, labels, chances, CLASSES, "validation", "")
-    write_report(folder, predictions, title="people", faces=faces)
+    write_report(folder, predictions, faces=faces)
     return {name: json.loads((folder / "tables" / f"{name}.json").read_text(encoding="utf-8")) for name in TABLES}
 
 
@@ -235,10 +230,10 @@ def test_page_escapes_names_and_loads_nothing(faces, tmp_path):
     names = (NASTY, *faces.classes[1:])
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(chosen))
     predictions = Predictions(chosen.rows, chosen.labels, probabilities, names, "validation", "")
-    page = write_report(tmp_path, predictions, title=f"{NASTY}.npz", metadata={"model": NASTY}).page
+    page = write_report(tmp_path, predictions, metadata={"model": NASTY}).page
     text = page.read_text(encoding="utf-8")
     read = HtmlPage(text)
-    assert read.words.count(NASTY) > 3, "title, metadata and tables show it as it is"
+    assert read.words.count(NASTY) > 3, "metadata and tables show it as it is"
     addresses = [value for name, value in read.attributes if name in {"src", "href", "xlink:href", "srcset", "action"}]
     assert addresses
     assert all(each.startswith(("#", "data:")) for each in addresses)

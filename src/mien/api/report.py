@@ -12,16 +12,17 @@ from mien.api.evaluate import evaluate
 from mien.api.inputs import Data, Model, environment, for_labels, read
 from mien.base.errors import DataError, Notice
 from mien.base.files import expand_home
-from mien.base.run_folder import RunFolder, check_out, find_run_of_model
+from mien.base.run_folder import RunFolder, check_out, find_run, find_run_of_model, is_shipped
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.evaluation.named_metrics import Metric, find_metrics
 from mien.evaluation.paired_tests import shared_samples
 from mien.evaluation.predictions import Predictions, read_predictions
+from mien.inference.predictor import Predictor
 from mien.page.page import WrittenPage
 from mien.pipeline.evaluate import EvaluationResult
-from mien.pipeline.evaluation_files import ReportInputs, find_predictions, write_report
-from mien.pipeline.measured_split import MeasuredSplit
+from mien.pipeline.evaluation_files import find_predictions, write_report
+from mien.pipeline.measured_split import MeasuredSplit, check_model
 from mien.reporting.comparison import Comparison, compare_predictions
 
 
@@ -53,19 +54,50 @@ def report(
         DataError: the predictions are for other data, or another model made them.
         MissingExtraError: the extra ``report`` is not installed.
     """
-    if isinstance(predictions, Predictions):
-        inputs = ReportInputs(predictions, f"predictions: {predictions.split}")
-        if model is not None:
-            loaded = for_labels(model)
-            inputs = replace(inputs, model=loaded, model_name=str(loaded.path), run=find_run_of_model(loaded.path))
-    else:
-        inputs = ReportInputs.find(expand_home(predictions), model, split)
-    folder = check_out(inputs.default_out if out is None else out, data, for_page=True)
-    given, lines = None, {**(metadata or {})}
-    if data is not None:
-        form = (FINGERPRINT_PX, 1) if inputs.model is None else inputs.model.manifest.input.size_and_channels
-        given, lines = read(data, *form), {**environment(data), **lines}
-    return write_report(folder, inputs, given, metadata=lines, explain=explain, metrics=find_metrics(metrics))
+    file, name, of_run = None, "predictions", None
+    if not isinstance(predictions, Predictions):
+        path = expand_home(predictions)
+        file = path if path.is_file() else find_predictions(path, split)
+        predictions = read_predictions(file)
+        if split not in {None, predictions.split}:
+            raise DataError(f"{file} has predictions for {predictions.split}, not {split}.", code="split-unknown")
+        name, of_run = (file.stem, None) if file == path else (file.parent.resolve().name, path)
+        if model is None and of_run is not None and RunFolder(path).model.is_file():
+            # A run folder may have the name of a built-in model; then use its absolute path.
+            model = path.absolute() if is_shipped(str(path)) else path
+    where = model.path if isinstance(model, Predictor) else model
+    predictor = None if model is None else for_labels(model)
+    if predictor is not None and where is not None and of_run is not None:
+        name = predictor.manifest.full_name if find_run(where).path.resolve() == of_run.resolve() else name
+    # Unsafe characters in the split's name become hyphens.
+    beside = "report-" + "".join(each if each.isalnum() or each in "-_." else "-" for each in predictions.split)
+    default = beside if file is None else file.parent / beside
+    folder = check_out(default if out is None else out, data, for_page=True)
+    measured = _matched(predictions, predictor, data)
+    return write_report(
+        folder,
+        measured,
+        measured.evaluate(find_metrics(metrics)),
+        f"{name}: {predictions.split}",
+        file=file,
+        model_name=None if where is None else str(where),
+        run=None if where is None else find_run_of_model(where),
+        metadata={**({} if data is None else environment(data)), **(metadata or {})},
+        explain=explain,
+    )
+
+
+def _matched(predictions: Predictions, model: Predictor | None, data: Data | None) -> MeasuredSplit:
+    """Match predictions with the model that made them, which is checked, and with data."""
+    if model is not None and model.classes != predictions.classes:
+        words = f"The predictions have the classes {', '.join(predictions.classes)}, not {', '.join(model.classes)}."
+        raise DataError(f"{words} Give the model that made them, or none.", code="classes-differ")
+    if data is None:
+        return MeasuredSplit(predictions, model)
+    given = read(data, *((FINGERPRINT_PX, 1) if model is None else model.manifest.input.size_and_channels))
+    split = MeasuredSplit.resolve(predictions, given.faces, model, uncleaned=given.uncleaned)
+    checked = None if model is None or split.faces is None else check_model(model, split.faces, predictions)
+    return split if checked is None else replace(split, predictions=replace(split.predictions, temperature=checked))
 
 
 def compare(

@@ -27,7 +27,7 @@ from mien.page.chart import Chart
 from mien.page.page import Column, Page, Section, Table, Text, columns_of
 from mien.page.plots import confusion_chart, reliability_chart, roc_chart
 from mien.page.wording import counted, initial, metric_format, share_text
-from mien.pipeline.evaluation_files import ReportInputs, file_names, report_context, write_evaluation, write_measured
+from mien.pipeline.evaluation_files import file_names, report_context, write_evaluation, write_report
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.reporting.sections import mistakes_table
 
@@ -185,10 +185,9 @@ class EvaluationResult:
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``report.html`` with charts and tables into a folder; return its path. Needs the extra ``report``."""
         # Leave out the model if probabilities were merged, or averaged over views or models.
-        model = None if self.merged or self.predictions.note else self.model
-        inputs = ReportInputs(self.predictions, self._title, None, model, self.name or None, self.run)
-        out = check_out(folder, for_page=True)
-        return write_measured(out, inputs, self.measured, self.evaluation, explain=False).page
+        split = replace(self.measured, model=None) if self.merged or self.predictions.note else self.measured
+        out, name = check_out(folder, for_page=True), self.name or None
+        return write_report(out, split, self.evaluation, self._title, model_name=name, run=self.run, explain=False).page
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``, JSON-ready."""

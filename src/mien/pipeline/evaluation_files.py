@@ -2,23 +2,19 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mien.base.errors import DataError, MissingExtraError, Notice
 from mien.base.files import whole_file
-from mien.base.run_folder import RunFolder, find_run, find_run_of_model, is_shipped
-from mien.data.read import ReadResult
-from mien.evaluation.named_metrics import NamedMetric
-from mien.evaluation.predictions import Predictions, read_predictions, save_predictions
+from mien.base.run_folder import RunFolder, find_run, find_run_of_model
+from mien.evaluation.predictions import Predictions, save_predictions
 from mien.evaluation.results import Evaluation
 from mien.evaluation.robustness import NAME, RobustnessResult, read_robustness
-from mien.inference.predictor import Predictor, load
 from mien.page.page import WrittenPage
-from mien.pipeline.measured_split import MeasuredSplit, check_model, holds_test
+from mien.pipeline.measured_split import MeasuredSplit, holds_test
 from mien.reporting.paper import methods_text
 from mien.reporting.report_page import SUMMARY, report_page
 from mien.reporting.sections import NOT_MEASURED, ReportContext
@@ -67,83 +63,6 @@ def write_evaluation(
     return None
 
 
-@dataclass(frozen=True)
-class ReportInputs:
-    """Predictions to report on, and the model that made them. None means unknown; sections that need it are skipped.
-
-    Attributes:
-        file: path of the predictions; a ``robustness.json`` may be beside it.
-        model_name: path or name of the model, as for ``mien robustness``.
-        run: run folder of the model, for its training history and for gradients.
-    """
-
-    predictions: Predictions
-    title: str
-    file: Path | None = None
-    model: Predictor | None = None
-    model_name: str | None = None
-    run: RunFolder | None = None
-
-    @classmethod
-    def find(
-        cls, path: Path, model: Predictor | str | os.PathLike[str] | None = None, split: str | None = None
-    ) -> "ReportInputs":
-        """Find the predictions in a run folder, an evaluation folder or a file, and their model, by default the run's.
-
-        Raises DataError if there are no predictions, ModelError if there is no such model.
-        """
-        is_file = path.is_file()
-        file = path if is_file else find_predictions(path, split)
-        predictions = read_predictions(file)
-        if split not in {None, predictions.split}:
-            raise DataError(f"{file} has predictions for {predictions.split}, not {split}.", code="split-unknown")
-        name = file.stem if is_file else file.parent.resolve().name
-        if model is None and not is_file and RunFolder(path).model.is_file():
-            # A run folder may have the name of a built-in model; then use its absolute path.
-            model = path.absolute() if is_shipped(str(path)) else path
-        if model is None:
-            return cls(predictions, f"{name}: {predictions.split}", file)
-        where = model.path if isinstance(model, Predictor) else model
-        predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
-        if not is_file and find_run(where).path.resolve() == path.resolve():
-            name = predictor.manifest.full_name
-        return cls(predictions, f"{name}: {predictions.split}", file, predictor, str(where), find_run_of_model(where))
-
-    @property
-    def default_out(self) -> Path:
-        """Default output folder beside the predictions. Unsafe characters in the split's name become hyphens."""
-        split = "".join(each if each.isalnum() or each in "-_." else "-" for each in self.predictions.split)
-        return (Path() if self.file is None else self.file.parent) / f"report-{split}"
-
-
-def write_report(
-    out: Path,
-    inputs: ReportInputs,
-    data: ReadResult | None = None,
-    *,
-    metadata: Mapping[str, str] | None = None,
-    explain: bool = True,
-    metrics: Sequence[NamedMetric] = (),
-) -> WrittenPage:
-    """Write ``report.html`` with its charts and tables into a folder. Its ``robustness.json`` is included, if any.
-
-    ``data`` are all splits, at the model's image size if there is a model. ``metadata`` says how the page was made.
-
-    Raises DataError if the predictions do not match the faces or the model, MissingExtraError without matplotlib or
-    jinja2, and RunError if a file cannot be written. After an error nothing is written.
-    """
-    model, predictions = inputs.model, inputs.predictions
-    if model is not None and model.classes != predictions.classes:
-        words = f"The predictions have the classes {', '.join(predictions.classes)}, not {', '.join(model.classes)}."
-        raise DataError(f"{words} Give the model that made them, or none.", code="classes-differ")
-    faces, uncleaned = (None, None) if data is None else (data.faces, data.uncleaned)
-    split = MeasuredSplit.resolve(predictions, faces, model, uncleaned=uncleaned)
-    checked = None if model is None or split.faces is None else check_model(model, split.faces, predictions)
-    if checked is not None:
-        inputs = replace(inputs, predictions=replace(predictions, temperature=checked))
-    return write_measured(out, inputs, split, split.evaluate(metrics), metadata, explain=explain)
-
-
 def report_context(split: MeasuredSplit, evaluation: Evaluation, run: RunFolder | None) -> ReportContext:
     """Return what a report shows of measured predictions, their model's run and the data, without faces."""
     history, manifest = [] if run is None else run.read_history(), None if split.model is None else split.model.manifest
@@ -158,46 +77,49 @@ def report_context(split: MeasuredSplit, evaluation: Evaluation, run: RunFolder 
     )
 
 
-def write_measured(
+def write_report(
     out: Path,
-    inputs: ReportInputs,
     split: MeasuredSplit,
     evaluation: Evaluation,
-    metadata: Mapping[str, str] | None = None,
+    title: str,
     *,
-    explain: bool,
+    file: Path | None = None,
+    model_name: str | None = None,
+    run: RunFolder | None = None,
+    metadata: Mapping[str, str] | None = None,
+    explain: bool = True,
 ) -> WrittenPage:
-    """Write a report for predictions that are already matched and measured; ``explain`` adds attention maps."""
-    model, run, predictions = inputs.model, inputs.run, inputs.predictions
-    folders = [out, *([] if inputs.file is None else [inputs.file.parent]), *([] if run is None else [run.path])]
+    """Write a report on measured predictions, with its charts and tables, into a folder. None means unknown.
+
+    A ``robustness.json`` in the folder, beside the predictions' ``file``, or in the ``run`` of the model is included.
+    ``model_name`` is the model's path or name, as for ``mien robustness``; ``metadata`` says how the page was made;
+    ``explain`` adds attention maps. Raises MissingExtraError without matplotlib or jinja2, and RunError if a file
+    cannot be written. After an error nothing is written.
+    """
+    predictions, model = split.predictions, split.model
+    folders = [out, *([] if file is None else [file.parent]), *([] if run is None else [run.path])]
     known = None if model is None else model.manifest.data_fingerprint
     context = replace(
-        report_context(replace(split, model=model), evaluation, run),
+        report_context(split, evaluation, run),
         faces=split.faces,
-        robustness=find_robustness(folders, predictions, inputs.model_name),
+        robustness=find_robustness(folders, predictions, model_name),
         model=model,
         is_training_data=known is not None and split.data is not None and split.data.matches_training_data(known),
         is_test=holds_test(predictions, split.faces),
         explain=explain,
     )
-    named = out.resolve().parent if run is None else run.path.resolve()
-    label = f"{named.name}-{predictions.split}"
-    return report_page(context, inputs.title, _metadata(inputs, metadata or {}), label=label).write(out)
-
-
-def _metadata(inputs: ReportInputs, further: Mapping[str, str]) -> dict[str, str]:
-    metadata = {} if inputs.file is None else {"predictions": str(inputs.file)}
-    metadata["model"] = inputs.model_name or "not given"
-    if inputs.run is not None:
-        metadata["run"] = str(inputs.run.path)
-        if inputs.model is not None and (words := methods_text(inputs.run, {}, inputs.model.manifest.parameters)):
-            metadata["training"] = words
-    if inputs.predictions.note:
-        metadata["averaging"] = inputs.predictions.note
-    metadata |= further
-    if inputs.predictions.temperature is not None:
-        metadata["probabilities"] = f"at temperature {inputs.predictions.temperature:.3g}"
-    return metadata
+    about = {} if file is None else {"predictions": str(file)}
+    about["model"] = model_name or "not given"
+    if run is not None:
+        about["run"] = str(run.path)
+        if words := methods_text(run, {}, context.parameters):
+            about["training"] = words
+    about |= {"averaging": predictions.note} if predictions.note else {}
+    about |= metadata or {}
+    if predictions.temperature is not None:
+        about["probabilities"] = f"at temperature {predictions.temperature:.3g}"
+    label = f"{(out.resolve().parent if run is None else run.path.resolve()).name}-{predictions.split}"
+    return report_page(context, title, about, label=label).write(out)
 
 
 def find_predictions(folder: Path, split: str | None = None) -> Path:
