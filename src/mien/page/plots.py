@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,55 +28,49 @@ def training_chart(history: Sequence[Mapping[str, Any]], metric: str, best_epoch
     ``metric`` is a key of the history (one epoch or more), or the part of a key after ``train_`` and ``validation_``:
     ``"loss"``, ``"accuracy"``, ``"macro_f1"``, ``"learning_rate"``, ... Raises DataError if it is not there.
     """
-    lines = [
-        (kind, f"{prefix}{metric}", colour, style)
-        for prefix, kind, colour, style in (
-            ("train_", "train", COLOURS[1], "--"), ("validation_", "validation", COLOURS[0], "-"),
-            ("", metric.replace("_", " "), COLOURS[0], "-"),
-        )
+    kinds = (
+        ("train_", "train", COLOURS[1], "--"),
+        ("validation_", "validation", COLOURS[0], "-"),
+        ("", metric.replace("_", " "), COLOURS[0], "-"),
+    )
+    curves = [
+        (kind, history, f"{prefix}{metric}", colour, style)
+        for prefix, kind, colour, style in kinds
         if f"{prefix}{metric}" in history[0]
-    ]  # fmt: skip
-    if not lines:
-        raise _no_metric(metric, [history])
-    best = [] if best_epoch is None else [best_epoch]
-    curves = [(kind, history, key, colour, style) for kind, key, colour, style in lines]
-    return _curves_chart(f"{metric.replace('_', '-')}-curve", curves, metric, best)
+    ]
+    return _curves_chart(f"{metric.replace('_', '-')}-curve", curves, metric, [history], best_epoch)
 
 
 def runs_chart(histories: Mapping[str, Sequence[Mapping[str, Any]]], metric: str = "validation_accuracy") -> Chart:
     """Draw one metric of several runs, by name, over their epochs. Raises DataError if no history has this metric.
 
-    Runs whose names have the same text before " / " share a colour.
+    Runs whose names have the same text before " / " share a colour, and the first one's entry in the legend.
     """
-    known = {name: history for name, history in histories.items() if history and metric in history[0]}
-    if not known:
-        raise _no_metric(metric, [history for history in histories.values() if history])
-    families = list(dict.fromkeys(name.split(" / ")[0] for name in known))
-    curves = []
-    for name, history in known.items():
-        family = name.split(" / ")[0]
-        at = families.index(family)
-        first = next(each for each in known if each.split(" / ")[0] == family) == name
-        style = ("-", "--", ":")[at // len(COLOURS) % 3]
-        # The legend has one entry per variant, not per seed.
-        curves.append((shorten(family) if first else f"_{name}", history, metric, COLOURS[at % len(COLOURS)], style))
-    return _curves_chart(f"runs-{metric.replace('_', '-')}", curves, metric, [], height_inches=3.2)
-
-
-def _no_metric(metric: str, histories: Sequence[Sequence[Mapping[str, Any]]]) -> DataError:
-    keys = {key for history in histories for key in history[0]} - {"epoch"}
-    keys |= {key.removeprefix("train_").removeprefix("validation_") for key in keys}
-    words = f"The history has no '{metric}'.{nearest(metric, keys) if keys else ' No run has a history.'}"
-    return DataError(words, code="metric-unknown")
+    curves, families = [], dict[str, int]()
+    for name, history in histories.items():
+        if history and metric in history[0]:
+            family = name.split(" / ")[0]
+            label = f"_{name}" if family in families else shorten(family)
+            at = families.setdefault(family, len(families))
+            style = ("-", "--", ":")[at // len(COLOURS) % 3]
+            curves.append((label, history, metric, COLOURS[at % len(COLOURS)], style))
+    return _curves_chart(f"runs-{metric.replace('_', '-')}", curves, metric, histories.values(), height_inches=3.2)
 
 
 def _curves_chart(
     name: str,
     curves: Sequence[tuple[str, Sequence[Mapping[str, Any]], str, str, str]],
     metric: str,
-    marked: Sequence[int],
+    histories: Iterable[Sequence[Mapping[str, Any]]],
+    best_epoch: int | None = None,
     height_inches: float = 2.6,
 ) -> Chart:
+    """Draw curves: label, history, key, colour and style of each. Raises DataError if there is none."""
+    if not curves:
+        keys = {key for history in histories if history for key in history[0]} - {"epoch"}
+        keys |= {key.removeprefix("train_").removeprefix("validation_") for key in keys}
+        words = f"The history has no '{metric}'.{nearest(metric, keys) if keys else ' No run has a history.'}"
+        raise DataError(words, code="metric-unknown")
     known = METRICS.get(metric.removeprefix("train_").removeprefix("validation_"))
     percent = 100 if known is not None and known.percent else 1
     longest = max(len(history) for _, history, *_ in curves)
@@ -90,8 +84,8 @@ def _curves_chart(
             # A line of one point is invisible without a marker.
             marker = "o" if len(epochs) == 1 else ""
             axes.plot(epochs, values, style, color=colour, label=label, linewidth=1.6, marker=marker, markersize=4)
-        for epoch in marked:
-            axes.axvline(epoch, color=INK, linewidth=0.9, linestyle=":", label=f"epoch kept ({epoch})")
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=INK, linewidth=0.9, linestyle=":", label=f"epoch kept ({best_epoch})")
         if longest == 1:
             axes.set_xlim(0, 2)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
