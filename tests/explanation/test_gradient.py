@@ -104,7 +104,7 @@ def images(faces):
 
 
 def test_check_detects_a_method_that_ignores_the_network(explainer, images, monkeypatch):
-    monkeypatch.setitem(METHODS, "edges", "gradient")
+    monkeypatch.setattr("mien.explanation.explainer.METHODS", (*METHODS, "edges"))
     monkeypatch.setattr("mien.explanation.gradient.edges", edges, raising=False)
     assert explainer.check(images, "edges").rank_correlation.value == pytest.approx(1)
 

@@ -1,4 +1,4 @@
-"""Saliency maps of a model by every method. To add one, write a file with a function and add an entry here."""
+"""Saliency maps of a model by every method, checks of them, and how they are drawn over a face."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ from mien.evaluation.metrics import bootstrap_mean
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import Predict, gaussian_blur
 
-METHODS: dict[str, str] = {"gradient": "gradient", "gradcam": "gradient", "occlusion": "explainer"}
-"""Module of each method in this folder, imported on first use. Its function has the method's name."""
+METHODS: tuple[str, ...] = ("gradient", "gradcam", "occlusion")
+"""Names of the methods, and of their functions: occlusion is below, the others are in ``gradient.py``."""
 
 
 def needs_torch(method: str) -> bool:
     """Return whether a method needs a network of torch. Raises :class:`DataError` for no such method."""
     if method not in METHODS:
         raise DataError(f"There is no method '{method}'." + nearest(method, METHODS), code="method-unknown")
-    return METHODS[method] == "gradient"
+    return method != "occlusion"
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Explainer:
         """
         of_torch = needs_torch(method)
         target = self.predict(images).argmax(axis=1) if target is None else target
-        function = getattr(import_module(f"mien.explanation.{METHODS[method]}"), method)
-        given: dict[str, Any] = {} if of_torch else {"crop_px": self.crop_px}
-        maps: Floats32 = function(self.network if of_torch else self.predict, images, target, **given)
+        if not of_torch:
+            return occlusion(self.predict, images, target, crop_px=self.crop_px)
+        maps: Floats32 = getattr(import_module("mien.explanation.gradient"), method)(self.network, images, target)
         return maps
 
     def check(self, images: Pixels, method: str) -> "MapCheck":

@@ -19,7 +19,7 @@ from mien.evaluation.estimates import MIN_COMPARED
 from mien.evaluation.predictions import Predictions
 from mien.page.page import Block, CaptionedChart, Column, FaceTile, Row, Table, columns_of
 from mien.page.plots import runs_chart
-from mien.page.wording import Cell, counted, data_address, decimal, initial, interval, metric_format, percent, shown
+from mien.page.wording import Cell, counted, data_address, initial, interval, metric_format, percent, shown
 
 COPIES_WORDS = (
     "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, or, "
@@ -138,7 +138,7 @@ def majority_table(votes: results.VoteEvaluation) -> Table:
 def distribution_table(metrics: results.DistributionMetrics) -> Table:
     """Return a table of distances between the predicted distributions and those of the votes."""
     rows = [
-        (f"cross-entropy, nats; best {decimal(metrics.vote_entropy)}", metrics.cross_entropy),
+        (f"cross-entropy, nats; best {shown(metrics.vote_entropy)}", metrics.cross_entropy),
         ("calibration error against annotators; 0 is best", metrics.calibration_error),
     ]
     caption = "Distance between the predicted probabilities and the votes of the annotators."

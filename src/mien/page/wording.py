@@ -29,20 +29,15 @@ def percent(fraction: float, digits: int = 1) -> str:
     return UNDEFINED if math.isnan(fraction) else f"{100 * fraction:.{digits}f}%"
 
 
-def decimal(value: float) -> str:
-    """Format a decimal: 0.7154 -> ``"0.715"``; NaN -> a dash."""
-    return UNDEFINED if math.isnan(value) else f"{value:.3f}"
-
-
 _FORMATTERS: dict[Format, Callable[[Any], str]] = {
     "text": str,
     "count": lambda value: f"{value:,}",
     "percent": percent,
     "points": lambda value: f"{round(100 * value, 1) + 0.0:+.1f}",  # no -0.0
-    "decimal": decimal,
+    "decimal": lambda value: f"{value:.3f}",
     "signed": lambda value: f"{round(value, 3) + 0.0:+.3f}",
     "fixed": lambda value: f"{value:.2f}",
-    "p": lambda value: "< 0.001" if value < 0.001 else decimal(value),
+    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
     "number": lambda value: f"{value:.4g}" if isinstance(value, float) else str(value),
 }
 

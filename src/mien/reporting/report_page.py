@@ -16,7 +16,7 @@ from mien.evaluation.metrics import divide
 from mien.page import plots
 from mien.page import terminal as shared
 from mien.page.page import Block, CaptionedChart, CellFaces, Column, MetricCards, Page, Row, Section, Table, Text
-from mien.page.wording import Format, counted, decimal, percent, slug
+from mien.page.wording import Format, counted, percent, shown, slug
 from mien.reporting import sections
 from mien.reporting.paper import paper_files
 from mien.reporting.sections import ReportContext
@@ -113,7 +113,7 @@ def _sureness(context: ReportContext) -> str:
     gap = _gap(context)
     found = context.predictions
     sure, correct = (percent(float(each.mean())) for each in (found.confidence, found.right))
-    error = decimal(context.evaluation.calibration_error.value)
+    error = shown(context.evaluation.calibration_error)
     words = f"mean confidence is {sure}, accuracy {correct} (calibration error {error})."
     if gap > SURE_WITHIN:
         return Notice(f"It is overconfident: {words}", code="overconfident")
@@ -293,12 +293,12 @@ def calibration_section(context: ReportContext) -> Section:
 def _temperature_words(context: ReportContext, calibration: Calibration, fitted: bool) -> Text:
     if not fitted:
         return Text("There are too few different faces to fit a temperature on some and measure it on others.")
-    of_folds = ", ".join(decimal(float(each)) for each in np.unique(calibration.fold_temperatures.round(3)))
+    of_folds = ", ".join(map(shown, np.unique(calibration.fold_temperatures.round(3)).tolist()))
     unknown = "Without the data, copies may be in different folds."
     together = unknown if context.faces is None else "Near-copies are in the same fold."
     together += " Samples of a group are in the same fold." if context.predictions.groups is not None else ""
     return Text(
-        f"Temperature fitted on all samples: {decimal(calibration.temperature)}. The metrics after temperature scaling "
+        f"Temperature fitted on all samples: {shown(calibration.temperature)}. The metrics after temperature scaling "
         f"are cross-fitted: each fifth of the samples is scaled by the temperature of the other four ({of_folds}). "
         f"{together}",
         soft=True,
@@ -312,11 +312,11 @@ def training_section(context: ReportContext) -> Section:
     if history:
         words = {"learning_rate": "Learning rate at the end of each epoch.", "macro_f1": "Macro-F1 after each epoch."}
         metrics = ("accuracy", "loss", "macro_f1", "learning_rate") if len(history) > 1 else ()
-        shown = [metric for metric in metrics if {metric, f"validation_{metric}"} & history[0].keys()]
-        captions = [words.get(metric, f"{metric.capitalize()} after each epoch.") for metric in shown]
-        charts = (plots.training_chart(history, metric, best_epoch) for metric in shown)
-        blocks += [Row(tuple(map(CaptionedChart, charts, captions)))] if shown else []
-        if best_epoch is not None and shown:
+        drawn = [metric for metric in metrics if {metric, f"validation_{metric}"} & history[0].keys()]
+        captions = [words.get(metric, f"{metric.capitalize()} after each epoch.") for metric in drawn]
+        charts = (plots.training_chart(history, metric, best_epoch) for metric in drawn)
+        blocks += [Row(tuple(map(CaptionedChart, charts, captions)))] if drawn else []
+        if best_epoch is not None and drawn:
             kept = f"The dotted line marks the epoch whose weights were kept: {best_epoch} of {len(history)}."
             blocks.append(Text(kept, soft=True))
         columns = tuple(Column(name, "number") for name in history[0])
@@ -389,10 +389,10 @@ def report_page(
     lead = f"Metrics on {'all splits' if evaluation.split == 'all' else f'the {evaluation.split} split'}: {counts}."
     if absent := [metrics.name for metrics in evaluation.per_class if not metrics.support]:
         lead += f" Without samples, and excluded from averages: {', '.join(absent)}."
-    shown = [each for each in built if isinstance(each, Section)]
+    kept = [each for each in built if isinstance(each, Section)]
     reasons = dict.fromkeys(each for each in built if isinstance(each, Notice))
     if reasons:
-        shown.append(Section("skipped", "Not in this report", tuple(Text(each, soft=True) for each in reasons)))
+        kept.append(Section("skipped", "Not in this report", tuple(Text(each, soft=True) for each in reasons)))
     counts_of_run = context.class_counts if context.is_training_data else {}
     documents = paper_files(context.run, counts_of_run, context.parameters, slug(label or title))
-    return Page(title, lead, shown, metadata, classes=context.classes, label=label, documents=documents)
+    return Page(title, lead, kept, metadata, classes=context.classes, label=label, documents=documents)
