@@ -16,6 +16,7 @@ from mien.api.train import find_job, settings_of
 from mien.base.arrays import Array, Floats, Pixels
 from mien.base.errors import DataError, RecipeError, needs_extra
 from mien.base.files import write_bytes
+from mien.base.model_file import open_model
 from mien.base.preprocess import face_square
 from mien.base.processes import torch_defaults
 from mien.base.recipe import Recipe
@@ -126,24 +127,22 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 fitted, (images, labels) = FittedNetwork.of_run(run), (plan.validation.images, plan.validation.labels)
             start = job.init_from if recipe.tuning.fit_head else None
             export = start and export_of_start(fitted.network, fitted.manifest, images, start)
-            model = OnnxClassifier.opened(export.session, fitted.manifest, Path()) if export else fitted
+            model: Any = OnnxClassifier.opened(export.session, fitted.manifest, Path()) if export else fitted
             temperature = temperature_for_use(labels, model.probabilities(images))
             manifest = fitted.manifest.model_copy(update={"temperature": temperature})
         except DataError as error:
             raise PixelError(str(error), code=error.code) from error
-        self._fitted = FittedNetwork(fitted.network, manifest)
-        self.__dict__.pop("_classifier", None)
+        self._classifier: Any = FittedNetwork(fitted.network, manifest)
         if export:
-            self._model = export.to_bytes(manifest)
-            self._classifier = _open(self._model)
+            self._model, self._classifier = export.to_bytes(manifest), model.with_manifest(manifest)
         return self
 
     @property
     def model_(self) -> bytes:
         """Content of the ``.onnx`` file, which is made when it is first asked for."""
         check_is_fitted(self)
-        if not hasattr(self, "_classifier"):
-            self._model = self._fitted.to_onnx()
+        if not isinstance(self._classifier, OnnxClassifier):
+            self._model = self._classifier.to_onnx()
             self._classifier = _open(self._model)
         return self._model
 
@@ -162,13 +161,13 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             sklearn.exceptions.NotFittedError: before :meth:`fit`.
         """
         check_is_fitted(self)
-        classifier = getattr(self, "_classifier", None) or self._fitted
-        size_px, channels = classifier.manifest.input.size_and_channels
+        size_px, channels = self._classifier.manifest.input.size_and_channels
         flat, own_shape = _flat(X)
         pixels = self._pixels(
             validate_data(self, flat, dtype="numeric", reset=False), own_shape or self._shape, channels
         )
-        return classifier.probabilities(np.stack([face_square(image, size_px, channels) for image in pixels]))
+        squares = np.stack([face_square(image, size_px, channels) for image in pixels])
+        return np.asarray(self._classifier.probabilities(squares))
 
     def predict(self, X: npt.ArrayLike) -> Array:  # noqa: N803
         """Predict the most probable label of each face crop, (N,). Arguments are as in :meth:`predict_proba`."""
@@ -194,9 +193,9 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def __getstate__(self) -> dict[str, Any]:
         # Pickle only the content of the model file: neither a network nor onnxruntime's session.
-        if "_fitted" in self.__dict__:
+        if "_classifier" in self.__dict__:
             self.model_  # noqa: B018 - this makes the file
-        return {name: value for name, value in super().__getstate__().items() if name not in {"_classifier", "_fitted"}}
+        return {name: value for name, value in super().__getstate__().items() if name != "_classifier"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -239,7 +238,4 @@ def _flat(images: Any) -> tuple[Any, tuple[int, ...] | None]:
 
 
 def _open(model: bytes) -> OnnxClassifier:
-    with TemporaryDirectory(prefix="mien-") as folder:
-        file = Path(folder) / "model.onnx"
-        write_bytes(file, model)
-        return OnnxClassifier(file)
+    return OnnxClassifier.opened(*open_model("model.onnx", content=model), Path())

@@ -32,7 +32,6 @@ from mien.training.callback import Callback
 
 if TYPE_CHECKING:
     from mien.runs.sweep import SweepResult
-    from mien.training.callback import Callback
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +148,7 @@ def cross_validate(
     settings: Mapping[str, Any] | Sequence[Change] | None = None,
     resume: bool = False,
     device: str = "auto",
-    callback: "Callback | None" = None,
+    callback: Callback | None = None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> CrossValidated:
     """Train a model for each fold of train and validation, and measure it on that fold.
@@ -314,7 +313,7 @@ def sweep(
     device: str = "auto",
     storage: str | None = None,
     notify: Callable[[str], None] = lambda line: None,
-    callback: "Callback | None" = None,
+    callback: Callback | None = None,
 ) -> "SweepResult":
     """Train one recipe many times with different values of some keys, and compare the validation accuracies.
 

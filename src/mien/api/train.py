@@ -347,7 +347,7 @@ class TrainingJob:
             yield Notice(f"'{sides[0]}' is a side, but training mirrors. Set augment.flip = false.", code="mirrored")
         begun = tunes or plan.parts.weights is not None
         recipe = recipe.model_copy(update={"epochs": plan.recipe.epochs})
-        yield from recipe_warnings(recipe, *plan.parts.names(), from_run=begun, train_faces=plan.train_count)
+        yield from recipe_warnings(recipe, *plan.parts.names(), from_run=begun, train_faces=len(plan.chosen))
 
     def known_images(self, faces: Dataset, *splits: str) -> Iterator[Notice]:
         """Yield a notice if the model of ``init_from`` was trained on images of these splits."""

@@ -148,7 +148,7 @@ def _show_estimate(*, recipe: str, data: Any, settings: Sequence[Any], json: boo
     show_facts(
         {
             "recipe": f"{job.recipe.name}, network {plan.recipe.model.name} of {found.parameters:,} parameters",
-            "data": f"{plan.train_count:,} train, {len(plan.validation):,} validation, {len(plan.classes)} classes",
+            "data": f"{len(plan.chosen):,} train, {len(plan.validation):,} validation, {len(plan.classes)} classes",
             "steps": f"{steps:,}: {counted(found.epochs, 'epoch')} of {found.steps_per_epoch:,}",
             "memory": f"{memory} at most, on {found.device}",
             "processor": f"{processor_name()}, {counted(available_cores(), 'core')}",

@@ -398,7 +398,7 @@ def _first_run(study: Study, variant: Variant, faces_by_form: FacesByForm, chang
         # Validation predictions show that a run is finished.
         plan.dataset.fingerprint_for_predictions("validation"),
         plan.validation.classes,
-        plan.train_count,
+        len(plan.chosen),
         start_digest="" if weights is None else file_digest(weights),
         targets_fingerprint=" ".join(target_fingerprints(plan.recipe, plan.dataset).values()),
         model=model,

@@ -33,9 +33,6 @@ def _name_of_own(given: Any) -> Any:
 MetricName = Annotated[str, BeforeValidator(_name_of_own)]
 """A name for :func:`mien.evaluation.named_metrics.find_metric`."""
 
-OWN_KEYS: tuple[str, ...] = ("name", "seed")
-"""Keys of a recipe that only the study sets."""
-
 _KIND = SpecKind("study", "studies", StudyError)
 
 
@@ -232,7 +229,7 @@ class Study(StrictModel):
         for_all, for_one = self._changes_of(variant, changes)
         both = [*for_all, *for_one]
         for key in (*variant.set, *dict(both)):
-            if key in OWN_KEYS:
+            if key in {"name", "seed"}:
                 raise StudyError(f"The study sets '{key}' itself; change the seeds in its file.", code="study-value")
         # Keep the other keys of a table, except for a named model, because another network has other settings.
         own = [*dotted(variant.set, lambda key, value: key == "model" and "name" in value).items()]

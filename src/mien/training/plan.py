@@ -204,11 +204,6 @@ class TrainingPlan:
         """Number of logits of all outputs."""
         return sum(len(output.classes) for output in self.outputs)
 
-    @property
-    def train_count(self) -> int:
-        """Number of training samples after balancing."""
-        return len(self.chosen)
-
     def make_optimizer(self, network: Network) -> torch.optim.Optimizer:
         """Make the optimiser of a network: the user's, or the recipe's."""
         optim, tuning = self.recipe.optim, self.recipe.tuning
