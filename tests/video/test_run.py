@@ -12,7 +12,6 @@ from mien.base.errors import DataError, MienWarning
 from mien.base.files import refuse_pointer
 from mien.faces.face import Box, Face, Margin
 from mien.inference.predictor import load
-from mien.video.run import write_video
 from mien.video.tracker import Tracker, track_file
 from mien.video.video_file import VideoFile
 from support import raises
@@ -43,8 +42,12 @@ def clip(tmp_path, encode_video):
     return encode_video(tmp_path / "clip.mkv", [image] * 5, rate=10, codec="ffv1")
 
 
-def predictor():
-    return Tracker(load("fast-int8", output="fer2013"), detector=OnceMistaken(), source="clip", detect_every_seconds=0)
+def predict(video, out, **options):
+    """Write the files of a video with a face and, in its first frame, a lamp, of which a warning tells."""
+    model = load("fast-int8", output="fer2013")
+    given = {"detector": OnceMistaken(), "detect_every_seconds": 0, **options}
+    with pytest.warns(MienWarning):
+        return mien.predict_video(video, out, model, **given)
 
 
 def images(path):
@@ -54,9 +57,7 @@ def images(path):
 
 def test_false_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
     """Oracle: the copy differs from the video at the face's box in each frame, and nowhere near the lamp's."""
-    model = load("fast-int8", output="fer2013")
-    with pytest.warns(MienWarning):
-        made = mien.predict_video(clip, tmp_path / "out", model, detector=OnceMistaken(), detect_every_seconds=0)
+    made = predict(clip, tmp_path / "out")
     assert {row["track"] for row in csv.DictReader(made.files["table"].read_text().splitlines())} == {"1"}
     assert [note.code for note in made.notes] == ["tracks-excluded"]
     difference = np.abs(images(clip) - images(made.files["annotated"])).max(axis=3) > 50
@@ -72,8 +73,7 @@ def test_notice_names_further_video_streams(tmp_path, clip):
             for track in tracks if packet.dts is not None else ():
                 packet.stream = track
                 two.mux(packet)
-    video = VideoFile(tmp_path / "two.mkv")
-    made = write_video(tmp_path / "out", video, predictor(), annotate=False, overwrite=False, metadata={})
+    made = predict(tmp_path / "two.mkv", tmp_path / "out", annotate=False)
     assert [note.code for note in made.notes] == ["video-streams", "tracks-excluded"]
 
 
@@ -84,8 +84,8 @@ def test_faces_of_a_frame_have_their_own_tracks(tmp_path, clip):
         def detect(self, rgb):
             return [Face(FACE, 0.9, {}), Face(LAMP, 0.9, {})]
 
-    tracker = Tracker(load("fast-int8", output="fer2013"), detector=Two(), source="clip", detect_every_seconds=0)
-    made = write_video(tmp_path / "out", VideoFile(clip), tracker, annotate=False, overwrite=False, metadata={})
+    model = load("fast-int8", output="fer2013")
+    made = mien.predict_video(clip, tmp_path / "out", model, detector=Two(), detect_every_seconds=0, annotate=False)
     table = csv.DictReader(made.files["table"].read_text().splitlines())
     rows = [(row["frame"], row["track"], int(row["box_left"])) for row in table]
     assert rows == [(str(n), track, box.left) for n in range(5) for track, box in (("1", FACE), ("2", LAMP))]
@@ -93,9 +93,10 @@ def test_faces_of_a_frame_have_their_own_tracks(tmp_path, clip):
 
 def test_table_equals_the_tracked_frames(tmp_path, clip):
     """Oracle: the frames themselves."""
-    made = write_video(tmp_path / "out", VideoFile(clip), predictor(), annotate=False, overwrite=False, metadata={})
+    made = predict(clip, tmp_path / "out", annotate=False)
+    tracker = Tracker(load("fast-int8", output="fer2013"), detector=OnceMistaken(), detect_every_seconds=0)
     rows = csv.DictReader(made.files["table"].read_text().splitlines())
-    for frame, row in zip(track_file(VideoFile(clip), predictor()), rows, strict=True):
+    for frame, row in zip(track_file(VideoFile(clip), tracker), rows, strict=True):
         face = frame.faces[0].prediction
         assert (int(row["frame"]), float(row["time_seconds"])) == (frame.number, pytest.approx(frame.time_seconds))
         assert tuple(int(row[f"box_{side}"]) for side in ("left", "top", "width", "height")) == tuple(face.box)
@@ -109,15 +110,12 @@ def test_pipe_is_read_once_without_the_copy(tmp_path, clip):
     pipe, tables, out = tmp_path / "pipe", [], tmp_path / "out"
     os.mkfifo(pipe)
     refuse_pointer(pipe, DataError)  # opening it would wait for a writer, or take its first bytes
-    video = VideoFile(clip)
-    video.path = pipe
     with raises(DataError, "video-unreadable", "pipe"):
-        write_video(out, video, predictor(), annotate=True, overwrite=False, metadata={})
+        mien.predict_video(pipe, out)
     assert not out.exists()
     writing = threading.Thread(target=lambda: pipe.write_bytes(clip.read_bytes()))
     writing.start()
     for source in (pipe, clip):
-        made = write_video(out, VideoFile(source), predictor(), annotate=False, overwrite=True, metadata={})
-        tables.append(made.files["table"].read_text())
+        tables.append(predict(source, out, annotate=False, overwrite=True).files["table"].read_text())
     writing.join()
     assert tables[0] == tables[1]

@@ -9,15 +9,15 @@ import typer
 
 from mien.base.errors import DataError
 from mien.cli.options import NotNegativeNumber
-from mien.cli.output import environment, note_left_out, show, show_json, show_notices
+from mien.cli.output import environment, note_left_out, show, show_json
 from mien.cli.predict import DetectionOptions
+from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 from mien.page.terminal import rich_table
 from mien.page.wording import counted
-from mien.video.run import VideoResult, write_video
+from mien.video.run import VideoResult, predict_video
 from mien.video.timeline import longest_tracks, tracks_table
-from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker
-from mien.video.video_file import VideoFile
+from mien.video.tracker import DETECT_EVERY_SECONDS
 
 
 def video(
@@ -44,13 +44,10 @@ def video(
         annotate: Write annotated.mp4, with boxes and predictions.
         alarm (CLASS:LIMIT): Report when a class is at least this probable: --alarm angry:0.7.
     """
-    opened = VideoFile(file)
     detector = detection.detector()
     predictor = load(model, threads=1, output=output, provider=provider)
-    tracker = Tracker(
-        predictor, detector=detector, source=str(file), classes=classes, detect_every_seconds=detect_every
-    )
-    limits = _limits(alarm or (), tracker.reader.classes)
+    reader = FaceReader(predictor, detector, classes=classes)
+    limits = _limits(alarm or (), reader.classes)
     metadata = {
         "video": str(file),
         "model": model,
@@ -61,11 +58,13 @@ def video(
     # A batch system or container ends it so; as after Ctrl-C, nothing half-written remains.
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result = write_video(out, opened, tracker, annotate=annotate, overwrite=overwrite, metadata=metadata)
+        result = predict_video(
+            file, out, predictor, classes=classes, detect_every_seconds=detect_every, detector=detector,
+            annotate=annotate, overwrite=overwrite, metadata=metadata,
+        )  # fmt: skip
     finally:
         signal.signal(signal.SIGTERM, former)
-    show_notices(result.notes)
-    note_left_out(tracker.reader.left_out)
+    note_left_out(reader.left_out)
     alarms = result.timeline.alarms(limits)
     if json:
         show_json({**result.to_dict(), "alarms": alarms})

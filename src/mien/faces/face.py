@@ -4,9 +4,9 @@ The notices at the end are about photos given as face crops, and face crops give
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from mien.base.errors import DataError, Notice
 from mien.base.preprocess import face_shape, face_square, grey_stack
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle in pixels of the upright image. A detector's box may extend beyond the image; see :meth:`clipped`.
 
     >>> box = Box(10, 20, 30, 40)
@@ -29,10 +28,6 @@ class Box:
     top: int
     width: int
     height: int
-
-    def __iter__(self) -> Iterator[int]:
-        """Yield left, top, width and height."""
-        return iter((self.left, self.top, self.width, self.height))
 
     @property
     def xyxy(self) -> tuple[int, int, int, int]:
@@ -52,7 +47,7 @@ class Box:
 
     def to_dict(self) -> dict[str, int]:
         """Return left, top, width and height, JSON-ready."""
-        return {"left": self.left, "top": self.top, "width": self.width, "height": self.height}
+        return self._asdict()
 
 
 @dataclass(frozen=True)

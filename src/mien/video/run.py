@@ -77,7 +77,7 @@ def predict_video(
     video: str | os.PathLike[str], out: str | os.PathLike[str] | None = None,
     model: Predictor | str | os.PathLike[str] = "fast", *, classes: str | None = None,
     detect_every_seconds: float | None = None, detector: Detector | None = None, annotate: bool = True,
-    overwrite: bool = False,
+    overwrite: bool = False, metadata: Mapping[str, str] | None = None,
 ) -> VideoResult:  # fmt: skip
     """Write what ``mien video`` writes: an annotated copy, a table of every frame, a page over time.
 
@@ -90,6 +90,7 @@ def predict_video(
         detector: face detector.
         annotate: False leaves out the annotated copy.
         overwrite: True replaces the files of an earlier video.
+        metadata: lines for the page about how it was made, instead of video, model and mien's version.
 
     Raises:
         DataError: no video, ``annotate`` of a pipe (``video-unreadable``), or a scheme that does not match the model.
@@ -97,62 +98,56 @@ def predict_video(
         RunError: files exist already, the folder is a file (``out-path``), or writing failed.
         MissingExtraError: PyAV, matplotlib or jinja2 is not installed.
     """
-    source = os.fspath(video)
-    opened = VideoFile(video)
-    tracker = Tracker(
-        model, detector=detector, source=source, classes=classes, detect_every_seconds=detect_every_seconds
-    )
-    name = model.manifest.full_name if isinstance(model, Predictor) else str(model)
-    metadata = {"video": source, "model": name, "mien version": __version__}
-    result = write_video(out, opened, tracker, annotate=annotate, overwrite=overwrite, metadata=metadata)
-    for note in result.notes:
-        note.warn()
-    return result
-
-
-def write_video(
-    out: str | os.PathLike[str] | None, video: VideoFile, tracker: Tracker, *, annotate: bool, overwrite: bool,
-    metadata: Mapping[str, str],
-) -> VideoResult:  # fmt: skip
-    """Predict a newly opened video and write its files: all or none. Raises as :func:`predict_video`."""
+    path = expand_home(video)
     # Do not write into the video's folder, which may be on a camera's memory card.
-    out = expand_home(f"{video.path.stem}-mien" if out is None else out)
+    out = expand_home(f"{path.stem}-mien" if out is None else out)
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
-    with closing(video):
-        if annotate and not video.path.is_file():
-            message = f"{video.path} is no regular file, which {ANNOTATED} needs. Save it first, or add --no-annotate."
-            raise DataError(message, code="video-unreadable")
+    if annotate and path.is_fifo():
+        message = f"{path} is a pipe, and {ANNOTATED} needs a regular file. Save it first, or add --no-annotate."
+        raise DataError(message, code="video-unreadable")
+    with VideoFile(path) as opened:
+        tracker = Tracker(
+            model,
+            detector=detector,
+            source=os.fspath(video),
+            classes=classes,
+            detect_every_seconds=detect_every_seconds,
+        )
         if out.exists() and not out.is_dir():
             raise RunError(f"--out must be a folder; {out} is a file.", code="out-path")
-        for path in paths.values():
-            if path.exists() and path.samefile(video.path):
-                raise RunError(f"{path} is the video itself. Choose another --out.", code="out-path")
+        for file in paths.values():
+            if file.exists() and file.samefile(path):
+                raise RunError(f"{file} is the video itself. Choose another --out.", code="out-path")
         check_replaceable(paths.values(), overwrite)
         with needs_extra("video", "The timeline"):
             import_page_packages()
         if not annotate:
             del paths["annotated"]
         reader = tracker.reader
-        timeline = Timeline(reader.classes, float(1 / video.frame_rate), reader.detector.score_range)
+        timeline = Timeline(reader.classes, float(1 / opened.frame_rate), reader.detector.score_range)
         # Close the generator of frames before the video, because a thread decodes ahead.
-        with closing(track_file(video, tracker)) as frames, ExitStack() as stack:
-            parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
-            for frame in track(frames, video.expected_frames, f"predicting {video.path.name}", "frames"):
+        with closing(track_file(opened, tracker)) as frames, ExitStack() as stack:
+            parts = {what: stack.enter_context(whole_file(file)) for what, file in paths.items()}
+            for frame in track(frames, opened.expected_frames, f"predicting {path.name}", "frames"):
                 timeline.add(frame)
             # Only now is it known which tracks are faces.
-            notes = [*_notes(video, timeline.drop_false_faces())]
+            notes = [*_notes(opened, timeline.drop_false_faces())]
             write_table(parts["table"], timeline, tracker)
             if annotate:
-                notes += write_annotated(parts["annotated"], video.path, timeline, tracker)
-            lead = f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels in "
+                notes += write_annotated(parts["annotated"], path, timeline, tracker)
+            lead = f"{counted(timeline.frames, 'frame')} of {opened.width} x {opened.height} pixels in "
             lead += f"{timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}."
-            named = {"title": video.path.name, "player": ANNOTATED if annotate else ""}
-            page = timeline_html(timeline, lead=lead, notes=notes, metadata=metadata, **named)
+            name = model.manifest.full_name if isinstance(model, Predictor) else str(model)
+            metadata = metadata or {"video": os.fspath(video), "model": name, "mien version": __version__}
+            player = ANNOTATED if annotate else ""
+            page = timeline_html(timeline, title=path.name, lead=lead, notes=notes, metadata=metadata, player=player)
             parts["timeline"].write_text(page, encoding="utf-8")
     if not annotate:
         # Remove the annotated copy of an earlier video, which would be confusing.
         (out / ANNOTATED).unlink(missing_ok=True)
-    return VideoResult(timeline, paths, notes, video, reader)
+    for note in notes:
+        note.warn()
+    return VideoResult(timeline, paths, notes, opened, reader)
 
 
 def _notes(video: VideoFile, no_faces: Sequence[int]) -> Iterator[Notice]:

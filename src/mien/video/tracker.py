@@ -435,11 +435,11 @@ def in_background(items: Iterable[T], size: int) -> Generator[T, None, None]:
 
 def match(former: Sequence[Face], faces: Sequence[Face]) -> dict[int, int]:
     """Pair faces of two detections by overlap, from :data:`MIN_IOU` on, the largest first: former index -> index."""
-    sides = np.array([[*face.box] for face in faces], dtype=np.float64).reshape(-1, 4)
+    sides = np.array([face.box for face in faces], dtype=np.float64).reshape(-1, 4)
     pairs = [
         (-overlap, old, new)
         for old, face in enumerate(former)
-        for new, overlap in enumerate(iou(np.array([*face.box], dtype=np.float64), sides).tolist())
+        for new, overlap in enumerate(iou(np.array(face.box, dtype=np.float64), sides).tolist())
         if overlap >= MIN_IOU
     ]
     matched: dict[int, int] = {}
