@@ -122,13 +122,6 @@ def test_a_journal_in_use_is_refused_and_not_touched(tmp_path):
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True)])
-def test_other_settings_are_refused_by_name(tmp_path, name, value):
-    ResumableOutput(tmp_path / "out.csv", SETTINGS, COLUMNS).__exit__(None, None, None)
-    with raises(RunError, "journal", name):
-        ResumableOutput(tmp_path / "out.csv", {**SETTINGS, name: value}, COLUMNS)
-
-
 NOTES = "somebody's notes\nsecond line\n"
 
 
