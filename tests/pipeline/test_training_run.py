@@ -300,7 +300,7 @@ def test_check_run_names_stale_batch_norms(tmp_path, faces, tiny_recipe):
     few = replace(plan, steps_per_epoch=1)
     (stale,) = check_run(few, stale_network(), outcome.history[:2], 2, good)
     # Two steps of momentum 0.1 leave 0.9^2.
-    assert "after 2 steps 81%" in stale
+    assert "at step 2, which was kept, 81%" in stale
     recalibrates = replace(few, recipe=changed(plan.recipe, recalibrate_bn=True))
     assert not check_run(recalibrates, stale_network(), outcome.history[:2], 2, good)
 

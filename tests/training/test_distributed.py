@@ -33,13 +33,6 @@ class Fabric(TrainingFabric):
         raise NotImplementedError  # the batch is large enough
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 64])
-def test_processes_share_all_items(count):
-    parts = [range(count)[Fabric(rank, 3).own_items(count)] for rank in range(3)]
-    assert [place for part in parts for place in part] == list(range(count))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, faces, tiny_recipe_text):
     root = tmp_path_factory.mktemp("processes")

@@ -143,16 +143,12 @@ class MienNet(Network):
     """A stem, residual stages with squeeze-and-excite, average pooling, and a linear head.
 
     Args:
-        classes: number of classes.
         size_px: side of the images; the network works at any.
-        channels: channels of the images.
         stem_width: channels of the first convolution.
         stem_stride: 2 uses a 4x4 kernel with stride 2 (faster), 1 a 3x3 kernel with stride 1 (finer).
         widths: channels of each stage.
         convolutions: number of 3x3 convolutions in each stage. Every stage halves the side, except the last one if
             ``pool_last`` is False.
-        pool_last: whether the last stage halves the side.
-        dropout: dropout rate before the head.
 
     Raises:
         RecipeError: ``widths`` and ``convolutions`` differ in length (``model-setting``).

@@ -28,15 +28,11 @@ class TimmNetwork(Network):
     The constructor draws random weights and needs no files; see :meth:`load_pretrained`.
 
     Args:
-        classes: number of classes.
-        size_px: side of the images.
-        channels: channels of the images, 1 or 3.
         backbone: name in timm, with or without a tag: ``resnet18``, ``resnet18.a1_in1k``.
         pretrained: whether :meth:`load_pretrained` loads weights.
         weights: path of a safetensors file with weights; empty: they come from the Hugging Face hub or its cache.
         upsample_px: input side of the backbone, 0 for that of the images. Other images (``progressive_resizing``) are
             resized to it bilinearly, because some backbones work at one size only.
-        dropout: dropout rate before the head.
 
     Raises:
         RecipeError: unknown backbone, or one without this side or number of channels; contradicting settings.

@@ -51,7 +51,6 @@ class FoldPlan:
     """The samples that each fold's model predicts, and the samples that it is trained on.
 
     Attributes:
-        faces: faces of all splits.
         groups: int64 (N,), group of each sample. A group is never divided between folds.
         fold_of: int64 (N,), 0..count-1, fold of each sample; -1 for test samples, which are not predicted.
         trained_on: bool (N,), samples that models of other folds may be trained on.

@@ -151,9 +151,7 @@ class Head:
 
     Attributes:
         output: name, weight and classes of the output.
-        recipe: recipe of the run.
         dataset: the N images of an epoch, in its order.
-        device: device of the network.
         label_loss: loss of logits (B, C) and labels (B,), on the device.
         taught: predictions of teachers for each image, float32 (N, C); None if no teacher has this output.
         moving: self-adaptive targets, if the recipe enables them for this output.

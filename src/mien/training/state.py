@@ -35,11 +35,8 @@ class TrainingState:
     """State of a training run.
 
     Attributes:
-        plan: recipe and data.
         fabric: device, precision and processes.
-        network: network that is trained.
         model: ``network`` wrapped by ``fabric``; call this one.
-        optimizer: optimiser of the network's weights.
         average: weights that are validated and saved.
         recalibration_images: uint8 (M, S, S[, 3]), train images without augmentation, for batch norms; or None.
         images: uint8 (N, S, S[, 3]), train split after balancing; see :func:`mien.training.batches.image_tensor`.
