@@ -39,7 +39,7 @@ _FEW = 50
 """Number of validation samples below which a notice is given. With 35 of 50 right, the 95% interval spans 25 points."""
 
 
-@one_thread
+@one_thread()
 @torch_defaults()
 def train(
     recipe: str | os.PathLike[str] | Recipe,

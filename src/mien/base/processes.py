@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ContextDecorator, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,18 +48,16 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-class _OneThread(ContextDecorator):
-    _lock = threading.RLock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
+_LOCK = threading.RLock()
 
 
-one_thread = _OneThread()
-"""For what only one thread of a process can do at a time: draw seeded numbers, train with Fabric, export to ONNX."""
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Do what only one thread of a process can do at a time: draw seeded numbers, train with Fabric, export to ONNX."""
+    with _LOCK:
+        yield
+
+
 _program: list[Callable[[], None]] = []
 """Functions that restore torch's generators and settings, while any thread is in :func:`torch_defaults`."""
 _inside = 0
@@ -73,7 +71,7 @@ def torch_defaults() -> Iterator[None]:
     """
     global _inside
     torch: Any = sys.modules.get("torch")
-    with one_thread:
+    with _LOCK:
         if not _inside:
             _program[:] = _restorers(torch)
         _inside += 1
@@ -88,7 +86,7 @@ def torch_defaults() -> Iterator[None]:
                     modes.enter_context(torch.device("cpu"))
             yield
     finally:
-        with one_thread:
+        with _LOCK:
             _inside -= 1
             for restore in () if _inside else _program:
                 restore()

@@ -268,7 +268,7 @@ def to_graph(
     shapes: dict[str, Any] = {"images": {0: torch.export.Dim("batch", min=1)}}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    with one_thread, warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         # The exporter gives warnings about its own deprecated parts.
         warnings.simplefilter("ignore")
         try:

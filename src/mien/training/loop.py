@@ -57,7 +57,7 @@ class Outcome:
         return self.reason in {"interrupted", "stopped"}
 
 
-@one_thread
+@one_thread()
 def train(
     plan: TrainingPlan, run: RunFolder, *, resume: bool = False, init_from: RunFolder | None = None,
     teachers: Sequence[Teacher] = (), callback: Callback | None = None, environment: dict[str, Any] | None = None,

@@ -49,7 +49,7 @@ class TrainingEstimate(JsonResult):
     device: str
 
 
-@one_thread
+@one_thread()
 def estimate_training(plan: TrainingPlan, init_from: RunFolder | None = None, device: str = "auto") -> TrainingEstimate:
     """Time a few steps at each image side of the recipe, and part of a validation; TrainingError for ``fit-head``."""
     state = _prepare(plan, init_from, device)
@@ -124,7 +124,7 @@ _CLEAR = 0.487
 """A fall is clear if losses and steps are correlated by minus this or less (t = 3); noise is so in 2% of tests."""
 
 
-@one_thread
+@one_thread()
 def range_test(
     plan: TrainingPlan, *, init_from: RunFolder | None = None, device: str = "auto"
 ) -> tuple[Floats, Floats, Floats]:

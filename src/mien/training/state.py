@@ -72,7 +72,7 @@ class TrainingState:
 
 def check_network(recipe: Recipe, classes: int) -> Network:
     """Build the network with weights from the recipe's seed, and test it at every image size of the recipe."""
-    with one_thread:
+    with one_thread():
         torch.manual_seed(recipe.seed)
         network = build_model(recipe.model, classes, *recipe.input.crop_and_channels)
     early_px = [side_px for _, side_px in recipe.progressive_resizing]
