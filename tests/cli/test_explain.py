@@ -7,7 +7,7 @@ from PIL import Image
 
 from mien.api.explain import explain
 from mien.explanation.explainer import METHODS
-from support import noted, refused, warned
+from support import noted, ran, refused, warned
 
 
 @pytest.fixture
@@ -17,8 +17,7 @@ def files(face_folder):
 
 def test_explain_writes_a_png_for_each_face_and_method(mien, tiny_run, files, tmp_path):
     words = ("--crops", "--method", "all", "--out", tmp_path / "out", "--json")
-    answer = mien("explain", *files, "--model", tiny_run.path, *words)
-    assert answer.code == 0, answer.err
+    answer = ran(mien("explain", *files, "--model", tiny_run.path, *words))
     rows = json.loads(answer.out)
     assert ([row["source"] for row in rows], list(rows[0]["files"])) == ([str(file) for file in files], list(METHODS))
     face = np.asarray(Image.open(files[0]))
@@ -40,8 +39,7 @@ def test_explain_finds_the_faces_that_predict_finds(mien, tiny_run, astronaut, t
     photo, blank = tmp_path / "two.png", tmp_path / "blank.png"
     Image.fromarray(np.concatenate([astronaut[:300], astronaut[:300]], axis=1)).save(photo)
     Image.new("RGB", (300, 200), (90, 120, 150)).save(blank)
-    answer = mien("explain", photo, blank, "--model", tiny_run.path, "--out", tmp_path / "out", "--json")
-    assert answer.code == 0, answer.err
+    answer = ran(mien("explain", photo, blank, "--model", tiny_run.path, "--out", tmp_path / "out", "--json"))
     assert "blank.png" in answer.err
     rows = json.loads(answer.out)
     (predicted,) = json.loads(mien("predict", photo, "--model", tiny_run.path, "--json").out)
@@ -59,8 +57,7 @@ def test_explain_finds_the_faces_that_predict_finds(mien, tiny_run, astronaut, t
 @pytest.mark.parametrize("output", [(), ("--output", "fer2013")])
 def test_explain_explains_the_answer_of_predict(mien, files, tmp_path, output):
     """Oracle: `mien predict` with the same model and output."""
-    answer = mien("explain", files[0], "--model", "fast", "--crops", "--out", tmp_path / "out", "--json", *output)
-    assert answer.code == 0, answer.err
+    answer = ran(mien("explain", files[0], "--model", "fast", "--crops", "--out", tmp_path / "out", "--json", *output))
     (face,) = json.loads(mien("predict", files[0], "--model", "fast", "--crops", "--json", *output).out)
     (row,) = json.loads(answer.out)
     assert [row["output"], row["class"]] == [face["output"], face["top"]]
@@ -71,8 +68,7 @@ def test_gradients_reject_other_outputs_than_the_label(mien, files, tmp_path):
     given = ("explain", files[0], "--model", "fast", "--crops", "--method", "gradcam", "--out", tmp_path / "out")
     refused(mien(*given, "--output", "perceived"), "options", "perceived", "fer2013")
     assert not (tmp_path / "out").exists()
-    answer = mien(*given)
-    assert answer.code == 0, answer.err
+    answer = ran(mien(*given))
     noted(answer, "gradients", "fer2013", "not answer", "gradcam")
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
         assert len(stored["classes"]) == 7
@@ -88,8 +84,7 @@ def test_gradients_reject_other_outputs_than_the_label(mien, files, tmp_path):
 def test_occlusion_needs_a_model_file_alone(mien, tiny_run, files, tmp_path):
     model = tmp_path / "m.onnx"
     model.write_bytes(tiny_run.model.read_bytes())
-    answer = mien("explain", files[0], "--model", model, "--crops", "--out", tmp_path / "out", "--class", "sad")
-    assert answer.code == 0, answer.err
+    answer = ran(mien("explain", files[0], "--model", model, "--crops", "--out", tmp_path / "out", "--class", "sad"))
     assert "sad" in answer.out
     names = {each.name for each in (tmp_path / "out").iterdir()}
     assert names == {f"{files[0].stem}_occlusion.png", "maps.npz", "maps.svg", "maps.png", "maps.pdf"}

@@ -22,7 +22,7 @@ from mien.evaluation.predictions import Predictions, read_predictions, write_pre
 from mien.pipeline.evaluate import ensemble_of, model_table
 from mien.pipeline.split_predictions import predict_split
 from mien.reporting.sections import ReportContext
-from support import make_predictions, raises, refused, warned
+from support import make_predictions, raises, ran, refused, warned
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +142,7 @@ def test_the_best_is_bold_only_if_it_is_significantly_better(tmp_path):
 
 def test_the_command_writes_page_csv_and_latex(mien, tiny_run, face_folder, tmp_path):
     words = ("evaluate", tiny_run.path, "tiny", "--data", face_folder)
-    answer = mien(*words, "--out", tmp_path / "out", "--json")
-    assert answer.code == 0, answer.err
+    answer = ran(mien(*words, "--out", tmp_path / "out", "--json"))
     assert [row["Model"] for row in json.loads(answer.out)["models"]] == [str(tiny_run.path), "tiny"]
     with (tmp_path / "out/tables/models.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -177,8 +176,9 @@ def test_an_ensemble_is_the_mean_of_its_members(mien, tiny_run, faces, face_fold
     by_hand = replace(members[0], probabilities=mean, answers=None, votes=None)
     assert found.accuracy == estimates(by_hand, ["accuracy"])["accuracy"]
     assert found.predictions.note == "the mean of 2 models"
-    answer = mien("evaluate", "tiny", "fast", "--ensemble", "--data", face_folder, "--out", tmp_path / "out", "--json")
-    assert answer.code == 0, answer.err
+    answer = ran(
+        mien("evaluate", "tiny", "fast", "--ensemble", "--data", face_folder, "--out", tmp_path / "out", "--json")
+    )
     told = package.evaluate(["tiny", "fast"], face_folder, ensemble=True)
     assert json.loads(answer.out)["headline"] == told.to_dict()["headline"]
     written = read_predictions(tmp_path / "out/predictions_validation.npz")

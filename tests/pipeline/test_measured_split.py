@@ -158,8 +158,7 @@ def nearest_neighbour(faces):
     known, asked = (each.images.reshape(len(each), -1).astype(np.float32) for each in (train, validation))
     distance = (known**2).sum(axis=1) - 2 * asked @ known.T
     said = np.eye(len(faces.classes))[train.labels[distance.argmin(axis=1)]] * 0.9 + 0.1 / len(faces.classes)
-    groups = validation.groups
-    return Predictions(validation.rows, validation.labels, said, faces.classes, "validation", "", groups=groups)
+    return Predictions(validation.rows, validation.labels, said, faces.classes, "validation", "")
 
 
 def test_frames_beside_those_of_train_are_leaked_and_flatter():
@@ -169,7 +168,9 @@ def test_frames_beside_those_of_train_are_leaked_and_flatter():
     split[:30, 0] = "validation"
     split[105:] = "validation"
     faces = Dataset.from_arrays(images, labels, classes=[*"abcdefg"], split=split.ravel(), groups=people)
-    parts = {each.value: each for each in MeasuredSplit.resolve(nearest_neighbour(faces), faces).subsets()}
+    measured = MeasuredSplit.resolve(nearest_neighbour(faces), faces)
+    assert np.array_equal(measured.predictions.groups, faces.of_split("validation").groups)
+    parts = {each.value: each for each in measured.subsets()}
     assert parts["all samples"].count == 75
     assert 43 <= parts["without leaked samples"].count <= 47
     assert parts["without conflicting copies"].count == 75, "no two images are identical"

@@ -16,11 +16,12 @@ from mien.evaluation.robustness import RobustnessResult
 from mien.explanation.explainer import Explainer
 from mien.inference.predictor import load
 from mien.page.page import CaptionedChart, Table, Text
-from mien.reporting.report_page import confusion_section, curves_section
+from mien.reporting.report_page import calibration_section, confusion_section, curves_section
 from mien.reporting.sections import (
     ReportContext,
     build_explainer,
     cell_faces,
+    pairs_section,
     robustness_section,
     show_attention,
     worst_section,
@@ -70,6 +71,23 @@ def test_mistakes_name_the_files_of_the_data(faces):
     shown = cell_faces(replace(context, faces=replace(context.faces, images=images)))
     assert len({face.image for face in shown[0, 2].faces}) == len(shown[0, 2].faces) == 5
     assert len(shown[0, 0].faces) == 2
+
+
+def intervals(section):
+    """The intervals in a section's tables."""
+    cells = [cell for table in section.parts(Table) for row in table.rows for cell in row]
+    return [(cell.low, cell.high) for cell in cells if isinstance(cell, Estimate)]
+
+
+@pytest.mark.parametrize("section", [pairs_section, curves_section, calibration_section])
+def test_intervals_of_a_section_resample_whole_groups(section):
+    """Oracle: each sample three times, in a group of its own, is known no better than once."""
+    labels, thrice = np.arange(60) % 3, np.arange(60).repeat(3)
+    probabilities = (2 * np.random.default_rng(0).dirichlet(np.ones(3), 60) + np.eye(3)[labels]) / 3
+    alone = intervals(section(context_of(labels, probabilities)))
+    found = intervals(section(context_of(labels[thrice], probabilities[thrice], groups=thrice)))
+    assert len(found) == len(alone) > 0
+    np.testing.assert_allclose(found, alone, atol=1e-9)
 
 
 def robustness_of(result, groups=None):

@@ -50,16 +50,12 @@ def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
         of_truth = logits[np.arange(len(targets)), targets.astype(np.int64)]
     else:
         of_truth = (targets * logits).sum(axis=1)
-
-    def slope_and_curvature(inverse: float) -> tuple[float, float]:
-        weights = softmax(inverse * logits)
-        mean = (weights * logits).sum(axis=1)
-        variance = (weights * np.square(logits - mean[:, np.newaxis])).sum(axis=1)
-        return float((mean - of_truth).mean()), float(variance.mean())
-
     low, high, inverse = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE, 1.0
     for _ in range(200):
-        slope, curvature = slope_and_curvature(inverse)
+        weights = softmax(inverse * logits)
+        mean = (weights * logits).sum(axis=1)
+        slope = float((mean - of_truth).mean())
+        curvature = float((weights * np.square(logits - mean[:, np.newaxis])).sum(axis=1).mean())
         if abs(slope) <= 1e-13:  # for uniform samples, the slope is only a rounding error
             break
         low, high = (low, inverse) if slope > 0 else (inverse, high)

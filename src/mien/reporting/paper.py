@@ -28,7 +28,7 @@ def paper_files(
 
     ``class_counts`` has the number of samples of each class (C) by split; ``label`` is the prefix of the table's label.
     """
-    sentences = methods(run, class_counts, parameters)
+    sentences = [*_methods(run, class_counts, parameters)]
     if run is None or not sentences:
         return {}
     cited = {key for _, keys in sentences for key in keys}
@@ -44,8 +44,11 @@ def paper_files(
 
 
 def methods_text(run: RunFolder, class_counts: Mapping[str, Sequence[int]], parameters: int) -> str:
-    """Return :func:`methods` as plain text."""
-    return " ".join(f"{text}." for text, _ in methods(run, class_counts, parameters))
+    """Describe how a run was trained: network, data, optimiser, schedule, augmentation, seed.
+
+    Empty without a run, and for a built-in model, because its card says how it was made.
+    """
+    return " ".join(f"{text}." for text, _ in _methods(run, class_counts, parameters))
 
 
 def hyperparameters(recipe: Recipe, own: Mapping[str, str] = {}) -> Table:
@@ -73,51 +76,43 @@ def _setting(value: Any) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def methods(run: RunFolder | None, class_counts: Mapping[str, Sequence[int]], parameters: int) -> list[Sentence]:
-    """Describe how a run was trained: network, data, optimiser, schedule, augmentation, seed.
-
-    Empty without a run, and for a built-in model, because its card says how it was made.
-    """
+def _methods(run: RunFolder | None, class_counts: Mapping[str, Sequence[int]], parameters: int) -> Iterator[Sentence]:
+    """Yield the sentences of :func:`methods_text`."""
     if run is None or not (run.path / "environment.json").is_file():
-        return []
+        return
     recipe, history, facts = run.read_recipe(), run.read_history(), run.read_environment()
     given, name = recipe.input, recipe.model.name
-    version = facts.get("mien version", "")
     own = {
         "optimizer" if table == "optim" else table: f"{part.name} ({part.file_sha256[:12]})"
         for table, part in recipe.own_parts.items()
     } | facts.get("not_of_the_recipe", {})
     seen = f", of which the network sees {given.crop_px} × {given.crop_px}" if given.crop_px < given.size_px else ""
     grey = "grey-scale" if given.channels == 1 else "RGB"
-    sentences: list[Sentence] = [
-        (
-            f"The network {name} ({parameters:,} parameters) was trained by mien {version}".strip(),
-            ["mien", "torch", *(key for key in ("vgg", "resnet") if name.startswith(key))],
-        ),
-        (f"It classifies {grey} face crops of {given.size_px} × {given.size_px} pixels{seen}", ()),
-        *_data(recipe, facts, class_counts),
-        *_optimisation(recipe, len(history), own),
-        *_augmentation(recipe, own),
-    ]
+    family = [key for key in ("vgg", "resnet") if name.startswith(key)]
+    words = f"The network {name} ({parameters:,} parameters) was trained by mien {facts.get('mien version', '')}"
+    yield words.strip(), ["mien", "torch", *family]
+    yield f"It classifies {grey} face crops of {given.size_px} × {given.size_px} pixels{seen}", ()
+    yield from _data(recipe, facts, class_counts)
+    yield from _optimisation(recipe, len(history), own)
+    yield from _augmentation(recipe, own)
     if facts.get("started_from"):
-        sentences.append((f"Training began with the weights of {facts['started_from']}", ()))
+        yield f"Training began with the weights of {facts['started_from']}", ()
     if facts.get("taught_by"):
         weight, heat = recipe.distill.alpha, recipe.distill.temperature
         text = f"It was distilled from {counted(len(facts['taught_by']), 'teacher')}"
-        sentences.append((f"{text} with weight {weight:g} at temperature {heat:g}", ["distillation"]))
+        yield f"{text} with weight {weight:g} at temperature {heat:g}", ["distillation"]
     if own:
-        sentences.append((f"Own code: {', '.join(f'{part} {name}' for part, name in own.items())}", ()))
+        yield f"Own code: {', '.join(f'{part} {name}' for part, name in own.items())}", ()
     if history and not recipe.tuning.fit_head:
         kept = kept_epoch_text(best_epoch(history, recipe), len(history), recipe.stopping)
-        sentences.append((f"The weights are of epoch {kept}", ()))
+        yield f"The weights are of epoch {kept}", ()
     took = ""
     if history and "device" in facts:
         device = facts["device"].replace("cpu", "the CPU")
         took = f"; training took {duration_text(history[-1]['seconds'], units=True)} on {device}"
-    sentences.append((f"The seed was {recipe.seed}, the recipe {recipe.name} ({recipe.digest[7:19]}){took}", ()))
+    yield f"The seed was {recipe.seed}, the recipe {recipe.name} ({recipe.digest[7:19]}){took}", ()
     if "commit" in facts:
-        sentences.append((f"The working folder was at commit {facts['commit'][:12]}", ()))
-    return sentences
+        yield f"The working folder was at commit {facts['commit'][:12]}", ()
 
 
 def _data(recipe: Recipe, facts: Mapping[str, Any], class_counts: Mapping[str, Sequence[int]]) -> Iterator[Sentence]:

@@ -105,21 +105,15 @@ def _sentences(context: ReportContext) -> Iterator[str]:
     yield _collapse(context)
 
 
-def _gap(context: ReportContext) -> float:
-    return float(context.predictions.confidence.mean() - context.predictions.right.mean())
-
-
 def _sureness(context: ReportContext) -> str:
-    gap = _gap(context)
-    found = context.predictions
-    sure, correct = (percent(float(each.mean())) for each in (found.confidence, found.right))
+    """Compare mean confidence and accuracy; a notice has a code."""
+    sure, correct = float(context.predictions.confidence.mean()), float(context.predictions.right.mean())
     error = shown(context.evaluation.calibration_error)
-    words = f"mean confidence is {sure}, accuracy {correct} (calibration error {error})."
-    if gap > SURE_WITHIN:
-        return Notice(f"It is overconfident: {words}", code="overconfident")
-    if gap < -SURE_WITHIN:
-        return Notice(f"It is underconfident: {words}", code="underconfident")
-    return f"Its confidence is right on average: {words}"
+    words = f"mean confidence is {percent(sure)}, accuracy {percent(correct)} (calibration error {error})."
+    if abs(sure - correct) <= SURE_WITHIN:
+        return f"Its confidence is right on average: {words}"
+    code = "overconfident" if sure > correct else "underconfident"
+    return Notice(f"It is {code}: {words}", code=code)
 
 
 def _leaked(context: ReportContext) -> int | None:
@@ -154,7 +148,8 @@ def _advice(context: ReportContext) -> Iterator[str]:
             f"Weak: {', '.join(weak)}. Look at their worst mistakes first: labels may be wrong. Add images of them, or "
             f"weigh classes (--set class_weights=balanced)."
         )
-    if _gap(context) > SURE_WITHIN and context.predictions.temperature in {None, 1.0}:
+    overconfident = getattr(_sureness(context), "code", "") == "overconfident"
+    if overconfident and context.predictions.temperature in {None, 1.0}:
         yield "Do not trust its uncalibrated confidence: use the temperature of the model file, as mien predict does."
     if context.faces is None:
         yield "See the faces behind each mistake: mien report RUN --data DATA."
