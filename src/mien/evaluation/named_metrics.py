@@ -132,10 +132,6 @@ def _calibration_error(split: WeightedSplit) -> Floats:
     return metrics.divide(np.abs(gaps).sum(axis=-1), split.weights.sum(axis=-1))
 
 
-def _log_loss(split: WeightedSplit) -> Floats:
-    return split.mean(metrics.sample_losses(split.predictions.labels, split.predictions.probabilities))
-
-
 def _macro(per_class: Callable[[Floats], Floats]) -> Callable[[WeightedSplit], Floats]:
     return lambda split: split.macro(per_class(split.confusion))
 
@@ -159,7 +155,8 @@ METRICS: dict[str, NamedMetric] = {
             "macro_auc", "macro-AUC", "mean one-vs-rest ROC AUC; 0.5 is chance, 1 is best", _macro_auc, headline=True
         ),
         NamedMetric(
-            "log_loss", "log loss", "negative log-likelihood of the true class, in nats; 0 is best", _log_loss,
+            "log_loss", "log loss", "negative log-likelihood of the true class, in nats; 0 is best",
+            lambda split: split.mean(metrics.sample_losses(split.predictions.labels, split.predictions.probabilities)),
             lower_is_better=True, bounded=False, headline=True,
         ),
         NamedMetric(

@@ -84,7 +84,7 @@ class Explainer:
         of_torch = needs_torch(method)
         target = self.predict(images).argmax(axis=1) if target is None else target
         if not of_torch:
-            return occlusion(self.predict, images, target, crop_px=self.crop_px)
+            return occlusion(self.predict, images, target, self.crop_px)
         maps: Floats32 = getattr(import_module("mien.explanation.gradient"), method)(self.network, images, target)
         return maps
 
@@ -96,7 +96,7 @@ class Explainer:
         if not len(images):
             raise DataError("The check of a method needs at least one face.", code="no-face")
         maps = self.attribute(images, method=method)
-        gains = measure_faithfulness(self.predict, images, maps, crop_px=self.crop_px)
+        gains = measure_faithfulness(self.predict, images, maps, self.crop_px)
         correlation = None
         if self.network is not None:
             with needs_extra("report", "The check of a method"):
@@ -157,14 +157,14 @@ def mean_maps(maps: Floats32, targets: Sequence[int] | Ints) -> dict[int, Floats
 
 
 _BATCH_FACES = 16
+STEPS = 24
+"""Number of steps in which the pixels of a face change."""
 
 BLUR_PX = 5.0
 """Standard deviation of the Gaussian blur, in pixels of a 48 px face."""
 
 
-def measure_faithfulness(
-    predict: Predict, images: Pixels, maps: Floats32, *, crop_px: int | None = None, steps: int = 24, seed: int = 0
-) -> tuple[Estimate, Estimate]:
+def measure_faithfulness(predict: Predict, images: Pixels, maps: Floats32, crop_px: int) -> tuple[Estimate, Estimate]:
     """Measure deletion and insertion of maps (N, S, S) of the predicted classes; larger is more important.
 
     These are the measures of Petsiuk, Das & Saenko, RISE, BMVC 2018, section 4.2. Deletion blurs the pixels of the
@@ -176,18 +176,17 @@ def measure_faithfulness(
     map (deletion), and that of the map minus that of the moved map (insertion). Above 0 the maps are better.
 
     ``predict`` maps faces, uint8 (n, S, S[, 3]), to probabilities (n, C). ``crop_px`` is the side of the central square
-    that the model sees, ``steps`` the number of equal parts of the pixels. ``seed`` draws positions and breaks ties.
+    that the model sees; its pixels change in :data:`STEPS` equal parts.
     """
     side = images.shape[1]
-    crop = side if crop_px is None else crop_px
-    window = slice((side - crop) // 2, (side - crop) // 2 + crop)
+    window = slice((side - crop_px) // 2, (side - crop_px) // 2 + crop_px)
     chosen = predict(images).argmax(axis=1)
     blurred = gaussian_blur(images, BLUR_PX * side / 48)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
 
     def areas(ranks: Ints) -> tuple[Floats, Floats]:
-        deletion = removal_curves(predict, images, blurred, ranks, chosen, steps)
-        return area(deletion), area(removal_curves(predict, blurred, images, ranks, chosen, steps))
+        deletion = removal_curves(predict, images, blurred, ranks, chosen)
+        return area(deletion), area(removal_curves(predict, blurred, images, ranks, chosen))
 
     deletion, insertion = areas(pixel_ranks(maps, window, generator))
     random_deletion, random_insertion = areas(pixel_ranks(_moved_maps(maps, window, generator), window, generator))
@@ -206,7 +205,9 @@ def pixel_ranks(maps: Array, window: slice, generator: np.random.Generator) -> I
     return ranks
 
 
-def removal_curves(predict: Predict, before: Pixels, after: Pixels, ranks: Ints, targets: Ints, steps: int) -> Floats:
+def removal_curves(
+    predict: Predict, before: Pixels, after: Pixels, ranks: Ints, targets: Ints, steps: int = STEPS
+) -> Floats:
     """Compute each face's probability of its class while pixels change from ``before`` to ``after``, (N, steps + 1)."""
     limits = np.rint(np.linspace(0, ranks.max() + 1, steps + 1)).astype(np.int64)[:, None, None]
     curves = np.empty((len(before), steps + 1))
@@ -232,34 +233,24 @@ def _moved_maps(maps: Floats32, window: slice, generator: np.random.Generator) -
     return moved
 
 
-def occlusion(
-    predict: Predict,
-    images: Pixels,
-    targets: Ints,
-    *,
-    patch_px: int | None = None,
-    stride_px: int | None = None,
-    crop_px: int | None = None,
-) -> Floats32:
+def occlusion(predict: Predict, images: Pixels, targets: Ints, crop_px: int) -> Floats32:
     """Slide a patch of the face's mean colour over it. A pixel's value is the mean drop while covered.
 
-    Source: Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. The default
-    patch is a sixth of the crop: 8 px of FER2013's 48, about an eye. It moves by half of its side, at most by its side,
-    so that every pixel is covered. Images are uint8 (N, S, S[, 3]), targets int64 (N,), classes to explain. Returns
-    float32 (N, S, S), drop of the class's probability, -1..1; 0 outside the crop.
+    Source: Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. The patch is
+    a sixth of the crop: 8 px of FER2013's 48, about an eye. It moves by half of its side. Images are uint8 (N, S, S[,
+    3]), targets int64 (N,), classes to explain. Returns float32 (N, S, S), drop of the class's probability, -1..1; 0
+    outside the crop.
     """
     side = images.shape[1]
-    crop = side if crop_px is None else crop_px
-    patch_px = max(crop // 6, 1) if patch_px is None else patch_px
-    stride_px = max(patch_px // 2, 1) if stride_px is None else stride_px
+    patch_px = max(crop_px // 6, 1)
     maps = np.zeros(images.shape[:3], dtype=np.float32)
     whole = predict(images)
-    patches = patch_masks(side, patch_px, stride_px, crop)
+    patches = patch_masks(side, patch_px, max(patch_px // 2, 1), crop_px)
     times_covered = np.maximum(patches.sum(axis=0), 1)
     covered = patches if images.ndim == 3 else patches[..., None]
-    start = (side - crop) // 2
+    start = (side - crop_px) // 2
     for index, (face, target) in enumerate(zip(images, targets, strict=True)):
-        fill = np.rint(face[start : start + crop, start : start + crop].mean(axis=(0, 1))).astype(np.uint8)
+        fill = np.rint(face[start : start + crop_px, start : start + crop_px].mean(axis=(0, 1))).astype(np.uint8)
         drops = whole[index, target] - predict(np.where(covered, fill, face))[:, target]
         maps[index] = np.tensordot(drops, patches, axes=1) / times_covered
     return maps

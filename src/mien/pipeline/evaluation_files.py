@@ -112,7 +112,7 @@ def write_report(
     about["model"] = model_name or "not given"
     if run is not None:
         about["run"] = str(run.path)
-        if words := methods_text(run, {}, context.parameters):
+        if model is not None and (words := methods_text(run, {}, context.parameters)):
             about["training"] = words
     about |= {"averaging": predictions.note} if predictions.note else {}
     about |= metadata or {}
