@@ -104,6 +104,7 @@ def test_merged_classes_have_a_report_and_are_compared(tiny_run, faces, tmp_path
     data = replace(faces, labels=labels, classes=(*faces.classes, "contempt"))
     result = package.evaluate(tiny_run.path, data, classes=classes)
     result.write_report(tmp_path / "page")
+    assert "0 parameters" not in (tmp_path / "page" / "report.html").read_text(), "its model is left out"
     trained = np.array(data.classes)[data.labels[data.split == "train"]]
     expected = [np.isin(trained, group).sum() for group in parse_scheme(classes).groups.values()]
     for folder in ("page", "folder/report-validation"):
