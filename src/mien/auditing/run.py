@@ -1,9 +1,7 @@
 """The audit of a data set: copies, label errors, bad images, the label-noise ceiling."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -67,8 +65,10 @@ class AuditFindings:
 
 def find_copies(dataset: Dataset) -> NearCopies:
     """Find identical images and near-copies, which cross-validation keeps together; needs the extra ``audit``."""
+    from threadpoolctl import threadpool_limits
+
     images = _grey(dataset.images)
-    with _one_thread():
+    with threadpool_limits(1):  # more threads only slow down many small products
         with busy("counting copies"):
             identical = group_identical(images)
         return find_near_copies(images, identical)
@@ -78,20 +78,14 @@ def _grey(images: Pixels) -> Pixels:
     return images if images.ndim == 3 else convert(images, grey_stack, images.shape[1:3])
 
 
-def _one_thread() -> AbstractContextManager[Any]:
-    """Limit NumPy to one thread, since more threads only slow down many small products."""
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[Any] = threadpool_limits(1)
-    return limits
-
-
 def audit_faces(dataset: Dataset, copies: NearCopies, predictions: Predictions | None = None) -> AuditFindings:
     """Run all checks of an audit on all splits of a data set; without predictions, labels are not reviewed."""
+    from threadpoolctl import threadpool_limits
+
     if predictions is not None:
         dataset = _with_classes_of(predictions, dataset)
     groups = copies.groups
-    with _one_thread():
+    with threadpool_limits(1):
         images = _grey(dataset.images)
         few_tones, deviation = by_chunk(tones, images), contrast(images)
         review = None if predictions is None else _review_labels(dataset, predictions, groups)

@@ -204,12 +204,10 @@ def find_near_copies(images: Pixels, identical: Ints) -> NearCopies:
     _, representative = np.unique(identical, return_index=True)
     # Sort by number instead of position, so that the order of the files does not affect the result.
     kept = representative[contrast(images)[representative] >= MIN_CONTRAST]
-    if len(kept) < 2:
-        nothing = np.zeros(0, dtype=np.int64)
-        return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical), identical)
-    images = np.asarray(images)
-    descriptor = fit_descriptor(images, kept)
-    one, other = (kept[each] for each in candidate_pairs(descriptor.of(images, kept), descriptor))
+    images, one, other = np.asarray(images), kept[:0], kept[:0]
+    if len(kept) > 1:
+        descriptor = fit_descriptor(images, kept)
+        one, other = (kept[each] for each in candidate_pairs(descriptor.of(images, kept), descriptor))
     correlation = aligned_correlation(images, one, other)
     near = np.flatnonzero(correlation >= MIN_CORRELATION)
     first, second = np.minimum(one[near], other[near]), np.maximum(one[near], other[near])

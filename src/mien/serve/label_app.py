@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import Body, FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from PIL import Image
 from starlette.staticfiles import StaticFiles
 
@@ -19,7 +19,6 @@ from mien.serve.access import CheckOrigin
 from mien.serve.pages import HEADERS, AddHeaders
 
 PAGE = Path(__file__).parent / "label_page"
-SHOWN = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif"}  # by every browser; others are sent as PNG
 
 
 def create_label_app(
@@ -63,8 +62,6 @@ def create_label_app(
     def image(number: int) -> Response:
         if not (0 <= number < len(images) and (file := folder / images[number]).is_file()):
             return Response(status_code=404)
-        if file.suffix.lower() in SHOWN:
-            return FileResponse(file)
         return Response(encoded(Image.fromarray(upright_rgb(open_image(file)))), media_type="image/png")
 
     @app.exception_handler(MienError)
