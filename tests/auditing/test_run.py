@@ -12,7 +12,6 @@ from mien.base.errors import DataError
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.clean import Clean, apply_clean
 from mien.data.dataset import Dataset
-from mien.data.splits import split_groups
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.near_copies.finder import NearCopies
@@ -176,15 +175,6 @@ def test_ceilings_resample_whole_groups():
     assert found[0]
     for alone, thrice in zip(*found, strict=True):
         assert thrice == pytest.approx(alone, abs=0.02), "panels are drawn by sample, so only about"
-    # Each person, and each pair of copies, has one number.
-    faces = replace(people(1), columns={"group": np.arange(COUNT) // 3})
-    images = np.asarray(faces.images).copy()
-    images[4] = images[70]
-    faces = replace(faces, images=images)
-    copies = find_copies(faces)
-    groups = split_groups(faces.images, faces.groups, copies.groups)
-    assert all(len(set(groups[faces.groups == each])) == 1 for each in range(COUNT // 3))
-    assert (groups[4], len(set(groups))) == (groups[70], COUNT // 3 - 1)
-    chances = np.random.default_rng(1).dirichlet(np.ones(3), COUNT)
+    chances = np.random.default_rng(1).dirichlet(np.ones(3), len(faces))
     found = audit_faces(faces, copies, Predictions(faces.rows, faces.labels, chances, CLASSES, "out-of-fold", ""))
     np.testing.assert_array_equal(found.label_review.predictions.groups, faces.groups)

@@ -52,12 +52,14 @@ GOOD = [7] * 2304
 
 
 def test_skip_bad_lists_rows_of_pixels(table):
-    result = read_data(table(12, row_with([300, *GOOD[1:]]) + "\n"), ReadOptions(skip_bad=True))
-    assert (len(result.faces), [note.code for note in result.notes]) == (39, ["lines-empty"])
-    assert 10 not in result.faces.rows
-    ((name, reason),) = result.skipped
-    assert name == "fer2013.csv line 12"
-    assert reason.startswith("fer2013.csv line 12: pixel 300 is outside 0..255.")
+    path = table(12, row_with([300, *GOOD[1:]]) + "\n")
+    for cached in (False, True):
+        result = read_data(path, ReadOptions(skip_bad=True))
+        assert (result.cached, len(result.faces), [note.code for note in result.notes]) == (cached, 39, ["lines-empty"])
+        assert 10 not in result.faces.rows
+        ((name, reason),) = result.skipped
+        assert name == "fer2013.csv line 12"
+        assert reason.startswith("fer2013.csv line 12: pixel 300 is outside 0..255.")
     cut = read_data(table(41, row_with(GOOD)[:4000]), ReadOptions(skip_bad=True))
     assert (len(cut.faces), cut.notes, len(cut.skipped)) == (39, (), 1), "a download that broke off"
     for code, row in (("labels", row_with(GOOD, label=9)), ("split-unknown", row_with(GOOD, usage="Holdout"))):
