@@ -131,23 +131,19 @@ def merge_votes(
     ballots = {person: ballot for person, ballot in read.items() if ballot}
     if not ballots:
         raise DataError(f"{folder} contains no votes. Vote with: mien label FACES --name YOU", code="ballot")
-    counts = {image: np.zeros(len(classes), dtype=np.int64) for image in images}
-    within = {}
+    place = {image: at for at, image in enumerate(images)}
+    counts, within = np.zeros((len(images), len(classes)), dtype=np.int64), {}
     for person, ballot in ballots.items():
-        first, same = dict[str, str](), list[bool]()
-        for image, answer in ballot:
-            if image in first:
-                same.append(answer == first[image])
-            else:
-                first[image] = answer
-                counts[image][classes.index(answer)] += 1
-        if same:
-            within[person] = proportion(sum(same), len(same))
-    voted = {image: row for image, row in counts.items() if row.any()}
-    table = np.array(list(voted.values()))
+        first = dict(reversed(ballot))
+        for image, answer in first.items():
+            counts[place[image], classes.index(answer)] += 1
+        if repeats := len(ballot) - len(first):
+            same = sum(answer == first[image] for image, answer in ballot)
+            within[person] = proportion(same - len(first), repeats)
+    voted = counts.any(axis=1)
+    names, table = np.array(images)[voted].tolist(), counts[voted]
     share = table.max(axis=1) / table.sum(axis=1)
     clear = (share > CLEAR) & np.array([classes[at] not in NO_EXPRESSION for at in table.argmax(axis=1)])
-    names = list(voted)
     order = [names[at] for at in np.argsort(share, kind="stable") if share[at] <= CLEAR]
     written = folder / f"{MERGED}.csv"
     try:
