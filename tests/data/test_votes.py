@@ -1,7 +1,6 @@
 """Votes on their way through the data: columns of tables, subsets, balancing, FER+'s own file, and what is refused."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +12,9 @@ from mien.data.parquet import write_parquet
 from mien.data.read import ReadOptions, read_data
 from mien.data.synthetic import synthetic_faces
 from mien.data.votes import check_votes, read_ratings, vote_probabilities, votes_fingerprint, with_votes
-from support import FERPLUS_HEADER, raises, write_images
+from support import raises, write_fer2013, write_images
 
 FERPLUS = np.random.default_rng(0).integers(1, 5, (60, 10))
-USAGE = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 
 
 @pytest.fixture
@@ -37,18 +35,10 @@ def votes_for(faces: Dataset) -> np.ndarray:
     return votes
 
 
-def write_ferplus(path: Path, faces: Dataset, votes: np.ndarray) -> Path:
-    rows = zip(faces.split, faces.rows, votes.tolist(), strict=True)
-    lines = [f"{USAGE[split]},fer{row:07}.png,{','.join(map(str, counts))}" for split, row, counts in rows]
-    path.write_text("\n".join([FERPLUS_HEADER, *lines]) + "\n", encoding="utf-8")
-    return path
-
-
 def test_read_data_adds_votes_of_a_file(voted, plain, tmp_path):
     """Oracle: the votes that were written; seven and three an image. The file adds nothing to the fingerprint."""
-    data = tmp_path / "faces.parquet"
-    write_parquet(plain, data)
-    file = write_ferplus(tmp_path / "fer2013new.csv", plain, votes_for(plain))
+    write_fer2013(tmp_path, voted)
+    data, file = tmp_path / "fer2013.csv", tmp_path / "fer2013new.csv"
     for cached in (False, True):
         result = read_data(data, ReadOptions(votes=file))
         assert result.cached is cached
@@ -62,10 +52,11 @@ def test_with_votes_rejects_votes_on_other_images(tmp_path, plain, voted):
     for faces, counts, values in (
         (plain, np.roll(votes, 1, axis=1), ()),
         (plain.subset(np.arange(50)), votes[:50], ("50 rows", "row 50")),
-        (moved, votes, ("v.csv: row",)),
+        (moved, votes, ("fer2013new.csv: row",)),
     ):
+        write_fer2013(tmp_path, replace(faces, votes=counts, vote_classes=FERPLUS_CLASSES))
         with raises(DataError, "data-differs", *values):
-            with_votes(plain, write_ferplus(tmp_path / "v.csv", faces, counts))
+            with_votes(plain, tmp_path / "fer2013new.csv")
     # Other votes, another fingerprint; votes of the test split do not count.
     assert np.allclose(vote_probabilities(check_votes(voted))[:, FERPLUS_CLASSES.index("unknown")], 0.3)
     assert np.allclose(vote_probabilities(check_votes(voted)).sum(axis=1), 1)

@@ -139,12 +139,10 @@ def _conflicts_of_measured(dataset: Dataset, identical: Groups) -> Found:
 def _leaks(dataset: Dataset, identical: Groups, near: Groups) -> Found:
     train = np.flatnonzero(dataset.split == "train")
     measured = np.flatnonzero(dataset.split != "train")
-    first_of = _first_member(near, measured)
-    exact_of = _first_member(identical, measured)
+    near_of, exact_of = (_first_member(groups, measured) for groups in (near, identical))
     for index in train[np.isin(near[train], near[measured])].tolist():
-        exact = exact_of.get(int(identical[index]))
-        other = first_of[int(near[index])] if exact is None else exact
-        how = "a near-copy" if exact is None else "a copy"
+        exact, close = exact_of.get(int(identical[index])), near_of[int(near[index])]
+        other, how = (close, "a near-copy") if exact is None else (exact, "a copy")
         yield index, "leak", f"{how} of sample {dataset.rows[other]} of {dataset.split[other]}", None
 
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.base.arrays import Bools, Floats, Floats32, Pixels
-from mien.base.progress import slices
 from mien.data.clean import BLANK_BELOW
-from mien.near_copies.alignment import CHUNK, in_chunks
-from mien.near_copies.finder import MIN_CONTRAST, spectra
+from mien.near_copies.alignment import in_chunks
+from mien.near_copies.finder import MIN_CONTRAST, spectra, spectra_of
 
 FEW_TONES_BELOW = 0.7
 """Limit of :func:`tones`. On FER2013, 60 of 80 images below this limit are text, signs or drawings."""
@@ -94,7 +93,7 @@ def rarity(values: Floats) -> Floats:
 def _strangeness(images: Pixels) -> Floats:
     """Compute the squared Mahalanobis distance of local spectra from their mean, in the main directions."""
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:_SAMPLE])
-    sample = np.concatenate([spectra(images[chosen[part]]) for part in slices(len(chosen), CHUNK)]).astype(np.float64)
+    sample = spectra_of(images[chosen])
     mean = sample.mean(axis=0)
     variances, directions = np.linalg.eigh(np.cov(sample.T))
     kept = min(_DIRECTIONS, len(variances))

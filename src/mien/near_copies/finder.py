@@ -60,7 +60,7 @@ class Descriptor:
 def fit_descriptor(images: Pixels, usable: Ints) -> Descriptor:
     """Fit the descriptor to at least two of the ``usable`` images (indices), none of them blank."""
     sample = images[usable[np.random.default_rng(0).permutation(len(usable))[:SAMPLE]]]
-    plain = _spectra_of(sample)
+    plain = spectra_of(sample)
     copied, changes = _changes(sample, plain)
     fitted = max(2, 3 * len(sample) // 4)
     to_fit = changes[copied < fitted]
@@ -133,7 +133,7 @@ def _changes(sample: Pixels, plain: Floats) -> tuple[Ints, Floats]:
         mine = np.flatnonzero((np.arange(len(sample)) + number) % len(disturbances) < _COPIES)
         if len(mine):
             images_shown.append(mine)
-            changes.append(_spectra_of(disturb(sample[mine])) - plain[mine])
+            changes.append(spectra_of(disturb(sample[mine])) - plain[mine])
     return np.concatenate(images_shown), np.concatenate(changes)
 
 
@@ -152,7 +152,8 @@ def _disturbances(side: int) -> list[Callable[[Pixels], Floats32]]:
     return [*found, *lighter]
 
 
-def _spectra_of(images: npt.NDArray[np.generic]) -> Floats:
+def spectra_of(images: npt.NDArray[np.generic]) -> Floats:
+    """Compute :func:`spectra` in chunks: float64 (N, F)."""
     return in_chunks(lambda part: spectra(images[part]), len(images), "describing images").astype(np.float64)
 
 
