@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,15 +53,6 @@ def metadata_files(folder: Path) -> list[tuple[str, Path]]:
     return []
 
 
-def tree_state(folder: Path) -> Iterator[str]:
-    """Yield path, size and times of each file for the cache's key. Takes about 3 µs per file."""
-    class_folders, left_out = _tree(folder)
-    yield from map(str, left_out)
-    for each in class_folders:
-        yield str(each.path)
-        yield from (file_state(entry.path) for entry in _files(each.path))
-
-
 def file_state(path: str | os.PathLike[str]) -> str:
     """Describe a file for the cache's key; a missing one, such as a broken link, gives its error when it is read."""
     try:
@@ -87,7 +78,7 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
         reason = "is beside class folders" if path.is_file() else reason
         notes.append(Notice(f"{_relative(path, folder)} {reason} and was left out.", code="files-skipped"))
     for each in class_folders:
-        entries = _files(each.path)
+        entries = [entry for entry in walk(each.path) if entry.name not in _SYSTEM_FILES]
         inside = [(entry.path, each) for entry in entries if is_image_name(entry.name)]
         others += [entry.path for entry in entries if not is_image_name(entry.name)]
         if not inside:
@@ -144,7 +135,7 @@ def _tree(folder: Path) -> tuple[list[ClassFolder], list[Path]]:
         ]
         return classes, [*(each for each in below if each not in split_folders), *images]
     if not below:
-        count = sum(is_image_name(entry.name) for entry in _files(root))
+        count = sum(is_image_name(entry.name) for entry in walk(root))
         words = f"{folder} has {count:,} images but no class folders such as {folder.name}/happy, no CSV or parquet."
         raise DataError(words, code="data-unknown")
     _check_classes(folder, below)
@@ -207,10 +198,6 @@ def subfolders(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if is_folder(entry) and not is_system_folder(entry.name)]
     return [folder / name for name in sorted(names)]
-
-
-def _files(folder: Path) -> list[os.DirEntry[str]]:
-    return [entry for entry in walk(folder) if entry.name not in _SYSTEM_FILES]
 
 
 def _official_splits(files: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from PIL import Image
 from mien.base.arrays import Array
 from mien.base.errors import DataError, needs_extra
 from mien.base.files import plain, refuse_pointer, whole_file
-from mien.base.images import encoded
+from mien.base.images import encoded, walk
 from mien.base.progress import track
 from mien.data.csv_file import find_column
 from mien.data.dataset import Dataset
@@ -39,11 +39,7 @@ def parquet_files(path: Path) -> list[Path]:
     """Return ``path`` itself, or all parquet files below the folder by name."""
     if path.is_file():
         return [path]
-    return sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() == ".parquet" and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+    return [Path(entry.path) for entry in walk(path) if entry.name.lower().endswith(".parquet")]
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Table:

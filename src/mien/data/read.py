@@ -29,6 +29,7 @@ import numpy as np
 
 from mien.base.errors import DataError, Notice
 from mien.base.files import cache_folder, expand_home, refuse_pointer
+from mien.base.images import walk
 from mien.data import folders
 from mien.data.clean import Clean, apply_clean, read_clean
 from mien.data.csv_file import CSV_SUFFIXES
@@ -64,7 +65,9 @@ _METADATA = DataShape(
     read_metadata,
     lambda path: chain.from_iterable(_PATH_CSV.state(file) for _, file in folders.metadata_files(path)),
 )
-_FOLDERS = DataShape("class folders", folders.read_folders, folders.tree_state)
+_FOLDERS = DataShape(
+    "class folders", folders.read_folders, lambda path: (folders.file_state(entry.path) for entry in walk(path))
+)
 _PARQUET = DataShape("parquet", read_parquet, lambda path: map(folders.file_state, parquet_files(path)))
 
 
