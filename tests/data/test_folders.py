@@ -9,7 +9,7 @@ from PIL import Image
 
 from mien.api.inputs import read
 from mien.base.errors import DataError
-from mien.base.images import image_files, open_image
+from mien.base.images import find_images, image_files, open_image
 from mien.base.labels import parse_map
 from mien.base.preprocess import grey_square
 from mien.data.read import ReadOptions, dataset_info, read_data
@@ -239,13 +239,15 @@ def test_read_folders_reads_subfolders_and_own_classes(tmp_path):
     assert read_data(tmp_path / "own").faces.classes == ("bored", "contest", "tested positive")
 
 
-def test_read_folders_ignores_folders_of_a_nas(tmp_path):
+def test_read_folders_ignores_folders_of_a_nas(tmp_path, monkeypatch):
     """Its thumbnails and what was deleted, beside the classes and within one."""
     write(tmp_path, "happy", "sad", "happy/@eaDir/0.png", "@eaDir", "#recycle/angry", "$RECYCLE.BIN")
     faces = read_data(tmp_path).faces
     assert (faces.classes, len(faces), len(image_files(tmp_path))) == (("happy", "sad"), 8, 8)
     Image.fromarray(NOISE.integers(0, 256, (48, 48), dtype=np.uint8)).save(tmp_path / "sad" / "b.jfif", "JPEG")
     assert len(image_files(tmp_path)) == len(read_data(tmp_path).faces) == 9
+    monkeypatch.chdir(tmp_path)
+    assert find_images(["."])[0] == [str(file.relative_to(tmp_path)) for file in image_files(tmp_path)]
 
 
 def test_read_data_matches_both_forms_of_unicode(tmp_path):

@@ -299,7 +299,7 @@ def find_images(
 def _images_and_unread(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
     # A link without a target is an image that cannot be read. Opening a pipe could wait forever.
     found = [
-        entry.path
+        str(Path(entry.path))  # "a.png" of ".", not "./a.png"
         for entry in walk(Path(folder))
         if entry.name.lower().endswith(IMAGE_SUFFIXES + UNREAD_SUFFIXES)
         and (entry.is_file(follow_symlinks=False) or os.path.isfile(entry) or not os.path.exists(entry))  # noqa: PTH110, PTH113 - Path's may raise

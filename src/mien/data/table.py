@@ -50,11 +50,6 @@ class ReadOptions:
         if not (isinstance(names, Mapping) and all(isinstance(each, str) for pair in names.items() for each in pair)):
             raise DataError(f"class_map must be a dict of names; found {names!r:.80}.", code="label-scheme")
 
-    @property
-    def forms(self) -> tuple[tuple[int, int], ...]:
-        """Size and channels of the squares to make of each image: as requested, then as for the fingerprint."""
-        return tuple(dict.fromkeys([(self.size_px, self.channels), (FINGERPRINT_PX, 1)]))
-
 
 @dataclass(frozen=True)
 class Table:
@@ -174,10 +169,10 @@ def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
             rows = own.astype(np.int64)
         else:
             columns["row_"] = own
-    items = zip(table.locations, table.images, strict=True)
-    images, kept, bad = decode_images(
-        items, len(names), options.forms, f"reading {table.path.name}", skip_bad=options.skip_bad
-    )
+    items, reading = zip(table.locations, table.images, strict=True), f"reading {table.path.name}"
+    # Size and channels of each image's squares: as requested, then as for the fingerprint.
+    forms = list(dict.fromkeys([(options.size_px, options.channels), (FINGERPRINT_PX, 1)]))
+    images, kept, bad = decode_images(items, len(names), forms, reading, skip_bad=options.skip_bad)
     if options.channels == 3 and len(kept):
         coloured = sum(bool((image[..., :1] != image[..., 1:]).any()) for image in images[0])
         if not coloured:
