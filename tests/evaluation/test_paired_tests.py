@@ -15,21 +15,14 @@ from mien.base.errors import DataError
 from mien.evaluation.paired_tests import bootstrap_p_value, match_samples, mcnemar_test, shared_samples
 from mien.evaluation.predictions import Predictions
 from mien.reporting.comparison import compare_predictions
-from support import raises
+from support import make_predictions, raises
 
 
 def make_pair(seed: int = 0, rows: int = 200, classes: int = 4, skill: tuple[float, float] = (1.0, 1.5)):
-    generator = np.random.default_rng(seed)
-    labels, shared = generator.integers(0, classes, rows), generator.normal(size=(rows, classes))
-    made = []
-    for each in skill:
-        logits = shared + 0.5 * generator.normal(size=(rows, classes))
-        logits[np.arange(rows), labels] += each
-        probabilities = np.exp(logits)
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
-        names = tuple(f"class {index}" for index in range(classes))
-        made.append(Predictions(np.arange(rows) + 50, labels, probabilities, names, "test", "sha256:0"))
-    return made
+    """Predictions of two models, of which the second has more skill."""
+    labels, names = np.random.default_rng(seed).integers(0, classes, rows), [f"class {n}" for n in range(classes)]
+    given = (labels, names, np.arange(rows) + 50, "test", "sha256:0")
+    return [make_predictions(*given, seed=10 * seed + at, skill=each) for at, each in enumerate(skill)]
 
 
 def figures(predictions, rows):
@@ -108,7 +101,7 @@ def test_bootstrap_p_values_are_bounded_by_resamples_and_units():
 
 def test_a_recalls_p_value_uses_the_samples_of_the_class():
     """Oracle: scipy's binomial test on the rows of a class that one gets and the other does not."""
-    first, second = make_pair(6)
+    first, second = make_pair(6, rows=150)
     right = [each.probabilities.argmax(axis=1) == each.labels for each in (first, second)]
     found = compare_predictions(first, second, resamples=20)
     for label, each in enumerate(found.recall):

@@ -140,18 +140,15 @@ def find_robustness(
     if predictions.split == "test":
         return Notice("Robustness section skipped: only mien evaluate uses the test split.", code="robustness-skipped")
     nothing = NOT_MEASURED
-    for place in folders:
-        file = place / NAME if place.is_dir() else place
-        if not file.is_file():
-            continue
-        measured = read_robustness(file)
-        prints = {measured.data_fingerprint, predictions.data_fingerprint} - {""}
-        other_model = model_name is not None and _place(measured.model) != _place(model_name)
-        if measured.split != predictions.split or len(prints) > 1 or other_model:
+    for file in (place / NAME if place.is_dir() else place for place in folders):
+        if file.is_file():
+            measured = read_robustness(file)
+            prints = {measured.data_fingerprint, predictions.data_fingerprint} - {""}
+            same_model = model_name is None or _place(measured.model) == _place(model_name)
+            if measured.split == predictions.split and len(prints) <= 1 and same_model:
+                return measured
             words = f"{file} skipped: it is for {measured.description}, not for the data or the model of this report."
             nothing = Notice(words, code="robustness-skipped")
-            continue
-        return measured
     return nothing
 
 

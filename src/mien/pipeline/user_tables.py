@@ -76,7 +76,7 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
     uses_files = id_at is None or (not is_own and max(by_files, default=-1) >= 0)
     key_at = int((file_at if uses_files else id_at) or 0)
     line_of: dict[int, int] = {}
-    values, answers, other = [], [], 0
+    indices, values, other = list[int](), list[Floats](), 0
     for (line, fields), index, of_file in zip(rows, by_files if uses_files else by_ids, by_files, strict=True):
         key, place = fields[key_at].strip(), f"{path.name} line {line}"
         if index < 0:
@@ -92,27 +92,24 @@ def read_predictions_csv(path: Path, dataset: Dataset, split: str) -> ClaimedPre
         line_of[index] = line
         if label_at is not None and not is_missing(fields[label_at]):
             other += _class_index(fields[label_at], dataset.classes, place) != chosen.labels[index]
-        if answer_at is not None:
-            answers.append(_class_index(fields[answer_at], dataset.classes, place, or_none=True))
-        elif column_of is not None:
-            values.append(_numbers(fields, column_of, place))
-    if not line_of:
-        raise DataError(f"{path.name} has a header but no rows.", code="predictions")
-    indices, probabilities = np.array(list(line_of)), np.array(values)
-    kept = np.array(answers, dtype=np.int64) >= 0
-    without = int((~kept).sum())
-    if answers:
-        if not kept.any():
-            raise DataError(f"{path.name} has no class of the data in any row.", code="predictions")
-        indices, probabilities = indices[kept], np.eye(len(dataset.classes))[np.array(answers)[kept]]
-    else:
-        totals = probabilities.sum(axis=1, keepdims=True)
-        # Two decimals of each class are precise enough; Predictions refuses what is left.
-        probabilities /= np.where(abs(totals - 1) <= 0.005 * len(dataset.classes), totals, 1)
-    matched = chosen.subset(indices)
+        if answer_at is None:
+            values.append(_numbers(fields, column_of or (), place))
+        elif (answer := _class_index(fields[answer_at], dataset.classes, place, or_none=True)) >= 0:
+            values.append(np.eye(len(dataset.classes))[answer])
+        else:
+            continue
+        indices.append(index)
+    if not indices:
+        what = "no class of the data in any row" if line_of else "a header but no rows"
+        raise DataError(f"{path.name} has {what}.", code="predictions")
+    probabilities = np.array(values)
+    totals = probabilities.sum(axis=1, keepdims=True)
+    # Two decimals of each class are precise enough; Predictions refuses what is left.
+    probabilities /= np.where(abs(totals - 1) <= 0.005 * len(dataset.classes), totals, 1)
+    matched = chosen.subset(np.array(indices))
     fingerprint = dataset.fingerprint_for_predictions(split)
     predictions = Predictions(matched.rows, matched.labels, probabilities, dataset.classes, split, fingerprint)
-    return ClaimedPredictions(predictions, without, None if label_at is None else int(other))
+    return ClaimedPredictions(predictions, len(line_of) - len(indices), None if label_at is None else int(other))
 
 
 def _columns_error(path: Path, names: Sequence[str], wanted: str) -> DataError:
