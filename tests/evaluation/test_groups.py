@@ -28,21 +28,15 @@ from mien.evaluation.predictions import Predictions, read_predictions, write_pre
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import measure_robustness, read_robustness, write_robustness
 from mien.reporting.comparison import compare_predictions
-from support import raises
+from support import make_predictions, raises
 
 COUNT = 90
 GROUPS = np.arange(COUNT).repeat(3)
 LABELS = np.arange(COUNT) % 3
 
 
-def predictions(seed=0, classes=3):
-    logits = 2 * np.random.default_rng(seed).normal(size=(COUNT, classes))
-    logits[np.arange(COUNT), LABELS % classes] += 1.5
-    raised = np.exp(logits)
-    return raised / raised.sum(axis=1, keepdims=True)
-
-
-TWO = [Predictions(np.arange(COUNT), LABELS, predictions(seed), (*"abc",), "test", "") for seed in (0, 1)]
+TWO = [make_predictions(LABELS, "abc", split="test", seed=seed) for seed in (0, 1)]
+CHANCES = TWO[0].probabilities
 
 
 def thrice(values):
@@ -102,12 +96,12 @@ def test_comparisons_curves_and_calibration_resample_whole_groups():
     for name in ("statistic", "p_value"):
         same(found["mcnemar"][name], alone["mcnemar"][name])
     assert found["mcnemar"]["method"] == f"{alone['mcnemar']['method']} over groups"
-    alone = roc_curves(LABELS, predictions(), 50).to_dict()
-    same(roc_curves(thrice(LABELS), thrice(predictions()), 50, groups=GROUPS).to_dict(), alone)
-    alone = calibrate(LABELS, predictions(), resamples=50)
-    found = calibrate(thrice(LABELS), thrice(predictions()), GROUPS, resamples=50)
+    alone = roc_curves(LABELS, CHANCES, 50).to_dict()
+    same(roc_curves(thrice(LABELS), thrice(CHANCES), 50, groups=GROUPS).to_dict(), alone)
+    alone = calibrate(LABELS, CHANCES, resamples=50)
+    found = calibrate(thrice(LABELS), thrice(CHANCES), GROUPS, resamples=50)
     same(found.to_dict(), alone.to_dict())
-    flattering = calibrate(thrice(LABELS), thrice(predictions()), copies=GROUPS, resamples=50)
+    flattering = calibrate(thrice(LABELS), thrice(CHANCES), copies=GROUPS, resamples=50)
     assert flattering.fold_temperatures == pytest.approx(found.fold_temperatures)
     assert width(flattering.after.brier) < 0.75 * width(found.after.brier)
 
@@ -118,8 +112,8 @@ def test_resamples_of_one_group_give_no_interval():
     found, compared = evaluate_predictions(pair[0]), compare_predictions(*pair)
     assert (found.accuracy.low, found.accuracy.high) == pytest.approx(wilson_interval(pair[0].accuracy, 1))
     repeated = compare_repeats(*(resample([each], ["precision.a"]) * 2 for each in pair))[0]
-    area = roc_curves(LABELS, predictions(), 9, pair[0].groups).macro.area
-    known = (calibrate(LABELS, predictions(), pair[0].groups).before.brier, area)
+    area = roc_curves(LABELS, CHANCES, 9, pair[0].groups).macro.area
+    known = (calibrate(LABELS, CHANCES, pair[0].groups).before.brier, area)
     for each in (found.log_loss, found.macro_f1, *known, compared.accuracy.difference, repeated.difference):
         assert (math.isnan(each.value), math.isnan(each.low), math.isnan(each.high)) == (False, True, True)
     assert np.isnan([compared.macro_f1.p_value, compared.log_loss.p_value, repeated.p_value]).all()
