@@ -155,11 +155,8 @@ def test_page_states_split_sizes_of_the_training_data_alone(tiny_run, is_trainin
 
 
 def test_comparison_table_has_keys_independent_of_names():
-    # Two classifiers of 30 rows of three classes, of which the third has none.
-    made = []
-    for seed in (0, 1):
-        probabilities = np.random.default_rng(seed).dirichlet(np.ones(3), 30)
-        made.append(Predictions(np.arange(30), np.arange(30) % 2, probabilities, ("a", "b", "c"), "validation", ""))
+    # The third class has no samples.
+    made = [make_predictions(np.arange(30) % 2, "abc", seed=seed) for seed in (0, 1)]
     pair = compare_predictions(*made, resamples=20, names=("one", "value"))
     line = json.loads(comparison_table(pair).to_json())[0]
     assert list(line) == ["metric", "first", "second", "difference", "p"]
@@ -191,8 +188,7 @@ NASTY = "<img src=//x.org onerror=y()>"
 def test_page_escapes_names_and_loads_nothing(faces, tmp_path):
     chosen = faces.of_split("validation")
     names = (NASTY, *faces.classes[1:])
-    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(chosen))
-    predictions = Predictions(chosen.rows, chosen.labels, probabilities, names, "validation", "")
+    predictions = make_predictions(chosen.labels, names, chosen.rows)
     page = write_report(tmp_path, predictions, metadata={"model": NASTY}).page
     text = page.read_text(encoding="utf-8")
     read = HtmlPage(text)
