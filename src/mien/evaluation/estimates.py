@@ -34,7 +34,7 @@ def evaluate_predictions(
     groups, whole groups are drawn, because samples of one person are not independent.
     """
     confusion = metrics.confusion_matrix(predictions.labels, predictions.predicted, len(predictions.classes))
-    counts = metrics.support(confusion)
+    counts = confusion.sum(axis=-1)
     columns = [measure(confusion) for measure in (metrics.precision, metrics.recall, metrics.f1)]
     per_class = np.stack([*columns, metrics.roc_auc(predictions.labels, predictions.probabilities)])
     macro, weighted = (over(per_class, counts).tolist() for over in (metrics.macro_average, metrics.weighted_average))

@@ -41,11 +41,6 @@ def accuracy(confusion: Array) -> Floats:
     return divide(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
 
 
-def support(confusion: Array) -> Array:
-    """Count the rows of each true class. (..., C, C) -> (..., C)."""
-    return np.asarray(confusion.sum(axis=-1))
-
-
 def precision(confusion: Array) -> Floats:
     """Compute precision of each class: TP / (TP + FP). (..., C, C) -> (..., C).
 
@@ -56,12 +51,12 @@ def precision(confusion: Array) -> Floats:
 
 def recall(confusion: Array) -> Floats:
     """Compute recall of each class: TP / (TP + FN). (..., C, C) -> (..., C); NaN for a class without rows."""
-    return divide(_diagonal(confusion), support(confusion))
+    return divide(_diagonal(confusion), confusion.sum(axis=-1))
 
 
 def f1(confusion: Array) -> Floats:
     """Compute the mean of precision and recall: 2 TP / (2 TP + FP + FN). (..., C, C) -> (..., C); NaN without rows."""
-    rows = support(confusion)
+    rows = confusion.sum(axis=-1)
     return np.where(rows > 0, divide(2.0 * _diagonal(confusion), rows + confusion.sum(axis=-2), undefined=0.0), np.nan)
 
 

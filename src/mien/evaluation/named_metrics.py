@@ -44,7 +44,7 @@ class WeightedSplit:
     def macro(self, per_class: Floats) -> Floats:
         """Average over classes; NaN if a class has samples but weight 0, because that would be another metric."""
         present = np.bincount(self.predictions.labels, minlength=len(self.predictions.classes)) > 0
-        support = metrics.support(self.confusion)
+        support = self.confusion.sum(axis=-1)
         return np.where((present & (support == 0)).any(axis=-1), np.nan, metrics.macro_average(per_class, support))
 
     @staticmethod

@@ -236,7 +236,7 @@ class LabelHead(Head):
         """See :class:`Head`."""
         labels = validation.labels
         confusion = metrics.confusion_matrix(labels, values.argmax(1), len(validation.classes))
-        rows = metrics.support(confusion)
+        rows = confusion.sum(axis=-1)
         return {
             "validation_loss": metrics.log_loss(labels, values),
             "validation_accuracy": float(metrics.accuracy(confusion)),
