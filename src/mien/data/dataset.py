@@ -253,8 +253,11 @@ class Dataset:
             raise DataError(f"There is no split '{split}'." + nearest(split, (*SPLITS, ALL)), code="split-unknown")
         chosen = self.split == split
         if not chosen.any():
-            words = f"The data has no '{split}' split; it has: {', '.join(self.counts_by_split())}. Name its faces by "
-            raise DataError(f"{words}a folder {split}/, or '{split}' in a column 'split'.", code="split-missing")
+            how = f"Name its faces by a folder {split}/, or '{split}' in a column 'split'."
+            if split == "validation":
+                how = "Part of train becomes it where a class has two different images."
+            words = f"The data has no '{split}' split; it has: {', '.join(self.counts_by_split()) or 'none'}. {how}"
+            raise DataError(words, code="split-missing")
         return self.subset(chosen)
 
     def with_scheme(self, scheme: LabelScheme | None) -> "Dataset":

@@ -76,13 +76,13 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
     for path in (path for path in left_out if not is_image_name(path.name)):
         reason = "has no class folders" if canonical_split(path.name) else "is not in a split folder"
         reason = "is beside class folders" if path.is_file() else reason
-        notes.append(Notice(f"{_relative(path, folder)} {reason} and was left out.", code="files-skipped"))
+        notes.append(Notice(f"{path.relative_to(folder).as_posix()} {reason} and was left out.", code="files-skipped"))
     for each in class_folders:
         entries = [entry for entry in walk(each.path) if entry.name not in _SYSTEM_FILES]
         inside = [(entry.path, each) for entry in entries if is_image_name(entry.name)]
         others += [entry.path for entry in entries if not is_image_name(entry.name)]
         if not inside:
-            words = f"The class folder {_relative(each.path, folder)} has no images and was left out."
+            words = f"The class folder {each.path.relative_to(folder).as_posix()} has no images and was left out."
             notes.append(Notice(words, code="files-skipped"))
         images += inside
     others.sort(key=lambda file: not file.lower().endswith(UNREAD_SUFFIXES))
@@ -99,7 +99,7 @@ def read_folders(folder: Path, options: ReadOptions) -> Table:
             notes.append(Notice(f"{what} were left out: {len(names):,}, e.g. {names[0]}.{more}", code="files-skipped"))
     files = [file for file, _ in images]
     below = [Path(file).parent.relative_to(of.path).parts for file, of in images]
-    sources = [plain(_relative(Path(file), folder)) for file in files]
+    sources = [plain(Path(file).relative_to(folder).as_posix()) for file in files]
     # folder1 is the folder below the class, folder2 the path of two, ...
     columns: dict[str, Array] = {
         f"folder{level}": np.array([plain("/".join(each[:level])) if len(each) >= level else "" for each in below])
@@ -204,7 +204,3 @@ def _official_splits(files: list[str]) -> list[str]:
     """Return FER2013's name of each file's split; empty unless all files are named that way."""
     words = [match[1] for match in [_OFFICIAL_NAME.match(Path(file).name) for file in files] if match is not None]
     return words if len(words) == len(files) and is_official(words) else []
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
