@@ -19,7 +19,7 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 33_157,
+    "lines of src/mien": 33_156,
     "files of src/mien": 162,
     "lines of tests": 23_490,
     "lines of code in src/mien, without docstrings, comments and blank lines": 22_130,
