@@ -62,10 +62,8 @@ def has_copy(groups: Groups) -> Bools:
 
 def in_conflict(groups: Groups, labels: Ints) -> Bools:
     """Return whether a sample of the same group has another label. int64 (N,), int64 (N,) -> bool (N,)."""
-    if not len(groups):
-        return np.zeros(0, dtype=np.bool_)
     _, number = np.unique(groups, return_inverse=True)
-    classes = int(labels.max()) + 1
+    classes = int(labels.max(initial=0)) + 1
     return np.asarray(np.bincount(np.unique(number * classes + labels) // classes)[number] > 1)
 
 
