@@ -4,12 +4,10 @@ Usage: python make_report.py FOLDER
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
-from mien.api.inputs import read
-from mien.api.report import ReportInputs, write_report
+from mien.api.report import report
 from mien.base.labels import EXPRESSIONS
 from mien.data.dataset import Dataset
 from mien.data.synthetic import render_faces
@@ -21,5 +19,5 @@ faces = Dataset.from_arrays(render_faces(labels, seed=0), labels, EXPRESSIONS, s
 logits = np.random.default_rng(0).normal(size=(len(labels), len(EXPRESSIONS))) + 1.5 * np.eye(len(EXPRESSIONS))[labels]
 probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 predictions = Predictions(faces.rows, faces.labels, probabilities, faces.classes, "validation", "")
-written = write_report(Path(sys.argv[1]), ReportInputs(predictions, "made up"), read(faces, 48))
+written = report(predictions, faces, out=sys.argv[1])
 sys.stdout.write(f"{written.page}\n")
