@@ -15,7 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 from mien.base.labels import FERPLUS_CLASSES
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
-from mien.evaluation.metrics import majority, majority_predictions, sample_cross_entropies
+from mien.evaluation.metrics import sample_cross_entropies
 from mien.evaluation.predictions import read_predictions, write_predictions
 from mien.evaluation.robustness import CORRUPTIONS
 from mien.inference.onnx_classifier import augmented_views, mean_over_views
@@ -188,15 +188,8 @@ def test_evaluate_measures_votes(mien, voted_run, folder, tmp_path, votes, faces
     stored = read_predictions(tmp_path / "out" / "predictions_validation.npz").votes
     assert stored.output == "perceived"
     assert np.array_equal(stored.counts, votes[faces.split == "validation"])
-    truth = majority(stored.counts, FERPLUS_CLASSES)
-    hits = majority_predictions(stored.probabilities, FERPLUS_CLASSES)[truth >= 0] == truth[truth >= 0]
-    own, label = found["majority"]
-    assert own["output"] == "perceived"
-    assert found["with_majority"] == own["evaluation"]["samples"] == (truth >= 0).sum()
-    assert own["evaluation"]["headline"]["accuracy"]["value"] == pytest.approx(hits.mean())
-    assert label["output"] == "label (baseline)"
-    assert [part["value"] for part in own["subsets"]] == [part["value"] for part in label["subsets"]]
-    assert own["subsets"][0]["count"] == found["with_majority"]
+    assert [each["output"] for each in found["majority"]] == ["perceived", "label (baseline)"]
+    assert found["majority"][0]["subsets"][0]["count"] == found["with_majority"]
     distance = sample_cross_entropies(stored.distributions, stored.probabilities).mean()
     assert found["distribution"]["cross_entropy"]["value"] == pytest.approx(distance)
     assert f"{distance:.3f}" in (tmp_path / "out" / "report.html").read_text().partition('id="votes"')[2]

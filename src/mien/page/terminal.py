@@ -29,16 +29,6 @@ MAX_UNSCROLLED_CLASSES = 7
 """A narrow screen shows at most so many classes without scrolling."""
 
 
-ANSWER_METRICS: dict[str, tuple[str, str]] = {
-    "right": ("Right", "answers that are the true class"),
-    "wrong": ("Wrong", "other answers"),
-    "unsure": ("Unsure", "no answer: the probability is below the model's limit"),
-    "balanced_accuracy": ("Balanced accuracy", "mean recall over classes"),
-    "calibration_error": ("Calibration error", "gap between the shown probability and the fraction of right answers"),
-}
-"""Name and meaning of the headline metrics of :class:`AnswerEvaluation`."""
-
-
 def answer_words(answer: results.AnswerEvaluation) -> str:
     """Describe which output gives the answer, and which truth it is compared with."""
     output = f"the output '{answer.output}'" if answer.output else "the most probable class"
@@ -48,12 +38,16 @@ def answer_words(answer: results.AnswerEvaluation) -> str:
 
 def answer_cells(answer: results.AnswerEvaluation) -> list[tuple[str, Cell, str]]:
     """Return name, value and meaning of each headline metric and of the largest class."""
-    cells = [
-        (name, Cell(getattr(answer, key), "decimal" if key == "calibration_error" else "percent"), text)
-        for key, (name, text) in ANSWER_METRICS.items()
-    ]
+    gap = "gap between the shown probability and the fraction of right answers"
     always = f"right if the answer were always {answer.largest_class}"
-    return [*cells, (f"Largest class: {answer.largest_class}", Cell(answer.largest_share, "percent"), always)]
+    return [
+        ("Right", Cell(answer.right, "percent"), "answers that are the true class"),
+        ("Wrong", Cell(answer.wrong, "percent"), "other answers"),
+        ("Unsure", Cell(answer.unsure, "percent"), "no answer: the probability is below the model's limit"),
+        ("Balanced accuracy", Cell(answer.balanced_accuracy, "percent"), "mean recall over classes"),
+        ("Calibration error", Cell(answer.calibration_error, "decimal"), gap),
+        (f"Largest class: {answer.largest_class}", Cell(answer.largest_share, "percent"), always),
+    ]
 
 
 def answer_table(answer: results.AnswerEvaluation) -> Table:

@@ -202,13 +202,16 @@ def show_attention(context: ReportContext, explainer: Explainer, notice: Notice 
     chosen = np.sort(np.random.default_rng(0).choice(len(images), min(CHECKED_FACES, len(images)), replace=False))
     methods = track(explainer.methods, total=len(explainer.methods), what="checking maps", unit="methods")
     checks = [explainer.check(images[chosen], method) for method in methods]
+    rows = [(of.method, of.verdict, of.deletion_gain, of.insertion_gain, of.rank_correlation) for of in checks]
+    numbers = ("deletion gain", "insertion gain", "rank correlation")
+    columns = (*columns_of({"method": "text", "verdict": "text"}), *(Column(name, "signed") for name in numbers))
     blocks: tuple[Block, ...] = (
         Text(
             "The maps show which pixels support the predicted class. A map can mislead: the table shows which methods "
             "pass the checks on this model. Each map has its own scale: its brightest place supports the class most."
         ),
         *(() if notice is None else (Text(notice),)),
-        _checks_table(checks),
+        Table("explanation-checks", columns, rows, "Checks of the saliency methods."),
         Text(
             f"Deletion: the most important pixels are blurred first. Insertion: they are restored first. The gain is "
             f"measured against the same maps at a random position. Rank correlation: with maps of the network after "
@@ -222,13 +225,6 @@ def show_attention(context: ReportContext, explainer: Explainer, notice: Notice 
         _gallery(context, images, explainer),
     )
     return Section("attention", "Attention maps", blocks)
-
-
-def _checks_table(checks: list[MapCheck]) -> Table:
-    rows = [(of.method, of.verdict, of.deletion_gain, of.insertion_gain, of.rank_correlation) for of in checks]
-    texts, numbers = ("method", "verdict"), ("deletion gain", "insertion gain", "rank correlation")
-    columns = (*columns_of(dict.fromkeys(texts, "text")), *columns_of(dict.fromkeys(numbers, "signed")))
-    return Table("explanation-checks", columns, rows, "Checks of the saliency methods.")
 
 
 def _mean_maps(context: ReportContext, predicted: Ints, checks: list[MapCheck]) -> CaptionedChart:
