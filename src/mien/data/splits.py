@@ -106,8 +106,7 @@ def split_groups(images: Pixels, groups: Array | None, copies: Ints | None = Non
 
 def _find(images: Pixels) -> Ints:
     images = np.asarray(images)  # indexing a memory map is slower than indexing an array
-    identical = group_identical(images)
-    return identical if len(images) < 2 else find_near_copies(images, identical).groups
+    return find_near_copies(images, group_identical(images)).groups
 
 
 def _small(images: Pixels) -> Pixels:
