@@ -15,7 +15,7 @@ from mien.evaluation.named_metrics import Resampled
 from mien.evaluation.paired_tests import RepeatedDifference, Spread, holm, spread
 from mien.evaluation.predictions import VotePredictions
 from mien.evaluation.results import Estimate
-from mien.page.wording import Cell, metric_format, shown, spread_text
+from mien.page.wording import Cell, metric_format, shown
 from mien.runs.page import study_tables, write_study
 from mien.runs.table import _adjusted, _as_known_now, _significantly_best, tabulate
 from support import note_codes, page_codes, raises
@@ -101,10 +101,10 @@ def test_p_values_are_corrected_over_a_whole_comparison(table):
     known = [each for each in found if each["p_value"] is not None]
     assert [each["adjusted_p_value"] for each in known] == pytest.approx(holm([each["p_value"] for each in known]))
     interval = Estimate(0.612, 0.6, 0.62)
-    assert spread_text(Spread((0.61, 0.614), 0.612, 0.0028, interval), "percent") == "61.2 ± 0.3%"
-    assert spread_text(Spread((0.612,), 0.612, math.nan, interval), "percent") == "61.2%"
-    assert spread_text(Spread((0.5, 0.6), 0.55, 0.0707, interval), "decimal") == "0.550 ± 0.071"
-    assert spread_text(Spread((math.nan, math.nan), math.nan, math.nan, interval), "decimal") == "–"
+    assert shown(Spread((0.61, 0.614), 0.612, 0.0028, interval), "percent") == "61.2 ± 0.3%"
+    assert shown(Spread((0.612,), 0.612, math.nan, interval), "percent") == "61.2%"
+    assert shown(Spread((0.5, 0.6), 0.55, 0.0707, interval), "decimal") == "0.550 ± 0.071"
+    assert shown(Spread((math.nan, math.nan), math.nan, math.nan, interval), "decimal") == "–"
 
 
 def test_a_table_uses_votes_and_groups_of_the_data(done, faces):

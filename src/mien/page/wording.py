@@ -16,7 +16,6 @@ from mien.base.images import encoded
 # Importing this at run time would double the imports of `mien predict`.
 if TYPE_CHECKING:
     from mien.base.recipe_tables import StoppingRecipe
-    from mien.evaluation.paired_tests import Spread
     from mien.evaluation.results import Estimate, MetricInfo
 
 Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "fixed", "p", "number"]
@@ -50,18 +49,16 @@ class Cell(NamedTuple):
 
 
 def shown(value: Any, form: Format = "decimal") -> str:
-    """Format a value, an estimate without its interval, or a spread; None and NaN are a dash."""
+    """Format a value, or an estimate without its interval; None and NaN are a dash.
+
+    A spread is its mean with the standard deviation, ``"61.2 ± 0.4%"``; one run is ``"61.2%"``.
+    """
     value, form = value if isinstance(value, Cell) else (value, form)
     if hasattr(value, "deviation"):
-        return spread_text(value, form)
+        mean, deviation = shown(value.mean, form), shown(value.deviation, form)
+        return mean if UNDEFINED in {mean, deviation} else f"{mean.removesuffix('%')} ± {deviation}"
     value = getattr(value, "value", value)
     return UNDEFINED if value is None or (isinstance(value, float) and math.isnan(value)) else _FORMATTERS[form](value)
-
-
-def spread_text(spread: "Spread", form: Format) -> str:
-    """Format a mean over runs with its standard deviation, ``"61.2 ± 0.4%"``; one run is ``"61.2%"``."""
-    mean, deviation = (shown(each, form) for each in (spread.mean, spread.deviation))
-    return mean if UNDEFINED in {mean, deviation} else f"{mean.removesuffix('%')} ± {deviation}"
 
 
 def interval(value: Any, form: Format = "decimal") -> str:

@@ -148,8 +148,8 @@ def _advice(context: ReportContext) -> Iterator[str]:
             f"Weak: {', '.join(weak)}. Look at their worst mistakes first: labels may be wrong. Add images of them, or "
             f"weigh classes (--set class_weights=balanced)."
         )
-    overconfident = getattr(_sureness(context), "code", "") == "overconfident"
-    if overconfident and context.predictions.temperature in {None, 1.0}:
+    gap = context.predictions.confidence.mean() - context.predictions.right.mean()
+    if gap > SURE_WITHIN and context.predictions.temperature in {None, 1.0}:
         yield "Do not trust its uncalibrated confidence: use the temperature of the model file, as mien predict does."
     if context.faces is None:
         yield "See the faces behind each mistake: mien report RUN --data DATA."
