@@ -72,7 +72,7 @@ class LabelHead:
         logits: name of the graph's output that holds the logits.
         classes: names of the C classes.
         temperature: divisor of the logits before the softmax.
-        target: training target: label, votes, majority or sampled (:class:`mien.base.recipe.OutputRecipe`).
+        target: training target: label, votes, majority or sampled (:class:`mien.base.recipe_tables.OutputRecipe`).
     """
 
     name: str | None
