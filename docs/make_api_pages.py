@@ -89,13 +89,13 @@ def signature(name: str, function: Any) -> str:
 def _parameters(args: ast.arguments) -> Iterator[str]:
     """Each parameter with its type and default; ``self`` is left out."""
     named = [arg for arg in args.args if arg.arg not in {"self", "cls"}]
-    defaults = dict(zip(reversed(args.args), reversed(args.defaults), strict=False))
+    defaults: dict[ast.arg, ast.expr | None] = dict(zip(reversed(args.args), reversed(args.defaults), strict=False))
     defaults |= dict(zip(args.kwonlyargs, args.kw_defaults, strict=True))
     for star, group in (("", named), ("*", [args.vararg]), ("", args.kwonlyargs), ("**", [args.kwarg])):
         if group is args.kwonlyargs and group and not args.vararg:
             yield "*"
         for arg in filter(None, group):
-            default = "" if defaults.get(arg) is None else f" = {ast.unparse(defaults[arg])}"
+            default = f" = {ast.unparse(value)}" if (value := defaults.get(arg)) else ""
             yield f"{star}{ast.unparse(arg)}{default}".replace("'", '"')
 
 
