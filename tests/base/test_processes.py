@@ -1,12 +1,14 @@
 """Oracle: files of control groups as Linux writes them."""
 
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mien.base import processes, progress
@@ -35,16 +37,18 @@ def test_torch_defaults_restores_modes_afterwards():
     """Whatever an earlier cell of a notebook has switched."""
     import torch
 
-    before = torch.get_default_dtype()
+    before, drawn = torch.get_default_dtype(), (random.getstate(), np.random.get_state()[1].tolist())  # noqa: NPY002
     torch.set_default_dtype(torch.float64)
     try:
         with torch.inference_mode(), torch.device("meta"):
             with processes.torch_defaults():
+                np.random.rand(random.randint(1, 3))  # noqa: NPY002 - as a user's own augmentation draws
                 value = torch.ones(1, requires_grad=True)
                 assert (value.dtype, value.device.type, (2 * value).requires_grad) == (torch.float32, "cpu", True)
             assert torch.ones(1).device.type == "meta"
             assert torch.is_inference_mode_enabled()
         assert torch.get_default_dtype() == torch.float64
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == drawn  # noqa: NPY002
     finally:
         torch.set_default_dtype(before)
 

@@ -35,6 +35,8 @@ def test_from_arrays_cuts_validation_as_readers_do():
     with pytest.warns(MienWarning, match="'happy' and 'joy'.*classes="):
         faces = Dataset.from_arrays(GREY[:6], ["happy", "joy", "sad"] * 2)
     assert faces.counts().tolist() == [4, 2]
+    with raises(DataError, "split-unknown", "split[36]"):
+        Dataset.from_arrays(GREY, NAMES, split=[*["train"] * 36, *[""] * 4])
 
 
 def test_dataset_gives_items_and_subsets_by_name(faces):

@@ -111,8 +111,9 @@ def test_read_pixels_reads_what_pandas_and_numpy_write(table, form, before, betw
     fields = [line.split(",") for line in lines]
     pixels = [before + between.join(form.format(float(each)) for each in row[1].split()) + after for row in fields]
     rows = [f'{label}.0,"{each}",{usage}' for (label, _, usage), each in zip(fields, pixels, strict=True)]
-    path.write_text("\n".join([header, *rows]))
+    path.write_text("\n".join([header.replace("pixels", ' "pixels"'), *rows]))
     assert read_data(path).fingerprint == plain.fingerprint
+    assert "contempt" in read_data(path, ReadOptions(class_map={fields[0][0]: "contempt"})).faces.classes
 
 
 def test_read_pixels_applies_the_map(table, tmp_path, noise, write_csv, as_pixels):

@@ -47,6 +47,9 @@ def test_read_parquet_reads_what_write_parquet_wrote(faces, tmp_path):
         "votes": "i", "weight": "f", "good": "b", "person": "U"
     }  # fmt: skip
     assert (result.shape, result.split_origin) == ("parquet", "as in a test")
+    # A column without a name, as of an index, holds no groups.
+    write_foreign(tmp_path / "foreign.parquet", faces.images, label=[*"ab"] * 15, **{"": [*range(10)] * 3})
+    assert "group" not in read_data(tmp_path / "foreign.parquet").split_origin
 
 
 def test_write_parquet_keeps_an_existing_file(faces, tmp_path):

@@ -148,6 +148,7 @@ def test_read_parquet_names_rows_of_another_length(tmp_path, plain):
 
     def written():
         table = pq.read_table(tmp_path / "plain.parquet").append_column("ferplus_votes", pa.array(lists))
+        table = table.append_column("votes_sad", pa.array([99] * len(lists)))  # FER+'s list has the votes
         pq.write_table(table, tmp_path / "faces.parquet")
         return tmp_path / "faces.parquet"
 
@@ -155,4 +156,7 @@ def test_read_parquet_names_rows_of_another_length(tmp_path, plain):
     assert (found[1:3].sum(), found[3:].tolist()) == (0, FERPLUS[3:].tolist())
     lists[4] = lists[4][:9]
     with raises(DataError, "votes", "faces.parquet row 4", 10):
+        read_data(written())
+    lists[:] = [["1"] * 10] * len(lists)
+    with raises(DataError, "votes", "faces.parquet row 0"):
         read_data(written())

@@ -221,6 +221,8 @@ def test_predict_image_rejects_other_files_and_formats(refusal, data):
 def test_predict_image_rejects_bombs_before_decoding(refusal, size, monkeypatch):
     monkeypatch.setattr(prediction_service, "open_image", None)
     assert refusal(png_of_size(*size)) == "image-pixels"
+    with raises(ApiError, "image-pixels", "25,000,000"):
+        prediction_service.check_image(png_of_size(*size), Limits())
 
 
 def test_predict_image_limits_the_number_of_faces(predict, refusal):

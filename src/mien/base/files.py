@@ -46,6 +46,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
+            with suppress(OSError):
                 for folder in made:
                     folder.rmdir()
             raise

@@ -193,6 +193,8 @@ def _decoding(name: str) -> Iterator[None]:
     except UnidentifiedImageError:
         refuse_pointer(name, DataError)
         hint = f" mien video {shlex.quote(name)} reads videos." if name.lower().endswith(_VIDEOS) else ""
+        if name.lower().endswith((".csv", ".npy", ".npz", ".parquet")):
+            hint = " Predict the faces of a table from Python: mien.load().predict_crops(images), uint8 (N, 48, 48)."
         hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint
         words = f"{name} is not an image in a supported format (PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF, PPM).{hint}"
         raise DataError(words, code="image-format") from None

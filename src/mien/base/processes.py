@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import platform
+import random
 import socket
 import sys
 import threading
@@ -59,13 +60,13 @@ def one_thread() -> Iterator[None]:
 
 
 _program: list[Callable[[], None]] = []
-"""Functions that restore torch's generators and settings, while any thread is in :func:`torch_defaults`."""
+"""Functions that restore the generators and torch's settings, while any thread is in :func:`torch_defaults`."""
 _inside = 0
 
 
 @contextmanager
 def torch_defaults() -> Iterator[None]:
-    """Use gradients, float32 and the CPU in the block; afterwards torch's modes and random numbers are as before.
+    """Use gradients, float32 and the CPU in the block; afterwards torch's modes and all random numbers are as before.
 
     Several threads may be inside; the last one restores the program's state.
     """
@@ -93,12 +94,16 @@ def torch_defaults() -> Iterator[None]:
 
 
 def _restorers(torch: Any) -> list[Callable[[], None]]:
-    if torch is None:
-        return [_restore_new_torch]
-    found: list[Callable[[], None]] = [
-        partial(torch.set_rng_state, torch.get_rng_state()),
-        partial(torch.set_default_dtype, torch.get_default_dtype()),
+    from numpy import random as numpy_random
+
+    found: list[Callable[[], None]] = [  # a user's own augmentation may draw from any
+        partial(random.setstate, random.getstate()),
+        partial(numpy_random.set_state, numpy_random.get_state()),  # noqa: NPY002
     ]
+    if torch is None:
+        return [*found, _restore_new_torch]
+    found += [partial(torch.set_rng_state, torch.get_rng_state())]
+    found += [partial(torch.set_default_dtype, torch.get_default_dtype())]
     if torch.cuda.is_initialized():
         found += [partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())]
         found += [partial(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)]

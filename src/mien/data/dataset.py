@@ -109,6 +109,9 @@ class Dataset:
             raise DataError(words, code="too-few-classes")
         given = [""] * count if split is None else _of_length(split, count, "split").tolist()
         splits = np.array([split_of(str(word), f"split[{at}]") for at, word in enumerate(given)], dtype="<U10")
+        if split is not None and (splits == "").any():
+            unsaid = int(np.argmax(splits == ""))
+            raise DataError(f"split[{unsaid}] is missing. Give every image a split, or none.", code="split-unknown")
         ids = np.arange(count) if sample_ids is None else _of_length(sample_ids, count, "sample_ids")
         if ids.dtype.kind not in "iu" or len(np.unique(ids)) < count or (ids > np.iinfo(np.int64).max).any():
             raise DataError("sample_ids must be whole numbers, each used once.", code="sample-ids")

@@ -200,6 +200,8 @@ class ParquetFile:
         for name in self.cells.column_names:
             if name in {self.label, self.split} or (self.by_mien and name == "source"):
                 continue
+            if name.startswith(VOTE_PREFIX) and FERPLUS_COLUMN in self.cells.column_names:
+                continue  # FER+'s list has the votes
             if name == FERPLUS_COLUMN:
                 result |= ferplus_columns(self.cells[name].to_pylist(), self.name)
                 continue

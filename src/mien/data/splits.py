@@ -79,7 +79,9 @@ def near_copy_groups(images: Pixels) -> Ints:
     digest.update(np.ascontiguousarray(small).data)
     file = cache_folder("copies") / f"{digest.hexdigest()[:32]}.npy"
     with suppress(OSError, ValueError, EOFError), file.open("rb") as stream:
-        return np.asarray(np.load(stream, allow_pickle=False), dtype=np.int64)
+        kept = np.load(stream, allow_pickle=False)
+        if kept.shape == (len(small),) and kept.dtype == np.int64:
+            return np.asarray(kept)
     groups = _find(small)
     # If the cache cannot be written, the groups are simply computed again.
     with suppress(RunError, OSError):

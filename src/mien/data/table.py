@@ -196,7 +196,7 @@ def make_dataset(table: Table, options: ReadOptions, shape: str) -> ReadResult:
         grouped, columns = group_column(options.group, columns, source)
     origin = OFFICIAL_ORIGIN if official else table.split_origin
     if not table.complete:
-        groups = columns.get(grouped)
+        groups = columns[grouped] if grouped else None
         split, origin = settle_splits(split, origin, images[-1], labels, groups=groups, classes=classes)
     faces = Dataset(
         images=images[0],

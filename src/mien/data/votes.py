@@ -124,11 +124,12 @@ def ferplus_columns(rows: Iterable[Any], file: str) -> dict[str, Array]:
     for row, value in enumerate(rows):
         if value is None or (isinstance(value, list) and all(each is None for each in value)):
             counts.append([0] * len(FERPLUS_CLASSES))
-        elif isinstance(value, list) and len(value) == len(FERPLUS_CLASSES):
-            counts.append(value)
-        else:
+            continue
+        numbers = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+        if not numbers or len(value) != len(FERPLUS_CLASSES):
             expected = f"{file} row {row}: '{FERPLUS_COLUMN}' must hold {len(FERPLUS_CLASSES)} numbers"
             raise DataError(f"{expected}; found {value!r:.60}.", code="votes")
+        counts.append(value)
     return dict(zip([VOTE_PREFIX + name for name in FERPLUS_CLASSES], np.array(counts).T, strict=True))
 
 

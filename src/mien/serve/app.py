@@ -75,7 +75,7 @@ def create_app(
 
     Raises:
         ModelError: see :func:`mien.load`, or the face detector cannot be used.
-        ServeError: an argument of a wrong type or with an impossible value (``options``).
+        ServeError: an argument has an impossible value (``options``).
         MissingExtraError: at the import, if a package of ``mien[serve]`` is not installed.
     """
     _check(threads, hosts, root_path)

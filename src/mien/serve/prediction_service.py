@@ -182,6 +182,8 @@ def check_image(data: bytes, limits: Limits) -> None:
     except DataError as error:
         is_other = error.code == "image-format"
         words = "The file is no image. Send PNG, JPEG, WebP, AVIF or GIF." if is_other else _capitalised(error)
+        if error.code == "image-pixels":  # its limit is that of a photo, not of a request
+            words = f"The image has over {limits.max_pixels:,} pixels. Shrink it."
         raise ApiError(words, code=error.code) from None
     if data.startswith(b"\xff\xd8") and _count_scans(data, limits.max_jpeg_scans) > limits.max_jpeg_scans:
         message = f"The JPEG has over {limits.max_jpeg_scans} scans, each a pass over all pixels. Save it again."
