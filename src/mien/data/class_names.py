@@ -1,7 +1,7 @@
 """Class names and splits that the words of a data set mean."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -69,6 +69,15 @@ def name_classes(
     if guessed and foreign:
         pairs = ",".join(f"{each}=NAME" for each in sorted(guessed))
         raise DataError(f"{path} has numbers as labels. Name them: --map '{pairs}'.", code="labels-numbered")
+    notices = _merged(labels_of, apart)
+    if guessed and column.strip().casefold() != "emotion":
+        words = f"The numbers in '{column}' are read as FER2013's: {_NUMBERING}. Change: --map '0=NAME'."
+        notices.append(Notice(words, code="labels-numbered"))
+    return names, notices
+
+
+def _merged(labels_of: Mapping[str, Iterable[str]], apart: str) -> list[Notice]:
+    """Return a notice for each class that several labels mean, as "joy" and "happy" do."""
     notices = []
     for name, own in labels_of.items():
         labels = sorted(own, key=name.__ne__)
@@ -76,10 +85,7 @@ def name_classes(
             words = f"{' and '.join(map(repr, labels))} are one class, {name}. To keep them apart, give "
             words += apart or f"one another name: --map '{labels[-1]}=NAME'"
             notices.append(Notice(f"{words}.", code="classes-merged"))
-    if guessed and column.strip().casefold() != "emotion":
-        words = f"The numbers in '{column}' are read as FER2013's: {_NUMBERING}. Change: --map '0=NAME'."
-        notices.append(Notice(words, code="labels-numbered"))
-    return names, notices
+    return notices
 
 
 def index_classes(names: Sequence[str], classes: Sequence[str]) -> Ints:
