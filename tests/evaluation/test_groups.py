@@ -12,7 +12,7 @@ from scipy import stats
 from mien.base.errors import DataError
 from mien.evaluation.calibration import calibrate
 from mien.evaluation.curves import roc_curves
-from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.estimates import evaluate_answers, evaluate_predictions
 from mien.evaluation.metrics import (
     percentile_interval,
     proportion,
@@ -96,6 +96,7 @@ def test_comparisons_curves_and_calibration_resample_whole_groups():
     for name in ("statistic", "p_value"):
         same(found["mcnemar"][name], alone["mcnemar"][name])
     assert found["mcnemar"]["method"] == f"{alone['mcnemar']['method']} over groups"
+    same(evaluate_answers(three[0], 50).right.to_dict(), evaluate_answers(TWO[0], 50).right.to_dict())
     alone = roc_curves(LABELS, CHANCES, 50).to_dict()
     same(roc_curves(thrice(LABELS), thrice(CHANCES), 50, groups=GROUPS).to_dict(), alone)
     alone = calibrate(LABELS, CHANCES, resamples=50)

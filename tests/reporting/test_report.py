@@ -14,7 +14,8 @@ from mien.base.run_folder import RunFolder, find_run
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.inference.predictor import Predictor, load
-from mien.pipeline.measured_split import faces_of_predictions, match_faces
+from mien.pipeline import evaluation_files
+from mien.pipeline.measured_split import MeasuredSplit, faces_of_predictions, match_faces
 from mien.reporting.comparison import compare_predictions, comparison_subsets_table, comparison_table, short_names
 from mien.reporting.paper import hyperparameters, methods_text, paper_files
 from mien.reporting.report_page import report_page
@@ -188,11 +189,13 @@ NASTY = "<img src=//x.org onerror=y()>"
 def test_page_escapes_names_and_loads_nothing(faces, tmp_path):
     chosen = faces.of_split("validation")
     names = (NASTY, *faces.classes[1:])
-    predictions = make_predictions(chosen.labels, names, chosen.rows)
-    page = write_report(tmp_path, predictions, metadata={"model": NASTY}).page
+    measured = MeasuredSplit(make_predictions(chosen.labels, names, chosen.rows))
+    page = evaluation_files.write_report(
+        tmp_path, measured, measured.evaluate(), title=NASTY, metadata={"model": NASTY}
+    ).page
     text = page.read_text(encoding="utf-8")
     read = HtmlPage(text)
-    assert read.words.count(NASTY) > 3, "metadata and tables show it as it is"
+    assert read.words.count(NASTY) > 3, "title, metadata and tables show it as it is"
     addresses = [value for name, value in read.attributes if name in {"src", "href", "xlink:href", "srcset", "action"}]
     assert addresses
     assert all(each.startswith(("#", "data:")) for each in addresses)

@@ -131,9 +131,15 @@ def test_a_study_takes_metrics_of_mien_and_of_a_users_file(tmp_path):
     (tmp_path / "parts.py").write_text("def sure(labels, probabilities):\n    return probabilities.max(1).mean()\n")
     assert list(load_study(file).named_metrics) == ["kappa", "recall.sad", "sure"]
     load_study(file).check_classes(("sad", "happy"), (), ())
+    study = load_study(file)
+    with raises(StudyError, "study-value", "'bas'"):
+        study.recipe_of(study.variant("base"), 0, [("bas:class_weights.a:b", 2)])
     (tmp_path / "parts.py").write_text("def sure(labels, probabilities):\n    return probabilities[:, 5].mean()\n")
     with raises(DataError, "own-part", "sure"):
         load_study(file).check_classes(("sad", "happy"), (), ())
+    study = load_study(file)
+    with raises(StudyError, "study-value", "'bas'"):
+        study.recipe_of(study.variant("base"), 0, [("bas:class_weights.a:b", 2)])
 
 
 HEAD = 'recipe = "quick"\ntrials = 3\n'
@@ -217,6 +223,7 @@ def test_a_space_finds_its_recipe_beside_it(tmp_path):
     ("optim.lr = { choice = [0.1] }", "space-value", "parameters.optim.lr.choice"),
     ("optim.lr = [0.01, 1.0]", "space-value", "parameters.optim.lr"),
     ('classes = { choice = ["seven", "six"] }', "space-value", "'classes'"),
+    ("seed = { integer = [0, 9] }", "space-value", "'seed'"),
     ("input = { choice = [{ size_px = 48 }, { size_px = 64 }] }", "space-value", "'input'"),
     ("", "space-value", "parameters"),
     ("optim.lr = ", "space-value", ""),

@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 
 from mien.base.preprocess import InputSpec, to_input
-from mien.base.recipe import Recipe
+from mien.base.recipe import Recipe, load_recipe
 from mien.base.recipe_tables import AugmentRecipe, BalanceRecipe
 from mien.data.dataset import Dataset
 from mien.training.batches import (
@@ -26,6 +26,8 @@ from mien.training.batches import (
     mix,
     resolution_matrices,
 )
+from mien.training.plan import plan_training
+from training_support import changed
 
 COUNTS = [10, 2, 9, 20]
 
@@ -42,6 +44,17 @@ def few():
 def balanced(faces, sampling="none", seed=0, **settings):
     recipe = BalanceRecipe(sampling=sampling, **settings)
     return faces.subset(balanced_indices(faces.labels, len(faces.classes), recipe, seed))
+
+
+def test_plan_balances_where_the_number_of_faces_stays():
+    """By hand: at most 8 faces of a class, then half of the largest again, are as many as there were."""
+    labels, split = [0] * 10 + [1] * 2 + [0, 1], ["train"] * 12 + ["validation"] * 2
+    faces = Dataset.from_arrays(
+        np.random.default_rng(0).integers(0, 256, (14, 48, 48), np.uint8), labels, ("a", "b"), split
+    )
+    balance = {"faces_per_class": 8, "sampling": "oversample", "share": 0.5}
+    plan = plan_training(changed(load_recipe("quick"), balance=balance), faces)
+    assert plan.balanced_train.counts().tolist() == [8, 4]
 
 
 @pytest.mark.parametrize("sampling", ["none", "batches"])

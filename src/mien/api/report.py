@@ -54,7 +54,7 @@ def report(
         DataError: the predictions are for other data, or another model made them.
         MissingExtraError: the extra ``report`` is not installed.
     """
-    file, name, of_run = None, "predictions", None
+    chosen, file, name, of_run = find_metrics(metrics), None, "predictions", None
     if not isinstance(predictions, Predictions):
         path = expand_home(predictions)
         file = path if path.is_file() else find_predictions(path, split)
@@ -77,7 +77,7 @@ def report(
     return write_report(
         folder,
         measured,
-        measured.evaluate(find_metrics(metrics)),
+        measured.evaluate(chosen),
         f"{name}: {predictions.split}",
         file=file,
         model_name=None if where is None else str(where),

@@ -148,8 +148,9 @@ def train(
         faces = f"{len(given.faces):,} faces of {len(given.faces.classes)} classes"
         notice(f"{data_name(data)}: {given.shape}, {faces}; splits: {given.split_origin}")
     plan = job.plan(given)
-    for found in job.notices(plan) if verbose else ():
-        notice(found.line)
+    for found in job.notices(plan):  # with checks of the start's files
+        if verbose:
+            notice(found.line)
     from mien.pipeline.training_run import run_recipe
 
     def read_at(spec: InputSpec) -> Dataset:

@@ -149,6 +149,7 @@ class MienNet(Network):
         widths: channels of each stage.
         convolutions: number of 3x3 convolutions in each stage. Every stage halves the side, except the last one if
             ``pool_last`` is False.
+        dropout: dropout rate before the head.
 
     Raises:
         RecipeError: ``widths`` and ``convolutions`` differ in length (``model-setting``).

@@ -163,8 +163,9 @@ class Study(StrictModel):
                 words = f"The metric '{metric}' names a class that no variant is trained on." + nearest(name, known)
                 raise StudyError(words, code="study-value")
         for names, tried in product({*classes.values()}, self.named_metrics.values()):
-            ids = np.arange(len(names))
-            tried.value(Predictions(ids, ids, (np.eye(len(ids)) + 1 / len(ids)) / 2, names, "all", ""))
+            ids, count = np.arange(20 * len(names)), len(names)
+            made_up = (np.eye(count)[ids % count] + 1 / count) / 2
+            tried.value(Predictions(ids, ids % count, made_up, names, "all", ""))
         for comparison in comparisons:
             if not comparison.classes and len({classes[name] for name in comparison.variants}) > 1:
                 words = f"Variants of the comparison '{comparison.title}' have different classes. Merge those of all, "
@@ -253,12 +254,15 @@ class Study(StrictModel):
         """Split changes: return those for all variants, and those for this variant."""
         for_all, for_one = list[tuple[str, Any]](), list[tuple[str, Any]]()
         for given, value in as_pairs(changes):
-            name, _, key = map(str.strip, given.rpartition(":"))
-            if ":" in given and (merged := self.variant(name).after):
+            name, colon, key = map(str.strip, given.partition(":"))
+            if not colon:
+                for_all.append((given, value))
+                continue
+            if merged := self.variant(name).after:
                 words = f"--set {given}: '{name}' is not trained; it merges '{merged}'."
                 raise StudyError(words, code="study-value")
-            if name in {"", variant.name}:
-                (for_one if name else for_all).append((key, value))
+            if name == variant.name:
+                for_one.append((key, value))
         return for_all, for_one
 
 

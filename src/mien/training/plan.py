@@ -218,7 +218,8 @@ class TrainingPlan:
     @cached_property
     def balanced_train(self) -> Dataset:
         """The train split after balancing."""
-        return self.train if len(self.chosen) == len(self.train) else self.train.subset(self.chosen)
+        unchanged = np.array_equal(self.chosen, np.arange(len(self.train)))
+        return self.train if unchanged else self.train.subset(self.chosen)
 
 
 def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) -> TrainingPlan:
