@@ -241,7 +241,7 @@ def open_session(
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
         # The first line holds the reason; the others are C++ locations.
         reason = str(error).splitlines()[0][:160]
-        words = f"{path} is damaged, or no ONNX model, as mien train and mien export write it ({reason})."
+        words = f"{path} is no model of mien train or mien export (ONNX), or it is damaged ({reason})."
         raise ModelError(words, code="model-damaged") from None
 
 
