@@ -180,6 +180,7 @@ def fer2013_dev() -> Path:
 @pytest.fixture(scope="session")
 def fer2013_faces(fer2013_dev: Path, workers_folder: Path) -> Dataset:
     """The same, decoded once for all workers: that takes seconds."""
+    pytest.importorskip("pyarrow", reason="the core reads no parquet")
     from filelock import FileLock  # torch brings it
 
     with FileLock(workers_folder / "fer2013.lock"), pytest.MonkeyPatch.context() as patch:

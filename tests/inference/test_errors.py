@@ -109,8 +109,8 @@ def test_load_says_what_to_give_instead_of_other_paths(tmp_path, tiny_run):
         (tmp_path / "none", "model-missing"),
         (tmp_path / "empty", "model-missing"),
         (weights.parent, "model-missing"),
-        (tiny_run.best, "model-damaged", tiny_run.best, "no ONNX model"),
-        (photo, "model-damaged", photo, "no ONNX model"),
+        (tiny_run.best, "model-damaged", tiny_run.best, "no model"),
+        (photo, "model-damaged", photo, "no model"),
     ):
         with raises(ModelError, code, *named):
             load(path)
