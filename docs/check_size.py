@@ -19,13 +19,13 @@ TOLERANCE = 0.03
 """By how much the sizes in ARCHITECTURE.md may differ from what is there."""
 
 LIMITS = {
-    "lines of src/mien": 33_171,
+    "lines of src/mien": 33_170,
     "files of src/mien": 162,
     "lines of tests": 23_588,
-    "lines of code in src/mien, without docstrings, comments and blank lines": 22_146,
+    "lines of code in src/mien, without docstrings, comments and blank lines": 22_145,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_496,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 1_887,
-    "words of docs and README, without cli.md": 32_000,
+    "words of docs and README, without cli.md": 31_991,
     "MB of benchmarks/results": 2,
     "commands": 22,
 }

@@ -351,7 +351,7 @@ def test_pending_runs_are_unfinished_ones_and_parents_without_weights(done, tmp_
     # Weights of a parent that is not finished are no beginning.
     assert wanted(without("base", "five"), out, "five") == [("base", 0), ("five", 0)]
     assert wanted({}, tmp_path, "wild") == [("wild", 0)]
-    # What is merged after training is run by running what it is merged from.
+    # To run a merged variant, its trained one is run.
     assert wanted({}, tmp_path, "merged") == [("base", 0), ("five", 0)]
 
 
@@ -390,7 +390,7 @@ def test_a_change_may_name_one_variant(tiny_study_file, faces):
 
     found = planned("epochs=3", "five:epochs=2")
     assert (found["base", 0].epochs, found["five", 0].epochs, found["wild", 0].epochs) == (3, 2, 3)
-    # What begins with another's weights has its network, also where that was changed.
+    # A variant from another's weights has its network, also where that was changed.
     found = planned("base:model.widths=[4, 6]")
     assert found["five", 0].model.settings["widths"] == found["base", 1].model.settings["widths"] == [4, 6]
     assert found["wild", 0].model.settings["widths"] != [4, 6]

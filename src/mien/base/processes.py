@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -130,6 +130,20 @@ def process_count() -> int:
 def is_main_process() -> bool:
     """Return whether this is the only or first process (rank 0). Only the process of rank 0 writes files and prints."""
     return process_count() == 1 or os.environ["RANK"] == "0"
+
+
+def in_background(items: Iterable[Item], size: int) -> Generator[Item, None, None]:
+    """Yield items that another thread produces, at most ``size`` of them ahead."""
+    made, end = iter(items), object()
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        ahead: deque[Future[Any]] = deque(pool.submit(next, made, end) for _ in range(size))
+        try:
+            while (item := ahead.popleft().result()) is not end:
+                ahead.append(pool.submit(next, made, end))
+                yield item
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
 
 
 def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:

@@ -12,6 +12,7 @@ import numpy as np
 from mien.base.arrays import Pixels
 from mien.base.errors import DataError, Notice, RunError, needs_extra
 from mien.base.files import check_replaceable, expand_home, whole_file
+from mien.base.processes import in_background
 from mien.base.progress import track
 from mien.faces.face import Detector
 from mien.inference.drawing import draw_predictions
@@ -23,7 +24,7 @@ from mien.page.chart import import_page_packages
 from mien.page.wording import counted
 from mien.version import __version__
 from mien.video.timeline import TABLE, Timeline, timeline_html
-from mien.video.tracker import Tracker, in_background, track_file
+from mien.video.tracker import Tracker, track_file
 from mien.video.video_file import DecodedFrame, VideoFile, VideoWriter
 
 ANNOTATED, PAGE = "annotated.mp4", "timeline.html"

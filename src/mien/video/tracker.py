@@ -12,12 +12,10 @@ faces = tracker.update(rgb)
 import os
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from PIL import Image
@@ -26,6 +24,7 @@ from mien.base.arrays import Floats, Pixels
 from mien.base.errors import DataError, without_password
 from mien.base.images import open_image_source
 from mien.base.preprocess import from_opencv, upright_rgb
+from mien.base.processes import in_background
 from mien.faces.face import Box, Detector, Face, iou
 from mien.inference.drawing import Look, draw_predictions
 from mien.inference.face_reader import FaceReader
@@ -35,7 +34,6 @@ from mien.inference.predictor import Predictor, load
 from mien.video.camera import live_frames
 from mien.video.video_file import DecodedFrame, VideoFile
 
-T = TypeVar("T")
 Detect = Callable[[Pixels], list[Face]]
 Detections = Iterator[tuple[DecodedFrame, list[Face] | None]]
 
@@ -417,20 +415,6 @@ def _between(run: list[DecodedFrame], first: list[Face], last: list[Face], detec
     else:
         yield from ((frame, None) for frame in run[1:-1])
         yield run[-1], last
-
-
-def in_background(items: Iterable[T], size: int) -> Generator[T, None, None]:
-    """Yield items that another thread produces, at most ``size`` of them ahead."""
-    made, end = iter(items), object()
-    with ThreadPoolExecutor(1, "ahead") as pool:
-        ahead: deque[Future[Any]] = deque(pool.submit(next, made, end) for _ in range(size))
-        try:
-            while (item := ahead.popleft().result()) is not end:
-                ahead.append(pool.submit(next, made, end))
-                yield item
-        finally:
-            for waiting in ahead:
-                waiting.cancel()
 
 
 def match(former: Sequence[Face], faces: Sequence[Face]) -> dict[int, int]:
