@@ -21,7 +21,7 @@ TOLERANCE = 0.03
 LIMITS = {
     "lines of src/mien": 33_170,
     "files of src/mien": 162,
-    "lines of tests": 23_588,
+    "lines of tests": 23_594,
     "lines of code in src/mien, without docstrings, comments and blank lines": 22_145,
     "lines of web (TypeScript, CSS, HTML, JavaScript, with their tests)": 10_496,
     "lines of scripts (docs, release, benchmarks, web/scripts)": 1_887,

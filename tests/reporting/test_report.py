@@ -183,6 +183,12 @@ def test_short_names_are_short_and_different(first, second, heads):
     assert short_names(first, second) == heads
 
 
+def test_report_refuses_a_model_of_other_classes(tmp_path):
+    with raises(DataError, "classes-differ", "happy, sad"):
+        write_report(tmp_path / "out", make_predictions([0, 1, 0, 1], ("happy", "sad")), model="tiny")
+    assert not (tmp_path / "out").exists()
+
+
 NASTY = "<img src=//x.org onerror=y()>"
 
 
